@@ -1,0 +1,3 @@
+from hedgespec.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Turns result tables into printed tables and figures; reads nothing but results."""

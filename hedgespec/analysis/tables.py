@@ -1,0 +1,86 @@
+"""Reads result tables and prints the overview."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from hedgespec.errors import HedgespecError
+from hedgespec.files import write_text, write_with
+
+SETTING = ["trace", "selector", "feedback", "loss", "draft_length"]
+
+
+def save_results(
+    folder: Path,
+    summary: pl.DataFrame,
+    per_query: pl.DataFrame,
+    curves: pl.DataFrame,
+    provenance: dict[str, object],
+) -> None:
+    """Write the three tables and run.json to `folder`, each file whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in (("summary", summary), ("per_query", per_query), ("curves", curves)):
+        write_with(folder / f"{name}.parquet", table.write_parquet)
+    write_text(folder / "run.json", json.dumps(provenance, indent=1) + "\n")
+
+
+def read_results(folder: Path, name: str) -> pl.DataFrame:
+    """One table of a results folder. Raises HedgespecError if it is missing or unreadable."""
+    path = folder / f"{name}.parquet"
+    if not path.is_file():
+        raise HedgespecError(f"{path}: no such results; make them with `hedgespec sim --out DIR`")
+    try:
+        return pl.read_parquet(path)
+    except Exception as error:
+        raise HedgespecError(f"{path}: not readable as Parquet ({error})") from error
+
+
+def overview(summary: pl.DataFrame) -> pl.DataFrame:
+    """Mean over seeds of each setting, highest MAT first within a trace.
+
+    `regret_per_query` is the mean number of rounds above the best fixed drafter per query,
+    `mat_sd` the standard deviation of MAT over seeds.
+    """
+    return (
+        summary.group_by(SETTING, maintain_order=True)
+        .agg(
+            pl.col("mat").mean(),
+            pl.col("mat").std().alias("mat_sd"),
+            pl.col("rounds").mean(),
+            (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret_per_query"),
+            pl.col("rounds_per_second").median(),
+        )
+        .sort("trace", "mat", descending=[False, True], maintain_order=True)
+    )
+
+
+def print_overview(summary: pl.DataFrame, console: Console) -> None:
+    """Print one table per trace."""
+    table = overview(summary)
+    for (name,), rows in table.group_by("trace", maintain_order=True):
+        counts = summary.filter(pl.col("trace") == name)
+        title = (
+            f"{name}: {counts['queries'][0]} queries, {counts['tokens'][0]:,} tokens, "
+            f"K = {counts['draft_length'][0]}, {counts['rule'][0]} verification, "
+            f"{counts['seed'].n_unique()} seeds"
+        )
+        console.print(_rich_table(title, rows))
+
+
+def _rich_table(title: str, rows: pl.DataFrame) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for header in ("selector", "feedback"):
+        table.add_column(header)
+    for header in ("MAT", "rounds", "regret\nper query", "replayed\nM rounds/s"):
+        table.add_column(header, justify="right")
+    for row in rows.iter_rows(named=True):
+        spread = f" ± {row['mat_sd']:.3f}" if row["mat_sd"] is not None else ""
+        table.add_row(
+            row["selector"], row["feedback"], f"{row['mat']:.3f}{spread}",
+            f"{row['rounds']:,.0f}", f"{row['regret_per_query']:+.2f}",
+            f"{row['rounds_per_second'] / 1e6:.1f}",
+        )
+    return table

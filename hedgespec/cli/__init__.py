@@ -1,0 +1,41 @@
+"""The command line: `hedgespec COMMAND --help`. Each command is one thin module."""
+
+import argparse
+import sys
+from importlib import import_module
+
+from hedgespec import __version__
+from hedgespec.errors import HedgespecError
+
+COMMANDS = ("sim", "record", "validate", "selectors")
+
+DESCRIPTION = """\
+Choose a drafter-selection policy for speculative decoding.
+
+  hedgespec record      run a target and its drafters once; write a trace
+  hedgespec validate    check a trace
+  hedgespec sim         replay traces with many selectors; write result tables and a figure
+  hedgespec selectors   list the selectors and their parameters
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status (0 good, 1 error told in one line, 130 Ctrl-C)."""
+    parser = argparse.ArgumentParser(
+        prog="hedgespec", description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"hedgespec {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f"hedgespec.cli.{name}").add_parser(commands)
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except HedgespecError as error:
+        print(f"hedgespec {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"hedgespec {options.command}: interrupted", file=sys.stderr)
+        return 130
+    return status

@@ -1,0 +1,37 @@
+"""`hedgespec selectors`: list the learners."""
+
+import argparse
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Define the command's options."""
+    parser = commands.add_parser(
+        "selectors", help="list the selectors and their parameters",
+        description="List every selector with its feedback, source and parameters.",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from hedgespec.selectors import BUILT_IN, built_in
+    from hedgespec.simulator.replayer import REFERENCES
+
+    table = Table()
+    for header in ("selector", "feedback", "parameters (default)", "source"):
+        table.add_column(header, overflow="fold")
+    for name in BUILT_IN:
+        selector = built_in(name)
+        parameters = "\n".join(f"{item.name} ({item.default:g}): {item.help}"
+                               for item in selector.parameters)
+        table.add_row(name, selector.feedback, parameters, selector.source)
+    for name, meaning in REFERENCES.items():
+        table.add_row(name, "none" if name.startswith("fixed") else "hindsight", "", meaning)
+    console = Console()
+    console.print(table)
+    console.print("feedback: full = losses of all drafters, applied once complete (queued); "
+                  "chosen = only the rounds of the drafter that ran")
+    return 0

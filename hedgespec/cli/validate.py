@@ -1,0 +1,38 @@
+"""`hedgespec validate`: check a trace."""
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Define the command's options."""
+    parser = commands.add_parser(
+        "validate", help="check a trace",
+        description="Check schema, hashes, ranges, order and consistency of trace directories. "
+                    "The first fault is named by file, row and column. Format: docs/trace-format.md",
+    )
+    parser.add_argument("traces", nargs="*", type=Path, metavar="DIR",
+                        help="trace directories (default: the bundled traces)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check each trace; report all, fail if any failed."""
+    import sys
+
+    from hedgespec.bundled import bundled_traces
+    from hedgespec.errors import HedgespecError
+    from hedgespec.traces import read_trace
+
+    failed = 0
+    for folder in options.traces or bundled_traces():
+        try:
+            manifest = read_trace(folder).manifest
+        except HedgespecError as error:
+            print(f"hedgespec validate: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        print(f"{folder}: valid; {manifest.queries} queries, {manifest.tokens} tokens, "
+              f"temperature {manifest.sampling.temperature:g}, target {manifest.target.id}, "
+              f"drafters {', '.join(manifest.drafter_names)}")
+    return 1 if failed else 0

@@ -1,0 +1,55 @@
+"""Losses of the drafters at a start position, from the statistics of one verified trajectory."""
+
+import numpy as np
+
+from hedgespec.errors import HedgespecError
+from hedgespec.selectors.contract import compiled
+
+ESTIMATORS = ("gamma", "realised", "rb")
+
+
+@compiled
+def expected_emitted(survive, end, start, draft_length, arm):
+    """Expected number of emitted tokens (EAL) of a round of drafter `arm` started at `start`.
+
+    EAL = 1 + sum_{k=1..K} (prod_{j<k} survive[start+j-1, j]) * end[start+k-1, k]
+
+    Both arrays have shape (T, D, N), entry [t, d-1, i] being for draft depth d; depths beyond D
+    take the last one (prefix-only drafters have D = 1). With gamma in both it is the estimator
+    `gamma` of the paper (arXiv 2510.20064), with a in both `realised`, with survive = a and
+    end = gamma `rb` (science of all three: docs/metrics.md). The K positions must exist.
+    """
+    deepest = survive.shape[1] - 1
+    reached = 1.0
+    total = 1.0
+    for step in range(draft_length):
+        depth = min(step, deepest)
+        total += reached * end[start + step, depth, arm]
+        reached *= survive[start + step, depth, arm]
+    return total
+
+
+@compiled
+def length_loss(survive, end, start, draft_length, loss):
+    """Write f[i] = 1 - EAL[i] / (K+1) in [0, 1] of all drafters for start position `start`."""
+    for arm in range(loss.shape[0]):
+        emitted = expected_emitted(survive, end, start, draft_length, arm)
+        loss[arm] = 1.0 - emitted / (draft_length + 1)
+
+
+def estimator_arrays(
+    estimator: str, expected: np.ndarray, realised: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The arrays (survive, end) that make `length_loss` the named estimator.
+
+    Raises HedgespecError for an unknown name.
+    """
+    if estimator == "gamma":
+        return expected, expected
+    if estimator == "realised":
+        return realised, realised
+    if estimator == "rb":
+        return realised, expected
+    raise HedgespecError(
+        f"unknown estimator {estimator!r} of the length loss; choose from {', '.join(ESTIMATORS)}"
+    )

@@ -1,0 +1,1 @@
+"""Records traces: runs the target and all drafters once. Needs the `models` extra (torch)."""

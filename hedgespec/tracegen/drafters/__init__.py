@@ -1,0 +1,52 @@
+"""Drafter families, and the reading of drafter specifications."""
+
+from hedgespec.errors import HedgespecError
+from hedgespec.tracegen.drafters.base import Drafter, ScoringBatch
+from hedgespec.tracegen.drafters.context import NGram, PromptLookup
+from hedgespec.tracegen.drafters.early_exit import EarlyExit
+from hedgespec.tracegen.drafters.language_model import LanguageModelDrafter
+from hedgespec.tracegen.models import LanguageModel
+from hedgespec.traces.schema import is_drafter_name
+
+FAMILIES = {
+    family.kind: family for family in (LanguageModelDrafter, EarlyExit, PromptLookup, NGram)
+}
+
+
+def default_drafters(layers: int) -> list[str]:
+    """Drafters that any target of this many layers has: four early exits and the context."""
+    exits = sorted({max(1, round(layers * part)) for part in (1 / 2, 2 / 3, 5 / 6, 14 / 15)})
+    return [f"early-exit:{layer}" for layer in exits if layer < layers] + ["prompt-lookup", "ngram"]
+
+
+def make_drafters(specifications: list[str], target: LanguageModel) -> list[Drafter]:
+    """Build drafters from `[NAME=]FAMILY[:ARGUMENT]`.
+
+    Raises HedgespecError for an unknown family, a bad argument, or two drafters of one name.
+    """
+    drafters = [_make(text, target) for text in specifications]
+    names = [drafter.name for drafter in drafters]
+    for name in names:
+        if not is_drafter_name(name):
+            raise HedgespecError(
+                f"drafter name {name!r} may hold only a-z, 0-9, '.', '_' and '-'; "
+                "choose one with NAME=FAMILY:..."
+            )
+        if names.count(name) > 1:
+            raise HedgespecError(f"two drafters are called {name!r}; name one with NAME=FAMILY:...")
+    return drafters
+
+
+def _make(text: str, target: LanguageModel) -> Drafter:
+    name, equals, identity = text.partition("=")
+    if not equals or not is_drafter_name(name):
+        name, identity = "", text
+    family, _, argument = identity.partition(":")
+    if family not in FAMILIES:
+        raise HedgespecError(
+            f"drafter {text!r}: unknown family {family!r}; choose from {', '.join(FAMILIES)}"
+        )
+    return FAMILIES[family](name, identity, target, argument)
+
+
+__all__ = ["FAMILIES", "Drafter", "ScoringBatch", "default_drafters", "make_drafters"]

@@ -1,0 +1,34 @@
+"""Early exit: the target's own first layers, then its final norm and head."""
+
+import torch
+
+from hedgespec.errors import HedgespecError
+from hedgespec.tracegen.drafters.base import Drafter, ScoringBatch
+from hedgespec.tracegen.models import LanguageModel
+
+
+class EarlyExit(Drafter):
+    """Needs no weights of its own; its hidden states come with the target's pass."""
+
+    kind = "early-exit"
+    usage = "early-exit:LAYER     the target's first LAYER layers"
+
+    def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
+        """`argument` is the number of layers. Raises HedgespecError unless 0 < it < all."""
+        super().__init__(name or f"early-exit-{argument}", identity)
+        if not argument.isdigit() or not 0 < int(argument) < target.layers:
+            raise HedgespecError(
+                f"drafter {identity}: the layer must be a number from 1 to {target.layers - 1}"
+            )
+        self._target = target
+        self._layer = int(argument)
+        self.target_layers = (self._layer,)
+        self.weights_sha256 = target.weights_sha256
+
+    def prepare(self, batch: ScoringBatch) -> torch.Tensor:
+        """The target's hidden states of the exit layer."""
+        return batch.states[self._layer]
+
+    def logits(self, prepared: torch.Tensor, rows: slice) -> torch.Tensor:
+        """The target's head on them."""
+        return self._target.logits(prepared[rows])

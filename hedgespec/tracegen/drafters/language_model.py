@@ -1,0 +1,43 @@
+"""A separate language model that shares the target's tokenizer."""
+
+from pathlib import Path
+
+import torch
+
+from hedgespec.errors import HedgespecError
+from hedgespec.tracegen.drafters.base import Drafter, ScoringBatch
+from hedgespec.tracegen.models import LanguageModel, load_model
+
+
+class LanguageModelDrafter(Drafter):
+    """Any Hugging Face causal LM with the target's vocabulary."""
+
+    kind = "lm"
+    usage = "lm:MODEL             a Hugging Face id, folder or .gguf with the target's tokenizer"
+
+    def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
+        """`argument` is the model. Raises HedgespecError if its tokenizer is another one."""
+        super().__init__(name or Path(argument).name.lower(), identity)
+        dtype = str(target.model.dtype).removeprefix("torch.")
+        self._model = load_model(argument, str(target.device), dtype)
+        if self._model.tokenizer_sha256 != target.tokenizer_sha256:
+            raise HedgespecError(
+                f"drafter {identity}: its tokenizer differs from the target's ({target.id}); "
+                "token-level speculative sampling needs the same vocabulary"
+            )
+        self._vocabulary = target.vocabulary_size
+        self.weights_sha256 = self._model.weights_sha256
+
+    def prepare(self, batch: ScoringBatch) -> torch.Tensor:
+        """Teacher-forced hidden states at the batch's rows, (M, H)."""
+        last = self._model.layers
+        states = self._model.hidden_states(batch.ids, batch.mask, ())[last]
+        return states.flatten(0, 1)[batch.rows]
+
+    def logits(self, prepared: torch.Tensor, rows: slice) -> torch.Tensor:
+        """Its logits, cut or filled with -inf where its embedding is padded otherwise."""
+        logits = self._model.logits(prepared[rows])
+        missing = self._vocabulary - logits.shape[-1]
+        if missing > 0:
+            return torch.nn.functional.pad(logits, (0, missing), value=-torch.inf)
+        return logits[:, : self._vocabulary]

@@ -1,0 +1,375 @@
+"""Records a trace: the target writes each answer once, then all drafters score it."""
+
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+import hedgespec
+from hedgespec.errors import HedgespecError
+from hedgespec.files import sha256_file, sha256_text
+from hedgespec.tracegen.drafters import Drafter, default_drafters, make_drafters
+from hedgespec.tracegen.generate import Answer, generate_answers, query_uniforms
+from hedgespec.tracegen.memory import in_fitting_pieces
+from hedgespec.tracegen.models import LanguageModel, load_model
+from hedgespec.tracegen.prompts import Question, read_questions, render, tokenize
+from hedgespec.tracegen.sampling import Sampling
+from hedgespec.tracegen.statistics import Scores, score
+from hedgespec.traces import Manifest, SamplingInfo, TargetInfo, TraceWriter
+from hedgespec.traces.schema import (
+    PRECISIONS,
+    QUERY_COLUMNS,
+    TOKEN_COLUMNS,
+    round_embedding,
+    round_log,
+    round_probability,
+    statistic_column,
+)
+
+# Rows of full-vocabulary float32 distributions held at a time, and padded tokens teacher-forced
+# at a time, per kind of device.
+_CHUNK_ROWS = {"cpu": 256, "cuda": 4096}
+_SCORING_TOKENS = {"cpu": 2048, "cuda": 65536}
+_BATCH = {"cpu": 8, "cuda": 256}
+
+
+@dataclass(frozen=True)
+class RecordSettings:
+    """Everything that shapes a recording; None and empty mean the defaults of the CLI's help."""
+
+    target: str
+    prompts: Path
+    out: Path
+    name: str
+    drafters: tuple[str, ...] = ()
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    max_new_tokens: int = 512
+    draft_length: int = 5
+    per_domain: int | None = None
+    batch_size: int | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    precision: str = "compact"
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Query:
+    """One turn of one question: what is generated and scored as a unit."""
+
+    number: int
+    question: Question
+    turn: int
+    prompt_sha256: str
+    prompt: list[int]
+    limit: int
+
+
+@dataclass
+class Progress:
+    """What a recording reports: queries and tokens done, and what it is doing."""
+
+    queries_total: int = 0
+    queries_done: int = 0
+    tokens: int = 0
+    tokens_resumed: int = 0
+    phase: str = "loading models"
+
+
+def record(settings: RecordSettings, report: Callable[[Progress], None] = lambda _: None
+           ) -> Manifest:
+    """Record a trace as `settings` say; return its manifest.
+
+    Raises HedgespecError on bad input before anything is written. After an interruption the same
+    call with `resume` goes on where the last finished batch ended and gives the same trace.
+    """
+    sampling = Sampling(settings.temperature, settings.top_p, settings.top_k)
+    _check(settings)
+    questions = read_questions(settings.prompts, settings.per_domain)
+    progress = Progress(sum(len(question.turns) for question in questions))
+    report(progress)
+    target = load_model(settings.target, settings.device, settings.dtype)
+    specifications = list(settings.drafters) or default_drafters(target.layers)
+    drafters = make_drafters(specifications, target)
+    recorder = _Recorder(settings, sampling, target, drafters, questions, progress, report)
+    return recorder.run()
+
+
+def _check(settings: RecordSettings) -> None:
+    if settings.precision not in PRECISIONS:
+        raise HedgespecError(f"--precision must be one of {', '.join(PRECISIONS)}")
+    for name in ("max_new_tokens", "draft_length"):
+        if getattr(settings, name) < 1:
+            raise HedgespecError(f"--{name.replace('_', '-')} must be at least 1")
+    if settings.batch_size is not None and settings.batch_size < 1:
+        raise HedgespecError("--batch-size must be at least 1")
+    if settings.device.startswith("cuda") and not torch.cuda.is_available():
+        raise HedgespecError("--device cuda: torch sees no CUDA device; use --device cpu")
+
+
+class _Recorder:
+    """Runs the batches of one recording."""
+
+    def __init__(self, settings: RecordSettings, sampling: Sampling, target: LanguageModel,
+                 drafters: list[Drafter], questions: list[Question], progress: Progress,
+                 report: Callable[[Progress], None]):
+        self._settings = settings
+        self._sampling = sampling
+        self._target = target
+        self._drafters = drafters
+        self._questions = questions
+        self._progress = progress
+        self._report = report
+        self._kind = target.device.type if target.device.type in _BATCH else "cuda"
+        self._batch_size = settings.batch_size or _BATCH[self._kind]
+        self._seconds = {"generate": 0.0, "score": 0.0}
+        self._tokens_timed = 0
+        first = self._queries(0, {})  # before the folder is touched: prompts may be too long
+        self._writer = TraceWriter(settings.out, self._fingerprint(), settings.resume)
+        self._first_turns = first
+
+    def run(self) -> Manifest:
+        """All turns: each needs the answers of the one before."""
+        answers: dict[str, list[str]] = {question.id: [] for question in self._questions}
+        for turn in range(max(len(question.turns) for question in self._questions)):
+            queries = self._first_turns if turn == 0 else self._queries(turn, answers)
+            for number, batch in enumerate(self._batches(queries)):
+                texts = self._run_batch(f"turn{turn}-{number:05d}", batch)
+                for query, text in zip(batch, texts, strict=True):
+                    answers[query.question.id].append(text)
+        self._say("writing")
+        return self._writer.finish(self._manifest())
+
+    def _queries(self, turn: int, answers: dict[str, list[str]]) -> list[Query]:
+        """The queries of one turn, numbered by question and turn.
+
+        A first prompt without room for an answer is an error; a later turn, whose prompt depends
+        on the answers, is left out then.
+        """
+        queries = []
+        number = 0
+        for question in self._questions:
+            if turn < len(question.turns):
+                before = answers.get(question.id, [])
+                if len(before) == turn:
+                    query = self._query(number + turn, question, before)
+                    if query is not None:
+                        queries.append(query)
+            number += len(question.turns)
+        return queries
+
+    def _query(self, number: int, question: Question, answers: list[str]) -> Query | None:
+        text = render(self._target.tokenizer, question, answers)
+        prompt = tokenize(self._target.tokenizer, text)
+        room = self._target.context_length - len(prompt)
+        if room < 1 and not answers:
+            raise HedgespecError(
+                f"{self._settings.prompts}: question {question.id} has {len(prompt)} prompt "
+                f"tokens, the target's context is {self._target.context_length}"
+            )
+        if room < 1:
+            self._progress.queries_total -= 1
+            return None
+        limit = min(self._settings.max_new_tokens, room)
+        return Query(number, question, len(answers), sha256_text(text), prompt, limit)
+
+    def _batches(self, queries: list[Query]) -> Iterator[list[Query]]:
+        """Queries of similar prompt length together, longest first: memory runs out early or
+        never."""
+        ordered = sorted(queries, key=lambda query: (-len(query.prompt), query.number))
+        for start in range(0, len(ordered), self._batch_size):
+            yield ordered[start : start + self._batch_size]
+
+    def _run_batch(self, name: str, batch: list[Query]) -> list[str]:
+        """Record one batch, or read it if it is there already; return the answers' texts."""
+        if name in self._writer.finished_batches():
+            _, tokens = self._writer.read_batch(name)
+            self._progress.tokens_resumed += len(tokens)
+        else:
+            tokens = self._record_batch(name, batch)
+        self._progress.tokens += len(tokens)
+        self._progress.queries_done += len(batch)
+        self._report(self._progress)
+        by_query = {number: group["token"].to_list()
+                    for (number,), group in tokens.group_by("query")}
+        return [self._target.tokenizer.decode(by_query[query.number], skip_special_tokens=True)
+                for query in batch]
+
+    def _record_batch(self, name: str, batch: list[Query]) -> pl.DataFrame:
+        answers = self._timed("generate", lambda: in_fitting_pieces(
+            self._generate, batch, self._shrunk))
+        scored: list[tuple[Query, Answer, Scores, np.ndarray]] = []
+        for piece in self._scoring_pieces(list(zip(batch, answers, strict=True))):
+            scored += self._timed("score", lambda piece=piece: in_fitting_pieces(
+                self._score, piece, self._shrunk))
+        queries, tokens = self._tables(scored)
+        self._tokens_timed += len(tokens)
+        self._writer.write_batch(name, queries, tokens)
+        return tokens
+
+    def _generate(self, queries: Any) -> list[Answer]:
+        longest = max(query.limit for query in queries)
+
+        def on_step(step: int) -> None:
+            self._say(f"generating {len(queries)} answers: token {step + 1} of <= {longest}")
+
+        return generate_answers(
+            self._target, [query.prompt for query in queries],
+            [query.limit for query in queries],
+            [query_uniforms(self._settings.seed, query.number, query.limit) for query in queries],
+            self._sampling, on_step,
+        )
+
+    def _scoring_pieces(self, pairs: list[tuple[Query, Answer]]
+                        ) -> Iterator[list[tuple[Query, Answer]]]:
+        """Cut a batch so that each piece, padded, stays within the token budget."""
+        pairs = sorted(pairs, key=lambda pair: len(pair[0].prompt) + len(pair[1].tokens))
+        piece: list[tuple[Query, Answer]] = []
+        for query, answer in pairs:
+            length = len(query.prompt) + len(answer.tokens)
+            if piece and (len(piece) + 1) * length > _SCORING_TOKENS[self._kind]:
+                yield piece
+                piece = []
+            piece.append((query, answer))
+        yield piece
+
+    def _score(self, pairs: Any) -> list[tuple[Query, Answer, Scores, np.ndarray]]:
+        self._say(f"scoring {len(pairs)} answers with {len(self._drafters)} drafters")
+        scores, embeddings = score(
+            self._target, self._drafters, [query.prompt for query, _ in pairs],
+            [answer.tokens for _, answer in pairs], self._sampling, _CHUNK_ROWS[self._kind],
+        )
+        result = []
+        start = 0
+        for row, (query, answer) in enumerate(pairs):
+            part = slice(start, start + len(answer.tokens))
+            own = Scores(scores.log_p[part], scores.log_softmax[part], {
+                name: {key: values[part] for key, values in statistics.items()}
+                for name, statistics in scores.drafters.items()
+            })
+            result.append((query, answer, own, embeddings[row].numpy()))
+            start += len(answer.tokens)
+        return result
+
+    def _tables(self, scored: list[tuple[Query, Answer, Scores, np.ndarray]]
+                ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        precision = self._settings.precision
+        scored = sorted(scored, key=lambda item: item[0].number)
+        queries = pl.DataFrame(
+            [
+                {
+                    "query": query.number,
+                    "query_id": query.question.id + (f"/{query.turn}" if query.turn else ""),
+                    "source": self._settings.prompts.stem,
+                    "domain": query.question.domain,
+                    "prompt_sha256": query.prompt_sha256,
+                    "prompt_tokens": len(query.prompt),
+                    "output_tokens": len(answer.tokens),
+                    "finish_reason": answer.finish_reason,
+                    "prompt_embedding": round_embedding(embedding, precision).tolist(),
+                }
+                for query, answer, _, embedding in scored
+            ],
+            schema=QUERY_COLUMNS,
+        )
+        return queries, pl.concat([self._token_table(*item[:3]) for item in scored])
+
+    def _token_table(self, query: Query, answer: Answer, scores: Scores) -> pl.DataFrame:
+        precision = self._settings.precision
+        count = len(answer.tokens)
+        columns: dict[str, Any] = {
+            "query": np.full(count, query.number),
+            "position": np.arange(count),
+            "token": answer.tokens,
+            "log_p": np.minimum(round_log(scores.log_p.numpy(), precision), 0.0),
+            # Not part of the trace: how far teacher forcing is from the generating pass.
+            "_gap": np.abs(scores.log_softmax.numpy() - answer.log_softmax),
+        }
+        for name, statistics in scores.drafters.items():
+            columns[statistic_column("log_q", name, 1, 1)] = np.minimum(
+                round_log(statistics["log_q"].numpy(), precision), 0.0)
+            for key in ("gamma", "p_top"):
+                columns[statistic_column(key, name, 1, 1)] = round_probability(
+                    statistics[key].numpy(), precision)
+            columns[statistic_column("match", name, 1, 1)] = statistics["match"].numpy()
+        return pl.DataFrame(columns).cast(dict(TOKEN_COLUMNS))
+
+    def _timed(self, phase: str, work: Callable[[], Any]) -> Any:
+        started = perf_counter()
+        result = work()
+        self._seconds[phase] += perf_counter() - started
+        return result
+
+    def _say(self, phase: str) -> None:
+        self._progress.phase = phase
+        self._report(self._progress)
+
+    def _shrunk(self, size: int) -> None:
+        self._say(f"out of memory: going on with {size} queries at a time")
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """Settings that must be the same on resumption."""
+        settings = {key: value for key, value in asdict(self._settings).items()
+                    if key not in ("prompts", "out", "resume", "batch_size", "drafters")}
+        return {
+            **settings,
+            "batch_size": self._batch_size,
+            "prompts_sha256": sha256_file(self._settings.prompts),
+            "target_weights_sha256": self._target.weights_sha256,
+            "drafters": [asdict(drafter.info()) for drafter in self._drafters],
+            "hedgespec": hedgespec.__version__,
+        }
+
+    def _manifest(self) -> Manifest:
+        settings = self._settings
+        device = torch.cuda.get_device_name() if self._kind == "cuda" else _processor()
+        return Manifest(
+            name=settings.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            target=TargetInfo(self._target.id, self._target.weights_sha256,
+                              self._target.tokenizer_sha256, self._target.vocabulary_size),
+            drafters=[drafter.info() for drafter in self._drafters],
+            sampling=SamplingInfo(settings.temperature, settings.top_p, settings.top_k,
+                                  settings.seed, settings.max_new_tokens),
+            draft_length=settings.draft_length,
+            precision=settings.precision,
+            device=device,
+            dtype=settings.dtype,
+            queries=0,
+            tokens=0,
+            files={},
+            versions={
+                "hedgespec": hedgespec.__version__, "python": platform.python_version(),
+                **{name: version(name) for name in ("torch", "transformers", "numpy", "polars")},
+            },
+            recording={
+                "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+                "prompts": settings.prompts.name,
+                "prompts_sha256": sha256_file(settings.prompts),
+                "seconds": {key: round(value, 3) for key, value in self._seconds.items()},
+                "tokens_in_these_seconds": self._tokens_timed,
+                "log_softmax_gap": self._gap(),
+            },
+        )
+
+    def _gap(self) -> dict[str, float]:
+        """|log softmax of the emitted token| between generating and teacher-forced pass."""
+        gaps = pl.concat([self._writer.read_batch(name)[1].select("_gap")
+                          for name in self._writer.finished_batches()])["_gap"]
+        return {"mean": float(np.mean(gaps.to_numpy())), "max": float(np.max(gaps.to_numpy()))}
+
+
+def _processor() -> str:
+    return f"{platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,78 @@
+"""From logits to the distributions p and q: temperature, top-k and top-p, for everybody alike."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers import (
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from hedgespec.errors import HedgespecError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Temperature 0 is greedy; top_p 1 and top_k 0 are off.
+
+    Raises HedgespecError for values out of range.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 <= self.temperature < float("inf"):
+            raise HedgespecError(f"--temperature must be >= 0, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise HedgespecError(f"--top-p must lie in (0, 1], not {self.top_p}")
+        if self.top_k < 0:
+            raise HedgespecError(f"--top-k must be >= 0, not {self.top_k}")
+
+
+def probabilities(
+    logits: torch.Tensor, sampling: Sampling, emitted: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Distribution (n, V) that is sampled from, float32, of logits (n, V).
+
+    A row of logits that is -inf throughout (a drafter without a proposal) gives zeros. `emitted`
+    (n) are tokens known to have been sampled from this distribution: they stay in its support even
+    where rounding would push them over the edge of the nucleus, and at temperature 0 they are it.
+    """
+    none = logits.isneginf().all(dim=-1, keepdim=True)
+    if sampling.temperature == 0:
+        top = logits.argmax(dim=-1) if emitted is None else emitted
+        chosen = torch.zeros_like(logits).scatter_(-1, top[:, None], 1.0)
+        return chosen.masked_fill_(none, 0.0)
+    kept = warp(logits, sampling)
+    if emitted is not None:
+        index = emitted[:, None]
+        kept = kept.scatter(-1, index, logits.gather(-1, index) / sampling.temperature)
+    return kept.softmax(dim=-1).masked_fill_(none, 0.0)
+
+
+def warp(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Logits after temperature, top-k and top-p, in the order of Hugging Face `generate`."""
+    warpers = LogitsProcessorList()
+    if sampling.temperature != 1:
+        warpers.append(TemperatureLogitsWarper(float(sampling.temperature)))
+    if sampling.top_k:
+        warpers.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p < 1:
+        warpers.append(TopPLogitsWarper(sampling.top_p))
+    warped: torch.Tensor = warpers(None, logits)
+    return warped
+
+
+def sample(distribution: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """Inverse-CDF draw of one token per row of `distribution` (n, V) with uniforms `u` (n)."""
+    cumulated = distribution.double().cumsum(dim=-1)
+    threshold = u.double()[:, None] * cumulated[:, -1:]
+    drawn = torch.searchsorted(cumulated, threshold, right=True)[:, 0]
+    # With u near 1, rounding could step past the last token of positive probability.
+    last = distribution.shape[-1] - 1 - distribution.flip(-1).gt(0).int().argmax(dim=-1)
+    return torch.minimum(drawn, last)

@@ -1,0 +1,126 @@
+"""Reduces full distributions to the per-token statistics of a trace, on the device."""
+
+from dataclasses import dataclass
+
+import torch
+
+from hedgespec.errors import HedgespecError
+from hedgespec.tracegen.drafters import Drafter, ScoringBatch
+from hedgespec.tracegen.models import LanguageModel
+from hedgespec.tracegen.sampling import Sampling, probabilities
+
+STATISTICS = ("log_q", "gamma", "match", "p_top")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Statistics of M answer tokens, on the host.
+
+    `log_p` (M) and `log_softmax` (M, the target at temperature 1); `drafters[name][statistic]` (M).
+    """
+
+    log_p: torch.Tensor
+    log_softmax: torch.Tensor
+    drafters: dict[str, dict[str, torch.Tensor]]
+
+
+def reduce_pair(
+    p: torch.Tensor, q: torch.Tensor, emitted: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """log q(x), gamma = sum_v min(p, q), whether argmax q = x, and p(argmax q).
+
+    `p`, `q` have shape (n, V), `emitted` x shape (n). A row of q that is zero throughout (no
+    proposal) gives -inf, 0, False and 0.
+    """
+    highest, top = q.max(dim=-1)
+    proposes = highest > 0
+    return {
+        "log_q": q.gather(-1, emitted[:, None])[:, 0].log(),
+        "gamma": torch.minimum(p, q).sum(dim=-1).clamp(0, 1),
+        "match": (top == emitted) & proposes,
+        "p_top": p.gather(-1, top[:, None])[:, 0] * proposes,
+    }
+
+
+@torch.inference_mode()
+def score(
+    target: LanguageModel,
+    drafters: list[Drafter],
+    prompts: list[list[int]],
+    answers: list[list[int]],
+    sampling: Sampling,
+    chunk: int,
+) -> tuple[Scores, torch.Tensor]:
+    """Teacher-force the target and all drafters on written answers.
+
+    `chunk` rows of full-vocabulary distributions exist at a time. Also returns the prompts'
+    embeddings (B, H): the mean of the target's last hidden state over the prompt. Raises
+    HedgespecError if a model gives NaN.
+    """
+    layers = {layer for drafter in drafters for layer in drafter.target_layers}
+    batch, last = _teacher_force(target, prompts, answers, tuple(sorted(layers)))
+    prepared = [drafter.prepare(batch) for drafter in drafters]
+    emitted = torch.tensor([token for answer in answers for token in answer],
+                           device=batch.ids.device)
+    parts: list[Scores] = []
+    for start in range(0, len(emitted), chunk):
+        rows = slice(start, start + chunk)
+        logits = target.logits(batch.states[target.layers][rows])
+        _refuse_nan(logits, f"target {target.id}")
+        p = probabilities(logits, sampling, emitted=emitted[rows])
+        index = emitted[rows, None]
+        statistics = {}
+        for drafter, state in zip(drafters, prepared, strict=True):
+            draft_logits = drafter.logits(state, rows)
+            _refuse_nan(draft_logits, f"drafter {drafter.name}")
+            q = probabilities(draft_logits, sampling)
+            statistics[drafter.name] = reduce_pair(p, q, emitted[rows])
+        parts.append(Scores(
+            p.gather(-1, index)[:, 0].log(),
+            logits.gather(-1, index)[:, 0] - logits.logsumexp(dim=-1),
+            statistics,
+        ))
+    return _join(parts), _prompt_embeddings(last, prompts).cpu()
+
+
+def _teacher_force(
+    target: LanguageModel, prompts: list[list[int]], answers: list[list[int]],
+    layers: tuple[int, ...],
+) -> tuple[ScoringBatch, torch.Tensor]:
+    """One pass of the target over prompt + answer; also its last hidden state (B, L, H)."""
+    sequences = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
+    width = max(map(len, sequences))
+    pad = target.tokenizer.pad_token_id
+    ids = torch.tensor([row + [pad] * (width - len(row)) for row in sequences])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in sequences])
+    rows = torch.cat([
+        torch.arange(len(prompt) - 1, len(prompt) + len(answer) - 1) + number * width
+        for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
+    ])
+    ids, mask, rows = (tensor.to(target.device) for tensor in (ids, mask, rows))
+    states = target.hidden_states(ids, mask, layers)
+    last = states[target.layers]
+    gathered = {layer: state.flatten(0, 1)[rows] for layer, state in states.items()}
+    return ScoringBatch(ids, mask, rows, prompts, answers, gathered), last
+
+
+def _prompt_embeddings(last: torch.Tensor, prompts: list[list[int]]) -> torch.Tensor:
+    return torch.stack([last[row, : len(prompt)].float().mean(dim=0)
+                        for row, prompt in enumerate(prompts)])
+
+
+def _refuse_nan(logits: torch.Tensor, who: str) -> None:
+    if bool(logits.isnan().any()):
+        raise HedgespecError(f"{who} gave NaN logits; nothing of this batch was recorded. "
+                             "Half precision may overflow: try --dtype float32")
+
+
+def _join(parts: list[Scores]) -> Scores:
+    """Concatenate chunks and bring them to the host."""
+    drafters = {
+        name: {statistic: torch.cat([part.drafters[name][statistic] for part in parts]).cpu()
+               for statistic in STATISTICS}
+        for name in parts[0].drafters
+    }
+    return Scores(torch.cat([part.log_p for part in parts]).cpu(),
+                  torch.cat([part.log_softmax for part in parts]).cpu(), drafters)

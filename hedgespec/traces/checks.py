@@ -1,0 +1,156 @@
+"""Content checks of trace tables: each finds the first row and column that breaks a rule."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from hedgespec.errors import TraceError
+from hedgespec.traces.manifest import Manifest
+from hedgespec.traces.schema import (
+    FINISH_REASONS,
+    PRECISIONS,
+    QUERY_COLUMNS,
+    statistic_column,
+    token_schema,
+)
+
+Rule = tuple[str, pl.Expr, str]  # column, expression that is true on a fault, what is wrong
+
+
+def read_table(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+    """Read a Parquet file and check that it has just the columns and types of `schema`."""
+    if not path.is_file():
+        raise TraceError(f"{path}: file is missing, though the manifest lists it")
+    try:
+        table = pl.read_parquet(path, memory_map=False)
+    except Exception as error:  # polars raises many types on damaged files
+        raise TraceError(
+            f"{path}: not readable as Parquet ({str(error).splitlines()[0]}); "
+            "the file is truncated or damaged: record or copy it again"
+        ) from error
+    for column, dtype in schema.items():
+        if column not in table.columns:
+            raise TraceError(f'{path}: column "{column}" is missing')
+        if table[column].dtype != dtype:
+            raise TraceError(
+                f'{path}: column "{column}" has type {table[column].dtype}, expected {dtype}'
+            )
+    for column in table.columns:
+        if column not in schema:
+            raise TraceError(f'{path}: unknown column "{column}"')
+        if table[column].null_count():
+            row = int(table[column].is_null().arg_max() or 0)
+            raise TraceError(f'{path}: row {row}, column "{column}": value is null')
+    return table.select(list(schema))
+
+
+def check_queries(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
+    """Check queries.parquet: numbering, hashes, counts, finish reasons and embeddings."""
+    widths = table["prompt_embedding"].list.len()
+    embedding = pl.col("prompt_embedding").list
+    rules: list[Rule] = [
+        ("query", pl.col("query") != pl.int_range(pl.len(), dtype=pl.UInt32),
+         "queries must be numbered 0, 1, 2, ..."),
+        ("query_id", pl.col("query_id") == "", "is empty"),
+        ("domain", pl.col("domain") == "", "is empty"),
+        ("prompt_sha256", ~pl.col("prompt_sha256").str.contains(r"^[0-9a-f]{64}$"),
+         "is not 64 hexadecimal digits"),
+        ("prompt_tokens", pl.col("prompt_tokens") < 1, "must be at least 1"),
+        ("output_tokens", pl.col("output_tokens") < 1, "must be at least 1"),
+        ("finish_reason", ~pl.col("finish_reason").is_in(list(FINISH_REASONS)),
+         f"must be one of {', '.join(FINISH_REASONS)}"),
+        ("prompt_embedding", embedding.len() != int(widths[0]) if len(widths) else pl.lit(False),
+         "has another length than the first row's"),
+        ("prompt_embedding", ~embedding.eval(pl.element().is_finite()).list.all(),
+         "holds NaN or infinity"),
+    ]
+    _raise_first(table, rules, path)
+    _check_rows(table, manifest, path)
+    if len(table) != manifest.queries:
+        raise TraceError(f"{path}: {len(table)} queries, the manifest says {manifest.queries}")
+    total = int(table["output_tokens"].sum())
+    if total != manifest.tokens:
+        raise TraceError(
+            f'{path}: column "output_tokens" adds up to {total}, '
+            f"the manifest says {manifest.tokens} tokens"
+        )
+
+
+def check_tokens(
+    table: pl.DataFrame, expected: pl.DataFrame, manifest: Manifest, path: Path
+) -> None:
+    """Check one token shard.
+
+    `expected` holds the (query, position) rows that must stand in this shard, in order.
+    """
+    _check_rows(table, manifest, path)
+    table = table.with_columns(
+        expected["query"].alias("_query"), expected["position"].alias("_position")
+    )
+    rules: list[Rule] = [
+        ("query", pl.col("query") != pl.col("_query"),
+         "breaks the order of queries or disagrees with output_tokens of queries.parquet"),
+        ("position", pl.col("position") != pl.col("_position"),
+         "positions must count 0, 1, 2, ... within each query"),
+        ("token", pl.col("token") >= manifest.target.vocabulary_size,
+         f"is outside the vocabulary of {manifest.target.vocabulary_size}"),
+        ("log_p", ~(pl.col("log_p").is_finite() & (pl.col("log_p") <= 0)),
+         "must be finite and <= 0: the emitted token has positive probability"),
+    ]
+    for drafter in manifest.drafters:
+        for depth in range(1, drafter.depths + 1):
+            rules += _drafter_rules(drafter.name, depth, drafter.depths, manifest)
+    _raise_first(table, rules, path)
+
+
+def token_table_schema(manifest: Manifest) -> dict[str, pl.DataType]:
+    """Columns of the manifest's token shards."""
+    return token_schema([(drafter.name, drafter.depths) for drafter in manifest.drafters])
+
+
+def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> Iterator[Rule]:
+    log_q, gamma, match, p_top = (
+        statistic_column(statistic, name, depth, depths)
+        for statistic in ("log_q", "gamma", "match", "p_top")
+    )
+    slack = _consistency_slack(manifest)
+    emitted = pl.min_horizontal("log_p", log_q).exp()
+    yield log_q, ~(pl.col(log_q) <= 0) | pl.col(log_q).is_nan(), "must be <= 0 and not NaN"
+    for column in (gamma, p_top):
+        yield column, ~pl.col(column).is_between(0, 1) | pl.col(column).is_nan(), (
+            "must lie in [0, 1]")
+    yield gamma, pl.col(gamma) < emitted - slack, (
+        f'is below min(p, q) of the emitted token, from "log_p" and "{log_q}"')
+    yield p_top, pl.col(match) & ((pl.col(p_top) - pl.col("log_p").exp()).abs() > slack), (
+        f'differs from p of the emitted token though "{match}" is true')
+    if manifest.sampling.temperature == 0:
+        yield gamma, pl.col(gamma) != pl.col(match).cast(pl.Float32), (
+            f'differs from "{match}", but at temperature 0 both say the same')
+
+
+def _consistency_slack(manifest: Manifest) -> float:
+    """What rounding may add up to when two stored statistics are compared."""
+    settings = PRECISIONS[manifest.precision]
+    if settings is None:
+        return 1e-4
+    return 2.0 ** -settings["log"] + 2.0 ** -settings["probability"] + 1e-4
+
+
+def _check_rows(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
+    rows = manifest.files[path.name].rows
+    if len(table) != rows:
+        raise TraceError(f"{path}: {len(table)} rows, the manifest says {rows}")
+
+
+def _raise_first(table: pl.DataFrame, rules: list[Rule], path: Path) -> None:
+    """Evaluate all rules in one pass; raise for the first faulty row of the first broken rule."""
+    faults = table.lazy().select(
+        [(fault.any()).alias(str(number)) for number, (_, fault, _) in enumerate(rules)]
+    ).collect()
+    for number, (column, fault, problem) in enumerate(rules):
+        if faults[str(number)][0]:
+            row = int(table.select(fault.arg_max()).item())
+            value = table[column][row]
+            shown = "" if isinstance(value, pl.Series) else f" {value!r}"
+            raise TraceError(f'{path}: row {row}, column "{column}": value{shown} {problem}')

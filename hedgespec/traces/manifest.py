@@ -1,0 +1,187 @@
+"""manifest.json: what was recorded, with which models and settings, and the hash of each file."""
+
+import json
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from hedgespec.errors import TraceError
+from hedgespec.files import write_text
+from hedgespec.traces.schema import FORMAT, MANIFEST, PRECISIONS, VERSION, is_drafter_name
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    """The model whose text was recorded; hashes are hex sha256."""
+
+    id: str
+    weights_sha256: str
+    tokenizer_sha256: str
+    vocabulary_size: int
+
+
+@dataclass(frozen=True)
+class DrafterInfo:
+    """One drafter. `depths` is 1 for a prefix-only drafter, else the number of draft depths."""
+
+    name: str
+    kind: str
+    id: str
+    weights_sha256: str | None
+    depths: int = 1
+
+
+@dataclass(frozen=True)
+class SamplingInfo:
+    """How the target wrote its text. Temperature 0 is greedy; top_p 1 and top_k 0 are off."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int
+    max_new_tokens: int
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """Hash and number of rows of one Parquet file."""
+
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole manifest. `draft_length` is the simulator's default K."""
+
+    name: str
+    created: str
+    target: TargetInfo
+    drafters: list[DrafterInfo]
+    sampling: SamplingInfo
+    draft_length: int
+    precision: str
+    device: str
+    dtype: str
+    queries: int
+    tokens: int
+    files: dict[str, FileInfo]
+    versions: dict[str, str] = field(default_factory=dict)
+    recording: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def drafter_names(self) -> list[str]:
+        """Names of the drafters in column order."""
+        return [drafter.name for drafter in self.drafters]
+
+    def save(self, folder: Path) -> None:
+        """Write manifest.json atomically; its presence makes the folder a trace."""
+        document = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        write_text(folder / MANIFEST, json.dumps(document, indent=1) + "\n")
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read and check manifest.json.
+
+    Raises TraceError if it is missing, no JSON, of another format or version, or has a missing,
+    unknown or wrongly typed field.
+    """
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise TraceError(f"{folder}: no such trace directory")
+    if not path.is_file():
+        unfinished = (folder / "recording.json").is_file()
+        hint = (
+            "the recording is unfinished: run the same `hedgespec record` again with --resume"
+            if unfinished
+            else "a trace directory holds manifest.json, queries.parquet and token shards"
+        )
+        raise TraceError(f"{folder}: no {MANIFEST}; {hint}")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise TraceError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
+        raise TraceError(f'{path}: field "format" is not "{FORMAT}": this is not a trace')
+    version = document.pop("version", None)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise TraceError(f'{path}: field "version" is {version!r}, not a positive integer')
+    if version > VERSION:
+        raise TraceError(
+            f"{path}: trace format version {version} is newer than the {VERSION} that this "
+            "hedgespec reads; upgrade hedgespec"
+        )
+    manifest = _build(Manifest, document, path, "")
+    _check_values(manifest, path)
+    return manifest
+
+
+_PLAIN: dict[Any, tuple[type, ...]] = {
+    str: (str,),
+    int: (int,),
+    float: (int, float),
+    str | None: (str, type(None)),
+}
+
+
+def _build(cls: type, document: Any, path: Path, where: str) -> Any:
+    """Turn a JSON object into the dataclass `cls`, naming the first field that does not fit."""
+    if not isinstance(document, dict):
+        raise TraceError(f'{path}: field "{where}" is not an object')
+    known = {item.name: item for item in fields(cls)}
+    for name in document:
+        if name not in known:
+            raise TraceError(f'{path}: unknown field "{where}{name}"')
+    values = {}
+    for name, item in known.items():
+        label = f"{where}{name}"
+        if name not in document:
+            if item.default is MISSING and item.default_factory is MISSING:
+                raise TraceError(f'{path}: field "{label}" is missing')
+            continue
+        values[name] = _convert(item.type, document[name], path, label)
+    return cls(**values)
+
+
+def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
+    if kind in _PLAIN:
+        if not isinstance(value, _PLAIN[kind]) or isinstance(value, bool):
+            raise TraceError(f'{path}: field "{label}" has the wrong type: {value!r}')
+        return value
+    if kind in (TargetInfo, SamplingInfo):
+        return _build(kind, value, path, f"{label}.")
+    if kind == list[DrafterInfo]:
+        if not isinstance(value, list):
+            raise TraceError(f'{path}: field "{label}" is not a list')
+        return [
+            _build(DrafterInfo, item, path, f"{label}[{number}].")
+            for number, item in enumerate(value)
+        ]
+    if not isinstance(value, dict):
+        raise TraceError(f'{path}: field "{label}" is not an object')
+    if kind == dict[str, FileInfo]:
+        return {name: _build(FileInfo, item, path, f"{label}.{name}.")
+                for name, item in value.items()}
+    return value
+
+
+def _check_values(manifest: Manifest, path: Path) -> None:
+    """Ranges and consistency of single fields."""
+    names = manifest.drafter_names
+    faults = [
+        (not names, 'field "drafters" is empty'),
+        (len(set(names)) < len(names), 'field "drafters" names a drafter twice'),
+        (manifest.draft_length < 1, 'field "draft_length" must be at least 1'),
+        (manifest.precision not in PRECISIONS,
+         f'field "precision" must be one of {", ".join(PRECISIONS)}'),
+        (not manifest.sampling.temperature >= 0, 'field "sampling.temperature" must be >= 0'),
+        (manifest.queries < 1 or manifest.tokens < 1, "the trace holds no query or no token"),
+        (manifest.target.vocabulary_size < 1, 'field "target.vocabulary_size" must be positive'),
+    ]
+    for drafter in manifest.drafters:
+        faults.append((not is_drafter_name(drafter.name),
+                       f'drafter name {drafter.name!r} may hold only a-z, 0-9, ".", "_" and "-"'))
+        faults.append((drafter.depths < 1, f"drafter {drafter.name}: depths must be at least 1"))
+    for wrong, message in faults:
+        if wrong:
+            raise TraceError(f"{path}: {message}")

@@ -1,0 +1,125 @@
+"""Reads a trace directory into contiguous NumPy arrays, checking everything on the way."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from hedgespec.errors import TraceError
+from hedgespec.files import sha256_file
+from hedgespec.traces.checks import check_queries, check_tokens, read_table, token_table_schema
+from hedgespec.traces.manifest import DrafterInfo, Manifest, load_manifest
+from hedgespec.traces.schema import DRAFTER_STATISTICS, QUERIES, QUERY_COLUMNS, statistic_column
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A recorded trace: T tokens of Q queries, D draft depths, N drafters.
+
+    `offsets` (Q+1) bounds each query's tokens. `tokens` (T) are the emitted ids and `log_p` (T)
+    their log-probability under the target. `log_q`, `gamma`, `match`, `p_top` have shape
+    (T, D, N); entry [t, d-1, i] is drafter i's statistic of token t at draft depth d, that is in
+    a round that started at t-d+1. A prefix-only drafter has the same value at every depth; where
+    all are prefix-only, D = 1. Its definition: docs/trace-format.md.
+    """
+
+    manifest: Manifest
+    queries: pl.DataFrame
+    offsets: np.ndarray
+    tokens: np.ndarray
+    log_p: np.ndarray
+    log_q: np.ndarray
+    gamma: np.ndarray
+    match: np.ndarray
+    p_top: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """The trace's own name, from its manifest."""
+        return self.manifest.name
+
+
+def read_trace(folder: str | Path) -> Trace:
+    """Read and check a whole trace.
+
+    Raises TraceError naming file, row and column of the first fault: missing or unlisted files,
+    wrong hash, schema, range, order, NaN, or statistics that contradict each other.
+    """
+    folder = Path(folder)
+    manifest = load_manifest(folder)
+    _check_listing(folder, manifest)
+    queries = read_table(folder / QUERIES, QUERY_COLUMNS)
+    check_queries(queries, manifest, folder / QUERIES)
+    tokens = _read_shards(folder, manifest, queries)
+    _check_hashes(folder, manifest)
+    offsets = np.concatenate([[0], np.cumsum(queries["output_tokens"].to_numpy(), dtype=np.int64)])
+    statistics = {name: _stack(tokens, name, manifest.drafters) for name in DRAFTER_STATISTICS}
+    return Trace(
+        manifest=manifest,
+        queries=queries,
+        offsets=offsets,
+        tokens=tokens["token"].to_numpy(),
+        log_p=tokens["log_p"].to_numpy(),
+        **statistics,
+    )
+
+
+def _check_listing(folder: Path, manifest: Manifest) -> None:
+    """Files in the folder and files in the manifest must be the same."""
+    if QUERIES not in manifest.files:
+        raise TraceError(f'{folder / "manifest.json"}: field "files" does not list {QUERIES}')
+    for name in manifest.files:
+        if Path(name).name != name:
+            raise TraceError(f'{folder / "manifest.json"}: file name {name!r} leaves the folder')
+        if not (folder / name).is_file():
+            raise TraceError(f"{folder / name}: file is missing, though the manifest lists it")
+    for path in sorted(folder.glob("*.parquet")):
+        if path.name not in manifest.files:
+            raise TraceError(f"{path}: not listed in the manifest: another trace's file?")
+
+
+def _read_shards(folder: Path, manifest: Manifest, queries: pl.DataFrame) -> pl.DataFrame:
+    lengths = queries["output_tokens"].to_numpy()
+    expected = pl.DataFrame({
+        "query": np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths),
+        "position": np.concatenate([np.arange(length, dtype=np.uint32) for length in lengths]),
+    })
+    shards, start = [], 0
+    for name in sorted(set(manifest.files) - {QUERIES}):
+        table = read_table(folder / name, token_table_schema(manifest))
+        rows = expected.slice(start, len(table))
+        if len(rows) < len(table):
+            raise TraceError(
+                f"{folder / name}: row {len(rows)}: more tokens than {QUERIES} counts"
+            )
+        check_tokens(table, rows, manifest, folder / name)
+        shards.append(table)
+        start += len(table)
+    if start != len(expected):
+        raise TraceError(
+            f"{folder}: the token shards hold {start} tokens, {QUERIES} counts {len(expected)}"
+        )
+    return pl.concat(shards)
+
+
+def _check_hashes(folder: Path, manifest: Manifest) -> None:
+    for name, info in manifest.files.items():
+        found = sha256_file(folder / name)
+        if found != info.sha256:
+            raise TraceError(
+                f"{folder / name}: sha256 is {found[:12]}..., the manifest says "
+                f"{info.sha256[:12]}...: the file was changed or damaged; copy or record it again"
+            )
+
+
+def _stack(table: pl.DataFrame, statistic: str, drafters: list[DrafterInfo]) -> np.ndarray:
+    """Shape (T, D, N); a prefix-only drafter's single column stands at every depth."""
+    depths = max(drafter.depths for drafter in drafters)
+    columns = [
+        table[statistic_column(statistic, drafter.name, min(depth, drafter.depths),
+                               drafter.depths)].to_numpy()
+        for depth in range(1, depths + 1)
+        for drafter in drafters
+    ]
+    return np.stack(columns, axis=-1).reshape(len(table), depths, len(drafters))

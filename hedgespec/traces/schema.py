@@ -1,0 +1,108 @@
+"""Names, types and rounding of the trace format, version 1 (see docs/trace-format.md)."""
+
+import re
+
+import numpy as np
+import polars as pl
+
+FORMAT = "hedgespec-trace"
+VERSION = 1
+MANIFEST = "manifest.json"
+QUERIES = "queries.parquet"
+MAX_ROWS_PER_SHARD = 1 << 18
+
+QUERY_COLUMNS: dict[str, pl.DataType] = {
+    "query": pl.UInt32(),
+    "query_id": pl.String(),
+    "source": pl.String(),
+    "domain": pl.String(),
+    "prompt_sha256": pl.String(),
+    "prompt_tokens": pl.UInt32(),
+    "output_tokens": pl.UInt32(),
+    "finish_reason": pl.String(),
+    "prompt_embedding": pl.List(pl.Float32()),
+}
+FINISH_REASONS = ("eos", "length")
+
+TOKEN_COLUMNS: dict[str, pl.DataType] = {
+    "query": pl.UInt32(),
+    "position": pl.UInt32(),
+    "token": pl.UInt32(),
+    "log_p": pl.Float32(),
+}
+
+# One column per statistic, drafter and recorded draft depth.
+DRAFTER_STATISTICS: dict[str, pl.DataType] = {
+    "log_q": pl.Float32(),
+    "gamma": pl.Float32(),
+    "match": pl.Boolean(),
+    "p_top": pl.Float32(),
+}
+
+_DRAFTER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+# Rounding of stored statistics: grid step of log-probabilities, of probabilities, and the number
+# of significand bits kept of an embedding. Rounded float32 values stay readable everywhere and
+# compress to about the entropy of the grid. "full" keeps every bit.
+PRECISIONS: dict[str, dict[str, int] | None] = {
+    "full": None,
+    "compact": {"log": 10, "probability": 12, "embedding": 8},
+}
+
+
+def shard_name(number: int) -> str:
+    """File name of the `number`-th token shard."""
+    return f"tokens-{number:05d}.parquet"
+
+
+def statistic_column(statistic: str, drafter: str, depth: int, depths: int) -> str:
+    """Column of one statistic of one drafter.
+
+    `depth` counts from 1. A prefix-only drafter (`depths` = 1) has no depth in its column names.
+    """
+    return f"{statistic}/{drafter}" if depths == 1 else f"{statistic}/{drafter}@{depth}"
+
+
+def token_schema(drafters: list[tuple[str, int]]) -> dict[str, pl.DataType]:
+    """Column names and types of a token shard for `drafters`, a list of (name, depths)."""
+    schema = dict(TOKEN_COLUMNS)
+    for name, depths in drafters:
+        for depth in range(1, depths + 1):
+            for statistic, dtype in DRAFTER_STATISTICS.items():
+                schema[statistic_column(statistic, name, depth, depths)] = dtype
+    return schema
+
+
+def is_drafter_name(name: str) -> bool:
+    """Whether `name` can stand in a column name: lower case, digits, '.', '_' and '-'."""
+    return _DRAFTER_NAME.fullmatch(name) is not None
+
+
+def round_log(values: np.ndarray, precision: str) -> np.ndarray:
+    """Round log-probabilities to the grid of `precision`; -inf stays, float32 throughout."""
+    return _round_to_grid(values, precision, "log")
+
+
+def round_probability(values: np.ndarray, precision: str) -> np.ndarray:
+    """Round probabilities to the grid of `precision`; the result stays in [0, 1]."""
+    return np.clip(_round_to_grid(values, precision, "probability"), 0.0, 1.0)
+
+
+def round_embedding(values: np.ndarray, precision: str) -> np.ndarray:
+    """Keep the leading significand bits of each value (relative rounding)."""
+    settings = PRECISIONS[precision]
+    values = np.asarray(values, dtype=np.float32)
+    if settings is None:
+        return values
+    significand, exponent = np.frexp(values)
+    scale = 2.0 ** settings["embedding"]
+    return np.ldexp(np.round(significand * scale) / scale, exponent).astype(np.float32)
+
+
+def _round_to_grid(values: np.ndarray, precision: str, kind: str) -> np.ndarray:
+    settings = PRECISIONS[precision]
+    values = np.asarray(values, dtype=np.float32)
+    if settings is None:
+        return values
+    scale = np.float32(2 ** settings[kind])
+    return (np.round(values * scale) / scale).astype(np.float32)

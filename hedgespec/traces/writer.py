@@ -1,0 +1,108 @@
+"""Writes a trace batch by batch, so that an interrupted recording loses at most one batch."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from hedgespec.errors import HedgespecError, TraceError
+from hedgespec.files import sha256_file, write_text, write_with
+from hedgespec.traces.manifest import FileInfo, Manifest
+from hedgespec.traces.schema import MANIFEST, MAX_ROWS_PER_SHARD, QUERIES, shard_name
+
+_SETTINGS = "recording.json"
+
+
+class TraceWriter:
+    """A trace directory under construction.
+
+    Finished batches lie in `parts/`; `finish` merges them into shards and writes the manifest
+    last, so a directory with a manifest is a whole trace.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any], resume: bool = False):
+        """Start or resume a recording in `folder`.
+
+        `settings` says all that shapes the recording. Raises HedgespecError if the folder holds a
+        finished trace, an unfinished recording without `resume`, or one with other settings.
+        """
+        self.folder = folder
+        self.parts = folder / "parts"
+        if (folder / MANIFEST).exists():
+            raise HedgespecError(f"{folder}: already holds a trace; choose another --out")
+        started = folder / _SETTINGS
+        if started.exists():
+            if not resume:
+                raise HedgespecError(
+                    f"{folder}: holds an unfinished recording; add --resume to go on with it, "
+                    "or remove the folder"
+                )
+            _check_same_settings(started, settings)
+        elif folder.exists() and any(folder.iterdir()):
+            raise HedgespecError(f"{folder}: not empty and no recording; choose another --out")
+        self.parts.mkdir(parents=True, exist_ok=True)
+        write_text(started, json.dumps(settings, indent=1) + "\n")
+
+    def finished_batches(self) -> set[str]:
+        """Names of the batches already on disk."""
+        return {path.name.removesuffix(".queries.parquet")
+                for path in self.parts.glob("*.queries.parquet")}
+
+    def write_batch(self, name: str, queries: pl.DataFrame, tokens: pl.DataFrame) -> None:
+        """Store one batch; it counts as finished once its query table, written last, is there."""
+        write_with(self.parts / f"{name}.tokens.parquet", tokens.write_parquet)
+        write_with(self.parts / f"{name}.queries.parquet", queries.write_parquet)
+
+    def read_batch(self, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The query and token tables of a finished batch."""
+        return (pl.read_parquet(self.parts / f"{name}.queries.parquet"),
+                pl.read_parquet(self.parts / f"{name}.tokens.parquet"))
+
+    def finish(self, manifest: Manifest) -> Manifest:
+        """Merge the batches in query order, write shards and manifest, and drop `parts/`.
+
+        Query numbers may have gaps (skipped queries); they are renumbered 0, 1, 2, ...
+        """
+        batches = [self.read_batch(name) for name in sorted(self.finished_batches())]
+        if not batches:
+            raise TraceError(f"{self.folder}: nothing was recorded")
+        queries = pl.concat([queries for queries, _ in batches]).sort("query")
+        tokens = pl.concat([tokens for _, tokens in batches]).sort("query", "position")
+        tokens = tokens.select(pl.exclude("^_.*$"))  # working columns of the recorder
+        numbers = pl.Series(range(len(queries)), dtype=pl.UInt32)
+        tokens = tokens.with_columns(pl.col("query").replace_strict(queries["query"], numbers))
+        queries = queries.with_columns(numbers.alias("query"))
+        files = {QUERIES: self._write(QUERIES, queries)}
+        for number, start in enumerate(range(0, len(tokens), MAX_ROWS_PER_SHARD)):
+            name = shard_name(number)
+            files[name] = self._write(name, tokens.slice(start, MAX_ROWS_PER_SHARD))
+        manifest = replace(manifest, queries=len(queries), tokens=len(tokens), files=files)
+        manifest.save(self.folder)
+        shutil.rmtree(self.parts)
+        (self.folder / _SETTINGS).unlink()
+        return manifest
+
+    def _write(self, name: str, table: pl.DataFrame) -> FileInfo:
+        path = self.folder / name
+        write_with(path, lambda temporary: table.write_parquet(
+            temporary, compression="zstd", compression_level=19, statistics=False))
+        return FileInfo(sha256=sha256_file(path), rows=len(table))
+
+
+def _check_same_settings(path: Path, settings: dict[str, Any]) -> None:
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise HedgespecError(f"{path}: damaged ({error}); remove the folder to start anew"
+                             ) from error
+    now = json.loads(json.dumps(settings))
+    for key in sorted(set(before) | set(now)):
+        if before.get(key) != now.get(key):
+            raise HedgespecError(
+                f"{path.parent}: cannot resume: {re.sub('_', ' ', key)} was "
+                f"{before.get(key)!r} and is now {now.get(key)!r}"
+            )
