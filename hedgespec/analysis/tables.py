@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import polars as pl
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -64,16 +65,16 @@ def print_overview(summary: pl.DataFrame, console: Console) -> None:
         counts = summary.filter(pl.col("trace") == name)
         title = (
             f"{name}: {counts['queries'][0]} queries, {counts['tokens'][0]:,} tokens, "
-            f"K = {counts['draft_length'][0]}, {counts['rule'][0]} verification, "
+            f"K = {counts['draft_length'][0]}, {counts['rule'][0]}, "
             f"{counts['seed'].n_unique()} seeds"
         )
         console.print(_rich_table(title, rows))
 
 
 def _rich_table(title: str, rows: pl.DataFrame) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for header in ("selector", "feedback"):
-        table.add_column(header)
+        table.add_column(header, no_wrap=True)
     for header in ("MAT", "rounds", "regret\nper query", "replayed\nM rounds/s"):
         table.add_column(header, justify="right")
     for row in rows.iter_rows(named=True):

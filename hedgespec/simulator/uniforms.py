@@ -23,12 +23,12 @@ def _mix(x):
 
 @numba.njit(nogil=True)
 def query_key(seed, query):
-    """64-bit key of one query under one seed."""
-    return _mix(_mix(np.uint64(seed) + _GOLDEN) + np.uint64(query) * _GOLDEN)
+    """64-bit key of one query under one seed; signed, so that Python callers can pass it on."""
+    return np.int64(_mix(_mix(np.uint64(seed) + _GOLDEN) + np.uint64(query) * _GOLDEN))
 
 
 @numba.njit(nogil=True)
 def uniform(key, position, stream):
     """Uniform in [0, 1) with 53 bits for a position of the query with this key."""
     counter = np.uint64(2) * np.uint64(position) + np.uint64(stream) + np.uint64(1)
-    return (_mix(key + counter * _GOLDEN) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return (_mix(np.uint64(key) + counter * _GOLDEN) >> np.uint64(11)) * (1.0 / 9007199254740992.0)

@@ -355,7 +355,7 @@ class _Recorder:
                 **{name: version(name) for name in ("torch", "transformers", "numpy", "polars")},
             },
             recording={
-                "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+                "command": [_program(), *sys.argv[1:]],
                 "prompts": settings.prompts.name,
                 "prompts_sha256": sha256_file(settings.prompts),
                 "seconds": {key: round(value, 3) for key, value in self._seconds.items()},
@@ -369,6 +369,11 @@ class _Recorder:
         gaps = pl.concat([self._writer.read_batch(name)[1].select("_gap")
                           for name in self._writer.finished_batches()])["_gap"]
         return {"mean": float(np.mean(gaps.to_numpy())), "max": float(np.max(gaps.to_numpy()))}
+
+
+def _program() -> str:
+    path = Path(sys.argv[0])
+    return path.parent.name if path.name == "__main__.py" else path.name
 
 
 def _processor() -> str:

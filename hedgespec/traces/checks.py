@@ -24,7 +24,7 @@ def read_table(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
         raise TraceError(f"{path}: file is missing, though the manifest lists it")
     try:
         table = pl.read_parquet(path, memory_map=False)
-    except Exception as error:  # polars raises many types on damaged files
+    except (Exception, pl.exceptions.PanicException) as error:  # damaged bytes raise anything
         raise TraceError(
             f"{path}: not readable as Parquet ({str(error).splitlines()[0]}); "
             "the file is truncated or damaged: record or copy it again"

@@ -11,6 +11,7 @@ import polars as pl
 
 from hedgespec.errors import HedgespecError, TraceError
 from hedgespec.files import sha256_file, write_text, write_with
+from hedgespec.traces.checks import token_table_schema
 from hedgespec.traces.manifest import FileInfo, Manifest
 from hedgespec.traces.schema import MANIFEST, MAX_ROWS_PER_SHARD, QUERIES, shard_name
 
@@ -65,14 +66,15 @@ class TraceWriter:
     def finish(self, manifest: Manifest) -> Manifest:
         """Merge the batches in query order, write shards and manifest, and drop `parts/`.
 
-        Query numbers may have gaps (skipped queries); they are renumbered 0, 1, 2, ...
+        Query numbers may have gaps (skipped queries); they are renumbered 0, 1, 2, ... Columns
+        that the format does not know, the recorder's working columns, are left out.
         """
         batches = [self.read_batch(name) for name in sorted(self.finished_batches())]
         if not batches:
             raise TraceError(f"{self.folder}: nothing was recorded")
         queries = pl.concat([queries for queries, _ in batches]).sort("query")
         tokens = pl.concat([tokens for _, tokens in batches]).sort("query", "position")
-        tokens = tokens.select(pl.exclude("^_.*$"))  # working columns of the recorder
+        tokens = tokens.select(list(token_table_schema(manifest)))
         numbers = pl.Series(range(len(queries)), dtype=pl.UInt32)
         tokens = tokens.with_columns(pl.col("query").replace_strict(queries["query"], numbers))
         queries = queries.with_columns(numbers.alias("query"))

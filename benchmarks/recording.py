@@ -1,0 +1,117 @@
+"""Recording throughput: plain `generate` of the target alone beside recording all drafters.
+
+    python benchmarks/recording.py --prompts question.jsonl        (on a GPU)
+
+One run measures, on the same first-turn prompts in one batch and after a warm-up: Hugging Face
+`generate` by itself, the recorder's generation, and the scoring with all drafters. Prints a table
+and writes build/bench-recording.json.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from hedgespec.bundled import PROMPTS
+from hedgespec.tracegen.drafters import default_drafters, make_drafters
+from hedgespec.tracegen.generate import generate_answers, query_uniforms
+from hedgespec.tracegen.models import LanguageModel, load_model
+from hedgespec.tracegen.prompts import read_questions, render, tokenize
+from hedgespec.tracegen.sampling import Sampling
+from hedgespec.tracegen.statistics import score
+
+
+def seconds_of(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Wall-clock seconds of the second of two runs of `work`, the device's work included.
+
+    The first run is the warm-up: it grows the memory pools to the size that is needed.
+    """
+    work()
+    _synchronise()
+    started = perf_counter()
+    result = work()
+    _synchronise()
+    return perf_counter() - started, result
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def plain_generate(target: LanguageModel, prompts: list[list[int]], tokens: int) -> int:
+    """Sample with `generate` alone; return the number of tokens up to each answer's end."""
+    batch = target.tokenizer.pad({"input_ids": prompts}, return_tensors="pt", padding_side="left")
+    with torch.inference_mode():
+        output = target.model.generate(**batch.to(target.device), do_sample=True, top_k=0,
+                                       max_new_tokens=tokens)
+    count = 0
+    for row in output[:, batch["input_ids"].shape[1]:].tolist():
+        ends = [row.index(token) + 1 for token in target.eos_tokens if token in row]
+        count += min(ends, default=len(row))
+    return count
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--target", default="smollm2-135m-instruct")
+    parser.add_argument("--prompts", type=Path, default=PROMPTS)
+    parser.add_argument("--drafter", action="append", default=[])
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--max-new-tokens", type=int, default=256)
+    parser.add_argument("--dtype", default="bfloat16" if torch.cuda.is_available() else "float32")
+    parser.add_argument("--out", type=Path, default=Path("build/bench-recording.json"))
+    options = parser.parse_args()
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    target = load_model(options.target, device, options.dtype)
+    drafters = make_drafters(options.drafter or default_drafters(target.layers), target)
+    questions = read_questions(options.prompts)[: options.batch_size]
+    prompts = [tokenize(target.tokenizer, render(target.tokenizer, question, []))
+               for question in questions]
+    limits = [options.max_new_tokens] * len(prompts)
+    uniforms = [query_uniforms(0, number, options.max_new_tokens) for number in range(len(prompts))]
+    sampling = Sampling(1.0)
+
+    plain_seconds, plain_tokens = seconds_of(
+        lambda: plain_generate(target, prompts, options.max_new_tokens))
+    generate_seconds, answers = seconds_of(
+        lambda: generate_answers(target, prompts, limits, uniforms, sampling))
+    tokens = sum(len(answer.tokens) for answer in answers)
+
+    def score_all() -> None:
+        for start in range(0, len(prompts), 32):
+            part = slice(start, start + 32)
+            score(target, drafters, prompts[part], [answer.tokens for answer in answers[part]],
+                  sampling, 4096 if device == "cuda" else 256)
+
+    score_seconds, _ = seconds_of(score_all)
+    result = {
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "target": options.target,
+        "dtype": options.dtype,
+        "drafters": [drafter.name for drafter in drafters],
+        "batch_size": len(prompts),
+        "max_new_tokens": options.max_new_tokens,
+        "plain_generate_tokens_per_second": plain_tokens / plain_seconds,
+        "recorder_generate_tokens_per_second": tokens / generate_seconds,
+        "scoring_tokens_per_second": tokens / score_seconds,
+        "scoring_over_generation": score_seconds / generate_seconds,
+        "recording_over_plain_seconds_per_token":
+            (generate_seconds + score_seconds) / tokens / (plain_seconds / plain_tokens),
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    for key, value in result.items():
+        print(f"{key:42s} {value:,.3f}" if isinstance(value, float) else f"{key:42s} {value}")
+
+
+if __name__ == "__main__":
+    main()

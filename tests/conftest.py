@@ -1,0 +1,23 @@
+"""Fixtures: compiled kernels go to one cache per test session's machine, models are tiny."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Kernels compiled by the tests stay out of the user's cache but are shared between tests.
+os.environ.setdefault("HEDGESPEC_CACHE", str(Path(tempfile.gettempdir()) / "hedgespec-tests"))
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders of a random target, a drafter of the same tokenizer and one of another."""
+    pytest.importorskip("torch")
+    from tests.tiny import save_tiny_model
+
+    folder = tmp_path_factory.mktemp("models")
+    save_tiny_model(folder / "target", seed=0, layers=4)
+    save_tiny_model(folder / "drafter", seed=1, layers=2)
+    save_tiny_model(folder / "other", seed=2, layers=2, extra_words=5)
+    return {name: str(folder / name) for name in ("target", "drafter", "other")}

@@ -1,0 +1,41 @@
+"""The same recording on a CUDA device."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
+from hedgespec.traces import read_trace  # noqa: E402
+from tests.tiny import save_questions  # noqa: E402
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def test_cuda_records_the_same_text_and_statistics_as_the_cpu(tiny_models, tmp_path):
+    settings = RecordSettings(
+        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl"),
+        out=tmp_path / "cpu", name="tiny", drafters=("early-exit:2", "prompt-lookup", "ngram"),
+        max_new_tokens=40, precision="full",
+    )
+    record(settings)
+    record(replace(settings, out=tmp_path / "cuda", device="cuda"))
+    cpu, cuda = read_trace(tmp_path / "cpu"), read_trace(tmp_path / "cuda")
+    np.testing.assert_array_equal(cpu.tokens, cuda.tokens)
+    for name in ("log_p", "log_q", "gamma", "p_top"):
+        np.testing.assert_allclose(getattr(cpu, name), getattr(cuda, name), rtol=0, atol=1e-4)
+
+
+def test_bfloat16_on_cuda_gives_a_valid_trace(tiny_models, tmp_path):
+    settings = RecordSettings(
+        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl"),
+        out=tmp_path / "bf16", name="tiny", drafters=("early-exit:2", "ngram"),
+        max_new_tokens=40, top_p=0.9, device="cuda", dtype="bfloat16",
+    )
+    record(settings)
+    assert read_trace(settings.out).manifest.dtype == "bfloat16"

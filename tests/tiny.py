@@ -1,0 +1,40 @@
+"""Tiny random models with a real tokenizer, saved as Hugging Face folders."""
+
+import json
+from pathlib import Path
+
+WORDS = [f"w{number}" for number in range(60)]
+
+
+def save_tiny_model(folder: Path, seed: int, layers: int, extra_words: int = 0) -> None:
+    """A random Llama of width 32 over a word-level vocabulary."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = ["<pad>", "<eos>", "<unk>", *WORDS, *(f"x{number}" for number in range(extra_words))]
+    tokenizer = Tokenizer(models.WordLevel(
+        {word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(LlamaConfig(
+        vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=layers,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
+        eos_token_id=1, pad_token_id=0, bos_token_id=None, initializer_range=0.4,
+    ))
+    model.generation_config.eos_token_id = 1
+    model.save_pretrained(folder)
+
+
+def save_questions(path: Path, count: int = 12) -> Path:
+    """A question file of several domains, lengths and turns."""
+    with open(path, "w", encoding="utf-8") as handle:
+        for number in range(count):
+            words = " ".join(WORDS[(number * 7 + k) % 60] for k in range(3 + number % 5))
+            turns = [words] if number % 4 else [words, "w1 w2"]
+            handle.write(json.dumps({"question_id": number, "category": f"domain{number % 3}",
+                                     "turns": turns}) + "\n")
+    return path
