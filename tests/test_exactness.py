@@ -136,7 +136,7 @@ def estimates(pair: TinyPair, trace: Trace) -> dict[str, np.ndarray]:
 
 
 def test_realised_and_rb_estimate_the_round_length_without_bias_and_gamma_does_not(pair):
-    """True EAL by enumeration of the real rule; gamma ignores that acceptance and text correlate."""
+    """True EAL by enumeration of the rule; gamma ignores that acceptance and text correlate."""
     true, reach = 1.0, np.ones(1)
     code = np.zeros(1, dtype=np.int64)
     for position in range(3):

@@ -74,5 +74,5 @@ def _label_lines(axis: Axes, labels: list[tuple[float, str, str]]) -> None:
     for value, name, colour in sorted(labels):
         height = max(value, height + gap)
         axis.annotate(name, (right, value), (right * 1.03, height), color=colour, fontsize=8,
-                      va="center", annotation_clip=False,
-                      arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5, "relpos": (0, 0.5)})
+                      va="center", annotation_clip=False, arrowprops={
+                          "arrowstyle": "-", "color": colour, "lw": 0.5, "relpos": (0, 0.5)})

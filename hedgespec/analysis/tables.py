@@ -72,11 +72,12 @@ def print_overview(summary: pl.DataFrame, console: Console) -> None:
 
 
 def _rich_table(title: str, rows: pl.DataFrame) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    for header in ("selector", "feedback"):
-        table.add_column(header, no_wrap=True)
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD,
+                  padding=(0, 1), pad_edge=False)
+    table.add_column("selector", overflow="fold")
+    table.add_column("feedback", no_wrap=True)
     for header in ("MAT", "rounds", "regret\nper query", "replayed\nM rounds/s"):
-        table.add_column(header, justify="right")
+        table.add_column(header, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
         spread = f" ± {row['mat_sd']:.3f}" if row["mat_sd"] is not None else ""
         table.add_row(

@@ -9,7 +9,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "validate", help="check a trace",
         description="Check schema, hashes, ranges, order and consistency of trace directories. "
-                    "The first fault is named by file, row and column. Format: docs/trace-format.md",
+                    "The first fault is named by file, row and column (docs/trace-format.md).",
     )
     parser.add_argument("traces", nargs="*", type=Path, metavar="DIR",
                         help="trace directories (default: the bundled traces)")

@@ -57,7 +57,8 @@ class Replayer:
         Raises HedgespecError for a rule, estimator or draft length that does not fit the trace.
         """
         self.trace = trace
-        self.draft_length = draft_length or trace.manifest.draft_length
+        self.draft_length = (
+            trace.manifest.draft_length if draft_length is None else draft_length)
         self.estimator = estimator
         self.threads = threads
         _check_draft_length(self.draft_length, trace)

@@ -207,7 +207,7 @@ def _provenance(inputs: list[tuple[Path, Trace]], settings: SweepSettings) -> di
             for folder, trace in inputs
         ],
         "settings": {"selectors": list(settings.selectors) or "default",
-                     "draft_length": settings.draft_length or "trace default",
+                     "draft_length": settings.draft_length or "each trace's own",
                      "rule": settings.rule, "estimator": settings.estimator,
                      "seeds": list(range(settings.seeds)), "threads": settings.threads},
         "versions": {"hedgespec": hedgespec.__version__, "python": platform.python_version(),

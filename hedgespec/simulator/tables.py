@@ -1,4 +1,4 @@
-"""Tables over all start positions that the replays need, and exact expectations of fixed drafters."""
+"""Tables over all start positions for the replays, and exact expectations of fixed drafters."""
 
 import numba
 import numpy as np

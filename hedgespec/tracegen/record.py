@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -208,12 +209,12 @@ class _Recorder:
                 for query in batch]
 
     def _record_batch(self, name: str, batch: list[Query]) -> pl.DataFrame:
-        answers = self._timed("generate", lambda: in_fitting_pieces(
-            self._generate, batch, self._shrunk))
+        answers = self._timed("generate", partial(
+            in_fitting_pieces, self._generate, batch, self._shrunk))
         scored: list[tuple[Query, Answer, Scores, np.ndarray]] = []
         for piece in self._scoring_pieces(list(zip(batch, answers, strict=True))):
-            scored += self._timed("score", lambda piece=piece: in_fitting_pieces(
-                self._score, piece, self._shrunk))
+            scored += self._timed("score", partial(
+                in_fitting_pieces, self._score, piece, self._shrunk))
         queries, tokens = self._tables(scored)
         self._tokens_timed += len(tokens)
         self._writer.write_batch(name, queries, tokens)
@@ -304,7 +305,7 @@ class _Recorder:
                 columns[statistic_column(key, name, 1, 1)] = round_probability(
                     statistics[key].numpy(), precision)
             columns[statistic_column("match", name, 1, 1)] = statistics["match"].numpy()
-        return pl.DataFrame(columns).cast(dict(TOKEN_COLUMNS))
+        return pl.DataFrame(columns, schema_overrides=TOKEN_COLUMNS)
 
     def _timed(self, phase: str, work: Callable[[], Any]) -> Any:
         started = perf_counter()

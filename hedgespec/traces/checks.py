@@ -10,7 +10,6 @@ from hedgespec.traces.manifest import Manifest
 from hedgespec.traces.schema import (
     FINISH_REASONS,
     PRECISIONS,
-    QUERY_COLUMNS,
     statistic_column,
     token_schema,
 )

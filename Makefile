@@ -1,0 +1,53 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt
+INPUTS := pyproject.toml constraints.txt hedgespec/__init__.py
+
+.DEFAULT_GOAL := help
+.PHONY: help sim traces test test-all lint bench readme clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+sim: $(VENV)/core ## replay the bundled traces; tables and figure go to results/sim
+	$(BIN)/hedgespec sim
+
+traces: $(VENV)/models ## record SmolLM2 and its drafters (ARGS="--help" tells how to record yours)
+	$(BIN)/hedgespec record $(ARGS)
+
+test: $(VENV)/dev ## run the tests (CPU, tiny models)
+	$(BIN)/python -m pytest -m "not gpu and not smollm2"
+
+test-all: $(VENV)/dev ## also the tests that need a GPU (skipped without) or the 135M model
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/dev ## speed of the simulator as ratios; also writes build/bench.json
+	$(BIN)/python benchmarks/simulator.py
+
+readme: $(VENV)/core ## regenerate the figure and the table of the README from the bundled traces
+	$(BIN)/python benchmarks/readme.py
+
+clean: ## remove the virtual environment and everything made
+	rm -rf $(VENV) build results .pytest_cache .mypy_cache .ruff_cache .hypothesis hedgespec.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "hedgespec needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/core: $(BIN)/python $(INPUTS)
+	@echo "installing hedgespec into $(VENV) ..."
+	@$(PIP) -e . && touch $@
+
+$(VENV)/models: $(VENV)/core
+	@echo "installing torch and transformers into $(VENV) ..."
+	@$(PIP) -e '.[models]' && touch $@
+
+$(VENV)/dev: $(VENV)/models
+	@echo "installing the development tools into $(VENV) ..."
+	@$(PIP) -e '.[dev]' && touch $@

@@ -1,0 +1,65 @@
+"""Arrows point one way, and replaying needs neither torch nor a GPU."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "hedgespec"
+SHARED = {"errors", "files", "bundled", "__init__"}
+ALLOWED = {  # who may import whom
+    "traces": set(),
+    "rules": {"traces"},
+    "selectors": set(),
+    "simulator": {"traces", "rules", "selectors"},
+    "tracegen": {"traces"},
+    "analysis": set(),
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Parts of hedgespec that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module] if node.module != "hedgespec" else [
+                f"hedgespec.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("hedgespec.")}
+    return found
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_imports_point_one_way(part):
+    for path in (PACKAGE / part).rglob("*.py"):
+        assert imports(path) <= ALLOWED[part] | {part} | SHARED, path
+
+
+def test_every_part_of_the_package_has_its_arrows_stated():
+    parts = {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__", "data"}
+    assert parts == set(ALLOWED) | {"cli"}
+
+
+def test_sim_runs_where_torch_cannot_be_imported(tmp_path):
+    for name in ("torch", "transformers"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('blocked by the test')")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "hedgespec", "sim", "--seeds", "1", "--out", str(out),
+               "--selectors", "uniform"]
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    done = subprocess.run([sys.executable, "-m", "hedgespec", "record"], env=environment,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "recording needs it: pip install 'hedgespec[models]'" in done.stderr
+
+
+def test_standard_selectors_module_is_not_shadowed():
+    code = "import selectors, subprocess, asyncio; print(selectors.DefaultSelector)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
