@@ -73,7 +73,7 @@ def print_overview(summary: pl.DataFrame, console: Console) -> None:
 
 def _rich_table(title: str, rows: pl.DataFrame) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD,
-                  padding=(0, 1), pad_edge=False)
+                  padding=(0, 0, 0, 1), pad_edge=False)
     table.add_column("selector", overflow="fold")
     table.add_column("feedback", no_wrap=True)
     for header in ("MAT", "rounds", "regret\nper query", "replayed\nM rounds/s"):
