@@ -31,6 +31,28 @@ def test_cuda_records_the_same_text_and_statistics_as_the_cpu(tiny_models, tmp_p
         np.testing.assert_allclose(getattr(cpu, name), getattr(cuda, name), rtol=0, atol=1e-4)
 
 
+def test_real_memory_shortage_shrinks_the_batch(tiny_models, tmp_path):
+    """The device's memory is capped so that 512 answers at once cannot fit."""
+    settings = RecordSettings(
+        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl", 600),
+        out=tmp_path / "capped", name="tiny", drafters=("early-exit:2",), max_new_tokens=200,
+        batch_size=512, device="cuda", precision="full",
+    )
+    said = []
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 6e7) / total)
+    try:
+        record(settings, lambda progress: said.append(progress.phase))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert any(phase.startswith("out of memory: going on with") for phase in said)
+    record(replace(settings, out=tmp_path / "free"))
+    capped, free = read_trace(tmp_path / "capped"), read_trace(tmp_path / "free")
+    np.testing.assert_array_equal(capped.tokens, free.tokens)
+    np.testing.assert_allclose(capped.gamma, free.gamma, rtol=0, atol=1e-4)
+
+
 def test_bfloat16_on_cuda_gives_a_valid_trace(tiny_models, tmp_path):
     settings = RecordSettings(
         target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl"),

@@ -95,8 +95,13 @@ def run(options: argparse.Namespace) -> int:
         print(f"no GPU in use: recording up to {settings.max_new_tokens} tokens per answer"
               + (f", {settings.per_domain} question(s) per domain" if settings.per_domain else "")
               + "; a GPU is wanted for more", file=sys.stderr)
-    with _Bar() as bar:
-        manifest = record(settings, bar.update)
+    try:
+        with _Bar() as bar:
+            manifest = record(settings, bar.update)
+    except KeyboardInterrupt:
+        print("interrupted; finished batches are kept: run the same command with --resume",
+              file=sys.stderr)
+        return 130
     seconds = manifest.recording["seconds"]
     print(f"{settings.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
           f"{len(manifest.drafters)} drafters; generating took {seconds['generate']:.1f} s, "
