@@ -1,19 +1,63 @@
 """Drafters without weights: they continue the prefix as its own earlier text went on."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from dataclasses import dataclass
 
+import numba
+import numpy as np
 import torch
 
 from hedgespec.errors import HedgespecError
 from hedgespec.tracegen.drafters.base import Drafter, ScoringBatch
 from hedgespec.tracegen.models import LanguageModel
 
-Proposal = dict[int, int]  # proposed token -> weight
+
+@dataclass(frozen=True)
+class Proposals:
+    """Proposals of a batch of `count` rows: `token` with `log_weight` in `row`, rows ascending."""
+
+    count: int
+    row: np.ndarray
+    token: np.ndarray
+    log_weight: np.ndarray
+    device: torch.device
+
+
+@numba.njit(cache=True)
+def _matches(tokens, first, longest, latest_only):
+    """For each position from `first` on, what followed the earlier matches of the tokens before.
+
+    A match at `end` is of length n if the n tokens before `end` are the n tokens before the
+    position; only matches of the greatest length, at most `longest`, count. Returns their
+    positions, counted from `first`, and the tokens that followed, the latest match first.
+    """
+    positions = [0 for _ in range(0)]
+    followers = [0 for _ in range(0)]
+    lengths = np.empty(len(tokens), dtype=np.int64)
+    for position in range(first, len(tokens)):
+        best = 1
+        for end in range(position - 1, 0, -1):
+            length = 0
+            while length < min(longest, end) and (
+                tokens[end - 1 - length] == tokens[position - 1 - length]
+            ):
+                length += 1
+            lengths[end] = length
+            best = max(best, length)
+            if latest_only and best == longest:
+                break
+        for end in range(position - 1, 0, -1):
+            if lengths[end] >= best:
+                positions.append(position - first)
+                followers.append(tokens[end])
+                if latest_only:
+                    break
+    return np.array(positions), np.array(followers)
 
 
 class ContextDrafter(Drafter):
     """Looks the last n tokens up in the prefix, from n = MAX_NGRAM down to 1."""
+
+    latest_only = False
 
     def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
         """`argument` is MAX_NGRAM, 3 if empty. Raises HedgespecError unless it is 1 or more."""
@@ -24,53 +68,30 @@ class ContextDrafter(Drafter):
         self._longest = int(argument)
         self._vocabulary = target.vocabulary_size
 
-    def proposals(self, prompt: list[int], answer: list[int]) -> Iterator[Proposal]:
-        """For each answer position, the weighted proposals given the tokens before it."""
-        tokens = prompt + answer
-        seen: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
-        last: dict[tuple[int, ...], int] = {}
-        for position in range(len(tokens)):
-            if position >= len(prompt):
-                yield self._propose(tokens, position, seen, last)
-            for n in range(1, min(self._longest, position) + 1):
-                key = tuple(tokens[position - n : position])
-                seen[key][tokens[position]] += 1
-                last[key] = tokens[position]
-
-    def _propose(
-        self,
-        tokens: list[int],
-        position: int,
-        seen: dict[tuple[int, ...], Counter[int]],
-        last: dict[tuple[int, ...], int],
-    ) -> Proposal:
-        for n in range(min(self._longest, position), 0, -1):
-            key = tuple(tokens[position - n : position])
-            if key in last:
-                return self.pick(seen[key], last[key])
-        return {}
-
-    def pick(self, counts: Counter[int], latest: int) -> Proposal:
-        """Proposals from what followed the matching n-gram: all `counts`, and the `latest`."""
-        raise NotImplementedError
-
-    def prepare(self, batch: ScoringBatch) -> tuple[list[Proposal], torch.device]:
+    def prepare(self, batch: ScoringBatch) -> Proposals:
         """The proposals of all rows."""
-        pairs = zip(batch.prompts, batch.answers, strict=True)
-        found = [item for prompt, answer in pairs for item in self.proposals(prompt, answer)]
-        return found, batch.ids.device
+        rows, tokens = [], []
+        start = 0
+        for prompt, answer in zip(batch.prompts, batch.answers, strict=True):
+            positions, followers = _matches(
+                np.array(prompt + answer), len(prompt), self._longest, self.latest_only)
+            rows.append(positions + start)
+            tokens.append(followers)
+            start += len(answer)
+        keys = np.concatenate(rows) * self._vocabulary + np.concatenate(tokens)
+        keys, counts = np.unique(keys, return_counts=True)
+        row, token = np.divmod(keys, self._vocabulary)
+        return Proposals(start, row, token, np.log(counts, dtype=np.float32), batch.ids.device)
 
-    def logits(self, prepared: tuple[list[Proposal], torch.device], rows: slice) -> torch.Tensor:
+    def logits(self, prepared: Proposals, rows: slice) -> torch.Tensor:
         """Log weights of the proposals, -inf elsewhere."""
-        found, device = prepared
-        chosen = found[rows]
-        row = [index for index, item in enumerate(chosen) for _ in item]
-        column = [token for item in chosen for token in item]
-        weight = [float(count) for item in chosen for count in item.values()]
-        logits = torch.full((len(chosen), self._vocabulary), -torch.inf, device=device)
-        logits[torch.tensor(row, dtype=torch.long, device=device),
-               torch.tensor(column, dtype=torch.long, device=device)] = (
-            torch.tensor(weight, device=device).log())
+        begin, end = np.searchsorted(prepared.row, [rows.start, rows.stop])
+        part = slice(begin, end)
+        index = torch.from_numpy(np.stack([prepared.row[part] - rows.start, prepared.token[part]]))
+        index = index.to(prepared.device)
+        logits = torch.full((min(rows.stop, prepared.count) - rows.start, self._vocabulary),
+                            -torch.inf, device=prepared.device)
+        logits[index[0], index[1]] = torch.from_numpy(prepared.log_weight[part]).to(prepared.device)
         return logits
 
 
@@ -79,10 +100,7 @@ class PromptLookup(ContextDrafter):
 
     kind = "prompt-lookup"
     usage = "prompt-lookup[:N]    copy what followed the last N (default 3) tokens before"
-
-    def pick(self, counts: Counter[int], latest: int) -> Proposal:
-        """The latest continuation alone."""
-        return {latest: 1}
+    latest_only = True
 
 
 class NGram(ContextDrafter):
@@ -90,7 +108,3 @@ class NGram(ContextDrafter):
 
     kind = "ngram"
     usage = "ngram[:N]            sample from the continuations of the last N (default 3) tokens"
-
-    def pick(self, counts: Counter[int], latest: int) -> Proposal:
-        """All continuations by their counts."""
-        return dict(counts)
