@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hedgespec.errors import HedgespecError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -30,6 +32,18 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file that then becomes `path`."""
     with replacing(path) as temporary:
         write(temporary)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise HedgespecError unless `folder` is, or can become, a folder that can be written to.
+
+    Called before long work, so that nothing is computed that cannot be kept.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise HedgespecError(f"{folder}: {existing} is a file, not a folder")
+    if not os.access(existing, os.W_OK):
+        raise HedgespecError(f"{folder}: no permission to write to {existing}")
 
 
 def sha256_file(path: Path) -> str:

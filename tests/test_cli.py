@@ -154,6 +154,15 @@ def test_missing_and_doubled_traces(folder, tmp_path, capsys):
     assert "two traces are called 'synthetic'" in capsys.readouterr().err
 
 
+def test_out_that_cannot_be_written_is_said_before_any_work(folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert main(["sim", "--traces", str(folder), "--out", str(out)]) == 1
+        error = capsys.readouterr().err.strip()
+        assert "is a file, not a folder" in error
+        assert len(error.splitlines()) == 1
+
+
 def test_missing_results_say_how_to_make_them(tmp_path):
     with pytest.raises(HedgespecError, match="make them with `hedgespec sim"):
         read_results(tmp_path, "summary")

@@ -35,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     except HedgespecError as error:
         print(f"hedgespec {options.command}: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # a full disk, a missing permission
+        print(f"hedgespec {options.command}: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"hedgespec {options.command}: interrupted", file=sys.stderr)
         return 130

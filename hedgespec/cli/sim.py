@@ -57,8 +57,10 @@ def run(options: argparse.Namespace) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from hedgespec.bundled import bundled_traces
+    from hedgespec.files import check_writable
     from hedgespec.simulator import SweepSettings, run_sweep
 
+    check_writable(options.out)
     console = Console()
     settings = SweepSettings(tuple(options.selectors), options.draft_length, options.rule,
                              options.estimator, options.seeds, options.threads)

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from hedgespec.errors import HedgespecError, TraceError
-from hedgespec.files import sha256_file, write_text, write_with
+from hedgespec.files import check_writable, sha256_file, write_text, write_with
 from hedgespec.traces.checks import token_table_schema
 from hedgespec.traces.manifest import FileInfo, Manifest
 from hedgespec.traces.schema import MANIFEST, MAX_ROWS_PER_SHARD, QUERIES, shard_name
@@ -33,6 +33,7 @@ class TraceWriter:
         """
         self.folder = folder
         self.parts = folder / "parts"
+        check_writable(folder)
         if (folder / MANIFEST).exists():
             raise HedgespecError(f"{folder}: already holds a trace; choose another --out")
         started = folder / _SETTINGS
