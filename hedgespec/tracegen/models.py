@@ -37,6 +37,11 @@ class LanguageModel:
         return int(self.model.config.get_text_config().num_hidden_layers)
 
     @property
+    def hidden_size(self) -> int:
+        """Width of the hidden states."""
+        return int(self.model.config.get_text_config().hidden_size)
+
+    @property
     def vocabulary_size(self) -> int:
         """Width of the logits."""
         return int(self.model.get_output_embeddings().weight.shape[0])
@@ -54,13 +59,8 @@ class LanguageModel:
 
     @cached_property
     def weights_sha256(self) -> str:
-        """Hash over names, types, shapes and bytes of the loaded parameters, in name order."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            raw = tensor.detach().cpu().contiguous().view(torch.uint8)
-            digest.update(raw.numpy().data)
-        return digest.hexdigest()
+        """See `parameters_sha256`."""
+        return parameters_sha256(self.model.state_dict())
 
     @cached_property
     def tokenizer_sha256(self) -> str:
@@ -71,19 +71,21 @@ class LanguageModel:
     def hidden_states(
         self, ids: torch.Tensor, mask: torch.Tensor, layers: tuple[int, ...]
     ) -> dict[int, torch.Tensor]:
-        """Teacher-forced hidden states, each (B, L, H), ready for `logits`.
+        """Teacher-forced hidden states, each (B, L, H), of `layers` and of the last layer.
 
-        `layers` counts as Hugging Face `hidden_states` do: l is the output of the l-th layer, the
-        last one, `self.layers`, being the model's own. The final norm is applied to all.
+        Layers count as Hugging Face `hidden_states` do: 0 is the embedding, l the output of the
+        l-th layer. The last one, `self.layers`, comes after the final norm, ready for `logits`.
         """
         early = [layer for layer in layers if layer != self.layers]
         output = self.model.base_model(
             input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=bool(early)
         )
-        states = {self.layers: output.last_hidden_state}
-        for layer in early:
-            states[layer] = self._final_norm(output.hidden_states[layer])
-        return states
+        return {self.layers: output.last_hidden_state,
+                **{layer: output.hidden_states[layer] for layer in early}}
+
+    def early_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits of an early layer's hidden states (..., H): the final norm, then the head."""
+        return self.logits(self._final_norm(hidden))
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Next-token logits, float32, of normed hidden states (..., H)."""
@@ -120,6 +122,16 @@ class LanguageModel:
                 f"{self.id}: this architecture ({type(self.model).__name__}) computes its logits "
                 "in a way that hedgespec does not know; please report it"
             )
+
+
+def parameters_sha256(parameters: dict[str, torch.Tensor]) -> str:
+    """Hash over names, types, shapes and bytes of parameters, in name order."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(parameters.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        raw = tensor.detach().cpu().contiguous().view(torch.uint8)
+        digest.update(raw.numpy().data)
+    return digest.hexdigest()
 
 
 def load_model(identity: str, device: str, dtype: str) -> LanguageModel:

@@ -33,7 +33,6 @@ from hedgespec.traces.schema import (
     round_embedding,
     round_log,
     round_probability,
-    statistic_column,
 )
 
 # Rows of full-vocabulary float32 distributions held at a time, and padded tokens teacher-forced
@@ -256,11 +255,7 @@ class _Recorder:
         start = 0
         for row, (query, answer) in enumerate(pairs):
             part = slice(start, start + len(answer.tokens))
-            own = Scores(scores.log_p[part], scores.log_softmax[part], {
-                name: {key: values[part] for key, values in statistics.items()}
-                for name, statistics in scores.drafters.items()
-            })
-            result.append((query, answer, own, embeddings[row].numpy()))
+            result.append((query, answer, scores.part(part), embeddings[row].numpy()))
             start += len(answer.tokens)
         return result
 
@@ -298,13 +293,13 @@ class _Recorder:
             # Not part of the trace: how far teacher forcing is from the generating pass.
             "_gap": np.abs(scores.log_softmax.numpy() - answer.log_softmax),
         }
-        for name, statistics in scores.drafters.items():
-            columns[statistic_column("log_q", name, 1, 1)] = np.minimum(
-                round_log(statistics["log_q"].numpy(), precision), 0.0)
-            for key in ("gamma", "p_top"):
-                columns[statistic_column(key, name, 1, 1)] = round_probability(
-                    statistics[key].numpy(), precision)
-            columns[statistic_column("match", name, 1, 1)] = statistics["match"].numpy()
+        for column, values in scores.drafters.items():
+            if column.startswith("log_q/"):
+                columns[column] = np.minimum(round_log(values.numpy(), precision), 0.0)
+            elif column.startswith("match/"):
+                columns[column] = values.numpy()
+            else:
+                columns[column] = round_probability(values.numpy(), precision)
         return pl.DataFrame(columns, schema_overrides=TOKEN_COLUMNS)
 
     def _timed(self, phase: str, work: Callable[[], Any]) -> Any:

@@ -8,20 +8,25 @@ from hedgespec.errors import HedgespecError
 from hedgespec.tracegen.drafters import Drafter, ScoringBatch
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling, probabilities
-
-STATISTICS = ("log_q", "gamma", "match", "p_top")
+from hedgespec.traces.schema import statistic_column
 
 
 @dataclass(frozen=True)
 class Scores:
     """Statistics of M answer tokens, on the host.
 
-    `log_p` (M) and `log_softmax` (M, the target at temperature 1); `drafters[name][statistic]` (M).
+    `log_p` (M) and `log_softmax` (M, the target at temperature 1); `drafters[column]` (M) by the
+    column names of the trace format.
     """
 
     log_p: torch.Tensor
     log_softmax: torch.Tensor
-    drafters: dict[str, dict[str, torch.Tensor]]
+    drafters: dict[str, torch.Tensor]
+
+    def part(self, rows: slice) -> "Scores":
+        """Some of the tokens."""
+        return Scores(self.log_p[rows], self.log_softmax[rows],
+                      {column: values[rows] for column, values in self.drafters.items()})
 
 
 def reduce_pair(
@@ -58,27 +63,32 @@ def score(
     HedgespecError if a model gives NaN.
     """
     layers = {layer for drafter in drafters for layer in drafter.target_layers}
-    batch, last = _teacher_force(target, prompts, answers, tuple(sorted(layers)))
+    batch = _teacher_force(target, prompts, answers, tuple(sorted(layers)))
+    last = batch.states[target.layers]
+    final = batch.at_rows(last)
     prepared = [drafter.prepare(batch) for drafter in drafters]
     emitted = torch.tensor([token for answer in answers for token in answer],
                            device=batch.ids.device)
     parts: list[Scores] = []
     for start in range(0, len(emitted), chunk):
         rows = slice(start, start + chunk)
-        logits = target.logits(batch.states[target.layers][rows])
+        logits = target.logits(final[rows])
         _refuse_nan(logits, f"target {target.id}")
         p = probabilities(logits, sampling, emitted=emitted[rows])
         index = emitted[rows, None]
-        statistics = {}
+        columns = {}
         for drafter, state in zip(drafters, prepared, strict=True):
-            draft_logits = drafter.logits(state, rows)
-            _refuse_nan(draft_logits, f"drafter {drafter.name}")
-            q = probabilities(draft_logits, sampling)
-            statistics[drafter.name] = reduce_pair(p, q, emitted[rows])
+            for depth in range(1, drafter.depths + 1):
+                draft_logits = drafter.logits(state, depth, rows)
+                _refuse_nan(draft_logits, f"drafter {drafter.name}")
+                q = probabilities(draft_logits, sampling)
+                for statistic, values in reduce_pair(p, q, emitted[rows]).items():
+                    column = statistic_column(statistic, drafter.name, depth, drafter.depths)
+                    columns[column] = values
         parts.append(Scores(
             p.gather(-1, index)[:, 0].log(),
             logits.gather(-1, index)[:, 0] - logits.logsumexp(dim=-1),
-            statistics,
+            columns,
         ))
     return _join(parts), _prompt_embeddings(last, prompts).cpu()
 
@@ -86,8 +96,8 @@ def score(
 def _teacher_force(
     target: LanguageModel, prompts: list[list[int]], answers: list[list[int]],
     layers: tuple[int, ...],
-) -> tuple[ScoringBatch, torch.Tensor]:
-    """One pass of the target over prompt + answer; also its last hidden state (B, L, H)."""
+) -> ScoringBatch:
+    """One pass of the target over prompt + answer."""
     sequences = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
     width = max(map(len, sequences))
     pad = target.tokenizer.pad_token_id
@@ -99,9 +109,7 @@ def _teacher_force(
     ])
     ids, mask, rows = (tensor.to(target.device) for tensor in (ids, mask, rows))
     states = target.hidden_states(ids, mask, layers)
-    last = states[target.layers]
-    gathered = {layer: state.flatten(0, 1)[rows] for layer, state in states.items()}
-    return ScoringBatch(ids, mask, rows, prompts, answers, gathered), last
+    return ScoringBatch(ids, mask, rows, prompts, answers, states)
 
 
 def _prompt_embeddings(last: torch.Tensor, prompts: list[list[int]]) -> torch.Tensor:
@@ -117,10 +125,7 @@ def _refuse_nan(logits: torch.Tensor, who: str) -> None:
 
 def _join(parts: list[Scores]) -> Scores:
     """Concatenate chunks and bring them to the host."""
-    drafters = {
-        name: {statistic: torch.cat([part.drafters[name][statistic] for part in parts]).cpu()
-               for statistic in STATISTICS}
-        for name in parts[0].drafters
-    }
+    drafters = {column: torch.cat([part.drafters[column] for part in parts]).cpu()
+                for column in parts[0].drafters}
     return Scores(torch.cat([part.log_p for part in parts]).cpu(),
                   torch.cat([part.log_softmax for part in parts]).cpu(), drafters)

@@ -15,8 +15,8 @@ class ScoringBatch:
 
     `ids` and `mask` (B, L) hold prompt and answer, padded on the right. `rows` (M) are the flat
     indices into B*L whose next token is an answer token, sequence by sequence. `prompts` and
-    `answers` are the same as lists. `states[l]` (M, H) are the target's normed hidden states of
-    layer l at `rows`.
+    `answers` are the same as lists. `states[l]` (B, L, H) are the target's hidden states of layer l
+    (see LanguageModel.hidden_states).
     """
 
     ids: torch.Tensor
@@ -26,14 +26,19 @@ class ScoringBatch:
     answers: list[list[int]]
     states: dict[int, torch.Tensor]
 
+    def at_rows(self, state: torch.Tensor) -> torch.Tensor:
+        """Entries (M, H) of a state (B, L, H) at `rows`."""
+        return state.flatten(0, 1)[self.rows]
+
 
 class Drafter(ABC):
-    """A prefix-only drafter: its distribution depends on the tokens so far and nothing else."""
+    """A drafter. A prefix-only one (`depths` = 1) depends on the tokens so far and nothing else."""
 
     kind: ClassVar[str]
     usage: ClassVar[str]
     weights_sha256: str | None = None
     target_layers: tuple[int, ...] = ()
+    depths: int = 1
 
     def __init__(self, name: str, identity: str):
         """`name` labels the trace's columns; `identity` is the specification it was made from."""
@@ -42,15 +47,15 @@ class Drafter(ABC):
 
     def info(self) -> DrafterInfo:
         """Its entry in the manifest."""
-        return DrafterInfo(self.name, self.kind, self.identity, self.weights_sha256)
+        return DrafterInfo(self.name, self.kind, self.identity, self.weights_sha256, self.depths)
 
     @abstractmethod
     def prepare(self, batch: ScoringBatch) -> Any:
         """Whatever `logits` needs of a batch, computed once."""
 
     @abstractmethod
-    def logits(self, prepared: Any, rows: slice) -> torch.Tensor:
-        """Logits (n, V), float32, for a slice of the batch's M rows.
+    def logits(self, prepared: Any, depth: int, rows: slice) -> torch.Tensor:
+        """Logits (n, V), float32, at a draft depth (from 1) for a slice of the batch's M rows.
 
         A row without any proposal is -inf throughout.
         """

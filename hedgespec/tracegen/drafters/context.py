@@ -83,7 +83,7 @@ class ContextDrafter(Drafter):
         row, token = np.divmod(keys, self._vocabulary)
         return Proposals(start, row, token, np.log(counts, dtype=np.float32), batch.ids.device)
 
-    def logits(self, prepared: Proposals, rows: slice) -> torch.Tensor:
+    def logits(self, prepared: Proposals, depth: int, rows: slice) -> torch.Tensor:
         """Log weights of the proposals, -inf elsewhere."""
         begin, end = np.searchsorted(prepared.row, [rows.start, rows.stop])
         part = slice(begin, end)

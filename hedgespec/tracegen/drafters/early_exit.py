@@ -27,8 +27,8 @@ class EarlyExit(Drafter):
 
     def prepare(self, batch: ScoringBatch) -> torch.Tensor:
         """The target's hidden states of the exit layer."""
-        return batch.states[self._layer]
+        return batch.at_rows(batch.states[self._layer])
 
-    def logits(self, prepared: torch.Tensor, rows: slice) -> torch.Tensor:
-        """The target's head on them."""
-        return self._target.logits(prepared[rows])
+    def logits(self, prepared: torch.Tensor, depth: int, rows: slice) -> torch.Tensor:
+        """The target's final norm and head on them."""
+        return self._target.early_logits(prepared[rows])

@@ -32,9 +32,9 @@ class LanguageModelDrafter(Drafter):
         """Teacher-forced hidden states at the batch's rows, (M, H)."""
         last = self._model.layers
         states = self._model.hidden_states(batch.ids, batch.mask, ())[last]
-        return states.flatten(0, 1)[batch.rows]
+        return batch.at_rows(states)
 
-    def logits(self, prepared: torch.Tensor, rows: slice) -> torch.Tensor:
+    def logits(self, prepared: torch.Tensor, depth: int, rows: slice) -> torch.Tensor:
         """Its logits, cut or filled with -inf where its embedding is padded otherwise."""
         logits = self._model.logits(prepared[rows])
         missing = self._vocabulary - logits.shape[-1]

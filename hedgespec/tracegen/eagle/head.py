@@ -1,0 +1,212 @@
+"""The EAGLE network: one decoder layer over [token embedding, target feature].
+
+EAGLE-1/2 (2401.15077, 2406.16858): the feature is the target's last hidden state; `fc` [H, 2H]
+fuses it with the embedding of the next token, and the target's own head reads the output.
+EAGLE-3 (2503.01840): `fc` [H, 3H] fuses a low, a middle and a high layer; embedding and feature,
+each normed, enter the attention side by side; the head has an LM head of its own, perhaps over a
+reduced vocabulary. In both, later draft tokens use the head's own output as their feature.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers.models.llama.modeling_llama import (
+    LlamaMLP,
+    LlamaRMSNorm,
+    LlamaRotaryEmbedding,
+    apply_rotary_pos_emb,
+)
+
+from hedgespec.tracegen.eagle.config import EagleConfig
+
+
+class _Attention(nn.Module):
+    """Projections of the layer's attention; what attends to what is the caller's business."""
+
+    def __init__(self, config: EagleConfig):
+        super().__init__()
+        layer = config.layer
+        self.heads, self.kv_heads = layer.num_attention_heads, layer.num_key_value_heads
+        self.width = getattr(layer, "head_dim", None) or layer.hidden_size // self.heads
+        inputs = config.hidden_size * (2 if config.generation == 3 else 1)
+        bias = bool(layer.attention_bias)
+        self.q_proj = nn.Linear(inputs, self.heads * self.width, bias=bias)
+        self.k_proj = nn.Linear(inputs, self.kv_heads * self.width, bias=bias)
+        self.v_proj = nn.Linear(inputs, self.kv_heads * self.width, bias=bias)
+        self.o_proj = nn.Linear(self.heads * self.width, config.hidden_size, bias=bias)
+
+    def project(
+        self, states: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys, values (B, heads, L, width), keys and values repeated for each query."""
+        batch, length, _ = states.shape
+
+        def split(projected: torch.Tensor, heads: int) -> torch.Tensor:
+            return projected.view(batch, length, heads, self.width).transpose(1, 2)
+
+        queries = split(self.q_proj(states), self.heads)
+        keys = split(self.k_proj(states), self.kv_heads)
+        values = split(self.v_proj(states), self.kv_heads)
+        queries, keys = apply_rotary_pos_emb(queries, keys, *rotary)
+        groups = self.heads // self.kv_heads
+        return queries, keys.repeat_interleave(groups, 1), values.repeat_interleave(groups, 1)
+
+
+class _Layer(nn.Module):
+    """The decoder layer, in the released code's parameter names."""
+
+    def __init__(self, config: EagleConfig):
+        super().__init__()
+        size, eps = config.hidden_size, config.layer.rms_norm_eps
+        self.self_attn = _Attention(config)
+        self.mlp = LlamaMLP(config.layer)
+        self.post_attention_layernorm = LlamaRMSNorm(size, eps=eps)
+        if config.generation == 3:
+            self.input_layernorm = LlamaRMSNorm(size, eps=eps)
+            self.hidden_norm = LlamaRMSNorm(size, eps=eps)
+
+
+class EagleHead(nn.Module):
+    """An EAGLE draft head. Embedding and LM head may be the target's: see `attach`."""
+
+    d2t: torch.Tensor
+    t2d: torch.Tensor
+
+    def __init__(self, config: EagleConfig, own_embedding: bool = False, own_head: bool = True):
+        """Random weights; `own_head` False leaves the logits to the target's head."""
+        super().__init__()
+        self.config = config
+        size = config.hidden_size
+        if config.generation == 3:
+            inputs = 3 if config.target_layers is None else len(config.target_layers)
+            self.fc = nn.Linear(inputs * (config.target_hidden_size or size), size, bias=False)
+            self.norm = LlamaRMSNorm(size, eps=config.layer.rms_norm_eps)
+        else:
+            self.fc = nn.Linear(2 * size, size, bias=config.fc_bias)
+        self.layer = _Layer(config)
+        self.rotary = LlamaRotaryEmbedding(config.layer)
+        self.embed_tokens = nn.Embedding(config.vocabulary_size, size) if own_embedding else None
+        vocabulary = config.draft_vocabulary_size or config.vocabulary_size
+        self.lm_head = nn.Linear(size, vocabulary, bias=False) if own_head else None
+        if own_head and config.draft_vocabulary_size is not None:
+            self.register_buffer("d2t", torch.zeros(vocabulary, dtype=torch.long))
+            self.register_buffer(
+                "t2d", torch.arange(config.vocabulary_size) < vocabulary)
+        self._target: tuple[nn.Module, nn.Module] | None = None
+
+    @property
+    def reduced(self) -> bool:
+        """Whether the head knows only part of the target's vocabulary."""
+        return self.lm_head is not None and self.config.draft_vocabulary_size is not None
+
+    def attach(self, embedding: nn.Module, head: nn.Module) -> None:
+        """Use the target's embedding and LM head where the head has none of its own."""
+        self._target = (embedding, head)  # in a tuple: not a submodule, not saved
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Token embeddings (..., H)."""
+        own = self.embed_tokens
+        assert own is not None or self._target is not None, "attach the target first"
+        embedded: torch.Tensor = (own if own is not None else self._target[0])(ids)  # type: ignore[index]
+        return embedded
+
+    def fuse(self, states: list[torch.Tensor]) -> torch.Tensor:
+        """Features (..., H) of the target's hidden states in the order of `fused_layers`."""
+        if self.config.generation == 1:
+            return states[0]
+        fused: torch.Tensor = self.fc(torch.cat(states, dim=-1))
+        return fused
+
+    def project(
+        self, embedded: torch.Tensor, features: torch.Tensor, positions: torch.Tensor
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Residual stream (B, L, H) and queries, keys, values at `positions` (B, L)."""
+        layer = self.layer
+        if self.config.generation == 1:
+            residual = states = self.fc(torch.cat([embedded, features], dim=-1))
+        else:
+            normed = layer.hidden_norm(features)
+            residual = normed if self.config.norm_before_residual else features
+            states = torch.cat([layer.input_layernorm(embedded), normed], dim=-1)
+        rotary = self.rotary(states, positions)
+        return residual, layer.self_attn.project(states, rotary)
+
+    def finish(self, residual: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        """Output features (B, L, H) from the attended values (B, heads, L, width)."""
+        layer = self.layer
+        merged = attended.transpose(1, 2).flatten(2)
+        states = residual + layer.self_attn.o_proj(merged)
+        output: torch.Tensor = states + layer.mlp(layer.post_attention_layernorm(states))
+        return output
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Next-token logits (..., V) over the target's vocabulary, float32; -inf where unknown."""
+        if self.config.generation == 3:
+            features = self.norm(features)
+        own = self.lm_head
+        assert own is not None or self._target is not None, "attach the target first"
+        logits: torch.Tensor = (own if own is not None else self._target[1])(features).float()  # type: ignore[index]
+        if not self.reduced:
+            return logits
+        full = logits.new_full((*logits.shape[:-1], self.config.vocabulary_size), -math.inf)
+        known = torch.arange(len(self.d2t), device=logits.device) + self.d2t
+        full[..., known] = logits
+        return full
+
+
+def unroll(
+    head: EagleHead, embedded: torch.Tensor, features: torch.Tensor, depths: int
+) -> list[torch.Tensor]:
+    """Output features of every draft depth for all start positions at once.
+
+    `embedded` (B, L, H): at j the embedding of token j+1; `features` (B, L, H): at j the fused
+    target feature of token j. Entry d-1 of the result, at j, is what a round puts out whose first
+    draft step was at j-d+1: it used target features up to there and its own outputs after, and it
+    predicts token j+2. Positions j < d-1 belong to no round and hold numbers without meaning.
+
+    Each depth attends to the first depth's keys up to its round's first step, and to one key per
+    later depth, its own chain: the attention of "training-time test" (EAGLE-3, section 3.1).
+    """
+    batch, length, _ = embedded.shape
+    positions = torch.arange(length, device=embedded.device).expand(batch, -1)
+    outputs: list[torch.Tensor] = []
+    chain: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for _ in range(depths):
+        residual, (queries, keys, values) = head.project(embedded, features, positions)
+        chain.append((keys, values))
+        attended = _attend(queries, chain)
+        outputs.append(head.finish(residual, attended))
+        features = _shift(outputs[-1], 1, dim=1)
+    return outputs
+
+
+def _attend(
+    queries: torch.Tensor, chain: list[tuple[torch.Tensor, torch.Tensor]]
+) -> torch.Tensor:
+    """Attention of the deepest depth so far; `chain` holds keys and values of each depth."""
+    depth = len(chain) - 1
+    length, width = queries.shape[2:]
+    base_keys, base_values = chain[0]
+    reach = torch.ones(length, length, dtype=torch.bool, device=queries.device).tril(-depth)
+    scores = (queries @ base_keys.transpose(-1, -2)).masked_fill(~reach, -math.inf)
+    later = [(_shift(keys, depth - number, dim=2), _shift(values, depth - number, dim=2))
+             for number, (keys, values) in enumerate(chain) if number]
+    scores = torch.cat([scores, *((queries * keys).sum(-1, keepdim=True) for keys, _ in later)], -1)
+    weights = functional.softmax(scores.float() / math.sqrt(width), dim=-1).to(queries.dtype)
+    attended = weights[..., :length] @ base_values
+    for number, (_, values) in enumerate(later):
+        attended = attended + weights[..., length + number, None] * values
+    return attended
+
+
+def _shift(tensor: torch.Tensor, by: int, dim: int) -> torch.Tensor:
+    """Move entries to higher indices along `dim`; what has no predecessor becomes 0."""
+    if by == 0:
+        return tensor
+    shifted = torch.zeros_like(tensor)
+    kept = tensor.shape[dim] - by
+    if kept > 0:
+        shifted.narrow(dim, by, kept).copy_(tensor.narrow(dim, 0, kept))
+    return shifted
