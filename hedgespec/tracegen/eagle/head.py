@@ -194,7 +194,8 @@ def _attend(
     later = [(_shift(keys, depth - number, dim=2), _shift(values, depth - number, dim=2))
              for number, (keys, values) in enumerate(chain) if number]
     scores = torch.cat([scores, *((queries * keys).sum(-1, keepdim=True) for keys, _ in later)], -1)
-    weights = functional.softmax(scores.float() / math.sqrt(width), dim=-1).to(queries.dtype)
+    precise = torch.promote_types(queries.dtype, torch.float32)
+    weights = functional.softmax(scores.to(precise) / math.sqrt(width), dim=-1).to(queries.dtype)
     attended = weights[..., :length] @ base_values
     for number, (_, values) in enumerate(later):
         attended = attended + weights[..., length + number, None] * values
