@@ -1,10 +1,13 @@
-"""Files that are written whole or not at all, and the cache folder."""
+"""Files that are written whole or not at all, checked reading, and the cache folder."""
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import polars as pl
 
 from hedgespec.errors import HedgespecError
 
@@ -34,6 +37,17 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
 
 
+def read_parquet(path: Path, error: type[HedgespecError] = HedgespecError) -> pl.DataFrame:
+    """Read one Parquet file; a damaged one raises `error` with its name."""
+    try:
+        return pl.read_parquet(path, memory_map=False, glob=False)
+    except (Exception, pl.exceptions.PanicException) as fault:  # damaged bytes raise anything
+        raise error(
+            f"{path}: not readable as Parquet ({str(fault).splitlines()[0]}); "
+            "the file is truncated or damaged"
+        ) from fault
+
+
 def check_writable(folder: Path) -> None:
     """Raise HedgespecError unless `folder` is, or can become, a folder that can be written to.
 
@@ -42,8 +56,11 @@ def check_writable(folder: Path) -> None:
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise HedgespecError(f"{folder}: {existing} is a file, not a folder")
-    if not os.access(existing, os.W_OK):
-        raise HedgespecError(f"{folder}: no permission to write to {existing}")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise HedgespecError(f"{folder}: cannot write to {existing} ({error.strerror})") from error
 
 
 def sha256_file(path: Path) -> str:

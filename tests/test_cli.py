@@ -119,6 +119,29 @@ def test_interrupted_sweep_keeps_what_it_has(folder, monkeypatch, capsys):
     names = read_results(folder.parent / "out", "summary")["selector"]
     assert "uniform" in names
     assert "normalhedge" not in names
+    assert json.loads((folder.parent / "out" / "run.json").read_text())["complete"] is False
+
+
+def test_interruption_leaves_no_figure_of_an_earlier_run(folder, monkeypatch, capsys):
+    assert sim(folder, "--seeds", "2") == 0
+    real = Replayer.run
+
+    def stop_early(self: Replayer, text: str, seed: int) -> object:
+        if text == "fixed:drafter-0" and seed == 1:
+            raise KeyboardInterrupt
+        return real(self, text, seed)
+
+    monkeypatch.setattr(Replayer, "run", stop_early)
+    assert sim(folder, "--seeds", "2") == 130
+    assert not (folder.parent / "out" / "regret.png").exists()
+    assert "Tables and run.json are in" in capsys.readouterr().out
+
+
+def test_selectors_named_twice_run_once(folder):
+    sim(folder, "--seeds", "1", "--selectors", "hedge", "hedge:eta=-1", "hedge:eta=0.1",
+        "hedge:eta=0.10", "hedge:eta=0.1000001")
+    names = read_results(folder.parent / "out", "summary")["selector"].to_list()
+    assert names == ["hedge", "hedge:eta=0.1", "hedge:eta=0.1000001"]
 
 
 def test_interrupted_before_the_first_result_writes_nothing(folder, monkeypatch, capsys):

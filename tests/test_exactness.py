@@ -1,5 +1,7 @@
 """Replaying a recorded text has the distribution of decoding it live (science: docs/metrics.md)."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -94,8 +96,7 @@ def test_control_replaying_with_gamma_instead_of_a_is_noticed(pair):
     tokens, choice = decode(pair, "uniform", DRAFT_LENGTH, EPISODES, seed=1)
     trace = recorded_texts(pair, EPISODES, seed=2)
     wrong = np.log(trace.gamma) + trace.log_p[:, None, None]
-    object.__setattr__(trace, "log_q", wrong)
-    replayed = Replayer(trace).run("uniform", 3).choice.reshape(-1, LENGTH)
+    replayed = Replayer(replace(trace, log_q=wrong)).run("uniform", 3).choice.reshape(-1, LENGTH)
     assert two_sample_p(cells(tokens, choice),
                         cells(trace.tokens.reshape(-1, LENGTH), replayed)) < 1e-12
 

@@ -42,14 +42,39 @@ def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def brute_force(folder: str, tokens: list[int], first: int, temperature: float) -> np.ndarray:
-    """Full distributions at positions first-1 .. end-1, one sequence, one plain forward pass."""
+def brute_force(
+    folder: str, tokens: list[int], first: int, temperature: float, layers: int | None = None,
+    top_p: float = 1.0, top_k: int = 0,
+) -> np.ndarray:
+    """Full distributions at positions first-1 .. end-1, one sequence, one plain forward pass.
+
+    `layers` keeps only the model's first layers: an early exit.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    if layers is not None:
+        model.model.layers = model.model.layers[:layers]
+    with torch.no_grad():
+        logits = model(torch.tensor([tokens])).logits[0].double().numpy()[first - 1 : -1]
+    if top_k:
+        logits[logits < np.sort(logits, axis=1)[:, -top_k, None]] = -np.inf
+    probabilities = softmax(logits, temperature)
+    if top_p < 1:
+        for row in probabilities:
+            order = np.argsort(-row)
+            before = np.cumsum(row[order]) - row[order]
+            row[order[before >= top_p]] = 0
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def brute_force_embedding(folder: str, prompt: list[int]) -> np.ndarray:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     with torch.no_grad():
-        logits = model(torch.tensor([tokens])).logits[0].double().numpy()
-    return softmax(logits[first - 1 : -1], temperature)
+        return model.model(torch.tensor([prompt])).last_hidden_state[0].mean(dim=0).numpy()
 
 
 def prompt_of(settings: RecordSettings, query_id: str, answers: dict[str, list[int]]) -> list[int]:
@@ -66,9 +91,12 @@ def prompt_of(settings: RecordSettings, query_id: str, answers: dict[str, list[i
     return tokenizer("\n\n".join(parts) + "\n\n")["input_ids"]
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_statistics_equal_brute_force_from_full_logits(settings, tiny_models, temperature):
-    settings = replace(settings, temperature=temperature)
+@pytest.mark.parametrize(("temperature", "top_p", "top_k"),
+                         [(1.0, 1.0, 0), (0.7, 1.0, 0), (1.5, 0.8, 20)])
+def test_statistics_equal_brute_force_from_full_logits(
+    settings, tiny_models, temperature, top_p, top_k
+):
+    settings = replace(settings, temperature=temperature, top_p=top_p, top_k=top_k)
     record(settings)
     trace = read_trace(settings.out)
     names = trace.manifest.drafter_names
@@ -83,16 +111,24 @@ def test_statistics_equal_brute_force_from_full_logits(settings, tiny_models, te
         answer = answers[row["query_id"]].tolist()
         prompt = prompt_of(settings, row["query_id"], answers)
         assert row["prompt_tokens"] == len(prompt)
-        p = brute_force(settings.target, prompt + answer, len(prompt), temperature)
-        q = brute_force(tiny_models["drafter"], prompt + answer, len(prompt), temperature)
-        index = np.arange(len(answer))
-        top = q.argmax(axis=1)
         close = dict(rtol=0, atol=1e-5)
+        np.testing.assert_allclose(
+            row["prompt_embedding"], brute_force_embedding(settings.target, prompt), **close)
+        index = np.arange(len(answer))
+        text = (prompt + answer, len(prompt), temperature)
+        p = brute_force(settings.target, *text, None, top_p, top_k)
         np.testing.assert_allclose(trace.log_p[span], np.log(p[index, answer]), **close)
-        np.testing.assert_allclose(trace.log_q[span, 0, 0], np.log(q[index, answer]), **close)
-        np.testing.assert_allclose(trace.gamma[span, 0, 0], np.minimum(p, q).sum(axis=1), **close)
-        np.testing.assert_allclose(trace.p_top[span, 0, 0], p[index, top], **close)
-        np.testing.assert_array_equal(trace.match[span, 0, 0], top == answer)
+        models = [(tiny_models["drafter"], None), (settings.target, 2), (settings.target, 3)]
+        for drafter, (folder, layers) in enumerate(models):
+            q = brute_force(folder, *text, layers, top_p, top_k)
+            top = q.argmax(axis=1)
+            with np.errstate(divide="ignore"):
+                log_q = np.log(q[index, answer])
+            found = (span, 0, drafter)
+            np.testing.assert_allclose(trace.log_q[found], log_q, **close)
+            np.testing.assert_allclose(trace.gamma[found], np.minimum(p, q).sum(axis=1), **close)
+            np.testing.assert_allclose(trace.p_top[found], p[index, top], **close)
+            np.testing.assert_array_equal(trace.match[found], top == answer)
 
 
 def test_context_drafters_equal_a_plain_search(settings):
@@ -206,8 +242,95 @@ def test_resume_refuses_other_settings(settings, monkeypatch):
     with pytest.raises(HedgespecError, match="cannot resume: seed was 0 and is now 1"):
         record(replace(settings, seed=1, resume=True))
     record(replace(settings, resume=True))
-    with pytest.raises(HedgespecError, match="already holds a trace"):
+    with pytest.raises(HedgespecError, match="already holds a whole trace"):
         record(replace(settings, resume=True))
+
+
+@pytest.fixture
+def interrupted(settings, monkeypatch) -> RecordSettings:
+    """Settings of a recording that was stopped after its first batch."""
+    real = record_module._Recorder._record_batch
+    done = []
+
+    def one_batch(self, name, batch):
+        if done:
+            raise KeyboardInterrupt
+        done.append(name)
+        return real(self, name, batch)
+
+    monkeypatch.setattr(record_module._Recorder, "_record_batch", one_batch)
+    with pytest.raises(KeyboardInterrupt):
+        record(settings)
+    monkeypatch.undo()
+    return replace(settings, resume=True)
+
+
+def test_damaged_leftovers_are_named(interrupted):
+    part = next((interrupted.out / "parts").glob("*.tokens.parquet"))
+    whole = part.read_bytes()
+    part.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(HedgespecError, match=f"{part.name}: not readable as Parquet"):
+        record(interrupted)
+    part.write_bytes(whole)
+    (interrupted.out / "recording.json").write_text("[]")
+    with pytest.raises(HedgespecError, match="cannot resume"):
+        record(interrupted)
+
+
+def test_leftovers_of_killed_processes_are_removed(interrupted):
+    (interrupted.out / "parts" / ".x.123.tmp").write_text("half")
+    (interrupted.out / ".queries.parquet.123.tmp").write_text("half")
+    record(interrupted)
+    assert {path.name for path in interrupted.out.iterdir()} == {
+        "manifest.json", "queries.parquet", "tokens-00000.parquet"}
+    # killed just after the manifest was written: reading works, the rest goes with the next call
+    (interrupted.out / "parts").mkdir()
+    (interrupted.out / "recording.json").write_text("{}")
+    read_trace(interrupted.out)
+    with pytest.raises(HedgespecError, match="already holds a whole trace"):
+        record(interrupted)
+    assert not (interrupted.out / "parts").exists()
+    assert not (interrupted.out / "recording.json").exists()
+
+
+def test_square_brackets_in_the_folders_name(settings, tmp_path):
+    record(replace(settings, out=tmp_path / "z[1]"))
+    assert read_trace(tmp_path / "z[1]").name == "tiny"
+
+
+def test_nothing_is_loaded_when_the_output_cannot_be_written(settings, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HedgespecError, match="is a file, not a folder"):
+        record(replace(settings, out=tmp_path / "file", target="/no/such/model"))
+
+
+def save_learned_positions(folder: Path, tokenizer_of: str, context: int) -> str:
+    """A random GPT-2, which fails beyond its context instead of extrapolating."""
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_of)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(3)
+    model = GPT2LMHeadModel(GPT2Config(
+        vocab_size=len(tokenizer), n_positions=context, n_embd=32, n_layer=2, n_head=2,
+        bos_token_id=None, eos_token_id=1, pad_token_id=0))
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+def test_answers_stay_within_the_contexts_of_target_and_drafters(settings, tiny_models, tmp_path):
+    long_and_short = tmp_path / "lengths.jsonl"
+    long_and_short.write_text("\n".join(
+        json.dumps({"question_id": count, "turns": ["w1 " * count, "w2"]})
+        for count in (28, 3, 20, 5)))
+    small = save_learned_positions(tmp_path / "small", settings.target, 32)
+    wide = save_learned_positions(tmp_path / "wide", settings.target, 64)
+    manifest = record(replace(settings, target=wide, prompts=long_and_short, max_new_tokens=20,
+                              drafters=(f"lm:{small}", "early-exit:1")))
+    queries = read_trace(settings.out).queries
+    assert (queries["prompt_tokens"] + queries["output_tokens"]).max() <= 32
+    assert "28/1" in manifest.recording["left_out_for_lack_of_context"]
+    assert set(queries["query_id"]) >= {"28", "3", "20", "5"}
 
 
 def test_memory_shortage_shrinks_the_batch_and_changes_nothing(settings, tmp_path, monkeypatch):
@@ -246,10 +369,17 @@ def test_another_tokenizer_is_refused(settings, tiny_models):
     ({"target": "/no/such/model.gguf"}, "no such GGUF file"),
     ({"drafters": ("telepathy:3",)}, "unknown family 'telepathy'"),
     ({"drafters": ("early-exit:4",)}, "the layer must be a number from 1 to 3"),
-    ({"drafters": ("ngram:0",)}, "must be 1 or more"),
+    ({"drafters": ("ngram:0",)}, "must lie in 1..99"),
     ({"drafters": ("ngram", "ngram:2")}, "two drafters are called 'ngram'"),
-    ({"temperature": -1.0}, "--temperature must be >= 0"),
+    ({"temperature": -1.0}, "--temperature must be 0"),
+    ({"temperature": 1e-40}, "--temperature must be 0"),
     ({"top_p": 0.0}, "--top-p must lie in"),
+    ({"drafters": ("Big=ngram",)}, "drafter name 'Big' may hold only a-z"),
+    ({"drafters": ("ngram:²",)}, "must lie in 1..99"),
+    ({"seed": -1}, "--seed must lie in"),
+    ({"seed": 10**23}, "--seed must lie in"),
+    ({"name": "m[/foo]"}, "a trace's name may hold"),
+    ({"per_domain": 0}, "--per-domain must be at least 1"),
     ({"max_new_tokens": 0}, "--max-new-tokens must be at least 1"),
     ({"prompts": Path("/no/such/file")}, "cannot read prompts"),
 ])
@@ -266,6 +396,11 @@ def test_bad_input_is_one_clear_error_and_writes_nothing(settings, change, messa
     ('{"question_id": 1, "turns": ["a", ""]}', '"turns" must be a list'),
     ('{"question_id": 1, "turns": ["a"]}\n{"question_id": 1, "turns": ["b"]}', "appears twice"),
     ('{"question_id": 1, "turns": ["' + "w1 " * 300 + '"]}', "300 prompt tokens"),
+    ('{"question_id": 1, "category": "", "turns": ["a"]}', '"category" is empty'),
+    ('{"question_id": "", "turns": ["a"]}', '"question_id" is empty'),
+    ('{"question_id": 1, "turns": ["\\ud800"]}', "half a surrogate pair"),
+    ('{"question_id": "1/1", "turns": ["a"]}\n{"question_id": 1, "turns": ["a", "b"]}', "twice"),
+    ("[" * 100_000, "line 1: not a question"),
     ("", "holds no question"),
 ])
 def test_bad_question_files(settings, tmp_path, line, message):

@@ -130,15 +130,17 @@ def test_ucbspec_equals_its_formula(arms):
         driver.learn_round(expected, 1.0, emitted)
 
 
-def test_ucbspec_radius_matches_the_reference_values():
-    """13.9 at n=1, t=8 for eight drafters and K=5: an arm needs that much to be preferred."""
-    driver = Driver("ucbspec", 8)
-    for arm in range(8):
-        driver.learn_round(arm, 1.0, 3)
-    n, t = 1, 8
-    radius = 2.5 * np.sqrt((1 + n) / n**2 * (1 + 2 * np.log(8 * t**2 * np.sqrt(1 + n) / 0.5)))
-    assert radius == pytest.approx(13.9, abs=0.05)
-    assert driver.play().argmax() == 0
+@pytest.mark.parametrize(("n", "t", "radius"), [(1, 8, 13.9), (25, 200, 2.84), (125, 1000, 1.40)])
+def test_ucbspec_radius_matches_the_reference_values(n, t, radius):
+    """Eight drafters, K = 5. A drafter without rewards but for the radius is preferred to one of
+    mean reward `best` and a vanishing radius just as long as best < radius."""
+    for best, expected in ((radius - 0.1, 0), (radius + 0.1, 1)):
+        driver = Driver("ucbspec", 8)
+        driver.state[1] = t
+        often = 1e12
+        driver.state[2::2] = [n, *[often] * 7]
+        driver.state[3::2] = [0.0, best * often, *[0.0] * 6]
+        assert driver.play().argmax() == expected
 
 
 @pytest.mark.parametrize("arms", [1, 2, 8])

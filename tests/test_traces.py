@@ -111,7 +111,11 @@ CELL = {  # damage in one cell, hash adjusted: file, row and column must be name
     "bad prompt hash": (QUERIES, "prompt_sha256", 1, "xyz", "is not 64 hexadecimal digits"),
     "query number": (QUERIES, "query", 3, 7, "must be numbered 0, 1, 2"),
     "no output": (QUERIES, "output_tokens", 1, 0, "must be at least 1"),
-    "embedding NaN": (QUERIES, "prompt_embedding", 1, [float("nan"), 0.0], "holds NaN"),
+    "embedding NaN": (QUERIES, "prompt_embedding", 1, [float("nan"), 0.0], "holds null, NaN"),
+    "null in an embedding": (QUERIES, "prompt_embedding", 1, [None, 0.0], "holds null"),
+    "doubled query id": (QUERIES, "query_id", 1, "q0", "appears twice"),
+    "gamma too high": (TOKENS, "gamma/drafter-2", 14, 1.0, "is above 1 - |p - q|"),
+    "p_top too high": (TOKENS, "p_top/drafter-2", 15, 1.0, "add up to more than 1"),
     "embedding length": (QUERIES, "prompt_embedding", 1, [0.5], "has another length"),
 }
 
@@ -149,6 +153,18 @@ WHOLE = {  # other damage: what is done, and what the message must say
                             'field "draft_length" has the wrong type'),
     "unknown field": (lambda f: edit_manifest(f, lambda m: m.update(colour=1)),
                       'unknown field "colour"'),
+    "temperature infinite": (
+        lambda f: edit_manifest(f, lambda m: m["sampling"].update(temperature=float("inf"))),
+        "must be >= 0 and finite"),
+    "top_p 7": (lambda f: edit_manifest(f, lambda m: m["sampling"].update(top_p=7)),
+                "must lie in (0, 1]"),
+    "garbage hash": (lambda f: edit_manifest(f, lambda m: m["target"].update(weights_sha256="x")),
+                     "a sha256 is not 64 hexadecimal digits"),
+    "name with markup": (lambda f: edit_manifest(f, lambda m: m.update(name="m[/foo]")),
+                         "a trace's name may hold"),
+    "huge draft length": (lambda f: edit_manifest(f, lambda m: m.update(draft_length=10**30)),
+                          "must lie in 1..10000"),
+    "deeply nested": (lambda f: (f / MANIFEST).write_text("[" * 100_000), "not readable as JSON"),
     "drafter twice": (lambda f: edit_manifest(f, lambda m: m["drafters"].append(m["drafters"][0])),
                       "names a drafter twice"),
     "wrong hash": (lambda f: edit_manifest(f, lambda m: m["files"][TOKENS].update(sha256="0" * 64)),
@@ -160,7 +176,7 @@ WHOLE = {  # other damage: what is done, and what the message must say
     "foreign file": (lambda f: (f / "tokens-00009.parquet").write_bytes(b"x"),
                      "not listed in the manifest"),
     "path leaves the folder": (lambda f: edit_manifest(
-        f, lambda m: m["files"].update({"../x.parquet": {"sha256": "", "rows": 1}})),
+        f, lambda m: m["files"].update({"../x.parquet": {"sha256": "0" * 64, "rows": 1}})),
         "leaves the folder"),
     "column missing": (lambda f: rewrite(f, TOKENS, lambda t: t.drop(G0)),
                        f'column "{G0}" is missing'),
@@ -199,6 +215,15 @@ def test_at_temperature_zero_gamma_must_be_match(tmp_path):
     rewrite(folder, TOKENS, set_cell(G0, row, 0.5))
     assert not trace.match[row, 0, 0]
     with pytest.raises(TraceError, match=f"row {row}.*at temperature 0"):
+        read_trace(folder)
+
+
+def test_at_temperature_zero_log_q_must_agree_with_match(tmp_path):
+    folder = tmp_path / "trace"
+    trace = write_trace(folder, temperature=0.0)
+    row = int(np.flatnonzero(trace.match[:, 0, 0])[0])
+    rewrite(folder, TOKENS, set_cell(Q0, row, float("-inf")))
+    with pytest.raises(TraceError, match=f'row {row}, column "{Q0}".*disagrees with'):
         read_trace(folder)
 
 

@@ -58,7 +58,7 @@ def _regret_panel(axis: Axes, curves: pl.DataFrame, trace: str) -> None:
                           linewidth=0)
         labels.append((end[name], name, colour))
     axis.axhline(0, color="black", linewidth=0.8)
-    axis.set_title(trace, loc="left", fontsize=10)
+    axis.set_title(trace, loc="left", fontsize=10, parse_math=False)
     axis.set_xlabel("tokens of the answer")
     axis.spines[["top", "right"]].set_visible(False)
     axis.margins(x=0)

@@ -6,10 +6,11 @@ from pathlib import Path
 import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hedgespec.errors import HedgespecError
-from hedgespec.files import write_text, write_with
+from hedgespec.files import read_parquet, write_text, write_with
 
 SETTING = ["trace", "selector", "feedback", "loss", "draft_length"]
 
@@ -33,10 +34,7 @@ def read_results(folder: Path, name: str) -> pl.DataFrame:
     path = folder / f"{name}.parquet"
     if not path.is_file():
         raise HedgespecError(f"{path}: no such results; make them with `hedgespec sim --out DIR`")
-    try:
-        return pl.read_parquet(path)
-    except Exception as error:
-        raise HedgespecError(f"{path}: not readable as Parquet ({error})") from error
+    return read_parquet(path)
 
 
 def overview(summary: pl.DataFrame) -> pl.DataFrame:
@@ -72,7 +70,7 @@ def print_overview(summary: pl.DataFrame, console: Console) -> None:
 
 
 def _rich_table(title: str, rows: pl.DataFrame) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD,
+    table = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD,
                   padding=(0, 0, 0, 1), pad_edge=False)
     table.add_column("selector", overflow="fold")
     table.add_column("feedback", no_wrap=True)
@@ -81,7 +79,7 @@ def _rich_table(title: str, rows: pl.DataFrame) -> Table:
     for row in rows.iter_rows(named=True):
         spread = f" ± {row['mat_sd']:.3f}" if row["mat_sd"] is not None else ""
         table.add_row(
-            row["selector"], row["feedback"], f"{row['mat']:.3f}{spread}",
+            escape(row["selector"]), row["feedback"], f"{row['mat']:.3f}{spread}",
             f"{row['rounds']:,.0f}", f"{row['regret_per_query']:+.2f}",
             f"{row['rounds_per_second'] / 1e6:.1f}",
         )

@@ -1,6 +1,7 @@
 """`hedgespec record`: run real models once and write a trace."""
 
 import argparse
+import re
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -107,6 +108,9 @@ def run(options: argparse.Namespace) -> int:
     print(f"{settings.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
           f"{len(manifest.drafters)} drafters; generating took {seconds['generate']:.1f} s, "
           f"scoring {seconds['score']:.1f} s\nreplay it: hedgespec sim --traces {settings.out}")
+    left_out = manifest.recording["left_out_for_lack_of_context"]
+    if left_out:
+        print(f"left out, their prompts fill the context: {', '.join(left_out)}", file=sys.stderr)
     return 0
 
 
@@ -116,7 +120,8 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
 
     on_cpu = options.device == "cpu"
     prompts = options.prompts or PROMPTS
-    name = options.name or f"{prompts.stem.replace('_', '-')}-t{options.temperature:g}"
+    stem = re.sub(r"[^A-Za-z0-9.]+", "-", prompts.stem).strip("-.") or "prompts"
+    name = f"{stem}-t{options.temperature:g}" if options.name is None else options.name
     per_domain = options.per_domain
     if per_domain is None and options.prompts is None and on_cpu:
         per_domain = _CPU_PER_DOMAIN
@@ -124,12 +129,16 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
         target=options.target, prompts=prompts, out=options.out or Path("recordings") / name,
         name=name, drafters=tuple(options.drafters), temperature=options.temperature,
         top_p=options.top_p, top_k=options.top_k, seed=options.seed,
-        max_new_tokens=options.max_new_tokens or (_CPU_TOKENS if on_cpu else _TOKENS),
+        max_new_tokens=_default(options.max_new_tokens, _CPU_TOKENS if on_cpu else _TOKENS),
         draft_length=options.draft_length, per_domain=per_domain, batch_size=options.batch_size,
         device=options.device,
         dtype={"auto": "float32" if on_cpu else "bfloat16"}.get(options.dtype, options.dtype),
         precision=options.precision, resume=options.resume,
     )
+
+
+def _default(value: int | None, default: int) -> int:
+    return default if value is None else value
 
 
 class _Bar:
@@ -144,6 +153,7 @@ class _Bar:
         self._bar = Bar(
             BarColumn(), MofNCompleteColumn(), TextColumn("answers  {task.fields[rate]}"),
             TimeRemainingColumn(), TextColumn("{task.description}"), console=Console(stderr=True),
+            transient=True,
         )
         self._task = self._bar.add_task("", rate="", total=None)
         self._bar.start()

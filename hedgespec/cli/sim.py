@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
     from hedgespec.simulator import Results
 
-ESTIMATORS = ("gamma", "realised", "rb")
 
 EPILOG = """\
 examples:
@@ -46,8 +45,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--rule", default="auto", metavar="RULE",
                         help="verification: sampling or greedy (default: auto, greedy at "
                              "temperature 0)")
-    parser.add_argument("--estimator", default="gamma", choices=ESTIMATORS,
-                        help="of the expected round length in the loss (default: %(default)s)")
+    parser.add_argument("--estimator", default="gamma", metavar="NAME",
+                        help="of the expected round length in the loss: gamma, realised or rb "
+                             "(default: %(default)s; docs/metrics.md)")
     parser.set_defaults(run=run)
 
 
@@ -64,8 +64,8 @@ def run(options: argparse.Namespace) -> int:
     console = Console()
     settings = SweepSettings(tuple(options.selectors), options.draft_length, options.rule,
                              options.estimator, options.seeds, options.threads)
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                   console=Console(stderr=True), transient=True)
+    bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
+                   MofNCompleteColumn(), console=Console(stderr=True), transient=True)
     with bar:
         task = bar.add_task("reading traces", total=None)
         results = run_sweep(
@@ -85,8 +85,12 @@ def _save(folder: Path, results: "Results", console: "Console") -> None:
     from hedgespec.analysis.tables import print_overview, save_results
 
     save_results(folder, results.summary, results.per_query, results.curves, results.provenance)
+    (folder / "regret.png").unlink(missing_ok=True)
+    kept = "Tables"
     if not results.curves.is_empty():
         regret_figure(results.curves, folder / "regret.png")
+        kept = "Tables, regret.png"
     print_overview(results.summary, console)
     state = "" if results.complete else "INTERRUPTED: these are the results so far. "
-    console.print(f"{state}Tables, regret.png and run.json are in {folder}", highlight=False)
+    console.print(f"{state}{kept} and run.json are in {folder}", highlight=False,
+                  markup=False, soft_wrap=True)

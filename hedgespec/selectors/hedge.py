@@ -51,7 +51,7 @@ SELECTOR = Selector(
     play=play,
     learn=learn,
     parameters=(
-        Parameter("eta", -1.0, "learning rate; negative: sqrt(8 ln N / t), t = losses seen + 1",
-                  low=-1.0, high=1e9),
+        Parameter("eta", -1.0, "learning rate; -1: anytime, sqrt(8 ln N / t), t = losses seen + 1",
+                  low=0.0, high=1e9),
     ),
 )

@@ -24,13 +24,18 @@ class ConfiguredSelector:
     def label(self) -> str:
         """The name, with the parameters that differ from their defaults."""
         defaults = self.selector.default_parameters()
-        changed = [f"{key}={value:g}" for key, value in self.values.items()
+        changed = [f"{key}={_shortest(value)}" for key, value in self.values.items()
                    if value != defaults[key]]
         return self.selector.name + (":" + ",".join(changed) if changed else "")
 
     def parameter_array(self) -> np.ndarray:
         """Parameter values in declared order, float64."""
         return np.array(list(self.values.values()), dtype=np.float64)
+
+
+def _shortest(value: float) -> str:
+    """The shortest text that gives this very number back."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 def built_in(name: str) -> Selector:
@@ -68,7 +73,7 @@ def _number(selector: Selector, key: str, text: str) -> float:
     except ValueError:
         raise HedgespecError(
             f"selector {selector.name}: {key}={text!r} is not a number") from None
-    if not parameter.low <= value <= parameter.high:
+    if value != parameter.default and not parameter.low <= value <= parameter.high:
         raise HedgespecError(
             f"selector {selector.name}: {key}={text} is outside "
             f"[{parameter.low:g}, {parameter.high:g}]"

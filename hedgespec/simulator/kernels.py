@@ -20,8 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hedgespec import selectors
 from hedgespec.files import cache_folder, write_text
-from hedgespec.selectors import CHOSEN, ConfiguredSelector, contract, losses
+from hedgespec.selectors import CHOSEN, ConfiguredSelector
 from hedgespec.simulator import (
     replay_chosen,
     replay_full,
@@ -56,12 +57,14 @@ def table_kernels() -> Any:
 def _compiled_copy(template: ModuleType, selector_module: str | None, name: str) -> ModuleType:
     """The template's own module in the cache folder, with the selector's import put in."""
     text = inspect.getsource(template)
-    parts = [contract, losses, uniforms, verification]
+    parts = [uniforms, verification]
     if selector_module:
         text, found = _SELECTOR_IMPORT.subn(f"from {selector_module} import SELECTOR", text)
         assert found == 1, f"{template.__name__} must import SELECTOR once"
         parts.append(import_module(selector_module))
-    sources = [text, *(inspect.getsource(part) for part in parts)]
+    learners = sorted(Path(selectors.__file__).parent.glob("*.py"))  # they may share helpers
+    sources = [text, *(inspect.getsource(part) for part in parts),
+               *(path.read_text(encoding="utf-8") for path in learners)]
     digest = hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
     return _load(cache_folder() / "kernels" / f"{name}_{digest}.py", text)
 

@@ -14,6 +14,7 @@ from hedgespec.selectors import CHOSEN, FULL, NONE, ConfiguredSelector, parse_se
 from hedgespec.selectors.losses import estimator_arrays
 from hedgespec.simulator.kernels import schedule_kernel, selector_kernel, table_kernels
 from hedgespec.traces import Trace
+from hedgespec.traces.schema import MAX_DRAFT_LENGTH
 
 FEEDBACK_LABEL = {FULL: "queued", CHOSEN: "chosen", NONE: "none"}
 BEST_FIXED = "best-fixed"
@@ -60,13 +61,13 @@ class Replayer:
         self.draft_length = (
             trace.manifest.draft_length if draft_length is None else draft_length)
         self.estimator = estimator
-        self.threads = threads
+        self.threads = min(threads, len(trace.offsets) - 1)
         _check_draft_length(self.draft_length, trace)
         self.rule, module = verification_rule(rule, trace)
         self._acceptance = np.ascontiguousarray(module.realised(trace), dtype=np.float32)
         expected = np.ascontiguousarray(module.expected(trace), dtype=np.float32)
         self._survive, self._end = estimator_arrays(estimator, expected, self._acceptance)
-        self._blocks = _query_blocks(trace.offsets, 1 if threads == 1 else 4 * threads)
+        self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
 
     def run(self, text: str, seed: int) -> Run:
         """Replay the selector or reference called `text`; see `parse_selector`."""
@@ -74,12 +75,12 @@ class Replayer:
             return self._run_schedule(text, seed)
         return self._run_selector(parse_selector(text), seed)
 
-    def check(self, text: str) -> None:
-        """Raise HedgespecError if `text` is no selector or reference for this trace."""
+    def label(self, text: str) -> str:
+        """How results name `text`. Raises HedgespecError if it is no selector for this trace."""
         if text.startswith("fixed:"):
             self._drafter(text)
-        elif text not in REFERENCES:
-            parse_selector(text)
+            return text
+        return text if text in REFERENCES else parse_selector(text).label
 
     @cached_property
     def expected_rounds(self) -> np.ndarray:
@@ -113,9 +114,9 @@ class Replayer:
                      configured.parameter_array(), selector.state_size(self._arms), choice)
         kernel(0, 0, *arguments)  # compiles or loads, outside the measured time
         seconds = self._over_queries(kernel, *arguments)
-        loss = f"length:{self.estimator}" if selector.feedback == FULL else "none"
-        loss = "emitted" if selector.feedback == CHOSEN else loss
-        return Run(configured.label, FEEDBACK_LABEL[selector.feedback], loss, seed, choice, seconds)
+        loss = {FULL: f"length:{self.estimator}", CHOSEN: "emitted", NONE: "none"}
+        return Run(configured.label, FEEDBACK_LABEL[selector.feedback], loss[selector.feedback],
+                   seed, choice, seconds)
 
     def _run_schedule(self, text: str, seed: int) -> Run:
         kernel = schedule_kernel()
@@ -165,8 +166,9 @@ class Replayer:
 
 
 def _check_draft_length(draft_length: int, trace: Trace) -> None:
-    if draft_length < 1:
-        raise HedgespecError(f"draft length must be at least 1, not {draft_length}")
+    if not 1 <= draft_length <= MAX_DRAFT_LENGTH:
+        raise HedgespecError(
+            f"draft length must be at least 1 and at most {MAX_DRAFT_LENGTH}, not {draft_length}")
     for drafter in trace.manifest.drafters:
         if 1 < drafter.depths < draft_length:
             raise HedgespecError(

@@ -78,7 +78,8 @@ def run_sweep(
         complete = False
     results = collector.results()
     results.complete = complete
-    results.provenance = _provenance([(folder, item.trace) for folder, item, _ in plan], settings)
+    inputs = [(folder, replayer.trace) for folder, replayer, _ in plan]
+    results.provenance = {"complete": complete, **_provenance(inputs, settings)}
     return results
 
 
@@ -86,9 +87,8 @@ def _plan(folder: Path, settings: SweepSettings) -> tuple[Path, Replayer, list[s
     trace = read_trace(folder)
     replayer = Replayer(trace, settings.draft_length, settings.rule, settings.estimator,
                         settings.threads)
-    selectors = list(dict.fromkeys(settings.selectors or default_selectors(trace)))
-    for text in selectors:
-        replayer.check(text)
+    texts = settings.selectors or default_selectors(trace)
+    selectors = list(dict.fromkeys(replayer.label(text) for text in texts))
     return folder, replayer, selectors
 
 
@@ -161,7 +161,9 @@ class _Collector:
         order = [*KEYS, "query", "query_id", "domain"]
         rest = [column for column in per_query.columns if column not in order]
         curves = pl.concat(self._curves) if self._curves else pl.DataFrame()
-        return Results(pl.DataFrame(self._summary), per_query.select(order + rest), curves)
+        types = {"draft_length": pl.Int32, "seed": pl.Int32}
+        summary = pl.DataFrame(self._summary, schema_overrides=types)
+        return Results(summary, per_query.select(order + rest), curves)
 
 
 class _CurveGrid:

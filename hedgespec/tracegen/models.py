@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
@@ -145,14 +146,14 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype), **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise HedgespecError(
             f"cannot load model {identity!r}: {str(error).strip().splitlines()[0]} "
             "(expected a Hugging Face id, a folder, a .gguf file or "
             f"{smollm2.NAME})"
         ) from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token_id is None:  # never attended to: any token will do
+        tokenizer.pad_token_id = tokenizer.eos_token_id or 0
     # Only the end tokens are kept: a model's own repetition penalty or top-k must not slip in.
     eos = model.generation_config.eos_token_id
     model.generation_config = GenerationConfig(

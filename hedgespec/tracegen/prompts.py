@@ -16,6 +16,10 @@ class Question:
     domain: str
     turns: list[str]
 
+    def query_id(self, turn: int) -> str:
+        """Id of one turn's query: the question's own, then "ID/1", "ID/2", ..."""
+        return f"{self.id}/{turn}" if turn else self.id
+
 
 def read_questions(path: Path, per_domain: int | None = None) -> list[Question]:
     """Read a question file, at most `per_domain` questions of each domain.
@@ -23,7 +27,8 @@ def read_questions(path: Path, per_domain: int | None = None) -> list[Question]:
     Raises HedgespecError naming the line of the first fault.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: JSON texts may hold other line separators, such as U+2028.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise HedgespecError(f"{path}: cannot read prompts ({error})") from error
     questions: list[Question] = []
@@ -37,10 +42,13 @@ def read_questions(path: Path, per_domain: int | None = None) -> list[Question]:
             questions.append(question)
     if not questions:
         raise HedgespecError(f"{path}: holds no question")
-    ids = [question.id for question in questions]
-    for identity in ids:
-        if ids.count(identity) > 1:
-            raise HedgespecError(f"{path}: question_id {identity!r} appears twice")
+    seen: set[str] = set()
+    for question in questions:
+        for turn in range(len(question.turns)):
+            identity = question.query_id(turn)
+            if identity in seen:
+                raise HedgespecError(f"{path}: question_id {identity!r} appears twice")
+            seen.add(identity)
     return questions
 
 
@@ -49,7 +57,7 @@ def _parse(line: str, where: str) -> Question:
         item = json.loads(line)
         turns = item["turns"]
         question = Question(str(item["question_id"]), str(item.get("category", "none")), turns)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HedgespecError(
             f'{where}: not a question ({error}); expected {{"question_id": 1, '
             '"category": "math", "turns": ["..."]}'
@@ -58,6 +66,13 @@ def _parse(line: str, where: str) -> Question:
         isinstance(turn, str) and turn.strip() for turn in turns
     ):
         raise HedgespecError(f'{where}: "turns" must be a list of texts, none empty')
+    for name, text in (("question_id", question.id), ("category", question.domain)):
+        if not text:
+            raise HedgespecError(f'{where}: "{name}" is empty')
+    try:
+        "".join([question.id, question.domain, *turns]).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise HedgespecError(f"{where}: holds half a surrogate pair ({error.reason})") from error
     return question
 
 

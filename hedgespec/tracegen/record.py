@@ -25,11 +25,14 @@ from hedgespec.tracegen.models import LanguageModel, load_model
 from hedgespec.tracegen.prompts import Question, read_questions, render, tokenize
 from hedgespec.tracegen.sampling import Sampling
 from hedgespec.tracegen.statistics import Scores, score
-from hedgespec.traces import Manifest, SamplingInfo, TargetInfo, TraceWriter
+from hedgespec.traces import Manifest, SamplingInfo, TargetInfo, TraceWriter, check_output
 from hedgespec.traces.schema import (
+    MAX_DRAFT_LENGTH,
     PRECISIONS,
     QUERY_COLUMNS,
     TOKEN_COLUMNS,
+    TRACE_NAME_RULE,
+    is_trace_name,
     round_embedding,
     round_log,
     round_probability,
@@ -97,6 +100,7 @@ def record(settings: RecordSettings, report: Callable[[Progress], None] = lambda
     """
     sampling = Sampling(settings.temperature, settings.top_p, settings.top_k)
     _check(settings)
+    check_output(settings.out, settings.resume)
     questions = read_questions(settings.prompts, settings.per_domain)
     progress = Progress(sum(len(question.turns) for question in questions))
     report(progress)
@@ -110,11 +114,16 @@ def record(settings: RecordSettings, report: Callable[[Progress], None] = lambda
 def _check(settings: RecordSettings) -> None:
     if settings.precision not in PRECISIONS:
         raise HedgespecError(f"--precision must be one of {', '.join(PRECISIONS)}")
-    for name in ("max_new_tokens", "draft_length"):
-        if getattr(settings, name) < 1:
-            raise HedgespecError(f"--{name.replace('_', '-')} must be at least 1")
-    if settings.batch_size is not None and settings.batch_size < 1:
-        raise HedgespecError("--batch-size must be at least 1")
+    if not is_trace_name(settings.name):
+        raise HedgespecError(f"--name {settings.name!r}: {TRACE_NAME_RULE}")
+    for name in ("max_new_tokens", "draft_length", "batch_size", "per_domain"):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise HedgespecError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+    if settings.draft_length > MAX_DRAFT_LENGTH:
+        raise HedgespecError(f"--draft-length must be at most {MAX_DRAFT_LENGTH}")
+    if not 0 <= settings.seed < 2**63:
+        raise HedgespecError(f"--seed must lie in 0..2^63-1, not {settings.seed}")
     if settings.device.startswith("cuda") and not torch.cuda.is_available():
         raise HedgespecError("--device cuda: torch sees no CUDA device; use --device cpu")
 
@@ -136,6 +145,9 @@ class _Recorder:
         self._batch_size = settings.batch_size or _BATCH[self._kind]
         self._seconds = {"generate": 0.0, "score": 0.0}
         self._tokens_timed = 0
+        self._skipped: list[str] = []
+        contexts = [target.context_length, *(drafter.context_length for drafter in drafters)]
+        self._context = min(length for length in contexts if length is not None)
         first = self._queries(0, {})  # before the folder is touched: prompts may be too long
         self._writer = TraceWriter(settings.out, self._fingerprint(), settings.resume)
         self._first_turns = first
@@ -173,24 +185,34 @@ class _Recorder:
     def _query(self, number: int, question: Question, answers: list[str]) -> Query | None:
         text = render(self._target.tokenizer, question, answers)
         prompt = tokenize(self._target.tokenizer, text)
-        room = self._target.context_length - len(prompt)
+        room = self._context - len(prompt)
         if room < 1 and not answers:
             raise HedgespecError(
                 f"{self._settings.prompts}: question {question.id} has {len(prompt)} prompt "
-                f"tokens, the target's context is {self._target.context_length}"
+                f"tokens, the shortest context of target and drafters is {self._context}"
             )
         if room < 1:
-            self._progress.queries_total -= 1
+            left_out = range(len(answers), len(question.turns))
+            self._skipped += [question.query_id(turn) for turn in left_out]
+            self._progress.queries_total -= len(left_out)
             return None
         limit = min(self._settings.max_new_tokens, room)
         return Query(number, question, len(answers), sha256_text(text), prompt, limit)
 
     def _batches(self, queries: list[Query]) -> Iterator[list[Query]]:
         """Queries of similar prompt length together, longest first: memory runs out early or
-        never."""
+        never. All rows of a batch are generated as long as its longest answer, so none may join
+        whose answer would push the longest prompt beyond the context."""
         ordered = sorted(queries, key=lambda query: (-len(query.prompt), query.number))
-        for start in range(0, len(ordered), self._batch_size):
-            yield ordered[start : start + self._batch_size]
+        batch: list[Query] = []
+        for query in ordered:
+            room = self._context - len(batch[0].prompt) if batch else query.limit
+            if len(batch) == self._batch_size or query.limit > room:
+                yield batch
+                batch = []
+            batch.append(query)
+        if batch:
+            yield batch
 
     def _run_batch(self, name: str, batch: list[Query]) -> list[str]:
         """Record one batch, or read it if it is there already; return the answers' texts."""
@@ -267,7 +289,7 @@ class _Recorder:
             [
                 {
                     "query": query.number,
-                    "query_id": query.question.id + (f"/{query.turn}" if query.turn else ""),
+                    "query_id": query.question.query_id(query.turn),
                     "source": self._settings.prompts.stem,
                     "domain": query.question.domain,
                     "prompt_sha256": query.prompt_sha256,
@@ -357,6 +379,7 @@ class _Recorder:
                 "seconds": {key: round(value, 3) for key, value in self._seconds.items()},
                 "tokens_in_these_seconds": self._tokens_timed,
                 "log_softmax_gap": self._gap(),
+                "left_out_for_lack_of_context": self._skipped,
             },
         )
 

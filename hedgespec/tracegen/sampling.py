@@ -26,8 +26,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not 0 <= self.temperature < float("inf"):
-            raise HedgespecError(f"--temperature must be >= 0, not {self.temperature}")
+        if self.temperature != 0 and not 0.01 <= self.temperature <= 100:
+            raise HedgespecError(
+                f"--temperature must be 0 (greedy) or lie in [0.01, 100], not {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise HedgespecError(f"--top-p must lie in (0, 1], not {self.top_p}")
         if self.top_k < 0:

@@ -86,7 +86,8 @@ def score(
                     column = statistic_column(statistic, drafter.name, depth, drafter.depths)
                     columns[column] = values
         parts.append(Scores(
-            p.gather(-1, index)[:, 0].log(),
+            # Never 0: the token was emitted, even where float32 has no number so small.
+            p.gather(-1, index)[:, 0].clamp_min(torch.finfo(p.dtype).tiny).log(),
             logits.gather(-1, index)[:, 0] - logits.logsumexp(dim=-1),
             columns,
         ))

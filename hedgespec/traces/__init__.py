@@ -9,7 +9,7 @@ from hedgespec.traces.manifest import (
     load_manifest,
 )
 from hedgespec.traces.reader import Trace, read_trace
-from hedgespec.traces.writer import TraceWriter
+from hedgespec.traces.writer import TraceWriter, check_output
 
 __all__ = [
     "DrafterInfo",
@@ -19,6 +19,7 @@ __all__ = [
     "TargetInfo",
     "Trace",
     "TraceWriter",
+    "check_output",
     "load_manifest",
     "read_trace",
 ]

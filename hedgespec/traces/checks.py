@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from hedgespec.errors import TraceError
+from hedgespec.files import read_parquet
 from hedgespec.traces.manifest import Manifest
 from hedgespec.traces.schema import (
     FINISH_REASONS,
@@ -21,13 +23,7 @@ def read_table(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
     """Read a Parquet file and check that it has just the columns and types of `schema`."""
     if not path.is_file():
         raise TraceError(f"{path}: file is missing, though the manifest lists it")
-    try:
-        table = pl.read_parquet(path, memory_map=False)
-    except (Exception, pl.exceptions.PanicException) as error:  # damaged bytes raise anything
-        raise TraceError(
-            f"{path}: not readable as Parquet ({str(error).splitlines()[0]}); "
-            "the file is truncated or damaged: record or copy it again"
-        ) from error
+    table = read_parquet(path, TraceError)
     for column, dtype in schema.items():
         if column not in table.columns:
             raise TraceError(f'{path}: column "{column}" is missing')
@@ -52,6 +48,7 @@ def check_queries(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
         ("query", pl.col("query") != pl.int_range(pl.len(), dtype=pl.UInt32),
          "queries must be numbered 0, 1, 2, ..."),
         ("query_id", pl.col("query_id") == "", "is empty"),
+        ("query_id", ~pl.col("query_id").is_first_distinct(), "appears twice"),
         ("domain", pl.col("domain") == "", "is empty"),
         ("prompt_sha256", ~pl.col("prompt_sha256").str.contains(r"^[0-9a-f]{64}$"),
          "is not 64 hexadecimal digits"),
@@ -61,8 +58,9 @@ def check_queries(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
          f"must be one of {', '.join(FINISH_REASONS)}"),
         ("prompt_embedding", embedding.len() != int(widths[0]) if len(widths) else pl.lit(False),
          "has another length than the first row's"),
-        ("prompt_embedding", ~embedding.eval(pl.element().is_finite()).list.all(),
-         "holds NaN or infinity"),
+        ("prompt_embedding",
+         ~embedding.eval(pl.element().is_finite().fill_null(False)).list.all(),
+         "holds null, NaN or infinity"),
     ]
     _raise_first(table, rules, path)
     _check_rows(table, manifest, path)
@@ -74,6 +72,15 @@ def check_queries(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
             f'{path}: column "output_tokens" adds up to {total}, '
             f"the manifest says {manifest.tokens} tokens"
         )
+
+
+def expected_rows(queries: pl.DataFrame) -> pl.DataFrame:
+    """The (query, position) pairs that the token shards must hold, in order."""
+    lengths = queries["output_tokens"].to_numpy()
+    return pl.DataFrame({
+        "query": np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths),
+        "position": np.concatenate([np.arange(length, dtype=np.uint32) for length in lengths]),
+    })
 
 
 def check_tokens(
@@ -115,17 +122,24 @@ def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> It
     )
     slack = _consistency_slack(manifest)
     emitted = pl.min_horizontal("log_p", log_q).exp()
+    p, q = pl.col("log_p").exp(), pl.col(log_q).exp()
     yield log_q, ~(pl.col(log_q) <= 0) | pl.col(log_q).is_nan(), "must be <= 0 and not NaN"
     for column in (gamma, p_top):
         yield column, ~pl.col(column).is_between(0, 1) | pl.col(column).is_nan(), (
             "must lie in [0, 1]")
-    yield gamma, pl.col(gamma) < emitted - slack, (
-        f'is below min(p, q) of the emitted token, from "log_p" and "{log_q}"')
-    yield p_top, pl.col(match) & ((pl.col(p_top) - pl.col("log_p").exp()).abs() > slack), (
-        f'differs from p of the emitted token though "{match}" is true')
     if manifest.sampling.temperature == 0:
+        yield log_q, (pl.col(log_q) == 0) != pl.col(match), (
+            f'disagrees with "{match}": at temperature 0 q is 1 on its argmax and 0 elsewhere')
         yield gamma, pl.col(gamma) != pl.col(match).cast(pl.Float32), (
             f'differs from "{match}", but at temperature 0 both say the same')
+    yield gamma, pl.col(gamma) < emitted - slack, (
+        f'is below min(p, q) of the emitted token, from "log_p" and "{log_q}"')
+    yield gamma, pl.col(gamma) > 1 - (p - q).abs() + slack, (
+        f'is above 1 - |p - q| of the emitted token, from "log_p" and "{log_q}"')
+    yield p_top, pl.col(match) & ((pl.col(p_top) - p).abs() > slack), (
+        f'differs from p of the emitted token though "{match}" is true')
+    yield p_top, ~pl.col(match) & (pl.col(p_top) + p > 1 + slack), (
+        f'and p of the emitted token add up to more than 1 though "{match}" is false')
 
 
 def _consistency_slack(manifest: Manifest) -> float:

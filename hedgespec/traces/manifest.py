@@ -1,13 +1,25 @@
 """manifest.json: what was recorded, with which models and settings, and the hash of each file."""
 
 import json
+import re
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from hedgespec.errors import TraceError
 from hedgespec.files import write_text
-from hedgespec.traces.schema import FORMAT, MANIFEST, PRECISIONS, VERSION, is_drafter_name
+from hedgespec.traces.schema import (
+    FORMAT,
+    MANIFEST,
+    MAX_DRAFT_LENGTH,
+    PRECISIONS,
+    TRACE_NAME_RULE,
+    VERSION,
+    is_drafter_name,
+    is_trace_name,
+)
+
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,7 @@ def load_manifest(folder: Path) -> Manifest:
         raise TraceError(f"{folder}: no {MANIFEST}; {hint}")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise TraceError(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
         raise TraceError(f'{path}: field "format" is not "{FORMAT}": this is not a trace')
@@ -168,15 +180,28 @@ def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
 def _check_values(manifest: Manifest, path: Path) -> None:
     """Ranges and consistency of single fields."""
     names = manifest.drafter_names
+    sampling = manifest.sampling
+    hashes = [manifest.target.weights_sha256, manifest.target.tokenizer_sha256,
+              *(drafter.weights_sha256 for drafter in manifest.drafters),
+              *(info.sha256 for info in manifest.files.values())]
     faults = [
+        (not is_trace_name(manifest.name), f'field "name": {TRACE_NAME_RULE}'),
+        (any(text is not None and not _HASH.fullmatch(text) for text in hashes),
+         "a sha256 is not 64 hexadecimal digits"),
         (not names, 'field "drafters" is empty'),
         (len(set(names)) < len(names), 'field "drafters" names a drafter twice'),
-        (manifest.draft_length < 1, 'field "draft_length" must be at least 1'),
+        (not 1 <= manifest.draft_length <= MAX_DRAFT_LENGTH,
+         f'field "draft_length" must lie in 1..{MAX_DRAFT_LENGTH}'),
         (manifest.precision not in PRECISIONS,
          f'field "precision" must be one of {", ".join(PRECISIONS)}'),
-        (not manifest.sampling.temperature >= 0, 'field "sampling.temperature" must be >= 0'),
+        (not 0 <= sampling.temperature < float("inf"),
+         'field "sampling.temperature" must be >= 0 and finite'),
+        (not 0 < sampling.top_p <= 1, 'field "sampling.top_p" must lie in (0, 1]'),
+        (sampling.top_k < 0 or sampling.seed < 0, 'field "sampling": top_k and seed must be >= 0'),
+        (sampling.max_new_tokens < 1, 'field "sampling.max_new_tokens" must be at least 1'),
         (manifest.queries < 1 or manifest.tokens < 1, "the trace holds no query or no token"),
-        (manifest.target.vocabulary_size < 1, 'field "target.vocabulary_size" must be positive'),
+        (not 1 <= manifest.target.vocabulary_size < 2**32,
+         'field "target.vocabulary_size" must be positive and below 2^32'),
     ]
     for drafter in manifest.drafters:
         faults.append((not is_drafter_name(drafter.name),

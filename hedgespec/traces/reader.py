@@ -8,7 +8,13 @@ import polars as pl
 
 from hedgespec.errors import TraceError
 from hedgespec.files import sha256_file
-from hedgespec.traces.checks import check_queries, check_tokens, read_table, token_table_schema
+from hedgespec.traces.checks import (
+    check_queries,
+    check_tokens,
+    expected_rows,
+    read_table,
+    token_table_schema,
+)
 from hedgespec.traces.manifest import DrafterInfo, Manifest, load_manifest
 from hedgespec.traces.schema import DRAFTER_STATISTICS, QUERIES, QUERY_COLUMNS, statistic_column
 
@@ -80,11 +86,7 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
 
 
 def _read_shards(folder: Path, manifest: Manifest, queries: pl.DataFrame) -> pl.DataFrame:
-    lengths = queries["output_tokens"].to_numpy()
-    expected = pl.DataFrame({
-        "query": np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths),
-        "position": np.concatenate([np.arange(length, dtype=np.uint32) for length in lengths]),
-    })
+    expected = expected_rows(queries)
     shards, start = [], 0
     for name in sorted(set(manifest.files) - {QUERIES}):
         table = read_table(folder / name, token_table_schema(manifest))

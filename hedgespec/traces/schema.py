@@ -10,6 +10,7 @@ VERSION = 1
 MANIFEST = "manifest.json"
 QUERIES = "queries.parquet"
 MAX_ROWS_PER_SHARD = 1 << 18
+MAX_DRAFT_LENGTH = 10_000
 
 QUERY_COLUMNS: dict[str, pl.DataType] = {
     "query": pl.UInt32(),
@@ -39,6 +40,8 @@ DRAFTER_STATISTICS: dict[str, pl.DataType] = {
     "p_top": pl.Float32(),
 }
 
+TRACE_NAME_RULE = "a trace's name may hold letters, digits, '.', '_' and '-', at most 100 in all"
+_TRACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DRAFTER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 # Rounding of stored statistics: grid step of log-probabilities, of probabilities, and the number
@@ -76,6 +79,11 @@ def token_schema(drafters: list[tuple[str, int]]) -> dict[str, pl.DataType]:
 def is_drafter_name(name: str) -> bool:
     """Whether `name` can stand in a column name: lower case, digits, '.', '_' and '-'."""
     return _DRAFTER_NAME.fullmatch(name) is not None
+
+
+def is_trace_name(name: str) -> bool:
+    """Whether `name` can be a trace's name (TRACE_NAME_RULE)."""
+    return _TRACE_NAME.fullmatch(name) is not None
 
 
 def round_log(values: np.ndarray, precision: str) -> np.ndarray:

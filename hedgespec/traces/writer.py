@@ -10,8 +10,13 @@ from typing import Any
 import polars as pl
 
 from hedgespec.errors import HedgespecError, TraceError
-from hedgespec.files import check_writable, sha256_file, write_text, write_with
-from hedgespec.traces.checks import token_table_schema
+from hedgespec.files import check_writable, read_parquet, sha256_file, write_text, write_with
+from hedgespec.traces.checks import (
+    check_queries,
+    check_tokens,
+    expected_rows,
+    token_table_schema,
+)
 from hedgespec.traces.manifest import FileInfo, Manifest
 from hedgespec.traces.schema import MANIFEST, MAX_ROWS_PER_SHARD, QUERIES, shard_name
 
@@ -33,21 +38,15 @@ class TraceWriter:
         """
         self.folder = folder
         self.parts = folder / "parts"
-        check_writable(folder)
-        if (folder / MANIFEST).exists():
-            raise HedgespecError(f"{folder}: already holds a trace; choose another --out")
+        check_output(folder, resume)
         started = folder / _SETTINGS
         if started.exists():
-            if not resume:
-                raise HedgespecError(
-                    f"{folder}: holds an unfinished recording; add --resume to go on with it, "
-                    "or remove the folder"
-                )
             _check_same_settings(started, settings)
-        elif folder.exists() and any(folder.iterdir()):
-            raise HedgespecError(f"{folder}: not empty and no recording; choose another --out")
-        self.parts.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_text(started, json.dumps(settings, indent=1) + "\n")
+        self.parts.mkdir(exist_ok=True)
+        for left in (*folder.glob(".*.tmp"), *self.parts.glob(".*.tmp")):  # of a killed process
+            left.unlink()
 
     def finished_batches(self) -> set[str]:
         """Names of the batches already on disk."""
@@ -61,8 +60,8 @@ class TraceWriter:
 
     def read_batch(self, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The query and token tables of a finished batch."""
-        return (pl.read_parquet(self.parts / f"{name}.queries.parquet"),
-                pl.read_parquet(self.parts / f"{name}.tokens.parquet"))
+        return (read_parquet(self.parts / f"{name}.queries.parquet"),
+                read_parquet(self.parts / f"{name}.tokens.parquet"))
 
     def finish(self, manifest: Manifest) -> Manifest:
         """Merge the batches in query order, write shards and manifest, and drop `parts/`.
@@ -84,10 +83,19 @@ class TraceWriter:
             name = shard_name(number)
             files[name] = self._write(name, tokens.slice(start, MAX_ROWS_PER_SHARD))
         manifest = replace(manifest, queries=len(queries), tokens=len(tokens), files=files)
+        self._check(queries, tokens, manifest)
         manifest.save(self.folder)
-        shutil.rmtree(self.parts)
-        (self.folder / _SETTINGS).unlink()
+        _remove_leftovers(self.folder)
         return manifest
+
+    def _check(self, queries: pl.DataFrame, tokens: pl.DataFrame, manifest: Manifest) -> None:
+        """What readers would refuse is not given a manifest; the batches stay."""
+        check_queries(queries, manifest, self.folder / QUERIES)
+        rows = expected_rows(queries)
+        for number, start in enumerate(range(0, len(tokens), MAX_ROWS_PER_SHARD)):
+            check_tokens(tokens.slice(start, MAX_ROWS_PER_SHARD),
+                         rows.slice(start, MAX_ROWS_PER_SHARD), manifest,
+                         self.folder / shard_name(number))
 
     def _write(self, name: str, table: pl.DataFrame) -> FileInfo:
         path = self.folder / name
@@ -96,10 +104,32 @@ class TraceWriter:
         return FileInfo(sha256=sha256_file(path), rows=len(table))
 
 
+def check_output(folder: Path, resume: bool) -> None:
+    """Raise HedgespecError unless a recording can start, or with `resume` go on, in `folder`."""
+    check_writable(folder)
+    if (folder / MANIFEST).exists():
+        _remove_leftovers(folder)  # killed just after the manifest was written
+        raise HedgespecError(f"{folder}: already holds a whole trace; choose another --out")
+    if (folder / _SETTINGS).exists():
+        if not resume:
+            raise HedgespecError(
+                f"{folder}: holds an unfinished recording; add --resume to go on with it, "
+                "or remove the folder"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise HedgespecError(f"{folder}: not empty and no recording; choose another --out")
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Drop what only an unfinished recording needs; the settings last, they mark it unfinished."""
+    shutil.rmtree(folder / "parts", ignore_errors=True)
+    (folder / _SETTINGS).unlink(missing_ok=True)
+
+
 def _check_same_settings(path: Path, settings: dict[str, Any]) -> None:
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise HedgespecError(f"{path}: damaged ({error}); remove the folder to start anew"
                              ) from error
     now = json.loads(json.dumps(settings))

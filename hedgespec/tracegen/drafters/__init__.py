@@ -13,6 +13,10 @@ FAMILIES = {
     family.kind: family for family in (LanguageModelDrafter, Eagle, EarlyExit, PromptLookup, NGram)
 }
 
+_NAME_RULE = (
+    "drafter name {!r} may hold only a-z, 0-9, '.', '_' and '-'; choose one with NAME=FAMILY:..."
+)
+
 
 def default_drafters(layers: int) -> list[str]:
     """Drafters that any target of this many layers has: four early exits and the context."""
@@ -29,10 +33,7 @@ def make_drafters(specifications: list[str], target: LanguageModel) -> list[Draf
     names = [drafter.name for drafter in drafters]
     for name in names:
         if not is_drafter_name(name):
-            raise HedgespecError(
-                f"drafter name {name!r} may hold only a-z, 0-9, '.', '_' and '-'; "
-                "choose one with NAME=FAMILY:..."
-            )
+            raise HedgespecError(_NAME_RULE.format(name))
         if names.count(name) > 1:
             raise HedgespecError(f"two drafters are called {name!r}; name one with NAME=FAMILY:...")
     return drafters
@@ -40,8 +41,10 @@ def make_drafters(specifications: list[str], target: LanguageModel) -> list[Draf
 
 def _make(text: str, target: LanguageModel) -> Drafter:
     name, equals, identity = text.partition("=")
-    if not equals or not is_drafter_name(name):
+    if not equals or ":" in name:  # no name, or a "=" within the argument
         name, identity = "", text
+    elif not is_drafter_name(name):
+        raise HedgespecError(_NAME_RULE.format(name))
     family, _, argument = identity.partition(":")
     if family not in FAMILIES:
         raise HedgespecError(

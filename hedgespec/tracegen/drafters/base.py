@@ -39,6 +39,7 @@ class Drafter(ABC):
     weights_sha256: str | None = None
     target_layers: tuple[int, ...] = ()
     depths: int = 1
+    context_length: int | None = None
 
     def __init__(self, name: str, identity: str):
         """`name` labels the trace's columns; `identity` is the specification it was made from."""

@@ -22,7 +22,7 @@ class Proposals:
     device: torch.device
 
 
-@numba.njit(cache=True)
+@numba.njit
 def _matches(tokens, first, longest, latest_only):
     """For each position from `first` on, what followed the earlier matches of the tokens before.
 
@@ -60,11 +60,11 @@ class ContextDrafter(Drafter):
     latest_only = False
 
     def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
-        """`argument` is MAX_NGRAM, 3 if empty. Raises HedgespecError unless it is 1 or more."""
+        """`argument` is MAX_NGRAM, 3 if empty. Raises HedgespecError unless it lies in 1..99."""
         super().__init__(name or self.kind, identity)
         argument = argument or "3"
-        if not argument.isdigit() or int(argument) < 1:
-            raise HedgespecError(f"drafter {identity}: the n-gram length must be 1 or more")
+        if not argument.isdecimal() or not 1 <= int(argument) <= 99:
+            raise HedgespecError(f"drafter {identity}: the n-gram length must lie in 1..99")
         self._longest = int(argument)
         self._vocabulary = target.vocabulary_size
 

@@ -16,7 +16,7 @@ class EarlyExit(Drafter):
     def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
         """`argument` is the number of layers. Raises HedgespecError unless 0 < it < all."""
         super().__init__(name or f"early-exit-{argument}", identity)
-        if not argument.isdigit() or not 0 < int(argument) < target.layers:
+        if not argument.isdecimal() or not 0 < int(argument) < target.layers:
             raise HedgespecError(
                 f"drafter {identity}: the layer must be a number from 1 to {target.layers - 1}"
             )

@@ -25,6 +25,7 @@ class LanguageModelDrafter(Drafter):
                 f"drafter {identity}: its tokenizer differs from the target's ({target.id}); "
                 "token-level speculative sampling needs the same vocabulary"
             )
+        self.context_length = self._model.context_length
         self._vocabulary = target.vocabulary_size
         self.weights_sha256 = self._model.weights_sha256
 
