@@ -8,7 +8,7 @@ import polars as pl
 from hedgespec.analysis.figures import regret_figure
 from hedgespec.analysis.tables import overview
 from hedgespec.bundled import bundled_traces
-from hedgespec.simulator import SweepSettings, run_sweep
+from hedgespec.simulator import Results, SweepSettings, run_sweep
 
 ROOT = Path(__file__).parent.parent
 SEEDS = 5
@@ -16,12 +16,13 @@ ROWS = ("oracle", "best-fixed", "normalhedge", "hedge", "ucbspec", "exp3spec", "
 MARKED = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 
-def table(folders: list[Path]) -> str:
+def bundled_results() -> Results:
+    """The sweep that table and figure show."""
+    return run_sweep(bundled_traces(), SweepSettings(seeds=SEEDS, threads=2))
+
+
+def table(summary: pl.DataFrame) -> str:
     """Markdown: MAT and regret per query of the selectors on each trace."""
-    return _markdown(run_sweep(folders, SweepSettings(seeds=SEEDS, threads=2)).summary)
-
-
-def _markdown(summary: pl.DataFrame) -> str:
     rows = overview(summary)
     traces = rows["trace"].unique(maintain_order=True).to_list()
     value = {(row["trace"], row["selector"]): row for row in rows.iter_rows(named=True)}
@@ -43,12 +44,12 @@ def _best_single(rows: pl.DataFrame, trace: str) -> dict[str, float]:
 
 def main() -> None:
     """Rewrite README.md and docs/regret.png."""
-    results = run_sweep(bundled_traces(), SweepSettings(seeds=SEEDS, threads=2))
+    results = bundled_results()
     regret_figure(results.curves, ROOT / "docs" / "regret.png")
     readme = ROOT / "README.md"
     text = readme.read_text()
     assert MARKED.search(text), "README.md has no marked table"
-    readme.write_text(MARKED.sub(_markdown(results.summary), text))
+    readme.write_text(MARKED.sub(table(results.summary), text))
 
 
 if __name__ == "__main__":

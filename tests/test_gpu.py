@@ -7,8 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from hedgespec.tracegen.eagle import save_head  # noqa: E402
 from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
+from tests.test_eagle import random_head  # noqa: E402
 from tests.tiny import save_questions  # noqa: E402
 
 pytestmark = [
@@ -18,9 +20,11 @@ pytestmark = [
 
 
 def test_cuda_records_the_same_text_and_statistics_as_the_cpu(tiny_models, tmp_path):
+    save_head(random_head(), tmp_path / "head")
     settings = RecordSettings(
         target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl"),
-        out=tmp_path / "cpu", name="tiny", drafters=("early-exit:2", "prompt-lookup", "ngram"),
+        out=tmp_path / "cpu", name="tiny", drafters=(
+            "early-exit:2", "prompt-lookup", "ngram", f"eagle:{tmp_path / 'head'}"),
         max_new_tokens=40, precision="full",
     )
     record(settings)
