@@ -24,8 +24,8 @@ drafters, each [NAME=]FAMILY[:ARGUMENT]:
   prompt-lookup[:N]    copy what followed the last N (default 3) tokens before
   ngram[:N]            sample from the continuations of the last N (default 3) tokens
 
-Needs the `models` extra: pip install 'hedgespec[models]'. On a CPU the defaults are one question
-per domain and 96 tokens; a GPU is wanted for more. Format of the result: docs/trace-format.md.
+Needs the `models` extra: pip install -e '.[models]' in a clone. On a CPU the defaults are one
+question per domain and 96 tokens; a GPU is wanted for more. Format: docs/trace-format.md.
 """
 
 _CPU_PER_DOMAIN = 1
@@ -86,7 +86,8 @@ def run(options: argparse.Namespace) -> int:
         import transformers  # noqa: F401  recording needs both; one message covers them
     except ImportError as error:
         raise HedgespecError(
-            f"{error.name} is not installed; recording needs it: pip install 'hedgespec[models]'"
+            f"{error.name} is not installed; recording needs it: pip install 'hedgespec[models]' "
+            "(in a clone: pip install -e '.[models]')"
         ) from error
     from hedgespec.tracegen.record import record
 
