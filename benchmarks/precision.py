@@ -22,8 +22,8 @@ def rounded(trace: Trace) -> Trace:
     """The trace as `--precision compact` would have stored it."""
     return replace(
         trace,
-        log_p=np.minimum(round_log(trace.log_p, "compact"), 0),
-        log_q=np.minimum(round_log(trace.log_q, "compact"), 0),
+        log_p=round_log(trace.log_p, "compact"),
+        log_q=round_log(trace.log_q, "compact"),
         gamma=round_probability(trace.gamma, "compact"),
         p_top=round_probability(trace.p_top, "compact"),
     )

@@ -21,6 +21,7 @@ from hedgespec.tracegen.drafters import default_drafters, make_drafters
 from hedgespec.tracegen.generate import generate_answers, query_uniforms
 from hedgespec.tracegen.models import LanguageModel, load_model
 from hedgespec.tracegen.prompts import read_questions, render, tokenize
+from hedgespec.tracegen.record import CHUNK_ROWS
 from hedgespec.tracegen.sampling import Sampling
 from hedgespec.tracegen.statistics import score
 
@@ -89,7 +90,7 @@ def main() -> None:
         for start in range(0, len(prompts), 32):
             part = slice(start, start + 32)
             score(target, drafters, prompts[part], [answer.tokens for answer in answers[part]],
-                  sampling, 4096 if device == "cuda" else 256)
+                  sampling, CHUNK_ROWS[device])
 
     score_seconds, _ = seconds_of(score_all)
     result = {

@@ -37,10 +37,14 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
 
 
-def read_parquet(path: Path, error: type[HedgespecError] = HedgespecError) -> pl.DataFrame:
-    """Read one Parquet file; a damaged one raises `error` with its name."""
+def read_parquet(
+    path: Path,
+    error: type[HedgespecError] = HedgespecError,
+    columns: list[str] | None = None,
+) -> pl.DataFrame:
+    """Read one Parquet file, or some of its columns; a damaged one raises `error` with its name."""
     try:
-        return pl.read_parquet(path, memory_map=False, glob=False)
+        return pl.read_parquet(path, columns=columns, memory_map=False, glob=False)
     except (Exception, pl.exceptions.PanicException) as fault:  # damaged bytes raise anything
         raise error(
             f"{path}: not readable as Parquet ({str(fault).splitlines()[0]}); "

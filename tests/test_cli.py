@@ -105,15 +105,20 @@ def test_one_query_of_one_token_is_enough(tmp_path):
     assert summary["rounds"].to_list() == [1] * 10
 
 
-def test_interrupted_sweep_keeps_what_it_has(folder, monkeypatch, capsys):
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, selector: str) -> None:
+    """Ctrl-C when this selector comes to its second seed."""
     real = Replayer.run
 
-    def stop_at_hedge(self: Replayer, text: str, seed: int) -> object:
-        if text == "hedge" and seed == 1:
+    def stop(self: Replayer, text: str, seed: int) -> object:
+        if text == selector and seed == 1:
             raise KeyboardInterrupt
         return real(self, text, seed)
 
-    monkeypatch.setattr(Replayer, "run", stop_at_hedge)
+    monkeypatch.setattr(Replayer, "run", stop)
+
+
+def test_interrupted_sweep_keeps_what_it_has(folder, monkeypatch, capsys):
+    interrupt_at(monkeypatch, "hedge")
     assert sim(folder, "--seeds", "2") == 130
     assert "INTERRUPTED: these are the results so far" in capsys.readouterr().out
     names = read_results(folder.parent / "out", "summary")["selector"]
@@ -124,14 +129,7 @@ def test_interrupted_sweep_keeps_what_it_has(folder, monkeypatch, capsys):
 
 def test_interruption_leaves_no_figure_of_an_earlier_run(folder, monkeypatch, capsys):
     assert sim(folder, "--seeds", "2") == 0
-    real = Replayer.run
-
-    def stop_early(self: Replayer, text: str, seed: int) -> object:
-        if text == "fixed:drafter-0" and seed == 1:
-            raise KeyboardInterrupt
-        return real(self, text, seed)
-
-    monkeypatch.setattr(Replayer, "run", stop_early)
+    interrupt_at(monkeypatch, "fixed:drafter-0")
     assert sim(folder, "--seeds", "2") == 130
     assert not (folder.parent / "out" / "regret.png").exists()
     assert "Tables and run.json are in" in capsys.readouterr().out

@@ -32,10 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
-    except HedgespecError as error:
-        print(f"hedgespec {options.command}: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:  # a full disk, a missing permission
+    except (HedgespecError, OSError) as error:  # OSError: a full disk, a missing permission
         print(f"hedgespec {options.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -126,20 +126,19 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
     per_domain = options.per_domain
     if per_domain is None and options.prompts is None and on_cpu:
         per_domain = _CPU_PER_DOMAIN
+    max_new_tokens = options.max_new_tokens
+    if max_new_tokens is None:
+        max_new_tokens = _CPU_TOKENS if on_cpu else _TOKENS
     return RecordSettings(
         target=options.target, prompts=prompts, out=options.out or Path("recordings") / name,
         name=name, drafters=tuple(options.drafters), temperature=options.temperature,
         top_p=options.top_p, top_k=options.top_k, seed=options.seed,
-        max_new_tokens=_default(options.max_new_tokens, _CPU_TOKENS if on_cpu else _TOKENS),
+        max_new_tokens=max_new_tokens,
         draft_length=options.draft_length, per_domain=per_domain, batch_size=options.batch_size,
         device=options.device,
         dtype={"auto": "float32" if on_cpu else "bfloat16"}.get(options.dtype, options.dtype),
         precision=options.precision, resume=options.resume,
     )
-
-
-def _default(value: int | None, default: int) -> int:
-    return default if value is None else value
 
 
 class _Bar:

@@ -40,7 +40,7 @@ from hedgespec.traces.schema import (
 
 # Rows of full-vocabulary float32 distributions held at a time, and padded tokens teacher-forced
 # at a time, per kind of device.
-_CHUNK_ROWS = {"cpu": 256, "cuda": 4096}
+CHUNK_ROWS = {"cpu": 256, "cuda": 4096}
 _SCORING_TOKENS = {"cpu": 2048, "cuda": 65536}
 _BATCH = {"cpu": 8, "cuda": 256}
 
@@ -271,7 +271,7 @@ class _Recorder:
         self._say(f"scoring {len(pairs)} answers with {len(self._drafters)} drafters")
         scores, embeddings = score(
             self._target, self._drafters, [query.prompt for query, _ in pairs],
-            [answer.tokens for _, answer in pairs], self._sampling, _CHUNK_ROWS[self._kind],
+            [answer.tokens for _, answer in pairs], self._sampling, CHUNK_ROWS[self._kind],
         )
         result = []
         start = 0
@@ -311,13 +311,13 @@ class _Recorder:
             "query": np.full(count, query.number),
             "position": np.arange(count),
             "token": answer.tokens,
-            "log_p": np.minimum(round_log(scores.log_p.numpy(), precision), 0.0),
+            "log_p": round_log(scores.log_p.numpy(), precision),
             # Not part of the trace: how far teacher forcing is from the generating pass.
             "_gap": np.abs(scores.log_softmax.numpy() - answer.log_softmax),
         }
         for column, values in scores.drafters.items():
             if column.startswith("log_q/"):
-                columns[column] = np.minimum(round_log(values.numpy(), precision), 0.0)
+                columns[column] = round_log(values.numpy(), precision)
             elif column.startswith("match/"):
                 columns[column] = values.numpy()
             else:
@@ -385,9 +385,8 @@ class _Recorder:
 
     def _gap(self) -> dict[str, float]:
         """|log softmax of the emitted token| between generating and teacher-forced pass."""
-        gaps = pl.concat([self._writer.read_batch(name)[1].select("_gap")
-                          for name in self._writer.finished_batches()])["_gap"]
-        return {"mean": float(np.mean(gaps.to_numpy())), "max": float(np.max(gaps.to_numpy()))}
+        gaps = self._writer.read_token_column("_gap").to_numpy()
+        return {"mean": float(gaps.mean()), "max": float(gaps.max())}
 
 
 def _program() -> str:

@@ -12,6 +12,7 @@ from hedgespec.traces.manifest import Manifest
 from hedgespec.traces.schema import (
     FINISH_REASONS,
     PRECISIONS,
+    SHA256_PATTERN,
     statistic_column,
     token_schema,
 )
@@ -50,7 +51,7 @@ def check_queries(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
         ("query_id", pl.col("query_id") == "", "is empty"),
         ("query_id", ~pl.col("query_id").is_first_distinct(), "appears twice"),
         ("domain", pl.col("domain") == "", "is empty"),
-        ("prompt_sha256", ~pl.col("prompt_sha256").str.contains(r"^[0-9a-f]{64}$"),
+        ("prompt_sha256", ~pl.col("prompt_sha256").str.contains(SHA256_PATTERN),
          "is not 64 hexadecimal digits"),
         ("prompt_tokens", pl.col("prompt_tokens") < 1, "must be at least 1"),
         ("output_tokens", pl.col("output_tokens") < 1, "must be at least 1"),

@@ -13,13 +13,14 @@ from hedgespec.traces.schema import (
     MANIFEST,
     MAX_DRAFT_LENGTH,
     PRECISIONS,
+    SHA256_PATTERN,
     TRACE_NAME_RULE,
     VERSION,
     is_drafter_name,
     is_trace_name,
 )
 
-_HASH = re.compile(r"[0-9a-f]{64}")
+_HASH = re.compile(SHA256_PATTERN)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ MANIFEST = "manifest.json"
 QUERIES = "queries.parquet"
 MAX_ROWS_PER_SHARD = 1 << 18
 MAX_DRAFT_LENGTH = 10_000
+SHA256_PATTERN = "^[0-9a-f]{64}$"
 
 QUERY_COLUMNS: dict[str, pl.DataType] = {
     "query": pl.UInt32(),
@@ -87,8 +88,8 @@ def is_trace_name(name: str) -> bool:
 
 
 def round_log(values: np.ndarray, precision: str) -> np.ndarray:
-    """Round log-probabilities to the grid of `precision`; -inf stays, float32 throughout."""
-    return _round_to_grid(values, precision, "log")
+    """Round log-probabilities to the grid of `precision`; -inf stays, none ends above 0."""
+    return np.minimum(_round_to_grid(values, precision, "log"), np.float32(0))
 
 
 def round_probability(values: np.ndarray, precision: str) -> np.ndarray:

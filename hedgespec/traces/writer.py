@@ -63,6 +63,13 @@ class TraceWriter:
         return (read_parquet(self.parts / f"{name}.queries.parquet"),
                 read_parquet(self.parts / f"{name}.tokens.parquet"))
 
+    def read_token_column(self, column: str) -> pl.Series:
+        """One column of the token tables of all finished batches."""
+        return pl.concat([
+            read_parquet(self.parts / f"{name}.tokens.parquet", columns=[column])
+            for name in sorted(self.finished_batches())
+        ])[column]
+
     def finish(self, manifest: Manifest) -> Manifest:
         """Merge the batches in query order, write shards and manifest, and drop `parts/`.
 
@@ -78,24 +85,27 @@ class TraceWriter:
         numbers = pl.Series(range(len(queries)), dtype=pl.UInt32)
         tokens = tokens.with_columns(pl.col("query").replace_strict(queries["query"], numbers))
         queries = queries.with_columns(numbers.alias("query"))
-        files = {QUERIES: self._write(QUERIES, queries)}
-        for number, start in enumerate(range(0, len(tokens), MAX_ROWS_PER_SHARD)):
-            name = shard_name(number)
-            files[name] = self._write(name, tokens.slice(start, MAX_ROWS_PER_SHARD))
+        shards = {
+            shard_name(number): tokens.slice(start, MAX_ROWS_PER_SHARD)
+            for number, start in enumerate(range(0, len(tokens), MAX_ROWS_PER_SHARD))
+        }
+        files = {name: self._write(name, table)
+                 for name, table in {QUERIES: queries, **shards}.items()}
         manifest = replace(manifest, queries=len(queries), tokens=len(tokens), files=files)
-        self._check(queries, tokens, manifest)
+        self._check(queries, shards, manifest)
         manifest.save(self.folder)
         _remove_leftovers(self.folder)
         return manifest
 
-    def _check(self, queries: pl.DataFrame, tokens: pl.DataFrame, manifest: Manifest) -> None:
+    def _check(
+        self, queries: pl.DataFrame, shards: dict[str, pl.DataFrame], manifest: Manifest
+    ) -> None:
         """What readers would refuse is not given a manifest; the batches stay."""
         check_queries(queries, manifest, self.folder / QUERIES)
-        rows = expected_rows(queries)
-        for number, start in enumerate(range(0, len(tokens), MAX_ROWS_PER_SHARD)):
-            check_tokens(tokens.slice(start, MAX_ROWS_PER_SHARD),
-                         rows.slice(start, MAX_ROWS_PER_SHARD), manifest,
-                         self.folder / shard_name(number))
+        rows, start = expected_rows(queries), 0
+        for name, table in shards.items():
+            check_tokens(table, rows.slice(start, len(table)), manifest, self.folder / name)
+            start += len(table)
 
     def _write(self, name: str, table: pl.DataFrame) -> FileInfo:
         path = self.folder / name

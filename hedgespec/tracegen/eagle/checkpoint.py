@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text, write_with
 from hedgespec.tracegen.eagle.config import DIALECTS, dump_config, parse_config
-from hedgespec.tracegen.eagle.head import EagleHead
+from hedgespec.tracegen.eagle.head import EagleHead, target_tokens
 
 _WEIGHTS, _PICKLED, _CONFIG = "model.safetensors", "pytorch_model.bin", "config.json"
 # What the dialects call the decoder layer; EAGLE-1/2 heads say "layers.0" too.
@@ -27,7 +27,7 @@ def load_head(folder: Path, dtype: torch.dtype = torch.float32) -> EagleHead:
         document = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise HedgespecError(f"{folder / _CONFIG}: cannot be read ({error})") from error
-    config, _ = parse_config(document, str(folder / _CONFIG))
+    config = parse_config(document, str(folder / _CONFIG))
     # Old checkpoints also stored the rotary frequencies, which are computed from the config.
     tensors = {_own_name(name): tensor for name, tensor in _read_weights(folder).items()
                if not name.endswith("rotary_emb.inv_freq")}
@@ -88,7 +88,7 @@ def _own_name(name: str) -> str:
 
 def _known_tokens(d2t: torch.Tensor, vocabulary: int, folder: Path) -> torch.Tensor:
     """t2d, which d2t implies: whether the head knows a token of the target."""
-    target = torch.arange(len(d2t)) + d2t
+    target = target_tokens(d2t)
     if int(target.min()) < 0 or int(target.max()) >= vocabulary:
         raise HedgespecError(f"{folder}: tensor 'd2t' points outside the target's vocabulary")
     known = torch.zeros(vocabulary, dtype=torch.bool)

@@ -67,14 +67,14 @@ class EagleConfig:
         return tuple(layers)
 
 
-def parse_config(document: dict[str, Any], where: str) -> tuple[EagleConfig, str]:
-    """Read a config.json of either dialect; also return the dialect's name.
+def parse_config(document: dict[str, Any], where: str) -> EagleConfig:
+    """Read a config.json of either dialect.
 
     Raises HedgespecError if it describes something else than an EAGLE head.
     """
     if "speculators_model_type" in document:
-        return _parse_speculators(document, where), "speculators"
-    return _parse_eagle(document, where), "eagle"
+        return _parse_speculators(document, where)
+    return _parse_eagle(document, where)
 
 
 def _parse_speculators(document: dict[str, Any], where: str) -> EagleConfig:

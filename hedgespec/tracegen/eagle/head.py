@@ -107,9 +107,7 @@ class EagleHead(nn.Module):
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Token embeddings (..., H)."""
-        own = self.embed_tokens
-        assert own is not None or self._target is not None, "attach the target first"
-        embedded: torch.Tensor = (own if own is not None else self._target[0])(ids)  # type: ignore[index]
+        embedded: torch.Tensor = self._own_or_targets(self.embed_tokens, 0)(ids)
         return embedded
 
     def fuse(self, states: list[torch.Tensor]) -> torch.Tensor:
@@ -145,15 +143,23 @@ class EagleHead(nn.Module):
         """Next-token logits (..., V) over the target's vocabulary, float32; -inf where unknown."""
         if self.config.generation == 3:
             features = self.norm(features)
-        own = self.lm_head
-        assert own is not None or self._target is not None, "attach the target first"
-        logits: torch.Tensor = (own if own is not None else self._target[1])(features).float()  # type: ignore[index]
+        logits: torch.Tensor = self._own_or_targets(self.lm_head, 1)(features).float()
         if not self.reduced:
             return logits
         full = logits.new_full((*logits.shape[:-1], self.config.vocabulary_size), -math.inf)
-        known = torch.arange(len(self.d2t), device=logits.device) + self.d2t
-        full[..., known] = logits
+        full[..., target_tokens(self.d2t)] = logits
         return full
+
+    def _own_or_targets(self, own: nn.Module | None, number: int) -> nn.Module:
+        if own is not None:
+            return own
+        assert self._target is not None, "attach the target first"
+        return self._target[number]
+
+
+def target_tokens(d2t: torch.Tensor) -> torch.Tensor:
+    """Target token of each draft token: `d2t` holds the offsets between the two."""
+    return torch.arange(len(d2t), device=d2t.device) + d2t
 
 
 def unroll(
