@@ -1,5 +1,6 @@
 """The target writes its answers, batched, each with random numbers of its own."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from hedgespec.tracegen.decoding import decode
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling, probabilities, sample
 
@@ -43,23 +45,33 @@ def generate_answers(
     longest = max(limits)
     width = max(map(len, prompts))
     pad = target.tokenizer.pad_token_id
-    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts],
+                       device=target.device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts],
+                        device=target.device)
     numbers = np.stack([np.pad(row[:longest], (0, longest - len(row[:longest])))
                         for row in uniforms])
-    sampler = _Sampler(sampling, torch.tensor(numbers, device=target.device), width, on_step)
-    output = target.model.generate(
-        input_ids=ids.to(target.device),
-        attention_mask=mask.to(target.device),
-        logits_processor=LogitsProcessorList([sampler]),
-        do_sample=False,
-        max_new_tokens=longest,
-    )
-    rows = output[:, width:].tolist()
-    log_softmax = torch.stack(sampler.log_softmax, dim=1).cpu().numpy()
+    chooser = _Chooser(sampling, torch.tensor(numbers, device=target.device))
+    if _has_plain_attention(target):
+        tokens = decode(target, ids, mask, torch.tensor(limits), chooser.choose, on_step)
+    else:
+        tokens = _generate(target, ids, mask, chooser, on_step)
+    log_softmax = chooser.log_softmax.cpu().numpy()
     ends = set(target.eos_tokens)
     return [_cut(row, limit, ends, logs)
-            for row, limit, logs in zip(rows, limits, log_softmax, strict=True)]
+            for row, limit, logs in zip(tokens.tolist(), limits, log_softmax, strict=True)]
+
+
+def _has_plain_attention(target: LanguageModel) -> bool:
+    """Whether every layer attends to the whole text through PyTorch's attention: what `decode`
+    can do. Others take the slower general loop of Hugging Face."""
+    config = target.model.config.get_text_config()
+    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
+    return (
+        layers == {"full_attention"} and not getattr(config, "sliding_window", None)
+        and config._attn_implementation == "sdpa"
+        and "position_ids" in inspect.signature(target.model.base_model.forward).parameters
+    )
 
 
 def _cut(row: list[int], limit: int, ends: set[int], log_softmax: np.ndarray) -> Answer:
@@ -70,26 +82,53 @@ def _cut(row: list[int], limit: int, ends: set[int], log_softmax: np.ndarray) ->
     return Answer(row[:limit], "length", log_softmax[:limit])
 
 
-class _Sampler(LogitsProcessor):
-    """Draws the next token itself and leaves `generate` no choice: it alone stays possible."""
+class _Chooser:
+    """Draws tokens and notes their log-softmax at temperature 1 in `log_softmax` (B, steps)."""
 
-    def __init__(self, sampling: Sampling, uniforms: torch.Tensor, width: int,
-                 on_step: Callable[[int], None]):
+    def __init__(self, sampling: Sampling, uniforms: torch.Tensor):
         self._sampling = sampling
         self._uniforms = uniforms
+        self.log_softmax = torch.zeros_like(uniforms, dtype=torch.float32)
+
+    def choose(self, logits: torch.Tensor, rows: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+        """Next tokens (n) of the answers `rows` (n) at their `step` (1,), from logits (n, V)."""
+        logits = logits.float()
+        if self._sampling.temperature == 0:
+            chosen = logits.argmax(dim=-1)
+        else:
+            chosen = sample(probabilities(logits, self._sampling), self._uniforms[rows, step])
+        index = chosen[:, None]
+        self.log_softmax[rows, step] = logits.gather(-1, index)[:, 0] - logits.logsumexp(dim=-1)
+        return chosen
+
+
+def _generate(
+    target: LanguageModel, ids: torch.Tensor, mask: torch.Tensor, chooser: _Chooser,
+    on_step: Callable[[int], None],
+) -> torch.Tensor:
+    """Answers (B, steps) by Hugging Face `generate`, which knows every architecture."""
+    steps = chooser.log_softmax.shape[1]
+    output: torch.Tensor = target.model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        logits_processor=LogitsProcessorList([_Forced(chooser, ids.shape[1], on_step)]),
+        do_sample=False,
+        max_new_tokens=steps,
+    )
+    return output[:, ids.shape[1]:]
+
+
+class _Forced(LogitsProcessor):
+    """Draws the next token itself and leaves `generate` no choice: it alone stays possible."""
+
+    def __init__(self, chooser: _Chooser, width: int, on_step: Callable[[int], None]):
+        self._chooser = chooser
         self._width = width
         self._on_step = on_step
-        self.log_softmax: list[torch.Tensor] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         step = input_ids.shape[1] - self._width
         self._on_step(step)
-        scores = scores.float()
-        if self._sampling.temperature == 0:
-            chosen = scores.argmax(dim=-1)
-        else:
-            chosen = sample(probabilities(scores, self._sampling), self._uniforms[:, step])
-        index = chosen[:, None]
-        log_softmax = scores.gather(-1, index)[:, 0] - scores.logsumexp(dim=-1)
-        self.log_softmax.append(log_softmax)
-        return torch.full_like(scores, -torch.inf).scatter_(-1, index, 0.0)
+        rows = torch.arange(len(scores), device=scores.device)
+        chosen = self._chooser.choose(scores, rows, torch.tensor([step], device=scores.device))
+        return torch.full_like(scores, -torch.inf).scatter_(-1, chosen[:, None], 0.0)

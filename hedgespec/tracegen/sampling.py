@@ -72,8 +72,7 @@ def warp(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
 def sample(distribution: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """Inverse-CDF draw of one token per row of `distribution` (n, V) with uniforms `u` (n)."""
     cumulated = distribution.double().cumsum(dim=-1)
-    threshold = u.double()[:, None] * cumulated[:, -1:]
-    drawn = torch.searchsorted(cumulated, threshold, right=True)[:, 0]
-    # With u near 1, rounding could step past the last token of positive probability.
-    last = distribution.shape[-1] - 1 - distribution.flip(-1).gt(0).int().argmax(dim=-1)
-    return torch.minimum(drawn, last)
+    total = cumulated[:, -1:]
+    # Below the total even when rounded: the first sum above it ends at a token of p > 0.
+    threshold = torch.minimum(u.double()[:, None] * total, total.nextafter(torch.zeros_like(total)))
+    return torch.searchsorted(cumulated, threshold, right=True)[:, 0]
