@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from hedgespec.tracegen.drafters.session import DraftSession
 from hedgespec.traces import DrafterInfo
 
 
@@ -60,3 +61,7 @@ class Drafter(ABC):
 
         A row without any proposal is -inf throughout.
         """
+
+    @abstractmethod
+    def session(self) -> DraftSession:
+        """Start drafting one text step by step; the logits are those of `logits`."""

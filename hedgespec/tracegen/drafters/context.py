@@ -8,6 +8,7 @@ import torch
 
 from hedgespec.errors import HedgespecError
 from hedgespec.tracegen.drafters.base import Drafter, ScoringBatch
+from hedgespec.tracegen.drafters.session import DraftSession
 from hedgespec.tracegen.models import LanguageModel
 
 
@@ -19,7 +20,6 @@ class Proposals:
     row: np.ndarray
     token: np.ndarray
     log_weight: np.ndarray
-    device: torch.device
 
 
 @numba.njit
@@ -67,32 +67,71 @@ class ContextDrafter(Drafter):
             raise HedgespecError(f"drafter {identity}: the n-gram length must lie in 1..99")
         self._longest = int(argument)
         self._vocabulary = target.vocabulary_size
+        self._device = target.device
 
     def prepare(self, batch: ScoringBatch) -> Proposals:
         """The proposals of all rows."""
+        return self._proposals([
+            (np.array(prompt + answer), len(prompt))
+            for prompt, answer in zip(batch.prompts, batch.answers, strict=True)
+        ])
+
+    def _proposals(self, texts: list[tuple[np.ndarray, int]]) -> Proposals:
+        """Proposals for each position of a text's tokens from a first one on, text by text."""
         rows, tokens = [], []
         start = 0
-        for prompt, answer in zip(batch.prompts, batch.answers, strict=True):
-            positions, followers = _matches(
-                np.array(prompt + answer), len(prompt), self._longest, self.latest_only)
+        for text, first in texts:
+            positions, followers = _matches(text, first, self._longest, self.latest_only)
             rows.append(positions + start)
             tokens.append(followers)
-            start += len(answer)
+            start += len(text) - first
         keys = np.concatenate(rows) * self._vocabulary + np.concatenate(tokens)
         keys, counts = np.unique(keys, return_counts=True)
         row, token = np.divmod(keys, self._vocabulary)
-        return Proposals(start, row, token, np.log(counts, dtype=np.float32), batch.ids.device)
+        return Proposals(start, row, token, np.log(counts, dtype=np.float32))
 
     def logits(self, prepared: Proposals, depth: int, rows: slice) -> torch.Tensor:
         """Log weights of the proposals, -inf elsewhere."""
         begin, end = np.searchsorted(prepared.row, [rows.start, rows.stop])
         part = slice(begin, end)
         index = torch.from_numpy(np.stack([prepared.row[part] - rows.start, prepared.token[part]]))
-        index = index.to(prepared.device)
+        index = index.to(self._device)
         logits = torch.full((min(rows.stop, prepared.count) - rows.start, self._vocabulary),
-                            -torch.inf, device=prepared.device)
-        logits[index[0], index[1]] = torch.from_numpy(prepared.log_weight[part]).to(prepared.device)
+                            -torch.inf, device=self._device)
+        logits[index[0], index[1]] = torch.from_numpy(prepared.log_weight[part]).to(self._device)
         return logits
+
+    def session(self) -> "_ContextSession":
+        """Look up anew at each step."""
+        return _ContextSession(self)
+
+    def next_logits(self, tokens: np.ndarray) -> torch.Tensor:
+        """Logits (V) of the token that follows `tokens`."""
+        unknown = np.append(tokens, 0)  # room for the next position; its token is never read
+        return self.logits(self._proposals([(unknown, len(tokens))]), 1, slice(0, 1))[0]
+
+
+class _ContextSession(DraftSession):
+    """Keeps the tokens, drafted ones included."""
+
+    def __init__(self, drafter: ContextDrafter):
+        super().__init__()
+        self._drafter = drafter
+        self._tokens = np.empty(0, dtype=np.int64)
+
+    def step(self, token: int | torch.Tensor) -> torch.Tensor:
+        """Look up what follows the drafted token."""
+        return self._append(np.array([int(token)]))
+
+    def _extend(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]) -> torch.Tensor:
+        return self._append(tokens.cpu().numpy())
+
+    def _cut(self, length: int) -> None:
+        self._tokens = self._tokens[:length]
+
+    def _append(self, tokens: np.ndarray) -> torch.Tensor:
+        self._tokens = np.concatenate([self._tokens, tokens])
+        return self._drafter.next_logits(self._tokens)
 
 
 class PromptLookup(ContextDrafter):

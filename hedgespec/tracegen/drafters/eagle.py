@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import torch
+from torch.nn import functional
 
 from hedgespec.errors import HedgespecError
 from hedgespec.tracegen.drafters.base import Drafter, ScoringBatch
+from hedgespec.tracegen.drafters.session import DraftSession
 from hedgespec.tracegen.eagle import EagleHead, load_head, unroll
 from hedgespec.tracegen.models import LanguageModel, parameters_sha256
 
@@ -56,3 +58,59 @@ class Eagle(Drafter):
         outputs, places = prepared
         absent = places[rows] < depth - 1
         return self._head.logits(outputs[depth - 1][rows]).masked_fill(absent[:, None], -torch.inf)
+
+    def session(self) -> "_EagleSession":
+        """The head with a key/value cache."""
+        return _EagleSession(self._head, self.target_layers)
+
+
+class _EagleSession(DraftSession):
+    """Keys and values of the places so far, drafted ones last.
+
+    Place j reads token j+1 beside the feature of token j: the target's where the target has read
+    token j, else the head's own output at the place before. So t verified tokens make t-1 places.
+    """
+
+    def __init__(self, head: EagleHead, layers: tuple[int, ...]):
+        super().__init__()
+        self._head = head
+        self._layers = layers
+        attention, weight = head.layer.self_attn, head.fc.weight
+        self._keys = self._values = weight.new_empty(1, attention.heads, 0, attention.width)
+        self._output: torch.Tensor | None = None
+        self._no_proposal = torch.full(
+            (head.config.vocabulary_size,), -torch.inf, device=weight.device)
+
+    def step(self, token: int | torch.Tensor) -> torch.Tensor:
+        """Go on from the head's own last output."""
+        if self._output is None:
+            return self._no_proposal
+        ids = torch.as_tensor(token, device=self._keys.device).reshape(1)
+        return self._advance(ids, self._output)
+
+    def _extend(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]) -> torch.Tensor:
+        following = tokens if self.verified else tokens[1:]
+        if len(following) == 0:  # the text's first token alone makes no place
+            return self._no_proposal
+        features = self._head.fuse([states[layer] for layer in self._layers])
+        return self._advance(following, features[None])
+
+    def _cut(self, length: int) -> None:
+        places = max(length - 1, 0)
+        self._keys, self._values = self._keys[:, :, :places], self._values[:, :, :places]
+        self._output = None
+
+    def _advance(self, following: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Logits (V) after new places: tokens (n) beside features (1, n, H)."""
+        head, start, count = self._head, self._keys.shape[2], len(following)
+        device = following.device
+        residual, (queries, keys, values) = head.project(
+            head.embed(following[None]), features,
+            torch.arange(start, start + count, device=device)[None])
+        self._keys = torch.cat([self._keys, keys], dim=2)
+        self._values = torch.cat([self._values, values], dim=2)
+        reach = torch.ones(count, start + count, dtype=torch.bool, device=device).tril(start)
+        attended = functional.scaled_dot_product_attention(
+            queries, self._keys, self._values, attn_mask=reach)
+        self._output = head.finish(residual, attended)[:, -1:]
+        return head.logits(self._output[0, 0])

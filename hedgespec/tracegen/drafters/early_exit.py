@@ -1,9 +1,14 @@
 """Early exit: the target's own first layers, then its final norm and head."""
 
+from functools import cached_property
+from typing import Any
+
 import torch
 
 from hedgespec.errors import HedgespecError
+from hedgespec.tracegen.cached import CachedModel, first_layers
 from hedgespec.tracegen.drafters.base import Drafter, ScoringBatch
+from hedgespec.tracegen.drafters.session import ModelSession
 from hedgespec.tracegen.models import LanguageModel
 
 
@@ -32,3 +37,15 @@ class EarlyExit(Drafter):
     def logits(self, prepared: torch.Tensor, depth: int, rows: slice) -> torch.Tensor:
         """The target's final norm and head on them."""
         return self._target.early_logits(prepared[rows])
+
+    def session(self) -> ModelSession:
+        """The target's first layers with a key/value cache of their own.
+
+        The target has not read the last verified token yet, so its states cannot serve. Raises
+        HedgespecError if the target's architecture cannot be cut.
+        """
+        return ModelSession(CachedModel(self._target, self._network), self._target.logits)
+
+    @cached_property
+    def _network(self) -> Any:
+        return first_layers(self._target, self._layer)

@@ -5,7 +5,9 @@ from pathlib import Path
 import torch
 
 from hedgespec.errors import HedgespecError
+from hedgespec.tracegen.cached import CachedModel
 from hedgespec.tracegen.drafters.base import Drafter, ScoringBatch
+from hedgespec.tracegen.drafters.session import ModelSession
 from hedgespec.tracegen.models import LanguageModel, load_model
 
 
@@ -42,3 +44,8 @@ class LanguageModelDrafter(Drafter):
         if missing > 0:
             return torch.nn.functional.pad(logits, (0, missing), value=-torch.inf)
         return logits[:, : self._vocabulary]
+
+    def session(self) -> ModelSession:
+        """The model with a key/value cache."""
+        return ModelSession(
+            CachedModel(self._model), lambda final: self.logits(final, 1, slice(None)))

@@ -1,0 +1,74 @@
+"""Drafting step by step for one text, as live decoding does."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+
+from hedgespec.tracegen.cached import CachedModel
+
+
+class DraftSession(ABC):
+    """What a drafter keeps of one text. Use it within `torch.inference_mode()`.
+
+    A round begins with `extend` by the newly verified tokens and goes on with a `step` for each
+    drafted one. `verified` is the number of verified tokens so far.
+    """
+
+    def __init__(self) -> None:
+        """No token known yet."""
+        self.verified = 0
+
+    def extend(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]) -> torch.Tensor:
+        """Drop the draft, append verified tokens (n >= 1); return the first draft token's logits.
+
+        The logits are (V), float32, -inf throughout if there is no proposal. `states[l]` (n, H)
+        are the target's hidden states of the drafter's `target_layers`. The target has not read
+        the last token yet, so they go on where the states so far ended and stop one token before:
+        n-1 of them come with the first tokens, n later.
+        """
+        self.rewind(self.verified)
+        logits = self._extend(tokens, states)
+        self.verified += len(tokens)
+        return logits
+
+    def rewind(self, length: int) -> None:
+        """Forget the draft and all verified tokens but the first `length`; `extend` comes next."""
+        self.verified = length
+        self._cut(length)
+
+    @abstractmethod
+    def step(self, token: int | torch.Tensor) -> torch.Tensor:
+        """Append a drafted token (a number or 0-d); return the next one's logits (V)."""
+
+    @abstractmethod
+    def _extend(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]) -> torch.Tensor:
+        """`extend` where no draft is left; `verified` does not count `tokens` yet."""
+
+    @abstractmethod
+    def _cut(self, length: int) -> None:
+        """Forget all but the first `length` tokens."""
+
+
+class ModelSession(DraftSession):
+    """Drafts with a model that reads the text itself."""
+
+    def __init__(self, model: CachedModel, logits: Callable[[torch.Tensor], torch.Tensor]):
+        """`logits` turns the model's final states (1, H) into logits (1, V)."""
+        super().__init__()
+        self._model = model
+        self._logits = logits
+
+    def step(self, token: int | torch.Tensor) -> torch.Tensor:
+        """Read one token more."""
+        return self._read(torch.as_tensor(token, device=self._model.device).reshape(1))
+
+    def _extend(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]) -> torch.Tensor:
+        return self._read(tokens)
+
+    def _cut(self, length: int) -> None:
+        self._model.cut(length)
+
+    def _read(self, tokens: torch.Tensor) -> torch.Tensor:
+        final, _ = self._model.read(tokens)
+        return self._logits(final[-1:])[0]
