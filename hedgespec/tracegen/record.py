@@ -18,6 +18,7 @@ import torch
 import hedgespec
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file, sha256_text
+from hedgespec.tracegen.costs import device_name, measure_costs
 from hedgespec.tracegen.drafters import Drafter, default_drafters, make_drafters
 from hedgespec.tracegen.generate import Answer, generate_answers, query_uniforms
 from hedgespec.tracegen.memory import in_fitting_pieces
@@ -25,7 +26,14 @@ from hedgespec.tracegen.models import LanguageModel, load_model
 from hedgespec.tracegen.prompts import Question, read_questions, render, tokenize
 from hedgespec.tracegen.sampling import Sampling
 from hedgespec.tracegen.statistics import Scores, score
-from hedgespec.traces import Manifest, SamplingInfo, TargetInfo, TraceWriter, check_output
+from hedgespec.traces import (
+    Costs,
+    Manifest,
+    SamplingInfo,
+    TargetInfo,
+    TraceWriter,
+    check_output,
+)
 from hedgespec.traces.schema import (
     MAX_DRAFT_LENGTH,
     PRECISIONS,
@@ -65,6 +73,7 @@ class RecordSettings:
     device: str = "cpu"
     dtype: str = "float32"
     precision: str = "compact"
+    costs: bool = True
     resume: bool = False
 
 
@@ -149,6 +158,7 @@ class _Recorder:
         contexts = [target.context_length, *(drafter.context_length for drafter in drafters)]
         self._context = min(length for length in contexts if length is not None)
         first = self._queries(0, {})  # before the folder is touched: prompts may be too long
+        self._costs = self._measure_costs() if settings.costs else None
         self._writer = TraceWriter(settings.out, self._fingerprint(), settings.resume)
         self._first_turns = first
 
@@ -163,6 +173,10 @@ class _Recorder:
                     answers[query.question.id].append(text)
         self._say("writing")
         return self._writer.finish(self._manifest())
+
+    def _measure_costs(self) -> Costs:
+        self._say("measuring costs")
+        return measure_costs(self._target, self._drafters, self._settings.draft_length)
 
     def _queries(self, turn: int, answers: dict[str, list[str]]) -> list[Query]:
         """The queries of one turn, numbered by question and turn.
@@ -340,7 +354,7 @@ class _Recorder:
     def _fingerprint(self) -> dict[str, Any]:
         """Settings that must be the same on resumption."""
         settings = {key: value for key, value in asdict(self._settings).items()
-                    if key not in ("prompts", "out", "resume", "batch_size", "drafters")}
+                    if key not in ("prompts", "out", "resume", "batch_size", "drafters", "costs")}
         return {
             **settings,
             "batch_size": self._batch_size,
@@ -352,7 +366,6 @@ class _Recorder:
 
     def _manifest(self) -> Manifest:
         settings = self._settings
-        device = torch.cuda.get_device_name() if self._kind == "cuda" else _processor()
         return Manifest(
             name=settings.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -363,7 +376,7 @@ class _Recorder:
                                   settings.seed, settings.max_new_tokens),
             draft_length=settings.draft_length,
             precision=settings.precision,
-            device=device,
+            device=device_name(self._target.device),
             dtype=settings.dtype,
             queries=0,
             tokens=0,
@@ -381,6 +394,7 @@ class _Recorder:
                 "log_softmax_gap": self._gap(),
                 "left_out_for_lack_of_context": self._skipped,
             },
+            costs=self._costs,
         )
 
     def _gap(self) -> dict[str, float]:
@@ -392,7 +406,3 @@ class _Recorder:
 def _program() -> str:
     path = Path(sys.argv[0])
     return path.parent.name if path.name == "__main__.py" else path.name
-
-
-def _processor() -> str:
-    return f"{platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} threads"

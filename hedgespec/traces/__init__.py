@@ -1,10 +1,13 @@
 """The trace format: reading, checking and writing recorded acceptance statistics."""
 
 from hedgespec.traces.manifest import (
+    Costs,
+    DrafterCosts,
     DrafterInfo,
     FileInfo,
     Manifest,
     SamplingInfo,
+    TargetCosts,
     TargetInfo,
     load_manifest,
 )
@@ -12,10 +15,13 @@ from hedgespec.traces.reader import Trace, read_trace
 from hedgespec.traces.writer import TraceWriter, check_output
 
 __all__ = [
+    "Costs",
+    "DrafterCosts",
     "DrafterInfo",
     "FileInfo",
     "Manifest",
     "SamplingInfo",
+    "TargetCosts",
     "TargetInfo",
     "Trace",
     "TraceWriter",

@@ -13,6 +13,7 @@ from hedgespec.traces.schema import (
     MANIFEST,
     MAX_DRAFT_LENGTH,
     PRECISIONS,
+    RECORDING,
     SHA256_PATTERN,
     TRACE_NAME_RULE,
     VERSION,
@@ -64,8 +65,39 @@ class FileInfo:
 
 
 @dataclass(frozen=True)
+class TargetCosts:
+    """Seconds of a forward pass of the target over one token, and over a round's K+1."""
+
+    one: float
+    round: float
+
+
+@dataclass(frozen=True)
+class DrafterCosts:
+    """Seconds of a drafter: one draft step, a draft of K steps, and the reading of a round's K+1
+    newly verified tokens, which also gives the logits of the next draft's first token."""
+
+    step: float
+    draft: float
+    evaluate: float
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Measured times at batch 1 after `context` tokens; K is this `draft_length`."""
+
+    device: str
+    dtype: str
+    context: int
+    draft_length: int
+    target: TargetCosts
+    drafters: dict[str, DrafterCosts]
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """The whole manifest. `draft_length` is the simulator's default K."""
+    """The whole manifest. `draft_length` is the simulator's default K; `costs` may not have been
+    measured."""
 
     name: str
     created: str
@@ -81,6 +113,7 @@ class Manifest:
     files: dict[str, FileInfo]
     versions: dict[str, str] = field(default_factory=dict)
     recording: dict[str, Any] = field(default_factory=dict)
+    costs: Costs | None = None
 
     @property
     def drafter_names(self) -> list[str]:
@@ -103,7 +136,7 @@ def load_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise TraceError(f"{folder}: no such trace directory")
     if not path.is_file():
-        unfinished = (folder / "recording.json").is_file()
+        unfinished = (folder / RECORDING).is_file()
         hint = (
             "the recording is unfinished: run the same `hedgespec record` again with --resume"
             if unfinished
@@ -161,8 +194,10 @@ def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
         if not isinstance(value, _PLAIN[kind]) or isinstance(value, bool):
             raise TraceError(f'{path}: field "{label}" has the wrong type: {value!r}')
         return value
-    if kind in (TargetInfo, SamplingInfo):
+    if kind in (TargetInfo, SamplingInfo, TargetCosts):
         return _build(kind, value, path, f"{label}.")
+    if kind == Costs | None:
+        return None if value is None else _build(Costs, value, path, f"{label}.")
     if kind == list[DrafterInfo]:
         if not isinstance(value, list):
             raise TraceError(f'{path}: field "{label}" is not a list')
@@ -172,8 +207,9 @@ def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
         ]
     if not isinstance(value, dict):
         raise TraceError(f'{path}: field "{label}" is not an object')
-    if kind == dict[str, FileInfo]:
-        return {name: _build(FileInfo, item, path, f"{label}.{name}.")
+    entries = {dict[str, FileInfo]: FileInfo, dict[str, DrafterCosts]: DrafterCosts}
+    if kind in entries:
+        return {name: _build(entries[kind], item, path, f"{label}.{name}.")
                 for name, item in value.items()}
     return value
 
@@ -208,6 +244,26 @@ def _check_values(manifest: Manifest, path: Path) -> None:
         faults.append((not is_drafter_name(drafter.name),
                        f'drafter name {drafter.name!r} may hold only a-z, 0-9, ".", "_" and "-"'))
         faults.append((drafter.depths < 1, f"drafter {drafter.name}: depths must be at least 1"))
+    if manifest.costs is not None:
+        faults += _cost_faults(manifest.costs, names)
     for wrong, message in faults:
         if wrong:
             raise TraceError(f"{path}: {message}")
+
+
+def _cost_faults(costs: Costs, names: list[str]) -> list[tuple[bool, str]]:
+    """What may be wrong with the field "costs" of a trace with drafters `names`."""
+    seconds = {"target": asdict(costs.target)}
+    seconds |= {f"drafters.{name}": asdict(item) for name, item in costs.drafters.items()}
+    faults = [
+        (sorted(costs.drafters) != sorted(names),
+         'field "costs.drafters" must name the trace\'s drafters'),
+        (costs.context < 1, 'field "costs.context" must be at least 1'),
+        (not 1 <= costs.draft_length <= MAX_DRAFT_LENGTH,
+         f'field "costs.draft_length" must lie in 1..{MAX_DRAFT_LENGTH}'),
+    ]
+    return faults + [
+        (not 0 < value < float("inf"),
+         f'field "costs.{where}.{name}" must be positive and finite seconds, not {value!r}')
+        for where, item in seconds.items() for name, value in item.items()
+    ]
