@@ -10,13 +10,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hedgespec"
-SHARED = {"errors", "files", "bundled", "__init__"}
+SHARED = {"errors", "files", "bundled", "wheels", "__init__"}
 ALLOWED = {  # who may import whom
     "traces": set(),
     "rules": {"traces"},
     "selectors": set(),
     "simulator": {"traces", "rules", "selectors"},
     "tracegen": {"traces"},
+    "live": {"traces", "rules", "selectors", "tracegen"},
+    "zoo": {"traces", "tracegen"},
     "analysis": set(),
 }
 

@@ -86,11 +86,16 @@ class LanguageModel:
 
     def early_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of an early layer's hidden states (..., H): the final norm, then the head."""
-        return self.logits(self._final_norm(hidden))
+        return self.logits(self.final_norm(hidden))
 
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Next-token logits, float32, of normed hidden states (..., H)."""
-        logits = self.model.get_output_embeddings()(hidden).float()
+    def logits(self, hidden: torch.Tensor, tokens: torch.Tensor | None = None) -> torch.Tensor:
+        """Next-token logits, float32, of normed hidden states (..., H); of `tokens` (v,) only."""
+        head = self.model.get_output_embeddings()
+        if tokens is None:
+            logits = head(hidden).float()
+        else:
+            bias = None if head.bias is None else head.bias[tokens]
+            logits = torch.nn.functional.linear(hidden, head.weight[tokens], bias).float()
         config = self.model.config.get_text_config()
         cap = getattr(config, "final_logit_softcapping", None)
         if cap:  # Gemma
@@ -102,7 +107,7 @@ class LanguageModel:
         return logits
 
     @cached_property
-    def _final_norm(self) -> Any:
+    def final_norm(self) -> Any:
         base = self.model.base_model
         for holder in (base, getattr(base, "decoder", None)):
             for name in _FINAL_NORMS:

@@ -193,19 +193,19 @@ def _attend(
 ) -> torch.Tensor:
     """Attention of the deepest depth so far; `chain` holds keys and values of each depth."""
     depth = len(chain) - 1
-    length, width = queries.shape[2:]
-    base_keys, base_values = chain[0]
-    reach = torch.ones(length, length, dtype=torch.bool, device=queries.device).tril(-depth)
-    scores = (queries @ base_keys.transpose(-1, -2)).masked_fill(~reach, -math.inf)
-    later = [(_shift(keys, depth - number, dim=2), _shift(values, depth - number, dim=2))
-             for number, (keys, values) in enumerate(chain) if number]
-    scores = torch.cat([scores, *((queries * keys).sum(-1, keepdim=True) for keys, _ in later)], -1)
-    precise = torch.promote_types(queries.dtype, torch.float32)
-    weights = functional.softmax(scores.to(precise) / math.sqrt(width), dim=-1).to(queries.dtype)
-    attended = weights[..., :length] @ base_values
-    for number, (_, values) in enumerate(later):
-        attended = attended + weights[..., length + number, None] * values
-    return attended
+    if depth == 0:
+        return functional.scaled_dot_product_attention(queries, *chain[0], is_causal=True)
+    length = queries.shape[2]
+    # A query sees the first depth up to its round's first step, and one key of each later depth.
+    everywhere = torch.ones(length, length, dtype=torch.bool, device=queries.device)
+    own = torch.eye(length, dtype=torch.bool, device=queries.device)
+    mask = torch.cat([everywhere.tril(-depth), *[own] * depth], dim=1)
+    keys, values = (
+        torch.cat([parts[0], *(_shift(part, depth - number, dim=2)
+                               for number, part in enumerate(parts) if number)], dim=2)
+        for parts in zip(*chain, strict=True)
+    )
+    return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
 
 
 def _shift(tensor: torch.Tensor, by: int, dim: int) -> torch.Tensor:

@@ -1,0 +1,73 @@
+"""What the commands that run models share: their imports, devices and a progress bar."""
+
+import argparse
+from types import TracebackType
+
+from hedgespec.errors import HedgespecError
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """--device and --dtype."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                        help="default: cuda if there is one")
+    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"),
+                        default="auto", help="default: bfloat16 on cuda, float32 on the CPU")
+
+
+def require_models(what: str) -> None:
+    """Raise HedgespecError naming the missing package unless models can be run."""
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise HedgespecError(
+            f"{error.name} is not installed; {what} needs it: pip install 'hedgespec[models]' "
+            "(in a clone: pip install -e '.[models]')"
+        ) from error
+
+
+def chosen_device(device: str) -> str:
+    """"auto" becomes cuda if there is one, else cpu."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def chosen_dtype(dtype: str, device: str) -> str:
+    """"auto" becomes bfloat16 on cuda, float32 on the CPU."""
+    return {"auto": "float32" if device == "cpu" else "bfloat16"}.get(dtype, dtype)
+
+
+class StepBar:
+    """Progress bar on standard error for work of several parts, each with its own total."""
+
+    def __enter__(self) -> "StepBar":
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.description:30}"), BarColumn(), MofNCompleteColumn(),
+            TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True), transient=True,
+        )
+        self._part = ""
+        self._bar.start()
+        return self
+
+    def update(self, part: str, total: int, done: int, note: str) -> None:
+        """Show the progress of a part; a new one starts a new bar."""
+        if part != self._part:
+            for task in self._bar.task_ids:
+                self._bar.remove_task(task)
+            self._task = self._bar.add_task(part, total=total, note=note)
+            self._part = part
+        self._bar.update(self._task, completed=done, note=note)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()

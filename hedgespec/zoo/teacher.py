@@ -1,0 +1,86 @@
+"""The target as a teacher: what drafters learn from it, computed once for each text."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from hedgespec.tracegen.models import LanguageModel
+from hedgespec.zoo.corpus import Batch, Corpus
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """The target's view of a corpus of N tokens, its sequences laid end to end.
+
+    `inputs` (N, kH) are its hidden states of the k layers that heads read, `last` (N, H) that of
+    the last layer, `log_normaliser` (N) the log-sum-exp of its logits at the teacher's temperature.
+    """
+
+    inputs: torch.Tensor
+    last: torch.Tensor
+    log_normaliser: torch.Tensor
+
+
+class Teacher:
+    """A frozen target; `temperature` is that of all distributions, `layers` those heads read."""
+
+    def __init__(self, target: LanguageModel, temperature: float, layers: tuple[int, ...]):
+        self.target = target
+        self.temperature = temperature
+        self._layers = layers
+
+    @torch.no_grad()
+    def read(self, corpus: Corpus, positions: int) -> Lessons:
+        """One pass over a corpus, `positions` padded tokens at a time.
+
+        Kept on the target's device if half of its free memory suffices, else on the host.
+        """
+        target = self.target
+        count = sum(map(len, corpus.sequences))
+        width = (len(self._layers) + 1) * target.hidden_size
+        device, dtype = target.device, target.model.dtype
+        if device.type == "cuda" and (
+                count * width * dtype.itemsize > torch.cuda.mem_get_info(device)[0] / 2):
+            device = torch.device("cpu")
+        lessons = Lessons(
+            torch.empty(count, len(self._layers) * target.hidden_size, dtype=dtype, device=device),
+            torch.empty(count, target.hidden_size, dtype=dtype, device=device),
+            torch.empty(count, device=device))
+        for batch in corpus.once(positions):
+            batch = batch.to(target.device)
+            states = target.hidden_states(batch.ids, batch.mask, self._layers)
+            text = batch.mask.flatten().nonzero()[:, 0]
+            places = batch.places.flatten()[text].to(device)
+            inputs = torch.cat([states[layer] for layer in self._layers], dim=-1)
+            lessons.inputs[places] = inputs.flatten(0, 1)[text].to(device)
+            last = states[target.layers].flatten(0, 1)[text]
+            lessons.last[places] = last.to(device)
+            lessons.log_normaliser[places] = torch.cat(
+                [(target.logits(part) / self.temperature).logsumexp(-1)
+                 for part in last.split(4096)]).to(device)
+        return lessons
+
+    def inputs(self, lessons: Lessons, batch: Batch) -> torch.Tensor:
+        """Hidden states (B, L, kH) of the layers that heads read; any at padding."""
+        return lessons.inputs[batch.places.to(lessons.inputs.device)].to(self.target.device)
+
+    @torch.no_grad()
+    def probabilities(
+        self, lessons: Lessons, batch: Batch, tokens: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """p (M, v) of `tokens` (v,), of all by default, at the batch's rows.
+
+        Tokens left out keep their share, so that rows sum to less than 1.
+        """
+        places = batch.places.flatten()[batch.rows].to(lessons.last.device)
+        logits = self.target.logits(lessons.last[places].to(self.target.device), tokens)
+        normaliser = lessons.log_normaliser[places].to(self.target.device)
+        return logits.div_(self.temperature).sub_(normaliser[:, None]).exp_()
+
+    def precision(self) -> AbstractContextManager[object]:
+        """Mixed precision for training: the target's own type where it is a half one."""
+        dtype = self.target.model.dtype
+        if dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.target.device.type, dtype)
