@@ -7,12 +7,15 @@ from importlib import import_module
 from hedgespec import __version__
 from hedgespec.errors import HedgespecError
 
-COMMANDS = ("sim", "record", "validate", "selectors")
+COMMANDS = ("sim", "record", "zoo", "traces", "subset", "validate", "selectors")
 
 DESCRIPTION = """\
 Choose a drafter-selection policy for speculative decoding.
 
   hedgespec record      run a target and its drafters once; write a trace
+  hedgespec zoo         train domain-expert draft heads for a target
+  hedgespec traces      train or load the zoo and record the bundled experiment with it
+  hedgespec subset      copy part of a trace
   hedgespec validate    check a trace
   hedgespec sim         replay traces with many selectors; write result tables and a figure
   hedgespec selectors   list the selectors and their parameters

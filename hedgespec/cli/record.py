@@ -6,6 +6,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from hedgespec.cli.models import (
+    add_device_options,
+    chosen_device,
+    chosen_dtype,
+    require_models,
+)
+
 if TYPE_CHECKING:
     from hedgespec.tracegen.record import Progress, RecordSettings
 
@@ -65,12 +72,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--batch-size", type=int, metavar="N",
         help="answers written at once (default: 256 on a GPU, 8 on a CPU; halved by itself when "
              "memory runs out)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto",
-        help="default: cuda if there is one")
-    add("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto",
-        help="default: bfloat16 on cuda, float32 on the CPU")
+    add_device_options(parser)
     add("--precision", choices=("compact", "full"), default="compact",
         help="compact rounds statistics (docs/trace-format.md says how far); full keeps float32")
+    add("--no-costs", action="store_false", dest="costs",
+        help="do not measure what target and drafters cost in time (default: measured first)")
     add("--resume", action="store_true", help="go on with an interrupted recording in --out")
     parser.set_defaults(run=run)
 
@@ -79,27 +85,17 @@ def run(options: argparse.Namespace) -> int:
     """Record with a progress bar; say where the trace is."""
     import sys
 
-    from hedgespec.errors import HedgespecError
-
-    try:
-        import torch
-        import transformers  # noqa: F401  recording needs both; one message covers them
-    except ImportError as error:
-        raise HedgespecError(
-            f"{error.name} is not installed; recording needs it: pip install 'hedgespec[models]' "
-            "(in a clone: pip install -e '.[models]')"
-        ) from error
+    require_models("recording")
     from hedgespec.tracegen.record import record
 
-    if options.device == "auto":
-        options.device = "cuda" if torch.cuda.is_available() else "cpu"
+    options.device = chosen_device(options.device)
     settings = _settings(options)
     if options.device == "cpu":
         print(f"no GPU in use: recording up to {settings.max_new_tokens} tokens per answer"
               + (f", {settings.per_domain} question(s) per domain" if settings.per_domain else "")
               + "; a GPU is wanted for more", file=sys.stderr)
     try:
-        with _Bar() as bar:
+        with Bar() as bar:
             manifest = record(settings, bar.update)
     except KeyboardInterrupt:
         print("interrupted; finished batches are kept: run the same command with --resume",
@@ -136,21 +132,21 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
         max_new_tokens=max_new_tokens,
         draft_length=options.draft_length, per_domain=per_domain, batch_size=options.batch_size,
         device=options.device,
-        dtype={"auto": "float32" if on_cpu else "bfloat16"}.get(options.dtype, options.dtype),
-        precision=options.precision, resume=options.resume,
+        dtype=chosen_dtype(options.dtype, options.device),
+        precision=options.precision, costs=options.costs, resume=options.resume,
     )
 
 
-class _Bar:
+class Bar:
     """Progress bar over answers, with tokens per second and the time left, on standard error."""
 
-    def __enter__(self) -> "_Bar":
+    def __enter__(self) -> "Bar":
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
+        from rich.progress import Progress as RichBar
 
         self._started = perf_counter()
-        self._bar = Bar(
+        self._bar = RichBar(
             BarColumn(), MofNCompleteColumn(), TextColumn("answers  {task.fields[rate]}"),
             TimeRemainingColumn(), TextColumn("{task.description}"), console=Console(stderr=True),
             transient=True,
@@ -159,13 +155,13 @@ class _Bar:
         self._bar.start()
         return self
 
-    def update(self, progress: "Progress") -> None:
-        """Show the recorder's progress."""
+    def update(self, progress: "Progress", trace: str = "") -> None:
+        """Show the recorder's progress, perhaps with the trace's name before it."""
         seconds = perf_counter() - self._started
         rate = (progress.tokens - progress.tokens_resumed) / seconds
         self._bar.update(
             self._task, completed=progress.queries_done, total=progress.queries_total,
-            rate=f"{rate:,.0f} tokens/s", description=progress.phase,
+            rate=f"{rate:,.0f} tokens/s", description=trace + progress.phase,
         )
 
     def __exit__(self, *_: object) -> None:

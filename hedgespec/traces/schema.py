@@ -8,6 +8,7 @@ import polars as pl
 FORMAT = "hedgespec-trace"
 VERSION = 1
 MANIFEST = "manifest.json"
+RECORDING = "recording.json"  # settings of an unfinished recording
 QUERIES = "queries.parquet"
 MAX_ROWS_PER_SHARD = 1 << 18
 MAX_DRAFT_LENGTH = 10_000

@@ -18,9 +18,7 @@ from hedgespec.traces.checks import (
     token_table_schema,
 )
 from hedgespec.traces.manifest import FileInfo, Manifest
-from hedgespec.traces.schema import MANIFEST, MAX_ROWS_PER_SHARD, QUERIES, shard_name
-
-_SETTINGS = "recording.json"
+from hedgespec.traces.schema import MANIFEST, MAX_ROWS_PER_SHARD, QUERIES, RECORDING, shard_name
 
 
 class TraceWriter:
@@ -39,7 +37,7 @@ class TraceWriter:
         self.folder = folder
         self.parts = folder / "parts"
         check_output(folder, resume)
-        started = folder / _SETTINGS
+        started = folder / RECORDING
         if started.exists():
             _check_same_settings(started, settings)
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +118,7 @@ def check_output(folder: Path, resume: bool) -> None:
     if (folder / MANIFEST).exists():
         _remove_leftovers(folder)  # killed just after the manifest was written
         raise HedgespecError(f"{folder}: already holds a whole trace; choose another --out")
-    if (folder / _SETTINGS).exists():
+    if (folder / RECORDING).exists():
         if not resume:
             raise HedgespecError(
                 f"{folder}: holds an unfinished recording; add --resume to go on with it, "
@@ -133,7 +131,7 @@ def check_output(folder: Path, resume: bool) -> None:
 def _remove_leftovers(folder: Path) -> None:
     """Drop what only an unfinished recording needs; the settings last, they mark it unfinished."""
     shutil.rmtree(folder / "parts", ignore_errors=True)
-    (folder / _SETTINGS).unlink(missing_ok=True)
+    (folder / RECORDING).unlink(missing_ok=True)
 
 
 def _check_same_settings(path: Path, settings: dict[str, Any]) -> None:

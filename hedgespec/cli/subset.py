@@ -1,0 +1,36 @@
+"""`hedgespec subset`: copy part of a trace."""
+
+import argparse
+from pathlib import Path
+
+EPILOG = """\
+examples:
+  hedgespec subset recordings/domain-mix-t0.7 --per-domain 10 --depths 5 --out small-trace
+"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Define the command's options."""
+    parser = commands.add_parser(
+        "subset", help="copy part of a trace", epilog=EPILOG,
+        description="Copy the first queries of each domain, and perhaps fewer draft depths.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("trace", type=Path, metavar="TRACE", help="the trace directory to copy from")
+    add("--out", type=Path, required=True, metavar="DIR", help="the trace directory to make")
+    add("--per-domain", type=int, metavar="N", help="queries of each domain (default: all)")
+    add("--depths", type=int, metavar="D",
+        help="draft depths to keep (default: all); drafts longer than this cannot be replayed")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Copy; say what is in the copy."""
+    from hedgespec.traces.subset import write_subset
+
+    manifest = write_subset(options.trace, options.out, options.per_domain, options.depths)
+    size = sum(path.stat().st_size for path in options.out.iterdir())
+    print(f"{options.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
+          f"{size / 1e6:.1f} MB")
+    return 0
