@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer
 INPUTS := pyproject.toml constraints.txt hedgespec/__init__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help sim traces test test-all lint bench readme clean
+.PHONY: help sim zoo traces test test-all lint bench readme clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,8 +13,11 @@ help: ## list the targets
 sim: $(VENV)/core ## replay the bundled traces; tables and figure go to results/sim
 	$(BIN)/hedgespec sim
 
-traces: $(VENV)/models ## record SmolLM2 and its drafters (ARGS="--help" tells how to record yours)
-	$(BIN)/hedgespec record $(ARGS)
+zoo: $(VENV)/models ## train domain-expert draft heads for SmolLM2 into zoo/ (wants a GPU)
+	$(BIN)/hedgespec zoo $(ARGS)
+
+traces: $(VENV)/models ## train or load the zoo and record it into recordings/ (wants a GPU)
+	$(BIN)/hedgespec traces $(ARGS)
 
 test: $(VENV)/dev ## run the tests (CPU, tiny models)
 	$(BIN)/python -m pytest -m "not gpu and not smollm2"
