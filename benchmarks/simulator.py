@@ -15,8 +15,8 @@ from time import perf_counter
 import numpy as np
 import polars as pl
 
+from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, query_key, uniform
 from hedgespec.simulator import Replayer
-from hedgespec.simulator.uniforms import ACCEPTANCE, SELECTION, query_key, uniform
 from hedgespec.traces import DrafterInfo, Manifest, SamplingInfo, TargetInfo, Trace
 
 QUERIES, TOKENS, DRAFTERS, DRAFT_LENGTH = 200, 1000, 8, 5

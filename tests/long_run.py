@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from hedgespec.selectors import CHOSEN, Selector
+from hedgespec.selectors import CHOSEN, EMITTED, OUTCOMES, Selector
 
 
 def run(selector: Selector, state: np.ndarray, params: np.ndarray, steps: int) -> None:
@@ -12,15 +12,18 @@ def run(selector: Selector, state: np.ndarray, params: np.ndarray, steps: int) -
     if selector.feedback == CHOSEN:
         @numba.njit
         def loop(state, params, weights):
+            outcome = np.zeros(OUTCOMES)
             for step in range(steps):
-                play(state, params, weights)
+                play(state, params, step, weights)
                 arm = np.argmax(weights)
-                learn(state, params, step, arm, weights[arm], 6 if arm == 1 else 1)
+                outcome[:] = 1.0 if arm == 1 else 0.0
+                outcome[EMITTED] = 6.0 if arm == 1 else 1.0
+                learn(state, params, step, step, arm, weights[arm], outcome)
     else:
         @numba.njit
         def loop(state, params, weights):
             loss = np.array([1.0, 0.0, 0.9])
             for step in range(steps):
-                play(state, params, weights)
+                play(state, params, step, weights)
                 learn(state, params, step, weights, loss)
     loop(state, params, np.zeros(3))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from hedgespec.selectors import CHOSEN, draw, parse_selector
+from hedgespec.selectors import CHOSEN, EMITTED, OUTCOMES, draw, parse_selector
 from hedgespec.selectors.losses import length_loss
 
 
@@ -49,14 +49,16 @@ def decode(pair: TinyPair, text: str, draft_length: int, episodes: int, seed: in
     if selector.feedback == CHOSEN:
         @numba.njit
         def after_round(state, params, weights, gamma, fed, start, arm, emitted, loss):
-            learn(state, params, start, arm, weights[arm], emitted)
+            outcome = np.zeros(OUTCOMES)
+            outcome[EMITTED] = emitted
+            learn(state, params, start, start, arm, weights[arm], outcome)
             return fed
     else:
         @numba.njit
         def after_round(state, params, weights, gamma, fed, start, arm, emitted, loss):
             while fed + draft_length <= start + emitted:
                 length_loss(gamma, gamma, fed, draft_length, loss)
-                play(state, params, weights)
+                play(state, params, fed, weights)
                 learn(state, params, fed, weights, loss)
                 fed += 1
             return fed
@@ -72,7 +74,7 @@ def decode(pair: TinyPair, text: str, draft_length: int, episodes: int, seed: in
             reset(state, params, arms, draft_length)
             position, code, fed = 0, 0, 0
             while position < length:
-                play(state, params, weights)
+                play(state, params, position, weights)
                 arm = draw(weights, np.random.random())
                 choice[episode, position] = arm
                 start = position

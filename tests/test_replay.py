@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors import BUILT_IN, CHOSEN, ConfiguredSelector, draw, parse_selector
+from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator import Replayer
 from hedgespec.simulator.kernels import _compiled_copy, selector_kernel
-from hedgespec.simulator.uniforms import ACCEPTANCE, SELECTION, query_key, uniform
 from hedgespec.traces import Trace
 from tests.synthetic import write_trace
 
@@ -80,16 +80,23 @@ def python_replay(replayer: Replayer, text: str, seed: int) -> np.ndarray:
         while start < end:
             if selector.feedback != CHOSEN:
                 for position in range(fed, start - length + 1):
-                    selector.play(state, params, weights)
+                    selector.play(state, params, decision_key(key, fed - begin), weights)
                     selector.learn(state, params, position - begin, weights,
                                    replayer.loss[position])
                     fed = position + 1
-            selector.play(state, params, weights)
+            own_key = decision_key(key, start - begin)
+            selector.play(state, params, own_key, weights)
             arm = draw(weights, uniform(key, start - begin, SELECTION))
             choice[start] = arm
             emitted = round_length(replayer, arm, begin, start, end, key)
             if selector.feedback == CHOSEN:
-                selector.learn(state, params, start - begin, arm, weights[arm], emitted)
+                drafted = min(length, end - start)
+                deepest = trace.gamma.shape[1] - 1
+                gamma = [trace.gamma[start + step, min(step, deepest), arm]
+                         for step in range(drafted)]
+                outcome = np.array([emitted, np.mean(gamma[:min(emitted, drafted)]),
+                                    np.mean(gamma)])
+                selector.learn(state, params, own_key, start - begin, arm, weights[arm], outcome)
             start += emitted
     return choice
 

@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from hedgespec.selectors import BUILT_IN, CHOSEN, FULL, Selector, built_in, parse_selector
+from hedgespec.selectors import (
+    BUILT_IN,
+    CHOSEN,
+    EMITTED,
+    FULL,
+    LOOKAHEAD,
+    OUTCOMES,
+    VERIFIED,
+    Selector,
+    built_in,
+    parse_selector,
+)
 
 ARMS = (1, 2, 3, 8, 256)
 LENGTH = 5
@@ -23,19 +34,24 @@ class Driver:
         self.selector: Selector = configured.selector
         self.params = configured.parameter_array()
         self.arms = arms
+        self.key = 0  # a learner's own random numbers differ from round to round
         self.state = np.full(self.selector.state_size(arms), np.nan)
         self.selector.reset(self.state, self.params, arms, draft_length)
 
     def play(self) -> np.ndarray:
         weights = np.full(self.arms, np.nan)
-        self.selector.play(self.state, self.params, weights)
+        self.selector.play(self.state, self.params, self.key, weights)
         return weights
 
     def learn_losses(self, loss: np.ndarray) -> None:
         self.selector.learn(self.state, self.params, 0, self.play(), loss)
 
-    def learn_round(self, arm: int, propensity: float, emitted: int) -> None:
-        self.selector.learn(self.state, self.params, 0, arm, propensity, emitted)
+    def learn_round(self, arm: int, propensity: float, emitted: int,
+                    verified: float = 0.0, lookahead: float = 0.0) -> None:
+        outcome = np.zeros(OUTCOMES)
+        outcome[EMITTED], outcome[VERIFIED], outcome[LOOKAHEAD] = emitted, verified, lookahead
+        self.selector.learn(self.state, self.params, self.key, 0, arm, propensity, outcome)
+        self.key += 1
 
 
 def loss_sequences(arms: int, steps: int) -> dict[str, np.ndarray]:

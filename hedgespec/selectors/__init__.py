@@ -1,6 +1,17 @@
 """The learners: one algorithm per file, one implementation for simulator and live decoding."""
 
-from hedgespec.selectors.contract import CHOSEN, FULL, NONE, Parameter, Selector, draw
+from hedgespec.selectors.contract import (
+    CHOSEN,
+    EMITTED,
+    FULL,
+    LOOKAHEAD,
+    NONE,
+    OUTCOMES,
+    VERIFIED,
+    Parameter,
+    Selector,
+    draw,
+)
 from hedgespec.selectors.registry import (
     BUILT_IN,
     ConfiguredSelector,
@@ -11,8 +22,12 @@ from hedgespec.selectors.registry import (
 __all__ = [
     "BUILT_IN",
     "CHOSEN",
+    "EMITTED",
     "FULL",
+    "LOOKAHEAD",
     "NONE",
+    "OUTCOMES",
+    "VERIFIED",
     "ConfiguredSelector",
     "Parameter",
     "Selector",

@@ -3,17 +3,21 @@
 The simulator compiles these functions into its replay loop and live decoding calls them directly,
 so there is one implementation of each learner. A selector is defined in one file as
 
-    reset(state, params, arms, draft_length)           before the first round of a query
-    play(state, params, weights)                       before a round: write the N probabilities
-    learn(state, params, position, played, loss)       feedback "full": losses of all N drafters
-    learn(state, params, position, arm, propensity, emitted)   feedback "chosen": own round only
+    reset(state, params, arms, draft_length)     before the first round of a query
+    play(state, params, key, weights)            before a round: write the N probabilities
+    learn(state, params, position, played, loss)                       feedback "full"
+    learn(state, params, key, position, arm, propensity, outcome)      feedback "chosen"
 
-all decorated with `compiled`. `state` is float64 of `state_size(arms)` entries, `params` float64
-with the parameters in their declared order, `weights` and `loss` float64 of N entries. `position`
-is where the decision that the feedback belongs to was, or would have been, taken. `played` are the
-probabilities in force there, `propensity` is the probability with which `arm` was drawn, `emitted`
-the number of tokens of its round, 1..K+1. The selector never draws: the caller turns `weights` and
-one uniform number into an arm (`draw`), so replays and live runs can share their randomness.
+all decorated with `compiled`. With feedback "full" the losses of all N drafters are learned, with
+"chosen" only the outcome of the own round. `state` is float64 of `state_size(arms)` entries,
+`params` float64 with the parameters in their declared order, `weights` and `loss` float64 of N
+entries. `position` is where the decision that the feedback belongs to was, or would have been,
+taken. `played` are the probabilities in force there, `propensity` is the probability with which
+`arm` was drawn; `outcome` is float64 with the entries EMITTED, VERIFIED and LOOKAHEAD named below.
+The selector does not draw the arm: the caller turns `weights` and one uniform number into it
+(`draw`), so replays and live runs can share their randomness. What else a learner draws it takes
+from `key`, an int64 of its own for each position, with `uniforms.uniform(key, number, 0)`; it then
+says `draws=True`.
 """
 
 from collections.abc import Callable
@@ -30,6 +34,11 @@ FULL = "full"
 CHOSEN = "chosen"
 NONE = "none"
 
+# What a round of the drafter that ran brought: tokens, 1..K+1; the mean of gamma over the drafted
+# positions that were verified; and over all K drafted ones, on the recorded text: not known live.
+EMITTED, VERIFIED, LOOKAHEAD = 0, 1, 2
+OUTCOMES = 3
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -44,7 +53,8 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Selector:
-    """A learner. `uses_play` says that `learn` reads `played` (regret-based learners do)."""
+    """A learner. `uses_play` says that `learn` reads `played` (regret-based learners do), `draws`
+    that it draws numbers of its own, `uses_gamma` that it reads VERIFIED or LOOKAHEAD."""
 
     name: str
     feedback: str
@@ -55,6 +65,8 @@ class Selector:
     learn: Callable[..., Any]
     parameters: tuple[Parameter, ...] = ()
     uses_play: bool = False
+    draws: bool = False
+    uses_gamma: bool = False
 
     def default_parameters(self) -> dict[str, float]:
         """Parameter names and default values in their declared order."""

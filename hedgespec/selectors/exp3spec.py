@@ -6,7 +6,7 @@ round of drafter I that emitted Y tokens, Z_I += (K + 1 - Y) / (K p_t[I]).
 
 import math
 
-from hedgespec.selectors.contract import CHOSEN, Selector, compiled
+from hedgespec.selectors.contract import CHOSEN, EMITTED, Selector, compiled
 
 _LENGTH, _ROUNDS, _LOSS = 0, 1, 2  # layout: [K, completed rounds, Z_1, ..., Z_N]
 
@@ -19,7 +19,7 @@ def reset(state, params, arms, draft_length):
 
 
 @compiled
-def play(state, params, weights):
+def play(state, params, key, weights):
     """Softmin of the estimated losses; the smallest is subtracted before exp."""
     arms = weights.shape[0]
     eta = math.sqrt(math.log(arms) / ((state[_ROUNDS] + 1.0) * arms))
@@ -35,11 +35,11 @@ def play(state, params, weights):
 
 
 @compiled
-def learn(state, params, position, arm, propensity, emitted):
+def learn(state, params, key, position, arm, propensity, outcome):
     """Importance-weighted loss of the drafter that ran."""
     length = state[_LENGTH]
     state[_ROUNDS] += 1.0
-    state[_LOSS + arm] += (length + 1.0 - emitted) / (length * propensity)
+    state[_LOSS + arm] += (length + 1.0 - outcome[EMITTED]) / (length * propensity)
 
 
 SELECTOR = Selector(

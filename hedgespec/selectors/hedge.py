@@ -17,7 +17,7 @@ def reset(state, params, arms, draft_length):
 
 
 @compiled
-def play(state, params, weights):
+def play(state, params, key, weights):
     """Softmin of the cumulated losses; the smallest loss is subtracted before exp."""
     arms = weights.shape[0]
     eta = params[0]

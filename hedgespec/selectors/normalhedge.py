@@ -20,7 +20,7 @@ def reset(state, params, arms, draft_length):
 
 
 @compiled
-def play(state, params, weights):
+def play(state, params, key, weights):
     """Solve for the scale and write the weights.
 
     With r_i = [R_i]_+ / max R and y_i = r_i^2 the equation becomes ln mean_i exp(z y_i) = 1 in

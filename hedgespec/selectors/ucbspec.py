@@ -11,7 +11,7 @@ follows Abbasi-Yadkori et al. 2011, from which the radius is taken.
 
 import math
 
-from hedgespec.selectors.contract import CHOSEN, Parameter, Selector, compiled
+from hedgespec.selectors.contract import CHOSEN, EMITTED, Parameter, Selector, compiled
 
 _LENGTH, _ROUNDS, _ARMS = 0, 1, 2  # layout: [K, t, then n_i and sum of emitted tokens per drafter]
 
@@ -24,7 +24,7 @@ def reset(state, params, arms, draft_length):
 
 
 @compiled
-def play(state, params, weights):
+def play(state, params, key, weights):
     """All weight on the drafter with the highest bound."""
     arms = weights.shape[0]
     rounds = state[_ROUNDS]
@@ -48,11 +48,11 @@ def play(state, params, weights):
 
 
 @compiled
-def learn(state, params, position, arm, propensity, emitted):
+def learn(state, params, key, position, arm, propensity, outcome):
     """Count the round and its tokens."""
     state[_ROUNDS] += 1.0
     state[_ARMS + 2 * arm] += 1.0
-    state[_ARMS + 2 * arm + 1] += emitted
+    state[_ARMS + 2 * arm + 1] += outcome[EMITTED]
 
 
 SELECTOR = Selector(

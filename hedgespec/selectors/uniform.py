@@ -9,7 +9,7 @@ def reset(state, params, arms, draft_length):
 
 
 @compiled
-def play(state, params, weights):
+def play(state, params, key, weights):
     """1/N each."""
     weights[:] = 1.0 / weights.shape[0]
 

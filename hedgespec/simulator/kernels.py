@@ -28,7 +28,6 @@ from hedgespec.simulator import (
     replay_full,
     replay_schedule,
     tables,
-    uniforms,
     verification,
 )
 
@@ -57,12 +56,13 @@ def table_kernels() -> Any:
 def _compiled_copy(template: ModuleType, selector_module: str | None, name: str) -> ModuleType:
     """The template's own module in the cache folder, with the selector's import put in."""
     text = inspect.getsource(template)
-    parts = [uniforms, verification]
+    parts = [verification]
     if selector_module:
         text, found = _SELECTOR_IMPORT.subn(f"from {selector_module} import SELECTOR", text)
         assert found == 1, f"{template.__name__} must import SELECTOR once"
         parts.append(import_module(selector_module))
-    learners = sorted(Path(selectors.__file__).parent.glob("*.py"))  # they may share helpers
+    # Selectors may share helpers, and all use uniforms.
+    learners = sorted(Path(selectors.__file__).parent.glob("*.py"))
     sources = [text, *(inspect.getsource(part) for part in parts),
                *(path.read_text(encoding="utf-8") for path in learners)]
     digest = hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]

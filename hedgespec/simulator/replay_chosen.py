@@ -6,21 +6,23 @@
 import numba
 import numpy as np
 
-from hedgespec.selectors.contract import draw
+from hedgespec.selectors.contract import EMITTED, LOOKAHEAD, OUTCOMES, VERIFIED, draw
 from hedgespec.selectors.ucbspec import SELECTOR
-from hedgespec.simulator.uniforms import SELECTION, query_key, uniform
+from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator.verification import emitted_tokens
 
+USES_GAMMA = SELECTOR.uses_gamma
 reset, play, learn = SELECTOR.reset, SELECTOR.play, SELECTOR.learn
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def replay(
-    first, last, offsets, acceptance, loss, draft_length, seed, params, state_size, choice
+    first, last, offsets, acceptance, gamma, draft_length, seed, params, state_size, choice
 ):
-    """Replay queries first..last-1; arguments as in replay_full, `loss` only gives N."""
-    arms = loss.shape[1]
+    """Replay queries first..last-1; arguments as in replay_full, `gamma` (T, D, N) besides."""
+    arms = acceptance.shape[2]
     state = np.empty(state_size)
+    outcome = np.zeros(OUTCOMES)
     weights = np.empty(arms)
     for query in range(first, last):
         begin, end = offsets[query], offsets[query + 1]
@@ -28,9 +30,25 @@ def replay(
         reset(state, params, arms, draft_length)
         start = begin
         while start < end:
-            play(state, params, weights)
+            own_key = decision_key(key, start - begin)
+            play(state, params, own_key, weights)
             arm = draw(weights, uniform(key, start - begin, SELECTION))
             choice[start] = arm
             emitted = emitted_tokens(acceptance, arm, begin, start, end, draft_length, key)
-            learn(state, params, start - begin, arm, weights[arm], emitted)
+            outcome[EMITTED] = emitted
+            if USES_GAMMA:
+                drafted = min(draft_length, end - start)
+                outcome[VERIFIED] = _mean_gamma(gamma, arm, start, min(emitted, drafted))
+                outcome[LOOKAHEAD] = _mean_gamma(gamma, arm, start, drafted)
+            learn(state, params, own_key, start - begin, arm, weights[arm], outcome)
             start += emitted
+
+
+@numba.njit(nogil=True)
+def _mean_gamma(gamma, arm, start, count):
+    """Mean acceptance probability over the first `count` positions of a round from `start`."""
+    deepest = gamma.shape[1] - 1
+    total = 0.0
+    for step in range(count):
+        total += gamma[start + step, min(step, deepest), arm]
+    return total / count

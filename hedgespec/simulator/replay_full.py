@@ -8,7 +8,7 @@ import numpy as np
 
 from hedgespec.selectors.contract import draw
 from hedgespec.selectors.hedge import SELECTOR
-from hedgespec.simulator.uniforms import SELECTION, query_key, uniform
+from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator.verification import emitted_tokens
 
 USES_PLAY = SELECTOR.uses_play
@@ -36,12 +36,12 @@ def replay(
         while start < end:
             while fed + draft_length <= start:
                 if USES_PLAY and not current:  # what the learner would play for position `fed`
-                    play(state, params, weights)
+                    play(state, params, decision_key(key, fed - begin), weights)
                 learn(state, params, fed - begin, weights, loss[fed])
                 current = False
                 fed += 1
             if not current:
-                play(state, params, weights)
+                play(state, params, decision_key(key, start - begin), weights)
                 current = True
             arm = draw(weights, uniform(key, start - begin, SELECTION))
             choice[start] = arm

@@ -2,7 +2,7 @@
 
 import numba
 
-from hedgespec.simulator.uniforms import query_key
+from hedgespec.selectors.uniforms import query_key
 from hedgespec.simulator.verification import emitted_tokens
 
 

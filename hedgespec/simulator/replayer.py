@@ -65,8 +65,8 @@ class Replayer:
         _check_draft_length(self.draft_length, trace)
         self.rule, module = verification_rule(rule, trace)
         self._acceptance = np.ascontiguousarray(module.realised(trace), dtype=np.float32)
-        expected = np.ascontiguousarray(module.expected(trace), dtype=np.float32)
-        self._survive, self._end = estimator_arrays(estimator, expected, self._acceptance)
+        self._gamma = np.ascontiguousarray(module.expected(trace), dtype=np.float32)
+        self._survive, self._end = estimator_arrays(estimator, self._gamma, self._acceptance)
         self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
 
     def run(self, text: str, seed: int) -> Run:
@@ -110,7 +110,8 @@ class Replayer:
         selector = configured.selector
         kernel = selector_kernel(configured)
         choice = self._no_choice()
-        arguments = (self.trace.offsets, self._acceptance, self.loss, self.draft_length, seed,
+        statistics = self._gamma if selector.feedback == CHOSEN else self.loss
+        arguments = (self.trace.offsets, self._acceptance, statistics, self.draft_length, seed,
                      configured.parameter_array(), selector.state_size(self._arms), choice)
         kernel(0, 0, *arguments)  # compiles or loads, outside the measured time
         seconds = self._over_queries(kernel, *arguments)

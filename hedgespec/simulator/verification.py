@@ -2,7 +2,7 @@
 
 import numba
 
-from hedgespec.simulator.uniforms import ACCEPTANCE, uniform
+from hedgespec.selectors.uniforms import ACCEPTANCE, uniform
 
 
 @numba.njit(nogil=True)

@@ -28,6 +28,12 @@ def query_key(seed, query):
 
 
 @numba.njit(nogil=True)
+def decision_key(key, position):
+    """64-bit key for the numbers that a learner itself draws at a position of the query."""
+    return query_key(key, position)
+
+
+@numba.njit(nogil=True)
 def uniform(key, position, stream):
     """Uniform in [0, 1) with 53 bits for a position of the query with this key."""
     counter = np.uint64(2) * np.uint64(position) + np.uint64(stream) + np.uint64(1)
