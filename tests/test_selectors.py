@@ -233,13 +233,18 @@ def test_contract_reset_forgets_everything(name):
     for _ in range(50):
         feed(used, rng)
     used.selector.reset(used.state, used.params, 4, LENGTH)
+    used.key = fresh.key
     for seed in range(20):
         np.testing.assert_array_equal(used.play(), fresh.play())
         feed(used, np.random.default_rng(seed))
         feed(fresh, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("name", [n for n in BUILT_IN if built_in(n).feedback == FULL])
+# With numbers of their own, learners treat drafters alike in law only (test_full_information.py).
+WITHOUT_DRAWS = [n for n in BUILT_IN if built_in(n).feedback == FULL and not built_in(n).draws]
+
+
+@pytest.mark.parametrize("name", WITHOUT_DRAWS)
 def test_contract_permuted_drafters_give_permuted_plays(name):
     rng = np.random.default_rng(0)
     order = rng.permutation(6)
@@ -248,7 +253,7 @@ def test_contract_permuted_drafters_give_permuted_plays(name):
         play_all(name, losses)[:, order], play_all(name, losses[:, order]), atol=1e-9)
 
 
-@pytest.mark.parametrize("name", [n for n in BUILT_IN if built_in(n).feedback == FULL])
+@pytest.mark.parametrize("name", WITHOUT_DRAWS)
 def test_contract_identical_drafters_are_treated_alike(name):
     losses = np.repeat(np.random.default_rng(0).random((300, 1)), 5, axis=1)
     np.testing.assert_allclose(play_all(name, losses), 0.2, atol=1e-12)
@@ -264,7 +269,7 @@ def test_contract_a_million_steps_stay_finite(name):
     assert np.isfinite(weights).all()
     assert weights.sum() == pytest.approx(1)
     if driver.selector.feedback == FULL:
-        assert weights[1] > 0.99
+        assert weights[1] > 0.98  # Fixed-Share leaves a share to the others
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=1, max_size=40))

@@ -10,10 +10,12 @@ from hedgespec.selectors.contract import (
     VERIFIED,
     Parameter,
     Selector,
+    compiled,
     draw,
 )
 from hedgespec.selectors.registry import (
     BUILT_IN,
+    DEFAULT,
     ConfiguredSelector,
     built_in,
     parse_selector,
@@ -22,6 +24,7 @@ from hedgespec.selectors.registry import (
 __all__ = [
     "BUILT_IN",
     "CHOSEN",
+    "DEFAULT",
     "EMITTED",
     "FULL",
     "LOOKAHEAD",
@@ -32,6 +35,7 @@ __all__ = [
     "Parameter",
     "Selector",
     "built_in",
+    "compiled",
     "draw",
     "parse_selector",
 ]

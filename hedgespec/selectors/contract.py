@@ -49,6 +49,7 @@ class Parameter:
     help: str
     low: float = -np.inf
     high: float = np.inf
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,12 @@ def play(state, params, key, weights):
         least = min(least, state[_LOSS + arm])
     total = 0.0
     for arm in range(arms):
-        weights[arm] = math.exp(-eta * (state[_LOSS + arm] - least))
-        total += weights[arm]
+        weight = math.exp(eta * (least - state[_LOSS + arm]))
+        weights[arm] = weight
+        total += weight
+    scale = 1.0 / total
     for arm in range(arms):
-        weights[arm] /= total
+        weights[arm] *= scale
 
 
 @compiled

@@ -59,8 +59,9 @@ def play(state, params, key, weights):
     norm = 0.0
     for arm in range(arms):
         norm += weights[arm]
+    scale = 1.0 / norm
     for arm in range(arms):
-        weights[arm] /= norm
+        weights[arm] *= scale
 
 
 @compiled

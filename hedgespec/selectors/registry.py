@@ -1,24 +1,46 @@
-"""The built-in selectors by name, and the reading of `name:key=value,...`."""
+"""The selectors by name, and the reading of `name:key=value,...` and `FILE.py:NAME`."""
 
+import re
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors.contract import Selector
+from hedgespec.selectors.user import load_user_selector
 
-# Each name is the module hedgespec.selectors.<name>, which defines SELECTOR.
-BUILT_IN = ("uniform", "hedge", "normalhedge", "ucbspec", "exp3spec")
+# Each name is the module hedgespec.selectors.<name>, "-" read as "_", which defines SELECTOR.
+BUILT_IN = (
+    "uniform", "hedge", "normalhedge", "ucbspec", "exp3spec",
+    "hedge-doubling", "adanormalhedge", "squint", "adahedge", "fixed-share", "ftl", "ftpl",
+    "ml-prod", "boa", "adahedged", "dorm-plus",
+    "ucbspec-released", "metasd-ucb", "ucb1", "epsilon-greedy", "thompson", "thompson-gaussian",
+    "exp3-ix", "tsallis-inf", "discounted-ucb", "sliding-window-ucb", "sequential-halving",
+)
+_USER = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)(?::(?P<settings>.*))?", re.DOTALL)
+# What is run where none is named.
+DEFAULT = ("uniform", "hedge", "normalhedge", "ucbspec", "exp3spec")
 
 
 @dataclass(frozen=True)
 class ConfiguredSelector:
-    """A selector with its parameter values. `module` is where SELECTOR and its functions live."""
+    """A selector with its parameter values.
+
+    It is called `attribute` in `module`; `name` is what the user calls it.
+    """
 
     selector: Selector
     module: str
     values: dict[str, float]
+    attribute: str = "SELECTOR"
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its own name, or FILE.py:NAME."""
+        return f"{self.file}:{self.attribute}" if self.file else self.selector.name
 
     @property
     def label(self) -> str:
@@ -26,7 +48,7 @@ class ConfiguredSelector:
         defaults = self.selector.default_parameters()
         changed = [f"{key}={_shortest(value)}" for key, value in self.values.items()
                    if value != defaults[key]]
-        return self.selector.name + (":" + ",".join(changed) if changed else "")
+        return self.name + (":" + ",".join(changed) if changed else "")
 
     def parameter_array(self) -> np.ndarray:
         """Parameter values in declared order, float64."""
@@ -38,24 +60,38 @@ def _shortest(value: float) -> str:
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
+def _module(name: str) -> str:
+    return "hedgespec.selectors." + name.replace("-", "_")
+
+
 def built_in(name: str) -> Selector:
     """The built-in selector called `name`."""
-    selector: Selector = import_module(f"hedgespec.selectors.{name}").SELECTOR
+    selector: Selector = import_module(_module(name)).SELECTOR
     return selector
 
 
 def parse_selector(text: str) -> ConfiguredSelector:
-    """Read `name` or `name:key=value,key=value`.
+    """Read `name` or `FILE.py:NAME`, and parameters after it as `:key=value,key=value`.
 
-    Raises HedgespecError for an unknown selector or parameter, or a value out of range.
+    Raises HedgespecError for an unknown selector or parameter, a value out of range, or a file
+    that cannot be used (see `load_user_selector`).
     """
+    if user := _USER.fullmatch(text):
+        file, name, settings = user["file"], user["name"], user["settings"] or ""
+        selector, module = load_user_selector(Path(file), name)
+        return ConfiguredSelector(selector, module, _values(selector, text, settings), name, file)
     name, _, settings = text.partition(":")
     if name not in BUILT_IN:
         raise HedgespecError(
             f"unknown selector {name!r}; choose from {', '.join(BUILT_IN)}, fixed:<drafter>, "
-            "best-fixed, oracle (see `hedgespec selectors`)"
+            "best-fixed, oracle (see `hedgespec selectors`), or FILE.py:NAME"
         )
     selector = built_in(name)
+    return ConfiguredSelector(selector, _module(name), _values(selector, name, settings))
+
+
+def _values(selector: Selector, name: str, settings: str) -> dict[str, float]:
+    """Parameter values, the defaults where not set."""
     values = selector.default_parameters()
     for setting in filter(None, settings.split(",")):
         key, _, number = setting.partition("=")
@@ -63,7 +99,7 @@ def parse_selector(text: str) -> ConfiguredSelector:
             known = ", ".join(values) or "none"
             raise HedgespecError(f"selector {name}: unknown parameter {key!r}; it has: {known}")
         values[key] = _number(selector, key, number)
-    return ConfiguredSelector(selector, f"hedgespec.selectors.{name}", values)
+    return values
 
 
 def _number(selector: Selector, key: str, text: str) -> float:
@@ -78,4 +114,6 @@ def _number(selector: Selector, key: str, text: str) -> float:
             f"selector {selector.name}: {key}={text} is outside "
             f"[{parameter.low:g}, {parameter.high:g}]"
         )
+    if parameter.whole and value != int(value):
+        raise HedgespecError(f"selector {selector.name}: {key}={text} is not a whole number")
     return value

@@ -1,0 +1,79 @@
+"""What the exponentially weighted learners share: softmin, its limit, and the mix loss."""
+
+import math
+
+from hedgespec.selectors.contract import compiled
+
+# Losses lie in [0, 1]; a difference below this, per loss seen, is rounding noise. Learners that
+# ignore the scale of the losses would otherwise make a decision out of it.
+NOISE = 1e-12
+
+
+@compiled
+def normalise_logs(weights):
+    """Turn log weights (at least one finite) into probabilities; the largest is taken off first."""
+    largest = weights[0]
+    for arm in range(1, weights.shape[0]):
+        largest = max(largest, weights[arm])
+    total = 0.0
+    for arm in range(weights.shape[0]):
+        weights[arm] = math.exp(weights[arm] - largest)
+        total += weights[arm]
+    for arm in range(weights.shape[0]):
+        weights[arm] /= total
+
+
+@compiled
+def softmin(losses, eta, weights):
+    """w_i proportional to exp(-eta L_i); the smallest loss is taken off before multiplying."""
+    least = smallest(losses)
+    total = 0.0
+    for arm in range(weights.shape[0]):
+        weights[arm] = math.exp(-eta * (losses[arm] - least))
+        total += weights[arm]
+    for arm in range(weights.shape[0]):
+        weights[arm] /= total
+
+
+@compiled
+def leaders(losses, tolerance, weights):
+    """Uniform over the drafters whose loss exceeds the smallest by at most `tolerance`."""
+    least = smallest(losses)
+    count = 0
+    for arm in range(weights.shape[0]):
+        weights[arm] = 0.0
+        if losses[arm] - least <= tolerance:
+            weights[arm] = 1.0
+            count += 1
+    for arm in range(weights.shape[0]):
+        weights[arm] /= count
+
+
+@compiled
+def mix_loss(losses, eta):
+    """M(L) = -ln(mean_i exp(-eta L_i)) / eta; its limit min L for an infinite eta."""
+    least = smallest(losses)
+    if eta == math.inf:
+        return least
+    total = 0.0
+    for arm in range(losses.shape[0]):
+        total += math.exp(-eta * (losses[arm] - least))
+    return least - math.log(total / losses.shape[0]) / eta
+
+
+@compiled
+def smallest(losses):
+    """The smallest entry."""
+    least = losses[0]
+    for arm in range(1, losses.shape[0]):
+        least = min(least, losses[arm])
+    return least
+
+
+@compiled
+def dot(one, other):
+    """Inner product."""
+    total = 0.0
+    for arm in range(one.shape[0]):
+        total += one[arm] * other[arm]
+    return total
