@@ -5,7 +5,7 @@ import pytest
 from hedgespec.bundled import bundled_traces
 from hedgespec.simulator import Results, SweepSettings, run_sweep
 
-# Rounds of seed 0, K = 5; made by `hedgespec sim --seeds 1`.
+# Rounds of seed 0, K = 5; made by `hedgespec sim --seeds 1 --mode replayed`.
 GOLDEN = {
     "spec-bench-t0": {
         "fixed:early-exit-15": 145660,
@@ -42,7 +42,7 @@ GOLDEN = {
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    return run_sweep(bundled_traces(), SweepSettings(seeds=1, threads=2))
+    return run_sweep(bundled_traces(), SweepSettings(seeds=1, threads=2, mode="replayed"))
 
 
 @pytest.mark.parametrize("trace", GOLDEN)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors import BUILT_IN, CHOSEN, ConfiguredSelector, draw, parse_selector
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, decision_key, query_key, uniform
-from hedgespec.simulator import Replayer
+from hedgespec.simulator import Replayer, learning
 from hedgespec.simulator.kernels import _compiled_copy, selector_kernel
+from hedgespec.simulator.learning import Loss
 from hedgespec.traces import Trace
 from tests.synthetic import write_trace
 
@@ -82,7 +83,7 @@ def python_replay(replayer: Replayer, text: str, seed: int) -> np.ndarray:
                 for position in range(fed, start - length + 1):
                     selector.play(state, params, decision_key(key, fed - begin), weights)
                     selector.learn(state, params, position - begin, weights,
-                                   replayer.loss[position])
+                                   replayer.losses(Loss())[position])
                     fed = position + 1
             own_key = decision_key(key, start - begin)
             selector.play(state, params, own_key, weights)
@@ -180,7 +181,8 @@ def test_every_knob_moves_something(trace):
         "seed": Replayer(trace).run("hedge", 1).choice,
         "draft length": Replayer(trace, 2).run("hedge", 0).choice,
         "eta": Replayer(trace).run("hedge:eta=5", 0).choice,
-        "estimator": Replayer(trace, estimator="realised").run("hedge:eta=5", 0).choice,
+        "estimator": Replayer(trace).run(
+            "hedge:eta=5", 0, loss=Loss(estimator="realised")).choice,
         "selector": Replayer(trace).run("normalhedge", 0).choice,
     }
     for knob, choice in moved.items():
@@ -256,6 +258,7 @@ def test_draw_is_the_inverse_cdf_and_never_a_drafter_of_zero_weight(weights, u):
     ("hedge:eta=nan", "outside"),
     ("hedge:eta=-0.5", "outside"),
     ("ucbspec:delta=0", "outside"),
+    ("metasd-ucb:reward=0.5", "reward=0.5 is not a whole number"),
     ("fixed:nobody", "has no drafter 'nobody'; it has: drafter-0, drafter-1, drafter-2"),
 ])
 def test_bad_selectors_are_named(trace, text, message):
@@ -266,7 +269,6 @@ def test_bad_selectors_are_named(trace, text, message):
 @pytest.mark.parametrize(("options", "message"), [
     ({"rule": "greedy"}, "rule greedy needs text written at temperature 0"),
     ({"rule": "typical"}, "unknown rule 'typical'"),
-    ({"estimator": "magic"}, "unknown estimator 'magic'"),
     ({"draft_length": -1}, "draft length must be at least 1"),
 ])
 def test_bad_settings_are_named(trace, options, message):
@@ -304,8 +306,9 @@ def test_edited_selector_source_gives_a_new_kernel(tmp_path, trace, monkeypatch)
         kernel = selector_kernel(ConfiguredSelector(module.SELECTOR, "edited_selector", {}))
         choice = np.full(len(trace.tokens), -1, dtype=np.int16)
         acceptance = np.zeros((len(trace.tokens), 1, 3), dtype=np.float32)
-        kernel(0, 4, trace.offsets, acceptance, np.zeros((len(trace.tokens), 3)), 5, 0,
-               np.zeros(0), 1, choice)
+        settings = np.ones(learning.SETTINGS, dtype=np.int64)
+        kernel(0, 4, np.arange(4), trace.offsets, acceptance, np.zeros((len(trace.tokens), 3)),
+               acceptance, acceptance, settings, 0, np.zeros(0), 1, choice)
         picks.append(set(choice.tolist()))
     assert picks == [{0}, {2}]
-    assert len(list((tmp_path / "cache" / "kernels").glob("uniform_*.py"))) == 2
+    assert len(list((tmp_path / "cache" / "kernels").glob("general-uniform_*.py"))) == 2

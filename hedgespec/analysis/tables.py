@@ -12,7 +12,7 @@ from rich.table import Table
 from hedgespec.errors import HedgespecError
 from hedgespec.files import read_parquet, write_text, write_with
 
-SETTING = ["trace", "selector", "feedback", "loss", "draft_length"]
+SETTING = ["trace", "selector", "feedback", "loss", "draft_length", "mode"]
 
 
 def save_results(
@@ -40,8 +40,8 @@ def read_results(folder: Path, name: str) -> pl.DataFrame:
 def overview(summary: pl.DataFrame) -> pl.DataFrame:
     """Mean over seeds of each setting, highest MAT first within a trace.
 
-    `regret_per_query` is the mean number of rounds above the best fixed drafter per query,
-    `mat_sd` the standard deviation of MAT over seeds.
+    Exact expectations have one row and no seeds. `regret_per_query` is the mean number of rounds
+    above the best fixed drafter per query, `mat_sd` the standard deviation of MAT over seeds.
     """
     return (
         summary.group_by(SETTING, maintain_order=True)
@@ -57,14 +57,14 @@ def overview(summary: pl.DataFrame) -> pl.DataFrame:
 
 
 def print_overview(summary: pl.DataFrame, console: Console) -> None:
-    """Print one table per trace."""
+    """Print one table per trace and draft length."""
     table = overview(summary)
-    for (name,), rows in table.group_by("trace", maintain_order=True):
-        counts = summary.filter(pl.col("trace") == name)
+    for key, rows in table.group_by("trace", "draft_length", maintain_order=True):
+        counts = summary.filter(pl.col("trace") == key[0], pl.col("draft_length") == key[1])
         title = (
-            f"{name}: {counts['queries'][0]} queries, {counts['tokens'][0]:,} tokens, "
+            f"{key[0]}: {counts['queries'][0]} queries, {counts['tokens'][0]:,} tokens, "
             f"K = {counts['draft_length'][0]}, {counts['rule'][0]}, "
-            f"{counts['seed'].n_unique()} seeds"
+            f"exact or {counts['seed'].drop_nulls().n_unique()} seeds"
         )
         console.print(_rich_table(title, rows))
 
@@ -73,13 +73,20 @@ def _rich_table(title: str, rows: pl.DataFrame) -> Table:
     table = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD,
                   padding=(0, 0, 0, 1), pad_edge=False)
     table.add_column("selector", overflow="fold")
-    table.add_column("feedback", no_wrap=True)
+    table.add_column("feedback", overflow="fold")
+    # Losses are shown where they tell rows apart.
+    several = len(rows.unique(["selector", "feedback"])) < len(rows)
+    if several:
+        table.add_column("loss", overflow="fold")
     for header in ("MAT", "rounds", "regret\nper query", "replayed\nM rounds/s"):
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
-        spread = f" ± {row['mat_sd']:.3f}" if row["mat_sd"] is not None else ""
+        spread = f" ± {row['mat_sd']:.3f}" if row["mat_sd"] is not None else " exact"
+        if row["mode"] != "exact" and row["mat_sd"] is None:
+            spread = ""
         table.add_row(
-            escape(row["selector"]), row["feedback"], f"{row['mat']:.3f}{spread}",
+            escape(row["selector"]), row["feedback"], *([row["loss"]] if several else []),
+            f"{row['mat']:.3f}{spread}",
             f"{row['rounds']:,.0f}", f"{row['regret_per_query']:+.2f}",
             f"{row['rounds_per_second'] / 1e6:.1f}",
         )

@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
         table.add_row(name, "none" if name.startswith("fixed") else "hindsight", "", meaning)
     console = Console()
     console.print(table)
-    console.print("feedback: full = losses of all drafters, applied once complete (queued); "
-                  "chosen = only the rounds of the drafter that ran")
+    console.print("feedback: full = losses of all drafters, as --feedback of `hedgespec sim` says; "
+                  "chosen = only the rounds of the drafter that ran. "
+                  "A learner of your own: FILE.py:NAME (docs/tutorial.md)")
     return 0

@@ -16,6 +16,8 @@ examples:
   hedgespec sim                                   the bundled traces, every selector
   hedgespec sim --traces my-trace --selectors hedge normalhedge ucbspec
   hedgespec sim --selectors hedge:eta=0.1 fixed:prompt-lookup best-fixed --draft-length 8
+  hedgespec sim --selectors normalhedge --feedback queued bold rounds:2 --loss length accept
+  hedgespec sim --selectors my_learner.py:MINE:rate=0.2 hedge     (docs/tutorial.md)
 
 OUT receives summary.parquet (a row per trace, selector and seed), per_query.parquet, curves.parquet
 (cumulative regret), regret.png and run.json (inputs, seeds, versions). Columns: docs/results.md.
@@ -32,11 +34,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("--traces", nargs="+", type=Path, metavar="DIR",
                         help="trace directories (default: the bundled traces)")
+    parser.add_argument("--grid", type=Path, metavar="FILE",
+                        help="sweeps in a TOML file (docs/results.md), not the options below; what "
+                             "is finished is kept in OUT/parts, so that it can go on")
     parser.add_argument("--out", type=Path, default=Path("results/sim"), metavar="DIR",
                         help="where results go (default: %(default)s)")
     parser.add_argument("--selectors", nargs="+", default=[], metavar="NAME",
                         help="name or name:key=value,... ; default: all, see `hedgespec selectors`")
-    parser.add_argument("--draft-length", type=int, metavar="K",
+    parser.add_argument("--draft-length", type=int, nargs="+", default=[], metavar="K",
                         help="draft tokens per round (default: the trace's own)")
     parser.add_argument("--seeds", type=int, default=5, metavar="N",
                         help="replays per selector, with seeds 0..N-1 (default: %(default)s)")
@@ -45,9 +50,27 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--rule", default="auto", metavar="RULE",
                         help="verification: sampling or greedy (default: auto, greedy at "
                              "temperature 0)")
-    parser.add_argument("--estimator", default="gamma", metavar="NAME",
+    parser.add_argument("--feedback", nargs="+", default=[], metavar="NAME",
+                        help="of full-information learners: queued, bold, censored or oracle, with "
+                             "+rounds:D, +every:M, +round, +actual (default: queued; "
+                             "docs/metrics.md)")
+    parser.add_argument("--loss", nargs="+", default=[], metavar="NAME",
+                        help="of full-information learners: length, accept or hybrid:X "
+                             "(default: length)")
+    parser.add_argument("--estimator", nargs="+", default=[], metavar="NAME",
                         help="of the expected round length in the loss: gamma, realised or rb "
-                             "(default: %(default)s; docs/metrics.md)")
+                             "(default: gamma)")
+    parser.add_argument("--prefill", action="store_true",
+                        help="losses from the first draft depth only, as evaluation by prefilling "
+                             "sees them")
+    parser.add_argument("--carry", type=int, metavar="SEED",
+                        help="carry learners over the queries, in an order drawn with this seed")
+    parser.add_argument("--pool", type=int, nargs="+", default=[], metavar="N",
+                        help="take N of the drafters, or fill up to N with weakened copies "
+                             "(docs/metrics.md)")
+    parser.add_argument("--mode", default="auto", metavar="MODE",
+                        help="exact expectations, replayed, or auto: exact where it can be had "
+                             "(default: %(default)s)")
     parser.set_defaults(run=run)
 
 
@@ -59,19 +82,26 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.bundled import bundled_traces
     from hedgespec.files import check_writable
     from hedgespec.simulator import SweepSettings, run_sweep
+    from hedgespec.simulator.grid import read_grid
 
     check_writable(options.out)
     console = Console()
-    settings = SweepSettings(tuple(options.selectors), options.draft_length, options.rule,
-                             options.estimator, options.seeds, options.threads)
+    traces, settings = options.traces, [SweepSettings(
+        tuple(options.selectors), tuple(options.draft_length), options.rule,
+        tuple(options.feedback), tuple(options.loss), tuple(options.estimator), options.prefill,
+        options.carry, tuple(options.pool), options.mode, options.seeds, options.threads)]
+    if options.grid is not None:
+        grid = read_grid(options.grid, options.threads)
+        traces, settings = options.traces or grid.traces, grid.runs
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
                    MofNCompleteColumn(), console=Console(stderr=True), transient=True)
     with bar:
         task = bar.add_task("reading traces", total=None)
         results = run_sweep(
-            options.traces or bundled_traces(), settings,
+            traces or bundled_traces(), settings,
             lambda label, done, total: bar.update(
                 task, description=label, completed=done, total=total),
+            options.out / "parts" if options.grid is not None else None,
         )
     if results.summary.is_empty():
         console.print("interrupted before the first result; nothing written")
@@ -85,12 +115,8 @@ def _save(folder: Path, results: "Results", console: "Console") -> None:
     from hedgespec.analysis.tables import print_overview, save_results
 
     save_results(folder, results.summary, results.per_query, results.curves, results.provenance)
-    (folder / "regret.png").unlink(missing_ok=True)
-    kept = "Tables"
-    if not results.curves.is_empty():
-        regret_figure(results.curves, folder / "regret.png")
-        kept = "Tables, regret.png"
+    regret_figure(results.curves, folder / "regret.png")
     print_overview(results.summary, console)
     state = "" if results.complete else "INTERRUPTED: these are the results so far. "
-    console.print(f"{state}{kept} and run.json are in {folder}", highlight=False,
+    console.print(f"{state}Tables, regret.png and run.json are in {folder}", highlight=False,
                   markup=False, soft_wrap=True)

@@ -20,11 +20,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numba
+
 from hedgespec import selectors
+from hedgespec.errors import HedgespecError
 from hedgespec.files import cache_folder, write_text
 from hedgespec.selectors import CHOSEN, ConfiguredSelector
 from hedgespec.simulator import (
+    learning,
     replay_chosen,
+    replay_exact,
     replay_full,
     replay_schedule,
     tables,
@@ -34,11 +39,40 @@ from hedgespec.simulator import (
 _SELECTOR_IMPORT = re.compile(r"^from hedgespec\.selectors\.\w+ import SELECTOR$", re.MULTILINE)
 
 
-def selector_kernel(configured: ConfiguredSelector) -> Callable[..., None]:
-    """The replay function compiled for this selector (see replay_full and replay_chosen)."""
-    template = replay_chosen if configured.selector.feedback == CHOSEN else replay_full
-    loaded: Any = _compiled_copy(template, configured.module, configured.selector.name)
+def selector_kernel(configured: ConfiguredSelector, general: bool = True) -> Callable[..., None]:
+    """The replay function compiled for this selector (see replay_full and replay_chosen).
+
+    `general` False takes feedback `queued` without modifiers for granted, and is faster.
+    """
+    if configured.selector.feedback == CHOSEN:
+        return _selector_copy(replay_chosen, configured, "")
+    return _selector_copy(replay_full, configured, "general-" if general else "", general)
+
+
+def exact_kernel(configured: ConfiguredSelector) -> Callable[..., None]:
+    """The exact expectations compiled for this selector (see replay_exact)."""
+    return _selector_copy(replay_exact, configured, "exact-")
+
+
+def _selector_copy(
+    template: ModuleType, configured: ConfiguredSelector, prefix: str, general: bool = True
+) -> Callable[..., None]:
+    loaded: Any = _compiled_copy(template, configured.module, prefix + configured.selector.name,
+                                 configured.attribute, general)
     return loaded.replay
+
+
+def compile_or_load(kernel: Callable[..., None], name: str, *arguments: object) -> None:
+    """Have `kernel` ready for such arguments; no query is replayed.
+
+    Raises HedgespecError if numba cannot compile it: a learner of the user's own.
+    """
+    try:
+        kernel(0, 0, *arguments)
+    except numba.core.errors.NumbaError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = next((line for line in lines if "rror" in line or "nknown" in line), lines[0])
+        raise HedgespecError(f"{name}: numba cannot compile it: {told}") from error
 
 
 def schedule_kernel() -> Callable[..., None]:
@@ -53,12 +87,19 @@ def table_kernels() -> Any:
 
 
 @functools.cache
-def _compiled_copy(template: ModuleType, selector_module: str | None, name: str) -> ModuleType:
+def _compiled_copy(
+    template: ModuleType, selector_module: str | None, name: str, attribute: str = "SELECTOR",
+    general: bool = True,
+) -> ModuleType:
     """The template's own module in the cache folder, with the selector's import put in."""
     text = inspect.getsource(template)
-    parts = [verification]
+    if not general:
+        assert "GENERAL = True" in text
+        text = text.replace("GENERAL = True", "GENERAL = False")
+    parts = [verification, learning, tables]
     if selector_module:
-        text, found = _SELECTOR_IMPORT.subn(f"from {selector_module} import SELECTOR", text)
+        imported = attribute if attribute == "SELECTOR" else f"{attribute} as SELECTOR"
+        text, found = _SELECTOR_IMPORT.subn(f"from {selector_module} import {imported}", text)
         assert found == 1, f"{template.__name__} must import SELECTOR once"
         parts.append(import_module(selector_module))
     # Selectors may share helpers, and all use uniforms.

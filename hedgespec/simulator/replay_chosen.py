@@ -9,28 +9,32 @@ import numpy as np
 from hedgespec.selectors.contract import EMITTED, LOOKAHEAD, OUTCOMES, VERIFIED, draw
 from hedgespec.selectors.ucbspec import SELECTOR
 from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
+from hedgespec.simulator.learning import CARRY, DRAFT_LENGTH
 from hedgespec.simulator.verification import emitted_tokens
 
-USES_GAMMA = SELECTOR.uses_gamma
+USES_GAMMA, DRAWS = SELECTOR.uses_gamma, SELECTOR.draws
 reset, play, learn = SELECTOR.reset, SELECTOR.play, SELECTOR.learn
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def replay(
-    first, last, offsets, acceptance, gamma, draft_length, seed, params, state_size, choice
+    first, last, order, offsets, acceptance, gamma, settings, seed, params, state_size, choice
 ):
-    """Replay queries first..last-1; arguments as in replay_full, `gamma` (T, D, N) besides."""
+    """Replay the queries order[first..last-1]; as replay_full, `gamma` (T, D, N) besides."""
+    draft_length = settings[DRAFT_LENGTH]
     arms = acceptance.shape[2]
     state = np.empty(state_size)
     outcome = np.zeros(OUTCOMES)
     weights = np.empty(arms)
-    for query in range(first, last):
+    for place in range(first, last):
+        query = order[place]
         begin, end = offsets[query], offsets[query + 1]
         key = query_key(seed, query)
-        reset(state, params, arms, draft_length)
+        if settings[CARRY] == 0 or place == first:
+            reset(state, params, arms, draft_length)
         start = begin
         while start < end:
-            own_key = decision_key(key, start - begin)
+            own_key = decision_key(key, start - begin) if DRAWS else np.int64(0)
             play(state, params, own_key, weights)
             arm = draw(weights, uniform(key, start - begin, SELECTION))
             choice[start] = arm

@@ -8,41 +8,104 @@ import numpy as np
 
 from hedgespec.selectors.contract import draw
 from hedgespec.selectors.hedge import SELECTOR
+from hedgespec.selectors.losses import expected_emitted
 from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
+from hedgespec.simulator.learning import (
+    ACTUAL,
+    BY_ROUND,
+    CARRY,
+    COMPLETE,
+    COPIES,
+    CUT,
+    DELAY,
+    DRAFT_LENGTH,
+    EVERY,
+    WINDOW,
+)
 from hedgespec.simulator.verification import emitted_tokens
 
-USES_PLAY = SELECTOR.uses_play
+# False in the copies for `queued` without modifiers, which then have no trace of the rest.
+GENERAL = True
+USES_PLAY, DRAWS = SELECTOR.uses_play, SELECTOR.draws
 reset, play, learn = SELECTOR.reset, SELECTOR.play, SELECTOR.learn
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def replay(
-    first, last, offsets, acceptance, loss, draft_length, seed, params, state_size, choice
+    first, last, order, offsets, acceptance, loss, survive, end_of, settings, seed, params,
+    state_size, choice
 ):
-    """Replay queries first..last-1 with `queued` feedback; write the decisions to `choice`.
+    """Replay the queries order[first..last-1]; write the decisions to `choice`.
 
-    `choice[t]` becomes the drafter of the round that starts at token t; tokens where no round
-    starts keep their value. `acceptance` (T, D, N) and `loss` (T, N) are per token; the loss of
-    a start position is learned, in order, once its K positions are emitted.
+    `choice[t]`, -1 before, becomes the drafter of the round that starts at token t. `acceptance`
+    (T, D, N) and `loss` (T, N) are per token. `settings` are those of `learning.py`: a position's
+    loss is learned, in order, once its WINDOW positions are emitted (COMPLETE: at the end of its
+    round), DELAY rounds later, from every EVERY-th round, BY_ROUND only if a round started there,
+    by copy number position mod COPIES. CUT instead sums `survive` and `end_of` (T, D, N) over what
+    is verified at the end of the round. ACTUAL counts regret against the play in force then.
     """
     arms = loss.shape[1]
-    state = np.empty(state_size)
-    weights = np.empty(arms)
-    for query in range(first, last):
+    draft_length, window = settings[DRAFT_LENGTH], settings[WINDOW]
+    copies, delay, every = 1, 0, 1
+    by_round, actual, complete, cut = False, False, False, False
+    if GENERAL:
+        copies, delay, every = settings[COPIES], settings[DELAY], settings[EVERY]
+        by_round, actual = settings[BY_ROUND] == 1, settings[ACTUAL] == 1
+        complete, cut = settings[COMPLETE] == 1, settings[CUT] == 1
+    states = np.empty((copies, state_size))
+    weights, partial = np.empty(arms), np.empty(arms)
+    # A loss waits for at most `window` + `delay` rounds; so long are starts and plays kept.
+    kept = window + delay + 2
+    starts = np.empty(kept, dtype=np.int64)
+    plays = np.empty((kept, arms))
+    for place in range(first, last):
+        query = order[place]
         begin, end = offsets[query], offsets[query + 1]
         key = query_key(seed, query)
-        reset(state, params, arms, draft_length)
-        start, fed, current = begin, begin, False
+        if settings[CARRY] == 0 or place == first:
+            for copy in range(copies):
+                reset(states[copy], params, arms, draft_length)
+        start, fed, rounds, fed_round = begin, begin, 0, -1
+        current = False  # whether `weights` are what the learner would play now
         while start < end:
-            while fed + draft_length <= start:
-                if USES_PLAY and not current:  # what the learner would play for position `fed`
-                    play(state, params, decision_key(key, fed - begin), weights)
-                learn(state, params, fed - begin, weights, loss[fed])
+            known = start  # where the evaluated text ends
+            if delay > 0:
+                starts[rounds % kept] = start
+                known = begin if rounds < delay else starts[(rounds - delay) % kept]
+            learning = fed < (known if complete or cut else known - window + 1)
+            position = fed if learning else start
+            if GENERAL and learning:
+                begun = choice[fed] >= 0
+                if begun:
+                    fed_round += 1
+                if (by_round and not begun) or fed_round % every != 0 or (
+                    complete and np.isnan(loss[fed, 0])
+                ):
+                    fed += 1
+                    continue
+            state = states[(position - begin) % copies if copies > 1 else 0]
+            if not current and (not learning or (USES_PLAY and not actual)):
+                own_key = decision_key(key, position - begin) if DRAWS else np.int64(0)
+                play(state, params, own_key, weights)
+                current = copies == 1
+            if learning:
+                now = loss[fed]
+                if cut:
+                    now = partial
+                    for arm in range(arms):
+                        total = expected_emitted(
+                            survive, end_of, fed, min(draft_length, start - fed), arm)
+                        partial[arm] = 1.0 - total / (draft_length + 1)
+                learn(state, params, fed - begin,
+                      plays[fed_round % kept] if actual else weights, now)
                 current = False
                 fed += 1
-            if not current:
-                play(state, params, decision_key(key, start - begin), weights)
-                current = True
+                continue
+            if actual:
+                plays[rounds % kept] = weights
+            if DRAWS:  # the next decision is another draw
+                current = False
             arm = draw(weights, uniform(key, start - begin, SELECTION))
             choice[start] = arm
             start += emitted_tokens(acceptance, arm, begin, start, end, draft_length, key)
+            rounds += 1

@@ -10,13 +10,20 @@ import numpy as np
 
 from hedgespec.errors import HedgespecError
 from hedgespec.rules import verification_rule
-from hedgespec.selectors import CHOSEN, FULL, NONE, ConfiguredSelector, parse_selector
+from hedgespec.selectors import CHOSEN, FULL, NONE, ConfiguredSelector, Selector, parse_selector
 from hedgespec.selectors.losses import estimator_arrays
-from hedgespec.simulator.kernels import schedule_kernel, selector_kernel, table_kernels
+from hedgespec.simulator import learning
+from hedgespec.simulator.kernels import (
+    compile_or_load,
+    exact_kernel,
+    schedule_kernel,
+    selector_kernel,
+    table_kernels,
+)
+from hedgespec.simulator.learning import Feedback, Loss
 from hedgespec.traces import Trace
 from hedgespec.traces.schema import MAX_DRAFT_LENGTH
 
-FEEDBACK_LABEL = {FULL: "queued", CHOSEN: "chosen", NONE: "none"}
 BEST_FIXED = "best-fixed"
 ORACLE = "oracle"
 REFERENCES = {
@@ -26,19 +33,28 @@ REFERENCES = {
 }
 
 
+REPLAYED, EXACT = "replayed", "exact"
+
+
 @dataclass(frozen=True)
 class Run:
-    """One replay of a whole trace.
+    """One replay of a whole trace, or the exact expectation over all replays of it.
 
     `choice` (T, int16) holds the drafter of the round that started at a token, -1 where none
-    did. `seconds` is the kernel's wall-clock time.
+    did; None if exact. `visits` (T) are the rounds started at a token and `usage` (Q, N) those of
+    each drafter: counts, or expectations if exact. `variance` (Q) is that of a query's rounds, None
+    if replayed. `seconds` is the kernel's wall-clock time.
     """
 
     label: str
     feedback: str
     loss: str
-    seed: int
-    choice: np.ndarray
+    mode: str
+    seed: int | None
+    choice: np.ndarray | None
+    visits: np.ndarray
+    usage: np.ndarray
+    variance: np.ndarray | None
     seconds: float
 
 
@@ -50,30 +66,74 @@ class Replayer:
         trace: Trace,
         draft_length: int | None = None,
         rule: str = "auto",
-        estimator: str = "gamma",
         threads: int = 1,
+        carry: int | None = None,
     ):
         """Prepare `trace`; `draft_length` None takes the trace's own.
 
-        Raises HedgespecError for a rule, estimator or draft length that does not fit the trace.
+        With `carry` learners are not reset between queries, which come in an order drawn with this
+        seed. Raises HedgespecError for a rule or draft length that does not fit the trace.
         """
         self.trace = trace
         self.draft_length = (
             trace.manifest.draft_length if draft_length is None else draft_length)
-        self.estimator = estimator
-        self.threads = min(threads, len(trace.offsets) - 1)
+        self.carry = carry
+        queries = len(trace.offsets) - 1
+        self.threads = 1 if carry is not None else min(threads, queries)
+        self._order = np.arange(queries)
+        if carry is not None:
+            self._order = np.random.default_rng(carry).permutation(queries)
         _check_draft_length(self.draft_length, trace)
         self.rule, module = verification_rule(rule, trace)
         self._acceptance = np.ascontiguousarray(module.realised(trace), dtype=np.float32)
         self._gamma = np.ascontiguousarray(module.expected(trace), dtype=np.float32)
-        self._survive, self._end = estimator_arrays(estimator, self._gamma, self._acceptance)
+        self._losses: dict[tuple[Loss, int], np.ndarray] = {}
         self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
 
-    def run(self, text: str, seed: int) -> Run:
-        """Replay the selector or reference called `text`; see `parse_selector`."""
-        if text.startswith("fixed:") or text in REFERENCES:
+    def run(
+        self, text: str, seed: int, feedback: Feedback | None = None, loss: Loss | None = None
+    ) -> Run:
+        """Replay the selector or reference called `text`; see `parse_selector`.
+
+        `feedback` and `loss` are those of full-information learners, None for the defaults. Raises
+        HedgespecError where one is given that makes no sense for the selector.
+        """
+        if is_reference(text):
             return self._run_schedule(text, seed)
-        return self._run_selector(parse_selector(text), seed)
+        configured = parse_selector(text)
+        _check_learning(configured, feedback, loss)
+        return self._run_selector(configured, seed, feedback or Feedback(), loss or Loss())
+
+    def learns(self, text: str) -> bool:
+        """Whether feedback means something to the selector or reference."""
+        return not is_reference(text) and parse_selector(text).selector.feedback != NONE
+
+    def check(self, text: str, feedback: Feedback | None, loss: Loss | None) -> None:
+        """Raise HedgespecError as `run` does."""
+        _check_learning(parse_selector(text), feedback, loss)
+
+    def is_exact(self, text: str, feedback: Feedback | None = None) -> bool:
+        """Whether `run_exact` can be had: the play must depend on the position only."""
+        if is_reference(text):
+            return True
+        selector = parse_selector(text).selector
+        return (selector.feedback != CHOSEN and not selector.draws and self.carry is None
+                and (feedback or Feedback()).by_position)
+
+    def run_exact(
+        self, text: str, feedback: Feedback | None = None, loss: Loss | None = None
+    ) -> Run:
+        """Exact expectations of what `run` replays; see `tables.moments`.
+
+        Raises HedgespecError as `run` does, and where `is_exact` is False.
+        """
+        if not self.is_exact(text, feedback):
+            raise HedgespecError(f"{text}: no exact expectation with these settings; replay it")
+        if is_reference(text):
+            return self._exact_schedule(text)
+        configured = parse_selector(text)
+        _check_learning(configured, feedback, loss)
+        return self._exact_selector(configured, feedback or Feedback(), loss or Loss())
 
     def label(self, text: str) -> str:
         """How results name `text`. Raises HedgespecError if it is no selector for this trace."""
@@ -90,34 +150,80 @@ class Replayer:
                            self.draft_length, rounds)
         return rounds
 
-    @cached_property
-    def loss(self) -> np.ndarray:
-        """Length loss of every start position, shape (T, N); NaN where never observable."""
-        loss = np.empty((len(self.trace.tokens), self._arms))
-        self._over_queries(table_kernels().loss_table, self.trace.offsets, self._survive,
-                           self._end, self.draft_length, loss)
-        return loss
+    def losses(self, loss: Loss) -> np.ndarray:
+        """Loss of every start position, shape (T, N); NaN where never observable."""
+        key = (loss, self.draft_length)
+        if key not in self._losses:
+            table = np.empty((len(self.trace.tokens), self._arms))
+            self._over_queries(
+                table_kernels().loss_table, self.trace.offsets, *self._estimates(loss),
+                self._gamma, loss.accept_weight, loss.window(self.draft_length),
+                self.draft_length, table)
+            self._losses[key] = table
+        return self._losses[key]
+
+    def _estimates(self, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
+        """The arrays (survive, end) of the loss's estimator, (T, D, N)."""
+        depths = slice(None, 1) if loss.prefill else slice(None)
+        survive, end = estimator_arrays(loss.estimator, self._gamma, self._acceptance)
+        return np.ascontiguousarray(survive[:, depths]), np.ascontiguousarray(end[:, depths])
 
     def rounds_per_query(self, run: Run) -> np.ndarray:
-        """Number of rounds of each query, shape (Q,)."""
-        return np.add.reduceat(run.choice >= 0, self.trace.offsets[:-1], dtype=np.int64)
+        """Number of rounds of each query, expected if exact, shape (Q,)."""
+        return np.add.reduceat(run.visits, self.trace.offsets[:-1], dtype=np.float64)
 
     @property
     def _arms(self) -> int:
         return self._acceptance.shape[2]
 
-    def _run_selector(self, configured: ConfiguredSelector, seed: int) -> Run:
+    def _run_selector(
+        self, configured: ConfiguredSelector, seed: int, feedback: Feedback, loss: Loss
+    ) -> Run:
         selector = configured.selector
-        kernel = selector_kernel(configured)
+        kernel = selector_kernel(configured, feedback != Feedback())
         choice = self._no_choice()
-        statistics = self._gamma if selector.feedback == CHOSEN else self.loss
-        arguments = (self.trace.offsets, self._acceptance, statistics, self.draft_length, seed,
-                     configured.parameter_array(), selector.state_size(self._arms), choice)
-        kernel(0, 0, *arguments)  # compiles or loads, outside the measured time
+        arguments: tuple[object, ...]
+        head = (self._order, self.trace.offsets, self._acceptance)
+        tail = (seed, configured.parameter_array(), selector.state_size(self._arms), choice)
+        if selector.feedback == CHOSEN:
+            arguments = (*head, self._gamma, self._settings(feedback, loss), *tail)
+        else:
+            arguments = (*head, self.losses(loss), *self._estimates(loss),
+                         self._settings(feedback, loss), *tail)
+        compile_or_load(kernel, configured.name, *arguments)  # outside the measured time
         seconds = self._over_queries(kernel, *arguments)
-        loss = {FULL: f"length:{self.estimator}", CHOSEN: "emitted", NONE: "none"}
-        return Run(configured.label, FEEDBACK_LABEL[selector.feedback], loss[selector.feedback],
-                   seed, choice, seconds)
+        return self._replayed(configured.label, *_labels(selector, feedback, loss), seed, choice,
+                              seconds)
+
+    def _exact_selector(
+        self, configured: ConfiguredSelector, feedback: Feedback, loss: Loss
+    ) -> Run:
+        selector = configured.selector
+        kernel = exact_kernel(configured)
+        visits, usage, variance = self._no_moments()
+        arguments = (self.trace.offsets, self._acceptance, self.losses(loss),
+                     self._settings(feedback, loss), configured.parameter_array(),
+                     selector.state_size(self._arms), visits, usage, variance)
+        compile_or_load(kernel, configured.name, *arguments)
+        seconds = self._over_queries(kernel, *arguments)
+        return Run(configured.label, *_labels(selector, feedback, loss), EXACT, None, None,
+                   visits, usage, variance, seconds)
+
+    def _settings(self, feedback: Feedback, loss: Loss) -> np.ndarray:
+        """The kernels' array of settings; see `learning`."""
+        settings = np.zeros(learning.SETTINGS, dtype=np.int64)
+        settings[learning.DRAFT_LENGTH] = self.draft_length
+        settings[learning.WINDOW] = window = loss.window(self.draft_length)
+        # Joulani's largest delay is 2 * window - 1; one copy more than that never waits.
+        settings[learning.COPIES] = 2 * window if feedback.kind == learning.BOLD else 1
+        settings[learning.DELAY] = feedback.rounds
+        settings[learning.EVERY] = feedback.every
+        settings[learning.BY_ROUND] = feedback.by_round
+        settings[learning.ACTUAL] = feedback.actual
+        settings[learning.COMPLETE] = feedback.kind == learning.ORACLE
+        settings[learning.CUT] = feedback.kind == learning.CENSORED
+        settings[learning.CARRY] = self.carry is not None
+        return settings
 
     def _run_schedule(self, text: str, seed: int) -> Run:
         kernel = schedule_kernel()
@@ -126,8 +232,28 @@ class Replayer:
                      self.draft_length, seed, choice)
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
-        feedback = "none" if text.startswith("fixed:") else "hindsight"
-        return Run(text, feedback, "none", seed, choice, seconds)
+        return self._replayed(text, _hindsight(text), "none", seed, choice, seconds)
+
+    def _exact_schedule(self, text: str) -> Run:
+        kernel = table_kernels().schedule_moments
+        visits, usage, variance = self._no_moments()
+        arguments = (self.trace.offsets, self._acceptance, self._schedule(text),
+                     self.draft_length, visits, usage, variance)
+        kernel(0, 0, *arguments)
+        seconds = self._over_queries(kernel, *arguments)
+        return Run(text, _hindsight(text), "none", EXACT, None, None, visits, usage, variance,
+                   seconds)
+
+    def _replayed(self, label: str, feedback: str, loss: str, seed: int, choice: np.ndarray,
+                  seconds: float) -> Run:
+        usage = np.stack([np.add.reduceat(choice == arm, self.trace.offsets[:-1], dtype=np.int64)
+                          for arm in range(self._arms)], axis=1)
+        return Run(label, feedback, loss, REPLAYED, seed, choice, choice >= 0, usage, None, seconds)
+
+    def _no_moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        queries = len(self.trace.offsets) - 1
+        return (np.zeros(len(self.trace.tokens)), np.zeros((queries, self._arms)),
+                np.zeros(queries))
 
     def _schedule(self, text: str) -> np.ndarray:
         """Drafter of a round that would start at each token, shape (T,), int16."""
@@ -164,6 +290,44 @@ class Replayer:
                 for done in [pool.submit(kernel, *block, *arguments) for block in self._blocks]:
                     done.result()
         return perf_counter() - started
+
+
+def is_reference(text: str) -> bool:
+    """Whether `text` names a reference, not a learner."""
+    return text.startswith("fixed:") or text in REFERENCES
+
+
+def _labels(selector: Selector, feedback: Feedback, loss: Loss) -> tuple[str, str]:
+    """How results name the feedback and the loss of a selector."""
+    if selector.feedback == CHOSEN:
+        return CHOSEN, "emitted"
+    return (NONE, NONE) if selector.feedback == NONE else (feedback.label, loss.label)
+
+
+def _hindsight(text: str) -> str:
+    return "none" if text.startswith("fixed:") else "hindsight"
+
+
+def _check_learning(
+    configured: ConfiguredSelector, feedback: Feedback | None, loss: Loss | None
+) -> None:
+    """Refuse by name what makes no sense for a learner."""
+    selector = configured.selector
+    if selector.feedback == CHOSEN:
+        for option, given in (("--feedback", feedback), ("--loss", loss)):
+            if given is not None:
+                raise HedgespecError(
+                    f"{selector.name} learns from the tokens of its own rounds: {option} "
+                    f"{given.label} makes no sense for it")
+    if selector.feedback != FULL:
+        return
+    if feedback is not None and feedback.actual and not selector.uses_play:
+        raise HedgespecError(f"{selector.name} does not look at what was played: --feedback "
+                             f"{feedback.label} makes no sense for it")
+    if feedback is not None and feedback.kind == learning.CENSORED and (
+            loss is not None and loss.accept_weight > 0):
+        raise HedgespecError(f"--feedback censored cuts sums off: --loss {loss.label} has none, "
+                             "use length")
 
 
 def _check_draft_length(draft_length: int, trace: Trace) -> None:

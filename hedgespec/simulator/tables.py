@@ -7,19 +7,27 @@ from hedgespec.selectors.losses import length_loss
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def loss_table(first, last, offsets, survive, end, draft_length, loss):
-    """Fill loss[t] (T, N) with `length_loss` of every start position of queries first..last-1.
+def loss_table(
+    first, last, offsets, survive, end, gamma, accept_weight, window, draft_length, loss
+):
+    """Fill loss[t] (T, N) of every start position of queries first..last-1.
 
-    A start position whose K positions do not all lie in the query gets NaN: its loss can never
-    be observed.
+    It is `accept_weight` times 1 - gamma plus the rest times `length_loss`. A start position whose
+    `window` positions do not all lie in the query gets NaN: its loss can never be observed.
     """
     for query in range(first, last):
-        complete = offsets[query + 1] - draft_length
+        complete = offsets[query + 1] - window
         for start in range(offsets[query], offsets[query + 1]):
-            if start <= complete:
-                length_loss(survive, end, start, draft_length, loss[start])
-            else:
+            if start > complete:
                 loss[start] = np.nan
+                continue
+            if accept_weight < 1.0:
+                length_loss(survive, end, start, draft_length, loss[start])
+            if accept_weight > 0.0:
+                for arm in range(loss.shape[1]):
+                    length_part = loss[start, arm] if accept_weight < 1.0 else 0.0
+                    loss[start, arm] = (accept_weight * (1.0 - gamma[start, 0, arm])
+                                        + (1.0 - accept_weight) * length_part)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -36,6 +44,61 @@ def round_table(first, last, offsets, acceptance, draft_length, emitted):
                     reached *= acceptance[start + step, min(step, deepest), arm]
                     total += reached
                 emitted[start, arm] = total
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def moments(plays, acceptance, begin, end, draft_length, visits, usage):
+    """Exact moments of one query whose play at each position is known; returns Var[rounds].
+
+    `plays` (L, N) are the probabilities of the drafters in a round from each position. With
+    P(s, m) = sum_i plays[s, i] P_i(M = m | s) the law of a round's length from s (cut at the end):
+
+    visits[0] = 1, visits[s + m] += visits[s] P(s, m); E[rounds] = sum visits;
+    V(s) = 1 + sum_m P(s, m) V(s+m), S(s) = 1 + 2 sum_m P(s, m) V(s+m) + sum_m P(s, m) S(s+m)
+
+    are E and E of the square of the rounds from s on. Fills `visits` (L) and adds to `usage` (N).
+    """
+    deepest = acceptance.shape[1] - 1
+    length = end - begin
+    law = np.zeros((length, draft_length + 2))
+    visits[:] = 0.0
+    visits[0] = 1.0
+    for start in range(length):
+        longest = min(draft_length, length - start - 1)
+        for arm in range(plays.shape[1]):
+            reached = plays[start, arm]
+            usage[arm] += visits[start] * reached
+            for step in range(longest):
+                accept = acceptance[begin + start + step, min(step, deepest), arm]
+                law[start, step + 1] += reached * (1.0 - accept)
+                reached *= accept
+            law[start, longest + 1] += reached
+        for emitted in range(1, longest + 2):
+            if start + emitted < length:
+                visits[start + emitted] += visits[start] * law[start, emitted]
+    mean, square = np.zeros(length + 1), np.zeros(length + 1)
+    for start in range(length - 1, -1, -1):
+        ahead, ahead_square = 0.0, 0.0
+        for emitted in range(1, min(draft_length, length - start - 1) + 2):
+            ahead += law[start, emitted] * mean[start + emitted]
+            ahead_square += law[start, emitted] * square[start + emitted]
+        mean[start] = 1.0 + ahead
+        square[start] = 1.0 + 2.0 * ahead + ahead_square
+    return square[0] - mean[0] * mean[0]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def schedule_moments(
+    first, last, offsets, acceptance, schedule, draft_length, visits, usage, variance
+):
+    """Exact moments where a round from token t uses drafter schedule[t]; see `moments`."""
+    for query in range(first, last):
+        begin, end = offsets[query], offsets[query + 1]
+        plays = np.zeros((end - begin, acceptance.shape[2]))
+        for start in range(begin, end):
+            plays[start - begin, schedule[start]] = 1.0
+        variance[query] = moments(plays, acceptance, begin, end, draft_length,
+                                  visits[begin:end], usage[query])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

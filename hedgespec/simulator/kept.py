@@ -1,0 +1,62 @@
+"""Finished jobs of a sweep on disk, so that an interrupted one goes on where it was."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+import hedgespec
+from hedgespec import selectors
+from hedgespec.files import read_parquet, write_with
+from hedgespec.selectors import parse_selector
+from hedgespec.simulator.replayer import is_reference
+from hedgespec.simulator.runs import Job, Results
+
+_TABLES = ("summary", "per_query", "curves")
+
+
+class KeptResults:
+    """Result tables by what made them; keeps nothing if `folder` is None."""
+
+    def __init__(self, folder: Path | None):
+        self._folder = folder
+
+    def key(self, made_of: Sequence[object]) -> str:
+        """Hash of a trace, its settings and, last, the job, and of the code that runs it."""
+        *identity, job = made_of
+        assert isinstance(job, Job)
+        module = "" if is_reference(job.text) else parse_selector(job.text).module
+        text = json.dumps([*identity, asdict(job), module, hedgespec.__version__, _sources()],
+                          sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    def load(self, key: str) -> Results | None:
+        """The tables of a job, None if they are not there."""
+        if self._folder is None or not self._path(key, _TABLES[-1]).is_file():
+            return None
+        summary, per_query, curves = (read_parquet(self._path(key, name)) for name in _TABLES)
+        return Results(summary, per_query, curves)
+
+    def save(self, key: str, results: Results) -> None:
+        """Keep a job's tables; the last of them makes it count."""
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for name in _TABLES:
+            write_with(self._path(key, name), getattr(results, name).write_parquet)
+
+    def _path(self, key: str, table: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{key}.{table}.parquet"
+
+
+@cache
+def _sources() -> str:
+    """Hash of the code of selectors and simulator."""
+    folders = (Path(selectors.__file__).parent, Path(__file__).parent)
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in folders for path in folder.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,55 @@
+"""Smaller and larger pools of drafters made from a recorded one, to see how regret grows with N."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from hedgespec.errors import HedgespecError
+from hedgespec.traces.manifest import DrafterInfo
+from hedgespec.traces.reader import Trace
+
+# A copy is weaker by a factor drawn from here, so that it never ties with its original.
+_WEAKEST, _STRONGEST = 0.5, 0.95
+
+
+def resize_pool(trace: Trace, drafters: int, seed: int) -> Trace:
+    """The trace with another number of drafters, drawn with a seed; its name says so.
+
+    Fewer are a random subset. Further ones are weakened copies of random ones: with probability c
+    the copy proposes what its original does, else a token that is rejected for sure, so that gamma
+    and a are c times the original's. Raises HedgespecError for fewer than 1, or for copies at
+    temperature 0, where acceptance is 0 or 1.
+    """
+    present = len(trace.manifest.drafters)
+    if drafters < 1:
+        raise HedgespecError(f"--pool must be at least 1, not {drafters}")
+    if drafters > present and trace.manifest.sampling.temperature == 0:
+        raise HedgespecError(
+            f"trace {trace.name}: a pool of {drafters} needs weakened copies of its {present} "
+            "drafters, which do not exist at temperature 0")
+    rng = np.random.default_rng([seed, drafters])
+    chosen = np.sort(rng.permutation(present)[:drafters])
+    copied = rng.integers(present, size=max(0, drafters - present))
+    factors = np.concatenate([np.ones(len(chosen)),
+                              rng.uniform(_WEAKEST, _STRONGEST, len(copied))]).astype(np.float32)
+    arms = np.concatenate([chosen, copied])
+    realised = np.minimum(trace.log_q[:, :, arms] - trace.log_p[:, None, None], 0)
+    weaker = trace.log_p[:, None, None] + realised + np.log(factors)
+    infos = [_info(trace.manifest.drafters[arm], number, len(chosen), factors[number])
+             for number, arm in enumerate(arms)]
+    return replace(
+        trace,
+        manifest=replace(trace.manifest, drafters=infos, name=f"{trace.name}.n{drafters}",
+                         costs=None),
+        log_q=np.where(factors < 1, weaker, trace.log_q[:, :, arms]).astype(np.float32),
+        gamma=trace.gamma[:, :, arms] * factors,
+        match=trace.match[:, :, arms],
+        p_top=trace.p_top[:, :, arms] * factors,
+    )
+
+
+def _info(drafter: DrafterInfo, number: int, chosen: int, factor: float) -> DrafterInfo:
+    if number < chosen:
+        return drafter
+    return replace(drafter, name=f"{drafter.name}.{number}x{factor:.2f}", weights_sha256=None,
+                   id=f"{drafter.id} weakened to {factor:.4f}")
