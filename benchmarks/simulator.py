@@ -1,46 +1,43 @@
 """Speed of the replay kernels, as ratios measured in one run: `make bench`.
 
 On one synthetic trace (i.i.d. acceptance, 200 queries of 1000 tokens, N = 8, K = 5): each kernel
-against the same algorithm in plain NumPy with the same decisions, and two threads against one.
-Prints a table and writes build/bench.json.
+against the same algorithm in plain NumPy and, where gcc is found, in C (replay.c, -O3
+-march=native), all with the same decisions; two threads against one; exact expectations against
+one replay; and a learner's first replay in a new process, compiled before and not. Prints a table
+and writes build/bench.json.
 """
 
+import ctypes
 import json
 import os
 import platform
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-import polars as pl
 
+from hedgespec.rules.sampling import realised
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, query_key, uniform
 from hedgespec.simulator import Replayer
-from hedgespec.traces import DrafterInfo, Manifest, SamplingInfo, TargetInfo, Trace
+from hedgespec.simulator.learning import Loss
+from hedgespec.traces import Trace, read_trace
+from hedgespec.traces.synthetic import write_synthetic
 
 QUERIES, TOKENS, DRAFTERS, DRAFT_LENGTH = 200, 1000, 8, 5
 NUMPY_QUERIES = 4
 REPEATS = 5
 
 
-def synthetic_trace() -> Trace:
-    """Gamma around .4 to .75 by drafter; a = 1 with probability gamma, else 0."""
-    rng = np.random.default_rng(0)
-    count = QUERIES * TOKENS
-    gamma = np.clip(np.linspace(0.4, 0.75, DRAFTERS) + rng.normal(0, 0.15, (count, DRAFTERS)), 0, 1)
-    accepted = rng.random(gamma.shape) < gamma
-    with np.errstate(divide="ignore"):
-        log_q = np.log(accepted.astype(np.float32))[:, None, :]
-    manifest = Manifest(
-        "synthetic", "", TargetInfo("none", "", "", 2),
-        [DrafterInfo(f"d{i}", "synthetic", "", None) for i in range(DRAFTERS)],
-        SamplingInfo(1.0, 1.0, 0, 0, TOKENS), DRAFT_LENGTH, "full", "", "", QUERIES, count, {},
-    )
-    flat = gamma.astype(np.float32)[:, None, :]
-    return Trace(manifest, pl.DataFrame(), np.arange(QUERIES + 1) * TOKENS,
-                 np.zeros(count, np.uint32), np.zeros(count, np.float32), log_q, flat,
-                 accepted[:, None, :], flat)
+def synthetic_trace(queries: int = QUERIES) -> Trace:
+    """Independent acceptances, around .4 to .75 by drafter."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_synthetic(Path(folder) / "trace", "iid", queries, TOKENS, DRAFTERS, seed=0)
+        return read_trace(Path(folder) / "trace")
 
 
 class NumpyHedge:
@@ -128,8 +125,8 @@ IN_NUMPY: dict[str, Callable[[], object]] = {
 
 def numpy_replay(replayer: Replayer, make: Callable[[], object]) -> tuple[int, float]:
     """Rounds and seconds of the first queries, one NumPy call after the other."""
-    accept = np.exp(np.minimum(replayer.trace.log_q[:, 0], 0))
-    loss = replayer.loss
+    accept = realised(replayer.trace)[:, 0]
+    loss = replayer.losses(Loss())
     # Random numbers are made beforehand: their cost is not the algorithm's.
     numbers = [[[uniform(query_key(0, query), position, stream) for position in range(TOKENS)]
                 for stream in (ACCEPTANCE, SELECTION)] for query in range(NUMPY_QUERIES)]
@@ -160,6 +157,57 @@ def numpy_replay(replayer: Replayer, make: Callable[[], object]) -> tuple[int, f
     return rounds, perf_counter() - started
 
 
+class CReplay:
+    """The loops of replay.c, compiled in a temporary folder."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        library = Path(self._folder.name) / "replay.so"
+        source = Path(__file__).with_name("replay.c")
+        subprocess.run(["gcc", "-O3", "-march=native", "-shared", "-fPIC", str(source), "-o",
+                        str(library), "-lm"], check=True)
+        self._library = ctypes.CDLL(str(library))
+
+    def seconds(self, replayer: Replayer, name: str) -> tuple[np.ndarray, float]:
+        """Decisions and the best time of REPEATS replays."""
+        trace = replayer.trace
+        accept = realised(trace)[:, 0]
+        loss = replayer.losses(Loss())
+        choice = np.full(len(trace.tokens), -1, dtype=np.int16)
+        arrays = [np.ascontiguousarray(array) for array in (trace.offsets, accept, loss)]
+        pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
+        times = []
+        for _ in range(REPEATS):
+            started = perf_counter()
+            getattr(self._library, name)(
+                ctypes.c_int64(QUERIES), *pointers, ctypes.c_int(DRAFTERS),
+                ctypes.c_int64(DRAFT_LENGTH), ctypes.c_uint64(0),
+                ctypes.c_void_p(choice.ctypes.data))
+            times.append(perf_counter() - started)
+        return choice, min(times)
+
+
+FIRST_CALL = """
+import sys, time
+import numpy as np
+from benchmarks.simulator import synthetic_trace
+from hedgespec.rules.sampling import realised
+from hedgespec.simulator import Replayer
+replayer = Replayer(synthetic_trace(queries=1))
+replayer.run("fixed:synthetic-0", 0)
+started = time.perf_counter()
+replayer.run(sys.argv[1], 0)
+print(time.perf_counter() - started)
+"""
+
+
+def first_call(name: str, cache: str) -> float:
+    """Seconds of a learner's first replay in a new process, imports not counted."""
+    done = subprocess.run([sys.executable, "-c", FIRST_CALL, name], check=True, text=True,
+                          capture_output=True, env={**os.environ, "HEDGESPEC_CACHE": cache})
+    return float(done.stdout)
+
+
 def best_speed(replayer: Replayer, name: str) -> float:
     """Rounds per second over the whole trace, best of REPEATS."""
     runs = [replayer.run(name, 0) for _ in range(REPEATS)]
@@ -176,7 +224,9 @@ def main() -> None:
         "tokens": QUERIES * TOKENS, "drafters": DRAFTERS, "draft_length": DRAFT_LENGTH,
         "kernels": kernels,
     }
-    print(f"{'selector':14s}{'M rounds/s':>12s}{'over NumPy':>12s}{'2 threads':>12s}")
+    in_c = CReplay() if shutil.which("gcc") else None
+    print(f"{'selector':14s}{'M rounds/s':>12s}{'over NumPy':>12s}{'time over C':>12s}"
+          f"{'2 threads':>12s}{'exact / replay':>16s}{'first call':>12s}{'cold':>8s}")
     for name, make in IN_NUMPY.items():
         speed, parallel = best_speed(one, name), best_speed(two, name)
         rounds, seconds = numpy_replay(one, make)
@@ -185,7 +235,24 @@ def main() -> None:
         ratio = speed / (rounds / seconds)
         kernels[name] = {"rounds_per_second": speed, "over_numpy": ratio,
                          "two_threads_over_one": parallel / speed}
-        print(f"{name:14s}{speed / 1e6:12.2f}{ratio:12.0f}{parallel / speed:12.2f}")
+        row = f"{name:14s}{speed / 1e6:12.2f}{ratio:12.0f}"
+        if in_c and name != "exp3spec":
+            choice, seconds = in_c.seconds(one, name)
+            run = one.run(name, 0)
+            # The last bits of exp differ, so that a rare decision may.
+            assert np.mean(choice == run.choice) > 0.99, f"{name}: C decided otherwise"
+            kernels[name]["time_over_c"] = run.visits.sum() / speed / seconds
+        row += f"{kernels[name].get('time_over_c', float('nan')):12.2f}{parallel / speed:12.2f}"
+        if one.is_exact(name):
+            exact = min(one.run_exact(name).seconds for _ in range(REPEATS))
+            replayed = one.run(name, 0).visits.sum() / speed
+            kernels[name]["exact_over_replay"] = exact / replayed
+        row += f"{kernels[name].get('exact_over_replay', float('nan')):16.1f}"
+        with tempfile.TemporaryDirectory() as cache:
+            kernels[name]["first_call_cold_seconds"] = first_call(name, cache)
+            kernels[name]["first_call_seconds"] = first_call(name, cache)
+        print(row + f"{kernels[name]['first_call_seconds']:12.2f}"
+              f"{kernels[name]['first_call_cold_seconds']:8.2f}")
     out = Path("build/bench.json")
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")

@@ -7,7 +7,7 @@ from importlib import import_module
 from hedgespec import __version__
 from hedgespec.errors import HedgespecError
 
-COMMANDS = ("sim", "record", "zoo", "traces", "subset", "validate", "selectors")
+COMMANDS = ("sim", "record", "zoo", "traces", "subset", "synthetic", "validate", "selectors")
 
 DESCRIPTION = """\
 Choose a drafter-selection policy for speculative decoding.
@@ -16,6 +16,7 @@ Choose a drafter-selection policy for speculative decoding.
   hedgespec zoo         train domain-expert draft heads for a target
   hedgespec traces      train or load the zoo and record the bundled experiment with it
   hedgespec subset      copy part of a trace
+  hedgespec synthetic   make up a trace without any model, for stress and tests
   hedgespec validate    check a trace
   hedgespec sim         replay traces with many selectors; write result tables and a figure
   hedgespec selectors   list the selectors and their parameters
