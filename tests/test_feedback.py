@@ -11,7 +11,7 @@ from hedgespec.selectors.losses import expected_emitted
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator import Replayer
 from hedgespec.simulator.learning import Feedback, Loss, parse_feedback, parse_loss
-from hedgespec.traces import read_trace
+from hedgespec.traces import Costs, DrafterCosts, TargetCosts, read_trace
 from tests.synthetic import write_trace
 
 K = 3
@@ -251,7 +251,7 @@ def test_what_makes_no_sense_for_a_learner_is_refused_by_name(trace):
         ("ucbspec", Feedback("bold"), None, "ucbspec learns from the tokens of its own rounds"),
         ("exp3spec", None, Loss(1.0), "--loss accept makes no sense for it"),
         ("hedge", Feedback(actual=True), None, "hedge does not look at what was played"),
-        ("hedge", Feedback("censored"), Loss(1.0), "censored cuts sums off: --loss accept"),
+        ("hedge", Feedback("censored"), Loss(1.0), "censored cuts the sums of the length loss"),
     ):
         with pytest.raises(HedgespecError, match=message):
             replayer.run(text, 0, feedback, loss)
@@ -265,3 +265,48 @@ def test_what_makes_no_sense_for_a_learner_is_refused_by_name(trace):
 @pytest.mark.parametrize("name", SETTINGS)
 def test_labels_are_read_back(name):
     assert parse_feedback(parse_feedback(name).label) == parse_feedback(name)
+
+
+def costly(trace, evaluate=0.002):
+    steps = (0.001, 0.010, 0.001)
+    drafters = {name: DrafterCosts(step, K * step, evaluate)
+                for name, step in zip(trace.manifest.drafter_names, steps, strict=True)}
+    costs = Costs("test", "float32", 256, K, TargetCosts(0.02, 0.03), drafters)
+    return replace(trace, manifest=replace(trace.manifest, costs=costs))
+
+
+def test_the_seconds_loss_is_time_per_expected_token(trace):
+    replayer = Replayer(costly(trace), K)
+    table = replayer.losses(Loss(seconds=True))
+    start = int(trace.offsets[2])
+    per_token = []
+    for arm, step in enumerate((0.001, 0.010, 0.001)):
+        emitted = expected_emitted(trace.gamma, trace.gamma, start, K, arm)
+        per_token.append((0.002 + (K - 1) * step + 0.03) / emitted)
+    dearest = 0.002 + (K - 1) * 0.010 + 0.03
+    np.testing.assert_allclose(table[start], np.array(per_token) / dearest, rtol=1e-6)
+    known = table[~np.isnan(table)]
+    assert known.min() > 0
+    assert known.max() <= 1 + 1e-9
+    with pytest.raises(HedgespecError, match="holds no measured costs"):
+        Replayer(trace, K).losses(Loss(seconds=True))
+
+
+def test_seconds_turn_the_learner_to_the_cheap_drafter(tmp_path):
+    """Drafter 1 is a little better and ten times dearer."""
+    trace = costly(write_trace(tmp_path / "trace", lengths=(600,), closeness=(0.7, 0.8, 0.1)))
+    replayer = Replayer(trace, K)
+    length, seconds = (replayer.run_exact("hedge:eta=0.5", loss=loss).usage[0]
+                       for loss in (Loss(), Loss(seconds=True)))
+    assert length.argmax() == 1
+    assert seconds.argmax() == 0
+
+
+def test_tokens_per_second_count_evaluation_where_it_is_needed(trace):
+    replayer = Replayer(costly(trace), K)
+    own = np.array([0.002 + (K - 1) * step + 0.03 for step in (0.001, 0.010, 0.001)])
+    for text, further in (("fixed:drafter-0", 0), ("ucbspec", 0), ("best-fixed", 0),
+                          ("uniform", 0), ("hedge", 0.004)):
+        run = replayer.run(text, 0)
+        np.testing.assert_allclose(replayer.seconds_per_round(run), own + further)
+    assert Replayer(trace, K).seconds_per_round(run) is None

@@ -50,6 +50,7 @@ def overview(summary: pl.DataFrame) -> pl.DataFrame:
             pl.col("mat").std().alias("mat_sd"),
             pl.col("rounds").mean(),
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret_per_query"),
+            pl.col("tokens_per_second").mean(),
             pl.col("rounds_per_second").median(),
         )
         .sort("trace", "mat", descending=[False, True], maintain_order=True)
@@ -78,7 +79,9 @@ def _rich_table(title: str, rows: pl.DataFrame) -> Table:
     several = len(rows.unique(["selector", "feedback"])) < len(rows)
     if several:
         table.add_column("loss", overflow="fold")
-    for header in ("MAT", "rounds", "regret\nper query", "replayed\nM rounds/s"):
+    timed = rows["tokens_per_second"].null_count() < len(rows)
+    for header in ("MAT", "rounds", "regret\nper query", *(["tokens/s\nlive"] if timed else []),
+                   "replayed\nM rounds/s"):
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
         spread = f" ± {row['mat_sd']:.3f}" if row["mat_sd"] is not None else " exact"
@@ -88,6 +91,7 @@ def _rich_table(title: str, rows: pl.DataFrame) -> Table:
             escape(row["selector"]), row["feedback"], *([row["loss"]] if several else []),
             f"{row['mat']:.3f}{spread}",
             f"{row['rounds']:,.0f}", f"{row['regret_per_query']:+.2f}",
+            *([f"{row['tokens_per_second']:.1f}"] if timed else []),
             f"{row['rounds_per_second'] / 1e6:.1f}",
         )
     return table

@@ -55,7 +55,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
                              "+rounds:D, +every:M, +round, +actual (default: queued; "
                              "docs/metrics.md)")
     parser.add_argument("--loss", nargs="+", default=[], metavar="NAME",
-                        help="of full-information learners: length, accept or hybrid:X "
+                        help="of full-information learners: length, accept, hybrid:X or seconds "
                              "(default: length)")
     parser.add_argument("--estimator", nargs="+", default=[], metavar="NAME",
                         help="of the expected round length in the loss: gamma, realised or rb "

@@ -14,7 +14,7 @@ The traces, in --out: domain-mix (held-out questions, as many of each domain) at
 prompt lookup. What is there already is kept; an interrupted recording goes on.
 
 examples:
-  hedgespec traces                                  on an H100: the zoo and 300 thousand tokens
+  hedgespec traces                                  the zoo, the domain mix, rephrased
   hedgespec traces --spec-bench question.jsonl      and Spec-Bench
   hedgespec sim --traces recordings/domain-mix-t0.7
 

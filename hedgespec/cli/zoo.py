@@ -18,7 +18,7 @@ What is made in --out, and kept when the command is run again:
   NAME/curve.jsonl       the learning curve of each
 
 examples:
-  hedgespec zoo                             SmolLM2-135M: under 10 minutes on an H100
+  hedgespec zoo                             SmolLM2-135M and seven domains; minutes on a GPU
   hedgespec zoo --target Qwen/Qwen3-0.6B --out zoo-qwen --domains math sql --small
   hedgespec record --drafter generalist=eagle:zoo/generalist \\
       --drafter expert-math=eagle:zoo/expert-math --drafter prompt-lookup

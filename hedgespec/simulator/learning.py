@@ -23,6 +23,7 @@ LOSS_HELP = {
     "length": "1 - EAL / (K+1), EAL being the expected emitted tokens of a round (the default)",
     "accept": "1 - gamma of the position: known at once",
     "hybrid:X": "X times accept plus 1-X times length",
+    "seconds": "seconds per token, from the trace's costs, over those of the dearest drafter",
 }
 # Entries of the kernel's int64 array of settings.
 (DRAFT_LENGTH, WINDOW, COPIES, DELAY, EVERY, BY_ROUND, ACTUAL, COMPLETE, CUT, CARRY) = range(10)
@@ -60,7 +61,8 @@ class Feedback:
 class Loss:
     """What is lost by a drafter at a start position.
 
-    `accept_weight` is that of the acceptance loss against the length loss. `prefill` takes the
+    `accept_weight` is that of the acceptance loss against the length loss; `seconds` takes seconds
+    per expected token instead of either. `prefill` takes the
     first depth's statistics for all depths, as an evaluation by prefilling the verified text sees
     them.
     """
@@ -68,6 +70,7 @@ class Loss:
     accept_weight: float = 0.0
     estimator: str = "gamma"
     prefill: bool = False
+    seconds: bool = False
 
     @property
     def label(self) -> str:
@@ -75,6 +78,8 @@ class Loss:
         if self.accept_weight == 1.0:
             return "accept"
         kind = f"hybrid:{self.accept_weight:g}" if self.accept_weight else "length"
+        if self.seconds:
+            kind = "seconds"
         return f"{kind}:{self.estimator}" + (":prefill" if self.prefill else "")
 
     def window(self, draft_length: int) -> int:
@@ -112,7 +117,7 @@ def parse_feedback(text: str) -> Feedback:
 
 
 def parse_loss(text: str, estimator: str = "gamma", prefill: bool = False) -> Loss:
-    """Read "length", "accept" or "hybrid:X" with 0 < X < 1.
+    """Read "length", "accept", "seconds" or "hybrid:X" with 0 < X < 1.
 
     Raises HedgespecError for anything else, or an unknown estimator.
     """
@@ -121,6 +126,8 @@ def parse_loss(text: str, estimator: str = "gamma", prefill: bool = False) -> Lo
                              f"{', '.join(ESTIMATORS)}")
     if text == "length":
         return Loss(0.0, estimator, prefill)
+    if text == "seconds":
+        return Loss(0.0, estimator, prefill, seconds=True)
     if text == "accept":
         return Loss(1.0)
     name, _, number = text.partition(":")

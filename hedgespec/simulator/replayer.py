@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
 
@@ -21,10 +21,12 @@ from hedgespec.simulator.kernels import (
     table_kernels,
 )
 from hedgespec.simulator.learning import Feedback, Loss
+from hedgespec.simulator.seconds import evaluating_seconds, own_seconds
 from hedgespec.traces import Trace
 from hedgespec.traces.schema import MAX_DRAFT_LENGTH
 
 BEST_FIXED = "best-fixed"
+HINDSIGHT = "hindsight"
 ORACLE = "oracle"
 REFERENCES = {
     "fixed:<drafter>": "always this drafter",
@@ -153,6 +155,11 @@ class Replayer:
     def losses(self, loss: Loss) -> np.ndarray:
         """Loss of every start position, shape (T, N); NaN where never observable."""
         key = (loss, self.draft_length)
+        if key not in self._losses and loss.seconds:
+            # The expected tokens of a round, back from the length loss.
+            emitted = (1 - self.losses(replace(loss, seconds=False))) * (self.draft_length + 1)
+            cost = own_seconds(self.trace, self.draft_length)
+            self._losses[key] = cost / cost.max() / emitted
         if key not in self._losses:
             table = np.empty((len(self.trace.tokens), self._arms))
             self._over_queries(
@@ -167,6 +174,17 @@ class Replayer:
         depths = slice(None, 1) if loss.prefill else slice(None)
         survive, end = estimator_arrays(loss.estimator, self._gamma, self._acceptance)
         return np.ascontiguousarray(survive[:, depths]), np.ascontiguousarray(end[:, depths])
+
+    def seconds_per_round(self, run: Run) -> np.ndarray | None:
+        """Estimated seconds of a round of each drafter, (N,); None if the trace has no costs.
+
+        Under a full-information learner every drafter is evaluated in every round.
+        """
+        if self.trace.manifest.costs is None:
+            return None
+        seconds = own_seconds(self.trace, self.draft_length)
+        alone = run.feedback in (CHOSEN, NONE, HINDSIGHT)
+        return seconds if alone else seconds + evaluating_seconds(self.trace)
 
     def rounds_per_query(self, run: Run) -> np.ndarray:
         """Number of rounds of each query, expected if exact, shape (Q,)."""
@@ -305,7 +323,7 @@ def _labels(selector: Selector, feedback: Feedback, loss: Loss) -> tuple[str, st
 
 
 def _hindsight(text: str) -> str:
-    return "none" if text.startswith("fixed:") else "hindsight"
+    return NONE if text.startswith("fixed:") else HINDSIGHT
 
 
 def _check_learning(
@@ -325,9 +343,9 @@ def _check_learning(
         raise HedgespecError(f"{selector.name} does not look at what was played: --feedback "
                              f"{feedback.label} makes no sense for it")
     if feedback is not None and feedback.kind == learning.CENSORED and (
-            loss is not None and loss.accept_weight > 0):
-        raise HedgespecError(f"--feedback censored cuts sums off: --loss {loss.label} has none, "
-                             "use length")
+            loss is not None and (loss.accept_weight > 0 or loss.seconds)):
+        raise HedgespecError(f"--feedback censored cuts the sums of the length loss off: "
+                             f"--loss {loss.label} makes no sense for it")
 
 
 def _check_draft_length(draft_length: int, trace: Trace) -> None:

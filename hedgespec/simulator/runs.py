@@ -95,6 +95,8 @@ def _tables(
     rounds = replayer.rounds_per_query(run)
     tokens = np.diff(trace.offsets)
     keys = {**_keys(replayer, run), "seed": run.seed}
+    per_round = replayer.seconds_per_round(run)
+    seconds = None if per_round is None else float(run.usage.sum(axis=0) @ per_round)
     summary = pl.DataFrame([{
         **keys,
         "rule": replayer.rule,
@@ -105,8 +107,10 @@ def _tables(
         "mat": float(tokens.sum() / rounds.sum()),
         "mat_per_query": float(np.mean(tokens / rounds)),
         "regret_rounds": float(rounds.sum() - best_rounds.sum()),
+        "tokens_per_second": None if seconds is None else float(tokens.sum() / seconds),
         "rounds_per_second": float(rounds.sum() / run.seconds),
-    }], schema_overrides={"draft_length": pl.Int32, "seed": pl.Int32, "rounds_sd": pl.Float64})
+    }], schema_overrides={"draft_length": pl.Int32, "seed": pl.Int32, "rounds_sd": pl.Float64,
+                          "tokens_per_second": pl.Float64})
     per_query = trace.queries.select(
         *(pl.lit(value, dtype=summary[key].dtype).alias(key) for key, value in keys.items()),
         "query", "query_id", "domain",
