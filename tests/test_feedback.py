@@ -310,3 +310,41 @@ def test_tokens_per_second_count_evaluation_where_it_is_needed(trace):
         run = replayer.run(text, 0)
         np.testing.assert_allclose(replayer.seconds_per_round(run), own + further)
     assert Replayer(trace, K).seconds_per_round(run) is None
+
+
+def test_pairs_of_drafter_and_length_replay_as_the_shorter_drafts(trace):
+    pairs = Replayer(trace, arm_lengths=(1, 3, 2))
+    assert pairs.arms.names[:4] == ["drafter-0*1", "drafter-0*3", "drafter-0*2", "drafter-1*1"]
+    for arm, name in enumerate(pairs.arms.names):
+        drafter, length = name.split("*")
+        alone = Replayer(trace, int(length))
+        for seed in range(5):
+            np.testing.assert_array_equal(
+                pairs.run(f"fixed:{name}", seed).visits,
+                alone.run(f"fixed:{drafter}", seed).visits)
+        np.testing.assert_allclose(pairs.run_exact(f"fixed:{name}").visits,
+                                   alone.run_exact(f"fixed:{drafter}").visits, atol=1e-12)
+        start = int(trace.offsets[2])
+        emitted = (1 - pairs.losses(Loss())[start, arm]) * 4
+        number = int(drafter[-1])
+        assert emitted == pytest.approx(
+            expected_emitted(trace.gamma, trace.gamma, start, int(length), number), rel=1e-6)
+
+
+def test_seconds_choose_the_draft_length(trace):
+    replayer = Replayer(costly(trace), arm_lengths=(1, 3))
+    seconds = replayer.seconds_per_round(replayer.run("fixed:drafter-1*3", 0))
+    slope = (0.03 - 0.02) / K
+    assert seconds[2] == pytest.approx(0.002 + 0.02 + slope)
+    assert seconds[3] == pytest.approx(0.002 + 2 * 0.010 + 0.02 + 3 * slope)
+    others = replayer.seconds_per_round(replayer.run("hedge", 0)) - seconds
+    np.testing.assert_allclose(others, 0.004)
+
+
+def test_bad_arm_lengths_are_told(trace):
+    with pytest.raises(HedgespecError, match="names a length twice"):
+        Replayer(trace, arm_lengths=(2, 2))
+    with pytest.raises(HedgespecError, match="not both"):
+        Replayer(trace, 3, arm_lengths=(2,))
+    with pytest.raises(HedgespecError, match="at least 1"):
+        Replayer(trace, arm_lengths=(3, 0))

@@ -65,6 +65,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
                              "sees them")
     parser.add_argument("--carry", type=int, metavar="SEED",
                         help="carry learners over the queries, in an order drawn with this seed")
+    parser.add_argument("--arm-lengths", type=int, nargs="+", default=[], metavar="K",
+                        help="choose between pairs of a drafter and one of these draft lengths, "
+                             "named DRAFTER*K; --loss seconds weighs them")
     parser.add_argument("--pool", type=int, nargs="+", default=[], metavar="N",
                         help="take N of the drafters, or fill up to N with weakened copies "
                              "(docs/metrics.md)")
@@ -89,7 +92,8 @@ def run(options: argparse.Namespace) -> int:
     traces, settings = options.traces, [SweepSettings(
         tuple(options.selectors), tuple(options.draft_length), options.rule,
         tuple(options.feedback), tuple(options.loss), tuple(options.estimator), options.prefill,
-        options.carry, tuple(options.pool), options.mode, options.seeds, options.threads)]
+        options.carry, tuple(options.pool), tuple(options.arm_lengths),
+        options.mode, options.seeds, options.threads)]
     if options.grid is not None:
         grid = read_grid(options.grid, options.threads)
         traces, settings = options.traces or grid.traces, grid.runs

@@ -11,7 +11,8 @@ from hedgespec.simulator.sweep import SweepSettings
 # Keys of the file and the settings that they are; lists may also be given as one value.
 _LISTS = {"selectors": ("selectors", str), "feedback": ("feedbacks", str),
           "loss": ("losses", str), "estimator": ("estimators", str),
-          "draft_length": ("draft_lengths", int), "pool": ("pools", int)}
+          "draft_length": ("draft_lengths", int), "pool": ("pools", int),
+          "arm_lengths": ("arm_lengths", int)}
 _SINGLE = {"rule": str, "prefill": bool, "carry": int, "mode": str, "seeds": int}
 
 

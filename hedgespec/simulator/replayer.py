@@ -13,6 +13,7 @@ from hedgespec.rules import verification_rule
 from hedgespec.selectors import CHOSEN, FULL, NONE, ConfiguredSelector, Selector, parse_selector
 from hedgespec.selectors.losses import estimator_arrays
 from hedgespec.simulator import learning
+from hedgespec.simulator.arms import make_arms
 from hedgespec.simulator.kernels import (
     compile_or_load,
     exact_kernel,
@@ -70,25 +71,33 @@ class Replayer:
         rule: str = "auto",
         threads: int = 1,
         carry: int | None = None,
+        arm_lengths: tuple[int, ...] = (),
     ):
         """Prepare `trace`; `draft_length` None takes the trace's own.
 
-        With `carry` learners are not reset between queries, which come in an order drawn with this
-        seed. Raises HedgespecError for a rule or draft length that does not fit the trace.
+        With `arm_lengths` selectors choose between all pairs of a drafter and one of these draft
+        lengths, and `draft_length` is the greatest of them. With `carry` learners are not reset
+        between queries, which come in an order drawn with this seed. Raises HedgespecError for a
+        rule or draft length that does not fit the trace.
         """
         self.trace = trace
-        self.draft_length = (
-            trace.manifest.draft_length if draft_length is None else draft_length)
+        if arm_lengths and draft_length is not None:
+            raise HedgespecError("give --draft-length or --arm-lengths, not both")
+        if draft_length is None:
+            draft_length = trace.manifest.draft_length
+        self.draft_length = max(arm_lengths, default=draft_length)
+        for length in (self.draft_length, *arm_lengths):
+            _check_draft_length(length, trace)
+        self.arms = make_arms(trace, self.draft_length, arm_lengths)
         self.carry = carry
         queries = len(trace.offsets) - 1
         self.threads = 1 if carry is not None else min(threads, queries)
         self._order = np.arange(queries)
         if carry is not None:
             self._order = np.random.default_rng(carry).permutation(queries)
-        _check_draft_length(self.draft_length, trace)
         self.rule, module = verification_rule(rule, trace)
-        self._acceptance = np.ascontiguousarray(module.realised(trace), dtype=np.float32)
-        self._gamma = np.ascontiguousarray(module.expected(trace), dtype=np.float32)
+        self._acceptance = self.arms.spread(module.realised(trace))
+        self._gamma = self.arms.spread(module.expected(trace))
         self._losses: dict[tuple[Loss, int], np.ndarray] = {}
         self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
 
@@ -158,7 +167,7 @@ class Replayer:
         if key not in self._losses and loss.seconds:
             # The expected tokens of a round, back from the length loss.
             emitted = (1 - self.losses(replace(loss, seconds=False))) * (self.draft_length + 1)
-            cost = own_seconds(self.trace, self.draft_length)
+            cost = own_seconds(self.trace, self.arms)
             self._losses[key] = cost / cost.max() / emitted
         if key not in self._losses:
             table = np.empty((len(self.trace.tokens), self._arms))
@@ -182,9 +191,9 @@ class Replayer:
         """
         if self.trace.manifest.costs is None:
             return None
-        seconds = own_seconds(self.trace, self.draft_length)
+        seconds = own_seconds(self.trace, self.arms)
         alone = run.feedback in (CHOSEN, NONE, HINDSIGHT)
-        return seconds if alone else seconds + evaluating_seconds(self.trace)
+        return seconds if alone else seconds + evaluating_seconds(self.trace, self.arms)
 
     def rounds_per_query(self, run: Run) -> np.ndarray:
         """Number of rounds of each query, expected if exact, shape (Q,)."""
@@ -286,7 +295,7 @@ class Replayer:
         return np.full(len(self.trace.tokens), self._drafter(text), dtype=np.int16)
 
     def _drafter(self, text: str) -> int:
-        names = self.trace.manifest.drafter_names
+        names = self.arms.names
         name = text.removeprefix("fixed:")
         if name not in names:
             raise HedgespecError(

@@ -120,7 +120,7 @@ def _tables(
         mat=pl.Series(tokens / rounds),
         regret_rounds=pl.Series(rounds - best_rounds),
         **{f"rounds/{name}": pl.Series(run.usage[:, arm], dtype=pl.Float64)
-           for arm, name in enumerate(trace.manifest.drafter_names)},
+           for arm, name in enumerate(replayer.arms.names)},
     )
     return summary, per_query
 

@@ -3,28 +3,34 @@
 import numpy as np
 
 from hedgespec.errors import HedgespecError
+from hedgespec.simulator.arms import Arms
 from hedgespec.traces import Costs, Trace
 
 
-def own_seconds(trace: Trace, draft_length: int) -> np.ndarray:
-    """Seconds of a round of each drafter alone, shape (N,).
+def own_seconds(trace: Trace, arms: Arms) -> np.ndarray:
+    """Seconds of a round of each arm alone, shape (N,).
 
     Reading the round's verified tokens gives the first draft token's logits; K-1 steps and the
-    target's pass over K+1 tokens follow. The target's pass is taken as measured for the trace's own
-    draft length. Raises HedgespecError if the trace holds no costs.
+    target's pass over K+1 tokens follow, K being the arm's draft length. The target's pass is
+    taken to be linear in the tokens between the two numbers that were measured. Raises
+    HedgespecError if the trace holds no costs.
     """
     costs = _costs(trace)
-    return np.array([
-        cost.evaluate + (draft_length - 1) * cost.step + costs.target.round
-        for cost in (costs.drafters[name] for name in trace.manifest.drafter_names)
-    ])
+    step, evaluate = (np.array([getattr(costs.drafters[name], part)
+                                for name in trace.manifest.drafter_names])[arms.drafters]
+                      for part in ("step", "evaluate"))
+    slope = (costs.target.round - costs.target.one) / costs.draft_length
+    seconds: np.ndarray = (evaluate + (arms.lengths - 1) * step
+                           + costs.target.one + slope * arms.lengths)
+    return seconds
 
 
-def evaluating_seconds(trace: Trace) -> np.ndarray:
-    """Further seconds of a round of each drafter in which all others are evaluated, (N,)."""
+def evaluating_seconds(trace: Trace, arms: Arms) -> np.ndarray:
+    """Further seconds of a round of each arm in which all other drafters are evaluated, (N,)."""
     costs = _costs(trace)
     evaluate = np.array([costs.drafters[name].evaluate for name in trace.manifest.drafter_names])
-    return evaluate.sum() - evaluate
+    others: np.ndarray = evaluate.sum() - evaluate[arms.drafters]
+    return others
 
 
 def _costs(trace: Trace) -> Costs:

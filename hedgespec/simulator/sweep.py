@@ -33,7 +33,8 @@ class SweepSettings:
     `draft_lengths` empty the default of each selector and trace. `mode` "auto" takes exact
     expectations where they exist, else replays with seeds 0..seeds-1. With `carry` learners are
     carried over the queries, in an order drawn with this seed. `pools` are numbers of drafters to
-    choose from or to fill up to (see `resize_pool`), empty the trace's own.
+    choose from or to fill up to (see `resize_pool`), empty the trace's own. With `arm_lengths`
+    selectors choose between pairs of a drafter and one of these draft lengths.
     """
 
     selectors: tuple[str, ...] = ()
@@ -45,14 +46,15 @@ class SweepSettings:
     prefill: bool = False
     carry: int | None = None
     pools: tuple[int, ...] = ()
+    arm_lengths: tuple[int, ...] = ()
     mode: str = "auto"
     seeds: int = 5
     threads: int = 1
 
 
-def default_selectors(trace: Trace) -> list[str]:
+def default_selectors(names: list[str]) -> list[str]:
     """Every fixed drafter, the references and the default selectors."""
-    fixed = [f"fixed:{name}" for name in trace.manifest.drafter_names]
+    fixed = [f"fixed:{name}" for name in names]
     return [*fixed, BEST_FIXED, ORACLE, *DEFAULT]
 
 
@@ -137,14 +139,14 @@ def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
     lengths: list[int | None] = [*dict.fromkeys(settings.draft_lengths)]
     for pool, draft_length in product(sizes or [None], lengths or [None]):
         resized = trace if pool is None else resize_pool(trace, pool, seed=0)
-        texts = list(settings.selectors or default_selectors(resized))
         replayer = Replayer(resized, draft_length, settings.rule, settings.threads,
-                            settings.carry)
+                            settings.carry, settings.arm_lengths)
+        texts = list(settings.selectors or default_selectors(replayer.arms.names))
         selectors = dict.fromkeys(replayer.label(text) for text in texts)
         jobs = [job for text in selectors for job in _jobs(replayer, text, settings)]
         plan.append(_Part(replayer, jobs, [
             sha256_file(folder / MANIFEST), pool, replayer.draft_length, replayer.rule,
-            settings.carry]))
+            settings.carry, settings.arm_lengths]))
     return plan
 
 
