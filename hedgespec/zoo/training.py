@@ -75,7 +75,7 @@ def train(
             optimizer.step()
             step += 1
             losses.append(loss.detach())
-            if step % _REPORT_EVERY == 0:
+            if step % _REPORT_EVERY == 0 or step == plan.steps:
                 report(step, losses[-1].item())
             if step % plan.evaluate_every == 0 or step == plan.steps:
                 curve.append(_point(step, _mean(losses, folder), evaluate()))
