@@ -3,6 +3,8 @@
 `kernels.py` compiles one copy per selector, with SELECTOR replaced.
 """
 
+import math
+
 import numba
 import numpy as np
 
@@ -39,7 +41,7 @@ def replay(
         for start in range(begin, end):
             bound = start if complete else start - window + 1
             while fed < bound:
-                if not (complete and np.isnan(loss[fed, 0])):
+                if not (complete and math.isnan(loss[fed, 0])):
                     state = states[(fed - begin) % copies]
                     if USES_PLAY:
                         play(state, params, decision_key(0, fed - begin), virtual)

@@ -3,6 +3,8 @@
 `kernels.py` compiles one copy per selector, with SELECTOR replaced.
 """
 
+import math
+
 import numba
 import numpy as np
 
@@ -58,6 +60,8 @@ def replay(
     kept = window + delay + 2
     starts = np.empty(kept, dtype=np.int64)
     plays = np.empty((kept, arms))
+    # Views of rows are counted references, which a round would pay for: none where not needed.
+    single = states[0]
     for place in range(first, last):
         query = order[place]
         begin, end = offsets[query], offsets[query + 1]
@@ -79,11 +83,13 @@ def replay(
                 if begun:
                     fed_round += 1
                 if (by_round and not begun) or fed_round % every != 0 or (
-                    complete and np.isnan(loss[fed, 0])
+                    complete and math.isnan(loss[fed, 0])
                 ):
                     fed += 1
                     continue
-            state = states[(position - begin) % copies if copies > 1 else 0]
+            state = single
+            if GENERAL:
+                state = states[(position - begin) % copies]
             if not current and (not learning or (USES_PLAY and not actual)):
                 own_key = decision_key(key, position - begin) if DRAWS else np.int64(0)
                 play(state, params, own_key, weights)
@@ -96,13 +102,16 @@ def replay(
                         total = expected_emitted(
                             survive, end_of, fed, min(draft_length, start - fed), arm)
                         partial[arm] = 1.0 - total / (draft_length + 1)
-                learn(state, params, fed - begin,
-                      plays[fed_round % kept] if actual else weights, now)
+                if GENERAL and actual:
+                    learn(state, params, fed - begin, plays[fed_round % kept], now)
+                else:
+                    learn(state, params, fed - begin, weights, now)
                 current = False
                 fed += 1
                 continue
-            if actual:
-                plays[rounds % kept] = weights
+            if actual:  # in a loop: assigning arrays to rows takes seconds to compile
+                for arm in range(arms):
+                    plays[rounds % kept, arm] = weights[arm]
             if DRAWS:  # the next decision is another draw
                 current = False
             arm = draw(weights, uniform(key, start - begin, SELECTION))
