@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from hedgespec.cli import main
+from hedgespec.cli import main, synthetic
 from hedgespec.errors import HedgespecError
 from hedgespec.rules.sampling import realised
 from hedgespec.simulator import Replayer
@@ -47,6 +47,11 @@ def test_bad_subsets_are_told(tmp_path, capsys):
     assert main(command) == 0
     assert main(command) == 1
     assert "already holds a whole trace" in capsys.readouterr().err
+
+
+def test_help_lists_the_synthetic_kinds():
+    for name, meaning in KINDS.items():
+        assert f"{name:12}{meaning}" in synthetic.EPILOG
 
 
 @pytest.mark.parametrize("kind", KINDS)

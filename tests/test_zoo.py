@@ -17,6 +17,7 @@ from tests.tiny import save_tiny_model
 torch = pytest.importorskip("torch")
 
 from hedgespec.tracegen.eagle import load_head  # noqa: E402
+from hedgespec.tracegen.eagle.head import drafting_places  # noqa: E402
 from hedgespec.tracegen.generate import generate_answers, query_uniforms  # noqa: E402
 from hedgespec.tracegen.models import load_model  # noqa: E402
 from hedgespec.tracegen.sampling import Sampling  # noqa: E402
@@ -28,7 +29,6 @@ from hedgespec.zoo.heads import (  # noqa: E402
     draft_vocabulary,
     inherit,
     new_head,
-    places_of,
 )
 from hedgespec.zoo.losses import (  # noqa: E402
     DECAY,
@@ -224,7 +224,7 @@ def test_training_sees_the_distributions_that_recording_scores(target, tmp_path)
         log_qs = draft_log_q(head, teacher.inputs(lessons, batch), batch, 4, temperature)
     for depth, log_q in enumerate(log_qs):
         gamma = acceptance_probability(p, log_q)[batch.real]
-        reached = (places_of(batch) % batch.ids.shape[1] >= depth)[batch.real]
+        reached = (drafting_places(batch.rows) % batch.ids.shape[1] >= depth)[batch.real]
         torch.testing.assert_close(gamma[reached], scores.drafters[f"gamma/h@{depth + 1}"][reached],
                                    atol=1e-5, rtol=1e-4)
 

@@ -3,19 +3,24 @@
 import argparse
 from pathlib import Path
 
+EPILOG = """\
+kinds:
+  iid         each drafter has an acceptance probability of its own, with noise
+  correlated  some tokens are easy for all drafters and some hard, in stretches
+  switching   another drafter is the best one in each stretch of 64 tokens
+  domains     an expert per domain, .82 at home and .62 away, and a generalist, .74 anywhere
+"""
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
-    from hedgespec.traces.synthetic import KINDS
-
-    kinds = "\n".join(f"  {name:12}{meaning}" for name, meaning in KINDS.items())
     parser = commands.add_parser(
         "synthetic", help="make up a trace without any model, for stress and tests",
         description="Draw acceptance statistics; trace and drafters are named synthetic.",
-        epilog=f"kinds:\n{kinds}", formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("kind", choices=list(KINDS), metavar="KIND", help=", ".join(KINDS))
+    add("kind", metavar="KIND", help="one of those below")
     add("--out", type=Path, required=True, metavar="DIR", help="the trace directory to make")
     add("--queries", type=int, default=50, metavar="Q", help="default: %(default)s")
     add("--tokens", type=int, default=500, metavar="T", help="of each answer (default: 500)")

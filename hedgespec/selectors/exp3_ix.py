@@ -8,45 +8,37 @@ estimate is a little too small, and in return never larger than 2 / eta_t.
 import math
 
 from hedgespec.selectors.contract import CHOSEN, EMITTED, Selector, compiled
+from hedgespec.selectors.estimates import LENGTH, LOSS, ROUNDS, reset, state_size
 from hedgespec.selectors.mixing import softmin
-
-_LENGTH, _ROUNDS, _LOSS = 0, 1, 2  # layout: [K, completed rounds, Z_1, ..., Z_N]
-
-
-@compiled
-def reset(state, params, arms, draft_length):
-    """No rounds yet."""
-    state[:] = 0.0
-    state[_LENGTH] = draft_length
 
 
 @compiled
 def _rate(state):
     """eta of the current round."""
-    arms = state.shape[0] - _LOSS
-    return math.sqrt(math.log(arms) / (arms * (state[_ROUNDS] + 1.0)))
+    arms = state.shape[0] - LOSS
+    return math.sqrt(math.log(arms) / (arms * (state[ROUNDS] + 1.0)))
 
 
 @compiled
 def play(state, params, key, weights):
     """Softmin of the estimated losses."""
-    softmin(state[_LOSS:], _rate(state), weights)
+    softmin(state[LOSS:], _rate(state), weights)
 
 
 @compiled
 def learn(state, params, key, position, arm, propensity, outcome):
     """The loss of the drafter that ran, at the rate it was played with."""
-    length = state[_LENGTH]
+    length = state[LENGTH]
     loss = (length + 1.0 - outcome[EMITTED]) / length
-    state[_LOSS + arm] += loss / (propensity + 0.5 * _rate(state))
-    state[_ROUNDS] += 1.0
+    state[LOSS + arm] += loss / (propensity + 0.5 * _rate(state))
+    state[ROUNDS] += 1.0
 
 
 SELECTOR = Selector(
     name="exp3-ix",
     feedback=CHOSEN,
     source="Neu 2015",
-    state_size=lambda arms: 2 + arms,
+    state_size=state_size,
     reset=reset,
     play=play,
     learn=learn,

@@ -4,13 +4,7 @@ A baseline: on losses that alternate its regret grows linearly.
 """
 
 from hedgespec.selectors.contract import FULL, Selector, compiled
-from hedgespec.selectors.mixing import NOISE, leaders
-
-
-@compiled
-def reset(state, params, arms, draft_length):
-    """state = [losses seen, L_1, ..., L_N]."""
-    state[:] = 0.0
+from hedgespec.selectors.mixing import NOISE, add_losses, forget_losses, leaders
 
 
 @compiled
@@ -19,20 +13,12 @@ def play(state, params, key, weights):
     leaders(state[1:], NOISE * (1.0 + state[0]), weights)
 
 
-@compiled
-def learn(state, params, position, played, loss):
-    """L += loss."""
-    state[0] += 1.0
-    for arm in range(loss.shape[0]):
-        state[1 + arm] += loss[arm]
-
-
 SELECTOR = Selector(
     name="ftl",
     feedback=FULL,
     source="Cesa-Bianchi & Lugosi 2006, section 3.2",
     state_size=lambda arms: arms + 1,
-    reset=reset,
+    reset=forget_losses,
     play=play,
-    learn=learn,
+    learn=add_losses,
 )

@@ -8,15 +8,10 @@ depend on each other; drawn anew, the law of a decision depends on its position 
 import math
 
 from hedgespec.selectors.contract import FULL, Parameter, Selector, compiled
+from hedgespec.selectors.mixing import add_losses, forget_losses
 from hedgespec.selectors.uniforms import uniform
 
 _GUMBEL = 0.0
-
-
-@compiled
-def reset(state, params, arms, draft_length):
-    """state = [losses seen, L_1, ..., L_N]."""
-    state[:] = 0.0
 
 
 @compiled
@@ -52,22 +47,14 @@ def play(state, params, key, weights):
     weights[best] = 1.0
 
 
-@compiled
-def learn(state, params, position, played, loss):
-    """L += loss."""
-    state[0] += 1.0
-    for arm in range(loss.shape[0]):
-        state[1 + arm] += loss[arm]
-
-
 SELECTOR = Selector(
     name="ftpl",
     feedback=FULL,
     source="Kalai & Vempala 2005",
     state_size=lambda arms: arms + 1,
-    reset=reset,
+    reset=forget_losses,
     play=play,
-    learn=learn,
+    learn=add_losses,
     parameters=(
         Parameter("eta", -1.0, "learning rate; -1: anytime, sqrt(8 ln N / t) with Gumbel noise, "
                   "sqrt((1 + ln N) / t) with exponential, t = losses seen + 1",

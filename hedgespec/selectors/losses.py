@@ -32,8 +32,14 @@ def expected_emitted(survive, end, start, draft_length, arm):
 @compiled
 def length_loss(survive, end, start, draft_length, loss):
     """Write f[i] = 1 - EAL[i] / (K+1) in [0, 1] of all drafters for start position `start`."""
+    cut_length_loss(survive, end, start, draft_length, draft_length, loss)
+
+
+@compiled
+def cut_length_loss(survive, end, start, positions, draft_length, loss):
+    """`length_loss` whose sum stops after `positions` <= K positions: what is known by then."""
     for arm in range(loss.shape[0]):
-        emitted = expected_emitted(survive, end, start, draft_length, arm)
+        emitted = expected_emitted(survive, end, start, positions, arm)
         loss[arm] = 1.0 - emitted / (draft_length + 1)
 
 

@@ -1,4 +1,4 @@
-"""What the exponentially weighted learners share: softmin, its limit, and the mix loss."""
+"""What learners of cumulated losses share: their state, softmin, its limit, and the mix loss."""
 
 import math
 
@@ -7,6 +7,20 @@ from hedgespec.selectors.contract import compiled
 # Losses lie in [0, 1]; a difference below this, per loss seen, is rounding noise. Learners that
 # ignore the scale of the losses would otherwise make a decision out of it.
 NOISE = 1e-12
+
+
+@compiled
+def forget_losses(state, params, arms, draft_length):
+    """A reset: state = [losses seen, L_1, ..., L_N]."""
+    state[:] = 0.0
+
+
+@compiled
+def add_losses(state, params, position, played, loss):
+    """The learning for that state: L += loss."""
+    state[0] += 1.0
+    for arm in range(loss.shape[0]):
+        state[1 + arm] += loss[arm]
 
 
 @compiled
@@ -29,10 +43,12 @@ def softmin(losses, eta, weights):
     least = smallest(losses)
     total = 0.0
     for arm in range(weights.shape[0]):
-        weights[arm] = math.exp(-eta * (losses[arm] - least))
-        total += weights[arm]
+        weight = math.exp(eta * (least - losses[arm]))
+        weights[arm] = weight
+        total += weight
+    scale = 1.0 / total  # one division: it takes as long as an exponential
     for arm in range(weights.shape[0]):
-        weights[arm] /= total
+        weights[arm] *= scale
 
 
 @compiled

@@ -6,19 +6,12 @@ number; after a round of drafter I that emitted Y tokens, L_I += l / w_I, l = (K
 
 import math
 
-from hedgespec.selectors.contract import CHOSEN, EMITTED, Selector, compiled
+from hedgespec.selectors.contract import CHOSEN, Selector, compiled
+from hedgespec.selectors.estimates import LOSS, ROUNDS, learn_weighted, reset, state_size
 from hedgespec.selectors.mixing import smallest
 
-_LENGTH, _ROUNDS, _LOSS = 0, 1, 2  # layout: [K, completed rounds, L_1, ..., L_N]
 _NEWTON_STEPS = 50
 _TOLERANCE = 1e-15
-
-
-@compiled
-def reset(state, params, arms, draft_length):
-    """No rounds yet."""
-    state[:] = 0.0
-    state[_LENGTH] = draft_length
 
 
 @compiled
@@ -50,23 +43,15 @@ def tsallis_weights(losses, eta, weights):
 @compiled
 def play(state, params, key, weights):
     """The weights of this round's eta."""
-    tsallis_weights(state[_LOSS:], 2.0 / math.sqrt(state[_ROUNDS] + 1.0), weights)
-
-
-@compiled
-def learn(state, params, key, position, arm, propensity, outcome):
-    """Importance-weighted loss of the drafter that ran."""
-    length = state[_LENGTH]
-    state[_ROUNDS] += 1.0
-    state[_LOSS + arm] += (length + 1.0 - outcome[EMITTED]) / (length * propensity)
+    tsallis_weights(state[LOSS:], 2.0 / math.sqrt(state[ROUNDS] + 1.0), weights)
 
 
 SELECTOR = Selector(
     name="tsallis-inf",
     feedback=CHOSEN,
     source="Zimmert & Seldin 2021",
-    state_size=lambda arms: 2 + arms,
+    state_size=state_size,
     reset=reset,
     play=play,
-    learn=learn,
+    learn=learn_weighted,
 )

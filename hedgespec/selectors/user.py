@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -62,8 +63,9 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
+@cache
 def _try_out(selector: Selector) -> None:
-    """A few rounds of three drafters, as plain Python: compiling waits until it is replayed.
+    """A few rounds of three drafters, once per process, as plain Python: nothing is compiled yet.
 
     Raises HedgespecError where the contract is broken.
     """

@@ -29,7 +29,7 @@ class Arms:
         of the shorter draft.
         """
         if (self.lengths == self.longest).all():
-            return np.ascontiguousarray(statistic[:, :, self.drafters], dtype=np.float32)
+            return np.ascontiguousarray(statistic, dtype=np.float32)  # one arm per drafter
         depth = np.minimum(np.arange(self.longest), statistic.shape[1] - 1)
         spread = statistic[:, depth][:, :, self.drafters].astype(np.float32)
         spread[:, np.arange(self.longest)[:, None] >= self.lengths] = 0.0

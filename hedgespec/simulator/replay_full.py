@@ -10,7 +10,7 @@ import numpy as np
 
 from hedgespec.selectors.contract import draw
 from hedgespec.selectors.hedge import SELECTOR
-from hedgespec.selectors.losses import expected_emitted
+from hedgespec.selectors.losses import cut_length_loss
 from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator.learning import (
     ACTUAL,
@@ -98,10 +98,8 @@ def replay(
                 now = loss[fed]
                 if cut:
                     now = partial
-                    for arm in range(arms):
-                        total = expected_emitted(
-                            survive, end_of, fed, min(draft_length, start - fed), arm)
-                        partial[arm] = 1.0 - total / (draft_length + 1)
+                    cut_length_loss(survive, end_of, fed, min(draft_length, start - fed),
+                                    draft_length, partial)
                 if GENERAL and actual:
                     learn(state, params, fed - begin, plays[fed_round % kept], now)
                 else:

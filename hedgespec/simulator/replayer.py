@@ -98,7 +98,7 @@ class Replayer:
         self.rule, module = verification_rule(rule, trace)
         self._acceptance = self.arms.spread(module.realised(trace))
         self._gamma = self.arms.spread(module.expected(trace))
-        self._losses: dict[tuple[Loss, int], np.ndarray] = {}
+        self._losses: dict[Loss, np.ndarray] = {}
         self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
 
     def run(
@@ -163,20 +163,19 @@ class Replayer:
 
     def losses(self, loss: Loss) -> np.ndarray:
         """Loss of every start position, shape (T, N); NaN where never observable."""
-        key = (loss, self.draft_length)
-        if key not in self._losses and loss.seconds:
+        if loss not in self._losses and loss.seconds:
             # The expected tokens of a round, back from the length loss.
             emitted = (1 - self.losses(replace(loss, seconds=False))) * (self.draft_length + 1)
             cost = own_seconds(self.trace, self.arms)
-            self._losses[key] = cost / cost.max() / emitted
-        if key not in self._losses:
+            self._losses[loss] = cost / cost.max() / emitted
+        if loss not in self._losses:
             table = np.empty((len(self.trace.tokens), self._arms))
             self._over_queries(
                 table_kernels().loss_table, self.trace.offsets, *self._estimates(loss),
                 self._gamma, loss.accept_weight, loss.window(self.draft_length),
                 self.draft_length, table)
-            self._losses[key] = table
-        return self._losses[key]
+            self._losses[loss] = table
+        return self._losses[loss]
 
     def _estimates(self, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
         """The arrays (survive, end) of the loss's estimator, (T, D, N)."""
@@ -273,8 +272,10 @@ class Replayer:
 
     def _replayed(self, label: str, feedback: str, loss: str, seed: int, choice: np.ndarray,
                   seconds: float) -> Run:
-        usage = np.stack([np.add.reduceat(choice == arm, self.trace.offsets[:-1], dtype=np.int64)
-                          for arm in range(self._arms)], axis=1)
+        queries, starts = len(self.trace.offsets) - 1, np.flatnonzero(choice >= 0)
+        query = np.searchsorted(self.trace.offsets, starts, side="right") - 1
+        usage = np.bincount(query * self._arms + choice[starts], minlength=queries * self._arms)
+        usage = usage.reshape(queries, self._arms)
         return Run(label, feedback, loss, REPLAYED, seed, choice, choice >= 0, usage, None, seconds)
 
     def _no_moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

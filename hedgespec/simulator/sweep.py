@@ -135,10 +135,10 @@ def _check(settings: SweepSettings) -> None:
 def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
     """What runs on a trace, for each draft length. Refuses what makes no sense for a selector."""
     plan = []
-    sizes: list[int | None] = [*dict.fromkeys(settings.pools)]
+    pools: dict[int | None, Trace] = {
+        size: resize_pool(trace, size, seed=0) for size in settings.pools} or {None: trace}
     lengths: list[int | None] = [*dict.fromkeys(settings.draft_lengths)]
-    for pool, draft_length in product(sizes or [None], lengths or [None]):
-        resized = trace if pool is None else resize_pool(trace, pool, seed=0)
+    for (pool, resized), draft_length in product(pools.items(), lengths or [None]):
         replayer = Replayer(resized, draft_length, settings.rule, settings.threads,
                             settings.carry, settings.arm_lengths)
         texts = list(settings.selectors or default_selectors(replayer.arms.names))

@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from hedgespec.selectors.losses import length_loss
+from hedgespec.selectors.losses import expected_emitted, length_loss
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -33,17 +33,27 @@ def loss_table(
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def round_table(first, last, offsets, acceptance, draft_length, emitted):
     """Fill emitted[t] (T, N): expected tokens of a round from t given the text, cut at its end."""
-    deepest = acceptance.shape[1] - 1
     for query in range(first, last):
         end = offsets[query + 1]
         for start in range(offsets[query], end):
+            # The last position of the text is emitted whether its draft is accepted or not.
+            longest = min(draft_length, end - start - 1)
             for arm in range(acceptance.shape[2]):
-                reached, total = 1.0, 1.0
-                # The last position of the text is emitted whether its draft is accepted or not.
-                for step in range(min(draft_length, end - start - 1)):
-                    reached *= acceptance[start + step, min(step, deepest), arm]
-                    total += reached
-                emitted[start, arm] = total
+                emitted[start, arm] = expected_emitted(acceptance, acceptance, start, longest, arm)
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def add_round_law(acceptance, arm, start, longest, weight, law):
+    """Add weight * P(m tokens emitted) to law[m] for a round of `arm` from `start`.
+
+    `longest` is the draft length, or less where the text ends; m goes from 1 to longest + 1.
+    """
+    deepest = acceptance.shape[1] - 1
+    for step in range(longest):
+        accept = acceptance[start + step, min(step, deepest), arm]
+        law[step + 1] += weight * (1.0 - accept)
+        weight *= accept
+    law[longest + 1] += weight
 
 
 @numba.njit(nogil=True, error_model="numpy")
@@ -58,7 +68,6 @@ def moments(plays, acceptance, begin, end, draft_length, visits, usage):
 
     are E and E of the square of the rounds from s on. Fills `visits` (L) and adds to `usage` (N).
     """
-    deepest = acceptance.shape[1] - 1
     length = end - begin
     law = np.zeros((length, draft_length + 2))
     visits[:] = 0.0
@@ -66,13 +75,8 @@ def moments(plays, acceptance, begin, end, draft_length, visits, usage):
     for start in range(length):
         longest = min(draft_length, length - start - 1)
         for arm in range(plays.shape[1]):
-            reached = plays[start, arm]
-            usage[arm] += visits[start] * reached
-            for step in range(longest):
-                accept = acceptance[begin + start + step, min(step, deepest), arm]
-                law[start, step + 1] += reached * (1.0 - accept)
-                reached *= accept
-            law[start, longest + 1] += reached
+            usage[arm] += visits[start] * plays[start, arm]
+            add_round_law(acceptance, arm, begin + start, longest, plays[start, arm], law[start])
         for emitted in range(1, longest + 2):
             if start + emitted < length:
                 visits[start + emitted] += visits[start] * law[start, emitted]
@@ -103,24 +107,19 @@ def schedule_moments(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def expected_rounds(first, last, offsets, acceptance, draft_length, rounds):
-    """Fill rounds[query] (Q, N): exact expected rounds of each fixed drafter given the text.
-
-    visit[0] = 1 and visit[t + l] += visit[t] P(L = l | t) with L the tokens of a round from t;
-    the expected number of rounds is the sum of visit over the positions.
-    """
-    deepest = acceptance.shape[1] - 1
+    """Fill rounds[query] (Q, N): exact expected rounds of each fixed drafter; see `moments`."""
+    law = np.empty(draft_length + 2)
     for query in range(first, last):
         begin, end = offsets[query], offsets[query + 1]
-        visit = np.empty(end - begin)
+        visits = np.empty(end - begin)
         for arm in range(acceptance.shape[2]):
-            visit[:] = 0.0
-            visit[0] = 1.0
+            visits[:] = 0.0
+            visits[0] = 1.0
             for start in range(begin, end):
-                reached = visit[start - begin]
+                reached = visits[start - begin]
                 rounds[query, arm] += reached
-                for step in range(min(draft_length, end - start - 1)):
-                    accept = acceptance[start + step, min(step, deepest), arm]
-                    visit[start + step + 1 - begin] += reached * (1.0 - accept)
-                    reached *= accept
-                if start + draft_length + 1 < end:
-                    visit[start + draft_length + 1 - begin] += reached
+                longest = min(draft_length, end - start - 1)
+                law[:] = 0.0
+                add_round_law(acceptance, arm, start, longest, reached, law)
+                for emitted in range(1, min(longest + 1, end - start - 1) + 1):
+                    visits[start + emitted - begin] += law[emitted]

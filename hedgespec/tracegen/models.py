@@ -170,6 +170,12 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
     return loaded
 
 
+def check_device(device: str) -> None:
+    """Raise HedgespecError if torch cannot use the device."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise HedgespecError("--device cuda: torch sees no CUDA device; use --device cpu")
+
+
 def _locate(identity: str) -> tuple[str, dict[str, str]]:
     """Where transformers finds the model, and with which further arguments."""
     if identity == smollm2.NAME:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 
 import hedgespec
 from hedgespec.errors import HedgespecError
@@ -22,7 +21,7 @@ from hedgespec.tracegen.costs import device_name, measure_costs
 from hedgespec.tracegen.drafters import Drafter, default_drafters, make_drafters
 from hedgespec.tracegen.generate import Answer, generate_answers, query_uniforms
 from hedgespec.tracegen.memory import in_fitting_pieces
-from hedgespec.tracegen.models import LanguageModel, load_model
+from hedgespec.tracegen.models import LanguageModel, check_device, load_model
 from hedgespec.tracegen.prompts import Question, read_questions, render, tokenize
 from hedgespec.tracegen.sampling import Sampling
 from hedgespec.tracegen.statistics import Scores, score
@@ -133,8 +132,7 @@ def _check(settings: RecordSettings) -> None:
         raise HedgespecError(f"--draft-length must be at most {MAX_DRAFT_LENGTH}")
     if not 0 <= settings.seed < 2**63:
         raise HedgespecError(f"--seed must lie in 0..2^63-1, not {settings.seed}")
-    if settings.device.startswith("cuda") and not torch.cuda.is_available():
-        raise HedgespecError("--device cuda: torch sees no CUDA device; use --device cpu")
+    check_device(settings.device)
 
 
 class _Recorder:

@@ -10,19 +10,21 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 import hedgespec
 from hedgespec.errors import HedgespecError
 from hedgespec.files import check_writable, sha256_text, write_text
-from hedgespec.tracegen.eagle import EagleConfig, EagleHead, load_head, save_head
-from hedgespec.tracegen.eagle.head import target_tokens
-from hedgespec.tracegen.models import LanguageModel, load_model
+from hedgespec.tracegen.costs import device_name
+from hedgespec.tracegen.eagle import EagleHead, load_head, save_head
+from hedgespec.tracegen.eagle.config import default_layers
+from hedgespec.tracegen.eagle.head import drafting_places, target_tokens
+from hedgespec.tracegen.models import LanguageModel, check_device, load_model
 from hedgespec.tracegen.sampling import Sampling
 from hedgespec.zoo.answers import Task, write_answers
 from hedgespec.zoo.corpus import Batch, Corpus, load_corpus, save_corpus
 from hedgespec.zoo.evaluation import Drafts, tokens_per_round
-from hedgespec.zoo.heads import attach, draft_log_q, draft_vocabulary, inherit, new_head, places_of
+from hedgespec.zoo.heads import attach, draft_log_q, draft_vocabulary, inherit, new_head
 from hedgespec.zoo.losses import LOSSES, drafting_loss
 from hedgespec.zoo.questions import DOMAINS, held_out_questions, training_questions
 from hedgespec.zoo.small_models import load_small_model, new_small_model
@@ -33,6 +35,9 @@ GENERAL = "general"
 EXPERT_DOMAINS = tuple(domain for domain in DOMAINS if domain != GENERAL)
 SUMMARY = "zoo.json"
 _MADE = "training.json"
+# Settings that shape the text of one expert domain, and of all.
+_OWN_TEXT = ("temperature", "seed", "questions", "answers", "max_new_tokens")
+_TEXT = (*_OWN_TEXT, "general_questions", "general_answers")
 
 # Told what is being made, how much there is to do, how much is done, and a note.
 Report = Callable[[str, int, int, str], None]
@@ -120,8 +125,7 @@ def _check(settings: ZooSettings) -> None:
         value = getattr(settings, item.name)
         if isinstance(value, int | float) and item.name != "seed" and not value > 0:
             raise HedgespecError(f"--{item.name.replace('_', '-')} must be positive, not {value}")
-    if settings.device.startswith("cuda") and not torch.cuda.is_available():
-        raise HedgespecError("--device cuda: torch sees no CUDA device; use --device cpu")
+    check_device(settings.device)
 
 
 class _Zoo:
@@ -131,13 +135,9 @@ class _Zoo:
         self._settings = settings
         self._target = target
         self._report = report
-        # The default of EagleConfig.fused_layers.
-        layers = EagleConfig(LlamaConfig()).fused_layers(target.layers)
-        self._teacher = Teacher(target, settings.temperature, layers)
+        self._teacher = Teacher(target, settings.temperature, default_layers(target.layers))
         self._seconds: dict[str, float] = {}
-        self._text_settings = self._fingerprint(
-            "temperature", "seed", "questions", "answers", "general_questions",
-            "general_answers", "held_out", "max_new_tokens")
+        self._text_settings = self._fingerprint(*_TEXT, "held_out")
 
     def make(self) -> dict[str, object]:
         """Everything, in order; what is there already is read."""
@@ -159,13 +159,12 @@ class _Zoo:
         for domain in settings.small:
             with self._timed(name := f"small-{domain}"):
                 table[name] = self._row(self._drafts_of_model(self._small_model(name, domain)))
-        summary = {
+        summary: dict[str, object] = {
             "settings": {**asdict(settings), "out": settings.out.name},
             "target_weights_sha256": self._target.weights_sha256,
             "versions": {"hedgespec": hedgespec.__version__,
                          **{name: version(name) for name in ("torch", "transformers")}},
-            "device": (torch.cuda.get_device_name() if self._target.device.type == "cuda"
-                       else self._target.device.type),
+            "device": device_name(self._target.device),
             "answer_tokens": {domain: text.answer_tokens for domain, text in self._texts.items()},
             "seconds": self._seconds,
             "tokens_per_round": table,
@@ -225,8 +224,7 @@ class _Zoo:
             (settings.expert_steps, settings.expert_rate, settings.expert_loss) if start else
             (settings.generalist_steps, settings.generalist_rate, settings.loss))
         plan = Plan(steps, rate, self._fingerprint(
-            "temperature", "seed", "questions", "answers", "general_questions", "general_answers",
-            "max_new_tokens", "draft_vocabulary", "mlp_width", "depths", "positions", "loss",
+            *_TEXT, "draft_vocabulary", "mlp_width", "depths", "positions", "loss",
             *(["generalist_steps", "generalist_rate", "expert_loss"] if start else [])))
         folder = settings.out / name
         if self._is_made(folder, plan):
@@ -247,7 +245,7 @@ class _Zoo:
         """A stand-alone model distilled on a domain."""
         settings = self._settings
         plan = Plan(settings.small_steps, settings.small_rate, self._fingerprint(
-            "temperature", "seed", "questions", "answers", "max_new_tokens", "positions"))
+            *_OWN_TEXT, "positions"))
         folder = settings.out / name
         if not self._is_made(folder, plan):
             model = new_small_model(self._target, settings.seed)
@@ -307,7 +305,8 @@ class _Zoo:
             with self._teacher.precision():
                 log_qs = draft_log_q(head, self._teacher.inputs(lessons, batch), batch,
                                      self._settings.depths, self._settings.temperature)
-            return Drafts(log_qs, p, places_of(batch), batch.real, tuple(batch.ids.shape))
+            places = drafting_places(batch.rows)
+            return Drafts(log_qs, p, places, batch.real, tuple(batch.ids.shape))
 
         return drafts
 

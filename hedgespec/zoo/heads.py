@@ -5,8 +5,8 @@ import torch
 from transformers import LlamaConfig
 
 from hedgespec.errors import HedgespecError
-from hedgespec.tracegen.eagle import EagleConfig, EagleHead, unroll
-from hedgespec.tracegen.eagle.head import target_tokens
+from hedgespec.tracegen.eagle import EagleConfig, EagleHead
+from hedgespec.tracegen.eagle.head import target_tokens, unroll_rows
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.zoo.corpus import Batch
 
@@ -106,22 +106,13 @@ def draft_log_q(
 ) -> list[torch.Tensor]:
     """log q (M, v), float32, over the draft vocabulary at each depth, for the batch's rows.
 
-    `inputs` (B, L, 3H) are the target's hidden states of the fused layers side by side. The row of
-    token t is predicted at place t-1 (see `unroll`); rows whose chain would start before the text
-    hold numbers without meaning.
+    `inputs` (B, L, 3H) are the target's hidden states of the fused layers side by side. Rows whose
+    chain would start before the text hold numbers without meaning.
     """
-    following = torch.cat([batch.ids[:, 1:], batch.ids[:, -1:]], dim=1)
-    before = places_of(batch)
     assert head.lm_head is not None
     log_qs = []
-    for output in unroll(head, head.embed(following), head.fuse([inputs]), depths):
-        states = head.norm(output.flatten(0, 1)[before])
+    for output in unroll_rows(head, batch.ids, batch.rows, head.fuse([inputs]), depths):
         # Scaled before the LM head, where the tensor is small.
-        logits = head.lm_head(states / temperature)
+        logits = head.lm_head(head.norm(output) / temperature)
         log_qs.append(logits.log_softmax(-1, dtype=torch.float32))
     return log_qs
-
-
-def places_of(batch: Batch) -> torch.Tensor:
-    """Flat places (M) at which the head predicts the batch's rows."""
-    return (batch.rows - 1).clamp(min=0)

@@ -8,7 +8,8 @@ from torch.nn import functional
 from hedgespec.errors import HedgespecError
 from hedgespec.tracegen.drafters.base import Drafter, ScoringBatch
 from hedgespec.tracegen.drafters.session import DraftSession
-from hedgespec.tracegen.eagle import EagleHead, load_head, unroll
+from hedgespec.tracegen.eagle import EagleHead, load_head
+from hedgespec.tracegen.eagle.head import unroll_rows
 from hedgespec.tracegen.models import LanguageModel, parameters_sha256
 
 DEPTHS = 8
@@ -38,18 +39,10 @@ class Eagle(Drafter):
         self.weights_sha256 = parameters_sha256(self._head.state_dict())
 
     def prepare(self, batch: ScoringBatch) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Output features of each depth at the batch's rows, each (M, H), and their places (M).
-
-        The row of token t-1, which predicts token t, needs the head's output at place t-2: there
-        it has read token t-1 beside the feature of token t-2.
-        """
-        head = self._head
-        features = head.fuse([batch.states[layer] for layer in self.target_layers])
-        following = torch.cat([batch.ids[:, 1:], batch.ids[:, -1:]], dim=1)
-        outputs = unroll(head, head.embed(following), features, self.depths)
-        before = (batch.rows - 1).clamp(min=0)
-        return ([output.flatten(0, 1)[before] for output in outputs],
-                batch.rows % batch.ids.shape[1] - 1)
+        """Output features of each depth at the batch's rows, each (M, H), and their places (M)."""
+        features = self._head.fuse([batch.states[layer] for layer in self.target_layers])
+        outputs = unroll_rows(self._head, batch.ids, batch.rows, features, self.depths)
+        return outputs, batch.rows % batch.ids.shape[1] - 1
 
     def logits(
         self, prepared: tuple[list[torch.Tensor], torch.Tensor], depth: int, rows: slice

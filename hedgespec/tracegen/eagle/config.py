@@ -58,13 +58,18 @@ class EagleConfig:
         """
         if self.generation == 1:
             return (target_layers,)
-        layers = self.target_layers or (2, target_layers // 2, target_layers - 3)
+        layers = self.target_layers or default_layers(target_layers)
         if not all(0 <= layer <= target_layers for layer in layers):
             raise HedgespecError(
                 f"EAGLE head: it reads the target's layers {list(layers)}, but the target has "
                 f"{target_layers}; it was made for another target"
             )
         return tuple(layers)
+
+
+def default_layers(target_layers: int) -> tuple[int, int, int]:
+    """A low, a middle and a high layer of an L-layer target, counted as `hidden_states`."""
+    return 2, target_layers // 2, target_layers - 3
 
 
 def parse_config(document: dict[str, Any], where: str) -> EagleConfig:

@@ -188,6 +188,25 @@ def unroll(
     return outputs
 
 
+def unroll_rows(
+    head: EagleHead, ids: torch.Tensor, rows: torch.Tensor, features: torch.Tensor, depths: int
+) -> list[torch.Tensor]:
+    """Output features (M, H) of every draft depth that predict what follows the tokens `rows`.
+
+    `rows` (M) are flat indices into the tokens `ids` (B, L), `features` (B, L, H) the fused ones.
+    The row of token t, which predicts token t+1, needs the output at place t-1 (see `unroll`):
+    there the head has read token t beside the feature of token t-1.
+    """
+    following = torch.cat([ids[:, 1:], ids[:, -1:]], dim=1)
+    outputs = unroll(head, head.embed(following), features, depths)
+    return [output.flatten(0, 1)[drafting_places(rows)] for output in outputs]
+
+
+def drafting_places(rows: torch.Tensor) -> torch.Tensor:
+    """Flat places (M) of the outputs that `unroll_rows` takes."""
+    return (rows - 1).clamp(min=0)
+
+
 def _attend(
     queries: torch.Tensor, chain: list[tuple[torch.Tensor, torch.Tensor]]
 ) -> torch.Tensor:
