@@ -3,13 +3,15 @@
     python benchmarks/recording.py --prompts question.jsonl        (on a GPU)
 
 One run measures, on the same first-turn prompts in one batch and after a warm-up: Hugging Face
-`generate` by itself, the recorder's generation, and the scoring with all drafters. Prints a table
-and writes build/bench-recording.json.
+`generate` by itself, the recorder's generation, the scoring with all drafters, the parts of the
+scoring one by one, and the memory bandwidth that the reduction to statistics reaches. Prints a
+table and writes build/bench-recording.json.
 """
 
 import argparse
 import json
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,13 +19,13 @@ from typing import Any
 import torch
 
 from hedgespec.bundled import PROMPTS
-from hedgespec.tracegen.drafters import default_drafters, make_drafters
-from hedgespec.tracegen.generate import generate_answers, query_uniforms
+from hedgespec.tracegen.drafters import Drafter, default_drafters, make_drafters
+from hedgespec.tracegen.generate import Answer, generate_answers, query_uniforms
 from hedgespec.tracegen.models import LanguageModel, load_model
 from hedgespec.tracegen.prompts import read_questions, render, tokenize
 from hedgespec.tracegen.record import CHUNK_ROWS
-from hedgespec.tracegen.sampling import Sampling
-from hedgespec.tracegen.statistics import score
+from hedgespec.tracegen.sampling import Sampling, probabilities
+from hedgespec.tracegen.statistics import reduce_pair, score, teacher_force
 
 
 def seconds_of(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -55,6 +57,43 @@ def plain_generate(target: LanguageModel, prompts: list[list[int]], tokens: int)
         ends = [row.index(token) + 1 for token in target.eos_tokens if token in row]
         count += min(ends, default=len(row))
     return count
+
+
+@torch.inference_mode()
+def scoring_parts(
+    target: LanguageModel, drafters: list[Drafter], prompts: list[list[int]],
+    answers: list[Answer], sampling: Sampling, chunk: int,
+) -> dict[str, float]:
+    """Seconds per answer token of each part of the scoring, and the bandwidth of the reduction.
+
+    The passes over the text are timed on one piece of it, the rest on one chunk of its rows.
+    """
+    tokens = [answer.tokens for answer in answers]
+    layers = tuple(sorted({target.layers}.union(*(item.target_layers for item in drafters))))
+    target_seconds, batch = seconds_of(lambda: teacher_force(target, prompts, tokens, layers))
+    drafters_seconds, prepared = seconds_of(lambda: [item.prepare(batch) for item in drafters])
+    rows = slice(0, chunk)
+    states = batch.at_rows(batch.states[target.layers])[rows]
+    emitted = torch.tensor(list(chain.from_iterable(tokens))[:chunk], device=states.device)
+    target_head, p = seconds_of(lambda: probabilities(target.logits(states), sampling, emitted))
+    seconds = {"target_pass": target_seconds / batch.rows.numel(),
+               "drafters_passes": drafters_seconds / batch.rows.numel(),
+               "target_distributions": target_head / len(emitted)}
+    seconds.update(dict.fromkeys(("drafters_logits", "drafters_softmax", "statistics"), 0.0))
+    for drafter, state in zip(drafters, prepared, strict=True):
+        for depth in range(1, drafter.depths + 1):
+            logits_seconds, logits = seconds_of(lambda: drafter.logits(state, depth, rows))  # noqa: B023
+            softmax_seconds, q = seconds_of(lambda: probabilities(logits, sampling))  # noqa: B023
+            reduce_seconds, _ = seconds_of(lambda: reduce_pair(p, q, emitted))  # noqa: B023
+            seconds["drafters_logits"] += logits_seconds / len(emitted)
+            seconds["drafters_softmax"] += softmax_seconds / len(emitted)
+            seconds["statistics"] += reduce_seconds / len(emitted)
+    copy_seconds, _ = seconds_of(p.clone)
+    copied = 2 * p.nbytes / copy_seconds
+    read = 2 * p.nbytes * sum(item.depths for item in drafters) / len(emitted)
+    return {**{f"seconds_per_token_{name}": value for name, value in seconds.items()},
+            "statistics_bytes_per_second": read / seconds["statistics"],
+            "statistics_share_of_copy_bandwidth": read / seconds["statistics"] / copied}
 
 
 def main() -> None:
@@ -93,6 +132,8 @@ def main() -> None:
                   sampling, CHUNK_ROWS[device])
 
     score_seconds, _ = seconds_of(score_all)
+    parts = scoring_parts(target, drafters, prompts[:32], answers[:32], sampling,
+                          CHUNK_ROWS[device])
     result = {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "torch": torch.__version__,
@@ -107,11 +148,12 @@ def main() -> None:
         "scoring_over_generation": score_seconds / generate_seconds,
         "recording_over_plain_seconds_per_token":
             (generate_seconds + score_seconds) / tokens / (plain_seconds / plain_tokens),
+        **parts,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     for key, value in result.items():
-        print(f"{key:42s} {value:,.3f}" if isinstance(value, float) else f"{key:42s} {value}")
+        print(f"{key:42s} {value:,.6g}" if isinstance(value, float) else f"{key:42s} {value}")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def score(
     HedgespecError if a model gives NaN.
     """
     layers = {layer for drafter in drafters for layer in drafter.target_layers}
-    batch = _teacher_force(target, prompts, answers, tuple(sorted(layers)))
+    batch = teacher_force(target, prompts, answers, tuple(sorted(layers)))
     last = batch.states[target.layers]
     final = batch.at_rows(last)
     prepared = [drafter.prepare(batch) for drafter in drafters]
@@ -94,11 +94,11 @@ def score(
     return _join(parts), _prompt_embeddings(last, prompts).cpu()
 
 
-def _teacher_force(
+def teacher_force(
     target: LanguageModel, prompts: list[list[int]], answers: list[list[int]],
     layers: tuple[int, ...],
 ) -> ScoringBatch:
-    """One pass of the target over prompt + answer."""
+    """One pass of the target over prompt + answer, keeping the hidden states of `layers`."""
     sequences = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
     width = max(map(len, sequences))
     pad = target.tokenizer.pad_token_id
