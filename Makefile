@@ -32,8 +32,8 @@ lint: $(VENV)/dev ## ruff and mypy
 bench: $(VENV)/dev ## speed of the simulator as ratios; also writes build/bench.json
 	$(BIN)/python benchmarks/simulator.py
 
-readme: $(VENV)/core ## regenerate the figure and the table of the README from the bundled traces
-	$(BIN)/python benchmarks/readme.py
+readme: $(VENV)/core ## regenerate README's figure and table, and docs/zoo.md's, from the bundled traces
+	$(BIN)/python -m benchmarks.readme
 
 clean: ## remove the virtual environment and everything made
 	rm -rf $(VENV) build results .pytest_cache .mypy_cache .ruff_cache .hypothesis hedgespec.egg-info

@@ -1,24 +1,29 @@
-"""Regenerates the README's table and figure from the bundled traces: `make readme`."""
+"""Regenerates from the bundled traces the README's table and figure and the tables of docs/zoo.md:
+`make readme`."""
 
 import re
 from pathlib import Path
 
 import polars as pl
 
+from benchmarks.experiment import report
 from hedgespec.analysis.figures import regret_figure
 from hedgespec.analysis.tables import overview
-from hedgespec.bundled import bundled_traces
+from hedgespec.bundled import DATA, bundled_traces
 from hedgespec.simulator import Results, SweepSettings, run_sweep
 
 ROOT = Path(__file__).parent.parent
 SEEDS = 5
-ROWS = ("oracle", "best-fixed", "normalhedge", "hedge", "ucbspec", "exp3spec", "uniform")
+TRACES = ("domain-mix-t0", "domain-mix-t0.7", "domain-mix-t1")
+ROWS = ("oracle", "best-fixed", "normalhedge", "hedge", "ucbspec", "exp3spec", "uniform",
+        "fixed:generalist")
 MARKED = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 
 def bundled_results() -> Results:
     """The sweep that table and figure show."""
-    return run_sweep(bundled_traces(), SweepSettings(seeds=SEEDS, threads=2))
+    traces = [folder for folder in bundled_traces() if folder.name in TRACES]
+    return run_sweep(traces, SweepSettings(seeds=SEEDS, threads=2))
 
 
 def table(summary: pl.DataFrame) -> str:
@@ -42,14 +47,19 @@ def _best_single(rows: pl.DataFrame, trace: str) -> dict[str, float]:
     return fixed.row(0, named=True)  # the overview is sorted by MAT
 
 
+def replace_marked(path: Path, text: str) -> None:
+    """Put `text` between the file's marks."""
+    old = path.read_text(encoding="utf-8")
+    assert MARKED.search(old), f"{path} has no marked table"
+    path.write_text(MARKED.sub(lambda _: text, old), encoding="utf-8")
+
+
 def main() -> None:
-    """Rewrite README.md and docs/regret.png."""
+    """Rewrite README.md, docs/zoo.md and docs/regret.png."""
     results = bundled_results()
     regret_figure(results.curves, ROOT / "docs" / "regret.png")
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    assert MARKED.search(text), "README.md has no marked table"
-    readme.write_text(MARKED.sub(table(results.summary), text))
+    replace_marked(ROOT / "README.md", table(results.summary))
+    replace_marked(ROOT / "docs" / "zoo.md", report(DATA / "traces" / "domain-mix-t0.7"))
 
 
 if __name__ == "__main__":

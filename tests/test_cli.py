@@ -8,10 +8,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from benchmarks.experiment import report
 from benchmarks.readme import bundled_results, table
 from hedgespec import __version__
 from hedgespec.analysis.figures import regret_figure
 from hedgespec.analysis.tables import read_results
+from hedgespec.bundled import DATA
 from hedgespec.cli import COMMANDS, main
 from hedgespec.errors import HedgespecError
 from hedgespec.simulator import Replayer
@@ -223,3 +225,8 @@ def test_readme_commands_exist_and_its_files_too():
 def test_readme_table_is_what_the_bundled_traces_give():
     shown = table(bundled_results().summary)
     assert shown in (ROOT / "README.md").read_text(), "run `make readme`"
+
+
+def test_zoo_tables_are_what_the_bundled_trace_gives():
+    shown = report(DATA / "traces" / "domain-mix-t0.7")
+    assert shown in (ROOT / "docs" / "zoo.md").read_text(), "run `make readme`"

@@ -1,5 +1,6 @@
 """Golden numbers of the bundled traces. They change only if the traces or the science change."""
 
+import polars as pl
 import pytest
 
 from hedgespec.bundled import bundled_traces
@@ -7,35 +8,145 @@ from hedgespec.simulator import Results, SweepSettings, run_sweep
 
 # Rounds of seed 0, K = 5; made by `hedgespec sim --seeds 1 --mode replayed`.
 GOLDEN = {
+    "domain-mix-t0": {
+        "fixed:generalist": 24906.0,
+        "fixed:expert-python": 24129.0,
+        "fixed:expert-math": 25774.0,
+        "fixed:expert-biology": 23099.0,
+        "fixed:expert-medicine": 22819.0,
+        "fixed:expert-law": 22686.0,
+        "fixed:expert-sql": 22898.0,
+        "fixed:expert-translation": 24130.0,
+        "fixed:small-math": 46168.0,
+        "fixed:small-python": 47542.0,
+        "fixed:prompt-lookup": 19559.0,
+        "best-fixed": 14175.0,
+        "oracle": 11844.0,
+        "uniform": 23765.0,
+        "hedge": 14563.0,
+        "normalhedge": 14351.0,
+        "ucbspec": 18518.0,
+        "exp3spec": 20265.0,
+    },
+    "domain-mix-t0.7": {
+        "fixed:generalist": 22086.0,
+        "fixed:expert-python": 20893.0,
+        "fixed:expert-math": 21909.0,
+        "fixed:expert-biology": 21188.0,
+        "fixed:expert-medicine": 21108.0,
+        "fixed:expert-law": 20837.0,
+        "fixed:expert-sql": 20315.0,
+        "fixed:expert-translation": 21473.0,
+        "fixed:small-math": 34660.0,
+        "fixed:small-python": 35059.0,
+        "fixed:prompt-lookup": 21460.0,
+        "best-fixed": 14277.0,
+        "oracle": 11707.0,
+        "uniform": 21407.0,
+        "hedge": 14714.0,
+        "normalhedge": 14407.0,
+        "ucbspec": 18499.0,
+        "exp3spec": 19692.0,
+    },
+    "domain-mix-t1": {
+        "fixed:generalist": 6586.0,
+        "fixed:expert-python": 6997.0,
+        "fixed:expert-math": 6947.0,
+        "fixed:expert-biology": 6993.0,
+        "fixed:expert-medicine": 6995.0,
+        "fixed:expert-law": 6963.0,
+        "fixed:expert-sql": 7031.0,
+        "fixed:expert-translation": 6833.0,
+        "fixed:small-math": 8905.0,
+        "fixed:small-python": 9117.0,
+        "fixed:prompt-lookup": 9367.0,
+        "best-fixed": 5887.0,
+        "oracle": 4825.0,
+        "uniform": 7248.0,
+        "hedge": 6156.0,
+        "normalhedge": 6015.0,
+        "ucbspec": 7060.0,
+        "exp3spec": 7119.0,
+    },
+    "rephrased-t0.7": {
+        "fixed:generalist": 5105.0,
+        "fixed:expert-python": 4706.0,
+        "fixed:expert-math": 5024.0,
+        "fixed:expert-biology": 5075.0,
+        "fixed:expert-medicine": 4944.0,
+        "fixed:expert-law": 4836.0,
+        "fixed:expert-sql": 4525.0,
+        "fixed:expert-translation": 5021.0,
+        "fixed:small-math": 7704.0,
+        "fixed:small-python": 7853.0,
+        "fixed:prompt-lookup": 5015.0,
+        "best-fixed": 3438.0,
+        "oracle": 2759.0,
+        "uniform": 5062.0,
+        "hedge": 3618.0,
+        "normalhedge": 3557.0,
+        "ucbspec": 4609.0,
+        "exp3spec": 4750.0,
+    },
     "spec-bench-t0": {
-        "fixed:early-exit-15": 145660,
-        "fixed:early-exit-20": 129462,
-        "fixed:early-exit-25": 83853,
-        "fixed:early-exit-28": 66938,
-        "fixed:prompt-lookup": 57320,
-        "fixed:ngram": 56877,
-        "best-fixed": 50313,
-        "oracle": 40333,
-        "uniform": 70468,
-        "hedge": 50890,
-        "normalhedge": 50143,
-        "ucbspec": 54952,
-        "exp3spec": 60007,
+        "fixed:generalist": 5363.0,
+        "fixed:expert-python": 5253.0,
+        "fixed:expert-math": 5366.0,
+        "fixed:expert-biology": 5259.0,
+        "fixed:expert-medicine": 5477.0,
+        "fixed:expert-law": 5048.0,
+        "fixed:expert-sql": 5262.0,
+        "fixed:expert-translation": 5390.0,
+        "fixed:small-math": 9112.0,
+        "fixed:small-python": 9577.0,
+        "fixed:prompt-lookup": 4664.0,
+        "best-fixed": 3753.0,
+        "oracle": 2899.0,
+        "uniform": 5333.0,
+        "hedge": 3978.0,
+        "normalhedge": 3947.0,
+        "ucbspec": 4813.0,
+        "exp3spec": 5006.0,
+    },
+    "spec-bench-t0.7": {
+        "fixed:generalist": 1816.0,
+        "fixed:expert-python": 1782.0,
+        "fixed:expert-math": 1774.0,
+        "fixed:expert-biology": 1798.0,
+        "fixed:expert-medicine": 1866.0,
+        "fixed:expert-law": 1809.0,
+        "fixed:expert-sql": 1853.0,
+        "fixed:expert-translation": 1893.0,
+        "fixed:small-math": 2760.0,
+        "fixed:small-python": 2877.0,
+        "fixed:prompt-lookup": 2056.0,
+        "best-fixed": 1444.0,
+        "oracle": 1161.0,
+        "uniform": 1910.0,
+        "hedge": 1547.0,
+        "normalhedge": 1478.0,
+        "ucbspec": 1792.0,
+        "exp3spec": 1841.0,
     },
     "spec-bench-t1": {
-        "fixed:early-exit-15": 153992,
-        "fixed:early-exit-20": 148037,
-        "fixed:early-exit-25": 125726,
-        "fixed:early-exit-28": 111102,
-        "fixed:prompt-lookup": 154319,
-        "fixed:ngram": 149053,
-        "best-fixed": 110853,
-        "oracle": 102680,
-        "uniform": 136977,
-        "hedge": 116992,
-        "normalhedge": 112416,
-        "ucbspec": 132903,
-        "exp3spec": 134370,
+        "fixed:generalist": 1863.0,
+        "fixed:expert-python": 1981.0,
+        "fixed:expert-math": 1933.0,
+        "fixed:expert-biology": 1929.0,
+        "fixed:expert-medicine": 1986.0,
+        "fixed:expert-law": 1972.0,
+        "fixed:expert-sql": 2011.0,
+        "fixed:expert-translation": 1956.0,
+        "fixed:small-math": 2499.0,
+        "fixed:small-python": 2553.0,
+        "fixed:prompt-lookup": 2447.0,
+        "best-fixed": 1696.0,
+        "oracle": 1429.0,
+        "uniform": 2048.0,
+        "hedge": 1842.0,
+        "normalhedge": 1755.0,
+        "ucbspec": 2017.0,
+        "exp3spec": 2020.0,
     },
 }
 
@@ -60,3 +171,27 @@ def test_the_papers_order_holds_on_real_text(results):
         assert mat["ucbspec"] > mat["exp3spec"] > mat["uniform"], trace
         best = max(value for name, value in mat.items() if name.startswith("fixed:"))
         assert mat["best-fixed"] >= best, trace
+
+
+def test_choosing_matters_on_the_domain_mix(results):
+    """Every expert is far ahead of the generalist at home, and so is the best of each query."""
+    rows = results.per_query.filter(pl.col("trace") == "domain-mix-t0.7")
+    by_domain = rows.group_by("selector", "domain").agg(
+        pl.col("tokens").sum() / pl.col("rounds").sum())
+    mat = {(selector, domain): value for selector, domain, value in by_domain.iter_rows()}
+    experts = [name for name in rows["selector"].unique() if name.startswith("fixed:expert-")]
+    assert len(experts) == 7
+    for expert in experts:
+        home = expert.removeprefix("fixed:expert-")
+        assert mat[expert, home] > 1.15 * mat["fixed:generalist", home], expert
+    rounds = dict(rows.group_by("selector").agg(pl.col("rounds").sum()).iter_rows())
+    assert rounds["fixed:generalist"] > 1.35 * rounds["best-fixed"]
+
+
+def test_full_information_is_near_the_best_fixed_drafter_on_long_answers(results):
+    rows = results.per_query.filter(pl.col("trace") == "domain-mix-t0.7", pl.col("tokens") > 200)
+    rounds = dict(rows.group_by("selector").agg(pl.col("rounds").sum()).iter_rows())
+    for learner in ("normalhedge", "hedge"):
+        assert rounds[learner] < 1.03 * rounds["best-fixed"], learner
+    for bandit in ("ucbspec", "exp3spec"):
+        assert rounds[bandit] > 1.15 * rounds["best-fixed"], bandit

@@ -33,15 +33,24 @@ TOKENS, QUERIES, MANIFEST = "tokens-00000.parquet", "queries.parquet", "manifest
 @pytest.mark.parametrize("folder", bundled_traces(), ids=lambda path: path.name)
 def test_bundled_traces_are_valid(folder):
     trace = read_trace(folder)
-    assert trace.manifest.queries == 560
-    assert len(trace.manifest.drafters) >= 4
-    assert {"prompt-lookup"} < set(trace.manifest.drafter_names)
+    assert len(trace.manifest.drafters) == 11
+    assert {"generalist", "expert-math", "small-math", "prompt-lookup"} < set(
+        trace.manifest.drafter_names)
+    assert set(trace.manifest.costs.drafters) == set(trace.manifest.drafter_names)
+
+
+def test_drafters_and_domains_share_their_words():
+    trace = read_trace(bundled_traces()[0])
+    experts = {name.removeprefix("expert-") for name in trace.manifest.drafter_names
+               if name.startswith("expert-")}
+    assert trace.queries["domain"].n_unique() == 8
+    assert experts | {"general"} == set(trace.queries["domain"])
 
 
 def test_bundled_traces_hold_enough_and_stay_small():
     assert sum(read_trace(folder).manifest.tokens for folder in bundled_traces()) >= 100_000
     size = sum(path.stat().st_size for folder in bundled_traces() for path in folder.iterdir())
-    assert size <= 8_000_000
+    assert size <= 20_000_000
 
 
 def test_arrays_are_contiguous_and_shaped_by_position_depth_and_drafter(tmp_path):
@@ -289,5 +298,6 @@ def test_traces_open_as_they_stand_in_polars():
     """Another reader needs only the file and docs/trace-format.md."""
     folder = bundled_traces()[0]
     table = pl.scan_parquet(folder / TOKENS)
-    names = read_trace(folder).manifest.drafter_names
-    assert table.collect_schema().names() == list(token_schema([(name, 1) for name in names]))
+    drafters = read_trace(folder).manifest.drafters
+    assert table.collect_schema().names() == list(
+        token_schema([(drafter.name, drafter.depths) for drafter in drafters]))

@@ -1,5 +1,6 @@
 """Figures from result tables."""
 
+from itertools import zip_longest
 from pathlib import Path
 
 import matplotlib
@@ -30,12 +31,17 @@ def regret_figure(curves: pl.DataFrame, path: Path) -> None:
     if curves.is_empty():
         raise HedgespecError("no regret curves to draw: the results are empty")
     traces = curves["trace"].unique(maintain_order=True).to_list()
+    columns = min(3, len(traces))
+    rows = -(-len(traces) // columns)
     figure, axes = plt.subplots(
-        1, len(traces), figsize=(5.6 * len(traces), 4.2), squeeze=False, layout="constrained"
+        rows, columns, figsize=(5.6 * columns, 4.2 * rows), squeeze=False, layout="constrained"
     )
-    for axis, trace in zip(axes[0], traces, strict=True):
-        _regret_panel(axis, curves.filter(pl.col("trace") == trace), trace)
-    axes[0][0].set_ylabel("rounds above the best fixed drafter, mean per query")
+    for axis, trace in zip_longest(axes.flat, traces):
+        if trace is None:
+            axis.set_axis_off()
+        else:
+            _regret_panel(axis, curves.filter(pl.col("trace") == trace), trace)
+    figure.supylabel("rounds above the best fixed drafter, mean per query", fontsize=10)
     with replacing(path) as temporary:
         figure.savefig(temporary, format=path.suffix.lstrip("."), dpi=150)
     plt.close(figure)

@@ -65,9 +65,18 @@ def print_overview(summary: pl.DataFrame, console: Console) -> None:
         title = (
             f"{key[0]}: {counts['queries'][0]} queries, {counts['tokens'][0]:,} tokens, "
             f"K = {counts['draft_length'][0]}, {counts['rule'][0]}, "
-            f"exact or {counts['seed'].drop_nulls().n_unique()} seeds"
+            f"{_certainty(counts)}"
         )
         console.print(_rich_table(title, rows))
+
+
+def _certainty(summary: pl.DataFrame) -> str:
+    """How its numbers were got."""
+    seeds = summary["seed"].drop_nulls().n_unique()
+    spread = f"±: over {seeds} seeds" if seeds > 1 else "one seed"
+    if seeds and (summary["mode"] == "exact").any():
+        return f"exact, or {spread}"
+    return spread if seeds else "exact"
 
 
 def _rich_table(title: str, rows: pl.DataFrame) -> Table:
@@ -80,18 +89,14 @@ def _rich_table(title: str, rows: pl.DataFrame) -> Table:
     if several:
         table.add_column("loss", overflow="fold")
     timed = rows["tokens_per_second"].null_count() < len(rows)
-    for header in ("MAT", "rounds", "regret\nper query", *(["tokens/s\nlive"] if timed else []),
-                   "replayed\nM rounds/s"):
+    for header in ("MAT", "rounds", "regret\nper query", *(["tokens/s\nlive"] if timed else [])):
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
-        spread = f" ± {row['mat_sd']:.3f}" if row["mat_sd"] is not None else " exact"
-        if row["mode"] != "exact" and row["mat_sd"] is None:
-            spread = ""
+        spread = f" ± {row['mat_sd']:.3f}" if row["mat_sd"] is not None else ""
         table.add_row(
             escape(row["selector"]), row["feedback"], *([row["loss"]] if several else []),
             f"{row['mat']:.3f}{spread}",
             f"{row['rounds']:,.0f}", f"{row['regret_per_query']:+.2f}",
             *([f"{row['tokens_per_second']:.1f}"] if timed else []),
-            f"{row['rounds_per_second'] / 1e6:.1f}",
         )
     return table
