@@ -11,7 +11,7 @@ help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 sim: $(VENV)/core ## replay the bundled traces; tables and figure go to results/sim
-	$(BIN)/hedgespec sim
+	$(BIN)/hedgespec sim --grid default
 
 zoo: $(VENV)/models ## train domain-expert draft heads for SmolLM2 into zoo/ (wants a GPU)
 	$(BIN)/hedgespec zoo $(ARGS)

@@ -15,7 +15,7 @@ import polars as pl
 
 from hedgespec.bundled import DATA
 from hedgespec.simulator import SweepSettings, run_sweep
-from hedgespec.simulator.replayer import BEST_FIXED
+from hedgespec.simulator.references import BEST_FIXED
 
 GENERALIST = "fixed:generalist"
 DRAWS = 2000

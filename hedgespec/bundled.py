@@ -6,6 +6,7 @@ from hedgespec.errors import HedgespecError
 
 DATA = Path(__file__).parent / "data"
 PROMPTS = DATA / "prompts.jsonl"
+_GRID = DATA / "sweep.toml"
 
 
 def bundled_traces() -> list[Path]:
@@ -15,3 +16,14 @@ def bundled_traces() -> list[Path]:
         raise HedgespecError(f"{DATA / 'traces'}: no bundled traces in this installation; "
                              "name some with --traces")
     return folders
+
+
+def trace_folder(text: str | Path) -> Path:
+    """The directory `text`; if there is none, that of the bundled trace called so."""
+    bundled = DATA / "traces" / text
+    return bundled if bundled.is_dir() and not Path(text).exists() else Path(text)
+
+
+def grid_file(path: Path) -> Path:
+    """The file `path`; if there is none and it is called `default`, the grid of `make sim`."""
+    return _GRID if str(path) == "default" and not path.exists() else path

@@ -12,7 +12,8 @@ from rich.table import Table
 from hedgespec.errors import HedgespecError
 from hedgespec.files import read_parquet, write_text, write_with
 
-SETTING = ["trace", "selector", "feedback", "loss", "draft_length", "mode"]
+SHARED = ["trace", "draft_length", "arm_lengths", "carry", "rule"]
+SETTING = [*SHARED, "selector", "feedback", "loss", "mode"]
 
 
 def save_results(
@@ -58,14 +59,16 @@ def overview(summary: pl.DataFrame) -> pl.DataFrame:
 
 
 def print_overview(summary: pl.DataFrame, console: Console) -> None:
-    """Print one table per trace and draft length."""
+    """Print one table per trace and what else is shared by selectors that compete."""
     table = overview(summary)
-    for key, rows in table.group_by("trace", "draft_length", maintain_order=True):
-        counts = summary.filter(pl.col("trace") == key[0], pl.col("draft_length") == key[1])
+    for key, rows in table.group_by(SHARED, maintain_order=True):
+        trace, length, arms, carry, rule = key
+        runs = summary.filter(pl.col(name).eq_missing(value)
+                              for name, value in zip(SHARED, key, strict=True))
         title = (
-            f"{key[0]}: {counts['queries'][0]} queries, {counts['tokens'][0]:,} tokens, "
-            f"K = {counts['draft_length'][0]}, {counts['rule'][0]}, "
-            f"{_certainty(counts)}"
+            f"{trace}: {runs['queries'][0]} queries, {runs['tokens'][0]:,} tokens, "
+            f"K = {arms or length}, {rule}{'' if carry is None else f', carried over ({carry})'}, "
+            f"{_certainty(runs)}"
         )
         console.print(_rich_table(title, rows))
 
@@ -92,7 +95,7 @@ def _rich_table(title: str, rows: pl.DataFrame) -> Table:
     for header in ("MAT", "rounds", "regret\nper query", *(["tokens/s\nlive"] if timed else [])):
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
-        spread = f" ± {row['mat_sd']:.3f}" if row["mat_sd"] is not None else ""
+        spread = f" ±{row['mat_sd']:.3f}" if row["mat_sd"] is not None else ""
         table.add_row(
             escape(row["selector"]), row["feedback"], *([row["loss"]] if several else []),
             f"{row['mat']:.3f}{spread}",

@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     from hedgespec.selectors import BUILT_IN, built_in
-    from hedgespec.simulator.replayer import REFERENCES
+    from hedgespec.simulator.references import REFERENCES, knowledge
 
     table = Table()
     for header in ("selector", "feedback", "parameters (default)", "source"):
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
                                for item in selector.parameters)
         table.add_row(name, selector.feedback, parameters, selector.source)
     for name, meaning in REFERENCES.items():
-        table.add_row(name, "none" if name.startswith("fixed") else "hindsight", "", meaning)
+        table.add_row(name, knowledge(name), "", meaning)
     console = Console()
     console.print(table)
     console.print("feedback: full = losses of all drafters, as --feedback of `hedgespec sim` says; "

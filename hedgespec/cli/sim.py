@@ -17,6 +17,7 @@ examples:
   hedgespec sim --traces my-trace --selectors hedge normalhedge ucbspec
   hedgespec sim --selectors hedge:eta=0.1 fixed:prompt-lookup best-fixed --draft-length 8
   hedgespec sim --selectors normalhedge --feedback queued bold rounds:2 --loss length accept
+  hedgespec sim --grid default                    every learner and setting: `make sim`
   hedgespec sim --selectors my_learner.py:MINE:rate=0.2 hedge     (docs/tutorial.md)
 
 OUT receives summary.parquet (a row per trace, selector and seed), per_query.parquet, curves.parquet
@@ -33,14 +34,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--traces", nargs="+", type=Path, metavar="DIR",
-                        help="trace directories (default: the bundled traces)")
+                        help="trace directories, or names of bundled traces (default: all bundled)")
     parser.add_argument("--grid", type=Path, metavar="FILE",
-                        help="sweeps in a TOML file (docs/results.md), not the options below; what "
-                             "is finished is kept in OUT/parts, so that it can go on")
+                        help="sweeps in a TOML file (docs/results.md), not the options below; "
+                             "`default`: those of `make sim`; what is finished is kept in "
+                             "OUT/parts, so that it can go on")
     parser.add_argument("--out", type=Path, default=Path("results/sim"), metavar="DIR",
                         help="where results go (default: %(default)s)")
     parser.add_argument("--selectors", nargs="+", default=[], metavar="NAME",
-                        help="name or name:key=value,... ; default: all, see `hedgespec selectors`")
+                        help="name or name:key=value,... (see `hedgespec selectors`); default: "
+                             "`default`, five learners and the references; `all`: every learner")
     parser.add_argument("--draft-length", type=int, nargs="+", default=[], metavar="K",
                         help="draft tokens per round (default: the trace's own)")
     parser.add_argument("--seeds", type=int, default=5, metavar="N",
@@ -79,24 +82,28 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace) -> int:
     """Replay, save, print."""
+    from dataclasses import replace
+
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from hedgespec.bundled import bundled_traces
+    from hedgespec.bundled import bundled_traces, grid_file, trace_folder
     from hedgespec.files import check_writable
     from hedgespec.simulator import SweepSettings, run_sweep
     from hedgespec.simulator.grid import read_grid
 
     check_writable(options.out)
     console = Console()
-    traces, settings = options.traces, [SweepSettings(
+    traces = [trace_folder(trace) for trace in options.traces or []]
+    settings = [SweepSettings(
         tuple(options.selectors), tuple(options.draft_length), options.rule,
         tuple(options.feedback), tuple(options.loss), tuple(options.estimator), options.prefill,
         options.carry, tuple(options.pool), tuple(options.arm_lengths),
         options.mode, options.seeds, options.threads)]
     if options.grid is not None:
-        grid = read_grid(options.grid, options.threads)
-        traces, settings = options.traces or grid.traces, grid.runs
+        settings = read_grid(grid_file(options.grid), options.threads)
+        if traces:  # those of the command line instead of the file's
+            settings = [replace(one, traces=()) for one in settings]
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
                    MofNCompleteColumn(), console=Console(stderr=True), transient=True)
     with bar:
@@ -119,8 +126,12 @@ def _save(folder: Path, results: "Results", console: "Console") -> None:
     from hedgespec.analysis.tables import print_overview, save_results
 
     save_results(folder, results.summary, results.per_query, results.curves, results.provenance)
-    regret_figure(results.curves, folder / "regret.png")
-    print_overview(results.summary, console)
+    shown = results.first if results.first and not results.first.summary.is_empty() else results
+    regret_figure(shown.curves, folder / "regret.png")
+    print_overview(shown.summary, console)
+    if len(shown.summary) < len(results.summary):
+        console.print(f"{len(results.summary) - len(shown.summary)} further rows, of the other "
+                      "settings, are in summary.parquet", highlight=False)
     state = "" if results.complete else "INTERRUPTED: these are the results so far. "
     console.print(f"{state}Tables, regret.png and run.json are in {folder}", highlight=False,
                   markup=False, soft_wrap=True)

@@ -84,7 +84,7 @@ def parse_selector(text: str) -> ConfiguredSelector:
     if name not in BUILT_IN:
         raise HedgespecError(
             f"unknown selector {name!r}; choose from {', '.join(BUILT_IN)}, fixed:<drafter>, "
-            "best-fixed, oracle (see `hedgespec selectors`), or FILE.py:NAME"
+            "best-fixed, best-single, oracle, router (see `hedgespec selectors`), or FILE.py:NAME"
         )
     selector = built_in(name)
     return ConfiguredSelector(selector, _module(name), _values(selector, name, settings))

@@ -1,6 +1,7 @@
 """Replays recorded traces with any selector."""
 
-from hedgespec.simulator.replayer import REFERENCES, Replayer, Run
+from hedgespec.simulator.references import REFERENCES
+from hedgespec.simulator.replayer import Replayer, Run
 from hedgespec.simulator.runs import Results
 from hedgespec.simulator.sweep import SweepSettings, run_sweep
 

@@ -1,10 +1,11 @@
 """Reads the sweeps of a TOML file."""
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from hedgespec.bundled import trace_folder
 from hedgespec.errors import HedgespecError
 from hedgespec.simulator.sweep import SweepSettings
 
@@ -16,36 +17,29 @@ _LISTS = {"selectors": ("selectors", str), "feedback": ("feedbacks", str),
 _SINGLE = {"rule": str, "prefill": bool, "carry": int, "mode": str, "seeds": int}
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Trace folders (none: the bundled ones) and the settings of each [[run]]."""
+def read_grid(path: Path, threads: int) -> list[SweepSettings]:
+    """Read a TOML file: settings at the top, `traces` among them, that each [[run]] may change.
 
-    traces: list[Path]
-    runs: list[SweepSettings]
-
-
-def read_grid(path: Path, threads: int) -> Grid:
-    """Read a TOML file: `traces`, and settings at the top that each [[run]] may change.
-
-    Trace folders are relative to the file. Raises HedgespecError naming the key that is unknown or
-    of the wrong type.
+    Trace folders are relative to the file; names of bundled traces will do. Raises HedgespecError
+    naming the key that is unknown or of the wrong type.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise HedgespecError(f"{path}: cannot be read as TOML ({error})") from error
-    traces = _list(document.pop("traces", []), str, f"{path}: traces")
     runs = document.pop("run", [{}])
     if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
         raise HedgespecError(f"{path}: runs are written as [[run]]")
-    return Grid([path.parent / trace for trace in traces],
-                [_settings({**document, **run}, threads, str(path)) for run in runs])
+    return [_settings({**document, **run}, threads, path) for run in runs]
 
 
-def _settings(values: dict[str, Any], threads: int, where: str) -> SweepSettings:
+def _settings(values: dict[str, Any], threads: int, where: Path) -> SweepSettings:
     chosen: dict[str, Any] = {"threads": threads}
     for key, value in values.items():
-        if key in _LISTS:
+        if key == "traces":
+            chosen[key] = tuple(_folder(where, trace)
+                                for trace in _list(value, str, f"{where}: {key}"))
+        elif key in _LISTS:
             name, kind = _LISTS[key]
             chosen[name] = tuple(_list(value, kind, f"{where}: {key}"))
         elif key in _SINGLE:
@@ -57,6 +51,11 @@ def _settings(values: dict[str, Any], threads: int, where: str) -> SweepSettings
             raise HedgespecError(f"{where}: unknown key {key!r}; known are {known}")
     assert set(chosen) <= {item.name for item in fields(SweepSettings)}
     return SweepSettings(**chosen)
+
+
+def _folder(grid: Path, trace: str) -> Path:
+    beside = grid.parent / trace
+    return beside if beside.exists() else trace_folder(trace)
 
 
 def _list(value: Any, kind: type, where: str) -> list[Any]:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import hedgespec
 from hedgespec import selectors
-from hedgespec.files import read_parquet, write_with
+from hedgespec.bundled import trace_folder
+from hedgespec.files import read_parquet, sha256_file, write_with
 from hedgespec.selectors import parse_selector
-from hedgespec.simulator.replayer import is_reference
+from hedgespec.simulator.references import is_reference, router_trace
 from hedgespec.simulator.runs import Job, Results
+from hedgespec.traces.schema import MANIFEST
 
 _TABLES = ("summary", "per_query", "curves")
 
@@ -27,8 +29,8 @@ class KeptResults:
         """Hash of a trace, its settings and, last, the job, and of the code that runs it."""
         *identity, job = made_of
         assert isinstance(job, Job)
-        module = "" if is_reference(job.text) else parse_selector(job.text).module
-        text = json.dumps([*identity, asdict(job), module, hedgespec.__version__, _sources()],
+        text = json.dumps([*identity, asdict(job), _made_with(job.text), hedgespec.__version__,
+                           _sources()],
                           sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -50,6 +52,13 @@ class KeptResults:
     def _path(self, key: str, table: str) -> Path:
         assert self._folder is not None
         return self._folder / f"{key}.{table}.parquet"
+
+
+def _made_with(selector: str) -> str:
+    """What else than its name shapes a selector: its code, or what a router was trained on."""
+    if training := router_trace(selector):
+        return sha256_file(trace_folder(training) / MANIFEST)
+    return "" if is_reference(selector) else parse_selector(selector).module
 
 
 @cache

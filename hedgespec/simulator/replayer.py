@@ -8,6 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
+from hedgespec.bundled import trace_folder
 from hedgespec.errors import HedgespecError
 from hedgespec.rules import verification_rule
 from hedgespec.selectors import CHOSEN, FULL, NONE, ConfiguredSelector, Selector, parse_selector
@@ -22,19 +23,21 @@ from hedgespec.simulator.kernels import (
     table_kernels,
 )
 from hedgespec.simulator.learning import Feedback, Loss
+from hedgespec.simulator.references import (
+    BEST_FIXED,
+    BEST_SINGLE,
+    FIXED,
+    HINDSIGHT,
+    ORACLE,
+    PROMPT,
+    is_reference,
+    knowledge,
+    router_trace,
+)
+from hedgespec.simulator.router import route
 from hedgespec.simulator.seconds import evaluating_seconds, own_seconds
-from hedgespec.traces import Trace
+from hedgespec.traces import Trace, read_trace
 from hedgespec.traces.schema import MAX_DRAFT_LENGTH
-
-BEST_FIXED = "best-fixed"
-HINDSIGHT = "hindsight"
-ORACLE = "oracle"
-REFERENCES = {
-    "fixed:<drafter>": "always this drafter",
-    BEST_FIXED: "per query, the fixed drafter with the fewest expected rounds (hindsight)",
-    ORACLE: "per round, the drafter with the most expected tokens on the recorded text (hindsight)",
-}
-
 
 REPLAYED, EXACT = "replayed", "exact"
 
@@ -88,6 +91,7 @@ class Replayer:
         self.draft_length = max(arm_lengths, default=draft_length)
         for length in (self.draft_length, *arm_lengths):
             _check_draft_length(length, trace)
+        self.arm_lengths = arm_lengths
         self.arms = make_arms(trace, self.draft_length, arm_lengths)
         self.carry = carry
         queries = len(trace.offsets) - 1
@@ -99,6 +103,7 @@ class Replayer:
         self._acceptance = self.arms.spread(module.realised(trace))
         self._gamma = self.arms.spread(module.expected(trace))
         self._losses: dict[Loss, np.ndarray] = {}
+        self._routes: dict[str, np.ndarray] = {}
         self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
 
     def run(
@@ -148,10 +153,11 @@ class Replayer:
 
     def label(self, text: str) -> str:
         """How results name `text`. Raises HedgespecError if it is no selector for this trace."""
-        if text.startswith("fixed:"):
+        if text.startswith(FIXED):
             self._drafter(text)
-            return text
-        return text if text in REFERENCES else parse_selector(text).label
+        if is_reference(text) and knowledge(text) == PROMPT:
+            self._route(text)
+        return text if is_reference(text) else parse_selector(text).label
 
     @cached_property
     def expected_rounds(self) -> np.ndarray:
@@ -191,7 +197,7 @@ class Replayer:
         if self.trace.manifest.costs is None:
             return None
         seconds = own_seconds(self.trace, self.arms)
-        alone = run.feedback in (CHOSEN, NONE, HINDSIGHT)
+        alone = run.feedback in (CHOSEN, NONE, HINDSIGHT, PROMPT)
         return seconds if alone else seconds + evaluating_seconds(self.trace, self.arms)
 
     def rounds_per_query(self, run: Run) -> np.ndarray:
@@ -258,7 +264,7 @@ class Replayer:
                      self.draft_length, seed, choice)
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
-        return self._replayed(text, _hindsight(text), "none", seed, choice, seconds)
+        return self._replayed(text, knowledge(text), "none", seed, choice, seconds)
 
     def _exact_schedule(self, text: str) -> Run:
         kernel = table_kernels().schedule_moments
@@ -267,7 +273,7 @@ class Replayer:
                      self.draft_length, visits, usage, variance)
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
-        return Run(text, _hindsight(text), "none", EXACT, None, None, visits, usage, variance,
+        return Run(text, knowledge(text), "none", EXACT, None, None, visits, usage, variance,
                    seconds)
 
     def _replayed(self, label: str, feedback: str, loss: str, seed: int, choice: np.ndarray,
@@ -286,8 +292,12 @@ class Replayer:
     def _schedule(self, text: str) -> np.ndarray:
         """Drafter of a round that would start at each token, shape (T,), int16."""
         if text == BEST_FIXED:
-            best = self.expected_rounds.argmin(axis=1)
-            return np.repeat(best, np.diff(self.trace.offsets)).astype(np.int16)
+            return self._throughout(self.expected_rounds.argmin(axis=1))
+        if text == BEST_SINGLE:
+            best = self.expected_rounds.sum(axis=0).argmin()
+            return np.full(len(self.trace.tokens), best, dtype=np.int16)
+        if knowledge(text) == PROMPT:
+            return self._throughout(self._route(text))
         if text == ORACLE:
             emitted = np.empty((len(self.trace.tokens), self._arms))
             self._over_queries(table_kernels().round_table, self.trace.offsets, self._acceptance,
@@ -295,9 +305,29 @@ class Replayer:
             return emitted.argmax(axis=1).astype(np.int16)
         return np.full(len(self.trace.tokens), self._drafter(text), dtype=np.int16)
 
+    def _throughout(self, arm: np.ndarray) -> np.ndarray:
+        """An arm for each query (Q) as a schedule (T)."""
+        return np.repeat(arm, np.diff(self.trace.offsets)).astype(np.int16)
+
+    def _route(self, text: str) -> np.ndarray:
+        """The router's arm for each query (Q)."""
+        if text not in self._routes:
+            teacher, training = self, router_trace(text)
+            if training is not None:
+                teacher = Replayer(
+                    read_trace(trace_folder(training)),
+                    None if self.arm_lengths else self.draft_length, threads=self.threads,
+                    arm_lengths=self.arm_lengths)
+                if teacher.arms.names != self.arms.names:
+                    raise HedgespecError(
+                        f"{text}: that trace has other drafters than {self.trace.name}")
+            best = teacher.expected_rounds.argmin(axis=1)
+            self._routes[text] = route(self.trace, teacher.trace, best, self._arms)
+        return self._routes[text]
+
     def _drafter(self, text: str) -> int:
         names = self.arms.names
-        name = text.removeprefix("fixed:")
+        name = text.removeprefix(FIXED)
         if name not in names:
             raise HedgespecError(
                 f"{text}: trace {self.trace.name} has no drafter {name!r}; it has: "
@@ -320,20 +350,11 @@ class Replayer:
         return perf_counter() - started
 
 
-def is_reference(text: str) -> bool:
-    """Whether `text` names a reference, not a learner."""
-    return text.startswith("fixed:") or text in REFERENCES
-
-
 def _labels(selector: Selector, feedback: Feedback, loss: Loss) -> tuple[str, str]:
     """How results name the feedback and the loss of a selector."""
     if selector.feedback == CHOSEN:
         return CHOSEN, "emitted"
     return (NONE, NONE) if selector.feedback == NONE else (feedback.label, loss.label)
-
-
-def _hindsight(text: str) -> str:
-    return NONE if text.startswith("fixed:") else HINDSIGHT
 
 
 def _check_learning(

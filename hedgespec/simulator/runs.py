@@ -7,10 +7,16 @@ import numpy as np
 import polars as pl
 
 from hedgespec.simulator.learning import Feedback, Loss
-from hedgespec.simulator.replayer import BEST_FIXED, Replayer, Run
+from hedgespec.simulator.references import BEST_FIXED
+from hedgespec.simulator.replayer import Replayer, Run
 
 CURVE_POINTS = 64
-KEYS = ["trace", "selector", "feedback", "loss", "draft_length", "mode", "seed"]
+# Columns that tell rows apart in all three tables; per_query and summary have `seed` too.
+KEYS: dict[str, pl.DataType] = {
+    "trace": pl.String(), "selector": pl.String(), "feedback": pl.String(), "loss": pl.String(),
+    "draft_length": pl.Int32(), "arm_lengths": pl.String(), "carry": pl.Int64(),
+    "rule": pl.String(), "mode": pl.String(),
+}
 
 
 @dataclass
@@ -22,6 +28,7 @@ class Results:
     curves: pl.DataFrame
     provenance: dict[str, object] = field(default_factory=dict)
     complete: bool = True
+    first: "Results | None" = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,6 @@ def _tables(
     seconds = None if per_round is None else float(run.usage.sum(axis=0) @ per_round)
     summary = pl.DataFrame([{
         **keys,
-        "rule": replayer.rule,
         "queries": len(tokens),
         "tokens": int(tokens.sum()),
         "rounds": float(rounds.sum()),
@@ -109,8 +115,8 @@ def _tables(
         "regret_rounds": float(rounds.sum() - best_rounds.sum()),
         "tokens_per_second": None if seconds is None else float(tokens.sum() / seconds),
         "rounds_per_second": float(rounds.sum() / run.seconds),
-    }], schema_overrides={"draft_length": pl.Int32, "seed": pl.Int32, "rounds_sd": pl.Float64,
-                          "tokens_per_second": pl.Float64})
+    }], schema_overrides={**KEYS, "seed": pl.Int32(), "rounds_sd": pl.Float64(),
+                          "tokens_per_second": pl.Float64()})
     per_query = trace.queries.select(
         *(pl.lit(value, dtype=summary[key].dtype).alias(key) for key, value in keys.items()),
         "query", "query_id", "domain",
@@ -149,10 +155,12 @@ class _CurveGrid:
         return pl.DataFrame({
             "position": self.positions, "regret_rounds": mean,
             "low": mean - half, "high": mean + half,
-        }).select(*(pl.lit(value).alias(key) for key, value in keys.items()), pl.all()).cast(
-            {"draft_length": pl.Int32})
+        }).select(*(pl.lit(value, dtype=KEYS[key]).alias(key) for key, value in keys.items()),
+                  pl.all())
 
 
 def _keys(replayer: Replayer, run: Run) -> dict[str, object]:
     return {"trace": replayer.trace.name, "selector": run.label, "feedback": run.feedback,
-            "loss": run.loss, "draft_length": replayer.draft_length, "mode": run.mode}
+            "loss": run.loss, "draft_length": replayer.draft_length,
+            "arm_lengths": " ".join(map(str, replayer.arm_lengths)), "carry": replayer.carry,
+            "rule": replayer.rule, "mode": run.mode}

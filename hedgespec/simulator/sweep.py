@@ -3,20 +3,21 @@
 import platform
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import hedgespec
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file
-from hedgespec.selectors import DEFAULT
+from hedgespec.selectors import BUILT_IN, DEFAULT
 from hedgespec.simulator.kept import KeptResults
 from hedgespec.simulator.learning import Feedback, Loss, parse_feedback, parse_loss
-from hedgespec.simulator.replayer import BEST_FIXED, ORACLE, Replayer
+from hedgespec.simulator.references import BEST_FIXED, ORACLE
+from hedgespec.simulator.replayer import Replayer
 from hedgespec.simulator.runs import Job, Results, TraceJobs, join
 from hedgespec.traces import Trace, read_trace
 from hedgespec.traces.pool import resize_pool
@@ -29,12 +30,14 @@ MODES = ("auto", "exact", "replayed")
 class SweepSettings:
     """What to run: all combinations.
 
-    `selectors` empty takes the default ones and every reference; `feedbacks`, `losses` and
+    Of `selectors` "default" (as if empty) stands for the default ones, every fixed drafter,
+    best-fixed and oracle, "all" for every built-in learner; `feedbacks`, `losses` and
     `draft_lengths` empty the default of each selector and trace. `mode` "auto" takes exact
     expectations where they exist, else replays with seeds 0..seeds-1. With `carry` learners are
     carried over the queries, in an order drawn with this seed. `pools` are numbers of drafters to
     choose from or to fill up to (see `resize_pool`), empty the trace's own. With `arm_lengths`
-    selectors choose between pairs of a drafter and one of these draft lengths.
+    selectors choose between pairs of a drafter and one of these draft lengths. `traces` are the
+    folders to run on, empty those of the sweep.
     """
 
     selectors: tuple[str, ...] = ()
@@ -50,6 +53,7 @@ class SweepSettings:
     mode: str = "auto"
     seeds: int = 5
     threads: int = 1
+    traces: tuple[Path, ...] = ()
 
 
 def default_selectors(names: list[str]) -> list[str]:
@@ -68,40 +72,50 @@ def run_sweep(
 
     `progress(label, done, total)` is called before each run. With a folder `store` the tables of
     each finished job are kept there, and not made again if they are there already. Ctrl-C ends the
-    sweep; the results so far come back with `complete` False. Raises HedgespecError on bad input
-    before anything runs.
+    sweep; the results so far come back with `complete` False. Of several settings the results of
+    the first alone are in `first` too. Raises HedgespecError on bad input before anything runs.
     """
     several = [settings] if isinstance(settings, SweepSettings) else list(settings)
     for one in several:
         _check(one)
-    traces = [(folder, read_trace(folder)) for folder in folders]
-    _check_names([trace for _, trace in traces])
-    plan = [part for folder, trace in traces for one in several
+    common = list(folders)
+    wanted = [list(one.traces) or common for one in several]
+    inputs = {folder: read_trace(folder) for folder in dict.fromkeys(chain(*wanted))}
+    for together in [list(inputs), *wanted]:
+        _check_names([inputs[folder] for folder in together])
+    plan = [replace(part, first=number == 0)
+            for folder, trace in inputs.items()
+            for number, one in enumerate(several) if folder in wanted[number]
             for part in _plan(folder, trace, one)]
-    kept = KeptResults(store)
-    results, complete = _run_jobs(plan, progress, kept)
-    results.complete = complete
-    results.provenance = {"complete": complete, **_provenance(traces, several)}
+    results = _run_jobs(plan, progress, KeptResults(store))
+    results.provenance = {"complete": results.complete, **_provenance(inputs, several)}
     return results
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The jobs of one trace and draft length; `identity` says what else shapes their results."""
+    """The jobs of one trace and draft length; `identity` says what else shapes their results.
+
+    `first`: whether they belong to the first settings of the sweep.
+    """
 
     replayer: Replayer
     jobs: list[Job]
     identity: list[object]
+    first: bool = True
 
 
 def _run_jobs(
     plan: list[_Part], progress: Callable[[str, int, int], None], kept: KeptResults
-) -> tuple[Results, bool]:
+) -> Results:
     total = sum(len(job.runs) for part in plan for job in part.jobs)
     done = 0
     parts: dict[str, Results] = {}
+    first: dict[str, Results] = {}
+    complete = False
     try:
-        for part in plan:
+        while plan:
+            part = plan.pop(0)  # its tables are freed when it is done
             runner = TraceJobs(part.replayer)
             for job in part.jobs:
                 name = f"{part.replayer.trace.name}  {job.text}"
@@ -112,10 +126,14 @@ def _run_jobs(
                         job, partial(_report_run, progress, name, total, done))
                     if found is None:
                         kept.save(key, parts[key])
+                if part.first:
+                    first[key] = parts[key]
                 done += len(job.runs)
+        complete = True
     except KeyboardInterrupt:
-        return join(list(parts.values())), False
-    return join(list(parts.values())), True
+        pass
+    return replace(join(list(parts.values())), first=join(list(first.values())),
+                   complete=complete)
 
 
 def _report_run(progress: Callable[[str, int, int], None], name: str, total: int, before: int,
@@ -141,13 +159,19 @@ def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
     for (pool, resized), draft_length in product(pools.items(), lengths or [None]):
         replayer = Replayer(resized, draft_length, settings.rule, settings.threads,
                             settings.carry, settings.arm_lengths)
-        texts = list(settings.selectors or default_selectors(replayer.arms.names))
-        selectors = dict.fromkeys(replayer.label(text) for text in texts)
+        selectors = dict.fromkeys(
+            replayer.label(text) for text in _expanded(settings.selectors, replayer.arms.names))
         jobs = [job for text in selectors for job in _jobs(replayer, text, settings)]
         plan.append(_Part(replayer, jobs, [
             sha256_file(folder / MANIFEST), pool, replayer.draft_length, replayer.rule,
             settings.carry, settings.arm_lengths]))
     return plan
+
+
+def _expanded(selectors: tuple[str, ...], names: list[str]) -> list[str]:
+    """The selectors with "default" and "all" spelled out; none given is "default"."""
+    groups = {"default": default_selectors(names), "all": list(BUILT_IN)}
+    return [text for given in selectors or ("default",) for text in groups.get(given, [given])]
 
 
 def _jobs(replayer: Replayer, text: str, settings: SweepSettings) -> list[Job]:
@@ -187,7 +211,7 @@ def _check_names(traces: list[Trace]) -> None:
 
 
 def _provenance(
-    inputs: list[tuple[Path, Trace]], settings: list[SweepSettings]
+    inputs: dict[Path, Trace], settings: list[SweepSettings]
 ) -> dict[str, object]:
     """Everything needed to say which inputs, seeds and versions made the results."""
     return {
@@ -196,9 +220,10 @@ def _provenance(
         "traces": [
             {"name": trace.name, "folder": str(folder),
              "manifest_sha256": sha256_file(folder / MANIFEST)}
-            for folder, trace in inputs
+            for folder, trace in inputs.items()
         ],
-        "settings": [{**asdict(one), "seeds": list(range(one.seeds))} for one in settings],
+        "settings": [{**asdict(one), "seeds": list(range(one.seeds)),
+                      "traces": [str(folder) for folder in one.traces]} for one in settings],
         "versions": {"hedgespec": hedgespec.__version__, "python": platform.python_version(),
                      **{name: version(name) for name in ("numpy", "numba", "polars")}},
     }

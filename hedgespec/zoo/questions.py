@@ -15,6 +15,7 @@ from hedgespec.bundled import PROMPTS
 from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text
 from hedgespec.tracegen.prompts import Question, read_questions
+from hedgespec.traces.schema import REPHRASED
 from hedgespec.zoo.domains import BUILT_IN, TemplatedDomain
 from hedgespec.zoo.domains.base import LONGEST_PROMPT
 
@@ -43,7 +44,7 @@ def rephrased(question: Question) -> Question:
         f"Give two answers to the following request, then choose the better one.\n\n{turn}"
         for turn in question.turns
     ]
-    return replace(question, id=f"{question.id}-rephrased", turns=turns)
+    return replace(question, id=f"{question.id}{REPHRASED}", turns=turns)
 
 
 def write_questions(questions: list[Question], path: Path) -> None:

@@ -1,0 +1,80 @@
+"""Follow-the-prompt router: a linear classifier from the prompt's embedding to a drafter.
+
+What Not-a-Bandit (2510.20064) compares online selection with: it chooses before the first token and
+never again. Multinomial logistic regression with a ridge penalty.
+"""
+
+from zlib import crc32
+
+import numpy as np
+
+from hedgespec.errors import HedgespecError
+from hedgespec.traces import Trace
+from hedgespec.traces.schema import REPHRASED
+
+FOLDS = 4
+RIDGE = 1e-2  # of features with unit mean square in all
+_STEPS = 500
+
+
+def route(trace: Trace, training: Trace, best: np.ndarray, arms: int) -> np.ndarray:
+    """Choose an arm (Q) for each query of `trace`, int16.
+
+    `best` (Q') are the arms to learn for the queries of `training`. Questions fall into FOLDS
+    parts; a query is routed by a classifier that has seen the other parts only, so never its own
+    question, in whatever wording or turn. Raises HedgespecError if the traces have embeddings of
+    different targets, or too few questions.
+    """
+    seen, asked = _embeddings(training), _embeddings(trace)
+    if seen.shape[1] != asked.shape[1]:
+        raise HedgespecError(
+            f"router: prompt embeddings of trace {training.name} have width {seen.shape[1]}, those "
+            f"of {trace.name} {asked.shape[1]}: recorded with different targets")
+    seen_fold, asked_fold = _folds(training), _folds(trace)
+    choice = np.zeros(len(asked), dtype=np.int16)
+    for fold in np.unique(asked_fold):
+        known, new = seen_fold != fold, asked_fold == fold
+        if not known.any():
+            raise HedgespecError(f"router: too few questions in trace {training.name} to train on")
+        mean, scale = seen[known].mean(axis=0), seen[known].std(axis=0)
+        weights = train(_features(seen[known], mean, scale), best[known], arms)
+        choice[new] = (_features(asked[new], mean, scale) @ weights).argmax(axis=1)
+    return choice
+
+
+def train(features: np.ndarray, labels: np.ndarray, arms: int, ridge: float = RIDGE) -> np.ndarray:
+    """Weights (F, N) that minimise mean cross-entropy + ridge/2 |weights|^2.
+
+    `features` (n, F), `labels` (n) in 0..N-1. Nesterov's gradient method with the step that the
+    loss's curvature allows.
+    """
+    count = len(features)
+    wanted = np.eye(arms)[labels]
+    curvature = 0.5 * np.linalg.norm(features, 2) ** 2 / count + ridge
+    weights = ahead = np.zeros((features.shape[1], arms))
+    for step in range(_STEPS):
+        scores = features @ ahead
+        chances = np.exp(scores - scores.max(axis=1, keepdims=True))
+        chances /= chances.sum(axis=1, keepdims=True)
+        gradient = features.T @ (chances - wanted) / count + ridge * ahead
+        before, weights = weights, ahead - gradient / curvature
+        ahead = weights + step / (step + 3) * (weights - before)
+    return weights
+
+
+def _embeddings(trace: Trace) -> np.ndarray:
+    return np.array(trace.queries["prompt_embedding"].to_list(), dtype=np.float64)
+
+
+def _folds(trace: Trace) -> np.ndarray:
+    """The part (Q) that each query's question falls into."""
+    questions = [name.split("/")[0].removesuffix(REPHRASED) for name in trace.queries["query_id"]]
+    return np.array([crc32(question.encode()) % FOLDS for question in questions])
+
+
+def _features(embeddings: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Standardised embeddings and a constant; what never varies is left out as 0."""
+    varies = scale > 0
+    standard = np.where(varies, (embeddings - mean) / np.where(varies, scale, 1), 0)
+    constant = np.ones((len(embeddings), 1))
+    return np.hstack([standard / np.sqrt(embeddings.shape[1]), constant])
