@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer
 INPUTS := pyproject.toml constraints.txt hedgespec/__init__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help sim zoo traces test test-all lint bench readme clean
+.PHONY: help sim zoo traces test test-all lint bench readme findings clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,10 @@ bench: $(VENV)/dev ## speed of the simulator as ratios; also writes build/bench.
 
 readme: $(VENV)/core ## regenerate README's figure and table, and docs/zoo.md's, from the bundled traces
 	$(BIN)/python -m benchmarks.readme
+
+findings: $(VENV)/core ## replay the default grid and regenerate the tables of docs/findings.md
+	$(BIN)/hedgespec sim --grid default
+	$(BIN)/python -m benchmarks.findings
 
 clean: ## remove the virtual environment and everything made
 	rm -rf $(VENV) build results .pytest_cache .mypy_cache .ruff_cache .hypothesis hedgespec.egg-info

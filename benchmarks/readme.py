@@ -51,7 +51,7 @@ def replace_marked(path: Path, text: str) -> None:
     """Put `text` between the file's marks."""
     old = path.read_text(encoding="utf-8")
     assert MARKED.search(old), f"{path} has no marked table"
-    path.write_text(MARKED.sub(lambda _: text, old), encoding="utf-8")
+    path.write_text(MARKED.sub(lambda _: text, old, count=1), encoding="utf-8")
 
 
 def main() -> None:

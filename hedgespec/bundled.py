@@ -24,6 +24,6 @@ def trace_folder(text: str | Path) -> Path:
     return bundled if bundled.is_dir() and not Path(text).exists() else Path(text)
 
 
-def grid_file(path: Path) -> Path:
+def grid_file(path: str | Path) -> Path:
     """The file `path`; if there is none and it is called `default`, the grid of `make sim`."""
-    return _GRID if str(path) == "default" and not path.exists() else path
+    return _GRID if str(path) == "default" and not Path(path).exists() else Path(path)

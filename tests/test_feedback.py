@@ -309,6 +309,8 @@ def test_tokens_per_second_count_evaluation_where_it_is_needed(trace):
                           ("uniform", 0), ("hedge", 0.004)):
         run = replayer.run(text, 0)
         np.testing.assert_allclose(replayer.seconds_per_round(run), own + further)
+    skipping = replayer.run("hedge", 0, parse_feedback("every:4"))
+    np.testing.assert_allclose(replayer.seconds_per_round(skipping), own + 0.001)
     assert Replayer(trace, K).seconds_per_round(run) is None
 
 

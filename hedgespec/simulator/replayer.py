@@ -192,13 +192,15 @@ class Replayer:
     def seconds_per_round(self, run: Run) -> np.ndarray | None:
         """Estimated seconds of a round of each drafter, (N,); None if the trace has no costs.
 
-        Under a full-information learner every drafter is evaluated in every round.
+        Under a full-information learner every drafter is evaluated, in every round or every M-th.
         """
         if self.trace.manifest.costs is None:
             return None
         seconds = own_seconds(self.trace, self.arms)
-        alone = run.feedback in (CHOSEN, NONE, HINDSIGHT, PROMPT)
-        return seconds if alone else seconds + evaluating_seconds(self.trace, self.arms)
+        if run.feedback in (CHOSEN, NONE, HINDSIGHT, PROMPT):
+            return seconds
+        return seconds + (evaluating_seconds(self.trace, self.arms)
+                          / learning.parse_feedback(run.feedback).every)
 
     def rounds_per_query(self, run: Run) -> np.ndarray:
         """Number of rounds of each query, expected if exact, shape (Q,)."""
