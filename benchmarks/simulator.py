@@ -24,7 +24,7 @@ import numpy as np
 from hedgespec.rules.sampling import realised
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, query_key, uniform
 from hedgespec.simulator import Replayer
-from hedgespec.simulator.learning import Loss
+from hedgespec.selectors.learning import Loss
 from hedgespec.traces import Trace, read_trace
 from hedgespec.traces.synthetic import write_synthetic
 

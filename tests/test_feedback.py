@@ -7,10 +7,10 @@ import pytest
 
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors import BUILT_IN, FULL, built_in, draw, parse_selector
+from hedgespec.selectors.learning import Feedback, Loss, parse_feedback, parse_loss
 from hedgespec.selectors.losses import expected_emitted
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator import Replayer
-from hedgespec.simulator.learning import Feedback, Loss, parse_feedback, parse_loss
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts, read_trace
 from tests.synthetic import write_trace
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors import BUILT_IN, CHOSEN, ConfiguredSelector, draw, parse_selector
+from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator import Replayer, learning
 from hedgespec.simulator.kernels import _compiled_copy, selector_kernel
-from hedgespec.simulator.learning import Loss
 from hedgespec.traces import Trace
 from tests.synthetic import write_trace
 

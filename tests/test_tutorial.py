@@ -11,8 +11,8 @@ import pytest
 
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors import parse_selector
+from hedgespec.selectors.learning import Loss
 from hedgespec.simulator import Replayer
-from hedgespec.simulator.learning import Loss
 from tests.synthetic import write_trace
 
 ROOT = Path(__file__).parent.parent

@@ -55,7 +55,8 @@ class Parameter:
 @dataclass(frozen=True)
 class Selector:
     """A learner. `uses_play` says that `learn` reads `played` (regret-based learners do), `draws`
-    that it draws numbers of its own, `uses_gamma` that it reads VERIFIED or LOOKAHEAD."""
+    that it draws numbers of its own, `uses_gamma` that it reads VERIFIED or LOOKAHEAD; for which
+    parameter values it is LOOKAHEAD, says `looks_ahead`."""
 
     name: str
     feedback: str
@@ -68,6 +69,7 @@ class Selector:
     uses_play: bool = False
     draws: bool = False
     uses_gamma: bool = False
+    looks_ahead: Callable[[dict[str, float]], bool] = lambda values: False
 
     def default_parameters(self) -> dict[str, float]:
         """Parameter names and default values in their declared order."""

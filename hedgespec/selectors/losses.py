@@ -43,6 +43,31 @@ def cut_length_loss(survive, end, start, positions, draft_length, loss):
         loss[arm] = 1.0 - emitted / (draft_length + 1)
 
 
+@compiled
+def position_loss(survive, end, gamma, start, accept_weight, draft_length, loss):
+    """Write accept_weight (1 - gamma) + (1 - accept_weight) f of all drafters for `start`.
+
+    The arrays are those of `expected_emitted`; with weight 1 the first position only is read.
+    """
+    if accept_weight < 1.0:
+        length_loss(survive, end, start, draft_length, loss)
+    if accept_weight > 0.0:
+        for arm in range(loss.shape[0]):
+            length_part = loss[arm] if accept_weight < 1.0 else 0.0
+            loss[arm] = (accept_weight * (1.0 - gamma[start, 0, arm])
+                         + (1.0 - accept_weight) * length_part)
+
+
+def per_second(length_loss: np.ndarray, seconds: np.ndarray, draft_length: int) -> np.ndarray:
+    """Loss `seconds` (..., N): seconds per expected token, over a dearest round of one token.
+
+    `length_loss` (..., N) gives the expected tokens, `seconds` (N) are those of a round.
+    """
+    emitted = (1 - length_loss) * (draft_length + 1)
+    found: np.ndarray = seconds / seconds.max() / emitted
+    return found
+
+
 def estimator_arrays(
     estimator: str, expected: np.ndarray, realised: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

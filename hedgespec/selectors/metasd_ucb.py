@@ -74,4 +74,5 @@ SELECTOR = Selector(
                   low=0.0, high=2.0, whole=True),
     ),
     uses_gamma=True,
+    looks_ahead=lambda values: values["reward"] == _LOOKAHEAD,
 )

@@ -11,8 +11,9 @@ import numpy as np
 from hedgespec.bundled import trace_folder
 from hedgespec.errors import HedgespecError
 from hedgespec.rules import verification_rule
-from hedgespec.selectors import CHOSEN, FULL, NONE, ConfiguredSelector, Selector, parse_selector
-from hedgespec.selectors.losses import estimator_arrays
+from hedgespec.selectors import CHOSEN, NONE, ConfiguredSelector, Selector, parse_selector
+from hedgespec.selectors.learning import Feedback, Loss, check_learning, parse_feedback
+from hedgespec.selectors.losses import estimator_arrays, per_second
 from hedgespec.simulator import learning
 from hedgespec.simulator.arms import make_arms
 from hedgespec.simulator.kernels import (
@@ -22,7 +23,6 @@ from hedgespec.simulator.kernels import (
     selector_kernel,
     table_kernels,
 )
-from hedgespec.simulator.learning import Feedback, Loss
 from hedgespec.simulator.references import (
     BEST_FIXED,
     BEST_SINGLE,
@@ -117,7 +117,7 @@ class Replayer:
         if is_reference(text):
             return self._run_schedule(text, seed)
         configured = parse_selector(text)
-        _check_learning(configured, feedback, loss)
+        check_learning(configured.selector, feedback, loss)
         return self._run_selector(configured, seed, feedback or Feedback(), loss or Loss())
 
     def learns(self, text: str) -> bool:
@@ -126,7 +126,7 @@ class Replayer:
 
     def check(self, text: str, feedback: Feedback | None, loss: Loss | None) -> None:
         """Raise HedgespecError as `run` does."""
-        _check_learning(parse_selector(text), feedback, loss)
+        check_learning(parse_selector(text).selector, feedback, loss)
 
     def is_exact(self, text: str, feedback: Feedback | None = None) -> bool:
         """Whether `run_exact` can be had: the play must depend on the position only."""
@@ -148,7 +148,7 @@ class Replayer:
         if is_reference(text):
             return self._exact_schedule(text)
         configured = parse_selector(text)
-        _check_learning(configured, feedback, loss)
+        check_learning(configured.selector, feedback, loss)
         return self._exact_selector(configured, feedback or Feedback(), loss or Loss())
 
     def label(self, text: str) -> str:
@@ -170,10 +170,9 @@ class Replayer:
     def losses(self, loss: Loss) -> np.ndarray:
         """Loss of every start position, shape (T, N); NaN where never observable."""
         if loss not in self._losses and loss.seconds:
-            # The expected tokens of a round, back from the length loss.
-            emitted = (1 - self.losses(replace(loss, seconds=False))) * (self.draft_length + 1)
-            cost = own_seconds(self.trace, self.arms)
-            self._losses[loss] = cost / cost.max() / emitted
+            self._losses[loss] = per_second(
+                self.losses(replace(loss, seconds=False)), own_seconds(self.trace, self.arms),
+                self.draft_length)
         if loss not in self._losses:
             table = np.empty((len(self.trace.tokens), self._arms))
             self._over_queries(
@@ -200,7 +199,7 @@ class Replayer:
         if run.feedback in (CHOSEN, NONE, HINDSIGHT, PROMPT):
             return seconds
         return seconds + (evaluating_seconds(self.trace, self.arms)
-                          / learning.parse_feedback(run.feedback).every)
+                          / parse_feedback(run.feedback).every)
 
     def rounds_per_query(self, run: Run) -> np.ndarray:
         """Number of rounds of each query, expected if exact, shape (Q,)."""
@@ -248,14 +247,13 @@ class Replayer:
         settings = np.zeros(learning.SETTINGS, dtype=np.int64)
         settings[learning.DRAFT_LENGTH] = self.draft_length
         settings[learning.WINDOW] = window = loss.window(self.draft_length)
-        # Joulani's largest delay is 2 * window - 1; one copy more than that never waits.
-        settings[learning.COPIES] = 2 * window if feedback.kind == learning.BOLD else 1
+        settings[learning.COPIES] = feedback.copies(window)
         settings[learning.DELAY] = feedback.rounds
         settings[learning.EVERY] = feedback.every
         settings[learning.BY_ROUND] = feedback.by_round
         settings[learning.ACTUAL] = feedback.actual
-        settings[learning.COMPLETE] = feedback.kind == learning.ORACLE
-        settings[learning.CUT] = feedback.kind == learning.CENSORED
+        settings[learning.COMPLETE] = feedback.complete
+        settings[learning.CUT] = feedback.cut
         settings[learning.CARRY] = self.carry is not None
         return settings
 
@@ -357,28 +355,6 @@ def _labels(selector: Selector, feedback: Feedback, loss: Loss) -> tuple[str, st
     if selector.feedback == CHOSEN:
         return CHOSEN, "emitted"
     return (NONE, NONE) if selector.feedback == NONE else (feedback.label, loss.label)
-
-
-def _check_learning(
-    configured: ConfiguredSelector, feedback: Feedback | None, loss: Loss | None
-) -> None:
-    """Refuse by name what makes no sense for a learner."""
-    selector = configured.selector
-    if selector.feedback == CHOSEN:
-        for option, given in (("--feedback", feedback), ("--loss", loss)):
-            if given is not None:
-                raise HedgespecError(
-                    f"{selector.name} learns from the tokens of its own rounds: {option} "
-                    f"{given.label} makes no sense for it")
-    if selector.feedback != FULL:
-        return
-    if feedback is not None and feedback.actual and not selector.uses_play:
-        raise HedgespecError(f"{selector.name} does not look at what was played: --feedback "
-                             f"{feedback.label} makes no sense for it")
-    if feedback is not None and feedback.kind == learning.CENSORED and (
-            loss is not None and (loss.accept_weight > 0 or loss.seconds)):
-        raise HedgespecError(f"--feedback censored cuts the sums of the length loss off: "
-                             f"--loss {loss.label} makes no sense for it")
 
 
 def _check_draft_length(draft_length: int, trace: Trace) -> None:

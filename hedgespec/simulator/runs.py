@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from hedgespec.simulator.learning import Feedback, Loss
+from hedgespec.selectors.learning import Feedback, Loss
 from hedgespec.simulator.references import BEST_FIXED
 from hedgespec.simulator.replayer import Replayer, Run
 

@@ -14,8 +14,8 @@ import hedgespec
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file
 from hedgespec.selectors import BUILT_IN, DEFAULT
+from hedgespec.selectors.learning import Feedback, Loss, parse_feedback, parse_loss
 from hedgespec.simulator.kept import KeptResults
-from hedgespec.simulator.learning import Feedback, Loss, parse_feedback, parse_loss
 from hedgespec.simulator.references import BEST_FIXED, ORACLE
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.simulator.runs import Job, Results, TraceJobs, join

@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from hedgespec.selectors.losses import expected_emitted, length_loss
+from hedgespec.selectors.losses import expected_emitted, position_loss
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -12,7 +12,7 @@ def loss_table(
 ):
     """Fill loss[t] (T, N) of every start position of queries first..last-1.
 
-    It is `accept_weight` times 1 - gamma plus the rest times `length_loss`. A start position whose
+    It is `position_loss`. A start position whose
     `window` positions do not all lie in the query gets NaN: its loss can never be observed.
     """
     for query in range(first, last):
@@ -21,13 +21,7 @@ def loss_table(
             if start > complete:
                 loss[start] = np.nan
                 continue
-            if accept_weight < 1.0:
-                length_loss(survive, end, start, draft_length, loss[start])
-            if accept_weight > 0.0:
-                for arm in range(loss.shape[1]):
-                    length_part = loss[start, arm] if accept_weight < 1.0 else 0.0
-                    loss[start, arm] = (accept_weight * (1.0 - gamma[start, 0, arm])
-                                        + (1.0 - accept_weight) * length_part)
+            position_loss(survive, end, gamma, start, accept_weight, draft_length, loss[start])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
