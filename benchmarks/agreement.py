@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from hedgespec.live import speculative_decode
+from hedgespec.live import LiveDecoder
 from hedgespec.simulator import SweepSettings, run_sweep
 from hedgespec.tracegen.drafters import make_drafters
 from hedgespec.tracegen.models import load_model
@@ -64,7 +64,9 @@ def main() -> None:
                  if question.domain == options.domain]
     sampling = Sampling(manifest.sampling.temperature, manifest.sampling.top_p,
                         manifest.sampling.top_k)
-    generator = torch.Generator().manual_seed(options.seed)
+    decoder = LiveDecoder(
+        target, [drafter], f"fixed:{drafter.name}", sampling=sampling,
+        draft_length=manifest.draft_length, seed=options.seed)
     counts = []
     started = perf_counter()
     for number in range(options.answers or len(questions)):
@@ -72,10 +74,8 @@ def main() -> None:
             break
         question = questions[number % len(questions)]
         prompt = tokenize(target.tokenizer, render(target.tokenizer, question, []))
-        answer, emitted = speculative_decode(
-            target, drafter, prompt, sampling, manifest.draft_length,
-            manifest.sampling.max_new_tokens, generator)
-        counts.append((len(answer), len(emitted)))
+        answer = decoder.generate(prompt, manifest.sampling.max_new_tokens, number)
+        counts.append((len(answer.tokens), len(answer.rounds)))
         print(f"\r{number + 1} answers", end="", file=sys.stderr)
     print(file=sys.stderr)
     live = np.array(counts, dtype=float)

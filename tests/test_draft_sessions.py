@@ -70,7 +70,23 @@ def extend(session, text, states, begin: int, end: int) -> "torch.Tensor":
     """Tell the session tokens begin..end-1 of the text, and the states that exist by then."""
     known = slice(max(begin - 1, 0), end - 1)
     return session.extend(
-        text[begin:end], {layer: state[known] for layer, state in states.items()})
+        text[begin:end], {layer: state[known] for layer, state in states.items()})[0]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_logits_after_each_verified_token_are_those_of_scoring(drafters, name, text, states):
+    """Whatever pieces the text comes in; what was drafted in between leaves no trace."""
+    expected = scored(drafters[name], text, states)[0]
+    session = drafters[name].session()
+    with torch.inference_mode():
+        for begin, end in ((0, 2), (2, 9), (9, 10), (10, LENGTH)):
+            known = slice(max(begin - 1, 0), end - 1)
+            found = session.extend(
+                text[begin:end], {layer: state[known] for layer, state in states.items()},
+                rows=end - begin)
+            torch.testing.assert_close(found[: LENGTH - 1 - begin], expected[begin:end],
+                                       atol=1e-5, rtol=1e-5)
+            session.step(text[begin])
 
 
 def check_draft(session, first, expected, text, start: int) -> None:

@@ -9,7 +9,7 @@ from scipy.stats import chi2
 torch = pytest.importorskip("torch")
 
 from hedgespec.errors import HedgespecError  # noqa: E402
-from hedgespec.live import speculative_decode  # noqa: E402
+from hedgespec.live import LiveDecoder  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
 from hedgespec.tracegen.drafters import Drafter, make_drafters  # noqa: E402
 from hedgespec.tracegen.eagle import save_head  # noqa: E402
@@ -67,11 +67,12 @@ def drafters(target: LanguageModel, specifications: tuple[str, ...]) -> dict[str
     return {drafter.name: drafter for drafter in make_drafters(list(specifications), target)}
 
 
-def decode(target, drafter, prompt, sampling, new_tokens, generator=None, draft_length=DRAFT_LENGTH
+def decode(target, drafter, prompt, sampling, new_tokens, seed=0, draft_length=DRAFT_LENGTH
            ) -> tuple[list[int], list[int]]:
-    generator = generator or torch.Generator().manual_seed(0)
-    tokens, emitted = speculative_decode(
-        target, drafter, prompt, sampling, draft_length, new_tokens, generator)
+    answer = LiveDecoder(
+        target, [drafter], f"fixed:{drafter.name}", sampling=sampling, draft_length=draft_length,
+        seed=seed).generate(prompt, new_tokens)
+    tokens, emitted = answer.tokens, [len(done.tokens) for done in answer.rounds]
     assert sum(emitted) == len(tokens) <= new_tokens
     assert all(1 <= count <= draft_length + 1 for count in emitted)
     return tokens, emitted
@@ -106,7 +107,7 @@ def prompt_with_doubt(target: LanguageModel, drafters: dict[str, Drafter], sampl
         known = {layer: state[0] for layer, state in states.items()}
         p = probabilities(target.model(ids[None]).logits[:, -1], sampling)
         accepted = [
-            torch.minimum(p, probabilities(drafter.session().extend(ids, known)[None], sampling))
+            torch.minimum(p, probabilities(drafter.session().extend(ids, known), sampling))
             for drafter in drafters.values()]
         if all(0.05 < common.sum() < 0.95 for common in accepted):
             return ids.tolist()
@@ -140,11 +141,9 @@ def test_sampled_text_has_the_targets_distribution(target, drafters, name):
     prompt = prompt_with_doubt(target, drafters, sampling)
     law = law_of_two_tokens(target, prompt, sampling)
     counts, lengths = np.zeros_like(law), []
-    generator = torch.Generator().manual_seed(1)
     runs = 300
-    for _ in range(runs):
-        tokens, emitted = decode(
-            target, drafters[name], prompt, sampling, 3, generator, draft_length=2)
+    for seed in range(runs):
+        tokens, emitted = decode(target, drafters[name], prompt, sampling, 3, seed, draft_length=2)
         counts[tuple([*tokens, 0][:2])] += 1
         lengths.append(emitted[0])
     assert chi_square_p(counts, runs * law) > 1e-3
@@ -198,14 +197,14 @@ def test_sampled_rounds_are_as_long_as_those_of_a_replay(
     """Tokens per round of the same prompts; at this temperature all drafters are often right."""
     differences: dict[str, list[float]] = {name: [] for name in FAMILIES}
     lengths = []
-    generator = torch.Generator().manual_seed(2)
     for seed in range(3):
         trace = recorded(
             tiny_models, specifications, tmp_path, seed, temperature=4.0, max_new_tokens=16)
         for name in FAMILIES:
             expected = replayed(trace, name, seed)
             for query, prompt in first_turns(target, trace, tmp_path):
-                _, emitted = decode(target, drafters[name], prompt, Sampling(4.0), 16, generator)
+                _, emitted = decode(
+                    target, drafters[name], prompt, Sampling(4.0), 16, 1000 * seed + query)
                 differences[name].append(float(np.mean(emitted) - np.mean(expected[query])))
                 lengths += emitted
     assert np.mean(lengths) > 1.3, "there is something to compare"

@@ -1,5 +1,5 @@
 """Decodes with real models, drafting and verifying."""
 
-from hedgespec.live.decode import speculative_decode
+from hedgespec.live.decode import Answer, LiveDecoder, Round
 
-__all__ = ["speculative_decode"]
+__all__ = ["Answer", "LiveDecoder", "Round"]

@@ -1,122 +1,295 @@
-"""Lossless speculative decoding of one text with one drafter: chain drafts, batch 1."""
+"""Lossless speculative decoding of one text at a time with a pool of drafters and a selector."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
 import torch
 
 from hedgespec.errors import HedgespecError
+from hedgespec.live.pool import Distribute, Pool, Text
+from hedgespec.live.verification import Verification, verify_chain
+from hedgespec.rules import RULES
+from hedgespec.rules.base import Statistics
+from hedgespec.selectors import CHOSEN, NONE, parse_selector
+from hedgespec.selectors.learning import Feedback, Loss
+from hedgespec.selectors.online import OnlineSelector
+from hedgespec.selectors.uniforms import query_key
 from hedgespec.tracegen.cached import CachedModel
 from hedgespec.tracegen.drafters import Drafter
-from hedgespec.tracegen.drafters.session import DraftSession
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling, probabilities, sample
+from hedgespec.tracegen.statistics import reduce_pair
+from hedgespec.traces.schema import DRAFTER_STATISTICS
+
+FIXED = "fixed:"
 
 
-@torch.inference_mode()
-def speculative_decode(
-    target: LanguageModel,
-    drafter: Drafter,
-    prompt: list[int],
-    sampling: Sampling,
-    draft_length: int,
-    max_new_tokens: int,
-    generator: torch.Generator,
-) -> tuple[list[int], list[int]]:
-    """Continue `prompt` (token ids); return the answer's tokens and how many each round emitted.
+@dataclass(frozen=True)
+class Round:
+    """One round: the drafter's number, its probability, the tokens drafted and emitted.
 
-    The answer is distributed as the target's own and ends with an end token or at
-    `max_new_tokens`. A round that would run past the end is cut there, as in a replay. `generator`
-    lives on the CPU. Raises HedgespecError if the prompt is empty or prompt and answer may exceed
-    a model's context.
+    `position` counts tokens of the answer before the round, `weights` (N) are the selector's play.
+    `statistics` are those of the emitted tokens, None if no drafter was evaluated. `seconds` are
+    wall-clock times of its parts.
     """
-    _check(target, drafter, prompt, draft_length, max_new_tokens)
-    model, session = CachedModel(target), drafter.session()
-    # Tokens that are new to the drafter; the target has not read the last of them.
-    known = torch.tensor(prompt, device=target.device)
-    states: dict[int, torch.Tensor] = {}
-    if len(prompt) > 1:
-        _, states = model.read(known[:-1], drafter.target_layers)
-    answer: list[int] = []
-    emitted: list[int] = []
-    ends = set(target.eos_tokens)
-    while len(answer) < max_new_tokens and not ends & set(answer[-1:]):
-        room = max_new_tokens - len(answer)
-        u = torch.rand(2 * draft_length + 1, generator=generator, dtype=torch.float64)
-        u = u.to(target.device)
-        logits = session.extend(known, states)
-        draft, q = _draft(session, logits, sampling, u[: min(draft_length, room)])
-        final, states = model.read(torch.cat([known[-1:], draft]), drafter.target_layers)
-        p = probabilities(target.logits(final), sampling)
-        accepted = _accepted(p, q, draft, u[draft_length:])
-        known = torch.cat([draft[:accepted], _next(p, q, accepted, u[-1:])])
+
+    position: int
+    drafter: int
+    weights: np.ndarray
+    drafted: int
+    tokens: list[int]
+    statistics: Statistics | None
+    seconds: dict[str, float]
+
+
+@dataclass
+class Answer:
+    """The tokens of an answer and its rounds; `finish_reason` is "eos" or "length"."""
+
+    tokens: list[int] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
+    finish_reason: str = "length"
+
+    @property
+    def mat(self) -> float:
+        """Emitted tokens per round."""
+        return len(self.tokens) / max(len(self.rounds), 1)
+
+
+class LiveDecoder:
+    """Decodes with a target, N drafters and a selector, called as in the simulator.
+
+    A round: the selector picks a drafter, it drafts up to K tokens, the target verifies them in one
+    pass. Then every drafter is evaluated on the emitted tokens by prefilling them (full
+    information), or the one that ran (bandits that look at gamma), or none. The answer is
+    distributed as the target's own; at temperature 0 it is the target's own.
+    """
+
+    def __init__(
+        self, target: LanguageModel, drafters: list[Drafter], selector: str = "normalhedge", *,
+        sampling: Sampling | None = None, draft_length: int = 5,
+        feedback: Feedback | None = None, loss: Loss | None = None, seed: int = 0,
+        round_seconds: np.ndarray | None = None, evaluate_all: bool = False, timed: bool = False,
+        verify: Verification = verify_chain, distribute: Distribute | None = None,
+    ):
+        """`selector` is a learner's name and parameters, or fixed:DRAFTER.
+
+        `evaluate_all` evaluates every drafter whatever the selector needs, `timed` waits for the
+        device before each clock reading. `distribute` turns logits into distributions, by default
+        as `sampling` says. Raises HedgespecError for settings that make no sense.
+        """
+        if draft_length < 1:
+            raise HedgespecError(f"draft length must be at least 1, not {draft_length}")
+        if not drafters:
+            raise HedgespecError("there is no drafter: name one with --drafter")
+        self.target, self.drafters, self.draft_length = target, drafters, draft_length
+        self.sampling, self.seed = sampling or Sampling(), seed
+        self._distribute = distribute or (lambda logits, _: probabilities(logits, self.sampling))
+        self._verify, self._timed = verify, timed
+        self._fixed = self._fixed_drafter(selector)
+        self._selector = None
+        if self._fixed is None:
+            self._selector = OnlineSelector(
+                parse_selector(selector), len(drafters), draft_length, feedback, loss, seed,
+                round_seconds)
+        self.label = selector if self._selector is None else parse_selector(selector).label
+        self._evaluated = self._evaluation(evaluate_all)
+        self.pool = Pool(drafters, target.vocabulary_size, target.device)
+        self._layers = tuple(sorted({layer for item in drafters for layer in item.target_layers}))
+        # At temperature 0 the rules coincide, but `greedy` needs no division.
+        self._rule = RULES["greedy" if self.sampling.temperature == 0 else "sampling"]
+
+    def generate(
+        self, prompt: list[int], max_new_tokens: int, query: int = 0,
+        stop: Callable[[list[int]], bool] | None = None,
+    ) -> Answer:
+        """Continue `prompt` (token ids); see `rounds`."""
+        answer = Answer()
+        for _ in self.rounds(prompt, max_new_tokens, query, stop, answer):
+            pass
+        return answer
+
+    @torch.inference_mode()
+    def rounds(
+        self, prompt: list[int], max_new_tokens: int, query: int = 0,
+        stop: Callable[[list[int]], bool] | None = None, answer: Answer | None = None,
+    ) -> Iterator[Round]:
+        """Continue `prompt`, giving each round when it is done; `answer` grows with them.
+
+        It ends with an end token, at `max_new_tokens`, or where `stop(answer's tokens)` says so; a
+        round that would run past the end is cut there, as in a replay. Seed and `query` give the
+        random numbers. Raises HedgespecError if the prompt is empty, or prompt and answer may
+        exceed a model's context.
+        """
+        self._check(prompt, max_new_tokens)
+        answer = Answer() if answer is None else answer
+        model = CachedModel(self.target)
+        known = torch.tensor(prompt, device=self.target.device)
+        states = model.read(known[:-1], self._layers)[1] if len(prompt) > 1 else {}
+        text = Text(known, states)
+        self.pool.begin()
+        if self._selector is not None:
+            self._selector.begin(query)
+        generator = torch.Generator().manual_seed(int(query_key(self.seed, query)) % (1 << 63))
+        done = False
+        while not done:
+            done_round = self._round(model, text, len(prompt), max_new_tokens, generator, stop,
+                                     answer)
+            answer.rounds.append(done_round)
+            yield done_round
+            ended = answer.tokens[-1] in self.target.eos_tokens
+            if ended:
+                answer.finish_reason = "eos"
+            done = (ended or len(answer.tokens) >= max_new_tokens
+                    or (stop is not None and stop(answer.tokens)))
+
+    def _round(
+        self, model: CachedModel, text: Text, begin: int, max_new_tokens: int,
+        generator: torch.Generator, stop: Callable[[list[int]], bool] | None, answer: Answer,
+    ) -> Round:
+        position = len(answer.tokens)
+        room = max_new_tokens - position
+        clock = _Clock(self._timed, self.target.device)
+        arm, weights = self._choose(position)
+        clock.read("select")
+        u = torch.rand(2 * self.draft_length + 1, generator=generator, dtype=torch.float64)
+        u = u.to(self.target.device)
+        draft, q = self._draft(arm, text, u[: min(self.draft_length, room)])
+        clock.read("draft")
+        final, states = model.read(torch.cat([text.tokens[-1:], draft]), self._layers)
+        p = self._distribute(self.target.logits(final), torch.cat([text.tokens, draft]))
+        accepted, following = self._verify(p, q, draft, u[self.draft_length :])
+        emitted = torch.cat([draft[:accepted], following])
         model.cut(model.length - len(draft) + accepted)
-        states = {layer: state[: accepted + 1] for layer, state in states.items()}
-        new = _up_to_end(known[:room].tolist(), ends)
-        answer += new
-        emitted.append(len(new))
-    return answer, emitted
+        text.append(emitted, {layer: state[: accepted + 1] for layer, state in states.items()})
+        tokens = self._up_to_end(emitted[:room].tolist(), answer.tokens, stop)
+        answer.tokens += tokens
+        clock.read("verify")
+        statistics = self._statistics(arm, text, p, emitted, len(tokens))
+        clock.read("evaluate")
+        self._learn(statistics, len(tokens))
+        clock.read("learn")
+        return Round(position, arm, weights, len(draft), tokens, statistics, clock.seconds)
+
+    def _choose(self, position: int) -> tuple[int, np.ndarray]:
+        if self._selector is None:
+            assert self._fixed is not None
+            return self._fixed, np.eye(len(self.drafters))[self._fixed]
+        arm = self._selector.choose(position)
+        return arm, self._selector.weights.copy()
+
+    def _draft(self, arm: int, text: Text, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """At most len(u) tokens (k) and the distributions (k+1, V) they are from.
+
+        The draft ends where there is no proposal. A row of zeros stands behind the last.
+        """
+        tokens: list[torch.Tensor] = []
+        rows: list[torch.Tensor] = []
+        logits = self.pool.first(arm, text)
+        for number in range(len(u)):
+            if number:
+                logits = self.pool.step(arm, tokens[-1])
+            context = torch.cat([text.tokens, *(token[None] for token in tokens)])
+            row = self._distribute(logits[None], context)[0]
+            if not row.any():
+                break
+            rows.append(row)
+            tokens.append(sample(row[None], u[number : number + 1])[0])
+        none = torch.zeros_like(logits)
+        return (torch.stack(tokens) if tokens else none.new_empty(0, dtype=torch.long),
+                torch.stack([*rows, none]))
+
+    def _statistics(
+        self, arm: int, text: Text, p: torch.Tensor, emitted: torch.Tensor, count: int
+    ) -> Statistics | None:
+        """Statistics of the first `count` emitted tokens, the last of the text."""
+        arms = range(len(self.drafters)) if self._evaluated == "all" else [arm]
+        if self._evaluated == "none":
+            return None
+        tokens, p = emitted[:count], p[:count]
+        columns = torch.zeros(len(DRAFTER_STATISTICS), count, len(self.drafters),
+                              device=p.device)
+        for number in arms:
+            logits = self.pool.evaluate(number, text, len(emitted))[:count]
+            context = text.tokens[: len(text) - len(emitted) + count - 1]
+            q = self._distribute(logits, context)
+            found = reduce_pair(p, q, tokens)
+            columns[:, :, number] = torch.stack(
+                [found[name].float() for name in DRAFTER_STATISTICS])
+        log_p = p.gather(-1, tokens[:, None])[:, 0].clamp_min(torch.finfo(p.dtype).tiny).log()
+        values = dict(zip(DRAFTER_STATISTICS, columns.cpu().numpy()[:, :, None], strict=True))
+        return Statistics(log_p=log_p.float().cpu().numpy(), log_q=values["log_q"],
+                          gamma=values["gamma"], match=values["match"] > 0,
+                          p_top=values["p_top"])
+
+    def _learn(self, statistics: Statistics | None, emitted: int) -> None:
+        if self._selector is None:
+            return
+        if statistics is None:
+            nothing = np.zeros((emitted, 1, len(self.drafters)), dtype=np.float32)
+            self._selector.verified(nothing, nothing)
+            return
+        self._selector.verified(
+            self._rule.expected(statistics), self._rule.realised(statistics))
+
+    def _evaluation(self, everyone: bool) -> str:
+        """Which drafters are evaluated: "all", the "chosen" one or "none"."""
+        if everyone:
+            return "all"
+        if self._selector is None or self._selector.selector.feedback == NONE:
+            return "none"
+        if self._selector.selector.feedback == CHOSEN:
+            return "chosen" if self._selector.selector.uses_gamma else "none"
+        return "all"
+
+    def _up_to_end(
+        self, tokens: list[int], before: list[int], stop: Callable[[list[int]], bool] | None
+    ) -> list[int]:
+        """The tokens up to the first that ends the answer."""
+        for number, token in enumerate(tokens, 1):
+            if token in self.target.eos_tokens or (
+                    stop is not None and stop([*before, *tokens[:number]])):
+                return tokens[:number]
+        return tokens
+
+    def _fixed_drafter(self, selector: str) -> int | None:
+        if not selector.startswith(FIXED):
+            return None
+        names = [drafter.name for drafter in self.drafters]
+        name = selector.removeprefix(FIXED)
+        if name not in names:
+            raise HedgespecError(f"{selector}: there is no such drafter; the pool has "
+                                 f"{', '.join(names)}")
+        return names.index(name)
+
+    def _check(self, prompt: list[int], max_new_tokens: int) -> None:
+        if max_new_tokens < 1:
+            raise HedgespecError("new tokens must be at least 1")
+        if not prompt:
+            raise HedgespecError("the prompt holds no token")
+        lengths = [self.target.context_length, *(item.context_length for item in self.drafters)]
+        context = min(length for length in lengths if length is not None)
+        if len(prompt) + max_new_tokens > context:
+            raise HedgespecError(
+                f"{len(prompt)} prompt tokens and {max_new_tokens} new ones exceed the shortest "
+                f"context of target and drafters, {context}"
+            )
 
 
-def _draft(
-    session: DraftSession, logits: torch.Tensor, sampling: Sampling, u: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """At most len(u) tokens (k) and the distributions (k+1, V) they are from.
+class _Clock:
+    """Seconds of each part of a round."""
 
-    The draft ends where there is no proposal. A row of zeros stands behind the last.
-    """
-    tokens: list[torch.Tensor] = []
-    rows: list[torch.Tensor] = []
-    for number in range(len(u)):
-        if number:
-            logits = session.step(tokens[-1])
-        row = probabilities(logits[None], sampling)[0]
-        if not row.any():
-            break
-        rows.append(row)
-        tokens.append(sample(row[None], u[number : number + 1])[0])
-    none = torch.zeros_like(logits)
-    return (torch.stack(tokens) if tokens else none.new_empty(0, dtype=torch.long),
-            torch.stack([*rows, none]))
+    def __init__(self, exact: bool, device: torch.device):
+        self._waits = exact and device.type == "cuda"
+        self.seconds: dict[str, float] = {}
+        self._last = perf_counter()
 
-
-def _accepted(p: torch.Tensor, q: torch.Tensor, draft: torch.Tensor, u: torch.Tensor) -> int:
-    """Accepted tokens of a draft (k): each with probability min(1, p/q), up to the first failure.
-
-    At temperature 0, where p and q are 0 or 1, that is where both have the same argmax.
-    """
-    index = draft[:, None]
-    ratio = (p[:-1].gather(1, index) / q[:-1].gather(1, index))[:, 0]
-    return int((u[: len(draft)] < ratio).long().cumprod(0).sum())
-
-
-def _next(p: torch.Tensor, q: torch.Tensor, accepted: int, u: torch.Tensor) -> torch.Tensor:
-    """The target's own token (1) after the accepted ones, from norm((p-q)+).
-
-    After a whole draft q is 0, and it comes from p: the bonus token.
-    """
-    residual = (p[accepted] - q[accepted]).clamp(min=0)
-    if not residual.any():  # p = q but for rounding
-        residual = p[accepted]
-    return sample(residual[None], u)
-
-
-def _up_to_end(tokens: list[int], ends: set[int]) -> list[int]:
-    """The tokens up to the first end token."""
-    for number, token in enumerate(tokens):
-        if token in ends:
-            return tokens[: number + 1]
-    return tokens
-
-
-def _check(
-    target: LanguageModel, drafter: Drafter, prompt: list[int], draft_length: int,
-    max_new_tokens: int,
-) -> None:
-    if draft_length < 1 or max_new_tokens < 1:
-        raise HedgespecError("draft length and new tokens must be at least 1")
-    if not prompt:
-        raise HedgespecError("the prompt holds no token")
-    context = min(target.context_length, drafter.context_length or target.context_length)
-    if len(prompt) + max_new_tokens > context:
-        raise HedgespecError(
-            f"{len(prompt)} prompt tokens and {max_new_tokens} new ones exceed the shortest "
-            f"context of target and drafter, {context}"
-        )
+    def read(self, part: str) -> None:
+        """The time since the last reading was spent on `part`."""
+        if self._waits:
+            torch.cuda.synchronize()
+        now = perf_counter()
+        self.seconds[part] = now - self._last
+        self._last = now

@@ -3,6 +3,7 @@
 import numpy as np
 
 from hedgespec.errors import HedgespecError
+from hedgespec.rules.base import Statistics
 from hedgespec.traces import Trace
 
 
@@ -16,11 +17,11 @@ def check(trace: Trace) -> None:
         )
 
 
-def expected(trace: Trace) -> np.ndarray:
+def expected(trace: Statistics | Trace) -> np.ndarray:
     """gamma: 1 where the drafter's argmax is the emitted token, else 0, shape (T, D, N)."""
     return realised(trace)
 
 
-def realised(trace: Trace) -> np.ndarray:
+def realised(trace: Statistics | Trace) -> np.ndarray:
     """The same as `expected`: nothing is random."""
     return trace.match.astype(np.float32)

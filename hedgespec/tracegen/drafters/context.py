@@ -105,10 +105,11 @@ class ContextDrafter(Drafter):
         """Look up anew at each step."""
         return _ContextSession(self)
 
-    def next_logits(self, tokens: np.ndarray) -> torch.Tensor:
-        """Logits (V) of the token that follows `tokens`."""
+    def next_logits(self, tokens: np.ndarray, rows: int) -> torch.Tensor:
+        """Logits (rows, V) of what follows each of the last `rows` tokens."""
         unknown = np.append(tokens, 0)  # room for the next position; its token is never read
-        return self.logits(self._proposals([(unknown, len(tokens))]), 1, slice(0, 1))[0]
+        first = len(tokens) - rows + 1
+        return self.logits(self._proposals([(unknown, first)]), 1, slice(0, rows))
 
 
 class _ContextSession(DraftSession):
@@ -121,17 +122,19 @@ class _ContextSession(DraftSession):
 
     def step(self, token: int | torch.Tensor) -> torch.Tensor:
         """Look up what follows the drafted token."""
-        return self._append(np.array([int(token)]))
+        return self._append(np.array([int(token)]), 1)[0]
 
-    def _extend(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]) -> torch.Tensor:
-        return self._append(tokens.cpu().numpy())
+    def _extend(
+        self, tokens: torch.Tensor, states: dict[int, torch.Tensor], rows: int
+    ) -> torch.Tensor:
+        return self._append(tokens.cpu().numpy(), rows)
 
     def _cut(self, length: int) -> None:
         self._tokens = self._tokens[:length]
 
-    def _append(self, tokens: np.ndarray) -> torch.Tensor:
+    def _append(self, tokens: np.ndarray, rows: int) -> torch.Tensor:
         self._tokens = np.concatenate([self._tokens, tokens])
-        return self._drafter.next_logits(self._tokens)
+        return self._drafter.next_logits(self._tokens, rows)
 
 
 class PromptLookup(ContextDrafter):

@@ -79,22 +79,29 @@ class _EagleSession(DraftSession):
         if self._output is None:
             return self._no_proposal
         ids = torch.as_tensor(token, device=self._keys.device).reshape(1)
-        return self._advance(ids, self._output)
+        return self._advance(ids, self._output, 1)[0]
 
-    def _extend(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]) -> torch.Tensor:
+    def _extend(
+        self, tokens: torch.Tensor, states: dict[int, torch.Tensor], rows: int
+    ) -> torch.Tensor:
         following = tokens if self.verified else tokens[1:]
-        if len(following) == 0:  # the text's first token alone makes no place
-            return self._no_proposal
+        places = min(rows, len(following))
+        # The text's first token alone makes no place.
+        absent = self._no_proposal.expand(rows - places, -1)
+        if places == 0:
+            return absent
         features = self._head.fuse([states[layer] for layer in self._layers])
-        return self._advance(following, features[None])
+        return torch.cat([absent, self._advance(following, features[None], places)])
 
     def _cut(self, length: int) -> None:
         places = max(length - 1, 0)
         self._keys, self._values = self._keys[:, :, :places], self._values[:, :, :places]
         self._output = None
 
-    def _advance(self, following: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Logits (V) after new places: tokens (n) beside features (1, n, H)."""
+    def _advance(
+        self, following: torch.Tensor, features: torch.Tensor, rows: int
+    ) -> torch.Tensor:
+        """Logits (rows, V) at the last of the new places: tokens (n) beside features (1, n, H)."""
         head, start, count = self._head, self._keys.shape[2], len(following)
         device = following.device
         residual, (queries, keys, values) = head.project(
@@ -105,5 +112,6 @@ class _EagleSession(DraftSession):
         reach = torch.ones(count, start + count, dtype=torch.bool, device=device).tril(start)
         attended = functional.scaled_dot_product_attention(
             queries, self._keys, self._values, attn_mask=reach)
-        self._output = head.finish(residual, attended)[:, -1:]
-        return head.logits(self._output[0, 0])
+        output = head.finish(residual, attended)
+        self._output = output[:, -1:]
+        return head.logits(output[0, count - rows :])

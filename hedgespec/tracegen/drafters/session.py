@@ -19,16 +19,19 @@ class DraftSession(ABC):
         """No token known yet."""
         self.verified = 0
 
-    def extend(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]) -> torch.Tensor:
-        """Drop the draft, append verified tokens (n >= 1); return the first draft token's logits.
+    def extend(
+        self, tokens: torch.Tensor, states: dict[int, torch.Tensor], rows: int = 1
+    ) -> torch.Tensor:
+        """Drop the draft, append verified tokens (n >= rows); return logits (rows, V).
 
-        The logits are (V), float32, -inf throughout if there is no proposal. `states[l]` (n, H)
+        They are those of what follows each of the last `rows` tokens, the last row that of the
+        first draft token, float32, -inf throughout where there is no proposal. `states[l]` (n, H)
         are the target's hidden states of the drafter's `target_layers`. The target has not read
         the last token yet, so they go on where the states so far ended and stop one token before:
         n-1 of them come with the first tokens, n later.
         """
         self.rewind(self.verified)
-        logits = self._extend(tokens, states)
+        logits = self._extend(tokens, states, rows)
         self.verified += len(tokens)
         return logits
 
@@ -42,7 +45,9 @@ class DraftSession(ABC):
         """Append a drafted token (a number or 0-d); return the next one's logits (V)."""
 
     @abstractmethod
-    def _extend(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]) -> torch.Tensor:
+    def _extend(
+        self, tokens: torch.Tensor, states: dict[int, torch.Tensor], rows: int
+    ) -> torch.Tensor:
         """`extend` where no draft is left; `verified` does not count `tokens` yet."""
 
     @abstractmethod
@@ -54,21 +59,23 @@ class ModelSession(DraftSession):
     """Drafts with a model that reads the text itself."""
 
     def __init__(self, model: CachedModel, logits: Callable[[torch.Tensor], torch.Tensor]):
-        """`logits` turns the model's final states (1, H) into logits (1, V)."""
+        """`logits` turns the model's final states (n, H) into logits (n, V)."""
         super().__init__()
         self._model = model
         self._logits = logits
 
     def step(self, token: int | torch.Tensor) -> torch.Tensor:
         """Read one token more."""
-        return self._read(torch.as_tensor(token, device=self._model.device).reshape(1))
+        return self._read(torch.as_tensor(token, device=self._model.device).reshape(1), 1)[0]
 
-    def _extend(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]) -> torch.Tensor:
-        return self._read(tokens)
+    def _extend(
+        self, tokens: torch.Tensor, states: dict[int, torch.Tensor], rows: int
+    ) -> torch.Tensor:
+        return self._read(tokens, rows)
 
     def _cut(self, length: int) -> None:
         self._model.cut(length)
 
-    def _read(self, tokens: torch.Tensor) -> torch.Tensor:
+    def _read(self, tokens: torch.Tensor, rows: int) -> torch.Tensor:
         final, _ = self._model.read(tokens)
-        return self._logits(final[-1:])[0]
+        return self._logits(final[len(final) - rows :])

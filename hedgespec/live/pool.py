@@ -1,0 +1,108 @@
+"""The drafters of one text being decoded: drafting, evaluation, and the loss of one of them."""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+
+from hedgespec.tracegen.drafters import Drafter
+from hedgespec.tracegen.drafters.session import DraftSession
+
+# From logits (n, V) to the distributions (n, V) that tokens are drawn from; row r follows the
+# first len(tokens) - n + 1 + r of the tokens (L).
+Distribute = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Text:
+    """Verified tokens (L), prompt included, and the target's hidden states of all but the last.
+
+    Of one token alone there are no states.
+    """
+
+    def __init__(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]):
+        self.tokens, self.states = tokens, states
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def append(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]) -> None:
+        """Add tokens (m), and states (m, H) of the tokens from the one before them on."""
+        self.tokens = torch.cat([self.tokens, tokens])
+        self.states = {layer: torch.cat([self.states[layer], states[layer]])
+                       if layer in self.states else states[layer] for layer in states}
+
+    def new_states(self, known: int, layers: tuple[int, ...]) -> dict[int, torch.Tensor]:
+        """What a session that knows the first `known` tokens has not seen; see DraftSession."""
+        return {layer: self.states[layer][max(known - 1, 0) :]
+                for layer in layers if layer in self.states}
+
+
+class Pool:
+    """Sessions of N drafters on one text after the other.
+
+    A drafter that raises, runs out of memory or gives NaN is dropped with a warning: from then on
+    it proposes nothing and its acceptance probability is 0, in this text and in later ones.
+    """
+
+    def __init__(self, drafters: list[Drafter], vocabulary_size: int, device: torch.device):
+        self.drafters = drafters
+        self.dropped: dict[str, str] = {}
+        self._nothing = torch.full((vocabulary_size,), -torch.inf, device=device)
+
+    def begin(self) -> None:
+        """A new text."""
+        self._sessions: list[DraftSession | None] = [
+            None if drafter.name in self.dropped else drafter.session()
+            for drafter in self.drafters]
+        self._first: list[torch.Tensor | None] = [None] * len(self.drafters)
+
+    def first(self, arm: int, text: Text) -> torch.Tensor:
+        """Logits (V) of the first draft token after the text."""
+        known = self._first[arm]
+        session = self._sessions[arm]
+        if known is None or session is None or session.verified < len(text):
+            return self._extend(arm, text, 1)[-1]
+        return known
+
+    def step(self, arm: int, token: torch.Tensor) -> torch.Tensor:
+        """Logits (V) after one more drafted token."""
+        session = self._sessions[arm]
+        if session is None:
+            return self._nothing
+        return self._guarded(arm, lambda: session.step(token)[None], 1)[0]
+
+    def evaluate(self, arm: int, text: Text, count: int) -> torch.Tensor:
+        """Logits (count, V) for the last `count` tokens of the text, each given those before it."""
+        session, first = self._sessions[arm], self._first[arm]
+        if session is not None and first is not None and session.verified == len(text) - count:
+            return torch.cat([first[None], self._extend(arm, text, count)[:-1]])
+        return self._extend(arm, text, count + 1)[:-1]
+
+    def _extend(self, arm: int, text: Text, rows: int) -> torch.Tensor:
+        """Bring a session up to the text's end; logits (rows, V) after its last tokens."""
+        session = self._sessions[arm]
+        if session is None:
+            return self._nothing.expand(rows, -1)
+        if session.verified > len(text) - rows:  # rows it has given before: read them again
+            session.rewind(len(text) - rows)
+        new = text.tokens[session.verified :]
+        states = text.new_states(session.verified, self.drafters[arm].target_layers)
+        logits = self._guarded(arm, lambda: session.extend(new, states, rows), rows)
+        self._first[arm] = logits[-1]
+        return logits
+
+    def _guarded(self, arm: int, work: Callable[[], torch.Tensor], rows: int) -> torch.Tensor:
+        try:
+            logits = work()
+            if not bool(logits.isnan().any()):
+                return logits
+            reason = "gave NaN logits"
+        except Exception as error:  # whatever a drafter does, the target's text goes on
+            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}" if str(
+                error).strip() else type(error).__name__
+        name = self.drafters[arm].name
+        self.dropped[name] = reason
+        self._sessions[arm] = None
+        warnings.warn(f"drafter {name} is dropped, decoding goes on without it: {reason}",
+                      RuntimeWarning, stacklevel=2)
+        return self._nothing.expand(rows, -1)
