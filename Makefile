@@ -5,13 +5,16 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer
 INPUTS := pyproject.toml constraints.txt hedgespec/__init__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help sim zoo traces test test-all lint bench readme findings clean
+.PHONY: help sim report zoo traces fidelity test test-all lint bench readme findings clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 sim: $(VENV)/core ## replay the bundled traces; tables and figure go to results/sim
 	$(BIN)/hedgespec sim --grid default
+
+report: $(VENV)/core ## figures, tables and findings from results/sim; they go to results/report
+	$(BIN)/hedgespec report results/sim
 
 zoo: $(VENV)/models ## train domain-expert draft heads for SmolLM2 into zoo/ (wants a GPU)
 	$(BIN)/hedgespec zoo $(ARGS)
@@ -28,6 +31,9 @@ test-all: $(VENV)/dev ## also the tests that need a GPU (skipped without) or the
 lint: $(VENV)/dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+fidelity: $(VENV)/models ## decode live with three selectors and replay the logs: every decision must agree
+	$(BIN)/python -m benchmarks.fidelity $(ARGS)
 
 bench: $(VENV)/dev ## speed of the simulator as ratios; also writes build/bench.json
 	$(BIN)/python benchmarks/simulator.py

@@ -7,7 +7,8 @@ from importlib import import_module
 from hedgespec import __version__
 from hedgespec.errors import HedgespecError
 
-COMMANDS = ("sim", "record", "zoo", "traces", "subset", "synthetic", "validate", "selectors")
+COMMANDS = ("sim", "report", "record", "zoo", "traces", "subset", "synthetic", "validate",
+            "selectors", "live", "fidelity")
 
 DESCRIPTION = """\
 Choose a drafter-selection policy for speculative decoding.
@@ -19,7 +20,10 @@ Choose a drafter-selection policy for speculative decoding.
   hedgespec synthetic   make up a trace without any model, for stress and tests
   hedgespec validate    check a trace
   hedgespec sim         replay traces with many selectors; write result tables and a figure
+  hedgespec report      figures, tables and findings from results of sim
   hedgespec selectors   list the selectors and their parameters
+  hedgespec live        decode with real models and a selector, or chat
+  hedgespec fidelity    replay the log of a live run: the same decisions must come out
 """
 
 

@@ -1,5 +1,6 @@
 """Lossless speculative decoding of one text at a time with a pool of drafters and a selector."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -97,9 +98,17 @@ class LiveDecoder:
         self.label = selector if self._selector is None else parse_selector(selector).label
         self._evaluated = self._evaluation(evaluate_all)
         self.pool = Pool(drafters, target.vocabulary_size, target.device)
+        self.last: Answer | None = None
         self._layers = tuple(sorted({layer for item in drafters for layer in item.target_layers}))
         # At temperature 0 the rules coincide, but `greedy` needs no division.
         self._rule = RULES["greedy" if self.sampling.temperature == 0 else "sampling"]
+
+    def with_distribution(self, distribute: Distribute) -> "LiveDecoder":
+        """The same decoder, pool and selector included, with other distributions."""
+        other = copy.copy(self)
+        other._distribute = distribute
+        other._rule = RULES["sampling"]
+        return other
 
     def generate(
         self, prompt: list[int], max_new_tokens: int, query: int = 0,

@@ -107,18 +107,26 @@ class Replayer:
         self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
 
     def run(
-        self, text: str, seed: int, feedback: Feedback | None = None, loss: Loss | None = None
+        self, text: str, seed: int, feedback: Feedback | None = None, loss: Loss | None = None,
+        acceptance: np.ndarray | None = None,
     ) -> Run:
         """Replay the selector or reference called `text`; see `parse_selector`.
 
-        `feedback` and `loss` are those of full-information learners, None for the defaults. Raises
-        HedgespecError where one is given that makes no sense for the selector.
+        `feedback` and `loss` are those of full-information learners, None for the defaults.
+        `acceptance` (T, D, N) replaces the realised acceptance probabilities of the rounds, not
+        what is learned from. Raises HedgespecError where a setting makes no sense for the selector.
         """
+        accepted = self._acceptance if acceptance is None else acceptance
         if is_reference(text):
-            return self._run_schedule(text, seed)
+            return self._run_schedule(text, seed, accepted)
         configured = parse_selector(text)
         check_learning(configured.selector, feedback, loss)
-        return self._run_selector(configured, seed, feedback or Feedback(), loss or Loss())
+        return self._run_selector(configured, seed, feedback or Feedback(), loss or Loss(),
+                                  accepted)
+
+    def statistics(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """gamma and realised acceptance of tokens start..end-1, each (end-start, D, N)."""
+        return self._gamma[start:end], self._acceptance[start:end]
 
     def learns(self, text: str) -> bool:
         """Whether feedback means something to the selector or reference."""
@@ -210,13 +218,14 @@ class Replayer:
         return self._acceptance.shape[2]
 
     def _run_selector(
-        self, configured: ConfiguredSelector, seed: int, feedback: Feedback, loss: Loss
+        self, configured: ConfiguredSelector, seed: int, feedback: Feedback, loss: Loss,
+        acceptance: np.ndarray,
     ) -> Run:
         selector = configured.selector
         kernel = selector_kernel(configured, feedback != Feedback())
         choice = self._no_choice()
         arguments: tuple[object, ...]
-        head = (self._order, self.trace.offsets, self._acceptance)
+        head = (self._order, self.trace.offsets, acceptance)
         tail = (seed, configured.parameter_array(), selector.state_size(self._arms), choice)
         if selector.feedback == CHOSEN:
             arguments = (*head, self._gamma, self._settings(feedback, loss), *tail)
@@ -257,10 +266,10 @@ class Replayer:
         settings[learning.CARRY] = self.carry is not None
         return settings
 
-    def _run_schedule(self, text: str, seed: int) -> Run:
+    def _run_schedule(self, text: str, seed: int, acceptance: np.ndarray) -> Run:
         kernel = schedule_kernel()
         choice = self._no_choice()
-        arguments = (self.trace.offsets, self._acceptance, self._schedule(text),
+        arguments = (self.trace.offsets, acceptance, self._schedule(text),
                      self.draft_length, seed, choice)
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)

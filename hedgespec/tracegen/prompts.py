@@ -21,6 +21,18 @@ class Question:
         return f"{self.id}/{turn}" if turn else self.id
 
 
+@dataclass(frozen=True)
+class Query:
+    """One turn of one question: what is generated and scored as a unit."""
+
+    number: int
+    question: Question
+    turn: int
+    prompt_sha256: str
+    prompt: list[int]
+    limit: int
+
+
 def read_questions(path: Path, per_domain: int | None = None) -> list[Question]:
     """Read a question file, at most `per_domain` questions of each domain.
 

@@ -22,9 +22,10 @@ from hedgespec.tracegen.drafters import Drafter, default_drafters, make_drafters
 from hedgespec.tracegen.generate import Answer, generate_answers, query_uniforms
 from hedgespec.tracegen.memory import in_fitting_pieces
 from hedgespec.tracegen.models import LanguageModel, check_device, load_model
-from hedgespec.tracegen.prompts import Question, read_questions, render, tokenize
+from hedgespec.tracegen.prompts import Query, Question, read_questions, render, tokenize
 from hedgespec.tracegen.sampling import Sampling
 from hedgespec.tracegen.statistics import Scores, score
+from hedgespec.tracegen.tables import query_table, token_table
 from hedgespec.traces import (
     Costs,
     Manifest,
@@ -36,13 +37,8 @@ from hedgespec.traces import (
 from hedgespec.traces.schema import (
     MAX_DRAFT_LENGTH,
     PRECISIONS,
-    QUERY_COLUMNS,
-    TOKEN_COLUMNS,
     TRACE_NAME_RULE,
     is_trace_name,
-    round_embedding,
-    round_log,
-    round_probability,
 )
 
 # Rows of full-vocabulary float32 distributions held at a time, and padded tokens teacher-forced
@@ -74,18 +70,6 @@ class RecordSettings:
     precision: str = "compact"
     costs: bool = True
     resume: bool = False
-
-
-@dataclass(frozen=True)
-class Query:
-    """One turn of one question: what is generated and scored as a unit."""
-
-    number: int
-    question: Question
-    turn: int
-    prompt_sha256: str
-    prompt: list[int]
-    limit: int
 
 
 @dataclass
@@ -295,46 +279,16 @@ class _Recorder:
 
     def _tables(self, scored: list[tuple[Query, Answer, Scores, np.ndarray]]
                 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        precision = self._settings.precision
+        precision, source = self._settings.precision, self._settings.prompts.stem
         scored = sorted(scored, key=lambda item: item[0].number)
-        queries = pl.DataFrame(
-            [
-                {
-                    "query": query.number,
-                    "query_id": query.question.query_id(query.turn),
-                    "source": self._settings.prompts.stem,
-                    "domain": query.question.domain,
-                    "prompt_sha256": query.prompt_sha256,
-                    "prompt_tokens": len(query.prompt),
-                    "output_tokens": len(answer.tokens),
-                    "finish_reason": answer.finish_reason,
-                    "prompt_embedding": round_embedding(embedding, precision).tolist(),
-                }
-                for query, answer, _, embedding in scored
-            ],
-            schema=QUERY_COLUMNS,
-        )
-        return queries, pl.concat([self._token_table(*item[:3]) for item in scored])
-
-    def _token_table(self, query: Query, answer: Answer, scores: Scores) -> pl.DataFrame:
-        precision = self._settings.precision
-        count = len(answer.tokens)
-        columns: dict[str, Any] = {
-            "query": np.full(count, query.number),
-            "position": np.arange(count),
-            "token": answer.tokens,
-            "log_p": round_log(scores.log_p.numpy(), precision),
-            # Not part of the trace: how far teacher forcing is from the generating pass.
-            "_gap": np.abs(scores.log_softmax.numpy() - answer.log_softmax),
-        }
-        for column, values in scores.drafters.items():
-            if column.startswith("log_q/"):
-                columns[column] = round_log(values.numpy(), precision)
-            elif column.startswith("match/"):
-                columns[column] = values.numpy()
-            else:
-                columns[column] = round_probability(values.numpy(), precision)
-        return pl.DataFrame(columns, schema_overrides=TOKEN_COLUMNS)
+        queries = [query_table(query, len(answer.tokens), answer.finish_reason, embedding, source,
+                               precision)
+                   for query, answer, _, embedding in scored]
+        # Not part of the trace: how far teacher forcing is from the generating pass.
+        tokens = [token_table(query.number, answer.tokens, scores, precision).with_columns(
+                      _gap=np.abs(scores.log_softmax.numpy() - answer.log_softmax))
+                  for query, answer, scores, _ in scored]
+        return pl.concat(queries), pl.concat(tokens)
 
     def _timed(self, phase: str, work: Callable[[], Any]) -> Any:
         started = perf_counter()

@@ -1,0 +1,254 @@
+"""`hedgespec live`: decode with real models and a selector."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hedgespec.cli.models import (
+    add_device_options,
+    chosen_device,
+    chosen_dtype,
+    require_models,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hedgespec.live import Answer, LiveDecoder
+    from hedgespec.live.log import LiveLog
+    from hedgespec.selectors.learning import Feedback, Loss
+    from hedgespec.tracegen.prompts import Query, Question
+
+EPILOG = """\
+examples:
+  hedgespec live --prompt "Why is the sky blue?"     SmolLM2-135M with drafters made from it
+  hedgespec live --chat --drafter generalist=eagle:zoo/generalist --drafter prompt-lookup
+  hedgespec live --prompts question.jsonl --selector exp3spec --out logs/exp3spec
+  hedgespec fidelity logs/exp3spec                   replay it: the same decisions must come out
+
+Each token has the colour of the drafter that drafted it; the target's own tokens are plain.
+Drafters as in `hedgespec record`, selectors as in `hedgespec sim` (and fixed:DRAFTER). The text is
+distributed as the target's own, whatever they are. Needs the `models` extra.
+"""
+
+_COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red", "bright_cyan", "bright_green",
+            "bright_magenta", "bright_yellow", "bright_blue", "bright_red")
+_TOKENS = 200
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Define the command's options."""
+    parser = commands.add_parser(
+        "live", help="decode with real models and a selector, or chat", epilog=EPILOG,
+        description="Speculative decoding with a pool of drafters, one text at a time.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--prompt", metavar="TEXT", help="one question")
+    what.add_argument("--prompts", type=Path, metavar="FILE",
+                      help="question.jsonl (default: the bundled questions, one per domain)")
+    what.add_argument("--chat", action="store_true", help="talk to the target; Ctrl-D ends")
+    add("--per-domain", type=int, metavar="N", help="questions of each domain of --prompts")
+    add("--target", default="smollm2-135m-instruct", metavar="MODEL",
+        help="Hugging Face id, folder, .gguf file, or the default %(default)s (93 MB, fetched)")
+    add("--drafter", action="append", default=[], dest="drafters", metavar="SPEC",
+        help="repeat for each; default: four early exits, prompt-lookup and ngram")
+    add("--selector", default="normalhedge", metavar="NAME", help="default: %(default)s")
+    add("--feedback", metavar="NAME", help="of full-information learners (default: queued)")
+    add("--loss", metavar="NAME", help="length, accept or hybrid:X (default: length)")
+    add("--estimator", default="gamma", metavar="NAME", help="gamma, realised or rb")
+    add("--draft-length", type=int, default=5, metavar="K", help="default: %(default)s")
+    add("--temperature", type=float, default=0.7, help="0 is greedy (default: %(default)s)")
+    add("--top-p", type=float, default=1.0, help="default: %(default)s (off)")
+    add("--top-k", type=int, default=0, help="default: %(default)s (off)")
+    add("--seed", type=int, default=0, help="default: %(default)s")
+    add("--max-new-tokens", type=int, default=_TOKENS, metavar="N",
+        help="longest answer (default: %(default)s)")
+    add_device_options(parser)
+    add("--out", type=Path, metavar="DIR",
+        help="write a log: a trace, every decision and its times (every drafter is evaluated then)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Decode; show the text as it comes, and the log's place."""
+    require_models("live decoding")
+    from rich.console import Console
+
+    from hedgespec.live.log import LiveLog, LogSettings
+
+    decoder, dtype, feedback, loss = _decoder(options)
+    console = Console(highlight=False)
+    log = None
+    if options.out is not None:
+        source = "chat" if options.chat else "prompt" if options.prompt else str(
+            (options.prompts or Path("prompts.jsonl")).name)
+        log = LiveLog(options.out, decoder, LogSettings(
+            source, options.max_new_tokens, dtype, feedback, loss))
+    session = _Session(decoder, console, log, options.max_new_tokens)
+    _legend(decoder, console)
+    complete = True
+    try:
+        if options.chat:
+            session.chat()
+        else:
+            session.answer_all(_questions(options))
+    except KeyboardInterrupt:
+        console.print("\ninterrupted")
+        complete = False
+    if log is not None and session.count:
+        manifest = log.finish()
+        console.print(f"log of {manifest.queries} answers, {manifest.tokens} tokens: {options.out}"
+                      f"\nreplay it: hedgespec fidelity {options.out}", markup=False)
+    return 0 if complete else 130
+
+
+def _decoder(
+    options: argparse.Namespace,
+) -> "tuple[LiveDecoder, str, Feedback | None, Loss | None]":
+    from hedgespec.live import LiveDecoder
+    from hedgespec.selectors.learning import parse_feedback, parse_loss
+    from hedgespec.tracegen.drafters import default_drafters, make_drafters
+    from hedgespec.tracegen.models import check_device, load_model
+    from hedgespec.tracegen.sampling import Sampling
+
+    sampling = Sampling(options.temperature, options.top_p, options.top_k)
+    feedback = parse_feedback(options.feedback) if options.feedback else None
+    given = options.loss is not None or options.estimator != "gamma"
+    loss = parse_loss(options.loss or "length", options.estimator) if given else None
+    device = chosen_device(options.device)
+    check_device(device)
+    dtype = chosen_dtype(options.dtype, device)
+    target = load_model(options.target, device, dtype)
+    drafters = make_drafters(options.drafters or default_drafters(target.layers), target)
+    decoder = LiveDecoder(
+        target, drafters, options.selector, sampling=sampling, draft_length=options.draft_length,
+        feedback=feedback, loss=loss, seed=options.seed, evaluate_all=options.out is not None,
+        timed=options.out is not None)
+    return decoder, dtype, feedback, loss
+
+
+def _questions(options: argparse.Namespace) -> "list[Question]":
+    from hedgespec.bundled import PROMPTS
+    from hedgespec.tracegen.prompts import Question, read_questions
+
+    if options.prompt is not None:
+        return [Question("prompt", "prompt", [options.prompt])]
+    per_domain = options.per_domain or (None if options.prompts else 1)
+    return read_questions(options.prompts or PROMPTS, per_domain)
+
+
+def _legend(decoder: "LiveDecoder", console: "Console") -> None:
+    from rich.text import Text
+
+    line = Text(f"{decoder.label}, K = {decoder.draft_length}: ")
+    for number, drafter in enumerate(decoder.drafters):
+        line.append(drafter.name, _colour(number)).append("  ")
+    console.print(line)
+
+
+def _colour(drafter: int) -> str:
+    return _COLOURS[drafter % len(_COLOURS)]
+
+
+class _Session:
+    """Answers questions one after the other, keeping the log."""
+
+    def __init__(self, decoder: "LiveDecoder", console: "Console", log: "LiveLog | None",
+                 limit: int):
+        self._decoder, self._console, self._log, self._limit = decoder, console, log, limit
+        self.count = 0
+
+    def answer_all(self, questions: "list[Question]") -> None:
+        """Each turn of each question."""
+        for question in questions:
+            answers: list[str] = []
+            for turn in question.turns:
+                self._console.print(f"\n> {turn}", style="bold", markup=False)
+                answers.append(self._answer(question, answers))
+
+    def chat(self) -> None:
+        """A conversation, until the end of the input."""
+        from hedgespec.tracegen.prompts import Question
+
+        turns: list[str] = []
+        answers: list[str] = []
+        while True:
+            try:
+                asked = self._console.input("\n[bold]> [/bold]").strip()
+            except EOFError:
+                self._console.print()
+                return
+            if asked:
+                turns.append(asked)
+                answers.append(self._answer(Question("chat", "chat", list(turns)), answers))
+
+    def _answer(self, question: "Question", answers: list[str]) -> str:
+        """Decode one turn, showing it; an interrupted answer is logged too."""
+        from time import perf_counter
+
+        from hedgespec.files import sha256_text
+        from hedgespec.live import Answer
+        from hedgespec.tracegen.prompts import Query, render, tokenize
+
+        tokenizer = self._decoder.target.tokenizer
+        text = render(tokenizer, question, answers)
+        query = Query(self.count, question, len(answers), sha256_text(text),
+                      tokenize(tokenizer, text), self._limit)
+        answer = Answer()
+        shown = _Shown(self._console, tokenizer)
+        started = perf_counter()
+        try:
+            for done in self._decoder.rounds(query.prompt, self._limit, query.number,
+                                             answer=answer):
+                shown.add(done.tokens, _colour(done.drafter))
+        finally:
+            self._console.print()
+            if answer.tokens:
+                self._status(answer, perf_counter() - started)
+                self._keep(query, answer)
+        decoded: str = tokenizer.decode(answer.tokens, skip_special_tokens=True)
+        return decoded
+
+    def _keep(self, query: "Query", answer: "Answer") -> None:
+        self.count += 1
+        if self._log is not None:
+            self._log.add(query, answer)
+
+    def _status(self, answer: "Answer", seconds: float) -> None:
+        """One line: MAT, speed, and the weights of the last round."""
+        from rich.text import Text
+
+        line = Text(f"MAT {answer.mat:.2f}, {len(answer.tokens) / seconds:.1f} tokens/s, weights ",
+                    style="dim")
+        for number in answer.rounds[-1].weights.argsort()[::-1][:4]:
+            weight = answer.rounds[-1].weights[number]
+            if weight >= 0.005:
+                line.append(f"{self._decoder.drafters[number].name} {weight:.2f}  ",
+                            _colour(int(number)))
+        self._console.print(line)
+
+
+class _Shown:
+    """Prints tokens as text as soon as they make whole characters."""
+
+    def __init__(self, console: "Console", tokenizer: object):
+        self._console, self._tokenizer = console, tokenizer
+        self._tokens: list[int] = []
+        self._printed = ""
+
+    def add(self, tokens: list[int], colour: str) -> None:
+        """A round's tokens: all but the last were drafted, the last is the target's own."""
+        from rich.text import Text
+
+        for number, token in enumerate(tokens, 1):
+            self._tokens.append(token)
+            text: str = self._tokenizer.decode(  # type: ignore[attr-defined]
+                self._tokens, skip_special_tokens=True)
+            if text.endswith("\ufffd"):  # a character of several tokens
+                continue
+            new = text[len(self._printed):]
+            self._console.print(Text(new, colour if number < len(tokens) else ""), end="",
+                                soft_wrap=True)
+            self._printed = text

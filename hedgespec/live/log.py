@@ -1,0 +1,147 @@
+"""The log of a live run: a trace of what was decoded, and every decision with its times.
+
+FOLDER/trace is a trace whose statistics are those that the selector was fed with: of the first
+draft depth, by prefilling the emitted tokens, in full precision. FOLDER/rounds.parquet has a row
+per round, FOLDER/run.json what made them. `hedgespec fidelity FOLDER` replays it.
+"""
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+import hedgespec
+from hedgespec.errors import HedgespecError
+from hedgespec.files import check_writable, write_text, write_with
+from hedgespec.live.decode import Answer, LiveDecoder
+from hedgespec.selectors.learning import Feedback, Loss
+from hedgespec.tracegen.costs import device_name
+from hedgespec.tracegen.models import LanguageModel
+from hedgespec.tracegen.prompts import Query
+from hedgespec.tracegen.statistics import Scores
+from hedgespec.tracegen.tables import query_table, token_table
+from hedgespec.traces import Manifest, SamplingInfo, TargetInfo, TraceWriter
+from hedgespec.traces.schema import DRAFTER_STATISTICS, statistic_column
+
+TRACE, ROUNDS, RUN = "trace", "rounds.parquet", "run.json"
+_PRECISION = "full"
+_PARTS = ("select", "draft", "verify", "evaluate", "learn")
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """What the decoder does not know of itself."""
+
+    prompts: str
+    max_new_tokens: int
+    dtype: str
+    feedback: Feedback | None = None
+    loss: Loss | None = None
+
+
+class LiveLog:
+    """Writes the log of a decoder made with `evaluate_all`; `add` each answer, then `finish`."""
+
+    def __init__(self, folder: Path, decoder: LiveDecoder, settings: LogSettings):
+        """Raises HedgespecError if there is something in `folder`."""
+        check_writable(folder)
+        if folder.exists() and any(folder.iterdir()):
+            raise HedgespecError(f"{folder}: not empty; choose another --out")
+        self._folder, self._decoder, self._settings = folder, decoder, settings
+        self._names = [drafter.name for drafter in decoder.drafters]
+        self._rounds: list[dict[str, object]] = []
+        self._writer = TraceWriter(folder / TRACE, {"selector": decoder.label})
+
+    def add(self, query: Query, answer: Answer) -> None:
+        """Keep an answer, perhaps an unfinished one; one without any token is left out.
+
+        `query.number` must count 0, 1, 2, ... as it did in decoding.
+        """
+        if not answer.tokens:
+            return
+        embedding = prompt_embedding(self._decoder.target, query.prompt)
+        self._writer.write_batch(
+            f"{query.number:06d}",
+            query_table(query, len(answer.tokens), answer.finish_reason, embedding,
+                        Path(self._settings.prompts).stem, _PRECISION),
+            token_table(query.number, answer.tokens, self._scores(answer), _PRECISION))
+        for one in answer.rounds:
+            self._rounds.append({
+                "query": query.number, "position": one.position,
+                "drafter": self._names[one.drafter],
+                "probability": float(one.weights[one.drafter]), "weights": one.weights.tolist(),
+                "drafted": one.drafted, "emitted": len(one.tokens),
+                **{f"seconds_{part}": one.seconds[part] for part in _PARTS}})
+
+    def finish(self) -> Manifest:
+        """Write everything; return the trace's manifest. Raises HedgespecError without answers."""
+        if not self._rounds:
+            raise HedgespecError(f"{self._folder}: nothing was decoded")
+        rounds = pl.DataFrame(self._rounds)
+        write_with(self._folder / ROUNDS, rounds.write_parquet)
+        write_text(self._folder / RUN, json.dumps(self._run(rounds), indent=1) + "\n")
+        return self._writer.finish(self._manifest())
+
+    def _scores(self, answer: Answer) -> Scores:
+        parts = [one.statistics for one in answer.rounds]
+        assert all(part is not None for part in parts)
+        joined = {name: np.concatenate([getattr(part, name) for part in parts])
+                  for name in ("log_p", *DRAFTER_STATISTICS)}
+        log_p = torch.from_numpy(joined["log_p"])
+        return Scores(log_p, log_p, {
+            statistic_column(statistic, name, 1, 1): torch.from_numpy(
+                np.ascontiguousarray(joined[statistic][:, 0, arm]))
+            for arm, name in enumerate(self._names) for statistic in DRAFTER_STATISTICS})
+
+    def _run(self, rounds: pl.DataFrame) -> dict[str, object]:
+        decoder, settings = self._decoder, self._settings
+        tokens = int(rounds["emitted"].sum())
+        return {
+            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "selector": decoder.label, "seed": decoder.seed, "draft_length": decoder.draft_length,
+            "feedback": settings.feedback.label if settings.feedback else None,
+            "loss": settings.loss.label if settings.loss else None,
+            "rounds": len(rounds), "tokens": tokens, "mat": tokens / len(rounds),
+            "seconds": {part: float(rounds[f"seconds_{part}"].sum()) for part in _PARTS},
+            "dropped_drafters": decoder.pool.dropped,
+            "versions": _versions(),
+        }
+
+    def _manifest(self) -> Manifest:
+        target, sampling = self._decoder.target, self._decoder.sampling
+        return Manifest(
+            name="live", created=datetime.now(UTC).isoformat(timespec="seconds"),
+            target=TargetInfo(target.id, target.weights_sha256, target.tokenizer_sha256,
+                              target.vocabulary_size),
+            drafters=[replace(drafter.info(), depths=1) for drafter in self._decoder.drafters],
+            sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k,
+                                  self._decoder.seed, self._settings.max_new_tokens),
+            draft_length=self._decoder.draft_length, precision=_PRECISION,
+            device=device_name(target.device), dtype=self._settings.dtype, queries=0, tokens=0,
+            files={}, versions=_versions(),
+            recording={"live": self._decoder.label, "prompts": self._settings.prompts,
+                       "statistics": "of the first draft depth"},
+        )
+
+
+@torch.inference_mode()
+def prompt_embedding(target: LanguageModel, prompt: list[int]) -> np.ndarray:
+    """Mean (H) of the target's last hidden state over a prompt."""
+    ids = torch.tensor([prompt], device=target.device)
+    states = target.hidden_states(ids, torch.ones_like(ids), ())[target.layers]
+    mean: np.ndarray = states[0].float().mean(dim=0).cpu().numpy()
+    return mean
+
+
+def _versions() -> dict[str, str]:
+    return {"hedgespec": hedgespec.__version__,
+            **{name: version(name) for name in ("torch", "transformers", "numpy", "polars")}}
+
+
