@@ -335,7 +335,8 @@ def test_every_learner_decodes(target, drafters):
 def test_the_documentation_runs(tiny_models):
     text = (Path(__file__).parent.parent / "docs" / "live.md").read_text()
     first, second = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    first = first.replace("smollm2-135m-instruct", tiny_models["target"]).replace("exit:25", "exit:3")
+    first = first.replace("smollm2-135m-instruct", tiny_models["target"])
+    first = first.replace("exit:25", "exit:3")
     names: dict[str, object] = {}
     exec(first, names)
     ids = torch.tensor([PROMPT])

@@ -26,16 +26,28 @@ def trace(request, tmp_path_factory: pytest.TempPathFactory) -> Trace:
                        lengths=(60, 1, 5, 130))
 
 
-def online_choice(trace: Trace, run: np.ndarray, online: OnlineSelector) -> np.ndarray:
-    """The drafters it chooses at the round starts of a replay."""
+def online_choice(
+    trace: Trace, run: np.ndarray, online: OnlineSelector, lazy: bool = False
+) -> np.ndarray:
+    """The drafters it chooses at the round starts of a replay.
+
+    If `lazy`, statistics are given when they are needed and not before.
+    """
     choice = np.full(len(trace.tokens), -1, dtype=np.int16)
     realised = np.exp(np.minimum(trace.log_q - trace.log_p[:, None, None], 0.0))
     for query, (begin, end) in enumerate(zip(trace.offsets[:-1], trace.offsets[1:], strict=True)):
         online.begin(query)
+        waiting: list[tuple[np.ndarray, np.ndarray]] = []
         starts = [*(np.flatnonzero(run[begin:end] >= 0) + begin), end]
         for start, stop in itertools.pairwise(starts):
             choice[start] = online.choose(int(start - begin))
-            online.verified(trace.gamma[start:stop], realised[start:stop])
+            arm = choice[start]
+            online.finished_round(int(stop - start), trace.gamma[np.arange(start, stop), :, arm])
+            waiting.append((trace.gamma[start:stop], realised[start:stop]))
+            if not lazy or online.needs(int(stop - begin)):
+                for statistics in waiting:
+                    online.verified(*statistics)
+                waiting.clear()
     return choice
 
 
@@ -54,7 +66,29 @@ def test_every_feedback_setting_is_fed_as_in_a_replay(trace, name, feedback):
     setting = parse_feedback(feedback)
     run = Replayer(trace, LENGTH).run(name, 5, setting)
     online = OnlineSelector(parse_selector(name), 3, LENGTH, setting, seed=5)
-    np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
+    for lazy in (False, True):
+        np.testing.assert_array_equal(online_choice(trace, run.choice, online, lazy), run.choice)
+
+
+def test_skipped_rounds_need_few_evaluations(trace):
+    """What is not learned from is not asked for."""
+    asked = {}
+    for feedback in ("queued", "every:8"):
+        setting = parse_feedback(feedback)
+        run = Replayer(trace, LENGTH).run("hedge", 5, setting)
+        online = OnlineSelector(parse_selector("hedge"), 3, LENGTH, setting, seed=5)
+        needs, count = online.needs, [0, 0]
+
+        def counting(start, needs=needs, count=count):
+            count[0] += 1
+            count[1] += needs(start)
+            return needs(start)
+
+        online.needs = counting
+        online_choice(trace, run.choice, online, lazy=True)
+        asked[feedback] = count[1] / count[0]
+    assert asked["queued"] > 0.8
+    assert asked["every:8"] < 0.4
 
 
 @pytest.mark.parametrize("feedback", ["actual", "rounds:2+actual", "every:2+actual"])

@@ -67,7 +67,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="longest answer (default: %(default)s)")
     add_device_options(parser)
     add("--out", type=Path, metavar="DIR",
-        help="write a log: a trace, every decision and its times (every drafter is evaluated then)")
+        help="write a log: a trace, every decision and its times")
     parser.set_defaults(run=run)
 
 

@@ -1,7 +1,7 @@
 """Lossless speculative decoding of one text at a time with a pool of drafters and a selector."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -13,7 +13,7 @@ from hedgespec.live.pool import Distribute, Pool, Text
 from hedgespec.live.verification import Verification, verify_chain
 from hedgespec.rules import RULES
 from hedgespec.rules.base import Statistics
-from hedgespec.selectors import CHOSEN, NONE, parse_selector
+from hedgespec.selectors import FULL, parse_selector
 from hedgespec.selectors.learning import Feedback, Loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.selectors.uniforms import query_key
@@ -25,15 +25,16 @@ from hedgespec.tracegen.statistics import reduce_pair
 from hedgespec.traces.schema import DRAFTER_STATISTICS
 
 FIXED = "fixed:"
+# Tokens that wait for evaluation at most: each keeps a distribution over the vocabulary.
+_MOST_WAITING = 128
 
 
 @dataclass(frozen=True)
 class Round:
     """One round: the drafter's number, its probability, the tokens drafted and emitted.
 
-    `position` counts tokens of the answer before the round, `weights` (N) are the selector's play.
-    `statistics` are those of the emitted tokens, None if no drafter was evaluated. `seconds` are
-    wall-clock times of its parts.
+    `position` counts tokens of the answer before the round, `weights` (N) are the selector's play,
+    `seconds` wall-clock times of the round's parts.
     """
 
     position: int
@@ -41,16 +42,19 @@ class Round:
     weights: np.ndarray
     drafted: int
     tokens: list[int]
-    statistics: Statistics | None
     seconds: dict[str, float]
 
 
 @dataclass
 class Answer:
-    """The tokens of an answer and its rounds; `finish_reason` is "eos" or "length"."""
+    """The tokens of an answer and its rounds; `finish_reason` is "eos" or "length".
+
+    `statistics` are those of the tokens on which all drafters were evaluated, in order.
+    """
 
     tokens: list[int] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
+    statistics: list[Statistics] = field(default_factory=list)
     finish_reason: str = "length"
 
     @property
@@ -63,8 +67,8 @@ class LiveDecoder:
     """Decodes with a target, N drafters and a selector, called as in the simulator.
 
     A round: the selector picks a drafter, it drafts up to K tokens, the target verifies them in one
-    pass. Then every drafter is evaluated on the emitted tokens by prefilling them (full
-    information), or the one that ran (bandits that look at gamma), or none. The answer is
+    pass. Before a selector needs to know, all drafters are evaluated by prefilling what was emitted
+    since the last time; bandits need no evaluation, or that of the drafter that ran. The answer is
     distributed as the target's own; at temperature 0 it is the target's own.
     """
 
@@ -77,9 +81,10 @@ class LiveDecoder:
     ):
         """`selector` is a learner's name and parameters, or fixed:DRAFTER.
 
-        `evaluate_all` evaluates every drafter whatever the selector needs, `timed` waits for the
-        device before each clock reading. `distribute` turns logits into distributions, by default
-        as `sampling` says. Raises HedgespecError for settings that make no sense.
+        `evaluate_all` evaluates every drafter on every token, at the end of a text if the selector
+        does not need it before; `timed` waits for the device before each clock reading.
+        `distribute` turns logits into distributions, by default as `sampling` says. Raises
+        HedgespecError for settings that make no sense.
         """
         if draft_length < 1:
             raise HedgespecError(f"draft length must be at least 1, not {draft_length}")
@@ -96,7 +101,7 @@ class LiveDecoder:
                 parse_selector(selector), len(drafters), draft_length, feedback, loss, seed,
                 round_seconds)
         self.label = selector if self._selector is None else parse_selector(selector).label
-        self._evaluated = self._evaluation(evaluate_all)
+        self._evaluates_all = evaluate_all
         self.pool = Pool(drafters, target.vocabulary_size, target.device)
         self.last: Answer | None = None
         self._layers = tuple(sorted({layer for item in drafters for layer in item.target_layers}))
@@ -137,30 +142,37 @@ class LiveDecoder:
         model = CachedModel(self.target)
         known = torch.tensor(prompt, device=self.target.device)
         states = model.read(known[:-1], self._layers)[1] if len(prompt) > 1 else {}
-        text = Text(known, states)
+        text, waiting = Text(known, states), _Waiting()
         self.pool.begin()
         if self._selector is not None:
             self._selector.begin(query)
         generator = torch.Generator().manual_seed(int(query_key(self.seed, query)) % (1 << 63))
         done = False
-        while not done:
-            done_round = self._round(model, text, len(prompt), max_new_tokens, generator, stop,
-                                     answer)
-            answer.rounds.append(done_round)
-            yield done_round
-            ended = answer.tokens[-1] in self.target.eos_tokens
-            if ended:
-                answer.finish_reason = "eos"
-            done = (ended or len(answer.tokens) >= max_new_tokens
-                    or (stop is not None and stop(answer.tokens)))
+        try:
+            while not done:
+                answer.rounds.append(self._round(
+                    model, text, waiting, max_new_tokens - len(answer.tokens), generator, stop,
+                    answer))
+                ended = answer.tokens[-1] in self.target.eos_tokens
+                if ended:
+                    answer.finish_reason = "eos"
+                done = (ended or len(answer.tokens) >= max_new_tokens
+                        or (stop is not None and stop(answer.tokens)))
+                yield answer.rounds[-1]
+        finally:  # also when interrupted: a log wants the statistics of what there is
+            if self._evaluates_all:
+                self._evaluate(text, waiting, answer)
 
     def _round(
-        self, model: CachedModel, text: Text, begin: int, max_new_tokens: int,
+        self, model: CachedModel, text: Text, waiting: "_Waiting", room: int,
         generator: torch.Generator, stop: Callable[[list[int]], bool] | None, answer: Answer,
     ) -> Round:
         position = len(answer.tokens)
-        room = max_new_tokens - position
         clock = _Clock(self._timed, self.target.device)
+        if (self._selector is not None and self._selector.needs(position)) or (
+                len(waiting) >= _MOST_WAITING):
+            self._evaluate(text, waiting, answer)
+        clock.read("evaluate")
         arm, weights = self._choose(position)
         clock.read("select")
         u = torch.rand(2 * self.draft_length + 1, generator=generator, dtype=torch.float64)
@@ -175,12 +187,13 @@ class LiveDecoder:
         text.append(emitted, {layer: state[: accepted + 1] for layer, state in states.items()})
         tokens = self._up_to_end(emitted[:room].tolist(), answer.tokens, stop)
         answer.tokens += tokens
+        text.cut(len(emitted) - len(tokens))
         clock.read("verify")
-        statistics = self._statistics(arm, text, p, emitted, len(tokens))
-        clock.read("evaluate")
-        self._learn(statistics, len(tokens))
+        if self._evaluates_all or self._learns_from_all:
+            waiting.append(p[: len(tokens)])
+        self._finish_round(arm, text, p[: len(tokens)], waiting, answer)
         clock.read("learn")
-        return Round(position, arm, weights, len(draft), tokens, statistics, clock.seconds)
+        return Round(position, arm, weights, len(draft), tokens, clock.seconds)
 
     def _choose(self, position: int) -> tuple[int, np.ndarray]:
         if self._selector is None:
@@ -210,48 +223,51 @@ class LiveDecoder:
         return (torch.stack(tokens) if tokens else none.new_empty(0, dtype=torch.long),
                 torch.stack([*rows, none]))
 
-    def _statistics(
-        self, arm: int, text: Text, p: torch.Tensor, emitted: torch.Tensor, count: int
-    ) -> Statistics | None:
-        """Statistics of the first `count` emitted tokens, the last of the text."""
-        arms = range(len(self.drafters)) if self._evaluated == "all" else [arm]
-        if self._evaluated == "none":
-            return None
-        tokens, p = emitted[:count], p[:count]
-        columns = torch.zeros(len(DRAFTER_STATISTICS), count, len(self.drafters),
-                              device=p.device)
-        for number in arms:
-            logits = self.pool.evaluate(number, text, len(emitted))[:count]
-            context = text.tokens[: len(text) - len(emitted) + count - 1]
-            q = self._distribute(logits, context)
+    def _evaluate(self, text: Text, waiting: "_Waiting", answer: Answer) -> None:
+        """All drafters on the tokens that wait for it; the selector is told."""
+        if len(waiting) == 0:
+            return
+        p = waiting.take()
+        statistics = self._statistics(range(len(self.drafters)), text, p)
+        answer.statistics.append(statistics)
+        if self._selector is not None:
+            self._selector.verified(
+                self._rule.expected(statistics), self._rule.realised(statistics))
+
+    def _finish_round(
+        self, arm: int, text: Text, p: torch.Tensor, waiting: "_Waiting", answer: Answer
+    ) -> None:
+        """Tell selectors that learn from their own rounds."""
+        if self._selector is None:
+            return
+        gamma = None
+        if self._selector.selector.uses_gamma and self._evaluates_all:
+            # Evaluated once only: another time the rounding might differ from what was learned.
+            self._evaluate(text, waiting, answer)
+            gamma = self._rule.expected(answer.statistics[-1])[:, :, arm]
+        elif self._selector.selector.uses_gamma:
+            gamma = self._rule.expected(self._statistics([arm], text, p))[:, :, 0]
+        self._selector.finished_round(len(p), gamma)
+
+    def _statistics(self, arms: Sequence[int], text: Text, p: torch.Tensor) -> Statistics:
+        """Statistics of some drafters on the last tokens of the text, whose law was `p` (m, V)."""
+        count = len(p)
+        tokens = text.tokens[len(text) - count :]
+        columns = []
+        for arm in arms:
+            q = self._distribute(self.pool.evaluate(arm, text, count), text.tokens[:-1])
             found = reduce_pair(p, q, tokens)
-            columns[:, :, number] = torch.stack(
-                [found[name].float() for name in DRAFTER_STATISTICS])
+            columns.append(torch.stack([found[name].float() for name in DRAFTER_STATISTICS]))
         log_p = p.gather(-1, tokens[:, None])[:, 0].clamp_min(torch.finfo(p.dtype).tiny).log()
-        values = dict(zip(DRAFTER_STATISTICS, columns.cpu().numpy()[:, :, None], strict=True))
+        table = torch.stack(columns, dim=-1).cpu().numpy()[:, :, None]
+        values = dict(zip(DRAFTER_STATISTICS, table, strict=True))
         return Statistics(log_p=log_p.float().cpu().numpy(), log_q=values["log_q"],
                           gamma=values["gamma"], match=values["match"] > 0,
                           p_top=values["p_top"])
 
-    def _learn(self, statistics: Statistics | None, emitted: int) -> None:
-        if self._selector is None:
-            return
-        if statistics is None:
-            nothing = np.zeros((emitted, 1, len(self.drafters)), dtype=np.float32)
-            self._selector.verified(nothing, nothing)
-            return
-        self._selector.verified(
-            self._rule.expected(statistics), self._rule.realised(statistics))
-
-    def _evaluation(self, everyone: bool) -> str:
-        """Which drafters are evaluated: "all", the "chosen" one or "none"."""
-        if everyone:
-            return "all"
-        if self._selector is None or self._selector.selector.feedback == NONE:
-            return "none"
-        if self._selector.selector.feedback == CHOSEN:
-            return "chosen" if self._selector.selector.uses_gamma else "none"
-        return "all"
+    @property
+    def _learns_from_all(self) -> bool:
+        return self._selector is not None and self._selector.selector.feedback == FULL
 
     def _up_to_end(
         self, tokens: list[int], before: list[int], stop: Callable[[list[int]], bool] | None
@@ -285,6 +301,25 @@ class LiveDecoder:
                 f"{len(prompt)} prompt tokens and {max_new_tokens} new ones exceed the shortest "
                 f"context of target and drafters, {context}"
             )
+
+
+class _Waiting:
+    """The target's distributions at tokens on which the drafters were not evaluated yet."""
+
+    def __init__(self) -> None:
+        self._p: list[torch.Tensor] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._p))
+
+    def append(self, p: torch.Tensor) -> None:
+        """Distributions (m, V) at a round's tokens."""
+        self._p.append(p)
+
+    def take(self) -> torch.Tensor:
+        """All of them, (n, V); none waits any more."""
+        p, self._p = torch.cat(self._p), []
+        return p
 
 
 class _Clock:

@@ -89,9 +89,7 @@ class LiveLog:
         return self._writer.finish(self._manifest())
 
     def _scores(self, answer: Answer) -> Scores:
-        parts = [one.statistics for one in answer.rounds]
-        assert all(part is not None for part in parts)
-        joined = {name: np.concatenate([getattr(part, name) for part in parts])
+        joined = {name: np.concatenate([getattr(part, name) for part in answer.statistics])
                   for name in ("log_p", *DRAFTER_STATISTICS)}
         log_p = torch.from_numpy(joined["log_p"])
         return Scores(log_p, log_p, {

@@ -31,6 +31,12 @@ class Text:
         self.states = {layer: torch.cat([self.states[layer], states[layer]])
                        if layer in self.states else states[layer] for layer in states}
 
+    def cut(self, count: int) -> None:
+        """Drop the last `count` tokens: those beyond the answer's end."""
+        if count:
+            self.tokens = self.tokens[:-count]
+            self.states = {layer: state[:-count] for layer, state in self.states.items()}
+
     def new_states(self, known: int, layers: tuple[int, ...]) -> dict[int, torch.Tensor]:
         """What a session that knows the first `known` tokens has not seen; see DraftSession."""
         return {layer: self.states[layer][max(known - 1, 0) :]

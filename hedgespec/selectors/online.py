@@ -5,10 +5,13 @@ round by round: the same functions, fed in the same order, so that a replay of w
 comes to the same decisions bit for bit (tests/test_online.py, `hedgespec fidelity`).
 """
 
+from bisect import bisect_left
+from collections.abc import Iterator
+
 import numpy as np
 
 from hedgespec.errors import HedgespecError
-from hedgespec.selectors.contract import CHOSEN, EMITTED, LOOKAHEAD, OUTCOMES, VERIFIED, draw
+from hedgespec.selectors.contract import CHOSEN, EMITTED, FULL, OUTCOMES, VERIFIED, draw
 from hedgespec.selectors.learning import Feedback, Loss, check_learning
 from hedgespec.selectors.losses import (
     cut_length_loss,
@@ -23,7 +26,8 @@ from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uni
 class OnlineSelector:
     """A selector over N drafters with draft length K.
 
-    For each text `begin`, then for each round `choose` and `verified`.
+    For each text `begin`; for each round `choose`, and before it `verified` with the statistics
+    of what was emitted: at once, or no later than `needs` says.
     """
 
     def __init__(
@@ -65,12 +69,12 @@ class OnlineSelector:
         self._known = 0  # positions whose statistics are there
         self._starts: list[int] = []
         self._plays: list[np.ndarray] = []
-        self._fed, self._fed_round = 0, -1
+        self._fed = 0
         self._current = False  # whether `weights` are what the learner would play now
 
     def choose(self, start: int) -> int:
         """The drafter of the round that starts at position `start`; `weights` are its play."""
-        if self.selector.feedback != CHOSEN:
+        if self.selector.feedback == FULL:
             self._learn_until(start)
         self._play(self._state(start), start)
         if self.selector.draws:
@@ -80,52 +84,70 @@ class OnlineSelector:
         self._arm = int(draw(self.weights, uniform(self._key, start, SELECTION)))
         return self._arm
 
-    def verified(self, gamma: np.ndarray, realised: np.ndarray) -> None:
-        """Take note of a round's emitted tokens, their statistics (m, D, N) float32.
+    def needs(self, start: int) -> bool:
+        """Whether a round that starts at `start` can only be chosen with more statistics."""
+        if self.selector.feedback != FULL:
+            return False
+        seen = self._known - self._window
+        return any(position > seen or self.feedback.cut
+                   for position, _ in self._due(start)) and self._known < start
 
-        `gamma` are acceptance probabilities, `realised` those given the token emitted. Of
-        drafters that were not evaluated they may be anything if the selector learns from its own
-        rounds only.
+    def verified(self, gamma: np.ndarray, realised: np.ndarray) -> None:
+        """Take note of the statistics (m, D, N), float32, of the next m emitted tokens.
+
+        `gamma` are acceptance probabilities, `realised` those given the token emitted.
         """
         self._append(gamma, realised)
-        if self.selector.feedback == CHOSEN:
-            self._learn_own_round(len(gamma))
 
-    def _learn_own_round(self, emitted: int) -> None:
+    def finished_round(self, emitted: int, gamma: np.ndarray | None = None) -> None:
+        """Tell how many tokens a round emitted, for selectors that learn from their own rounds.
+
+        `gamma` (m, D) is the acceptance probability of the drafter that ran, for those that use it.
+        """
+        if self.selector.feedback != CHOSEN:
+            return
         start, arm = self._starts[-1], self._arm
         outcome = np.full(OUTCOMES, np.nan)
         outcome[EMITTED] = emitted
         if self.selector.uses_gamma:
-            total, deepest = 0.0, self._gamma.shape[1] - 1
+            assert gamma is not None
+            total, deepest = 0.0, gamma.shape[1] - 1
             count = min(emitted, self._length)
             for step in range(count):
-                total += self._gamma[start + step, min(step, deepest), arm]
-            outcome[VERIFIED], outcome[LOOKAHEAD] = total / count, np.nan
+                total += gamma[step, min(step, deepest)]
+            outcome[VERIFIED] = total / count
         self.selector.learn(self._state(start), self._params, self._own_key(start), start, arm,
                             self.weights[arm], outcome)
         self._current = False
 
     def _learn_until(self, start: int) -> None:
         """Feed what has become known before a round that starts at `start`."""
-        feedback, rounds = self.feedback, len(self._starts)
-        known = start  # where the evaluated text ends
-        if feedback.rounds:
-            known = 0 if rounds < feedback.rounds else [*self._starts, start][
-                rounds - feedback.rounds]
-        begun = set(self._starts)
-        while self._fed < (known if feedback.cut else known - self._window + 1):
-            if self._fed in begun:
-                self._fed_round += 1
-            skipped = (feedback.by_round and self._fed not in begun) or (
-                self._fed_round % feedback.every != 0)
-            if not skipped:
-                self._learn(self._fed, start)
-            self._fed += 1
+        for position, number in self._due(start):
+            self._learn(position, start, number)
+        self._fed = max(self._fed, self._limit(start))
 
-    def _learn(self, position: int, start: int) -> None:
+    def _due(self, start: int) -> Iterator[tuple[int, int]]:
+        """Positions to learn from before a round at `start`, and the numbers of their rounds."""
+        feedback = self.feedback
+        number = bisect_left(self._starts, self._fed) - 1
+        for position in range(self._fed, self._limit(start)):
+            begun = number + 1 < len(self._starts) and self._starts[number + 1] == position
+            number += begun
+            if (begun or not feedback.by_round) and number % feedback.every == 0:
+                yield position, number
+
+    def _limit(self, start: int) -> int:
+        """Where the positions end that may be learned from before a round at `start`."""
+        known, delay = start, self.feedback.rounds
+        if delay:
+            rounds = len(self._starts)
+            known = 0 if rounds < delay else self._starts[rounds - delay]
+        return known if self.feedback.cut else known - self._window + 1
+
+    def _learn(self, position: int, start: int, number: int) -> None:
         state, played = self._state(position), self.weights
         if self.feedback.actual:
-            played = self._plays[self._fed_round]
+            played = self._plays[number]
         elif self.selector.uses_play:
             self._play(state, position)
         self.selector.learn(state, self._params, position, played, self._loss(position, start))

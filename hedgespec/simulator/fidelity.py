@@ -75,10 +75,12 @@ def _weights(
     for query, position, emitted in rounds.select("query", "position", "emitted").iter_rows():
         if position == 0:
             online.begin(query)
-        online.choose(position)
+        arm = online.choose(position)
         weights.append(online.weights.tolist())
         start = int(trace.offsets[query]) + position
-        online.verified(*replayer.statistics(start, start + emitted))
+        gamma, realised = replayer.statistics(start, start + emitted)
+        online.finished_round(emitted, gamma[:, :, arm])
+        online.verified(gamma, realised)
     return weights
 
 

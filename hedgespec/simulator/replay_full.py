@@ -4,6 +4,7 @@
 """
 
 import math
+from typing import Any
 
 import numba
 import numpy as np
@@ -29,7 +30,14 @@ from hedgespec.simulator.verification import emitted_tokens
 # False in the copies for `queued` without modifiers, which then have no trace of the rest.
 GENERAL = True
 USES_PLAY, DRAWS = SELECTOR.uses_play, SELECTOR.draws
-reset, play, learn = SELECTOR.reset, SELECTOR.play, SELECTOR.learn
+
+
+def _inlined(function: Any) -> Any:
+    """A selector's function without the call, which hands over the shapes of all its arrays."""
+    return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function.py_func)
+
+
+reset, play, learn = SELECTOR.reset, _inlined(SELECTOR.play), _inlined(SELECTOR.learn)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -73,7 +81,7 @@ def replay(
         current = False  # whether `weights` are what the learner would play now
         while start < end:
             known = start  # where the evaluated text ends
-            if delay > 0:
+            if GENERAL and delay > 0:
                 starts[rounds % kept] = start
                 known = begin if rounds < delay else starts[(rounds - delay) % kept]
             learning = fed < (known if complete or cut else known - window + 1)
@@ -96,7 +104,7 @@ def replay(
                 current = copies == 1
             if learning:
                 now = loss[fed]
-                if cut:
+                if GENERAL and cut:
                     now = partial
                     cut_length_loss(survive, end_of, fed, min(draft_length, start - fed),
                                     draft_length, partial)
@@ -107,7 +115,7 @@ def replay(
                 current = False
                 fed += 1
                 continue
-            if actual:  # in a loop: assigning arrays to rows takes seconds to compile
+            if GENERAL and actual:  # in a loop: assigning arrays to rows takes seconds to compile
                 for arm in range(arms):
                     plays[rounds % kept, arm] = weights[arm]
             if DRAWS:  # the next decision is another draw
