@@ -57,7 +57,18 @@ class OnlineSelector:
         self._window = self.loss.window(draft_length)
         self._copies = self.feedback.copies(self._window)
         self.weights = np.zeros(arms)
+        self._compile()
         self.begin(0)
+
+    def _compile(self) -> None:
+        """Run everything once, so that the first round of a text does not wait for it."""
+        self.begin(0)
+        nothing = np.zeros((self._length, 1, self._arms), dtype=np.float32)
+        self.choose(0)
+        self.verified(nothing, nothing)
+        self.finished_round(1, nothing[:, :, 0])
+        if self.selector.feedback == FULL:
+            self._learn(0, self._length, 0)
 
     def begin(self, query: int) -> None:
         """Start a text; its number and the seed give the uniform numbers."""
