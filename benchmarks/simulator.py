@@ -3,8 +3,9 @@
 On one synthetic trace (i.i.d. acceptance, 200 queries of 1000 tokens, N = 8, K = 5): each kernel
 against the same algorithm in plain NumPy and, where gcc is found, in C (replay.c, -O3
 -march=native), all with the same decisions; two threads against one; exact expectations against
-one replay; and a learner's first replay in a new process, compiled before and not. Prints a table
-and writes build/bench.json.
+one replay; and a learner's first replay in a new process, compiled before and not. Then kernels
+against bandit libraries, where installed (libraries.py). Prints two tables and writes
+build/bench.json.
 """
 
 import ctypes
@@ -20,11 +21,12 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from libraries import compare
 
 from hedgespec.rules.sampling import realised
+from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, query_key, uniform
 from hedgespec.simulator import Replayer
-from hedgespec.selectors.learning import Loss
 from hedgespec.traces import Trace, read_trace
 from hedgespec.traces.synthetic import write_synthetic
 
@@ -193,7 +195,7 @@ class CReplay:
 FIRST_CALL = """
 import sys, time
 import numpy as np
-from benchmarks.simulator import synthetic_trace
+from simulator import synthetic_trace
 from hedgespec.rules.sampling import realised
 from hedgespec.simulator import Replayer
 replayer = Replayer(synthetic_trace(queries=1))
@@ -206,8 +208,9 @@ print(time.perf_counter() - started)
 
 def first_call(name: str, cache: str) -> float:
     """Seconds of a learner's first replay in a new process, imports not counted."""
+    environment = {**os.environ, "HEDGESPEC_CACHE": cache, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run([sys.executable, "-c", FIRST_CALL, name], check=True, text=True,
-                          capture_output=True, env={**os.environ, "HEDGESPEC_CACHE": cache})
+                          capture_output=True, env=environment)
     return float(done.stdout)
 
 
@@ -222,7 +225,7 @@ def main() -> None:
     trace = synthetic_trace()
     one, two = Replayer(trace), Replayer(trace, threads=2)
     kernels: dict[str, dict[str, float]] = {}
-    result = {
+    result: dict[str, object] = {
         "machine": platform.processor() or platform.machine(), "cores": os.cpu_count(),
         "tokens": QUERIES * TOKENS, "drafters": DRAFTERS, "draft_length": DRAFT_LENGTH,
         "kernels": kernels,
@@ -252,6 +255,7 @@ def main() -> None:
             kernels[name]["first_call_seconds"] = first_call(name, cache)
         print(row + f"{kernels[name]['first_call_seconds']:12.2f}"
               f"{kernels[name]['first_call_cold_seconds']:8.2f}")
+    result["libraries"] = compare(one, lambda name: best_speed(one, name), DRAFT_LENGTH)
     out = Path("build/bench.json")
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")

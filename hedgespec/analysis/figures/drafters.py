@@ -1,0 +1,105 @@
+"""Regret and MAT against the number of drafters."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from hedgespec.analysis.figures.style import (
+    LINE,
+    Claim,
+    Drawing,
+    End,
+    error_bars,
+    finish,
+    label_ends,
+    looks,
+    panels,
+    zero_line,
+)
+from hedgespec.analysis.results import POOL
+from hedgespec.analysis.statistics import LEVEL, mat_estimate, mean_estimate
+from hedgespec.analysis.study import Study
+
+MEASURES = {"regret": "rounds above the best\nfixed drafter, per query",
+            "mat": "tokens per round (MAT)"}
+
+
+def draw(study: Study) -> Iterator[Drawing]:
+    """Two panels for each trace that was replayed with pools of two sizes or more."""
+    for trace in study.traces:
+        pools = _pools(study, trace)
+        data = _table(study, trace, pools)
+        if len(pools) > 1 and not data.is_empty():
+            yield _drawing(study, trace, data, pools)
+
+
+def _pools(study: Study, trace: str) -> dict[int, str]:
+    """Names of the pools made from `trace` by their number of drafters, smallest first."""
+    found = {}
+    for name in study.run.traces:
+        match = POOL.fullmatch(name)
+        if match and match["base"] == trace:
+            found[int(match["drafters"])] = name
+    return dict(sorted(found.items()))
+
+
+def _table(study: Study, trace: str, pools: dict[int, str]) -> pl.DataFrame:
+    """A row per measure, selector and number of drafters."""
+    rows = []
+    for drafters, pool in pools.items():
+        answers = study.run.answers(pool)
+        columns = study.columns(pool, study.drawn)
+        chosen = list(columns.values())
+        if not chosen:
+            continue
+        estimates = {"regret": mean_estimate(answers.regret[:, chosen]),
+                     "mat": mat_estimate(answers.tokens, answers.rounds[:, chosen])}
+        rows += [{"trace": trace, "measure": measure, "selector": name, "drafters": drafters,
+                  "queries": found.queries, "value": found.value[i], "low": found.low[i],
+                  "high": found.high[i]}
+                 for measure, found in estimates.items() for i, name in enumerate(columns)]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _drawing(study: Study, trace: str, data: pl.DataFrame, pools: dict[int, str]) -> Drawing:
+    look = looks(study.drawn)
+    names = data["selector"].unique(maintain_order=True).to_list()
+    figure, axes = panels(list(MEASURES), max(2.2, 0.9 + LINE * len(names)))
+    ends = []
+    for axis, measure in zip(axes, MEASURES, strict=True):
+        for name in names:
+            rows = data.filter(pl.col("measure") == measure, pl.col("selector") == name)
+            error_bars(axis, rows["drafters"].to_numpy(), rows, look[name])
+            ends.append(End(axis, rows["drafters"][-1], rows["value"][-1], name,
+                            look[name].colour))
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(list(pools), [str(size) for size in pools])
+        axis.minorticks_off()
+        axis.set_xlabel("drafters in the pool")
+        axis.set_ylabel(MEASURES[measure])
+        axis.set_title(trace if axis is axes[0] else "")
+    zero_line(axes[0])
+    label_ends(figure, ends)
+    return Drawing(
+        f"drafters-{trace}", f"Regret and MAT against the number of drafters: {trace}",
+        "Pools are subsets of the trace's drafters, or all of them and weakened copies. Bars: "
+        f"{LEVEL:.0%} bootstrap intervals over queries, not corrected.",
+        finish(figure), data, list(_claims(study, trace, pools)))
+
+
+def _claims(study: Study, trace: str, pools: dict[int, str]) -> Iterator[Claim]:
+    """Whose regret grows most from the smallest pool to the largest, and whose least."""
+    first, last = min(pools), max(pools)
+    small, large = (study.run.answers(pools[size]) for size in (first, last))
+    before, after = (study.columns(pools[size], study.learners) for size in (first, last))
+    shared = [name for name in before if name in after]
+    if len(shared) < 2 or (small.query_id != large.query_id).any():
+        return
+    growth = np.column_stack([large.regret[:, after[name]] - small.regret[:, before[name]]
+                              for name in shared])
+    most, least = growth.mean(axis=0).argmax(), growth.mean(axis=0).argmin()
+    yield Claim.of(
+        f"From {first} to {last} drafters, the regret of {shared[most]} on {trace} grows by",
+        ("more", "less"), f"rounds per query than that of {shared[least]}",
+        mean_estimate(growth[:, [most]] - growth[:, [least]]))

@@ -1,0 +1,120 @@
+"""Cumulative regret against tokens."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hedgespec.analysis.figures.style import (
+    LINE,
+    MUTED,
+    Claim,
+    Drawing,
+    End,
+    Look,
+    finish,
+    label_ends,
+    looks,
+    panels,
+    styled,
+    zero_line,
+)
+from hedgespec.analysis.results import FIXED, HINDSIGHT
+from hedgespec.analysis.statistics import mean_estimate
+from hedgespec.analysis.study import Study
+from hedgespec.analysis.tables import SETTING
+from hedgespec.errors import HedgespecError
+from hedgespec.files import replacing
+
+BEST_FIXED = "best-fixed"
+AXIS = "rounds above the best\nfixed drafter, per query"
+
+
+def regret_figure(curves: pl.DataFrame, path: Path) -> None:
+    """Cumulative regret against tokens, one panel per trace, one line per selector.
+
+    `curves` is curves.parquet. The band is the 95% interval over queries. Fixed drafters other
+    than the best two are left out. Raises HedgespecError if there is no curve.
+    """
+    if curves.is_empty():
+        raise HedgespecError("no regret curves to draw: the results are empty")
+    names = curves["selector"].unique(maintain_order=True).to_list()
+    look = looks([name for name in names if not name.startswith(FIXED) and name != BEST_FIXED])
+    look |= {name: Look(MUTED, "--", "o") for name in names if name.startswith(FIXED)}
+    drawn = [_two_fixed(rows) for _, rows in curves.group_by("trace", maintain_order=True)]
+    with styled():
+        figure = _figure(drawn, look)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=path.suffix.lstrip("."), facecolor="white")
+
+
+def draw(study: Study) -> Iterator[Drawing]:
+    """A panel per trace with the learners chosen and what they are measured against."""
+    usual = study.run.settings.filter(
+        pl.col("usual"), pl.col("selector").is_in(study.drawn)).select(SETTING)
+    curves = study.run.curves.join(usual, on=SETTING, how="semi", nulls_equal=True,
+                                   maintain_order="left")
+    drawn = [rows for trace in study.traces
+             if not (rows := curves.filter(pl.col("trace") == trace)).is_empty()]
+    if drawn:
+        data = pl.concat(drawn).select(*SETTING, "position", "regret_rounds", "low", "high")
+        yield Drawing(
+            "regret", "Cumulative regret against tokens",
+            "Rounds started before a token of the answer, above the best fixed drafter's of the "
+            "same query: mean over queries, with its 95% normal interval over queries (band, not "
+            "corrected). A query that has ended keeps its last value.",
+            _figure(drawn, looks(study.drawn)), data, list(_claims(study)))
+
+
+def _figure(traces: Sequence[pl.DataFrame], look: dict[str, Look]) -> Figure:
+    most = max(rows["selector"].n_unique() for rows in traces)
+    figure, axes = panels([str(rows["trace"][0]) for rows in traces], max(2.1, 0.9 + LINE * most))
+    ends = [end for axis, rows in zip(axes, traces, strict=True)
+            for end in _panel(axis, rows, look)]
+    label_ends(figure, ends)
+    return finish(figure)
+
+
+def _panel(axis: Axes, curves: pl.DataFrame, look: dict[str, Look]) -> Iterator[End]:
+    zero_line(axis)
+    for (name,), rows in curves.group_by("selector", maintain_order=True):
+        if name == BEST_FIXED:  # the zero line
+            continue
+        style = look[str(name)]
+        axis.plot(rows["position"], rows["regret_rounds"], linestyle=style.dashes,
+                  color=style.colour)
+        axis.fill_between(rows["position"], rows["low"], rows["high"], color=style.colour,
+                          alpha=0.15, linewidth=0)
+        yield End(axis, rows["position"][-1], rows["regret_rounds"][-1], str(name), style.colour)
+    axis.set_xlabel("tokens of the answer")
+    axis.set_ylabel(AXIS)
+    axis.margins(x=0)
+
+
+def _two_fixed(curves: pl.DataFrame) -> pl.DataFrame:
+    """The curves without the fixed drafters other than the best two."""
+    end = curves.filter(pl.col("selector").str.starts_with(FIXED)).group_by(
+        "selector", maintain_order=True).last().sort("regret_rounds")
+    return curves.filter(~pl.col("selector").is_in(end["selector"][2:].implode()))
+
+
+def _claims(study: Study) -> Iterator[Claim]:
+    """The best full-information learner against the best bandit of the trace with most queries."""
+    trace = max(study.traces, key=lambda name: len(study.run.answers(name).tokens))
+    answers = study.run.answers(trace)
+    columns = study.columns(trace, study.learners)
+    feedback = answers.settings["feedback"].to_list()
+    means = answers.regret.mean(axis=0)
+    bandits = [i for i in columns.values() if feedback[i] == "chosen"]
+    full = [i for i in columns.values() if feedback[i] not in ("chosen", "none", "prompt",
+                                                              HINDSIGHT)]
+    if bandits and full:
+        best, bandit = (min(group, key=lambda i: means[i]) for group in (full, bandits))
+        less = mean_estimate(answers.regret[:, [bandit]] - answers.regret[:, [best]])
+        names = answers.settings["selector"]
+        yield Claim.of(
+            f"On {trace}, {names[best]}, which learns from every drafter's loss, has",
+            ("fewer", "more"), f"rounds of regret per query than {names[bandit]}, the bandit "
+            "with the least", less)

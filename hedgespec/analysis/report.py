@@ -1,0 +1,210 @@
+"""A report of results: figures, tables and findings, in a page and in files for papers."""
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from hedgespec.analysis.comparison import Comparison, compare
+from hedgespec.analysis.figures import FIGURES, differences
+from hedgespec.analysis.figures.style import Claim, Drawing, styled
+from hedgespec.analysis.html import Section, anchor, csv, figure_part, page, table_part
+from hedgespec.analysis.report_tables import (
+    ReportTable,
+    difference_table,
+    domain_tables,
+    overview_table,
+)
+from hedgespec.analysis.results import Run
+from hedgespec.analysis.statistics import DRAWS, LEVEL, holm
+from hedgespec.analysis.study import Study
+from hedgespec.files import write_text, write_with
+
+MOST_FINDINGS = 5
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to report on: the first of `results` in full, the others and `baseline` compared.
+
+    Empty `traces` and `learners`, and no `against`, are chosen from the results.
+    """
+
+    results: Sequence[Path]
+    baseline: Path | None = None
+    traces: Sequence[str] = ()
+    learners: Sequence[str] = ()
+    against: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written: the page, its findings in words, and the comparisons it holds."""
+
+    page: Path
+    findings: Sequence[str]
+    comparisons: Sequence[Comparison]
+
+
+def write_report(request: Request, out: Path, command: Sequence[str], version: str,
+                 progress: Progress = lambda *_: None) -> Report:
+    """Write report.html, figures/ and tables/ into `out`, each file whole or not at all.
+
+    `command` and `version` (of hedgespec) are stated in the report; `progress` is told what is
+    done, how much, and of how much. Raises HedgespecError for results that cannot be reported on
+    or compared.
+    """
+    runs = [Run(folder) for folder in request.results]
+    study = Study.of(runs[0], list(request.traces), list(request.learners), request.against)
+    comparisons = _compare(runs, request.baseline)
+    steps = len(FIGURES) + len(comparisons) + 2
+    for folder in ("figures", "tables"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    drawn: list[list[Drawing]] = []
+    sections = [Section(f"comparison-{i + 1}", f"{one.other.folder} against {one.base.folder}")
+                for i, one in enumerate(comparisons)]
+    with styled():
+        for i, (section, one) in enumerate(zip(sections, comparisons, strict=True)):
+            progress("comparisons", i, steps)
+            table = difference_table(one, f"differences-{i + 1}")
+            section.parts += [_regressions(one), *_figure_parts(
+                differences.draw(study, one, f"differences-{i + 1}-figure"), out)]
+            section.parts.append(_table(table, out))
+        for i, (heading, draw) in enumerate(FIGURES.items()):
+            progress("figures", len(comparisons) + i, steps)
+            section = Section(anchor(heading), heading)
+            drawn.append(list(draw(study)))
+            section.parts += _figure_parts(drawn[-1], out)
+            if section.parts:
+                sections.append(section)
+    progress("tables", steps - 2, steps)
+    tables = [overview_table(study), *domain_tables(study)]
+    sections.append(Section("tables", "Tables", [_table(table, out) for table in tables]))
+    found = findings(drawn)
+    sections.insert(0, Section("findings", "Findings", [_findings(found)]))
+    sections.append(Section("made", "How these numbers were made",
+                            [_provenance(runs, comparisons, command, version)]))
+    progress("page", steps - 1, steps)
+    path = out / "report.html"
+    write_text(path, page(f"Drafter selection: {runs[0].folder}", _introduction(study), sections))
+    return Report(path, [claim.sentence for _, claim in found], comparisons)
+
+
+def findings(kinds: Sequence[Sequence[Drawing]]) -> list[tuple[Drawing, Claim]]:
+    """Up to five claims that hold after Holm's correction for all claims of all figures.
+
+    `kinds` are the figures of each kind. The first claim that holds of each kind comes before the
+    second of any.
+    """
+    claims = [(kind, drawing, claim) for kind, drawings in enumerate(kinds)
+              for drawing in drawings for claim in drawing.claims]
+    adjusted = holm(np.array([claim.p for *_, claim in claims]))
+    held = [claim for claim, p in zip(claims, adjusted, strict=True)
+            if p < 1 - LEVEL and (claim[2].low > 0 or claim[2].high < 0)]
+    place = [sum(before[0] == kind for before in held[:i]) for i, (kind, *_) in enumerate(held)]
+    order = sorted(range(len(held)), key=place.__getitem__)
+    return [held[i][1:] for i in order[:MOST_FINDINGS]]
+
+
+def _compare(runs: Sequence[Run], baseline: Path | None) -> list[Comparison]:
+    """Each run against the baseline; without one, against the first."""
+    if baseline is not None:
+        base = Run(baseline)
+        return [compare(base, run) for run in runs]
+    return [compare(runs[0], run) for run in runs[1:]]
+
+
+def _figure_parts(drawings: Iterable[Drawing], out: Path) -> list[str]:
+    """Save the figures and their numbers; their parts of the page."""
+    parts = []
+    for drawing in drawings:
+        stem = out / "figures" / anchor(drawing.name)
+        for kind in ("pdf", "png"):
+            write_with(Path(f"{stem}.{kind}"), partial(_save, drawing, kind))
+        write_text(Path(f"{stem}.csv"), csv(drawing.data))
+        parts.append(figure_part(drawing))
+    return parts
+
+
+def _save(drawing: Drawing, kind: str, path: Path) -> None:
+    """Without dates and versions, so that the same numbers make the same file."""
+    stamps = {"CreationDate": None} if kind == "pdf" else {"Software": None}
+    drawing.figure.savefig(path, format=kind, facecolor="white", metadata=stamps)
+
+
+def _table(table: ReportTable, out: Path) -> str:
+    stem = out / "tables" / anchor(table.name)
+    write_text(Path(f"{stem}.csv"), csv(table.data))
+    write_text(Path(f"{stem}.md"), table.markdown())
+    return table_part(table)
+
+
+def _introduction(study: Study) -> str:
+    learners = ", ".join(escape(name) for name in study.learners)
+    against = (f"; gains are counted from <strong>{escape(study.against)}</strong>"
+               if study.against else "")
+    unfinished = "" if study.run.provenance["complete"] else (
+        '<p class="worse">The run was interrupted: these are the results up to then.</p>')
+    return (f"<p>Traces: {', '.join(escape(name) for name in study.traces)}. Learners in the "
+            f"figures: {learners or 'none'}{against}. A query is the unit of every interval.</p>"
+            f"{unfinished}")
+
+
+def _findings(found: Sequence[tuple[Drawing, Claim]]) -> str:
+    if not found:
+        return "<p>No difference looked at here is certain enough to be stated.</p>"
+    items = "".join(f'<li>{escape(claim.sentence)} <a href="#{anchor(drawing.name)}">Figure</a>'
+                    "</li>" for drawing, claim in found)
+    return (f'<ul>{items}</ul>\n<p class="note">In brackets: {LEVEL:.0%} bootstrap intervals over '
+            "queries, not corrected. A sentence stands here only if its difference is "
+            "significant at 5% after Holm's correction for all that were looked at. That the best "
+            "or worst learner was picked by the same data is not corrected for.</p>")
+
+
+def _regressions(comparison: Comparison) -> str:
+    worse = comparison.regressions
+    if worse.is_empty():
+        return "<p>No setting has significantly fewer tokens per round than before.</p>"
+    items = "".join(
+        f'<li><span class="worse">▼ regression</span> {escape(row["label"])} on '
+        f'{escape(row["trace"])}: MAT {row["mat_base"]:.3f} → {row["mat_other"]:.3f}</li>'
+        for row in worse.iter_rows(named=True))
+    return f"<ul>{items}</ul>"
+
+
+def _provenance(runs: Sequence[Run], comparisons: Sequence[Comparison], command: Sequence[str],
+                version: str) -> str:
+    parts = [f"<p>Report by hedgespec {escape(version)}:</p><pre>{escape(shlex.join(command))}"
+             "</pre>"]
+    inputs = {run.folder: run for run in [*runs, *(one.base for one in comparisons)]}
+    parts += [_input(run) for run in inputs.values()]
+    parts.append(
+        f"<p>Intervals: {LEVEL:.0%}, percentile bootstrap with {DRAWS:,} draws of queries, "
+        "seed 0, the same draws for all selectors of a trace, so that differences are paired by "
+        "query. Tokens are never the unit. The bands of cumulative regret are normal intervals "
+        "over queries. MAT of a setting replayed with seeds is tokens over mean rounds.</p>")
+    return "\n".join(parts)
+
+
+def _input(run: Run) -> str:
+    made = run.provenance
+    traces = "".join(f"<li>{escape(name)}: manifest sha256 <code>{digest}</code></li>"
+                     for name, digest in run.hashes.items())
+    versions = ", ".join(f"{escape(name)} {escape(str(number))}"
+                         for name, number in made["versions"].items())
+    exact = run.settings.filter(run.settings["how"] == "exact")
+    replayed = run.settings.filter(run.settings["how"] != "exact")
+    seeds = run.summary["seed"].drop_nulls().unique().sort().to_list()
+    how = [f"{len(exact)} settings are exact expectations, without Monte Carlo error"] * bool(
+        len(exact))
+    if len(replayed):
+        how.append(f"{len(replayed)} settings are Monte Carlo means over seeds "
+                   f"{', '.join(map(str, seeds))}")
+    return (f"<h3>{escape(str(run.folder))}</h3>\n<p>Made on {escape(made['created'])} by</p>"
+            f"<pre>{escape(shlex.join(made['command']))}</pre>"
+            f"<ul><li>{versions}</li>{traces}<li>{'; '.join(how)}; the tables say which.</li></ul>")

@@ -1,0 +1,187 @@
+"""The tables of a report: cells to show, and the numbers behind them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from hedgespec.analysis.comparison import Comparison
+from hedgespec.analysis.figures.style import mark
+from hedgespec.analysis.statistics import (
+    LEVEL,
+    SMALL,
+    holm,
+    mat_difference,
+    mat_estimate,
+    mean_estimate,
+)
+from hedgespec.analysis.study import Study
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table shows at one place: text, what it is sorted by, a remark, a bar's length 0..1.
+    """
+
+    text: str
+    value: float | str
+    remark: str = ""
+    bar: float | None = None
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """A table: `name` for files and links, a header and cells per column, the numbers in `data`."""
+
+    name: str
+    title: str
+    note: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    data: pl.DataFrame
+
+    def markdown(self) -> str:
+        """The table in Markdown, numbers to the right."""
+        words = [self.header] + [
+            [f"{cell.text} {cell.remark}".strip().replace("|", "\\|") for cell in row]
+            for row in self.rows]
+        first = self.rows[0] if self.rows else []
+        rule = ["---" if isinstance(cell.value, str) else "---:" for cell in first]
+        lines = [words[0], rule, *words[1:]]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def domain_tables(study: Study) -> Iterator[ReportTable]:
+    """MAT by domain and selector, a table per trace."""
+    for trace in study.traces:
+        data = _by_domain(study, trace)
+        rows = []
+        for (selector,), mine in data.group_by("selector", maintain_order=True):
+            cells = [Cell(str(selector), str(selector)), Cell(mine["how"][0], mine["how"][0])]
+            cells += [_difference_cell(row) for row in mine.iter_rows(named=True)]
+            speed = mine["tokens_per_second"][0]
+            rows.append([*cells, _number(speed, 1)])
+        rows.sort(key=lambda row: row[-2].value, reverse=True)
+        sizes = data.group_by("domain", maintain_order=True).agg(pl.col("queries").first())
+        counts = [f"{name} ({count}{'†' if count < SMALL else ''})"
+                  for name, count in sizes.iter_rows()]
+        yield ReportTable(
+            f"mat-by-domain-{trace}", f"MAT by domain: {trace}", _domain_note(study.against),
+            ["selector", "numbers", *counts, "tokens/s"], rows, data)
+
+
+def overview_table(study: Study) -> ReportTable:
+    """Every setting that was run, with MAT, regret and speed."""
+    data = pl.concat([_settings(study, trace) for trace in study.run.traces])
+    most = {name: float(data[name].fill_null(0).max() or 1)  # type: ignore[arg-type]
+            for name in ("mat", "regret", "tokens_per_second")}
+    rows = []
+    for row in data.iter_rows(named=True):
+        texts = [row["trace"], row["label"], row["how"]]
+        rows.append([
+            *(Cell(text, text) for text in texts),
+            Cell(f"{row['queries']}{'†' if row['queries'] < SMALL else ''}", row["queries"]),
+            Cell(f"{row['mat']:.2f}", row["mat"], _span(row, "mat", "{:.2f}"),
+                 row["mat"] / most["mat"]),
+            Cell(f"{row['regret']:+.1f}", row["regret"], _span(row, "regret", "{:+.1f}"),
+                 max(0.0, row["regret"] / most["regret"]) if most["regret"] > 0 else 0.0),
+            _number(row["tokens_per_second"], 1, most["tokens_per_second"]),
+        ])
+    return ReportTable(
+        "settings", "All learners and settings",
+        f"MAT pools all queries; regret is in rounds per query. In brackets: {LEVEL:.0%} bootstrap "
+        f"intervals over queries, not corrected. †: fewer than {SMALL} queries, whose intervals "
+        "are too narrow. Tokens per second are estimated from the trace's costs, without interval.",
+        ["trace", "selector", "numbers", "queries", "MAT", "regret", "tokens/s"], rows, data)
+
+
+def difference_table(comparison: Comparison, name: str) -> ReportTable:
+    """Every setting that both runs have."""
+    rows = [[Cell(row["trace"], row["trace"]), Cell(row["label"], row["label"]),
+             Cell(row["how_other"], row["how_other"]), Cell(str(row["queries"]), row["queries"]),
+             Cell(f"{row['mat_base']:.3f}", row["mat_base"]),
+             Cell(f"{row['mat_other']:.3f}", row["mat_other"]),
+             Cell(f"{row['difference']:+.3f} {row['mark']}".strip(), row["difference"],
+                  _bracket(row["low"], row["high"], "{:+.3f}"))]
+            for row in comparison.table.iter_rows(named=True)]
+    left_out = (f" {comparison.unshared} settings are in one run only."
+                if comparison.unshared else "")
+    return ReportTable(
+        name, f"{comparison.other.folder} minus {comparison.base.folder}",
+        f"In brackets: {LEVEL:.0%} paired bootstrap intervals over queries. ▲ ▼: differs at 5% "
+        f"after Holm's correction for the {len(rows)} settings.{left_out}",
+        ["trace", "selector", "numbers", "queries", "MAT before", "MAT", "difference"], rows,
+        comparison.table)
+
+
+def _by_domain(study: Study, trace: str) -> pl.DataFrame:
+    """A row per selector and domain; differences are to `study.against`."""
+    answers = study.run.answers(trace)
+    usual = answers.settings.with_row_index("column").filter(pl.col("usual"))
+    columns = usual["column"].to_list()
+    against = study.columns(trace, (study.against,) if study.against else ())
+    base = against.get(str(study.against))
+    parts = []
+    for domain in [*answers.domains, ALL]:
+        here = (answers.domain == domain) | (domain == ALL)
+        tokens, rounds = answers.tokens[here], answers.rounds[here]
+        found = mat_estimate(tokens, rounds[:, columns])
+        difference = None if base is None else mat_difference(tokens, rounds[:, columns],
+                                                              rounds[:, base])
+        unknown = np.full(len(columns), np.nan)
+        parts.append(usual.select(
+            "trace", "selector", "how", "tokens_per_second",
+            domain=pl.lit(domain), queries=pl.lit(found.queries)).with_columns(
+            mat=found.value, low=found.low, high=found.high,
+            difference=difference.value if difference else unknown,
+            difference_low=difference.low if difference else unknown,
+            difference_high=difference.high if difference else unknown,
+            p=difference.p if difference else unknown))
+    data = pl.concat(parts)
+    tested = pl.when(pl.col("selector") == study.against).then(float("nan")).otherwise("p")
+    data = data.with_columns(p=tested)
+    return data.with_columns(p_holm=holm(data["p"].to_numpy()), against=pl.lit(study.against))
+
+
+def _settings(study: Study, trace: str) -> pl.DataFrame:
+    answers = study.run.answers(trace)
+    mat = mat_estimate(answers.tokens, answers.rounds)
+    regret = mean_estimate(answers.regret)
+    return answers.settings.with_columns(
+        mat=mat.value, mat_low=mat.low, mat_high=mat.high, regret=regret.value,
+        regret_low=regret.low, regret_high=regret.high).sort("mat", descending=True)
+
+
+def _difference_cell(row: dict[str, float]) -> Cell:
+    text = f"{row['mat']:.2f} {mark(row['difference'], row['p_holm'])}".strip()
+    span = ("" if np.isnan(row["p"]) else
+            f"{row['difference']:+.2f} "
+            + _bracket(row["difference_low"], row["difference_high"], "{:+.2f}"))
+    return Cell(text, row["mat"], span)
+
+
+def _domain_note(against: str | None) -> str:
+    note = ("Tokens per round, pooled over the queries of a domain, whose number is in brackets "
+            f"(†: fewer than {SMALL}: intervals are too narrow).")
+    if against is None:
+        return note
+    return (f"{note} Below: the difference to {against} with its {LEVEL:.0%} paired bootstrap "
+            "interval over queries. ▲ ▼: it differs at 5% after Holm's correction for all "
+            "differences of this table.")
+
+
+def _number(value: float | None, digits: int, most: float | None = None) -> Cell:
+    if value is None:
+        return Cell("–", float("-inf"))
+    return Cell(f"{value:.{digits}f}", value, bar=value / most if most else None)
+
+
+def _span(row: dict[str, float], name: str, form: str) -> str:
+    return _bracket(row[f"{name}_low"], row[f"{name}_high"], form)
+
+
+def _bracket(low: float, high: float, form: str) -> str:
+    return "" if np.isnan(low) else f"({form.format(low)} to {form.format(high)})"

@@ -1,0 +1,94 @@
+"""What a report is about: a run, and the traces, learners and baseline selector looked at."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+
+from hedgespec.analysis.results import FIXED, HINDSIGHT, POOL, Run
+from hedgespec.errors import HedgespecError
+
+BEST_SINGLE = "best-single"
+MOST_LEARNERS = 8  # drawn unless more are asked for
+
+
+@dataclass(frozen=True)
+class Study:
+    """A run and what was chosen of it.
+
+    `traces` are recorded ones, without pools of other sizes; `learners` are selectors, in the order
+    of the figures; `against` is the selector that gains are counted from, or None.
+    """
+
+    run: Run
+    traces: tuple[str, ...]
+    learners: tuple[str, ...]
+    against: str | None
+
+    @classmethod
+    def of(cls, run: Run, traces: list[str], learners: list[str], against: str | None) -> "Study":
+        """Check the names, or choose. Raises HedgespecError for names not in the results."""
+        recorded = [name for name in run.traces if not POOL.fullmatch(name)] or run.traces
+        _check(run, "trace", traces, recorded)
+        shown = traces or recorded
+        usual = run.settings.filter(pl.col("usual"), pl.col("trace").is_in(shown))
+        known = usual["selector"].unique(maintain_order=True).to_list()
+        _check(run, "selector", [*learners, *([against] if against else [])], known)
+        return cls(run, tuple(shown), tuple(learners or _common_learners(usual)),
+                   against or _best_single(usual))
+
+    @cached_property
+    def drawn(self) -> tuple[str, ...]:
+        """The learners, and the selector they are measured against."""
+        extra = [self.against] if self.against and self.against not in self.learners else []
+        return (*self.learners, *extra)
+
+    def columns(self, trace: str, selectors: tuple[str, ...]) -> dict[str, int]:
+        """Column of each selector's usual setting in the answers of `trace`, where there is one."""
+        rows = self.run.answers(trace).settings.with_row_index("column").filter(pl.col("usual"))
+        column = dict(zip(rows["selector"], rows["column"], strict=True))
+        return {name: column[name] for name in selectors if name in column}
+
+    def fixed(self, trace: str) -> tuple[str, ...]:
+        """Selectors of the trace that always take one drafter."""
+        names = self.run.answers(trace).settings["selector"].unique(maintain_order=True)
+        return tuple(name for name in names if name.startswith(FIXED))
+
+    def varied(self, trace: str, selector: str, parameter: str) -> pl.DataFrame:
+        """Settings of `selector` that differ from its usual one in the column `parameter` only.
+
+        The usual setting is among them; `column` is the place in the answers of `trace`.
+        """
+        rows = self.run.answers(trace).settings.with_row_index("column").filter(
+            pl.col("selector") == selector)
+        usual = rows.filter(pl.col("usual"))
+        others = ["feedback", "loss", "draft_length", "arm_lengths", "carry", "rule"]
+        others.remove(parameter)
+        return rows.join(usual.select(others), on=others, how="semi", nulls_equal=True).unique(
+            parameter, keep="first", maintain_order=True)
+
+
+def _check(run: Run, kind: str, names: list[str], known: list[str]) -> None:
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise HedgespecError(f"{run.folder}: has no {kind} {', '.join(map(repr, missing))}; "
+                             f"there are {', '.join(known)}")
+
+
+def _common_learners(usual: pl.DataFrame) -> list[str]:
+    """Learners on the most traces, least regret first."""
+    ranked = usual.filter(
+        pl.col("feedback") != HINDSIGHT, ~pl.col("selector").str.starts_with(FIXED),
+    ).group_by("selector", maintain_order=True).agg(
+        pl.len().alias("traces"), pl.col("regret").mean()).sort("regret", "selector")
+    most = ranked.filter(pl.col("traces") == pl.col("traces").max())
+    return most["selector"].to_list()[:MOST_LEARNERS]
+
+
+def _best_single(usual: pl.DataFrame) -> str | None:
+    """The best single drafter: in hindsight of all queries, else the fixed one of highest MAT."""
+    if BEST_SINGLE in usual["selector"]:
+        return BEST_SINGLE
+    fixed = usual.filter(pl.col("selector").str.starts_with(FIXED)).group_by(
+        "selector", maintain_order=True).agg(pl.col("mat").mean()).sort("mat", descending=True)
+    return None if fixed.is_empty() else str(fixed["selector"][0])

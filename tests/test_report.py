@@ -1,0 +1,601 @@
+"""Reports: statistics, figures at their final size, the page, errors. Results are made up here."""
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from hedgespec import __version__
+from hedgespec.analysis import statistics
+from hedgespec.analysis.comparison import compare
+from hedgespec.analysis.figures import FIGURES, answer_length, differences, pareto
+from hedgespec.analysis.figures.style import COLOURS, Claim, Drawing, looks, short, spread, styled
+from hedgespec.analysis.html import svg
+from hedgespec.analysis.report import Request, findings, write_report
+from hedgespec.analysis.report_tables import Cell, ReportTable, domain_tables, overview_table
+from hedgespec.analysis.results import Run
+from hedgespec.analysis.statistics import (
+    gain_difference,
+    holm,
+    mat_difference,
+    mat_estimate,
+    mat_gain,
+    mean_estimate,
+    resampled_sums,
+)
+from hedgespec.analysis.study import Study
+from hedgespec.analysis.tables import SETTING, save_results
+from hedgespec.cli import main
+
+ROOT = Path(__file__).parent.parent
+IMAGES = Path(__file__).parent / "test_report_images"
+DRAFTERS = 3
+
+
+def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int = 24,
+                 faster: float = 1.0, digest: str = "0" * 64, traces: tuple[str, ...] = ("mix",)
+                 ) -> Path:
+    """Results as `hedgespec sim` writes them: fixed drafters, learners, a router, pools, delays.
+
+    The learners' rounds are divided by `faster`.
+    """
+    rng = np.random.default_rng(1)
+    tokens = rng.integers(20, 500, queries)
+    domain = [f"domain-{i % domains}" for i in range(queries)]
+    parts, curves = [], []
+
+    def add(trace: str, selector: str, feedback: str, loss: str, seeds: list[int | None],
+            rounds: np.ndarray) -> None:
+        best = tokens / 3
+        for seed in seeds:
+            noise = 0 if seed is None else rng.normal(0, 1, queries)
+            mine = rounds + noise
+            parts.append(pl.DataFrame({
+                "trace": trace, "selector": selector, "feedback": feedback, "loss": loss,
+                "draft_length": 5, "arm_lengths": "", "carry": None, "rule": "sampling",
+                "mode": "exact" if seed is None else "replayed", "seed": seed,
+                "query": range(queries), "query_id": [f"q{i}" for i in range(queries)],
+                "domain": domain, "tokens": tokens, "rounds": mine, "mat": tokens / mine,
+                "regret_rounds": mine - best,
+                **{f"rounds/drafter-{i}": mine / DRAFTERS for i in range(DRAFTERS)},
+            }, schema_overrides={"carry": pl.Int64, "seed": pl.Int32}))
+        slope = float((rounds - best).mean()) / 10
+        curves.append(parts[-1].select(SETTING).head(1).join(pl.DataFrame({
+            "position": range(0, 110, 10), "regret_rounds": [slope * i for i in range(11)],
+            "low": [slope * i - 0.3 * i for i in range(11)],
+            "high": [slope * i + 0.3 * i for i in range(11)]}), how="cross"))
+
+    for trace in traces:
+        for i in range(DRAFTERS):
+            add(trace, f"fixed:drafter-{i}", "none", "none", [None],
+                tokens / (1.4 + 0.3 * i + rng.random(queries)))
+        add(trace, "best-single", "hindsight", "none", [None], tokens / 2.1)
+        add(trace, "router", "prompt", "none", [None], tokens / (2 + rng.random(queries)))
+        for i in range(learners):
+            speed = faster * (2.9 - 0.03 * i + 0.2 * rng.random(queries))
+            bandit = i % 2 == 1
+            add(trace, f"learner-{i:02}", "chosen" if bandit else "queued",
+                "emitted" if bandit else "length:gamma", [0, 1] if bandit else [None],
+                tokens / speed)
+            for late, feedback in enumerate(() if bandit else (
+                    "rounds:2", "rounds:8", "every:4", "censored", "bold"), 1):
+                add(trace, f"learner-{i:02}", feedback, "length:gamma", [0, 1],
+                    tokens / (speed - 0.1 * late))
+            for size in (2, 16):
+                add(f"{trace}.n{size}", f"learner-{i:02}", "chosen" if bandit else "queued",
+                    "emitted" if bandit else "length:gamma", [None],
+                    tokens / (speed - 0.01 * i * size))
+    per_query = pl.concat(parts)
+    totals = per_query.group_by(*SETTING, "seed", maintain_order=True).agg(
+        pl.len().alias("queries"), pl.col("tokens", "rounds", "regret_rounds").sum())
+    summary = totals.with_columns(
+        mat=pl.col("tokens") / pl.col("rounds"),
+        tokens_per_second=20 * pl.col("tokens") / pl.col("rounds"))
+    save_results(folder, summary, per_query, pl.concat(curves), {
+        "complete": True, "command": ["hedgespec", "sim"], "created": "2026-01-01",
+        "traces": [{"name": name, "manifest_sha256": digest} for name in traces],
+        "settings": [], "versions": {"hedgespec": "0"}})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_results(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def study(results: Path) -> Study:
+    return Study.of(Run(results), [], [], None)
+
+
+@pytest.fixture(scope="module")
+def written(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    assert main(["report", str(results), "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def drawn(study: Study) -> list[Drawing]:
+    return drawings(study)
+
+
+def drawings(study: Study) -> list[Drawing]:
+    with styled():
+        return [drawing for draw in FIGURES.values() for drawing in draw(study)]
+
+
+# Statistics
+
+def test_resampled_sums_have_the_mean_and_variance_of_a_bootstrap():
+    values = np.random.default_rng(0).normal(size=(30, 2))
+    sums = resampled_sums(values)
+    assert np.allclose(sums.mean(axis=0), values.sum(axis=0), atol=0.2)
+    assert np.allclose(sums.var(axis=0), 30 * values.var(axis=0), rtol=0.05)
+
+
+def test_draws_are_paired_whatever_stands_beside():
+    values = np.random.default_rng(0).normal(size=(12, 3))
+    assert np.allclose(resampled_sums(values)[:, 1], resampled_sums(values[:, [1]])[:, 0])
+
+
+def test_pairing_makes_a_constant_difference_certain():
+    tokens = np.array([100, 20, 300, 50])
+    rounds = np.array([40.0, 12, 120, 18])
+    less = mean_estimate((rounds - (rounds - 2))[:, None])
+    assert less.low[0] == pytest.approx(2)
+    assert less.high[0] == pytest.approx(2)
+    gain = mat_gain(rounds[:, None] / 1.5, rounds)
+    assert [gain.value[0], gain.low[0], gain.high[0]] == pytest.approx([50, 50, 50])
+    same = mat_difference(tokens, rounds[:, None], rounds)
+    assert same.value[0] == same.low[0] == same.high[0] == 0
+    assert same.p[0] == 1
+    apart = gain_difference(np.column_stack([rounds, rounds / 2]),
+                            np.column_stack([rounds, rounds]))
+    assert [apart.value[0], apart.low[0], apart.high[0]] == pytest.approx([100, 100, 100])
+
+
+def test_interval_covers_the_mean_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    found = mean_estimate(rng.normal(1.0, 1.0, size=(50, 400)))
+    assert 0.90 < ((found.low < 1) & (found.high > 1)).mean() < 0.98
+
+
+def test_interval_excludes_zero_where_p_is_small():
+    rng = np.random.default_rng(0)
+    found = mean_estimate(rng.normal(rng.normal(0, 0.5, 200), 1.0, size=(30, 200)))
+    certain = (found.low > 0) | (found.high < 0)
+    assert 20 < certain.sum() < 180
+    assert (certain == (found.p < 0.05)).mean() > 0.98
+
+
+def test_one_query_has_a_value_and_no_interval():
+    found = mat_estimate(np.array([10]), np.array([[4.0, 5.0]]))
+    assert found.value.tolist() == [2.5, 2.0]
+    assert np.isnan([found.low, found.high, found.p]).all()
+
+
+def test_holm_by_hand():
+    assert holm(np.array([0.01, 0.04, 0.03, np.nan, 0.6])) == pytest.approx(
+        [0.04, 0.09, 0.09, np.nan, 0.6], nan_ok=True)
+
+
+@pytest.mark.parametrize("heights", [[0.5], [0.1, 0.11, 0.12, 0.9], [0.98, 0.99, 1.0], [-1, 2]])
+def test_labels_are_spread_apart_within_the_panel(heights):
+    placed = spread(np.array(heights), 0.1)
+    assert (np.diff(placed) >= 0.1 - 1e-9).all()
+    assert placed.min() >= 0
+    assert placed.max() <= 1
+
+
+def test_groups_by_length_part_the_answers():
+    tokens = np.array([5, 9, 100, 100, 100, 100, 100, 40])
+    groups = answer_length.length_groups(tokens)
+    assert sorted(np.concatenate(groups)) == list(range(8))
+    assert all(tokens[one].max() < tokens[two].min() for one, two in pairwise(groups))
+
+
+@pytest.mark.parametrize(("feedback", "expected"), [
+    ("queued", 9), ("every:3", 3), ("rounds:2+every:9", 1), ("chosen", 0), ("prompt", 0)])
+def test_evaluations_per_round(feedback, expected):
+    assert pareto.evaluations(feedback, 10) == expected
+
+
+# Findings
+
+def claim(value: float, low: float, high: float, p: float) -> Claim:
+    return Claim("a is", ("more", "less"), "than b", value, low, high, p)
+
+
+def drawing(name: str, *claims: Claim) -> Drawing:
+    return Drawing(name, name, "", Figure(), pl.DataFrame(), claims)
+
+
+def test_findings_are_silent_when_the_interval_includes_zero():
+    unsure = drawing("unsure", claim(1, -0.1, 2, 0.001), claim(1, 0.1, 2, 0.06))
+    assert findings([[unsure], []]) == []
+
+
+def test_findings_take_one_of_each_kind_first_and_five_at_most():
+    sure = [claim(-3, -4, -2, 1e-4)] * 4
+    kinds = [[drawing("a", *sure)], [drawing("b1", *sure), drawing("b2", *sure)]]
+    assert [one.name for one, _ in findings(kinds)] == ["a", "b1", "a", "b1", "a"]
+    assert sure[0].sentence == "a is 3.0 (2.0 to 4.0) less than b."
+
+
+def test_findings_are_corrected_for_all_that_were_looked_at():
+    weak = claim(1, 0.1, 2, 0.02)
+    assert len(findings([[drawing("a", weak)]])) == 1
+    assert findings([[drawing("a", weak, weak, weak)]]) == []
+
+
+# Figures at their final size
+
+def drawn_texts(figure: Figure) -> list[Text]:
+    """The texts that are really drawn; matplotlib keeps labels of ticks outside the limits too."""
+    found: list[Text] = []
+    with pytest.MonkeyPatch.context() as patch, styled():
+        draw = Text.draw
+        patch.setattr(Text, "draw", lambda text, renderer: (
+            found.append(text), draw(text, renderer))[1])
+        figure.draw_without_rendering()
+    return [text for text in found if text.get_visible() and text.get_text().strip()]
+
+
+def corners(text: Text) -> np.ndarray:
+    """The corners (4, 2) of a text in pixels, a little inside its box, turned as it is."""
+    angle = text.get_rotation()
+    text.set_rotation(0)
+    flat = Text.get_window_extent(text)  # without the line that an annotation has
+    text.set_rotation(angle)
+    real = Text.get_window_extent(text)
+    middle = np.array([real.x0 + real.width / 2, real.y0 + real.height / 2])
+    half = np.array([flat.width, flat.height]) / 2 - 0.7
+    turn = np.deg2rad(angle)
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    return middle + (signs * half) @ matrix.T
+
+
+def overlap(one: np.ndarray, two: np.ndarray) -> bool:
+    """Whether two rectangles (4, 2) have a point in common (separating axes)."""
+    for box in (one, two):
+        for edge in (box[1] - box[0], box[2] - box[1]):
+            first, second = one @ edge, two @ edge
+            if first.max() <= second.min() or second.max() <= first.min():
+                return False
+    return True
+
+
+def problems(figure: Figure) -> list[str]:
+    """Texts that overlap or are cut."""
+    boxes = [(text.get_text(), corners(text)) for text in drawn_texts(figure)]
+    width, height = figure.bbox.width, figure.bbox.height
+    cut = [f"cut: {text}" for text, box in boxes
+           if box.min() < -0.5 or box[:, 0].max() > width + 0.5 or box[:, 1].max() > height + 0.5]
+    return cut + [f"overlap: {one} / {two}" for (one, a), (two, b) in combinations(boxes, 2)
+                  if overlap(a, b)]
+
+
+@pytest.mark.parametrize("shape", [
+    {"learners": 20}, {"domains": 12, "queries": 36}, {"queries": 1}, {"learners": 0},
+    {"learners": 1, "traces": ("mix", "other-trace-with-a-long-name-t0.7")},
+], ids=str)
+def test_no_text_overlaps_or_is_cut(tmp_path, shape, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    run = Run(make_results(tmp_path, **shape))
+    learners = [name for name in run.settings["selector"].unique(maintain_order=True)
+                if name.startswith("learner-")]
+    figures = drawings(Study.of(run, [], learners, None))
+    assert figures
+    assert {one.name: found for one in figures if (found := problems(one.figure))} == {}
+
+
+def test_no_text_overlaps_or_is_cut_with_three_learners(drawn):
+    assert {one.name: found for one in drawn if (found := problems(one.figure))} == {}
+
+
+def test_every_figure_is_drawn_where_its_settings_are(drawn):
+    names = [one.name for one in drawn]
+    assert names == ["acceptance-mix", "gains", "regret", "drafters-mix", "delay-mix", "router",
+                     "pareto", "answer-length"]
+
+
+def contrast(one: str, two: str) -> float:
+    """WCAG's contrast ratio of two colours."""
+    bright = []
+    for colour in (one, two):
+        parts = np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        bright.append(linear @ [0.2126, 0.7152, 0.0722] + 0.05)
+    return max(bright) / min(bright)
+
+
+@pytest.mark.parametrize("name", [name for name in COLOURS if name not in ("line", "paper")])
+def test_labels_can_be_read_light_and_dark(name):
+    for colour, paper in zip(COLOURS[name], COLOURS["paper"], strict=True):
+        assert contrast(colour, paper) >= 4.5
+
+
+def test_looks_tell_twenty_learners_apart():
+    assert len({(look.colour, str(look.dashes), look.marker)
+                for look in looks([str(i) for i in range(20)]).values()}) == 20
+
+
+def test_page_colours_are_all_variables_but_those_of_the_colour_map(drawn):
+    for one in drawn:
+        if not one.name.startswith("acceptance"):
+            with styled():
+                colours = set(re.findall(r"#[0-9a-f]{6}", svg(one.figure, "x", "label")))
+            assert colours <= {"#000000"}, one.name
+
+
+@pytest.mark.parametrize("name", ["acceptance-mix", "gains", "regret", "delay-mix"])
+def test_figures_look_as_they_did(drawn, name, tmp_path):
+    """To accept a new look: delete the image and run the test twice."""
+    [one] = [one for one in drawn if one.name == name]
+    now, then = tmp_path / "now.png", IMAGES / f"{name}.png"
+    with styled():
+        one.figure.savefig(now, dpi=50, facecolor="white")
+    if not then.exists():
+        then.parent.mkdir(exist_ok=True)
+        then.write_bytes(now.read_bytes())
+        pytest.fail(f"{then} was missing and is now written: look at it")
+    new, old = (matplotlib.image.imread(path)[..., :3] for path in (now, then))
+    assert new.shape == old.shape
+    assert np.sqrt(((new - old) ** 2).mean()) < 0.06
+
+
+# Every number can be traced
+
+def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
+    raw = pl.read_parquet(results / "per_query.parquet")
+    means = raw.group_by(*SETTING, "query", "domain", maintain_order=True).agg(
+        pl.col("tokens").first(), pl.col("rounds", "regret_rounds").mean())
+
+    def one(**where: object) -> pl.DataFrame:
+        return means.filter(*(pl.col(name) == value for name, value in where.items()))
+
+    heat = pl.read_csv(written / "figures" / "acceptance-mix.csv").filter(
+        pl.col("selector") == "fixed:drafter-1", pl.col("domain") == "domain-2")
+    cell = one(trace="mix", selector="fixed:drafter-1", domain="domain-2")
+    assert heat["mat"][0] == pytest.approx(cell["tokens"].sum() / cell["rounds"].sum())
+
+    delay = pl.read_csv(written / "figures" / "delay-mix.csv").filter(
+        pl.col("measure") == "regret", pl.col("selector") == "learner-00",
+        pl.col("feedback") == "every:4")
+    late = one(trace="mix", selector="learner-00", feedback="every:4")
+    assert delay["value"][0] == pytest.approx(late["regret_rounds"].mean())
+
+    gains = pl.read_csv(written / "figures" / "gains.csv").filter(
+        pl.col("selector") == "learner-01")
+    learner = one(trace="mix", selector="learner-01", feedback="chosen")
+    base = one(trace="mix", selector="best-single")
+    assert gains["difference"][0] == pytest.approx(
+        learner["tokens"].sum() / learner["rounds"].sum()
+        - base["tokens"].sum() / base["rounds"].sum())
+
+    table = pl.read_csv(written / "tables" / "settings.csv").filter(
+        pl.col("trace") == "mix", pl.col("label") == "learner-00 (bold)")
+    bold = one(trace="mix", selector="learner-00", feedback="bold")
+    assert table["regret"][0] == pytest.approx(bold["regret_rounds"].mean())
+
+
+def test_tables_have_a_row_per_setting_and_per_selector_and_domain(study):
+    assert len(overview_table(study).rows) == len(study.run.settings)
+    [table] = domain_tables(study)
+    assert len(table.data) == len(table.rows) * (3 + 1)
+    assert table.data.filter(pl.col("selector") == "best-single")["p"].is_nan().all()
+
+
+def test_markdown_has_a_line_per_row_and_escapes_bars():
+    table = ReportTable("t", "T", "", ["name", "value"],
+                        [[Cell("a|b", "a|b"), Cell("1.0", 1.0, "(0 to 2)")]], pl.DataFrame())
+    assert table.markdown().splitlines() == [
+        "| name | value |", "| --- | ---: |", "| a\\|b | 1.0 (0 to 2) |"]
+
+
+# The page
+
+class Page(HTMLParser):
+    """Ids, links and addresses of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            elif name in ("href", "src", "xlink:href", "srcset", "action"):
+                (self.links if str(value).startswith("#") else self.addresses).append(str(value))
+
+
+def test_page_stands_alone_and_its_anchors_exist(written):
+    text = (written / "report.html").read_text()
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    assert {link[1:] for link in page.links} <= set(page.ids)
+    assert all(address.startswith("data:") for address in page.addresses)
+    assert set(re.findall(r"url\((#[^)]*)\)", text)) <= {f"#{name}" for name in page.ids}
+    assert not re.search(r"@import|<link[^>]*stylesheet", text)
+
+
+def test_page_states_where_its_numbers_are_from(written, results):
+    text = (written / "report.html").read_text()
+    for said in (str(results), "0" * 64, "2026-01-01", "hedgespec sim", "seeds 0, 1",
+                 "exact expectations", "Holm", "20,000 draws", "seed 0"):
+        assert said in text
+
+
+def test_same_results_make_the_same_files(written, results, tmp_path, monkeypatch):
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES", dict(list(FIGURES.items())[:2]))
+    write_report(Request([results]), tmp_path, sys.argv, __version__)
+    files = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("*/*"))
+    assert len(files) == 2 * 3 + 2 * 2
+    assert {path.suffix for path in files} == {".pdf", ".png", ".csv", ".md"}
+    for path in files:
+        assert (tmp_path / path).read_bytes() == (written / path).read_bytes(), path
+
+
+# Comparison of runs
+
+def test_a_run_does_not_differ_from_itself(study):
+    comparison = compare(study.run, study.run)
+    assert len(comparison.table) == len(study.run.settings)
+    assert comparison.unshared == 0
+    assert (comparison.table["difference"] == 0).all()
+    assert comparison.regressions.is_empty()
+
+
+def test_regressions_are_marked(study, results, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {})  # only those of the comparison
+    slower = make_results(tmp_path / "slower", faster=0.8)
+    arguments = ["report", str(slower), "--baseline", str(results), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    comparison = compare(study.run, Run(slower))
+    worse = comparison.regressions
+    assert set(worse["selector"]) == {"learner-00", "learner-01", "learner-02"}
+    said = f"{len(worse)} of {len(comparison.table)} settings became worse"
+    assert said in capsys.readouterr().out
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("▼ regression") == len(worse)
+    assert compare(Run(slower), study.run).regressions.is_empty()
+    with styled():
+        [figure] = differences.draw(study, comparison, "differences")
+    assert problems(figure.figure) == []
+
+
+# Errors
+
+def one_error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The message of a report that fails."""
+    assert main(["report", *map(str, arguments)]) == 1
+    error = capsys.readouterr().err.strip()
+    assert len(error.splitlines()) == 1
+    return error
+
+
+def rewrite(folder: Path, name: str, change: object) -> None:
+    path = folder / f"{name}.parquet"
+    change(pl.read_parquet(path)).write_parquet(path)  # type: ignore[operator]
+
+
+def test_wrong_input_is_one_clear_error(tmp_path, results, capsys):
+    out = ("--out", tmp_path / "out")
+    assert "name a folder that `hedgespec sim" in one_error(capsys, tmp_path / "nowhere", *out)
+    other = make_results(tmp_path / "other", digest="1" * 64)
+    assert "their versions of mix differ" in one_error(capsys, results, other, *out)
+    elsewhere = make_results(tmp_path / "elsewhere", traces=("another",))
+    assert "no trace in common" in one_error(capsys, results, "--baseline", elsewhere, *out)
+    fewer = make_results(tmp_path / "fewer", queries=20)
+    assert "on different queries" in one_error(capsys, results, fewer, *out)
+    assert "has no selector 'magic'; there are" in one_error(
+        capsys, results, "--selectors", "magic", *out)
+    assert "has no trace 'magic'; there are mix" in one_error(
+        capsys, results, "--traces", "magic", *out)
+    rewrite(fewer, "per_query", lambda table: table.drop("domain", "mat"))
+    assert "lacks the columns domain, mat" in one_error(capsys, fewer, *out)
+    rewrite(elsewhere, "summary", lambda table: table.clear())
+    assert "the results are empty" in one_error(capsys, elsewhere, *out)
+    assert not (tmp_path / "out").exists()
+
+
+def test_mixed_results_are_refused(tmp_path, capsys):
+    folder = make_results(tmp_path / "results")
+    run = json.loads((folder / "run.json").read_text())
+    run["traces"].append({"name": "mix", "manifest_sha256": "1" * 64})
+    (folder / "run.json").write_text(json.dumps(run))
+    assert "two versions of the trace mix are mixed" in one_error(capsys, folder)
+    (folder / "run.json").write_text("{}")
+    assert "not a run.json of `hedgespec sim`" in one_error(capsys, folder)
+    (folder / "run.json").unlink()
+    assert "run.json: missing" in one_error(capsys, folder)
+    make_results(folder)
+    rewrite(folder, "per_query", lambda table: pl.concat(
+        [table, table.with_columns(pl.col("rounds") + 1)]))
+    assert "two different results for one setting" in one_error(capsys, folder)
+
+
+def test_results_of_one_setting_run_twice_count_once(tmp_path, results):
+    folder = make_results(tmp_path)
+    for name in ("summary", "per_query", "curves"):
+        rewrite(folder, name, lambda table: pl.concat([table, table]))
+    assert Run(folder).settings.equals(Run(results).settings)
+
+
+def test_long_names_are_shortened_in_the_middle():
+    assert short("a" * 20) == "a" * 20
+    assert short("learner.py:MINE:rate=0.25,window=100", 11) == "learn…w=100"
+
+
+# In a browser
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, if playwright and one that it or the system has are installed."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    import shutil
+
+    own = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+               None)
+    with sync_api.sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(executable_path=own, args=["--no-sandbox"])
+        except sync_api.Error as error:
+            pytest.skip(f"no browser: {error}".splitlines()[0])
+        yield started
+        started.close()
+
+
+def test_page_in_a_browser(browser, written):
+    page = browser.new_page(color_scheme="dark")
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    address = (written / "report.html").as_uri()
+    page.goto(address)
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [address]
+
+    page.locator("nav a", has_text="Tables").click()
+    assert page.url == f"{address}#tables"
+
+    # By keyboard: the first header of the first table, up and then down.
+    table = page.locator("table").first
+    head = table.locator("th", has_text="MAT")
+    column = head.evaluate("cell => cell.cellIndex")
+    head.locator("button").focus()
+    for direction, sign in (("ascending", 1), ("descending", -1)):
+        page.keyboard.press("Enter")
+        assert head.get_attribute("aria-sort") == direction
+        values = table.evaluate(
+            "(table, column) => [...table.tBodies[0].rows].map("
+            "row => Number(row.cells[column].dataset.value))", column)
+        assert values == sorted(values, reverse=sign < 0)
+        assert len(set(values)) > 5
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "regret"
+
+    paper = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(paper)
+    page.emulate_media(color_scheme="light")
+    light = page.evaluate(paper)
+    assert dark != light
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(paper) == light
+    page.close()
