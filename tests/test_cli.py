@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from benchmarks.experiment import report
 from benchmarks.readme import bundled_results, table
 from hedgespec import __version__
-from hedgespec.analysis.figures import regret_figure
+from hedgespec.analysis.figures import regret, regret_figure
 from hedgespec.analysis.tables import read_results
 from hedgespec.bundled import DATA
 from hedgespec.cli import COMMANDS, main
@@ -190,7 +190,7 @@ def test_help_teaches(command, capsys):
     assert caught.value.code == 0
     text = capsys.readouterr().out
     assert len(text.splitlines()) >= 5
-    assert "default" in text or command == "selectors"
+    assert "default" in text or command in ("selectors", "fidelity")
 
 
 def test_selectors_are_listed(capsys):
@@ -230,3 +230,13 @@ def test_readme_table_is_what_the_bundled_traces_give():
 def test_zoo_tables_are_what_the_bundled_trace_gives():
     shown = report(DATA / "traces" / "domain-mix-t0.7")
     assert shown in (ROOT / "docs" / "zoo.md").read_text(), "run `make readme`"
+
+
+def test_regret_figure_draws_each_setting_of_a_selector(tmp_path, monkeypatch):
+    write_trace(tmp_path / "trace")
+    sim(tmp_path / "trace", "--selectors", "hedge", "uniform", "--feedback", "queued", "bold")
+    drawn = []
+    monkeypatch.setattr(regret, "_panel", lambda axis, curves, look: iter(
+        [drawn.extend(curves["selector"].unique(maintain_order=True))][:0]))
+    regret_figure(pl.read_parquet(tmp_path / "out" / "curves.parquet"), tmp_path / "figure.png")
+    assert drawn == ["hedge queued", "hedge bold", "uniform"]

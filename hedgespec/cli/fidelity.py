@@ -8,9 +8,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "fidelity", help="replay the log of a live run: the same decisions must come out",
-        description="Replay what `hedgespec live --out` wrote. Every drafter chosen and every "
-                    "probability played must come out again, bit for bit; the first that does not "
+        description="Replay what `hedgespec live --out` wrote. Every drafter chosen and every\n"
+                    "probability played must come out again, bit for bit; the first that does not\n"
                     "is named, with status 1.",
+        epilog="example:\n  hedgespec live --out log && hedgespec fidelity log",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="folders of live runs")
     parser.set_defaults(run=run)

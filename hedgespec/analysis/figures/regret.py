@@ -29,17 +29,19 @@ from hedgespec.errors import HedgespecError
 from hedgespec.files import replacing
 
 BEST_FIXED = "best-fixed"
+_CHOICES = [name for name in SETTING if name not in ("trace", "selector", "mode")]
 AXIS = "rounds above the best\nfixed drafter, per query"
 
 
 def regret_figure(curves: pl.DataFrame, path: Path) -> None:
-    """Cumulative regret against tokens, one panel per trace, one line per selector.
+    """Cumulative regret against tokens, one panel per trace, one line per selector and setting.
 
     `curves` is curves.parquet. The band is the 95% interval over queries. Fixed drafters other
     than the best two are left out. Raises HedgespecError if there is no curve.
     """
     if curves.is_empty():
         raise HedgespecError("no regret curves to draw: the results are empty")
+    curves = _told_apart(curves)
     names = curves["selector"].unique(maintain_order=True).to_list()
     look = looks([name for name in names if not name.startswith(FIXED) and name != BEST_FIXED])
     look |= {name: Look(MUTED, "--", "o") for name in names if name.startswith(FIXED)}
@@ -91,6 +93,20 @@ def _panel(axis: Axes, curves: pl.DataFrame, look: dict[str, Look]) -> Iterator[
     axis.set_xlabel("tokens of the answer")
     axis.set_ylabel(AXIS)
     axis.margins(x=0)
+
+
+def _told_apart(curves: pl.DataFrame) -> pl.DataFrame:
+    """The curves with what sets several settings of one selector apart added to its name."""
+    one = ["trace", "selector"]
+    counts = curves.group_by(one).agg(pl.col(_CHOICES).n_unique())
+    varying = [name for name in _CHOICES if counts[name].max() != 1]
+    if not varying:
+        return curves
+    setting = pl.concat_str(pl.col(varying).cast(pl.String).fill_null("-"), separator=" ")
+    several = pl.struct(varying).n_unique().over(one) > 1
+    return curves.with_columns(
+        pl.when(several).then(pl.format("{} {}", "selector", setting)).otherwise("selector")
+        .alias("selector"))
 
 
 def _two_fixed(curves: pl.DataFrame) -> pl.DataFrame:
