@@ -23,7 +23,7 @@ traces: $(VENV)/models ## train or load the zoo and record it into recordings/ (
 	$(BIN)/hedgespec traces $(ARGS)
 
 test: $(VENV)/dev ## run the tests (CPU, tiny models)
-	$(BIN)/python -m pytest -m "not gpu and not smollm2"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not gpu and not smollm2"
 
 test-all: $(VENV)/dev ## also the tests that need a GPU (skipped without) or the 135M model
 	$(BIN)/python -m pytest
