@@ -82,7 +82,7 @@ def test_greedy_is_the_targets_text_whoever_drafts(target, drafters, policy):
     for number, prompt in enumerate((PROMPT, [17], [5, 9, 7, 5, 9])):
         answer = decoder.generate(prompt, 40, number)
         assert answer.tokens == plain_greedy(target, prompt, 40)
-    assert not decoder.pool.dropped
+    assert not decoder.dropped
 
 
 def test_adaptive_selection_leaves_the_sampled_law_alone(target, drafters):
@@ -209,7 +209,7 @@ def test_a_faulty_drafter_is_dropped_and_the_text_stays(
     with pytest.warns(RuntimeWarning, match=f"drafter lm is dropped.*{reason}"):
         answer = decoder.generate(PROMPT, 40)
     assert answer.tokens == plain_greedy(target, PROMPT, 40)
-    assert reason in decoder.pool.dropped["lm"]
+    assert reason in decoder.dropped["lm"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # told once
         assert decoder.generate([17], 20).tokens == plain_greedy(target, [17], 20)

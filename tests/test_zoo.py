@@ -333,7 +333,7 @@ def test_fixed_caches_write_the_same_text_as_the_general_loop(target, monkeypatc
     limits = rng.integers(1, 70, 12).tolist()
     uniforms = [query_uniforms(1, number, limit) for number, limit in enumerate(limits)]
     fixed = generate_answers(target, prompts, limits, uniforms, sampling)
-    monkeypatch.setattr(generate, "_has_plain_attention", lambda _: False)
+    monkeypatch.setattr(generate, "has_plain_attention", lambda _: False)
     general = generate_answers(target, prompts, limits, uniforms, sampling)
     for one, other in zip(fixed, general, strict=True):
         assert one.tokens == other.tokens

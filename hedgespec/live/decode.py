@@ -1,15 +1,17 @@
 """Lossless speculative decoding of one text at a time with a pool of drafters and a selector."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from time import perf_counter
 
 import numpy as np
 import torch
 
 from hedgespec.errors import HedgespecError
-from hedgespec.live.pool import Distribute, Pool, Text
+from hedgespec.live.eager import EagerEngine
+from hedgespec.live.engine import Clock, Engine, Evaluation
+from hedgespec.live.pool import Distribute, Pool
+from hedgespec.live.static import StaticEngine
 from hedgespec.live.verification import Verification, verify_chain
 from hedgespec.rules import RULES
 from hedgespec.rules.base import Statistics
@@ -17,12 +19,9 @@ from hedgespec.selectors import FULL, parse_selector
 from hedgespec.selectors.learning import Feedback, Loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.selectors.uniforms import query_key
-from hedgespec.tracegen.cached import CachedModel
 from hedgespec.tracegen.drafters import Drafter
 from hedgespec.tracegen.models import LanguageModel
-from hedgespec.tracegen.sampling import Sampling, probabilities, sample
-from hedgespec.tracegen.statistics import reduce_pair
-from hedgespec.traces.schema import DRAFTER_STATISTICS
+from hedgespec.tracegen.sampling import Sampling, probabilities
 
 FIXED = "fixed:"
 # Tokens that wait for evaluation at most: each keeps a distribution over the vocabulary.
@@ -77,14 +76,14 @@ class LiveDecoder:
         sampling: Sampling | None = None, draft_length: int = 5,
         feedback: Feedback | None = None, loss: Loss | None = None, seed: int = 0,
         round_seconds: np.ndarray | None = None, evaluate_all: bool = False, timed: bool = False,
-        verify: Verification = verify_chain, distribute: Distribute | None = None,
+        verify: Verification = verify_chain, static: bool | None = None,
     ):
         """`selector` is a learner's name and parameters, or fixed:DRAFTER.
 
         `evaluate_all` evaluates every drafter on every token, at the end of a text if the selector
-        does not need it before; `timed` waits for the device before each clock reading.
-        `distribute` turns logits into distributions, by default as `sampling` says. Raises
-        HedgespecError for settings that make no sense.
+        does not need it before; `timed` waits for the device before each clock reading. `static`
+        has the models run on fixed tensors (StaticEngine), by default on a GPU if all of them can.
+        Raises HedgespecError for settings that make no sense.
         """
         if draft_length < 1:
             raise HedgespecError(f"draft length must be at least 1, not {draft_length}")
@@ -92,7 +91,6 @@ class LiveDecoder:
             raise HedgespecError("there is no drafter: name one with --drafter")
         self.target, self.drafters, self.draft_length = target, drafters, draft_length
         self.sampling, self.seed = sampling or Sampling(), seed
-        self._distribute = distribute or (lambda logits, _: probabilities(logits, self.sampling))
         self._verify, self._timed = verify, timed
         self._fixed = self._fixed_drafter(selector)
         self._selector = None
@@ -102,18 +100,48 @@ class LiveDecoder:
                 round_seconds)
         self.label = selector if self._selector is None else parse_selector(selector).label
         self._evaluates_all = evaluate_all
-        self.pool = Pool(drafters, target.vocabulary_size, target.device)
         self.last: Answer | None = None
-        self._layers = tuple(sorted({layer for item in drafters for layer in item.target_layers}))
         # At temperature 0 the rules coincide, but `greedy` needs no division.
         self._rule = RULES["greedy" if self.sampling.temperature == 0 else "sampling"]
+        self._evaluation = self._evaluation_time()
+        self.engine = self._make_engine(static)
+
+    @property
+    def dropped(self) -> dict[str, str]:
+        """Drafters that failed, and why."""
+        return self.engine.dropped
 
     def with_distribution(self, distribute: Distribute) -> "LiveDecoder":
-        """The same decoder, pool and selector included, with other distributions."""
+        """The same decoder with other distributions; what drafters were dropped stay so."""
         other = copy.copy(self)
-        other._distribute = distribute
+        other.engine = self._eager_engine(distribute)
+        other.engine.dropped.update(self.dropped)
         other._rule = RULES["sampling"]
         return other
+
+    def _make_engine(self, static: bool | None) -> Engine:
+        if static is None:
+            static = self.target.device.type == "cuda" and StaticEngine.can_run(
+                self.target, self.drafters)
+        if not static:
+            return self._eager_engine(lambda logits, _: probabilities(logits, self.sampling))
+        return StaticEngine(self.target, self.drafters, self.draft_length, self.sampling,
+                            self._verify, self._evaluation)
+
+    def _eager_engine(self, distribute: Distribute) -> Engine:
+        pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device)
+        return EagerEngine(self.target, pool, self.draft_length, distribute, self._verify,
+                           self._evaluation)
+
+    def _evaluation_time(self) -> Evaluation:
+        selector = self._selector
+        learns = selector is not None and selector.selector.feedback == FULL
+        if not learns:
+            return Evaluation.ON_DEMAND if self._evaluates_all else Evaluation.NEVER
+        assert selector is not None
+        if selector.feedback.every > 1:
+            return Evaluation.ON_DEMAND
+        return Evaluation.ASIDE if selector.feedback.rounds else Evaluation.EACH_ROUND
 
     def generate(
         self, prompt: list[int], max_new_tokens: int, query: int = 0,
@@ -125,7 +153,6 @@ class LiveDecoder:
             pass
         return answer
 
-    @torch.inference_mode()
     def rounds(
         self, prompt: list[int], max_new_tokens: int, query: int = 0,
         stop: Callable[[list[int]], bool] | None = None, answer: Answer | None = None,
@@ -139,20 +166,17 @@ class LiveDecoder:
         """
         self._check(prompt, max_new_tokens)
         answer = Answer() if answer is None else answer
-        model = CachedModel(self.target)
-        known = torch.tensor(prompt, device=self.target.device)
-        states = model.read(known[:-1], self._layers)[1] if len(prompt) > 1 else {}
-        text, waiting = Text(known, states), _Waiting()
-        self.pool.begin()
+        generator = torch.Generator().manual_seed(int(query_key(self.seed, query)) % (1 << 63))
+        with torch.inference_mode():
+            self.engine.begin(prompt, max_new_tokens)
         if self._selector is not None:
             self._selector.begin(query)
-        generator = torch.Generator().manual_seed(int(query_key(self.seed, query)) % (1 << 63))
         done = False
         try:
             while not done:
-                answer.rounds.append(self._round(
-                    model, text, waiting, max_new_tokens - len(answer.tokens), generator, stop,
-                    answer))
+                with torch.inference_mode():
+                    answer.rounds.append(self._round(
+                        max_new_tokens - len(answer.tokens), generator, stop, answer))
                 ended = answer.tokens[-1] in self.target.eos_tokens
                 if ended:
                     answer.finish_reason = "eos"
@@ -161,39 +185,30 @@ class LiveDecoder:
                 yield answer.rounds[-1]
         finally:  # also when interrupted: a log wants the statistics of what there is
             if self._evaluates_all:
-                self._evaluate(text, waiting, answer)
+                with torch.inference_mode():
+                    self._evaluate(answer)
 
     def _round(
-        self, model: CachedModel, text: Text, waiting: "_Waiting", room: int,
-        generator: torch.Generator, stop: Callable[[list[int]], bool] | None, answer: Answer,
+        self, room: int, generator: torch.Generator,
+        stop: Callable[[list[int]], bool] | None, answer: Answer,
     ) -> Round:
-        position = len(answer.tokens)
-        clock = _Clock(self._timed, self.target.device)
-        if (self._selector is not None and self._selector.needs(position)) or (
-                len(waiting) >= _MOST_WAITING):
-            self._evaluate(text, waiting, answer)
+        engine, position = self.engine, len(answer.tokens)
+        clock = Clock(self._timed, self.target.device)
+        needed = 0 if self._selector is None else self._selector.needs(position)
+        if needed or engine.waiting >= _MOST_WAITING:
+            self._evaluate(answer, needed or None)
         clock.read("evaluate")
         arm, weights = self._choose(position)
         clock.read("select")
         u = torch.rand(2 * self.draft_length + 1, generator=generator, dtype=torch.float64)
-        u = u.to(self.target.device)
-        draft, q = self._draft(arm, text, u[: min(self.draft_length, room)])
-        clock.read("draft")
-        final, states = model.read(torch.cat([text.tokens[-1:], draft]), self._layers)
-        p = self._distribute(self.target.logits(final), torch.cat([text.tokens, draft]))
-        accepted, following = self._verify(p, q, draft, u[self.draft_length :])
-        emitted = torch.cat([draft[:accepted], following])
-        model.cut(model.length - len(draft) + accepted)
-        text.append(emitted, {layer: state[: accepted + 1] for layer, state in states.items()})
-        tokens = self._up_to_end(emitted[:room].tolist(), answer.tokens, stop)
+        drafted, emitted = engine.round(arm, u, room, clock)
+        tokens = self._up_to_end(emitted, answer.tokens, stop)
         answer.tokens += tokens
-        text.cut(len(emitted) - len(tokens))
+        engine.keep(len(tokens))
         clock.read("verify")
-        if self._evaluates_all or self._learns_from_all:
-            waiting.append(p[: len(tokens)])
-        self._finish_round(arm, text, p[: len(tokens)], waiting, answer)
+        self._finish_round(arm, len(tokens), answer)
         clock.read("learn")
-        return Round(position, arm, weights, len(draft), tokens, clock.seconds)
+        return Round(position, arm, weights, drafted, tokens, clock.seconds)
 
     def _choose(self, position: int) -> tuple[int, np.ndarray]:
         if self._selector is None:
@@ -202,72 +217,28 @@ class LiveDecoder:
         arm = self._selector.choose(position)
         return arm, self._selector.weights.copy()
 
-    def _draft(self, arm: int, text: Text, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """At most len(u) tokens (k) and the distributions (k+1, V) they are from.
-
-        The draft ends where there is no proposal. A row of zeros stands behind the last.
-        """
-        tokens: list[torch.Tensor] = []
-        rows: list[torch.Tensor] = []
-        logits = self.pool.first(arm, text)
-        for number in range(len(u)):
-            if number:
-                logits = self.pool.step(arm, tokens[-1])
-            context = torch.cat([text.tokens, *(token[None] for token in tokens)])
-            row = self._distribute(logits[None], context)[0]
-            if not row.any():
-                break
-            rows.append(row)
-            tokens.append(sample(row[None], u[number : number + 1])[0])
-        none = torch.zeros_like(logits)
-        return (torch.stack(tokens) if tokens else none.new_empty(0, dtype=torch.long),
-                torch.stack([*rows, none]))
-
-    def _evaluate(self, text: Text, waiting: "_Waiting", answer: Answer) -> None:
-        """All drafters on the tokens that wait for it; the selector is told."""
-        if len(waiting) == 0:
+    def _evaluate(self, answer: Answer, until: int | None = None) -> None:
+        """All drafters on the tokens that wait for it, up to `until`; the selector is told."""
+        if self.engine.waiting == 0:
             return
-        p = waiting.take()
-        statistics = self._statistics(range(len(self.drafters)), text, p)
+        statistics = self.engine.evaluate(len(answer.tokens) if until is None else until)
         answer.statistics.append(statistics)
         if self._selector is not None:
             self._selector.verified(
                 self._rule.expected(statistics), self._rule.realised(statistics))
 
-    def _finish_round(
-        self, arm: int, text: Text, p: torch.Tensor, waiting: "_Waiting", answer: Answer
-    ) -> None:
+    def _finish_round(self, arm: int, emitted: int, answer: Answer) -> None:
         """Tell selectors that learn from their own rounds."""
         if self._selector is None:
             return
         gamma = None
         if self._selector.selector.uses_gamma and self._evaluates_all:
             # Evaluated once only: another time the rounding might differ from what was learned.
-            self._evaluate(text, waiting, answer)
+            self._evaluate(answer)
             gamma = self._rule.expected(answer.statistics[-1])[:, :, arm]
         elif self._selector.selector.uses_gamma:
-            gamma = self._rule.expected(self._statistics([arm], text, p))[:, :, 0]
-        self._selector.finished_round(len(p), gamma)
-
-    def _statistics(self, arms: Sequence[int], text: Text, p: torch.Tensor) -> Statistics:
-        """Statistics of some drafters on the last tokens of the text, whose law was `p` (m, V)."""
-        count = len(p)
-        tokens = text.tokens[len(text) - count :]
-        columns = []
-        for arm in arms:
-            q = self._distribute(self.pool.evaluate(arm, text, count), text.tokens[:-1])
-            found = reduce_pair(p, q, tokens)
-            columns.append(torch.stack([found[name].float() for name in DRAFTER_STATISTICS]))
-        log_p = p.gather(-1, tokens[:, None])[:, 0].clamp_min(torch.finfo(p.dtype).tiny).log()
-        table = torch.stack(columns, dim=-1).cpu().numpy()[:, :, None]
-        values = dict(zip(DRAFTER_STATISTICS, table, strict=True))
-        return Statistics(log_p=log_p.float().cpu().numpy(), log_q=values["log_q"],
-                          gamma=values["gamma"], match=values["match"] > 0,
-                          p_top=values["p_top"])
-
-    @property
-    def _learns_from_all(self) -> bool:
-        return self._selector is not None and self._selector.selector.feedback == FULL
+            gamma = self._rule.expected(self.engine.evaluate_one(arm))[:, :, 0]
+        self._selector.finished_round(emitted, gamma)
 
     def _up_to_end(
         self, tokens: list[int], before: list[int], stop: Callable[[list[int]], bool] | None
@@ -301,39 +272,3 @@ class LiveDecoder:
                 f"{len(prompt)} prompt tokens and {max_new_tokens} new ones exceed the shortest "
                 f"context of target and drafters, {context}"
             )
-
-
-class _Waiting:
-    """The target's distributions at tokens on which the drafters were not evaluated yet."""
-
-    def __init__(self) -> None:
-        self._p: list[torch.Tensor] = []
-
-    def __len__(self) -> int:
-        return sum(map(len, self._p))
-
-    def append(self, p: torch.Tensor) -> None:
-        """Distributions (m, V) at a round's tokens."""
-        self._p.append(p)
-
-    def take(self) -> torch.Tensor:
-        """All of them, (n, V); none waits any more."""
-        p, self._p = torch.cat(self._p), []
-        return p
-
-
-class _Clock:
-    """Seconds of each part of a round."""
-
-    def __init__(self, exact: bool, device: torch.device):
-        self._waits = exact and device.type == "cuda"
-        self.seconds: dict[str, float] = {}
-        self._last = perf_counter()
-
-    def read(self, part: str) -> None:
-        """The time since the last reading was spent on `part`."""
-        if self._waits:
-            torch.cuda.synchronize()
-        now = perf_counter()
-        self.seconds[part] = now - self._last
-        self._last = now

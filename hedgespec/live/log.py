@@ -108,7 +108,7 @@ class LiveLog:
             "loss": settings.loss.label if settings.loss else None,
             "rounds": len(rounds), "tokens": tokens, "mat": tokens / len(rounds),
             "seconds": {part: float(rounds[f"seconds_{part}"].sum()) for part in _PARTS},
-            "dropped_drafters": decoder.pool.dropped,
+            "dropped_drafters": decoder.dropped,
             "versions": _versions(),
         }
 

@@ -95,13 +95,18 @@ class OnlineSelector:
         self._arm = int(draw(self.weights, uniform(self._key, start, SELECTION)))
         return self._arm
 
-    def needs(self, start: int) -> bool:
-        """Whether a round that starts at `start` can only be chosen with more statistics."""
+    def needs(self, start: int) -> int:
+        """How many positions must be known before a round at `start` can be chosen.
+
+        0 if those that are known already will do.
+        """
         if self.selector.feedback != FULL:
-            return False
-        seen = self._known - self._window
-        return any(position > seen or self.feedback.cut
-                   for position, _ in self._due(start)) and self._known < start
+            return 0
+        usable, seen = self._usable(start), self._known - self._window
+        if self._known >= usable:
+            return 0
+        due = any(position > seen or self.feedback.cut for position, _ in self._due(start))
+        return usable if due else 0
 
     def verified(self, gamma: np.ndarray, realised: np.ndarray) -> None:
         """Take note of the statistics (m, D, N), float32, of the next m emitted tokens.
@@ -149,11 +154,15 @@ class OnlineSelector:
 
     def _limit(self, start: int) -> int:
         """Where the positions end that may be learned from before a round at `start`."""
-        known, delay = start, self.feedback.rounds
+        usable = self._usable(start)
+        return usable if self.feedback.cut else usable - self._window + 1
+
+    def _usable(self, start: int) -> int:
+        """How many positions' statistics may be used before a round at `start`."""
+        delay, rounds = self.feedback.rounds, len(self._starts)
         if delay:
-            rounds = len(self._starts)
-            known = 0 if rounds < delay else self._starts[rounds - delay]
-        return known if self.feedback.cut else known - self._window + 1
+            return 0 if rounds < delay else self._starts[rounds - delay]
+        return start
 
     def _learn(self, position: int, start: int, number: int) -> None:
         state, played = self._state(position), self.weights

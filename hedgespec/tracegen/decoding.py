@@ -6,13 +6,12 @@ one step is captured as a graph and replayed. Between stretches, finished texts 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from transformers import Cache, DynamicCache
-from transformers.cache_utils import CacheLayerMixin
 
 from hedgespec.tracegen.models import LanguageModel
+from hedgespec.tracegen.static import FixedLayer, Places
 
 STRETCH = 64
 # Attention kernels want key lengths that are multiples of this.
@@ -62,45 +61,6 @@ def decode(
     return tokens
 
 
-class _FixedLayer(CacheLayerMixin):
-    """Keys and values of one layer with room for a stretch; new ones go to `place`."""
-
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, place: torch.Tensor):
-        super().__init__()
-        self.keys, self.values, self._place = keys, values, place
-        self.is_initialized = True
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Nothing: the tensors are given."""
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write one step's keys and values; return all of them."""
-        assert self.keys is not None
-        assert self.values is not None
-        self.keys.index_copy_(2, self._place, key_states)
-        self.values.index_copy_(2, self._place, value_states)
-        return self.keys, self.values
-
-    def get_seq_length(self) -> int:
-        """Unused by the models: positions and mask are given."""
-        return 0
-
-    def get_max_length(self) -> int:
-        """Room of the layer."""
-        assert self.keys is not None
-        return self.keys.shape[2]
-
-    def get_max_cache_shape(self) -> int:
-        """The same under its older name."""
-        return self.get_max_length()
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Length and offset of the keys."""
-        return self.get_max_length(), 0
-
-
 class _Stretch:
     """Some steps of the rows that still run, all tensors fixed in place."""
 
@@ -120,6 +80,8 @@ class _Stretch:
         self._mask = torch.zeros(len(rows), 1, 1, room, dtype=torch.bool, device=mask.device)
         self._mask[:, 0, 0, :length] = mask.bool()
         self._token = tokens[rows, done - 1][:, None].clone()
+        places = Places()
+        places.now = self._place
         layers = []
         for number in range(len(past)):  # one layer at a time: both copies of all need not fit
             fixed = [tensor.new_zeros(len(rows), tensor.shape[1], room, tensor.shape[3])
@@ -127,7 +89,9 @@ class _Stretch:
             for new, old in zip(fixed, past[number], strict=True):
                 new[:, :, :length] = old[kept]
             past[number] = (fixed[0], fixed[1])
-            layers.append(_FixedLayer(fixed[0], fixed[1], self._place))
+            layer = FixedLayer(places, room)
+            layer.hold(fixed[0], fixed[1])
+            layers.append(layer)
         self._layers = past
         self._cache = Cache(layers=layers)
         self._graph: torch.cuda.CUDAGraph | None = None

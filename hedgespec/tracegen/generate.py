@@ -1,6 +1,5 @@
 """The target writes its answers, batched, each with random numbers of its own."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from hedgespec.tracegen.decoding import decode
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling, probabilities, sample
+from hedgespec.tracegen.static import has_plain_attention
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def generate_answers(
     numbers = np.stack([np.pad(row[:longest], (0, longest - len(row[:longest])))
                         for row in uniforms])
     chooser = _Chooser(sampling, torch.tensor(numbers, device=target.device))
-    if _has_plain_attention(target):
+    if has_plain_attention(target):
         tokens = decode(target, ids, mask, torch.tensor(limits), chooser.choose, on_step)
     else:
         tokens = _generate(target, ids, mask, chooser, on_step)
@@ -60,18 +60,6 @@ def generate_answers(
     ends = set(target.eos_tokens)
     return [_cut(row, limit, ends, logs)
             for row, limit, logs in zip(tokens.tolist(), limits, log_softmax, strict=True)]
-
-
-def _has_plain_attention(target: LanguageModel) -> bool:
-    """Whether every layer attends to the whole text through PyTorch's attention: what `decode`
-    can do. Others take the slower general loop of Hugging Face."""
-    config = target.model.config.get_text_config()
-    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
-    return (
-        layers == {"full_attention"} and not getattr(config, "sliding_window", None)
-        and config._attn_implementation == "sdpa"
-        and "position_ids" in inspect.signature(target.model.base_model.forward).parameters
-    )
 
 
 def _cut(row: list[int], limit: int, ends: set[int], log_softmax: np.ndarray) -> Answer:

@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from hedgespec.tracegen.drafters.session import DraftSession
+from hedgespec.tracegen.cached import CachedModel
+from hedgespec.tracegen.drafters.session import DraftSession, ModelSession
+from hedgespec.tracegen.models import LanguageModel
 from hedgespec.traces import DrafterInfo
 
 
@@ -65,3 +67,23 @@ class Drafter(ABC):
     @abstractmethod
     def session(self) -> DraftSession:
         """Start drafting one text step by step; the logits are those of `logits`."""
+
+
+class ModelDrafter(Drafter):
+    """A drafter that reads the text itself."""
+
+    @property
+    @abstractmethod
+    def reader(self) -> tuple[LanguageModel, Any]:
+        """The model, and the part of its network that reads (None: the whole one).
+
+        Raises HedgespecError if the model's architecture cannot be cut so.
+        """
+
+    @abstractmethod
+    def final_logits(self, final: torch.Tensor) -> torch.Tensor:
+        """Logits (n, V) from the final states (n, H) of what reads."""
+
+    def session(self) -> ModelSession:
+        """What reads, with a key/value cache."""
+        return ModelSession(CachedModel(*self.reader), self.final_logits)

@@ -25,8 +25,8 @@ class Eagle(Drafter):
     def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
         """`argument` is the head's folder. Raises HedgespecError if it does not fit the target."""
         super().__init__(name or Path(argument).name.lower(), identity)
-        self._head: EagleHead = load_head(Path(argument), target.model.dtype).to(target.device)
-        config = self._head.config
+        self.head: EagleHead = load_head(Path(argument), target.model.dtype).to(target.device)
+        config = self.head.config
         found = (config.vocabulary_size, config.target_hidden_size or config.hidden_size)
         wanted = (target.vocabulary_size, target.hidden_size)
         if found != wanted:
@@ -34,14 +34,14 @@ class Eagle(Drafter):
                 f"drafter {identity}: made for a target of (vocabulary, width) {found}, this one "
                 f"({target.id}) has {wanted}"
             )
-        self._head.attach(target.model.get_input_embeddings(), target.model.get_output_embeddings())
+        self.head.attach(target.model.get_input_embeddings(), target.model.get_output_embeddings())
         self.target_layers = config.fused_layers(target.layers)
-        self.weights_sha256 = parameters_sha256(self._head.state_dict())
+        self.weights_sha256 = parameters_sha256(self.head.state_dict())
 
     def prepare(self, batch: ScoringBatch) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Output features of each depth at the batch's rows, each (M, H), and their places (M)."""
-        features = self._head.fuse([batch.states[layer] for layer in self.target_layers])
-        outputs = unroll_rows(self._head, batch.ids, batch.rows, features, self.depths)
+        features = self.head.fuse([batch.states[layer] for layer in self.target_layers])
+        outputs = unroll_rows(self.head, batch.ids, batch.rows, features, self.depths)
         return outputs, batch.rows % batch.ids.shape[1] - 1
 
     def logits(
@@ -50,11 +50,11 @@ class Eagle(Drafter):
         """The head's logits; no proposal where the round would start before the second token."""
         outputs, places = prepared
         absent = places[rows] < depth - 1
-        return self._head.logits(outputs[depth - 1][rows]).masked_fill(absent[:, None], -torch.inf)
+        return self.head.logits(outputs[depth - 1][rows]).masked_fill(absent[:, None], -torch.inf)
 
     def session(self) -> "_EagleSession":
         """The head with a key/value cache."""
-        return _EagleSession(self._head, self.target_layers)
+        return _EagleSession(self.head, self.target_layers)
 
 
 class _EagleSession(DraftSession):

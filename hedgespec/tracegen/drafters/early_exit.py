@@ -6,13 +6,12 @@ from typing import Any
 import torch
 
 from hedgespec.errors import HedgespecError
-from hedgespec.tracegen.cached import CachedModel, first_layers
-from hedgespec.tracegen.drafters.base import Drafter, ScoringBatch
-from hedgespec.tracegen.drafters.session import ModelSession
+from hedgespec.tracegen.cached import first_layers
+from hedgespec.tracegen.drafters.base import ModelDrafter, ScoringBatch
 from hedgespec.tracegen.models import LanguageModel
 
 
-class EarlyExit(Drafter):
+class EarlyExit(ModelDrafter):
     """Needs no weights of its own; its hidden states come with the target's pass."""
 
     kind = "early-exit"
@@ -38,14 +37,11 @@ class EarlyExit(Drafter):
         """The target's final norm and head on them."""
         return self._target.early_logits(prepared[rows])
 
-    def session(self) -> ModelSession:
-        """The target's first layers with a key/value cache of their own.
-
-        The target has not read the last verified token yet, so its states cannot serve. Raises
-        HedgespecError if the target's architecture cannot be cut.
-        """
-        return ModelSession(CachedModel(self._target, self._network), self._target.logits)
-
     @cached_property
-    def _network(self) -> Any:
-        return first_layers(self._target, self._layer)
+    def reader(self) -> tuple[LanguageModel, Any]:
+        """The target's first layers: its states cannot serve, as it has not read the last token."""
+        return self._target, first_layers(self._target, self._layer)
+
+    def final_logits(self, final: torch.Tensor) -> torch.Tensor:
+        """The target's head; the norm is applied already."""
+        return self._target.logits(final)

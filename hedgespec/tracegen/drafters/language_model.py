@@ -1,17 +1,16 @@
 """A separate language model that shares the target's tokenizer."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from hedgespec.errors import HedgespecError
-from hedgespec.tracegen.cached import CachedModel
-from hedgespec.tracegen.drafters.base import Drafter, ScoringBatch
-from hedgespec.tracegen.drafters.session import ModelSession
+from hedgespec.tracegen.drafters.base import ModelDrafter, ScoringBatch
 from hedgespec.tracegen.models import LanguageModel, load_model
 
 
-class LanguageModelDrafter(Drafter):
+class LanguageModelDrafter(ModelDrafter):
     """Any Hugging Face causal LM with the target's vocabulary."""
 
     kind = "lm"
@@ -38,14 +37,18 @@ class LanguageModelDrafter(Drafter):
         return batch.at_rows(states)
 
     def logits(self, prepared: torch.Tensor, depth: int, rows: slice) -> torch.Tensor:
+        """Its logits at the rows."""
+        return self.final_logits(prepared[rows])
+
+    def final_logits(self, final: torch.Tensor) -> torch.Tensor:
         """Its logits, cut or filled with -inf where its embedding is padded otherwise."""
-        logits = self._model.logits(prepared[rows])
+        logits = self._model.logits(final)
         missing = self._vocabulary - logits.shape[-1]
         if missing > 0:
             return torch.nn.functional.pad(logits, (0, missing), value=-torch.inf)
         return logits[:, : self._vocabulary]
 
-    def session(self) -> ModelSession:
-        """The model with a key/value cache."""
-        return ModelSession(
-            CachedModel(self._model), lambda final: self.logits(final, 1, slice(None)))
+    @property
+    def reader(self) -> tuple[LanguageModel, Any]:
+        """The whole model."""
+        return self._model, None

@@ -147,8 +147,7 @@ class EagleHead(nn.Module):
         if not self.reduced:
             return logits
         full = logits.new_full((*logits.shape[:-1], self.config.vocabulary_size), -math.inf)
-        full[..., target_tokens(self.d2t)] = logits
-        return full
+        return full.scatter_(-1, target_tokens(self.d2t).expand_as(logits), logits)
 
     def _own_or_targets(self, own: nn.Module | None, number: int) -> nn.Module:
         if own is not None:
@@ -159,7 +158,7 @@ class EagleHead(nn.Module):
 
 def target_tokens(d2t: torch.Tensor) -> torch.Tensor:
     """Target token of each draft token: `d2t` holds the offsets between the two."""
-    return torch.arange(len(d2t), device=d2t.device) + d2t
+    return torch.arange(d2t.shape[-1], device=d2t.device) + d2t
 
 
 def unroll(

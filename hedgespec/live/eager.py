@@ -1,0 +1,109 @@
+"""Runs target and drafters as they are, whatever their architecture."""
+
+from collections.abc import Sequence
+
+import torch
+
+from hedgespec.live.engine import Clock, Engine, Evaluation
+from hedgespec.live.pool import Distribute, Pool, Text
+from hedgespec.live.statistics import host_statistics, stack_statistics
+from hedgespec.live.verification import Verification
+from hedgespec.rules.base import Statistics
+from hedgespec.tracegen.cached import CachedModel
+from hedgespec.tracegen.models import LanguageModel
+from hedgespec.tracegen.sampling import sample
+from hedgespec.tracegen.statistics import reduce_pair
+
+
+class EagerEngine(Engine):
+    """Growing caches, and one drafter evaluated after the other."""
+
+    def __init__(
+        self, target: LanguageModel, pool: Pool, draft_length: int, distribute: Distribute,
+        verify: Verification, evaluation: Evaluation,
+    ):
+        self._target, self._pool, self._draft_length = target, pool, draft_length
+        self._distribute, self._verify = distribute, verify
+        self._keeps = evaluation is not Evaluation.NEVER
+        self._layers = tuple(sorted(
+            {layer for item in pool.drafters for layer in item.target_layers}))
+        self.dropped = pool.dropped
+
+    def begin(self, prompt: list[int], limit: int) -> None:
+        """Read the prompt but for its last token."""
+        self._model = CachedModel(self._target)
+        known = torch.tensor(prompt, device=self._target.device)
+        states = self._model.read(known[:-1], self._layers)[1] if len(prompt) > 1 else {}
+        self._text = Text(known, states)
+        self._pool.begin()
+        self._p: list[torch.Tensor] = []  # the target's distributions at tokens that wait
+        self.waiting = 0
+
+    def round(
+        self, arm: int, u: torch.Tensor, room: int, clock: Clock
+    ) -> tuple[int, list[int]]:
+        """As in Engine; the draft is no longer than `room`."""
+        model, text, u = self._model, self._text, u.to(self._target.device)
+        draft, q = self._draft(arm, u[: min(self._draft_length, room)])
+        clock.read("draft")
+        final, states = model.read(torch.cat([text.tokens[-1:], draft]), self._layers)
+        p = self._distribute(self._target.logits(final), torch.cat([text.tokens, draft]))
+        count, following = self._verify(p, q, draft, u[self._draft_length :])
+        accepted = int(count)
+        emitted = torch.cat([draft[:accepted], following])
+        model.cut(model.length - len(draft) + accepted)
+        text.append(emitted, {layer: state[: accepted + 1] for layer, state in states.items()})
+        self._round_p = p[: accepted + 1]
+        self.waiting += self._keeps * (accepted + 1)
+        return len(draft), emitted[:room].tolist()
+
+    def keep(self, count: int) -> None:
+        """Cut the text, and let its new tokens wait."""
+        beyond = len(self._round_p) - count
+        self._text.cut(beyond)
+        self._round_p = self._round_p[:count]
+        if self._keeps:
+            self.waiting -= beyond
+            self._p.append(self._round_p)
+
+    def evaluate(self, until: int) -> Statistics:
+        """Of all waiting tokens."""
+        p, self._p, self.waiting = torch.cat(self._p), [], 0
+        return self._statistics(range(len(self._pool.drafters)), p)
+
+    def evaluate_one(self, arm: int) -> Statistics:
+        """The drafter reads them."""
+        return self._statistics([arm], self._round_p)
+
+    def _draft(self, arm: int, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """At most len(u) tokens (k) and the distributions (k+1, V) they are from.
+
+        The draft ends where there is no proposal. A row of zeros stands behind the last.
+        """
+        tokens: list[torch.Tensor] = []
+        rows: list[torch.Tensor] = []
+        logits = self._pool.first(arm, self._text)
+        for number in range(len(u)):
+            if number:
+                logits = self._pool.step(arm, tokens[-1])
+            context = torch.cat([self._text.tokens, *(token[None] for token in tokens)])
+            row = self._distribute(logits[None], context)[0]
+            if not row.any():
+                break
+            rows.append(row)
+            tokens.append(sample(row[None], u[number : number + 1])[0])
+        none = torch.zeros_like(logits)
+        return (torch.stack(tokens) if tokens else none.new_empty(0, dtype=torch.long),
+                torch.stack([*rows, none]))
+
+    def _statistics(self, arms: Sequence[int], p: torch.Tensor) -> Statistics:
+        """Statistics of some drafters on the last tokens of the text, whose law was `p` (m, V)."""
+        text, count = self._text, len(p)
+        tokens = text.tokens[len(text) - count :]
+        columns = []
+        for arm in arms:
+            q = self._distribute(self._pool.evaluate(arm, text, count), text.tokens[:-1])
+            columns.append(stack_statistics(reduce_pair(p, q, tokens)))
+        return host_statistics(p, tokens, torch.stack(columns, dim=-1))
+
+

@@ -1,0 +1,76 @@
+"""What decoding one text needs of the models: drafting, verification, evaluation."""
+
+from abc import ABC, abstractmethod
+from enum import Enum
+from time import perf_counter
+
+import torch
+
+from hedgespec.rules.base import Statistics
+
+
+class Evaluation(Enum):
+    """When all drafters are evaluated on what was emitted, and the feedback it serves."""
+
+    NEVER = "bandits"
+    ON_DEMAND = "every:M"
+    EACH_ROUND = "queued"
+    ASIDE = "rounds:D"  # beside the next round's drafting, where the device can do that
+
+
+class Clock:
+    """Seconds of each part of a round."""
+
+    def __init__(self, exact: bool, device: torch.device):
+        """`exact` waits for the device before each reading."""
+        self._waits = exact and device.type == "cuda"
+        self.seconds: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def read(self, part: str) -> None:
+        """The time since the last reading was spent on `part`."""
+        if self._waits:
+            torch.cuda.synchronize()
+        now = perf_counter()
+        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
+        self._last = now
+
+
+class Engine(ABC):
+    """Target and N drafters on one text after the other. Use within `torch.inference_mode()`.
+
+    `waiting` counts emitted tokens on which the drafters were not evaluated yet; `dropped` are
+    drafters that failed, and why: they propose nothing, their acceptance probability is 0.
+    """
+
+    waiting: int
+    dropped: dict[str, str]
+
+    @abstractmethod
+    def begin(self, prompt: list[int], limit: int) -> None:
+        """A new text, of at most `limit` tokens after the prompt."""
+
+    @abstractmethod
+    def round(
+        self, arm: int, u: torch.Tensor, room: int, clock: Clock
+    ) -> tuple[int, list[int]]:
+        """Draft with drafter `arm` and verify: the number of tokens drafted, and those emitted.
+
+        `u` are 2K+1 uniform numbers on the host, float64: K to draft with, the others to verify.
+        At most `room` tokens are emitted. Reads the clock for "draft".
+        """
+
+    @abstractmethod
+    def keep(self, count: int) -> None:
+        """Of the last round's tokens the answer keeps `count`; with fewer than all it has ended."""
+
+    @abstractmethod
+    def evaluate(self, until: int) -> Statistics:
+        """Statistics of all drafters on waiting tokens, up to the answer's `until`-th at least.
+
+        They are those of the first draft depth.
+        """
+
+    @abstractmethod
+    def evaluate_one(self, arm: int) -> Statistics:
+        """Statistics of one drafter (N = 1) on the last round's tokens."""

@@ -1,0 +1,174 @@
+"""Drafters on fixed tensors, those of one shape together."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from hedgespec.tracegen.drafters.base import Drafter, ModelDrafter
+from hedgespec.tracegen.drafters.eagle import Eagle
+from hedgespec.tracegen.eagle import EagleHead
+from hedgespec.tracegen.eagle.stack import stack_heads, stackable
+from hedgespec.tracegen.static import StaticModel, has_plain_attention, reach
+
+
+@dataclass
+class StaticText:
+    """Tokens (room) and the target's hidden states (room, H) by layer, `length` (1) of them
+    verified; the last one has no state yet."""
+
+    tokens: torch.Tensor
+    length: torch.Tensor
+    states: dict[int, torch.Tensor]
+
+
+class Group(ABC):
+    """M drafters whose work is one batch. Nothing here waits for the device.
+
+    A feature is what logits are made from, and what an EAGLE head goes on from; `width` and `dtype`
+    are its size and type. The first token that can be read is the `first_token`-th.
+    """
+
+    first_token = 0
+
+    def __init__(self, drafters: list[Drafter], width: int, dtype: torch.dtype):
+        self.drafters, self.width, self.dtype = drafters, width, dtype
+
+    @abstractmethod
+    def read(
+        self, text: StaticText, start: torch.Tensor, count: int, member: int | None = None
+    ) -> torch.Tensor:
+        """Read `count` (n) tokens from place `start` (1) on, by all members or one: features
+        (M, n, H), each of what follows the token."""
+
+    @abstractmethod
+    def step(
+        self, member: int, text: StaticText, number: int, token: torch.Tensor,
+        feature: torch.Tensor,
+    ) -> torch.Tensor:
+        """Read the `number`-th drafted token (1) behind the text, going on from `feature`.
+
+        Features are (1, 1, H).
+        """
+
+    @abstractmethod
+    def logits(self, features: torch.Tensor, member: int | None = None) -> torch.Tensor:
+        """Logits (M, n, V), float32, of features (M, n, H) of all members or one."""
+
+
+class Heads(Group):
+    """EAGLE heads of one shape. Place j holds token j+1 beside the feature of token j."""
+
+    first_token = 1
+
+    def __init__(self, drafters: list[Eagle], room: int):
+        self._heads = [drafter.head for drafter in drafters]
+        attention, weight = self._heads[0].layer.self_attn, self._heads[0].fc.weight
+        super().__init__(list(drafters), self._heads[0].config.hidden_size, weight.dtype)
+        self._stacked = stack_heads(self._heads)
+        self._layers = drafters[0].target_layers
+        self._keys, self._values = (
+            weight.new_zeros(len(drafters), attention.heads, room, attention.width)
+            for _ in range(2))
+        self._all = torch.arange(room, device=weight.device)
+
+    def read(
+        self, text: StaticText, start: torch.Tensor, count: int, member: int | None = None
+    ) -> torch.Tensor:
+        """The text's first token makes no place: `start` is at least 1."""
+        new = start + self._all[:count]
+        places = new - 1
+        states = [text.states[layer].index_select(0, places)[None] for layer in self._layers]
+        network, batch = self._members(member)
+        features = network.fuse([state.expand(batch, -1, -1) for state in states])
+        return self._advance(text.tokens.index_select(0, new), features, places, member)
+
+    def step(
+        self, member: int, text: StaticText, number: int, token: torch.Tensor,
+        feature: torch.Tensor,
+    ) -> torch.Tensor:
+        """Go on from the head's own output."""
+        return self._advance(token, feature, text.length + (number - 2), member)
+
+    def logits(self, features: torch.Tensor, member: int | None = None) -> torch.Tensor:
+        """The heads' logits."""
+        return self._members(member)[0].logits(features)
+
+    def _members(self, member: int | None) -> tuple[EagleHead, int]:
+        if member is None:
+            return self._stacked, len(self._heads)
+        return self._heads[member], 1
+
+    def _advance(
+        self, tokens: torch.Tensor, features: torch.Tensor, places: torch.Tensor,
+        member: int | None,
+    ) -> torch.Tensor:
+        network, batch = self._members(member)
+        rows = slice(None) if member is None else slice(member, member + 1)
+        keys, values = self._keys[rows], self._values[rows]
+        embedded = network.embed(tokens[None]).expand(batch, -1, -1)
+        residual, (queries, new_keys, new_values) = network.project(
+            embedded, features, places[None])
+        keys.index_copy_(2, places, new_keys)
+        values.index_copy_(2, places, new_values)
+        attended = functional.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=reach(self._all, places))
+        output: torch.Tensor = network.finish(residual, attended)
+        return output
+
+
+class Reader(Group):
+    """A model that reads the text itself: place j holds token j."""
+
+    def __init__(self, drafter: ModelDrafter, room: int):
+        model, network = drafter.reader
+        super().__init__([drafter], model.hidden_size, model.model.dtype)
+        self._model, self._drafter = StaticModel(model, room, network), drafter
+        self._all = torch.arange(room, device=model.device)
+
+    def read(
+        self, text: StaticText, start: torch.Tensor, count: int, member: int | None = None
+    ) -> torch.Tensor:
+        """Tokens at their own places."""
+        places = start + self._all[:count]
+        return self._model.read(text.tokens.index_select(0, places), places)[0][None]
+
+    def step(
+        self, member: int, text: StaticText, number: int, token: torch.Tensor,
+        feature: torch.Tensor,
+    ) -> torch.Tensor:
+        """Read on; the feature is in the keys and values."""
+        return self._model.read(token, text.length + (number - 1))[0][None]
+
+    def logits(self, features: torch.Tensor, member: int | None = None) -> torch.Tensor:
+        """The model's logits."""
+        return self._drafter.final_logits(features[0])[None]
+
+
+def can_run_static(drafter: Drafter) -> bool:
+    """Whether a drafter works on fixed tensors: EAGLE heads, and models of plain attention."""
+    return isinstance(drafter, Eagle) or (
+        isinstance(drafter, ModelDrafter) and has_plain_attention(drafter.reader[0]))
+
+
+def make_groups(drafters: list[Drafter], room: int) -> list[Group]:
+    """Groups of all drafters; each drafter is in one."""
+    groups: list[Group] = []
+    left = list(drafters)
+    while left:
+        first = left[0]
+        if isinstance(first, Eagle):
+            alike = [item for item in left if isinstance(item, Eagle) and _alike(first, item)]
+            groups.append(Heads(alike, room))
+            left = [item for item in left if item not in alike]
+        else:
+            assert isinstance(first, ModelDrafter)
+            groups.append(Reader(first, room))
+            left = left[1:]
+    return groups
+
+
+def _alike(one: Eagle, other: Eagle) -> bool:
+    return one is other or (
+        one.target_layers == other.target_layers and stackable(one.head, other.head))
