@@ -33,7 +33,7 @@ def main() -> int:
             status = hedgespec([
                 "live", "--target", options.target, "--device", options.device, "--selector",
                 selector, "--temperature", temperature, "--max-new-tokens", options.max_new_tokens,
-                "--out", str(log), *drafters])
+                "--no-costs", "--out", str(log), *drafters])
             if status:
                 return status
             logs.append(str(log))

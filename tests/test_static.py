@@ -201,6 +201,18 @@ def test_a_faulty_drafter_is_dropped_and_the_text_stays(
     assert answer.tokens == plain_greedy_on(target, PROMPT, 20)
 
 
+def test_costs_are_measured_and_decoding_goes_on(target, drafters):
+    decoder = decoder_of(target, drafters, temperature=0.0)
+    costs = decoder.costs()
+    assert list(costs.drafters) == [drafter.name for drafter in drafters]
+    assert costs.evaluate_all > 0
+    assert costs.target.one > 0
+    assert costs.target.round > 0
+    assert all(one.evaluate > 0 and one.draft == 3 * one.step > 0
+               for one in costs.drafters.values())
+    assert decoder.generate(PROMPT, 30).tokens == plain_greedy_on(target, PROMPT, 30)
+
+
 def plain_greedy_on(target, prompt, count):
     """`plain_greedy` on the CPU, whatever device the target is on."""
     device = target.device

@@ -8,7 +8,7 @@ from hedgespec import __version__
 from hedgespec.errors import HedgespecError
 
 COMMANDS = ("sim", "report", "record", "zoo", "traces", "subset", "synthetic", "validate",
-            "selectors", "live", "fidelity")
+            "selectors", "live", "fidelity", "profile")
 
 DESCRIPTION = """\
 Choose a drafter-selection policy for speculative decoding.
@@ -24,6 +24,7 @@ Choose a drafter-selection policy for speculative decoding.
   hedgespec selectors   list the selectors and their parameters
   hedgespec live        decode with real models and a selector, or chat
   hedgespec fidelity    replay the log of a live run: the same decisions must come out
+  hedgespec profile     measure costs of a large target's shapes, with random weights
 """
 
 

@@ -68,6 +68,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_device_options(parser)
     add("--out", type=Path, metavar="DIR",
         help="write a log: a trace, every decision and its times")
+    add("--no-costs", action="store_true",
+        help="do not measure the seconds of the models first, for the log")
     parser.set_defaults(run=run)
 
 
@@ -85,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
         source = "chat" if options.chat else "prompt" if options.prompt else str(
             (options.prompts or Path("prompts.jsonl")).name)
         log = LiveLog(options.out, decoder, LogSettings(
-            source, options.max_new_tokens, dtype, feedback, loss))
+            source, options.max_new_tokens, dtype, feedback, loss,
+            None if options.no_costs else decoder.costs()))
     session = _Session(decoder, console, log, options.max_new_tokens)
     _legend(decoder, console)
     complete = True

@@ -74,6 +74,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--pool", type=int, nargs="+", default=[], metavar="N",
                         help="take N of the drafters, or fill up to N with weakened copies "
                              "(docs/metrics.md)")
+    parser.add_argument("--costs", type=Path, metavar="FILE",
+                        help="seconds of `hedgespec profile` instead of those in the traces, for "
+                             "tokens per second and --loss seconds")
     parser.add_argument("--mode", default="auto", metavar="MODE",
                         help="exact expectations, replayed, or auto: exact where it can be had "
                              "(default: %(default)s)")
@@ -99,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
         tuple(options.selectors), tuple(options.draft_length), options.rule,
         tuple(options.feedback), tuple(options.loss), tuple(options.estimator), options.prefill,
         options.carry, tuple(options.pool), tuple(options.arm_lengths),
-        options.mode, options.seeds, options.threads)]
+        options.mode, options.seeds, options.threads, costs=options.costs)]
     if options.grid is not None:
         settings = read_grid(grid_file(options.grid), options.threads)
         if traces:  # those of the command line instead of the file's

@@ -22,6 +22,7 @@ from hedgespec.selectors.uniforms import query_key
 from hedgespec.tracegen.drafters import Drafter
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling, probabilities
+from hedgespec.traces import Costs
 
 FIXED = "fixed:"
 # Tokens that wait for evaluation at most: each keeps a distribution over the vocabulary.
@@ -110,6 +111,11 @@ class LiveDecoder:
     def dropped(self) -> dict[str, str]:
         """Drafters that failed, and why."""
         return self.engine.dropped
+
+    def costs(self) -> Costs:
+        """Measured seconds of the parts of a round; takes some seconds."""
+        with torch.inference_mode():
+            return self.engine.costs()
 
     def with_distribution(self, distribute: Distribute) -> "LiveDecoder":
         """The same decoder with other distributions; what drafters were dropped stay so."""

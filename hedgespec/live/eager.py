@@ -10,9 +10,11 @@ from hedgespec.live.statistics import host_statistics, stack_statistics
 from hedgespec.live.verification import Verification
 from hedgespec.rules.base import Statistics
 from hedgespec.tracegen.cached import CachedModel
+from hedgespec.tracegen.costs import measure_costs
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import sample
 from hedgespec.tracegen.statistics import reduce_pair
+from hedgespec.traces import Costs
 
 
 class EagerEngine(Engine):
@@ -74,6 +76,10 @@ class EagerEngine(Engine):
     def evaluate_one(self, arm: int) -> Statistics:
         """The drafter reads them."""
         return self._statistics([arm], self._round_p)
+
+    def costs(self, context: int = 256) -> Costs:
+        """Of the models as they are."""
+        return measure_costs(self._target, self._pool.drafters, self._draft_length, context)
 
     def _draft(self, arm: int, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """At most len(u) tokens (k) and the distributions (k+1, V) they are from.

@@ -7,6 +7,7 @@ from time import perf_counter
 import torch
 
 from hedgespec.rules.base import Statistics
+from hedgespec.traces import Costs
 
 
 class Evaluation(Enum):
@@ -74,3 +75,7 @@ class Engine(ABC):
     @abstractmethod
     def evaluate_one(self, arm: int) -> Statistics:
         """Statistics of one drafter (N = 1) on the last round's tokens."""
+
+    @abstractmethod
+    def costs(self, context: int = 256) -> Costs:
+        """Measure what the parts of a round take after `context` tokens; ends the text."""

@@ -26,7 +26,7 @@ from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.prompts import Query
 from hedgespec.tracegen.statistics import Scores
 from hedgespec.tracegen.tables import query_table, token_table
-from hedgespec.traces import Manifest, SamplingInfo, TargetInfo, TraceWriter
+from hedgespec.traces import Costs, Manifest, SamplingInfo, TargetInfo, TraceWriter
 from hedgespec.traces.schema import DRAFTER_STATISTICS, statistic_column
 
 TRACE, ROUNDS, RUN = "trace", "rounds.parquet", "run.json"
@@ -43,6 +43,7 @@ class LogSettings:
     dtype: str
     feedback: Feedback | None = None
     loss: Loss | None = None
+    costs: Costs | None = None
 
 
 class LiveLog:
@@ -126,6 +127,7 @@ class LiveLog:
             files={}, versions=_versions(),
             recording={"live": self._decoder.label, "prompts": self._settings.prompts,
                        "statistics": "of the first draft depth"},
+            costs=self._settings.costs,
         )
 
 

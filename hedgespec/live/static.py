@@ -20,10 +20,12 @@ from hedgespec.live.static_round import DrafterFailureError, StaticRound
 from hedgespec.live.statistics import no_statistics, unpack
 from hedgespec.live.verification import Verification
 from hedgespec.rules.base import Statistics
+from hedgespec.tracegen.costs import REPEATS, device_name, median_seconds
 from hedgespec.tracegen.drafters.base import Drafter
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling
 from hedgespec.tracegen.static import has_plain_attention
+from hedgespec.traces import Costs, DrafterCosts, TargetCosts
 
 _ROOM = 512  # a text's room is a multiple of it
 _MANY = 32  # tokens read at once by drafters that are far behind
@@ -55,10 +57,13 @@ class StaticEngine(Engine):
     ):
         """`draft_length` 0 decodes without drafting."""
         self._names = [drafter.name for drafter in drafters]
+        self._vocabulary = target.vocabulary_size
+        self._dtype = str(target.model.dtype).removeprefix("torch.")
+        self._plain = partial(StaticEngine, target, [], 0, sampling, verify, Evaluation.NEVER)
         self._draft_length, self._evaluation = draft_length, evaluation
         self._make = partial(StaticRound, target, drafters, draft_length, sampling, verify,
                              apart=evaluation is Evaluation.ASIDE)
-        self._device, self._context = target.device, target.context_length
+        self._device = target.device
         self._side = torch.cuda.Stream(self._device) if (
             evaluation is Evaluation.ASIDE and self._device.type == "cuda") else None
         self.dropped: dict[str, str] = {}
@@ -86,9 +91,10 @@ class StaticEngine(Engine):
     ) -> tuple[int, list[int]]:
         """As in Engine; the device drafts the full length."""
         parts = self._parts
-        self._catch_up(arm)
         parts.uniforms.copy_(u, non_blocking=True)
-        self._draft(arm)
+        if self._draft_length:
+            self._catch_up(arm)
+            self._draft(arm)
         clock.read("draft")
         self._run("verify", parts.verify)
         packet = Fetched(parts.packet)
@@ -138,6 +144,41 @@ class StaticEngine(Engine):
             return unpack(torch.zeros(count), no_statistics(count))
         found = Fetched(self._parts.tables[few, 1]).wait()[:, :count]
         return unpack(found[0, :, 0], found[1:])
+
+    def costs(self, context: int = 256) -> Costs:
+        """Of each graph alone; the target's pass over one token is that of decoding undrafted."""
+        self._prepare_to_measure(context)
+        parts, few = self._parts, self._draft_length + 1
+        arms = range(len(self._names))
+
+        def seconds(work: Callable[[], None]) -> float:
+            def prepare() -> None:
+                parts.rewind(context)
+                parts.place(context - few, context)
+            return median_seconds(prepare, work, REPEATS[self._device.type], self._device)
+
+        draft = [seconds(partial(self._draft, arm)) for arm in arms]
+        read = [seconds(partial(self._run, ("read", arm, few, False),
+                                partial(parts.read_on, arm, few, False))) for arm in arms]
+        verify = seconds(partial(self._run, "verify", parts.verify))
+        together = seconds(partial(self._run, ("evaluate", few), partial(parts.evaluate, few)))
+        plain = self._plain()
+        plain._prepare_to_measure(context)
+        one = median_seconds(
+            lambda: plain._parts.rewind(context),
+            partial(plain._run, "verify", plain._parts.verify),
+            REPEATS[self._device.type], self._device)
+        return Costs(
+            device_name(self._device), self._dtype, context, self._draft_length,
+            TargetCosts(one=one, round=verify),
+            {name: DrafterCosts(step=draft[arm] / max(1, self._draft_length - 1), draft=draft[arm],
+                                evaluate=read[arm]) for arm, name in enumerate(self._names)},
+            evaluate_all=together)
+
+    def _prepare_to_measure(self, context: int) -> None:
+        text = torch.randint(self._vocabulary, (context,),
+                             generator=torch.Generator().manual_seed(0))
+        self.begin(text.tolist(), 1)
 
     def _catch_up(self, arm: int) -> None:
         """Have a drafter read what was verified since it read last."""

@@ -149,6 +149,12 @@ class StaticRound:
                     standing.settle(number, features[:, -1:], logits[:, 0])
         self._base.copy_(self._evaluating.first)
 
+    def rewind(self, length: int) -> None:
+        """Back to the text's first `length` tokens, all of them read by everybody."""
+        for scalar in (self._text.length, self._done):
+            scalar.fill_(length)
+        self._goal.fill_(length + self._k + 1)
+
     def leave_out(self, arm: int) -> None:
         """From now on the drafter proposes nothing."""
         self._left_out.add(arm)

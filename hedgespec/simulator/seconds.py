@@ -12,8 +12,8 @@ def own_seconds(trace: Trace, arms: Arms) -> np.ndarray:
 
     Reading the round's verified tokens gives the first draft token's logits; K-1 steps and the
     target's pass over K+1 tokens follow, K being the arm's draft length. The target's pass is
-    taken to be linear in the tokens between the two numbers that were measured. Raises
-    HedgespecError if the trace holds no costs.
+    taken to be linear in the tokens between the two numbers that were measured; the overhead is in
+    every round. Raises HedgespecError if the trace holds no costs.
     """
     costs = _costs(trace)
     step, evaluate = (np.array([getattr(costs.drafters[name], part)
@@ -21,7 +21,7 @@ def own_seconds(trace: Trace, arms: Arms) -> np.ndarray:
                       for part in ("step", "evaluate"))
     slope = (costs.target.round - costs.target.one) / costs.draft_length
     seconds: np.ndarray = (evaluate + (arms.lengths - 1) * step
-                           + costs.target.one + slope * arms.lengths)
+                           + costs.target.one + slope * arms.lengths + costs.overhead)
     return seconds
 
 
@@ -29,7 +29,8 @@ def evaluating_seconds(trace: Trace, arms: Arms) -> np.ndarray:
     """Further seconds of a round of each arm in which all other drafters are evaluated, (N,)."""
     costs = _costs(trace)
     evaluate = np.array([costs.drafters[name].evaluate for name in trace.manifest.drafter_names])
-    others: np.ndarray = evaluate.sum() - evaluate[arms.drafters]
+    together = evaluate.sum() if costs.evaluate_all is None else costs.evaluate_all
+    others: np.ndarray = together - evaluate[arms.drafters]
     return others
 
 

@@ -20,6 +20,7 @@ from hedgespec.simulator.references import BEST_FIXED, ORACLE
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.simulator.runs import Job, Results, TraceJobs, join
 from hedgespec.traces import Trace, read_trace
+from hedgespec.traces.costs import load_costs, with_costs
 from hedgespec.traces.pool import resize_pool
 from hedgespec.traces.schema import MANIFEST
 
@@ -35,7 +36,8 @@ class SweepSettings:
     `draft_lengths` empty the default of each selector and trace. `mode` "auto" takes exact
     expectations where they exist, else replays with seeds 0..seeds-1. With `carry` learners are
     carried over the queries, in an order drawn with this seed. `pools` are numbers of drafters to
-    choose from or to fill up to (see `resize_pool`), empty the trace's own. With `arm_lengths`
+    choose from or to fill up to (see `resize_pool`), empty the trace's own. `costs` are those of a
+    file (see `with_costs`), None the traces' own. With `arm_lengths`
     selectors choose between pairs of a drafter and one of these draft lengths. `traces` are the
     folders to run on, empty those of the sweep.
     """
@@ -54,6 +56,7 @@ class SweepSettings:
     seeds: int = 5
     threads: int = 1
     traces: tuple[Path, ...] = ()
+    costs: Path | None = None
 
 
 def default_selectors(names: list[str]) -> list[str]:
@@ -153,6 +156,10 @@ def _check(settings: SweepSettings) -> None:
 def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
     """What runs on a trace, for each draft length. Refuses what makes no sense for a selector."""
     plan = []
+    costs = None
+    if settings.costs is not None:
+        costs = load_costs(settings.costs)
+        trace = with_costs(trace, costs)
     pools: dict[int | None, Trace] = {
         size: resize_pool(trace, size, seed=0) for size in settings.pools} or {None: trace}
     lengths: list[int | None] = [*dict.fromkeys(settings.draft_lengths)]
@@ -164,7 +171,7 @@ def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
         jobs = [job for text in selectors for job in _jobs(replayer, text, settings)]
         plan.append(_Part(replayer, jobs, [
             sha256_file(folder / MANIFEST), pool, replayer.draft_length, replayer.rule,
-            settings.carry, settings.arm_lengths]))
+            settings.carry, settings.arm_lengths, costs and asdict(costs)]))
     return plan
 
 
@@ -223,7 +230,9 @@ def _provenance(
             for folder, trace in inputs.items()
         ],
         "settings": [{**asdict(one), "seeds": list(range(one.seeds)),
-                      "traces": [str(folder) for folder in one.traces]} for one in settings],
+                      "traces": [str(folder) for folder in one.traces],
+                      "costs": None if one.costs is None else str(one.costs)}
+                     for one in settings],
         "versions": {"hedgespec": hedgespec.__version__, "python": platform.python_version(),
                      **{name: version(name) for name in ("numpy", "numba", "polars")}},
     }

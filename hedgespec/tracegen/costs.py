@@ -14,7 +14,7 @@ from hedgespec.tracegen.models import LanguageModel
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
 
 _WARM_UP = 2
-_REPEATS = {"cpu": 5, "cuda": 20}
+REPEATS = {"cpu": 5, "cuda": 20}
 
 
 @torch.inference_mode()
@@ -32,7 +32,7 @@ def measure_costs(
     too little of it, or if a drafter cannot draft step by step with this target.
     """
     context = _fitting_context(target, drafters, draft_length, context)
-    repeats = repeats or _REPEATS.get(target.device.type, 20)
+    repeats = repeats or REPEATS.get(target.device.type, 20)
     chosen = torch.Generator().manual_seed(0)
     text = torch.randint(target.vocabulary_size, (context + draft_length + 1,), generator=chosen)
     text = text.to(target.device)
@@ -76,7 +76,7 @@ def _target_costs(
     """`text` goes on for a round behind the `context` tokens that `model` has read."""
 
     def forward(end: int) -> float:
-        return _median_seconds(
+        return median_seconds(
             lambda: model.cut(context),
             lambda: target.logits(model.read(text[context:end])[0]), repeats, target.device)
 
@@ -109,13 +109,13 @@ def _drafter_costs(
             token = session.step(token).argmax()
 
     return DrafterCosts(
-        step=_median_seconds(begin_round, lambda: draft(1), repeats, text.device),
-        draft=_median_seconds(begin_round, lambda: draft(draft_length), repeats, text.device),
-        evaluate=_median_seconds(rewind, evaluate, repeats, text.device),
+        step=median_seconds(begin_round, lambda: draft(1), repeats, text.device),
+        draft=median_seconds(begin_round, lambda: draft(draft_length), repeats, text.device),
+        evaluate=median_seconds(rewind, evaluate, repeats, text.device),
     )
 
 
-def _median_seconds(
+def median_seconds(
     prepare: Callable[[], object], work: Callable[[], object], repeats: int, device: torch.device
 ) -> float:
     """Median time of `work`, each run after a `prepare` that does not count."""

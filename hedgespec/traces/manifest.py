@@ -84,7 +84,11 @@ class DrafterCosts:
 
 @dataclass(frozen=True)
 class Costs:
-    """Measured times at batch 1 after `context` tokens; K is this `draft_length`."""
+    """Measured times at batch 1 after `context` tokens; K is this `draft_length`.
+
+    `evaluate_all` are seconds in which all drafters read a round's tokens together, None if they do
+    so one after the other; `overhead` what a round takes besides the models.
+    """
 
     device: str
     dtype: str
@@ -92,6 +96,8 @@ class Costs:
     draft_length: int
     target: TargetCosts
     drafters: dict[str, DrafterCosts]
+    evaluate_all: float | None = None
+    overhead: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -162,11 +168,21 @@ def load_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def parse_costs(document: object, path: Path) -> Costs:
+    """Costs from JSON. Raises TraceError naming the first field that is wrong."""
+    costs: Costs = _build(Costs, document, path, "costs.")
+    for wrong, message in _cost_faults(costs, list(costs.drafters)):
+        if wrong:
+            raise TraceError(f"{path}: {message}")
+    return costs
+
+
 _PLAIN: dict[Any, tuple[type, ...]] = {
     str: (str,),
     int: (int,),
     float: (int, float),
     str | None: (str, type(None)),
+    float | None: (int, float, type(None)),
 }
 
 
@@ -259,6 +275,11 @@ def _cost_faults(costs: Costs, names: list[str]) -> list[tuple[bool, str]]:
         (sorted(costs.drafters) != sorted(names),
          'field "costs.drafters" must name the trace\'s drafters'),
         (costs.context < 1, 'field "costs.context" must be at least 1'),
+        (costs.evaluate_all is not None and not 0 < costs.evaluate_all < float("inf"),
+         'field "costs.evaluate_all" must be positive and finite seconds, or null, not '
+         f"{costs.evaluate_all!r}"),
+        (not 0 <= costs.overhead < float("inf"),
+         f'field "costs.overhead" must be finite seconds >= 0, not {costs.overhead!r}'),
         (not 1 <= costs.draft_length <= MAX_DRAFT_LENGTH,
          f'field "costs.draft_length" must lie in 1..{MAX_DRAFT_LENGTH}'),
     ]

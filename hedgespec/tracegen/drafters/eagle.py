@@ -24,9 +24,20 @@ class Eagle(Drafter):
 
     def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
         """`argument` is the head's folder. Raises HedgespecError if it does not fit the target."""
-        super().__init__(name or Path(argument).name.lower(), identity)
-        self.head: EagleHead = load_head(Path(argument), target.model.dtype).to(target.device)
-        config = self.head.config
+        head = load_head(Path(argument), target.model.dtype).to(target.device)
+        self._set(name or Path(argument).name.lower(), identity, head, target)
+        self.weights_sha256 = parameters_sha256(head.state_dict())
+
+    @classmethod
+    def of(cls, name: str, identity: str, head: EagleHead, target: LanguageModel) -> "Eagle":
+        """A head that is in memory, on the target's device."""
+        drafter = cls.__new__(cls)
+        drafter._set(name, identity, head, target)
+        return drafter
+
+    def _set(self, name: str, identity: str, head: EagleHead, target: LanguageModel) -> None:
+        super().__init__(name, identity)
+        self.head, config = head, head.config
         found = (config.vocabulary_size, config.target_hidden_size or config.hidden_size)
         wanted = (target.vocabulary_size, target.hidden_size)
         if found != wanted:
@@ -34,9 +45,8 @@ class Eagle(Drafter):
                 f"drafter {identity}: made for a target of (vocabulary, width) {found}, this one "
                 f"({target.id}) has {wanted}"
             )
-        self.head.attach(target.model.get_input_embeddings(), target.model.get_output_embeddings())
+        head.attach(target.model.get_input_embeddings(), target.model.get_output_embeddings())
         self.target_layers = config.fused_layers(target.layers)
-        self.weights_sha256 = parameters_sha256(self.head.state_dict())
 
     def prepare(self, batch: ScoringBatch) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Output features of each depth at the batch's rows, each (M, H), and their places (M)."""

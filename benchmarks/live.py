@@ -1,0 +1,339 @@
+"""Tokens per second of live decoding, and what a replay says they would be.
+
+    python -m benchmarks.live --device cuda --drafter generalist=eagle:zoo/generalist \\
+        --drafter expert-math=eagle:zoo/expert-math --out build/live
+
+Decodes one stream of questions of several domains with plain autoregressive decoding (on the same
+fixed tensors and CUDA graphs), each fixed drafter and each selector. Then replays what each of them
+wrote: MAT, and tokens per second from costs measured on their own, with an overhead per round
+fitted on other questions. Prints tables, and writes them with all settings to OUT/live.json; what
+was in OUT before is removed.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from hedgespec.errors import HedgespecError
+from hedgespec.files import sha256_text
+from hedgespec.live import LiveDecoder
+from hedgespec.live.engine import Clock, Evaluation
+from hedgespec.live.static import StaticEngine
+from hedgespec.live.verification import verify_chain
+from hedgespec.selectors import FULL, parse_selector
+from hedgespec.simulator import SweepSettings, run_sweep
+from hedgespec.tracegen.costs import device_name
+from hedgespec.tracegen.drafters import Drafter, make_drafters
+from hedgespec.tracegen.models import LanguageModel, load_model
+from hedgespec.tracegen.prompts import Query, read_questions, render, tokenize
+from hedgespec.tracegen.sampling import Sampling
+from hedgespec.tracegen.statistics import score
+from hedgespec.tracegen.tables import query_table, token_table
+from hedgespec.traces import Costs, Manifest, SamplingInfo, TargetInfo, TraceWriter
+from hedgespec.zoo.questions import held_out_questions
+
+SELECTORS = ("uniform", "ucbspec", "exp3spec", "hedge", "normalhedge")
+PLAIN = "autoregressive"
+
+
+@dataclass
+class Measured:
+    """What decoding the stream came to, per answer."""
+
+    tokens: list[list[int]] = field(default_factory=list)
+    rounds: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    selecting: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """Tokens in all."""
+        return sum(map(len, self.tokens))
+
+    @property
+    def mat(self) -> float:
+        """Tokens per round."""
+        return self.count / sum(self.rounds)
+
+    @property
+    def speed(self) -> float:
+        """Tokens per second."""
+        return self.count / sum(self.seconds)
+
+
+def decode(decoder: LiveDecoder, queries: list[Query], say: str) -> Measured:
+    """Decode each query; reading the prompt does not count."""
+    found = Measured()
+    for query in queries:
+        answer = decoder.generate(query.prompt, query.limit, query.number)
+        found.tokens.append(answer.tokens)
+        found.rounds.append(len(answer.rounds))
+        found.seconds.append(sum(sum(one.seconds.values()) for one in answer.rounds))
+        found.selecting += sum(one.seconds["select"] + one.seconds["learn"]
+                               for one in answer.rounds)
+        print(f"\r{say}: {len(found.rounds)} of {len(queries)} answers", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return found
+
+
+@torch.inference_mode()
+def decode_plainly(
+    target: LanguageModel, sampling: Sampling, queries: list[Query]
+) -> Measured:
+    """Without drafting, on the same fixed tensors."""
+    engine = StaticEngine(target, [], 0, sampling, verify_chain, Evaluation.NEVER)
+    generator = torch.Generator().manual_seed(0)
+    found = Measured()
+    for query in queries:
+        engine.begin(query.prompt, query.limit)
+        tokens: list[int] = []
+        started = perf_counter()
+        while len(tokens) < query.limit and (
+                not tokens or tokens[-1] not in target.eos_tokens):
+            u = torch.rand(1, generator=generator, dtype=torch.float64)
+            tokens += engine.round(0, u, 1, Clock(False, target.device))[1]
+            engine.keep(1)
+        found.seconds.append(perf_counter() - started)
+        found.tokens.append(tokens)
+        found.rounds.append(len(tokens))
+    return found
+
+
+@torch.inference_mode()
+def generate(target: LanguageModel, sampling: Sampling, queries: list[Query], **options: object
+             ) -> Measured:
+    """Hugging Face's own loop."""
+    found = Measured()
+    how = {"do_sample": sampling.temperature > 0, **options}
+    if sampling.temperature > 0:
+        how["temperature"] = sampling.temperature
+    for query in queries:
+        ids = torch.tensor([query.prompt], device=target.device)
+        started = perf_counter()
+        text = target.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids),
+                                     max_new_tokens=query.limit, **how)
+        tokens = text[0, len(query.prompt):].tolist()
+        found.seconds.append(perf_counter() - started)
+        found.tokens.append(tokens)
+        found.rounds.append(len(tokens))
+    return found
+
+
+@torch.inference_mode()
+def scored_trace(
+    target: LanguageModel, drafters: list[Drafter], sampling: Sampling, queries: list[Query],
+    found: Measured, draft_length: int, costs: Costs, folder: Path,
+) -> Path:
+    """A trace of the answers that were decoded."""
+    writer = TraceWriter(folder, {"answers": sha256_text(json.dumps(found.tokens))})
+    for number, (query, tokens) in enumerate(zip(queries, found.tokens, strict=True)):
+        scores, embedding = score(target, drafters, [query.prompt], [tokens], sampling, 4096)
+        renumbered = replace(query, number=number)
+        writer.write_batch(
+            f"{number:06d}",
+            query_table(renumbered, len(tokens), "length", embedding[0].numpy(), "stream", "full"),
+            token_table(number, tokens, scores, "full"))
+    writer.finish(Manifest(
+        name="live", created=datetime.now(UTC).isoformat(timespec="seconds"),
+        target=TargetInfo(target.id, target.weights_sha256, target.tokenizer_sha256,
+                          target.vocabulary_size),
+        drafters=[drafter.info() for drafter in drafters],
+        sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k, 0,
+                              max(query.limit for query in queries)),
+        draft_length=draft_length, precision="full", device=costs.device, dtype=costs.dtype,
+        queries=0, tokens=0, files={}, costs=costs))
+    return folder
+
+
+def replayed(trace: Path, selector: str, seeds: int) -> tuple[float, float]:
+    """MAT and tokens per second of a selector on a trace; it learns from prefilling, as live."""
+    learns = not selector.startswith("fixed:") and (
+        parse_selector(selector).selector.feedback == FULL)
+    summary = run_sweep([trace], SweepSettings(
+        selectors=(selector,), prefill=learns, seeds=seeds)).summary
+    tokens, rounds = summary["tokens"].sum(), summary["rounds"].sum()
+    return tokens / rounds, tokens / (summary["tokens"] / summary["tokens_per_second"]).sum()
+
+
+def stream(options: argparse.Namespace, target: LanguageModel) -> list[Query]:
+    """Questions of all domains in a random order, as prompts."""
+    if options.prompts is not None:
+        questions = read_questions(options.prompts)
+    else:
+        questions = [question for domain in options.domains
+                     for question in held_out_questions(domain, options.per_domain, 0)]
+    random.Random(0).shuffle(questions)
+    queries = []
+    for number, question in enumerate(questions):
+        text = render(target.tokenizer, question, [])
+        queries.append(Query(number, question, 0, sha256_text(text),
+                             tokenize(target.tokenizer, text), options.max_new_tokens))
+    return queries
+
+
+def best_per_query(runs: list[Measured]) -> Measured:
+    """Of each answer the fixed drafter that was fastest."""
+    best = Measured()
+    for number in range(len(runs[0].rounds)):
+        run = max(runs, key=lambda one: len(one.tokens[number]) / one.seconds[number])
+        best.tokens.append(run.tokens[number])
+        best.rounds.append(run.rounds[number])
+        best.seconds.append(run.seconds[number])
+    return best
+
+
+def interval(found: Measured, other: Measured) -> tuple[float, float]:
+    """95 % interval of the ratio of two speeds: paired bootstrap over answers."""
+    rng = np.random.default_rng(0)
+    values = [np.array([list(map(len, one.tokens)), one.seconds]) for one in (found, other)]
+    ratios = []
+    for _ in range(2000):
+        chosen = rng.integers(len(found.rounds), size=len(found.rounds))
+        speeds = [(part := one[:, chosen].sum(axis=1))[0] / part[1] for one in values]
+        ratios.append(speeds[0] / speeds[1])
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def main() -> None:
+    """Measure, replay, report."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--target", default="smollm2-135m-instruct")
+    add("--drafter", action="append", required=True)
+    add("--prompts", type=Path, help="question.jsonl (default: held-out questions of --domains)")
+    add("--domains", nargs="+", default=["general", "math", "python", "sql"])
+    add("--per-domain", type=int, default=24)
+    add("--fit", type=int, default=12, help="questions that the overhead is fitted on")
+    add("--selectors", nargs="+", default=list(SELECTORS))
+    add("--temperature", type=float, default=0.7)
+    add("--draft-length", type=int, default=5)
+    add("--max-new-tokens", type=int, default=256)
+    add("--hugging-face", type=int, default=4, help="questions for generate (slow)")
+    add("--seeds", type=int, default=20)
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--dtype", default="bfloat16")
+    add("--out", type=Path, default=Path("build/live"))
+    options = parser.parse_args()
+
+    shutil.rmtree(options.out, ignore_errors=True)
+    target = load_model(options.target, options.device, options.dtype)
+    drafters = make_drafters(options.drafter, target)
+    sampling = Sampling(options.temperature)
+    queries = stream(options, target)
+    fitted, tested = queries[: options.fit], queries[options.fit :]
+
+    def make(selector: str) -> LiveDecoder:
+        return LiveDecoder(target, drafters, selector, sampling=sampling, static=True,
+                           draft_length=options.draft_length)
+
+    costs = make("normalhedge").costs()
+    runs: dict[str, Measured] = {}
+    plain: dict[str, Callable[[], Measured]] = {
+        PLAIN: lambda: decode_plainly(target, sampling, queries)}
+    if options.hugging_face:
+        few = tested[: options.hugging_face]
+        plain["generate"] = lambda: generate(target, sampling, few)
+        plain["generate, prompt lookup"] = lambda: generate(
+            target, sampling, few, prompt_lookup_num_tokens=options.draft_length)
+    for name, run in plain.items():
+        runs[name] = run()
+        print(f"{name}: {runs[name].speed:.0f} tokens/s", file=sys.stderr)
+    fits: dict[str, Measured] = {}
+    policies = [*(f"fixed:{drafter.name}" for drafter in drafters), *options.selectors]
+    for policy in policies:
+        decoder = make(policy)
+        for query in [*fitted[:2], *tested[:2]]:  # graphs are made, the longest prompt has room
+            decoder.generate(query.prompt, 40, query.number)
+        fits[policy] = decode(decoder, fitted, f"{policy}, fitting")
+        runs[policy] = decode(decoder, tested, policy)
+    best = best_per_query([runs[policy] for policy in policies if policy.startswith("fixed:")])
+
+    replays: dict[str, tuple[float, float]] = {}
+    errors = []
+    for policy in policies:
+        trace = scored_trace(target, drafters, sampling, fitted, fits[policy],
+                             options.draft_length, costs,
+                             options.out / f"fit-{policy.replace(':', '-')}")
+        fit = fits[policy]
+        expected = fit.count / replayed(trace, policy, options.seeds)[1]
+        errors.append((sum(fit.seconds) - expected) / sum(fit.rounds))
+    costs = replace(costs, overhead=max(0.0, float(np.mean(errors))))
+    for policy in policies:
+        trace = scored_trace(target, drafters, sampling, tested, runs[policy],
+                             options.draft_length, costs, options.out / policy.replace(":", "-"))
+        replays[policy] = replayed(trace, policy, options.seeds)
+        print(f"\rreplayed {policy}", end="", file=sys.stderr)
+    print(file=sys.stderr)
+
+    rows = []
+    for name, found in {**runs, "best fixed per answer": best}.items():
+        row: dict[str, object] = {
+            "policy": name, "answers": len(found.rounds), "tokens": found.count,
+            "mat": found.mat, "tokens_per_second": found.speed,
+            "selector_share": found.selecting / sum(found.seconds)}
+        if name in replays:
+            row |= {"replayed_mat": replays[name][0], "replayed_tokens_per_second":
+                    replays[name][1]}
+        rows.append(row)
+    reference = runs.get("normalhedge")
+    against = {} if reference is None else {
+        policy: interval(reference, runs[policy]) for policy in policies if policy != "normalhedge"}
+    report(rows, against, costs)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "live.json").write_text(json.dumps({
+        "command": sys.argv, "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": device_name(target.device), "dtype": options.dtype,
+        "torch": torch.__version__, "temperature": options.temperature,
+        "draft_length": options.draft_length, "rows": rows,
+        "normalhedge_over": against, "costs": {
+            "target_one": costs.target.one, "target_round": costs.target.round,
+            "evaluate_all": costs.evaluate_all, "overhead": costs.overhead,
+            "draft": {name: one.draft for name, one in costs.drafters.items()},
+            "evaluate": {name: one.evaluate for name, one in costs.drafters.items()}}},
+        indent=1) + "\n")
+
+
+def report(
+    rows: list[dict[str, object]], against: dict[str, tuple[float, float]], costs: Costs
+) -> None:
+    """Print the tables."""
+    print("| policy | MAT | tokens/s | replayed MAT | replayed tokens/s | selector's share |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for row in rows:
+        replay = ("", "")
+        if "replayed_mat" in row:
+            mat, speed = float(str(row["replayed_mat"])), float(
+                str(row["replayed_tokens_per_second"]))
+            replay = (f"{mat:.3f} ({mat / float(str(row['mat'])) - 1:+.1%})",
+                      f"{speed:.0f} ({speed / float(str(row['tokens_per_second'])) - 1:+.1%})")
+        print(f"| {row['policy']} | {row['mat']:.3f} | {row['tokens_per_second']:.0f} | "
+              f"{replay[0]} | {replay[1]} | {row['selector_share']:.2%} |")
+    for policy, (low, high) in against.items():
+        print(f"normalhedge over {policy}: {low:.3f} to {high:.3f} times the tokens/s")
+    evaluate = costs.evaluate_all
+    assert evaluate is not None
+    draft = float(np.median([one.draft for one in costs.drafters.values()]))
+    whole = draft + costs.target.round + evaluate + costs.overhead
+    print(f"milliseconds: target {costs.target.one * 1e3:.3f} (1 token), "
+          f"{costs.target.round * 1e3:.3f} ({costs.draft_length + 1}); draft {draft * 1e3:.3f}; "
+          f"evaluation of all {evaluate * 1e3:.3f} ({evaluate / whole:.1%} of a round); overhead "
+          f"{costs.overhead * 1e3:.3f}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except HedgespecError as error:
+        sys.exit(f"live: {error}")

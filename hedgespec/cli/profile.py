@@ -1,0 +1,91 @@
+"""`hedgespec profile`: what a round costs for a target whose weights are not at hand."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hedgespec.cli.models import (
+    add_device_options,
+    chosen_device,
+    chosen_dtype,
+    require_models,
+)
+
+if TYPE_CHECKING:
+    from hedgespec.live.profile import Profile
+
+EPILOG = """\
+examples:
+  hedgespec profile --target-config llama-3.1-8b --out costs.json
+  hedgespec sim --costs costs.json --traces domain-mix-t0.7     tokens/s under these costs
+  hedgespec profile --target-config config.json --heads 4 --draft-length 8
+
+Speed depends on shapes, not on values: the target and EAGLE-3 heads for it are made with random
+weights. What they would accept is not measured. Needs the `models` extra, and for --target-config
+llama-3.1-8b about 30 GB of GPU memory.
+"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Define the command's options."""
+    parser = commands.add_parser(
+        "profile", help="measure costs of a target's shapes, with random weights", epilog=EPILOG,
+        description="Seconds of target, drafting, evaluation and selection at batch 1.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--target-config", required=True, metavar="NAME",
+        help="llama-3.1-8b, qwen3-8b, smollm2-135m, or a model's config.json")
+    add("--heads", type=int, default=10, metavar="N", help="EAGLE-3 heads (default: %(default)s)")
+    add("--draft-length", type=int, default=5, metavar="K", help="default: %(default)s")
+    add("--draft-vocabulary", type=int, default=32000, metavar="V",
+        help="tokens that a head knows (default: %(default)s)")
+    add("--context", type=int, default=256, metavar="L",
+        help="tokens before the round (default: %(default)s)")
+    add("--selector", default="normalhedge", metavar="NAME", help="default: %(default)s")
+    add_device_options(parser)
+    add("--out", type=Path, metavar="FILE", help="write the costs as JSON, for `hedgespec sim`")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, print, write."""
+    require_models("profiling")
+    from hedgespec.errors import HedgespecError
+    from hedgespec.live.profile import profile
+    from hedgespec.tracegen.models import check_device
+
+    if options.heads < 1 or options.draft_length < 1 or options.context <= options.draft_length:
+        raise HedgespecError("--heads and --draft-length must be at least 1, --context longer than "
+                             "the draft")
+    device = chosen_device(options.device)
+    check_device(device)
+    found = profile(options.target_config, options.heads, options.draft_length, options.context,
+                    device, chosen_dtype(options.dtype, device), options.selector,
+                    options.draft_vocabulary)
+    _print(found)
+    if options.out is not None:
+        from hedgespec.traces.costs import save_costs
+
+        save_costs(options.out, found.costs)
+        print(f"costs: {options.out}")
+    return 0
+
+
+def _print(found: "Profile") -> None:
+    costs, heads = found.costs, found.heads
+    step = next(iter(costs.drafters.values()))
+    rows = [
+        ("target, 1 token", costs.target.one),
+        (f"target, {costs.draft_length + 1} tokens", costs.target.round),
+        ("one draft step", step.step),
+        (f"draft of {costs.draft_length} tokens", found.draft),
+        ("evaluation of one head", step.evaluate),
+        (f"evaluation of {heads} heads", found.evaluate_all),
+        (f"{found.selector}, {heads} drafters", found.selector_seconds),
+        ("whole round", found.round_seconds),
+    ]
+    print(f"{found.target} with random weights, {costs.dtype}, {costs.device}, batch 1, after "
+          f"{costs.context} tokens")
+    for name, seconds in rows:
+        print(f"{name:26s} {seconds * 1e3:10.4f} ms {seconds / found.round_seconds:8.2%}")
