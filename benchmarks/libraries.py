@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hedgespec.rules.sampling import realised
+from hedgespec.rules import parse_rule
 from hedgespec.selectors.uniforms import ACCEPTANCE, query_key, uniform
 from hedgespec.simulator import Replayer
 from hedgespec.traces import Trace
@@ -107,7 +107,7 @@ LIBRARIES: dict[str, Callable[[int], Makers]] = {
 
 def emitted_table(trace: Trace, queries: int, draft_length: int) -> list[np.ndarray]:
     """Tokens of a round of each drafter from each position, (L, N) per query, under seed 0."""
-    accept, table = realised(trace)[:, 0], []
+    accept, table = parse_rule("sampling").realised(trace, 1)[:, 0], []
     for query, (begin, end) in enumerate(zip(trace.offsets[:queries], trace.offsets[1:],
                                              strict=False)):
         key = query_key(0, query)

@@ -29,7 +29,7 @@ from hedgespec.files import sha256_text
 from hedgespec.live import LiveDecoder
 from hedgespec.live.engine import Clock, Evaluation
 from hedgespec.live.static import StaticEngine
-from hedgespec.live.verification import verify_chain
+from hedgespec.rules import parse_rule
 from hedgespec.selectors import FULL, parse_selector
 from hedgespec.simulator import SweepSettings, run_sweep
 from hedgespec.tracegen.costs import device_name
@@ -91,7 +91,7 @@ def decode_plainly(
     target: LanguageModel, sampling: Sampling, queries: list[Query]
 ) -> Measured:
     """Without drafting, on the same fixed tensors."""
-    engine = StaticEngine(target, [], 0, sampling, verify_chain, Evaluation.NEVER)
+    engine = StaticEngine(target, [], 0, sampling, parse_rule("sampling"), Evaluation.NEVER)
     generator = torch.Generator().manual_seed(0)
     found = Measured()
     for query in queries:

@@ -23,7 +23,7 @@ from time import perf_counter
 import numpy as np
 from libraries import compare
 
-from hedgespec.rules.sampling import realised
+from hedgespec.rules import parse_rule
 from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, query_key, uniform
 from hedgespec.simulator import Replayer
@@ -127,7 +127,7 @@ IN_NUMPY: dict[str, Callable[[], object]] = {
 
 def numpy_replay(replayer: Replayer, make: Callable[[], object]) -> tuple[int, float]:
     """Rounds and seconds of the first queries, one NumPy call after the other."""
-    accept = realised(replayer.trace)[:, 0]
+    accept = parse_rule("sampling").realised(replayer.trace, 1)[:, 0]
     loss = replayer.losses(Loss())
     # Random numbers are made beforehand: their cost is not the algorithm's.
     numbers = [[[uniform(query_key(0, query), position, stream) for position in range(TOKENS)]
@@ -174,8 +174,9 @@ class CReplay:
         """Time of the kernel over that of C, the best of REPEATS each, run in turn."""
         trace = replayer.trace
         choice = np.full(len(trace.tokens), -1, dtype=np.int16)
-        arrays = [np.ascontiguousarray(array) for array in (
-            trace.offsets, realised(trace)[:, 0], replayer.losses(Loss()))]
+        accept = parse_rule("sampling").realised(trace, 1)[:, 0]
+        arrays = [np.ascontiguousarray(array)
+                  for array in (trace.offsets, accept, replayer.losses(Loss()))]
         arguments = (ctypes.c_int64(QUERIES),
                      *(ctypes.c_void_p(array.ctypes.data) for array in arrays),
                      ctypes.c_int(DRAFTERS), ctypes.c_int64(DRAFT_LENGTH), ctypes.c_uint64(0),
@@ -196,7 +197,6 @@ FIRST_CALL = """
 import sys, time
 import numpy as np
 from simulator import synthetic_trace
-from hedgespec.rules.sampling import realised
 from hedgespec.simulator import Replayer
 replayer = Replayer(synthetic_trace(queries=1))
 replayer.run("fixed:synthetic-0", 0)

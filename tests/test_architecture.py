@@ -16,7 +16,7 @@ ALLOWED = {  # who may import whom
     "rules": {"traces"},
     "selectors": set(),
     "simulator": {"traces", "rules", "selectors"},
-    "tracegen": {"traces"},
+    "tracegen": {"traces", "rules"},
     "live": {"traces", "rules", "selectors", "tracegen"},
     "zoo": {"traces", "tracegen"},
     "analysis": set(),

@@ -6,7 +6,7 @@ import pytest
 
 from hedgespec.cli import main, synthetic
 from hedgespec.errors import HedgespecError
-from hedgespec.rules.sampling import realised
+from hedgespec.rules import parse_rule
 from hedgespec.simulator import Replayer
 from hedgespec.traces import read_trace
 from hedgespec.traces.pool import resize_pool
@@ -63,7 +63,7 @@ def test_synthetic_traces_are_valid_labelled_and_consistent(tmp_path, kind):
     assert trace.name == f"synthetic-{kind}"
     assert all(name.startswith("synthetic-") for name in trace.manifest.drafter_names)
     assert trace.manifest.recording["synthetic"] == {"kind": kind, "seed": 0}
-    a = realised(trace)
+    a = parse_rule("sampling").realised(trace, 1)
     assert np.abs(a.mean(axis=0) - trace.gamma.mean(axis=0)).max() < 0.03
     assert set(np.unique(a)) == {0.0, 1.0}
 
@@ -114,7 +114,7 @@ def test_a_smaller_pool_is_a_subset_and_a_larger_one_adds_weaker_copies(tmp_path
     assert large.manifest.drafter_names[:3] == names
     assert len(set(large.manifest.drafter_names)) == 20
     np.testing.assert_array_equal(large.gamma[:, :, :3], trace.gamma)
-    a, original = realised(large), realised(trace)
+    a, original = (parse_rule("sampling").realised(one, 1) for one in (large, trace))
     for arm in range(3, 20):
         copied = [place for place, name in enumerate(names)
                   if large.manifest.drafter_names[arm].startswith(f"{name}.")]

@@ -58,6 +58,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--feedback", metavar="NAME", help="of full-information learners (default: queued)")
     add("--loss", metavar="NAME", help="length, accept or hybrid:X (default: length)")
     add("--estimator", default="gamma", metavar="NAME", help="gamma, realised or rb")
+    add("--rule", default="auto", metavar="RULE",
+        help="verification: sampling, onehot, block, gumbel, or greedy at temperature 0 (default: "
+             "auto, greedy at temperature 0, else sampling)")
     add("--draft-length", type=int, default=5, metavar="K", help="default: %(default)s")
     add("--temperature", type=float, default=0.7, help="0 is greedy (default: %(default)s)")
     add("--top-p", type=float, default=1.0, help="default: %(default)s (off)")
@@ -127,6 +130,7 @@ def _decoder(
     drafters = make_drafters(options.drafters or default_drafters(target.layers), target)
     decoder = LiveDecoder(
         target, drafters, options.selector, sampling=sampling, draft_length=options.draft_length,
+        rule=options.rule,
         feedback=feedback, loss=loss, seed=options.seed, evaluate_all=options.out is not None,
         timed=options.out is not None)
     return decoder, dtype, feedback, loss
@@ -145,7 +149,7 @@ def _questions(options: argparse.Namespace) -> "list[Question]":
 def _legend(decoder: "LiveDecoder", console: "Console") -> None:
     from rich.text import Text
 
-    line = Text(f"{decoder.label}, K = {decoder.draft_length}: ")
+    line = Text(f"{decoder.label}, {decoder.rule.label}, K = {decoder.draft_length}: ")
     for number, drafter in enumerate(decoder.drafters):
         line.append(drafter.name, _colour(number)).append("  ")
     console.print(line)

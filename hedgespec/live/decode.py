@@ -12,9 +12,8 @@ from hedgespec.live.eager import EagerEngine
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.pool import Distribute, Pool
 from hedgespec.live.static import StaticEngine
-from hedgespec.live.verification import Verification, verify_chain
-from hedgespec.rules import RULES
-from hedgespec.rules.base import Statistics
+from hedgespec.live.statistics import last_tokens
+from hedgespec.rules import Rule, Statistics, parse_rule
 from hedgespec.selectors import FULL, parse_selector
 from hedgespec.selectors.learning import Feedback, Loss
 from hedgespec.selectors.online import OnlineSelector
@@ -77,9 +76,10 @@ class LiveDecoder:
         sampling: Sampling | None = None, draft_length: int = 5,
         feedback: Feedback | None = None, loss: Loss | None = None, seed: int = 0,
         round_seconds: np.ndarray | None = None, evaluate_all: bool = False, timed: bool = False,
-        verify: Verification = verify_chain, static: bool | None = None,
+        rule: str = "auto", static: bool | None = None,
     ):
-        """`selector` is a learner's name and parameters, or fixed:DRAFTER.
+        """`selector` is a learner's name and parameters, or fixed:DRAFTER; `rule` a verification
+        rule's name, "auto" being greedy at temperature 0, else sampling.
 
         `evaluate_all` evaluates every drafter on every token, at the end of a text if the selector
         does not need it before; `timed` waits for the device before each clock reading. `static`
@@ -92,7 +92,7 @@ class LiveDecoder:
             raise HedgespecError("there is no drafter: name one with --drafter")
         self.target, self.drafters, self.draft_length = target, drafters, draft_length
         self.sampling, self.seed = sampling or Sampling(), seed
-        self._verify, self._timed = verify, timed
+        self.rule, self._timed = _live_rule(rule, self.sampling), timed
         self._fixed = self._fixed_drafter(selector)
         self._selector = None
         if self._fixed is None:
@@ -102,8 +102,6 @@ class LiveDecoder:
         self.label = selector if self._selector is None else parse_selector(selector).label
         self._evaluates_all = evaluate_all
         self.last: Answer | None = None
-        # At temperature 0 the rules coincide, but `greedy` needs no division.
-        self._rule = RULES["greedy" if self.sampling.temperature == 0 else "sampling"]
         self._evaluation = self._evaluation_time()
         self.engine = self._make_engine(static)
 
@@ -120,9 +118,10 @@ class LiveDecoder:
     def with_distribution(self, distribute: Distribute) -> "LiveDecoder":
         """The same decoder with other distributions; what drafters were dropped stay so."""
         other = copy.copy(self)
-        other.engine = self._eager_engine(distribute)
+        if self.rule.label == "greedy":
+            other.rule = parse_rule("sampling")
+        other.engine = other._eager_engine(distribute)
         other.engine.dropped.update(self.dropped)
-        other._rule = RULES["sampling"]
         return other
 
     def _make_engine(self, static: bool | None) -> Engine:
@@ -132,11 +131,11 @@ class LiveDecoder:
         if not static:
             return self._eager_engine(lambda logits, _: probabilities(logits, self.sampling))
         return StaticEngine(self.target, self.drafters, self.draft_length, self.sampling,
-                            self._verify, self._evaluation)
+                            self.rule, self._evaluation)
 
     def _eager_engine(self, distribute: Distribute) -> Engine:
         pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device)
-        return EagerEngine(self.target, pool, self.draft_length, distribute, self._verify,
+        return EagerEngine(self.target, pool, self.draft_length, distribute, self.rule,
                            self._evaluation)
 
     def _evaluation_time(self) -> Evaluation:
@@ -206,8 +205,7 @@ class LiveDecoder:
         clock.read("evaluate")
         arm, weights = self._choose(position)
         clock.read("select")
-        u = torch.rand(2 * self.draft_length + 1, generator=generator, dtype=torch.float64)
-        drafted, emitted = engine.round(arm, u, room, clock)
+        drafted, emitted = engine.round(arm, self._noise(position, generator), room, clock)
         tokens = self._up_to_end(emitted, answer.tokens, stop)
         answer.tokens += tokens
         engine.keep(len(tokens))
@@ -215,6 +213,17 @@ class LiveDecoder:
         self._finish_round(arm, len(tokens), answer)
         clock.read("learn")
         return Round(position, arm, weights, drafted, tokens, clock.seconds)
+
+    def _noise(self, position: int, generator: torch.Generator) -> torch.Tensor:
+        """Uniform numbers (K+1, W) of a round; `generator` is the text's."""
+        width, rows = self.rule.width(self.target.vocabulary_size), self.draft_length + 1
+        if not self.rule.shared_noise:
+            return torch.rand(rows, width, generator=generator, dtype=torch.float64)
+        seed = generator.initial_seed()
+        return torch.stack([
+            torch.rand(width, dtype=torch.float64, generator=torch.Generator().manual_seed(
+                int(query_key(seed, place)) % (1 << 63)))
+            for place in range(position, position + rows)])
 
     def _choose(self, position: int) -> tuple[int, np.ndarray]:
         if self._selector is None:
@@ -230,8 +239,11 @@ class LiveDecoder:
         statistics = self.engine.evaluate(len(answer.tokens) if until is None else until)
         answer.statistics.append(statistics)
         if self._selector is not None:
-            self._selector.verified(
-                self._rule.expected(statistics), self._rule.realised(statistics))
+            count = len(statistics.log_p)
+            # A rule may need the positions from the start of a round on.
+            known = last_tokens(answer.statistics, count + self.draft_length - 1)
+            self._selector.verified(self.rule.expected(known, self.draft_length)[-count:],
+                                    self.rule.realised(known, self.draft_length)[-count:])
 
     def _finish_round(self, arm: int, emitted: int, answer: Answer) -> None:
         """Tell selectors that learn from their own rounds."""
@@ -241,9 +253,9 @@ class LiveDecoder:
         if self._selector.selector.uses_gamma and self._evaluates_all:
             # Evaluated once only: another time the rounding might differ from what was learned.
             self._evaluate(answer)
-            gamma = self._rule.expected(answer.statistics[-1])[:, :, arm]
+            gamma = self.rule.expected(answer.statistics[-1], self.draft_length)[:, :, arm]
         elif self._selector.selector.uses_gamma:
-            gamma = self._rule.expected(self.engine.evaluate_one(arm))[:, :, 0]
+            gamma = self.rule.expected(self.engine.evaluate_one(arm), self.draft_length)[:, :, 0]
         self._selector.finished_round(emitted, gamma)
 
     def _up_to_end(
@@ -278,3 +290,16 @@ class LiveDecoder:
                 f"{len(prompt)} prompt tokens and {max_new_tokens} new ones exceed the shortest "
                 f"context of target and drafters, {context}"
             )
+
+
+def _live_rule(text: str, sampling: Sampling) -> Rule:
+    """The rule for decoding. Raises HedgespecError for one that cannot be decoded with."""
+    if text == "auto":
+        text = "greedy" if sampling.temperature == 0 else "sampling"
+    rule = parse_rule(text)
+    if rule.label == "greedy" and sampling.temperature != 0:
+        raise HedgespecError("rule greedy needs temperature 0; sampling is for any")
+    if rule.candidates > 1 or rule.path_only:
+        raise HedgespecError(f"rule {rule.label} verifies several candidates at a position, which "
+                             "live decoding cannot do yet; it can be replayed")
+    return rule

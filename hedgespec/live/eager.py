@@ -6,14 +6,11 @@ import torch
 
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.pool import Distribute, Pool, Text
-from hedgespec.live.statistics import host_statistics, stack_statistics
-from hedgespec.live.verification import Verification
-from hedgespec.rules.base import Statistics
+from hedgespec.live.statistics import host_statistics, reduce_for
+from hedgespec.rules import Rule, Statistics
 from hedgespec.tracegen.cached import CachedModel
 from hedgespec.tracegen.costs import measure_costs
 from hedgespec.tracegen.models import LanguageModel
-from hedgespec.tracegen.sampling import sample
-from hedgespec.tracegen.statistics import reduce_pair
 from hedgespec.traces import Costs
 
 
@@ -22,10 +19,10 @@ class EagerEngine(Engine):
 
     def __init__(
         self, target: LanguageModel, pool: Pool, draft_length: int, distribute: Distribute,
-        verify: Verification, evaluation: Evaluation,
+        rule: Rule, evaluation: Evaluation,
     ):
         self._target, self._pool, self._draft_length = target, pool, draft_length
-        self._distribute, self._verify = distribute, verify
+        self._distribute, self._rule = distribute, rule
         self._keeps = evaluation is not Evaluation.NEVER
         self._layers = tuple(sorted(
             {layer for item in pool.drafters for layer in item.target_layers}))
@@ -42,15 +39,16 @@ class EagerEngine(Engine):
         self.waiting = 0
 
     def round(
-        self, arm: int, u: torch.Tensor, room: int, clock: Clock
+        self, arm: int, noise: torch.Tensor, room: int, clock: Clock
     ) -> tuple[int, list[int]]:
         """As in Engine; the draft is no longer than `room`."""
-        model, text, u = self._model, self._text, u.to(self._target.device)
-        draft, q = self._draft(arm, u[: min(self._draft_length, room)])
+        model, text, noise = self._model, self._text, noise.to(self._target.device)
+        draft, q = self._draft(arm, noise[: min(self._draft_length, room)])
         clock.read("draft")
         final, states = model.read(torch.cat([text.tokens[-1:], draft]), self._layers)
         p = self._distribute(self._target.logits(final), torch.cat([text.tokens, draft]))
-        count, following = self._verify(p, q, draft, u[self._draft_length :])
+        count, following = self._rule.verify(
+            p[None], q[None], draft[None], noise[None, : len(draft) + 1])
         accepted = int(count)
         emitted = torch.cat([draft[:accepted], following])
         model.cut(model.length - len(draft) + accepted)
@@ -81,15 +79,15 @@ class EagerEngine(Engine):
         """Of the models as they are."""
         return measure_costs(self._target, self._pool.drafters, self._draft_length, context)
 
-    def _draft(self, arm: int, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """At most len(u) tokens (k) and the distributions (k+1, V) they are from.
+    def _draft(self, arm: int, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """At most len(noise) tokens (k) and the distributions (k+1, V) they are from.
 
         The draft ends where there is no proposal. A row of zeros stands behind the last.
         """
         tokens: list[torch.Tensor] = []
         rows: list[torch.Tensor] = []
         logits = self._pool.first(arm, self._text)
-        for number in range(len(u)):
+        for number, own in enumerate(noise):
             if number:
                 logits = self._pool.step(arm, tokens[-1])
             context = torch.cat([self._text.tokens, *(token[None] for token in tokens)])
@@ -97,7 +95,7 @@ class EagerEngine(Engine):
             if not row.any():
                 break
             rows.append(row)
-            tokens.append(sample(row[None], u[number : number + 1])[0])
+            tokens.append(self._rule.draft(row, own)[0])
         none = torch.zeros_like(logits)
         return (torch.stack(tokens) if tokens else none.new_empty(0, dtype=torch.long),
                 torch.stack([*rows, none]))
@@ -109,7 +107,7 @@ class EagerEngine(Engine):
         columns = []
         for arm in arms:
             q = self._distribute(self._pool.evaluate(arm, text, count), text.tokens[:-1])
-            columns.append(stack_statistics(reduce_pair(p, q, tokens)))
-        return host_statistics(p, tokens, torch.stack(columns, dim=-1))
+            columns.append(reduce_for(self._rule, p, q, tokens))
+        return host_statistics(self._rule, p, tokens, torch.stack(columns, dim=-1))
 
 

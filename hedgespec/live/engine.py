@@ -6,7 +6,7 @@ from time import perf_counter
 
 import torch
 
-from hedgespec.rules.base import Statistics
+from hedgespec.rules import Statistics
 from hedgespec.traces import Costs
 
 
@@ -53,12 +53,12 @@ class Engine(ABC):
 
     @abstractmethod
     def round(
-        self, arm: int, u: torch.Tensor, room: int, clock: Clock
+        self, arm: int, noise: torch.Tensor, room: int, clock: Clock
     ) -> tuple[int, list[int]]:
         """Draft with drafter `arm` and verify: the number of tokens drafted, and those emitted.
 
-        `u` are 2K+1 uniform numbers on the host, float64: K to draft with, the others to verify.
-        At most `room` tokens are emitted. Reads the clock for "draft".
+        `noise` (K+1, W) are the rule's uniform numbers on the host, float64. At most `room` tokens
+        are emitted. Reads the clock for "draft".
         """
 
     @abstractmethod

@@ -20,13 +20,14 @@ import hedgespec
 from hedgespec.errors import HedgespecError
 from hedgespec.files import check_writable, write_text, write_with
 from hedgespec.live.decode import Answer, LiveDecoder
+from hedgespec.live.statistics import last_tokens
 from hedgespec.selectors.learning import Feedback, Loss
 from hedgespec.tracegen.costs import device_name
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.prompts import Query
 from hedgespec.tracegen.statistics import Scores
 from hedgespec.tracegen.tables import query_table, token_table
-from hedgespec.traces import Costs, Manifest, SamplingInfo, TargetInfo, TraceWriter
+from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TargetInfo, TraceWriter
 from hedgespec.traces.schema import DRAFTER_STATISTICS, statistic_column
 
 TRACE, ROUNDS, RUN = "trace", "rounds.parquet", "run.json"
@@ -90,13 +91,13 @@ class LiveLog:
         return self._writer.finish(self._manifest())
 
     def _scores(self, answer: Answer) -> Scores:
-        joined = {name: np.concatenate([getattr(part, name) for part in answer.statistics])
-                  for name in ("log_p", *DRAFTER_STATISTICS)}
-        log_p = torch.from_numpy(joined["log_p"])
+        found = last_tokens(answer.statistics, len(answer.tokens))
+        joined = {name: getattr(found, name) for name in DRAFTER_STATISTICS} | found.rules
+        log_p = torch.from_numpy(found.log_p)
         return Scores(log_p, log_p, {
             statistic_column(statistic, name, 1, 1): torch.from_numpy(
                 np.ascontiguousarray(joined[statistic][:, 0, arm]))
-            for arm, name in enumerate(self._names) for statistic in DRAFTER_STATISTICS})
+            for arm, name in enumerate(self._names) for statistic in joined})
 
     def _run(self, rounds: pl.DataFrame) -> dict[str, object]:
         decoder, settings = self._decoder, self._settings
@@ -105,6 +106,7 @@ class LiveLog:
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "selector": decoder.label, "seed": decoder.seed, "draft_length": decoder.draft_length,
+            "rule": decoder.rule.label,
             "feedback": settings.feedback.label if settings.feedback else None,
             "loss": settings.loss.label if settings.loss else None,
             "rounds": len(rounds), "tokens": tokens, "mat": tokens / len(rounds),
@@ -128,6 +130,7 @@ class LiveLog:
             recording={"live": self._decoder.label, "prompts": self._settings.prompts,
                        "statistics": "of the first draft depth"},
             costs=self._settings.costs,
+            rules=[RuleInfo(self._decoder.rule.label)] if self._decoder.rule.recorded else [],
         )
 
 

@@ -18,8 +18,7 @@ from hedgespec.live.graphs import Captured, Fetched
 from hedgespec.live.static_drafters import can_run_static
 from hedgespec.live.static_round import DrafterFailureError, StaticRound
 from hedgespec.live.statistics import no_statistics, unpack
-from hedgespec.live.verification import Verification
-from hedgespec.rules.base import Statistics
+from hedgespec.rules import Rule, Statistics
 from hedgespec.tracegen.costs import REPEATS, device_name, median_seconds
 from hedgespec.tracegen.drafters.base import Drafter
 from hedgespec.tracegen.models import LanguageModel
@@ -53,15 +52,15 @@ class StaticEngine(Engine):
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], draft_length: int,
-        sampling: Sampling, verify: Verification, evaluation: Evaluation,
+        sampling: Sampling, rule: Rule, evaluation: Evaluation,
     ):
         """`draft_length` 0 decodes without drafting."""
         self._names = [drafter.name for drafter in drafters]
         self._vocabulary = target.vocabulary_size
         self._dtype = str(target.model.dtype).removeprefix("torch.")
-        self._plain = partial(StaticEngine, target, [], 0, sampling, verify, Evaluation.NEVER)
-        self._draft_length, self._evaluation = draft_length, evaluation
-        self._make = partial(StaticRound, target, drafters, draft_length, sampling, verify,
+        self._plain = partial(StaticEngine, target, [], 0, sampling, rule, Evaluation.NEVER)
+        self._draft_length, self._evaluation, self._rule = draft_length, evaluation, rule
+        self._make = partial(StaticRound, target, drafters, draft_length, sampling, rule,
                              apart=evaluation is Evaluation.ASIDE)
         self._device = target.device
         self._side = torch.cuda.Stream(self._device) if (
@@ -87,11 +86,11 @@ class StaticEngine(Engine):
         self.waiting = 0
 
     def round(
-        self, arm: int, u: torch.Tensor, room: int, clock: Clock
+        self, arm: int, noise: torch.Tensor, room: int, clock: Clock
     ) -> tuple[int, list[int]]:
         """As in Engine; the device drafts the full length."""
         parts = self._parts
-        parts.uniforms.copy_(u, non_blocking=True)
+        parts.uniforms.copy_(noise, non_blocking=True)
         if self._draft_length:
             self._catch_up(arm)
             self._draft(arm)
@@ -134,16 +133,16 @@ class StaticEngine(Engine):
             self._evaluated += count
         self.waiting = self._length - self._evaluated
         values = torch.cat(found, dim=1)
-        return unpack(values[0, :, 0], values[1:])
+        return unpack(self._rule, values[0, :, 0], values[1:])
 
     def evaluate_one(self, arm: int) -> Statistics:
         """The drafter reads the round's tokens."""
         few, count = self._draft_length + 1, self._length - self._start
         self._read_on(arm, few, statistics=True)
         if self._names[arm] in self.dropped:
-            return unpack(torch.zeros(count), no_statistics(count))
+            return unpack(self._rule, torch.zeros(count), no_statistics(self._rule, count))
         found = Fetched(self._parts.tables[few, 1]).wait()[:, :count]
-        return unpack(found[0, :, 0], found[1:])
+        return unpack(self._rule, found[0, :, 0], found[1:])
 
     def costs(self, context: int = 256) -> Costs:
         """Of each graph alone; the target's pass over one token is that of decoding undrafted."""

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 import torch
 
 from hedgespec.live.static_drafters import Group, StaticText, make_groups
-from hedgespec.live.statistics import emitted_log_p, stack_statistics
-from hedgespec.live.verification import Verification
+from hedgespec.live.statistics import emitted_log_p, reduce_for
+from hedgespec.rules import Rule
 from hedgespec.tracegen.drafters.base import Drafter
 from hedgespec.tracegen.models import LanguageModel
-from hedgespec.tracegen.sampling import Sampling, probabilities, sample
+from hedgespec.tracegen.sampling import Sampling, probabilities
 from hedgespec.tracegen.static import StaticModel
-from hedgespec.tracegen.statistics import reduce_pair
 
 # The target's distributions at the last tokens, for evaluation; more than ever wait for it.
 _KEPT = 256
@@ -84,20 +83,20 @@ class _Standing:
 class StaticRound:
     """Target and drafters with `room` for a text, and the parts of a round.
 
-    `uniforms` (2K+1) are read by `draft` and `verify`; `packet` holds after `verify` the number of
-    accepted tokens, K+1 tokens of which the first accepted + 1 were emitted, and a flag for each
-    drafter that gave NaN; `tables[n, N]` (5, n, N) after `evaluate` the statistics of n tokens, log
-    p first, and `tables[n, 1]` after `read_on` those of one drafter.
+    `uniforms` (K+1, W) are read by `draft` and `verify`; `packet` holds after `verify` the number
+    of accepted tokens, K+1 tokens of which the first accepted + 1 were emitted, and a flag for each
+    drafter that gave NaN; `tables[n, N]` (1+S, n, N) after `evaluate` the statistics of n tokens,
+    log p first, and `tables[n, 1]` after `read_on` those of one drafter.
     """
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], draft_length: int,
-        sampling: Sampling, verify: Verification, room: int, apart: bool = False,
+        sampling: Sampling, rule: Rule, room: int, apart: bool = False,
     ):
         """`apart` gives drafting and evaluation keys and values of their own."""
         device = target.device
         self._target, self._k, self._sampling = target, draft_length, sampling
-        self._accept = verify
+        self._rule = rule
         self._layers = tuple(sorted(
             {layer for drafter in drafters for layer in drafter.target_layers}))
         self._model = StaticModel(target, room)
@@ -119,7 +118,8 @@ class StaticRound:
         self._steps = torch.arange(max(_KEPT, draft_length + 1), device=device)
         self._begin, self._end, self._done, self._goal = (
             torch.zeros(1, dtype=torch.long, device=device) for _ in range(4))
-        self.uniforms = torch.zeros(2 * draft_length + 1, dtype=torch.float64, device=device)
+        self.uniforms = torch.zeros(draft_length + 1, rule.width(vocabulary), dtype=torch.float64,
+                                    device=device)
         self.packet = torch.zeros(
             draft_length + 2 + len(drafters), dtype=torch.long, device=device)
         self.tables: dict[tuple[int, int], torch.Tensor] = {}
@@ -188,8 +188,8 @@ class StaticRound:
                     feature = group.step(member, self._text, step, token, feature)
                     logits = self._logits(standing, number, feature, member)[0]
                 row = probabilities(logits, self._sampling)
-                # A row of zeros, no proposal, leads behind the vocabulary; the token is rejected.
-                token = sample(row, self.uniforms[step : step + 1]).clamp(max=row.shape[1] - 1)
+                # Of a row of zeros, no proposal, it is some token that will be rejected.
+                token = self._rule.draft(row, self.uniforms[step : step + 1])[:, 0]
                 self._q[step].copy_(row[0])
                 self._draft[step : step + 1].copy_(token)
 
@@ -208,7 +208,8 @@ class StaticRound:
         for layer, state in states.items():
             text.states[layer].index_copy_(0, last + steps, state)
         p = probabilities(self._target.logits(final), self._sampling)
-        accepted, following = self._accept(p, self._q, self._draft, self.uniforms[k:])
+        accepted, following = self._rule.verify(
+            p[None], self._q[None], self._draft[None], self.uniforms[None])
         emitted = torch.cat([self._draft, following]).scatter(0, accepted, following)
         places = text.length + steps
         text.tokens.index_copy_(0, places, emitted)
@@ -269,19 +270,19 @@ class StaticRound:
     def _reduce(
         self, begin: torch.Tensor, first: torch.Tensor, logits: torch.Tensor
     ) -> torch.Tensor:
-        """Statistics (4, M, n) of n tokens from `begin` (1) on.
+        """Statistics (S, M, n) of n tokens from `begin` (1) on.
 
         `first` (M, V) are the logits of the first of them, `logits` (M, n, V) of those that follow.
         """
         members, count, _ = logits.shape
         tokens, p = self._emitted(begin, count)
         shifted = torch.cat([first[:, None], logits[:, :-1]], dim=1).flatten(0, 1)
-        found = reduce_pair(p.repeat(members, 1), probabilities(shifted, self._sampling),
-                            tokens.repeat(members))
-        return stack_statistics(found).view(-1, members, count)
+        found = reduce_for(self._rule, p.repeat(members, 1),
+                           probabilities(shifted, self._sampling), tokens.repeat(members))
+        return found.view(-1, members, count)
 
     def _tabulate(self, begin: torch.Tensor, found: torch.Tensor) -> None:
-        """Put statistics (4, N, n), and log p of the tokens, into a table."""
+        """Put statistics (S, N, n), and log p of the tokens, into a table."""
         _, members, count = found.shape
         log_p = emitted_log_p(*reversed(self._emitted(begin, count)))
         table = torch.cat([log_p.expand(1, members, -1), found]).transpose(1, 2)

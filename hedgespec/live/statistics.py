@@ -1,14 +1,29 @@
 """From what the device found to the statistics that rules and selectors work with."""
 
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 import torch
 
-from hedgespec.rules.base import Statistics
+from hedgespec.rules import Rule, Statistics
+from hedgespec.tracegen.statistics import reduce_pair
 from hedgespec.traces.schema import DRAFTER_STATISTICS
 
 
-def stack_statistics(found: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Statistics of tokens (n), as `reduce_pair` gives them, in one tensor (4, n)."""
-    return torch.stack([found[name].float() for name in DRAFTER_STATISTICS])
+def statistic_names(rule: Rule) -> list[str]:
+    """Statistics of a drafter's token (S): those of every trace and the rule's own."""
+    return [*DRAFTER_STATISTICS, *(f"{statistic}.{rule.label}" for statistic in rule.recorded)]
+
+
+def reduce_for(
+    rule: Rule, p: torch.Tensor, q: torch.Tensor, tokens: torch.Tensor
+) -> torch.Tensor:
+    """The statistics (S, n) of tokens (n) from p and q (n, V), in the order of their names."""
+    found = reduce_pair(p, q, tokens)
+    if rule.recorded:
+        own = rule.reduce(p, q, tokens)
+        found |= {f"{statistic}.{rule.label}": own[statistic] for statistic in rule.recorded}
+    return torch.stack([found[name].float() for name in statistic_names(rule)])
 
 
 def emitted_log_p(p: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
@@ -17,20 +32,41 @@ def emitted_log_p(p: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     return chosen.clamp_min(torch.finfo(p.dtype).tiny).log().float()
 
 
-def unpack(log_p: torch.Tensor, table: torch.Tensor) -> Statistics:
-    """Statistics of one draft depth from log_p (n) and a table (4, n, N) on the host."""
-    values = dict(zip(DRAFTER_STATISTICS, table.numpy()[:, :, None], strict=True))
-    return Statistics(log_p=log_p.numpy(), log_q=values["log_q"], gamma=values["gamma"],
-                      match=values["match"] > 0, p_top=values["p_top"])
+def unpack(rule: Rule, log_p: torch.Tensor, table: torch.Tensor) -> Statistics:
+    """Statistics of one draft depth from log_p (n) and a table (S, n, N) on the host."""
+    values = dict(zip(statistic_names(rule), table.numpy()[:, :, None], strict=True))
+    return Statistics(
+        log_p=log_p.numpy(), log_q=values.pop("log_q"), gamma=values.pop("gamma"),
+        match=values.pop("match") > 0, p_top=values.pop("p_top"), rules=values)
 
 
-def host_statistics(p: torch.Tensor, tokens: torch.Tensor, table: torch.Tensor) -> Statistics:
-    """Statistics of tokens (n), their law `p` (n, V), and a table (4, n, N) of the drafters."""
-    return unpack(emitted_log_p(p, tokens).cpu(), table.cpu())
+def host_statistics(
+    rule: Rule, p: torch.Tensor, tokens: torch.Tensor, table: torch.Tensor
+) -> Statistics:
+    """Statistics of tokens (n), their law `p` (n, V), and a table (S, n, N) of the drafters."""
+    return unpack(rule, emitted_log_p(p, tokens).cpu(), table.cpu())
 
 
-def no_statistics(count: int) -> torch.Tensor:
-    """The table (4, n, 1) of a drafter that proposes nothing."""
-    table = torch.zeros(len(DRAFTER_STATISTICS), count, 1)
-    table[list(DRAFTER_STATISTICS).index("log_q")] = -torch.inf
+def no_statistics(rule: Rule, count: int) -> torch.Tensor:
+    """The table (S, n, 1) of a drafter that proposes nothing."""
+    names = statistic_names(rule)
+    table = torch.zeros(len(names), count, 1)
+    table[names.index("log_q")] = -torch.inf
     return table
+
+
+def last_tokens(parts: Sequence[Statistics], count: int) -> Statistics:
+    """Statistics of the last `count` tokens, or of all there are."""
+    used: list[Statistics] = []
+    for part in reversed(parts):
+        if sum(len(one.log_p) for one in used) >= count:
+            break
+        used.insert(0, part)
+
+    def joined(arrays: Iterable[np.ndarray]) -> np.ndarray:
+        return np.concatenate(list(arrays))[-count:]
+
+    return Statistics(
+        **{name: joined(getattr(part, name) for part in used)
+           for name in ("log_p", *DRAFTER_STATISTICS)},
+        rules={name: joined(part.rules[name] for part in used) for name in used[0].rules})

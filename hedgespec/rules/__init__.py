@@ -1,26 +1,40 @@
 """Verification rules: how the target accepts draft tokens, and with which probability.
 
-Each rule is one file with `check`, `expected` (gamma, for the learners) and `realised` (a, for
-the replay). Choose one with `verification_rule`.
+Each rule is one file that defines RULE; see `base.Rule`. Choose one with `verification_rule`.
 """
 
-from types import ModuleType
+from importlib import import_module
 
 from hedgespec.errors import HedgespecError
-from hedgespec.rules import greedy, sampling
+from hedgespec.rules.base import Rule, Statistics
 from hedgespec.traces import Trace
 
-RULES: dict[str, ModuleType] = {"sampling": sampling, "greedy": greedy}
+__all__ = ["RULES", "Rule", "Statistics", "parse_rule", "verification_rule"]
+
+_FILES = ("sampling", "greedy", "onehot", "block", "gumbel", "multi", "multi_without", "kseq",
+          "tree")
+RULES: dict[str, type[Rule]] = {
+    rule.name: rule for rule in (import_module(f"{__name__}.{file}").RULE for file in _FILES)}
 
 
-def verification_rule(name: str, trace: Trace) -> tuple[str, ModuleType]:
-    """The rule called `name` ("auto": greedy at temperature 0, else sampling) and its name.
+def parse_rule(text: str) -> Rule:
+    """The rule called `text`: a name, perhaps with a number, as in multi:3.
+
+    Raises HedgespecError for an unknown rule or a number that means nothing to it.
+    """
+    name, colon, argument = text.partition(":")
+    if name not in RULES or (colon and not argument):
+        raise HedgespecError(f"unknown rule {text!r}; choose from auto, {', '.join(RULES)}")
+    return RULES[name](argument)
+
+
+def verification_rule(text: str, trace: Trace) -> Rule:
+    """The rule called `text` for a trace; "auto" is greedy at temperature 0, else sampling.
 
     Raises HedgespecError for an unknown rule or one that `trace` was not recorded for.
     """
-    if name == "auto":
-        name = "greedy" if trace.manifest.sampling.temperature == 0 else "sampling"
-    if name not in RULES:
-        raise HedgespecError(f"unknown rule {name!r}; choose from auto, {', '.join(RULES)}")
-    RULES[name].check(trace)
-    return name, RULES[name]
+    if text == "auto":
+        text = "greedy" if trace.manifest.sampling.temperature == 0 else "sampling"
+    rule = parse_rule(text)
+    rule.check(trace)
+    return rule

@@ -1,50 +1,127 @@
-"""What a selector chooses between: drafters, or pairs of a drafter and a draft length."""
+"""What a selector chooses between: drafters, with their verification rules and draft lengths."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from hedgespec.errors import HedgespecError
+from hedgespec.rules import Rule, verification_rule
 from hedgespec.traces import Trace
+from hedgespec.traces.schema import MAX_DRAFT_LENGTH
+
+ALL = "all"
+_ARM = re.compile(r"([^@*]+)(?:@([^@*]+))?(?:\*([1-9]\d{0,4}))?")
 
 
 @dataclass(frozen=True)
 class Arms:
-    """N arms: `names`, the number of each one's drafter in the trace, and its draft length."""
+    """N arms: `names`, the number of each one's drafter in the trace, its draft length and rule."""
 
     names: list[str]
     drafters: np.ndarray
     lengths: np.ndarray
+    rules: list[Rule]
 
     @property
     def longest(self) -> int:
         """The greatest draft length."""
         return int(self.lengths.max())
 
-    def spread(self, statistic: np.ndarray) -> np.ndarray:
-        """A statistic (T, D, drafters) of acceptance as (T, D', N).
+    @property
+    def rule(self) -> str:
+        """The rule of all arms, or several joined by +."""
+        return "+".join(dict.fromkeys(rule.label for rule in self.rules))
+
+    @property
+    def path_only(self) -> np.ndarray:
+        """Whose statistics end where the text leaves what was drafted, bool (N)."""
+        return np.array([rule.path_only for rule in self.rules])
+
+    def drafted(self, trace: Trace) -> np.ndarray:
+        """Tokens of a whole draft that the target verifies, (N); of trees their mean nodes."""
+        return np.array([
+            trace.rules[f"nodes.{rule.label}"][:, 0, drafter].mean() if rule.path_only else length
+            for rule, drafter, length in zip(self.rules, self.drafters, self.lengths, strict=True)])
+
+    def spread(self, statistic: Callable[[Rule, int], np.ndarray]) -> np.ndarray:
+        """A statistic of acceptance, (T, D, drafters) of each rule, as (T, D', N) of the arms.
 
         Behind an arm's draft length acceptance is 0. The target's token that follows a whole draft
         is then the one that follows a rejection there, so that rounds and expected tokens are those
         of the shorter draft.
         """
-        if (self.lengths == self.longest).all():
-            return np.ascontiguousarray(statistic, dtype=np.float32)  # one arm per drafter
-        depth = np.minimum(np.arange(self.longest), statistic.shape[1] - 1)
-        spread = statistic[:, depth][:, :, self.drafters].astype(np.float32)
-        spread[:, np.arange(self.longest)[:, None] >= self.lengths] = 0.0
-        return np.ascontiguousarray(spread)
+        found = {rule.label: statistic(rule, self.longest) for rule in self.rules}
+        whole = next(iter(found.values()))
+        if len(found) == 1 and (self.lengths == self.longest).all() and np.array_equal(
+                self.drafters, np.arange(whole.shape[2])):
+            return np.ascontiguousarray(whole, dtype=np.float32)  # one arm per drafter
+        levels = np.arange(self.longest)
+        spread = np.zeros((len(whole), self.longest, len(self.names)), dtype=np.float32)
+        for arm, (rule, drafter, length) in enumerate(
+                zip(self.rules, self.drafters, self.lengths, strict=True)):
+            values = found[rule.label]
+            depths = np.minimum(levels[:length], values.shape[1] - 1)
+            spread[:, :length, arm] = values[:, depths, drafter]
+        return spread
 
 
-def make_arms(trace: Trace, draft_length: int, lengths: tuple[int, ...]) -> Arms:
-    """The drafters with one draft length, or, if `lengths` are given, with each of them.
+def make_arms(
+    trace: Trace, draft_length: int | None, lengths: tuple[int, ...] = (),
+    named: tuple[str, ...] = (), rule: str = "auto",
+) -> Arms:
+    """Every drafter under one rule, with one draft length, or, if `lengths` are given, with each.
 
-    Raises HedgespecError if a length stands twice.
+    With `named` instead these arms, each DRAFTER[@RULE][*K], where `all` stands for every drafter;
+    what is left out is `rule` and `draft_length`. `draft_length` None is the trace's, or a tree's,
+    own. Raises HedgespecError for an arm or length that stands twice or does not fit the trace.
     """
     names = trace.manifest.drafter_names
-    if not lengths:
-        return Arms(names, np.arange(len(names)), np.full(len(names), draft_length))
     if len(set(lengths)) < len(lengths):
         raise HedgespecError(f"--arm-lengths names a length twice: {list(lengths)}")
-    return Arms([f"{name}*{length}" for name in names for length in lengths],
-                np.repeat(np.arange(len(names)), len(lengths)), np.tile(lengths, len(names)))
+    if named:
+        arms = [arm for text in named for arm in _parse(text, trace, rule, draft_length)]
+    else:
+        common = verification_rule(rule, trace)
+        arms = [(f"{name}*{length}" if lengths else name, number, length, common)
+                for number, name in enumerate(names)
+                for length in lengths or [_default_length(draft_length, common, trace)]]
+    for name, number, length, own in arms:
+        _check_length(length, own, number, trace)
+        if [arm[0] for arm in arms].count(name) > 1:
+            raise HedgespecError(f"--arms names {name} twice")
+    return Arms([arm[0] for arm in arms], np.array([arm[1] for arm in arms]),
+                np.array([arm[2] for arm in arms]), [arm[3] for arm in arms])
+
+
+def _parse(
+    text: str, trace: Trace, default: str, draft_length: int | None
+) -> list[tuple[str, int, int, Rule]]:
+    """Name, drafter, draft length and rule of the arms that DRAFTER[@RULE][*K] names."""
+    found, names = _ARM.fullmatch(text), trace.manifest.drafter_names
+    if found is None or found[1] not in (ALL, *names):
+        raise HedgespecError(f"--arms {text}: want DRAFTER[@RULE][*K], DRAFTER being {ALL} or one "
+                             f"of {', '.join(names)}")
+    rule = verification_rule(found[2] or default, trace)
+    length = int(found[3]) if found[3] else _default_length(draft_length, rule, trace)
+    chosen = names if found[1] == ALL else [found[1]]
+    return [(text.replace(found[1], name, 1), names.index(name), length, rule) for name in chosen]
+
+
+def _default_length(draft_length: int | None, rule: Rule, trace: Trace) -> int:
+    return draft_length or rule.longest(trace) or trace.manifest.draft_length
+
+
+def _check_length(length: int, rule: Rule, number: int, trace: Trace) -> None:
+    if not 1 <= length <= MAX_DRAFT_LENGTH:
+        raise HedgespecError(
+            f"draft length must be at least 1 and at most {MAX_DRAFT_LENGTH}, not {length}")
+    drafter, longest = trace.manifest.drafters[number], rule.longest(trace)
+    if longest is not None and length > longest:
+        raise HedgespecError(f"trace {trace.name}: rule {rule.label} was recorded to level "
+                             f"{longest}; draft length {length} is longer")
+    if longest is None and 1 < drafter.depths < length:
+        raise HedgespecError(
+            f"trace {trace.name}: drafter {drafter.name} was recorded to depth "
+            f"{drafter.depths}; draft length {length} is longer")

@@ -32,7 +32,7 @@ def check_fidelity(folder: Path) -> int:
     starts = _starts(rounds, trace, folder)
     feedback = parse_feedback(run["feedback"]) if run["feedback"] else None
     loss = _parse_loss(run["loss"])
-    replayer = Replayer(trace, run["draft_length"])
+    replayer = Replayer(trace, run["draft_length"], run.get("rule", "auto"))
     choice = replayer.run(run["selector"], run["seed"], feedback, loss,
                           acceptance=_acceptance(starts, trace)).choice
     assert choice is not None
@@ -40,7 +40,7 @@ def check_fidelity(folder: Path) -> int:
     found = np.where(choice[starts] >= 0, names[choice[starts]], "no round")
     _compare("drafter", found, rounds["drafter"].to_numpy(), rounds)
     if not is_reference(run["selector"]):
-        weights = _weights(run, trace, rounds, feedback, loss)
+        weights = _weights(run, replayer, rounds, feedback, loss)
         _compare("weights", weights, rounds["weights"].to_list(), rounds)
     return len(rounds)
 
@@ -63,11 +63,11 @@ def _acceptance(starts: np.ndarray, trace: Trace) -> np.ndarray:
 
 
 def _weights(
-    run: dict[str, object], trace: Trace, rounds: pl.DataFrame, feedback: Feedback | None,
+    run: dict[str, object], replayer: Replayer, rounds: pl.DataFrame, feedback: Feedback | None,
     loss: Loss | None,
 ) -> list[list[float]]:
     """What the selector plays in each round."""
-    replayer = Replayer(trace, int(str(run["draft_length"])))
+    trace = replayer.trace
     online = OnlineSelector(
         parse_selector(str(run["selector"])), len(trace.manifest.drafters),
         replayer.draft_length, feedback, loss, int(str(run["seed"])))

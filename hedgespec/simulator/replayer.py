@@ -10,7 +10,6 @@ import numpy as np
 
 from hedgespec.bundled import trace_folder
 from hedgespec.errors import HedgespecError
-from hedgespec.rules import verification_rule
 from hedgespec.selectors import CHOSEN, NONE, ConfiguredSelector, Selector, parse_selector
 from hedgespec.selectors.learning import Feedback, Loss, check_learning, parse_feedback
 from hedgespec.selectors.losses import estimator_arrays, per_second
@@ -37,7 +36,6 @@ from hedgespec.simulator.references import (
 from hedgespec.simulator.router import route
 from hedgespec.simulator.seconds import evaluating_seconds, own_seconds
 from hedgespec.traces import Trace, read_trace
-from hedgespec.traces.schema import MAX_DRAFT_LENGTH
 
 REPLAYED, EXACT = "replayed", "exact"
 
@@ -75,33 +73,33 @@ class Replayer:
         threads: int = 1,
         carry: int | None = None,
         arm_lengths: tuple[int, ...] = (),
+        arms: tuple[str, ...] = (),
     ):
         """Prepare `trace`; `draft_length` None takes the trace's own.
 
         With `arm_lengths` selectors choose between all pairs of a drafter and one of these draft
-        lengths, and `draft_length` is the greatest of them. With `carry` learners are not reset
+        lengths, and `draft_length` is the greatest of them; with `arms`, between those (see
+        `make_arms`). With `carry` learners are not reset
         between queries, which come in an order drawn with this seed. Raises HedgespecError for a
         rule or draft length that does not fit the trace.
         """
         self.trace = trace
         if arm_lengths and draft_length is not None:
             raise HedgespecError("give --draft-length or --arm-lengths, not both")
-        if draft_length is None:
-            draft_length = trace.manifest.draft_length
-        self.draft_length = max(arm_lengths, default=draft_length)
-        for length in (self.draft_length, *arm_lengths):
-            _check_draft_length(length, trace)
+        if arm_lengths and arms:
+            raise HedgespecError("give --arms or --arm-lengths, not both")
+        self.arms = make_arms(trace, draft_length, arm_lengths, arms, rule)
+        self.draft_length, self.rule = self.arms.longest, self.arms.rule
         self.arm_lengths = arm_lengths
-        self.arms = make_arms(trace, self.draft_length, arm_lengths)
+        self._asked = rule, arms
         self.carry = carry
         queries = len(trace.offsets) - 1
         self.threads = 1 if carry is not None else min(threads, queries)
         self._order = np.arange(queries)
         if carry is not None:
             self._order = np.random.default_rng(carry).permutation(queries)
-        self.rule, module = verification_rule(rule, trace)
-        self._acceptance = self.arms.spread(module.realised(trace))
-        self._gamma = self.arms.spread(module.expected(trace))
+        self._acceptance = self.arms.spread(lambda rule, length: rule.realised(trace, length))
+        self._gamma = self.arms.spread(lambda rule, length: rule.expected(trace, length))
         self._losses: dict[Loss, np.ndarray] = {}
         self._routes: dict[str, np.ndarray] = {}
         self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
@@ -194,6 +192,8 @@ class Replayer:
         """The arrays (survive, end) of the loss's estimator, (T, D, N)."""
         depths = slice(None, 1) if loss.prefill else slice(None)
         survive, end = estimator_arrays(loss.estimator, self._gamma, self._acceptance)
+        if self.arms.path_only.any():  # behind the text's path nothing is known: gamma is rb there
+            survive = np.where(self.arms.path_only, self._acceptance, survive)
         return np.ascontiguousarray(survive[:, depths]), np.ascontiguousarray(end[:, depths])
 
     def seconds_per_round(self, run: Run) -> np.ndarray | None:
@@ -323,10 +323,11 @@ class Replayer:
         if text not in self._routes:
             teacher, training = self, router_trace(text)
             if training is not None:
+                rule, arms = self._asked
                 teacher = Replayer(
                     read_trace(trace_folder(training)),
-                    None if self.arm_lengths else self.draft_length, threads=self.threads,
-                    arm_lengths=self.arm_lengths)
+                    None if self.arm_lengths or arms else self.draft_length, rule, self.threads,
+                    arm_lengths=self.arm_lengths, arms=arms)
                 if teacher.arms.names != self.arms.names:
                     raise HedgespecError(
                         f"{text}: that trace has other drafters than {self.trace.name}")
@@ -364,18 +365,6 @@ def _labels(selector: Selector, feedback: Feedback, loss: Loss) -> tuple[str, st
     if selector.feedback == CHOSEN:
         return CHOSEN, "emitted"
     return (NONE, NONE) if selector.feedback == NONE else (feedback.label, loss.label)
-
-
-def _check_draft_length(draft_length: int, trace: Trace) -> None:
-    if not 1 <= draft_length <= MAX_DRAFT_LENGTH:
-        raise HedgespecError(
-            f"draft length must be at least 1 and at most {MAX_DRAFT_LENGTH}, not {draft_length}")
-    for drafter in trace.manifest.drafters:
-        if 1 < drafter.depths < draft_length:
-            raise HedgespecError(
-                f"trace {trace.name}: drafter {drafter.name} was recorded to depth "
-                f"{drafter.depths}; draft length {draft_length} is longer"
-            )
 
 
 def _query_blocks(offsets: np.ndarray, blocks: int) -> list[tuple[int, int]]:

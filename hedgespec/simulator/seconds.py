@@ -11,9 +11,10 @@ def own_seconds(trace: Trace, arms: Arms) -> np.ndarray:
     """Seconds of a round of each arm alone, shape (N,).
 
     Reading the round's verified tokens gives the first draft token's logits; K-1 steps and the
-    target's pass over K+1 tokens follow, K being the arm's draft length. The target's pass is
-    taken to be linear in the tokens between the two numbers that were measured; the overhead is in
-    every round. Raises HedgespecError if the trace holds no costs.
+    target's pass over K+1 tokens follow, K being the arm's draft length; over all nodes, for a tree
+    of K levels. The target's pass is taken to be linear in the tokens, through the two numbers that
+    were measured; the overhead is in every round. Raises HedgespecError if the trace holds no
+    costs.
     """
     costs = _costs(trace)
     step, evaluate = (np.array([getattr(costs.drafters[name], part)
@@ -21,7 +22,7 @@ def own_seconds(trace: Trace, arms: Arms) -> np.ndarray:
                       for part in ("step", "evaluate"))
     slope = (costs.target.round - costs.target.one) / costs.draft_length
     seconds: np.ndarray = (evaluate + (arms.lengths - 1) * step
-                           + costs.target.one + slope * arms.lengths + costs.overhead)
+                           + costs.target.one + slope * arms.drafted(trace) + costs.overhead)
     return seconds
 
 

@@ -11,6 +11,9 @@ from transformers import (
 )
 
 from hedgespec.errors import HedgespecError
+from hedgespec.rules.draws import sample
+
+__all__ = ["Sampling", "probabilities", "sample", "warp"]
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,3 @@ def warp(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
         warpers.append(TopPLogitsWarper(sampling.top_p))
     warped: torch.Tensor = warpers(None, logits)
     return warped
-
-
-def sample(distribution: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    """Inverse-CDF draw of one token per row of `distribution` (n, V) with uniforms `u` (n)."""
-    cumulated = distribution.double().cumsum(dim=-1)
-    total = cumulated[:, -1:]
-    # Below the total even when rounded: the first sum above it ends at a token of p > 0.
-    threshold = torch.minimum(u.double()[:, None] * total, total.nextafter(torch.zeros_like(total)))
-    return torch.searchsorted(cumulated, threshold, right=True)[:, 0]

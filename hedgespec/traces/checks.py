@@ -1,5 +1,6 @@
 """Content checks of trace tables: each finds the first row and column that breaks a rule."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import polars as pl
 
 from hedgespec.errors import TraceError
 from hedgespec.files import read_parquet
-from hedgespec.traces.manifest import Manifest
+from hedgespec.traces.manifest import DrafterInfo, Manifest
 from hedgespec.traces.schema import (
     FINISH_REASONS,
     PRECISIONS,
     SHA256_PATTERN,
     statistic_column,
     token_schema,
+    tree_column,
 )
 
 Rule = tuple[str, pl.Expr, str]  # column, expression that is true on a fault, what is wrong
@@ -76,11 +78,15 @@ def check_queries(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
 
 
 def expected_rows(queries: pl.DataFrame) -> pl.DataFrame:
-    """The (query, position) pairs that the token shards must hold, in order."""
+    """The (query, position) pairs that the token shards must hold, in order.
+
+    `left` are the tokens from there to the answer's end.
+    """
     lengths = queries["output_tokens"].to_numpy()
     return pl.DataFrame({
         "query": np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths),
         "position": np.concatenate([np.arange(length, dtype=np.uint32) for length in lengths]),
+        "left": np.concatenate([length - np.arange(length, dtype=np.uint32) for length in lengths]),
     })
 
 
@@ -93,7 +99,8 @@ def check_tokens(
     """
     _check_rows(table, manifest, path)
     table = table.with_columns(
-        expected["query"].alias("_query"), expected["position"].alias("_position")
+        expected["query"].alias("_query"), expected["position"].alias("_position"),
+        expected["left"].alias("_left"),
     )
     rules: list[Rule] = [
         ("query", pl.col("query") != pl.col("_query"),
@@ -108,12 +115,19 @@ def check_tokens(
     for drafter in manifest.drafters:
         for depth in range(1, drafter.depths + 1):
             rules += _drafter_rules(drafter.name, depth, drafter.depths, manifest)
+        for rule in manifest.rules:
+            if rule.levels is None:
+                for depth in range(1, drafter.depths + 1):
+                    rules += _rule_rules(rule.name, drafter, depth, manifest)
+            else:
+                rules += _tree_rules(rule.name, drafter.name, rule.levels)
     _raise_first(table, rules, path)
 
 
 def token_table_schema(manifest: Manifest) -> dict[str, pl.DataType]:
     """Columns of the manifest's token shards."""
-    return token_schema([(drafter.name, drafter.depths) for drafter in manifest.drafters])
+    return token_schema([(drafter.name, drafter.depths) for drafter in manifest.drafters],
+                        [(rule.name, rule.levels) for rule in manifest.rules])
 
 
 def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> Iterator[Rule]:
@@ -121,7 +135,7 @@ def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> It
         statistic_column(statistic, name, depth, depths)
         for statistic in ("log_q", "gamma", "match", "p_top")
     )
-    slack = _consistency_slack(manifest)
+    slack = consistency_slack(manifest)
     emitted = pl.min_horizontal("log_p", log_q).exp()
     p, q = pl.col("log_p").exp(), pl.col(log_q).exp()
     yield log_q, ~(pl.col(log_q) <= 0) | pl.col(log_q).is_nan(), "must be <= 0 and not NaN"
@@ -143,7 +157,36 @@ def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> It
         f'and p of the emitted token add up to more than 1 though "{match}" is false')
 
 
-def _consistency_slack(manifest: Manifest) -> float:
+def _rule_rules(rule: str, drafter: DrafterInfo, depth: int, manifest: Manifest) -> Iterator[Rule]:
+    """a is a share of p(x), and gamma the sum of p(v) a(v) over all tokens."""
+    log_q, gamma, a = (
+        statistic_column(statistic, drafter.name, depth, drafter.depths)
+        for statistic in ("log_q", f"gamma.{rule}", f"a.{rule}"))
+    slack, accepted = consistency_slack(manifest), pl.col("log_p").exp() * pl.col(a)
+    for column in (gamma, a):
+        yield column, ~pl.col(column).is_between(0, 1) | pl.col(column).is_nan(), (
+            "must lie in [0, 1]")
+    yield a, (pl.col(a) > 0) & (pl.col(log_q) == -math.inf), (
+        f'is positive though "{log_q}" says that the token was no proposal')
+    yield gamma, pl.col(gamma) < accepted - slack, (
+        f'is below p(x) a(x) of the emitted token, from "log_p" and "{a}"')
+    yield gamma, pl.col(gamma) > 1 - pl.col("log_p").exp() + accepted + slack, (
+        f'is above 1 - p(x) (1 - a(x)) of the emitted token, from "log_p" and "{a}"')
+
+
+def _tree_rules(rule: str, drafter: str, levels: int) -> Iterator[Rule]:
+    """Nothing is known of a tree behind the node at which the text left it."""
+    depth, nodes = (tree_column(statistic, rule, drafter, 1) for statistic in ("depth", "nodes"))
+    yield depth, pl.col(depth) > levels, f"is deeper than the {levels} levels of the tree"
+    yield depth, pl.col(depth) > pl.col(nodes), f'is more than the nodes drafted, "{nodes}"'
+    yield depth, pl.col(depth) > pl.col("_left"), "runs beyond the end of the answer"
+    for level in range(1, levels + 1):
+        mass = tree_column("mass", rule, drafter, level)
+        yield mass, ~pl.col(mass).is_between(0, 1) | pl.col(mass).is_nan(), "must lie in [0, 1]"
+        yield mass, (pl.col(mass) > 0) & (pl.col(depth) < level - 1), (
+            f'is positive though the text left the tree before, at "{depth}"')
+
+def consistency_slack(manifest: Manifest) -> float:
     """What rounding may add up to when two stored statistics are compared."""
     settings = PRECISIONS[manifest.precision]
     if settings is None:

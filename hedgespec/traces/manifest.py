@@ -12,12 +12,14 @@ from hedgespec.traces.schema import (
     FORMAT,
     MANIFEST,
     MAX_DRAFT_LENGTH,
+    MAX_TREE_LEVELS,
     PRECISIONS,
     RECORDING,
     SHA256_PATTERN,
     TRACE_NAME_RULE,
     VERSION,
     is_drafter_name,
+    is_rule_name,
     is_trace_name,
 )
 
@@ -101,9 +103,21 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class RuleInfo:
+    """A verification rule whose statistics were recorded.
+
+    `levels` are those of its draft trees, None if it has none; `id` says how they were made.
+    """
+
+    name: str
+    levels: int | None = None
+    id: str = ""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The whole manifest. `draft_length` is the simulator's default K; `costs` may not have been
-    measured."""
+    measured. `rules` are those that needed statistics of their own."""
 
     name: str
     created: str
@@ -120,6 +134,7 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)
     recording: dict[str, Any] = field(default_factory=dict)
     costs: Costs | None = None
+    rules: list[RuleInfo] = field(default_factory=list)
 
     @property
     def drafter_names(self) -> list[str]:
@@ -127,8 +142,13 @@ class Manifest:
         return [drafter.name for drafter in self.drafters]
 
     def save(self, folder: Path) -> None:
-        """Write manifest.json atomically; its presence makes the folder a trace."""
-        document = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        """Write manifest.json atomically; its presence makes the folder a trace.
+
+        Without rules it is of version 1, which has no such field.
+        """
+        document = {"format": FORMAT, "version": VERSION if self.rules else 1, **asdict(self)}
+        if not self.rules:
+            del document["rules"]
         write_text(folder / MANIFEST, json.dumps(document, indent=1) + "\n")
 
 
@@ -182,6 +202,7 @@ _PLAIN: dict[Any, tuple[type, ...]] = {
     int: (int,),
     float: (int, float),
     str | None: (str, type(None)),
+    int | None: (int, type(None)),
     float | None: (int, float, type(None)),
 }
 
@@ -214,11 +235,12 @@ def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
         return _build(kind, value, path, f"{label}.")
     if kind == Costs | None:
         return None if value is None else _build(Costs, value, path, f"{label}.")
-    if kind == list[DrafterInfo]:
+    lists: dict[Any, type] = {list[DrafterInfo]: DrafterInfo, list[RuleInfo]: RuleInfo}
+    if kind in lists:
         if not isinstance(value, list):
             raise TraceError(f'{path}: field "{label}" is not a list')
         return [
-            _build(DrafterInfo, item, path, f"{label}[{number}].")
+            _build(lists[kind], item, path, f"{label}[{number}].")
             for number, item in enumerate(value)
         ]
     if not isinstance(value, dict):
@@ -260,6 +282,12 @@ def _check_values(manifest: Manifest, path: Path) -> None:
         faults.append((not is_drafter_name(drafter.name),
                        f'drafter name {drafter.name!r} may hold only a-z, 0-9, ".", "_" and "-"'))
         faults.append((drafter.depths < 1, f"drafter {drafter.name}: depths must be at least 1"))
+    for rule in manifest.rules:
+        faults.append((not is_rule_name(rule.name), f"rule name {rule.name!r} cannot be one"))
+        faults.append((rule.levels is not None and not 1 <= rule.levels <= MAX_TREE_LEVELS,
+                       f"rule {rule.name}: levels must lie in 1..{MAX_TREE_LEVELS}"))
+    rules = [rule.name for rule in manifest.rules]
+    faults.append((len(set(rules)) < len(rules), 'field "rules" names a rule twice'))
     if manifest.costs is not None:
         faults += _cost_faults(manifest.costs, names)
     for wrong, message in faults:

@@ -1,6 +1,6 @@
 """Reads a trace directory into contiguous NumPy arrays, checking everything on the way."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,16 @@ from hedgespec.traces.checks import (
     token_table_schema,
 )
 from hedgespec.traces.manifest import DrafterInfo, Manifest, load_manifest
-from hedgespec.traces.schema import DRAFTER_STATISTICS, QUERIES, QUERY_COLUMNS, statistic_column
+from hedgespec.traces.schema import (
+    DRAFTER_STATISTICS,
+    QUERIES,
+    QUERY_COLUMNS,
+    RULE_STATISTICS,
+    TREE_STATISTICS,
+    statistic_column,
+    tree_column,
+    tree_levels,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,9 @@ class Trace:
     (T, D, N); entry [t, d-1, i] is drafter i's statistic of token t at draft depth d, that is in
     a round that started at t-d+1. A prefix-only drafter has the same value at every depth; where
     all are prefix-only, D = 1. Its definition: docs/trace-format.md.
+    `rules` are statistics of verification rules that were recorded: `gamma.RULE` and `a.RULE`
+    (T, D, N); of trees `depth.RULE` and `nodes.RULE` (T, 1, N), and `mass.RULE` (T, levels, N) of
+    rounds that start at t.
     """
 
     manifest: Manifest
@@ -39,6 +51,7 @@ class Trace:
     gamma: np.ndarray
     match: np.ndarray
     p_top: np.ndarray
+    rules: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -67,6 +80,7 @@ def read_trace(folder: str | Path) -> Trace:
         offsets=offsets,
         tokens=tokens["token"].to_numpy(),
         log_p=tokens["log_p"].to_numpy(),
+        rules=_stack_rules(tokens, manifest),
         **statistics,
     )
 
@@ -125,3 +139,22 @@ def _stack(table: pl.DataFrame, statistic: str, drafters: list[DrafterInfo]) -> 
         for drafter in drafters
     ]
     return np.stack(columns, axis=-1).reshape(len(table), depths, len(drafters))
+
+
+def _stack_rules(table: pl.DataFrame, manifest: Manifest) -> dict[str, np.ndarray]:
+    """The recorded rules' statistics by STATISTIC.RULE; see Trace."""
+    found = {}
+    for rule in manifest.rules:
+        if rule.levels is None:
+            for statistic in RULE_STATISTICS:
+                name = f"{statistic}.{rule.name}"
+                found[name] = _stack(table, name, manifest.drafters)
+            continue
+        for statistic in TREE_STATISTICS:
+            deepest = tree_levels(statistic, rule.levels)
+            columns = [
+                table[tree_column(statistic, rule.name, drafter, level)].to_numpy()
+                for level in range(1, deepest + 1) for drafter in manifest.drafter_names]
+            found[f"{statistic}.{rule.name}"] = np.stack(columns, axis=-1).reshape(
+                len(table), deepest, len(manifest.drafters))
+    return found

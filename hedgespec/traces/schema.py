@@ -1,17 +1,19 @@
-"""Names, types and rounding of the trace format, version 1 (see docs/trace-format.md)."""
+"""Names, types and rounding of the trace format (see docs/trace-format.md)."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 
 FORMAT = "hedgespec-trace"
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
 RECORDING = "recording.json"  # settings of an unfinished recording
 QUERIES = "queries.parquet"
 MAX_ROWS_PER_SHARD = 1 << 18
 MAX_DRAFT_LENGTH = 10_000
+MAX_TREE_LEVELS = 255
 SHA256_PATTERN = "^[0-9a-f]{64}$"
 
 # A query id with this ending asks the question of the one without it in other words.
@@ -44,9 +46,17 @@ DRAFTER_STATISTICS: dict[str, pl.DataType] = {
     "p_top": pl.Float32(),
 }
 
+# Of a verification rule, recorded on request: one column per drafter and draft depth, or, of a rule
+# of draft trees, one per drafter, that of "mass" per level of the tree.
+RULE_STATISTICS: dict[str, pl.DataType] = {"gamma": pl.Float32(), "a": pl.Float32()}
+TREE_STATISTICS: dict[str, pl.DataType] = {
+    "depth": pl.UInt8(), "nodes": pl.UInt16(), "mass": pl.Float32(),
+}
+
 TRACE_NAME_RULE = "a trace's name may hold letters, digits, '.', '_' and '-', at most 100 in all"
 _TRACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DRAFTER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_RULE_NAME = re.compile(r"[a-z][a-z-]*(:[a-z0-9][a-z0-9.-]*)?")
 
 # Rounding of stored statistics: grid step of log-probabilities, of probabilities, and the number
 # of significand bits kept of an embedding. Rounded float32 values stay readable everywhere and
@@ -70,14 +80,50 @@ def statistic_column(statistic: str, drafter: str, depth: int, depths: int) -> s
     return f"{statistic}/{drafter}" if depths == 1 else f"{statistic}/{drafter}@{depth}"
 
 
-def token_schema(drafters: list[tuple[str, int]]) -> dict[str, pl.DataType]:
-    """Column names and types of a token shard for `drafters`, a list of (name, depths)."""
+def token_schema(
+    drafters: list[tuple[str, int]], rules: Sequence[tuple[str, int | None]] = ()
+) -> dict[str, pl.DataType]:
+    """Column names and types of a token shard.
+
+    `drafters` is a list of (name, depths), `rules` one of (name, levels of its trees or None).
+    """
     schema = dict(TOKEN_COLUMNS)
     for name, depths in drafters:
         for depth in range(1, depths + 1):
             for statistic, dtype in DRAFTER_STATISTICS.items():
                 schema[statistic_column(statistic, name, depth, depths)] = dtype
+    for rule, levels in rules:
+        for name, depths in drafters:
+            schema |= rule_schema(rule, levels, name, depths)
     return schema
+
+
+def rule_schema(
+    rule: str, levels: int | None, drafter: str, depths: int
+) -> dict[str, pl.DataType]:
+    """Columns that a rule has of one drafter; `levels` are those of its trees, None without."""
+    if levels is None:
+        return {statistic_column(f"{statistic}.{rule}", drafter, depth, depths): dtype
+                for depth in range(1, depths + 1) for statistic, dtype in RULE_STATISTICS.items()}
+    return {tree_column(statistic, rule, drafter, level): dtype
+            for statistic, dtype in TREE_STATISTICS.items()
+            for level in range(1, tree_levels(statistic, levels) + 1)}
+
+
+def tree_column(statistic: str, rule: str, drafter: str, level: int) -> str:
+    """Column of one statistic of a rule of draft trees; levels count from 1."""
+    column = f"{statistic}.{rule}/{drafter}"
+    return f"{column}@{level}" if statistic == "mass" else column
+
+
+def tree_levels(statistic: str, levels: int) -> int:
+    """How many columns a statistic of draft trees has."""
+    return levels if statistic == "mass" else 1
+
+
+def is_rule_name(name: str) -> bool:
+    """Whether `name` can stand in a column name: as in sampling, multi:3 or tree:wide."""
+    return _RULE_NAME.fullmatch(name) is not None
 
 
 def is_drafter_name(name: str) -> bool:
