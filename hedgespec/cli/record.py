@@ -73,6 +73,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="answers written at once (default: 256 on a GPU, 8 on a CPU; halved by itself when "
              "memory runs out)")
     add_device_options(parser)
+    add("--rules", nargs="+", default=[], metavar="RULE",
+        help="also record what these verification rules need: gumbel, multi:K, multi-without:K, "
+             "kseq:K (docs/rules.md; sampling, greedy, onehot and block need nothing)")
     add("--precision", choices=("compact", "full"), default="compact",
         help="compact rounds statistics (docs/trace-format.md says how far); full keeps float32")
     add("--no-costs", action="store_false", dest="costs",
@@ -134,6 +137,7 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
         device=options.device,
         dtype=chosen_dtype(options.dtype, options.device),
         precision=options.precision, costs=options.costs, resume=options.resume,
+        rules=tuple(options.rules),
     )
 
 

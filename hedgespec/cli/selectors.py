@@ -6,8 +6,9 @@ import argparse
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "selectors", help="list the selectors and their parameters",
-        description="List every selector with its feedback, source and parameters.",
+        "selectors", help="list the selectors, their parameters, and the verification rules",
+        description="List every selector with its feedback, source and parameters, and every "
+                    "verification rule.",
     )
     parser.set_defaults(run=run)
 
@@ -17,6 +18,7 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from hedgespec.rules import RULES
     from hedgespec.selectors import BUILT_IN, built_in
     from hedgespec.simulator.references import REFERENCES, knowledge
 
@@ -35,4 +37,10 @@ def run(options: argparse.Namespace) -> int:
     console.print("feedback: full = losses of all drafters, as --feedback of `hedgespec sim` says; "
                   "chosen = only the rounds of the drafter that ran. "
                   "A learner of your own: FILE.py:NAME (docs/tutorial.md)")
+    rules = Table()
+    for header in ("rule", "a draft token is accepted how", "recorded", "source"):
+        rules.add_column(header, overflow="fold")
+    for name, rule in RULES.items():
+        rules.add_row(name, rule.help, "with --rules" if rule.recorded else "always", rule.source)
+    console.print(rules)
     return 0

@@ -17,6 +17,7 @@ examples:
   hedgespec sim --traces my-trace --selectors hedge normalhedge ucbspec
   hedgespec sim --selectors hedge:eta=0.1 fixed:prompt-lookup best-fixed --draft-length 8
   hedgespec sim --selectors normalhedge --feedback queued bold rounds:2 --loss length accept
+  hedgespec sim --rule sampling block onehot      other ways of verifying drafts
   hedgespec sim --grid default                    every learner and setting: `make sim`
   hedgespec sim --selectors my_learner.py:MINE:rate=0.2 hedge     (docs/tutorial.md)
 
@@ -50,9 +51,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
                         help="replays per selector, with seeds 0..N-1 (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N",
                         help="results do not depend on it (default: %(default)s)")
-    parser.add_argument("--rule", default="auto", metavar="RULE",
-                        help="verification: sampling or greedy (default: auto, greedy at "
-                             "temperature 0)")
+    parser.add_argument("--rule", nargs="+", default=[], metavar="RULE",
+                        help="verification: sampling, greedy, onehot or block, and what was "
+                             "recorded of gumbel, multi:K, multi-without:K, kseq:K and tree "
+                             "(docs/rules.md; default: auto, greedy at temperature 0, else "
+                             "sampling)")
     parser.add_argument("--feedback", nargs="+", default=[], metavar="NAME",
                         help="of full-information learners: queued, bold, censored or oracle, with "
                              "+rounds:D, +every:M, +round, +actual (default: queued; "
@@ -71,6 +74,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--arm-lengths", type=int, nargs="+", default=[], metavar="K",
                         help="choose between pairs of a drafter and one of these draft lengths, "
                              "named DRAFTER*K; --loss seconds weighs them")
+    parser.add_argument("--arms", nargs="+", default=[], metavar="ARM",
+                        help="choose between these, each DRAFTER[@RULE][*K], where `all` is every "
+                             "drafter: all@block generalist@tree expert-sql*3")
     parser.add_argument("--pool", type=int, nargs="+", default=[], metavar="N",
                         help="take N of the drafters, or fill up to N with weakened copies "
                              "(docs/metrics.md)")
@@ -99,10 +105,10 @@ def run(options: argparse.Namespace) -> int:
     console = Console()
     traces = [trace_folder(trace) for trace in options.traces or []]
     settings = [SweepSettings(
-        tuple(options.selectors), tuple(options.draft_length), options.rule,
+        tuple(options.selectors), tuple(options.draft_length), tuple(options.rule),
         tuple(options.feedback), tuple(options.loss), tuple(options.estimator), options.prefill,
         options.carry, tuple(options.pool), tuple(options.arm_lengths),
-        options.mode, options.seeds, options.threads, costs=options.costs)]
+        tuple(options.arms), options.mode, options.seeds, options.threads, costs=options.costs)]
     if options.grid is not None:
         settings = read_grid(grid_file(options.grid), options.threads)
         if traces:  # those of the command line instead of the file's

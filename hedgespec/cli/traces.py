@@ -37,6 +37,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--max-new-tokens", type=int, metavar="N",
         help="longest answer (default: 512, on a CPU 48)")
     add("--spec-bench", type=Path, metavar="FILE", help="Spec-Bench's question.jsonl")
+    add("--rules", nargs="+", default=[], metavar="RULE",
+        help="also record what these verification rules need: gumbel, multi:K, multi-without:K, "
+             "kseq:K (docs/rules.md; sampling, greedy, onehot and block need nothing)")
     add_zoo_options(parser)
     parser.set_defaults(run=run)
 
@@ -49,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.zoo.build import make_zoo
     from hedgespec.zoo.experiment import ExperimentSettings, record_experiment
 
-    settings = ExperimentSettings(options.out, spec_bench=options.spec_bench)
+    settings = ExperimentSettings(options.out, spec_bench=options.spec_bench,
+                                  rules=tuple(options.rules))
     if zoo.device == "cpu":
         settings = replace(settings, per_domain=1, max_new_tokens=48, spec_bench_tokens=48)
     settings = replace(settings, **{

@@ -22,17 +22,22 @@ def run(options: argparse.Namespace) -> int:
 
     from hedgespec.bundled import bundled_traces
     from hedgespec.errors import HedgespecError
+    from hedgespec.rules import verification_rule
     from hedgespec.traces import read_trace
 
     failed = 0
     for folder in options.traces or bundled_traces():
         try:
-            manifest = read_trace(folder).manifest
+            trace = read_trace(folder)
+            manifest = trace.manifest
+            for rule in manifest.rules:
+                verification_rule(rule.name, trace)
         except HedgespecError as error:
             print(f"hedgespec validate: {error}", file=sys.stderr)
             failed += 1
             continue
         print(f"{folder}: valid; {manifest.queries} queries, {manifest.tokens} tokens, "
               f"temperature {manifest.sampling.temperature:g}, target {manifest.target.id}, "
-              f"drafters {', '.join(manifest.drafter_names)}")
+              f"drafters {', '.join(manifest.drafter_names)}"
+              + "".join(f"; rule {rule.name}" for rule in manifest.rules))
     return 1 if failed else 0

@@ -110,7 +110,9 @@ def _parse(
 
 
 def _default_length(draft_length: int | None, rule: Rule, trace: Trace) -> int:
-    return draft_length or rule.longest(trace) or trace.manifest.draft_length
+    if draft_length is not None:
+        return draft_length
+    return rule.longest(trace) or trace.manifest.draft_length
 
 
 def _check_length(length: int, rule: Rule, number: int, trace: Trace) -> None:

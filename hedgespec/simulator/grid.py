@@ -13,8 +13,8 @@ from hedgespec.simulator.sweep import SweepSettings
 _LISTS = {"selectors": ("selectors", str), "feedback": ("feedbacks", str),
           "loss": ("losses", str), "estimator": ("estimators", str),
           "draft_length": ("draft_lengths", int), "pool": ("pools", int),
-          "arm_lengths": ("arm_lengths", int)}
-_SINGLE = {"rule": str, "prefill": bool, "carry": int, "mode": str, "seeds": int}
+          "arm_lengths": ("arm_lengths", int), "arms": ("arms", str), "rule": ("rules", str)}
+_SINGLE = {"prefill": bool, "carry": int, "mode": str, "seeds": int}
 
 
 def read_grid(path: Path, threads: int) -> list[SweepSettings]:

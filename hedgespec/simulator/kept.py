@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import hedgespec
-from hedgespec import selectors
+from hedgespec import rules, selectors
 from hedgespec.bundled import trace_folder
 from hedgespec.files import read_parquet, sha256_file, write_with
 from hedgespec.selectors import parse_selector
@@ -63,8 +63,8 @@ def _made_with(selector: str) -> str:
 
 @cache
 def _sources() -> str:
-    """Hash of the code of selectors and simulator."""
-    folders = (Path(selectors.__file__).parent, Path(__file__).parent)
+    """Hash of the code of rules, selectors and simulator."""
+    folders = (Path(rules.__file__).parent, Path(selectors.__file__).parent, Path(__file__).parent)
     digest = hashlib.sha256()
     for path in sorted(path for folder in folders for path in folder.glob("*.py")):
         digest.update(path.read_bytes())

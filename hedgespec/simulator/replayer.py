@@ -91,6 +91,7 @@ class Replayer:
         self.arms = make_arms(trace, draft_length, arm_lengths, arms, rule)
         self.draft_length, self.rule = self.arms.longest, self.arms.rule
         self.arm_lengths = arm_lengths
+        self.arms_asked = arms or arm_lengths
         self._asked = rule, arms
         self.carry = carry
         queries = len(trace.offsets) - 1

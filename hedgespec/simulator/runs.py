@@ -162,5 +162,5 @@ class _CurveGrid:
 def _keys(replayer: Replayer, run: Run) -> dict[str, object]:
     return {"trace": replayer.trace.name, "selector": run.label, "feedback": run.feedback,
             "loss": run.loss, "draft_length": replayer.draft_length,
-            "arm_lengths": " ".join(map(str, replayer.arm_lengths)), "carry": replayer.carry,
+            "arm_lengths": " ".join(map(str, replayer.arms_asked)), "carry": replayer.carry,
             "rule": replayer.rule, "mode": run.mode}

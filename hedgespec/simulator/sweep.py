@@ -32,19 +32,19 @@ class SweepSettings:
     """What to run: all combinations.
 
     Of `selectors` "default" (as if empty) stands for the default ones, every fixed drafter,
-    best-fixed and oracle, "all" for every built-in learner; `feedbacks`, `losses` and
+    best-fixed and oracle, "all" for every built-in learner; `rules`, `feedbacks`, `losses` and
     `draft_lengths` empty the default of each selector and trace. `mode` "auto" takes exact
     expectations where they exist, else replays with seeds 0..seeds-1. With `carry` learners are
     carried over the queries, in an order drawn with this seed. `pools` are numbers of drafters to
     choose from or to fill up to (see `resize_pool`), empty the trace's own. `costs` are those of a
     file (see `with_costs`), None the traces' own. With `arm_lengths`
-    selectors choose between pairs of a drafter and one of these draft lengths. `traces` are the
-    folders to run on, empty those of the sweep.
+    selectors choose between pairs of a drafter and one of these draft lengths, with `arms` between
+    those (see `make_arms`). `traces` are the folders to run on, empty those of the sweep.
     """
 
     selectors: tuple[str, ...] = ()
     draft_lengths: tuple[int, ...] = ()
-    rule: str = "auto"
+    rules: tuple[str, ...] = ()
     feedbacks: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     estimators: tuple[str, ...] = ()
@@ -52,6 +52,7 @@ class SweepSettings:
     carry: int | None = None
     pools: tuple[int, ...] = ()
     arm_lengths: tuple[int, ...] = ()
+    arms: tuple[str, ...] = ()
     mode: str = "auto"
     seeds: int = 5
     threads: int = 1
@@ -163,16 +164,27 @@ def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
     pools: dict[int | None, Trace] = {
         size: resize_pool(trace, size, seed=0) for size in settings.pools} or {None: trace}
     lengths: list[int | None] = [*dict.fromkeys(settings.draft_lengths)]
-    for (pool, resized), draft_length in product(pools.items(), lengths or [None]):
-        replayer = Replayer(resized, draft_length, settings.rule, settings.threads,
-                            settings.carry, settings.arm_lengths)
+    rules = [*dict.fromkeys(settings.rules)] or ["auto"]
+    for (pool, resized), rule, draft_length in product(pools.items(), rules, lengths or [None]):
+        replayer = Replayer(resized, draft_length, rule, settings.threads, settings.carry,
+                            settings.arm_lengths, settings.arms)
+        _check_copies(trace, resized, replayer)
         selectors = dict.fromkeys(
             replayer.label(text) for text in _expanded(settings.selectors, replayer.arms.names))
         jobs = [job for text in selectors for job in _jobs(replayer, text, settings)]
         plan.append(_Part(replayer, jobs, [
             sha256_file(folder / MANIFEST), pool, replayer.draft_length, replayer.rule,
-            settings.carry, settings.arm_lengths, costs and asdict(costs)]))
+            settings.carry, settings.arm_lengths, settings.arms, costs and asdict(costs)]))
     return plan
+
+
+def _check_copies(trace: Trace, resized: Trace, replayer: Replayer) -> None:
+    """Weakened copies have c times the gamma and a of their originals: enough for few rules."""
+    size = len(resized.manifest.drafters)
+    enough = all(rule.label == "sampling" or rule.recorded for rule in replayer.arms.rules)
+    if size > len(trace.manifest.drafters) and not enough:
+        raise HedgespecError(f"--pool {size}: weakened copies of drafters have no statistics of "
+                             f"rule {replayer.rule}; use --rule sampling")
 
 
 def _expanded(selectors: tuple[str, ...], names: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ import polars as pl
 import hedgespec
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file, sha256_text
+from hedgespec.rules import Rule, parse_rule
 from hedgespec.tracegen.costs import device_name, measure_costs
 from hedgespec.tracegen.drafters import Drafter, default_drafters, make_drafters
 from hedgespec.tracegen.generate import Answer, generate_answers, query_uniforms
@@ -29,6 +30,7 @@ from hedgespec.tracegen.tables import query_table, token_table
 from hedgespec.traces import (
     Costs,
     Manifest,
+    RuleInfo,
     SamplingInfo,
     TargetInfo,
     TraceWriter,
@@ -70,6 +72,7 @@ class RecordSettings:
     precision: str = "compact"
     costs: bool = True
     resume: bool = False
+    rules: tuple[str, ...] = ()
 
 
 @dataclass
@@ -116,7 +119,22 @@ def _check(settings: RecordSettings) -> None:
         raise HedgespecError(f"--draft-length must be at most {MAX_DRAFT_LENGTH}")
     if not 0 <= settings.seed < 2**63:
         raise HedgespecError(f"--seed must lie in 0..2^63-1, not {settings.seed}")
+    _recorded_rules(settings)
     check_device(settings.device)
+
+
+def _recorded_rules(settings: RecordSettings) -> list[Rule]:
+    """The rules whose statistics are to be recorded."""
+    rules = [parse_rule(name) for name in settings.rules]
+    for rule in rules:
+        if not rule.recorded:
+            raise HedgespecError(f"--rules {rule.label}: nothing to record, every trace has what "
+                                 "this rule needs")
+        if rule.path_only:
+            raise HedgespecError(f"--rules {rule.label}: draft trees are not recorded yet")
+    if len({rule.label for rule in rules}) < len(rules):
+        raise HedgespecError("--rules names a rule twice")
+    return rules
 
 
 class _Recorder:
@@ -132,6 +150,7 @@ class _Recorder:
         self._questions = questions
         self._progress = progress
         self._report = report
+        self._rules = _recorded_rules(settings)
         self._kind = target.device.type if target.device.type in _BATCH else "cuda"
         self._batch_size = settings.batch_size or _BATCH[self._kind]
         self._seconds = {"generate": 0.0, "score": 0.0}
@@ -268,6 +287,7 @@ class _Recorder:
         scores, embeddings = score(
             self._target, self._drafters, [query.prompt for query, _ in pairs],
             [answer.tokens for _, answer in pairs], self._sampling, CHUNK_ROWS[self._kind],
+            self._rules,
         )
         result = []
         start = 0
@@ -347,6 +367,7 @@ class _Recorder:
                 "left_out_for_lack_of_context": self._skipped,
             },
             costs=self._costs,
+            rules=[RuleInfo(rule.label) for rule in self._rules],
         )
 
     def _gap(self) -> dict[str, float]:

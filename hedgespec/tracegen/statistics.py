@@ -1,10 +1,12 @@
 """Reduces full distributions to the per-token statistics of a trace, on the device."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from hedgespec.errors import HedgespecError
+from hedgespec.rules import Rule
 from hedgespec.tracegen.drafters import Drafter, ScoringBatch
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling, probabilities
@@ -55,10 +57,12 @@ def score(
     answers: list[list[int]],
     sampling: Sampling,
     chunk: int,
+    rules: Sequence[Rule] = (),
 ) -> tuple[Scores, torch.Tensor]:
     """Teacher-force the target and all drafters on written answers.
 
-    `chunk` rows of full-vocabulary distributions exist at a time. Also returns the prompts'
+    `chunk` rows of full-vocabulary distributions exist at a time; `rules` have their statistics
+    recorded besides. Also returns the prompts'
     embeddings (B, H): the mean of the target's last hidden state over the prompt. Raises
     HedgespecError if a model gives NaN.
     """
@@ -69,6 +73,8 @@ def score(
     prepared = [drafter.prepare(batch) for drafter in drafters]
     emitted = torch.tensor([token for answer in answers for token in answer],
                            device=batch.ids.device)
+    # For statistics that are estimated: the same answers give the same ones.
+    generator = torch.Generator(emitted.device).manual_seed(int(emitted.sum()))
     parts: list[Scores] = []
     for start in range(0, len(emitted), chunk):
         rows = slice(start, start + chunk)
@@ -85,6 +91,10 @@ def score(
                 for statistic, values in reduce_pair(p, q, emitted[rows]).items():
                     column = statistic_column(statistic, drafter.name, depth, drafter.depths)
                     columns[column] = values
+                for rule in rules:
+                    for statistic, values in rule.reduce(p, q, emitted[rows], generator).items():
+                        columns[statistic_column(f"{statistic}.{rule.label}", drafter.name, depth,
+                                                 drafter.depths)] = values
         parts.append(Scores(
             # Never 0: the token was emitted, even where float32 has no number so small.
             p.gather(-1, index)[:, 0].clamp_min(torch.finfo(p.dtype).tiny).log(),

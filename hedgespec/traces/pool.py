@@ -27,6 +27,11 @@ def resize_pool(trace: Trace, drafters: int, seed: int) -> Trace:
         raise HedgespecError(
             f"trace {trace.name}: a pool of {drafters} needs weakened copies of its {present} "
             "drafters, which do not exist at temperature 0")
+    trees = [rule.name for rule in trace.manifest.rules if rule.levels is not None]
+    if drafters > present and trees:
+        raise HedgespecError(
+            f"trace {trace.name}: a pool of {drafters} needs weakened copies of its {present} "
+            f"drafters, whose draft trees ({', '.join(trees)}) would be others")
     rng = np.random.default_rng([seed, drafters])
     chosen = np.sort(rng.permutation(present)[:drafters])
     copied = rng.integers(present, size=max(0, drafters - present))
@@ -45,6 +50,8 @@ def resize_pool(trace: Trace, drafters: int, seed: int) -> Trace:
         gamma=trace.gamma[:, :, arms] * factors,
         match=trace.match[:, :, arms],
         p_top=trace.p_top[:, :, arms] * factors,
+        rules={name: values[:, :, arms] * factors if len(copied) else values[:, :, arms]
+               for name, values in trace.rules.items()},
     )
 
 

@@ -29,7 +29,7 @@ class ExperimentSettings:
     """What is recorded with a zoo. `spec_bench` is its question.jsonl, left out if None.
 
     The recordings are made in `dtype`; float32 avoids any difference between the passes that
-    write and that score the text.
+    write and that score the text. `rules` have their statistics recorded too.
     """
 
     out: Path
@@ -40,6 +40,7 @@ class ExperimentSettings:
     temperatures: tuple[float, ...] = (0.7, 0.0, 1.0)
     rephrased_temperatures: tuple[float, ...] = (0.7,)
     dtype: str = "float32"
+    rules: tuple[str, ...] = ()
 
 
 def zoo_drafters(zoo: ZooSettings) -> tuple[str, ...]:
@@ -91,7 +92,8 @@ def record_experiment(
         base = RecordSettings(
             target=zoo.target, prompts=plan.prompts, out=out, name=plan.name,
             drafters=zoo_drafters(zoo), temperature=plan.temperature, seed=zoo.seed,
-            max_new_tokens=plan.max_new_tokens, device=zoo.device, dtype=settings.dtype)
+            max_new_tokens=plan.max_new_tokens, device=zoo.device, dtype=settings.dtype,
+            rules=settings.rules)
         manifests.append(_record(base, partial(report, plan.name)))
     return manifests
 
