@@ -88,12 +88,17 @@ def decode(decoder: LiveDecoder, queries: list[Query], say: str) -> Measured:
 
 @torch.inference_mode()
 def decode_plainly(
-    target: LanguageModel, sampling: Sampling, queries: list[Query]
+    target: LanguageModel, sampling: Sampling, queries: list[Query], compiled: bool
 ) -> Measured:
     """Without drafting, on the same fixed tensors."""
-    engine = StaticEngine(target, [], 0, sampling, verify_chain, Evaluation.NEVER)
+    engine = StaticEngine(target, [], 0, sampling, verify_chain, Evaluation.NEVER,
+                          compiled)
     generator = torch.Generator().manual_seed(0)
     found = Measured()
+    engine.begin(queries[0].prompt, queries[0].limit)
+    for _ in range(4):  # kernels and graphs are made
+        engine.round(0, torch.zeros(1, dtype=torch.float64), 1, Clock(False, target.device))
+        engine.keep(1)
     for query in queries:
         engine.begin(query.prompt, query.limit)
         tokens: list[int] = []
@@ -224,6 +229,7 @@ def main() -> None:
     add("--seeds", type=int, default=20)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--dtype", default="bfloat16")
+    add("--compile", action="store_true")
     add("--out", type=Path, default=Path("build/live"))
     options = parser.parse_args()
 
@@ -236,12 +242,12 @@ def main() -> None:
 
     def make(selector: str) -> LiveDecoder:
         return LiveDecoder(target, drafters, selector, sampling=sampling, static=True,
-                           draft_length=options.draft_length)
+                           draft_length=options.draft_length, compiled=options.compile)
 
     costs = make("normalhedge").costs()
     runs: dict[str, Measured] = {}
     plain: dict[str, Callable[[], Measured]] = {
-        PLAIN: lambda: decode_plainly(target, sampling, queries)}
+        PLAIN: lambda: decode_plainly(target, sampling, queries, options.compile)}
     if options.hugging_face:
         few = tested[: options.hugging_face]
         plain["generate"] = lambda: generate(target, sampling, few)
@@ -294,7 +300,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "live.json").write_text(json.dumps({
         "command": sys.argv, "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": device_name(target.device), "dtype": options.dtype,
+        "device": device_name(target.device), "dtype": options.dtype, "compiled": options.compile,
         "torch": torch.__version__, "temperature": options.temperature,
         "draft_length": options.draft_length, "rows": rows,
         "normalhedge_over": against, "costs": {

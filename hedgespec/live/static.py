@@ -53,16 +53,16 @@ class StaticEngine(Engine):
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], draft_length: int,
-        sampling: Sampling, verify: Verification, evaluation: Evaluation,
+        sampling: Sampling, verify: Verification, evaluation: Evaluation, compiled: bool = False,
     ):
-        """`draft_length` 0 decodes without drafting."""
+        """`draft_length` 0 decodes without drafting; `compiled` as in StaticRound."""
         self._names = [drafter.name for drafter in drafters]
         self._vocabulary = target.vocabulary_size
         self._dtype = str(target.model.dtype).removeprefix("torch.")
-        self._plain = partial(StaticEngine, target, [], 0, sampling, verify, Evaluation.NEVER)
+        self._plain = partial(StaticEngine, target, [], 0, sampling, verify, Evaluation.NEVER, compiled)
         self._draft_length, self._evaluation = draft_length, evaluation
         self._make = partial(StaticRound, target, drafters, draft_length, sampling, verify,
-                             apart=evaluation is Evaluation.ASIDE)
+                             apart=evaluation is Evaluation.ASIDE, compiled=compiled)
         self._device = target.device
         self._side = torch.cuda.Stream(self._device) if (
             evaluation is Evaluation.ASIDE and self._device.type == "cuda") else None
