@@ -187,7 +187,7 @@ def test_a_faulty_drafter_is_dropped_and_the_text_stays(
         def defect(*_, **__):
             raise RuntimeError("a defect\nwith more lines")
         monkeypatch.setattr(group, "logits", defect)
-        decoder.engine._graphs.clear()
+        decoder.engine.forget_graphs()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for number, prompt in enumerate(PROMPTS):
