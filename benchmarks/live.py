@@ -1,7 +1,6 @@
 """Tokens per second of live decoding, and what a replay says they would be.
 
-    python -m benchmarks.live --device cuda --drafter generalist=eagle:zoo/generalist \\
-        --drafter expert-math=eagle:zoo/expert-math --out build/live
+    python -m benchmarks.live --compile --zoo zoo --out build/live        (make live-speed)
 
 Decodes one stream of questions of several domains with plain autoregressive decoding (on the same
 fixed tensors and CUDA graphs), each fixed drafter and each selector. Then replays what each of them
@@ -40,7 +39,7 @@ from hedgespec.tracegen.sampling import Sampling
 from hedgespec.tracegen.statistics import score
 from hedgespec.tracegen.tables import query_table, token_table
 from hedgespec.traces import Costs, Manifest, SamplingInfo, TargetInfo, TraceWriter
-from hedgespec.zoo.questions import held_out_questions
+from hedgespec.zoo.questions import DOMAINS, held_out_questions
 
 SELECTORS = ("uniform", "ucbspec", "exp3spec", "hedge", "normalhedge")
 PLAIN = "autoregressive"
@@ -186,6 +185,15 @@ def stream(options: argparse.Namespace, target: LanguageModel) -> list[Query]:
     return queries
 
 
+def heads_of(zoo: Path) -> list[str]:
+    """Specifications of the EAGLE heads of a zoo."""
+    heads = [f"{name}=eagle:{zoo / name}" for name in ("generalist", *(
+        path.parent.name for path in sorted(zoo.glob("expert-*/training.json"))))]
+    if not (zoo / "generalist" / "training.json").is_file():
+        raise HedgespecError(f"{zoo}: no finished zoo there; hedgespec zoo makes one")
+    return heads
+
+
 def best_per_query(runs: list[Measured]) -> Measured:
     """Of each answer the fixed drafter that was fastest."""
     best = Measured()
@@ -216,10 +224,11 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--target", default="smollm2-135m-instruct")
-    add("--drafter", action="append", required=True)
+    add("--drafter", action="append", default=[])
+    add("--zoo", type=Path, default=Path("zoo"), help="its heads are the pool without --drafter")
     add("--prompts", type=Path, help="question.jsonl (default: held-out questions of --domains)")
-    add("--domains", nargs="+", default=["general", "math", "python", "sql"])
-    add("--per-domain", type=int, default=24)
+    add("--domains", nargs="+", default=list(DOMAINS))
+    add("--per-domain", type=int, default=12)
     add("--fit", type=int, default=12, help="questions that the overhead is fitted on")
     add("--selectors", nargs="+", default=list(SELECTORS))
     add("--temperature", type=float, default=0.7)
@@ -235,7 +244,7 @@ def main() -> None:
 
     shutil.rmtree(options.out, ignore_errors=True)
     target = load_model(options.target, options.device, options.dtype)
-    drafters = make_drafters(options.drafter, target)
+    drafters = make_drafters(options.drafter or heads_of(options.zoo), target)
     sampling = Sampling(options.temperature)
     queries = stream(options, target)
     fitted, tested = queries[: options.fit], queries[options.fit :]
