@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer
 INPUTS := pyproject.toml constraints.txt hedgespec/__init__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help sim report zoo traces fidelity test test-all lint bench readme findings clean
+.PHONY: help sim report zoo traces fidelity live-speed test test-all lint bench readme findings clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,10 @@ lint: $(VENV)/dev ## ruff and mypy
 
 fidelity: $(VENV)/models ## decode live with three selectors and replay the logs: every decision must agree
 	$(BIN)/python -m benchmarks.fidelity $(ARGS)
+
+live-speed: $(VENV)/models ## tokens per second of live decoding against its replay (wants a GPU)
+	$(BIN)/hedgespec zoo --small
+	$(BIN)/python -m benchmarks.live --compile $(ARGS)
 
 bench: $(VENV)/dev ## speed of the simulator as ratios; also writes build/bench.json
 	$(BIN)/python benchmarks/simulator.py

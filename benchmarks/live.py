@@ -1,7 +1,6 @@
 """Tokens per second of live decoding, and what a replay says they would be.
 
-    python -m benchmarks.live --device cuda --drafter generalist=eagle:zoo/generalist \\
-        --drafter expert-math=eagle:zoo/expert-math --out build/live
+    python -m benchmarks.live --compile --zoo zoo --out build/live        (make live-speed)
 
 Decodes one stream of questions of several domains with plain autoregressive decoding (on the same
 fixed tensors and CUDA graphs), each fixed drafter and each selector. Then replays what each of them
@@ -40,7 +39,7 @@ from hedgespec.tracegen.sampling import Sampling
 from hedgespec.tracegen.statistics import score
 from hedgespec.tracegen.tables import query_table, token_table
 from hedgespec.traces import Costs, Manifest, SamplingInfo, TargetInfo, TraceWriter
-from hedgespec.zoo.questions import held_out_questions
+from hedgespec.zoo.questions import DOMAINS, held_out_questions
 
 SELECTORS = ("uniform", "ucbspec", "exp3spec", "hedge", "normalhedge")
 PLAIN = "autoregressive"
@@ -88,19 +87,24 @@ def decode(decoder: LiveDecoder, queries: list[Query], say: str) -> Measured:
 
 @torch.inference_mode()
 def decode_plainly(
-    target: LanguageModel, sampling: Sampling, queries: list[Query]
+    target: LanguageModel, sampling: Sampling, queries: list[Query], compiled: bool
 ) -> Measured:
     """Without drafting, on the same fixed tensors."""
-    engine = StaticEngine(target, [], 0, sampling, parse_rule("sampling"), Evaluation.NEVER)
+    engine = StaticEngine(target, [], 0, sampling, parse_rule("sampling"), Evaluation.NEVER,
+                          compiled)
     generator = torch.Generator().manual_seed(0)
     found = Measured()
+    engine.begin(queries[0].prompt, queries[0].limit)
+    for _ in range(4):  # kernels and graphs are made
+        engine.round(0, torch.zeros(1, 1, dtype=torch.float64), 1, Clock(False, target.device))
+        engine.keep(1)
     for query in queries:
         engine.begin(query.prompt, query.limit)
         tokens: list[int] = []
         started = perf_counter()
         while len(tokens) < query.limit and (
                 not tokens or tokens[-1] not in target.eos_tokens):
-            u = torch.rand(1, generator=generator, dtype=torch.float64)
+            u = torch.rand(1, 1, generator=generator, dtype=torch.float64)
             tokens += engine.round(0, u, 1, Clock(False, target.device))[1]
             engine.keep(1)
         found.seconds.append(perf_counter() - started)
@@ -181,6 +185,15 @@ def stream(options: argparse.Namespace, target: LanguageModel) -> list[Query]:
     return queries
 
 
+def heads_of(zoo: Path) -> list[str]:
+    """Specifications of the EAGLE heads of a zoo."""
+    heads = [f"{name}=eagle:{zoo / name}" for name in ("generalist", *(
+        path.parent.name for path in sorted(zoo.glob("expert-*/training.json"))))]
+    if not (zoo / "generalist" / "training.json").is_file():
+        raise HedgespecError(f"{zoo}: no finished zoo there; hedgespec zoo makes one")
+    return heads
+
+
 def best_per_query(runs: list[Measured]) -> Measured:
     """Of each answer the fixed drafter that was fastest."""
     best = Measured()
@@ -211,10 +224,11 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--target", default="smollm2-135m-instruct")
-    add("--drafter", action="append", required=True)
+    add("--drafter", action="append", default=[])
+    add("--zoo", type=Path, default=Path("zoo"), help="its heads are the pool without --drafter")
     add("--prompts", type=Path, help="question.jsonl (default: held-out questions of --domains)")
-    add("--domains", nargs="+", default=["general", "math", "python", "sql"])
-    add("--per-domain", type=int, default=24)
+    add("--domains", nargs="+", default=list(DOMAINS))
+    add("--per-domain", type=int, default=12)
     add("--fit", type=int, default=12, help="questions that the overhead is fitted on")
     add("--selectors", nargs="+", default=list(SELECTORS))
     add("--temperature", type=float, default=0.7)
@@ -224,24 +238,25 @@ def main() -> None:
     add("--seeds", type=int, default=20)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--dtype", default="bfloat16")
+    add("--compile", action="store_true")
     add("--out", type=Path, default=Path("build/live"))
     options = parser.parse_args()
 
     shutil.rmtree(options.out, ignore_errors=True)
     target = load_model(options.target, options.device, options.dtype)
-    drafters = make_drafters(options.drafter, target)
+    drafters = make_drafters(options.drafter or heads_of(options.zoo), target)
     sampling = Sampling(options.temperature)
     queries = stream(options, target)
     fitted, tested = queries[: options.fit], queries[options.fit :]
 
     def make(selector: str) -> LiveDecoder:
         return LiveDecoder(target, drafters, selector, sampling=sampling, static=True,
-                           draft_length=options.draft_length)
+                           draft_length=options.draft_length, compiled=options.compile)
 
     costs = make("normalhedge").costs()
     runs: dict[str, Measured] = {}
     plain: dict[str, Callable[[], Measured]] = {
-        PLAIN: lambda: decode_plainly(target, sampling, queries)}
+        PLAIN: lambda: decode_plainly(target, sampling, queries, options.compile)}
     if options.hugging_face:
         few = tested[: options.hugging_face]
         plain["generate"] = lambda: generate(target, sampling, few)
@@ -294,7 +309,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "live.json").write_text(json.dumps({
         "command": sys.argv, "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": device_name(target.device), "dtype": options.dtype,
+        "device": device_name(target.device), "dtype": options.dtype, "compiled": options.compile,
         "torch": torch.__version__, "temperature": options.temperature,
         "draft_length": options.draft_length, "rows": rows,
         "normalhedge_over": against, "costs": {

@@ -24,6 +24,17 @@ def trace_folder(text: str | Path) -> Path:
     return bundled if bundled.is_dir() and not Path(text).exists() else Path(text)
 
 
+def costs_file(path: str | Path) -> Path:
+    """The file `path`; if there is none, the bundled costs called so."""
+    bundled = DATA / "costs" / f"{path}.json"
+    return bundled if bundled.is_file() and not Path(path).exists() else Path(path)
+
+
+def bundled_costs() -> list[str]:
+    """Names of the measured costs that ship with hedgespec."""
+    return sorted(path.stem for path in (DATA / "costs").glob("*.json"))
+
+
 def grid_file(path: str | Path) -> Path:
     """The file `path`; if there is none and it is called `default`, the grid of `make sim`."""
     return _GRID if str(path) == "default" and not Path(path).exists() else Path(path)

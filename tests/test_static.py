@@ -1,5 +1,6 @@
 """Decoding on fixed tensors is decoding: the same tokens, decisions and statistics."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -15,7 +16,7 @@ from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
 from hedgespec.tracegen.drafters import make_drafters  # noqa: E402
 from hedgespec.tracegen.eagle import save_head  # noqa: E402
 from hedgespec.tracegen.eagle.stack import stack_heads  # noqa: E402
-from hedgespec.tracegen.models import load_model  # noqa: E402
+from hedgespec.tracegen.models import LanguageModel, load_model  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
 from hedgespec.tracegen.sampling import Sampling  # noqa: E402
 from tests.test_eagle import random_head  # noqa: E402
@@ -186,7 +187,7 @@ def test_a_faulty_drafter_is_dropped_and_the_text_stays(
         def defect(*_, **__):
             raise RuntimeError("a defect\nwith more lines")
         monkeypatch.setattr(group, "logits", defect)
-        decoder.engine._graphs.clear()
+        decoder.engine.forget_graphs()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for number, prompt in enumerate(PROMPTS):
@@ -214,10 +215,20 @@ def test_costs_are_measured_and_decoding_goes_on(target, drafters):
 
 
 def plain_greedy_on(target, prompt, count):
-    """`plain_greedy` on the CPU, whatever device the target is on."""
-    device = target.device
-    try:
-        target.model.to("cpu")
-        return plain_greedy(target, prompt, count)
-    finally:
-        target.model.to(device)
+    """`plain_greedy` by a copy on the CPU: graphs know where the target's weights are."""
+    return plain_greedy(
+        LanguageModel(target.id, copy.deepcopy(target.model).to("cpu"), target.tokenizer),
+        prompt, count)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device; minutes on a CPU")
+def test_compiled_kernels_change_nothing(tiny_models, specifications):
+    target = load_model(tiny_models["target"], "cuda", "float32")
+    drafters = make_drafters(specifications, target)
+    for policy in ("normalhedge", "fixed:old"):
+        plain, compiled = (decoder_of(target, drafters, policy, 0.8, compiled=compiled)
+                           for compiled in (False, True))
+        for number, prompt in enumerate(PROMPTS):
+            assert (compiled.generate(prompt, 30, number).tokens
+                    == plain.generate(prompt, 30, number).tokens)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hedgespec.cli.models import (
+    COMPILE_HELP,
     add_device_options,
     chosen_device,
     chosen_dtype,
@@ -68,6 +69,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--seed", type=int, default=0, help="default: %(default)s")
     add("--max-new-tokens", type=int, default=_TOKENS, metavar="N",
         help="longest answer (default: %(default)s)")
+    add("--compile", action="store_true", help=COMPILE_HELP)
     add_device_options(parser)
     add("--out", type=Path, metavar="DIR",
         help="write a log: a trace, every decision and its times")
@@ -132,7 +134,7 @@ def _decoder(
         target, drafters, options.selector, sampling=sampling, draft_length=options.draft_length,
         rule=options.rule,
         feedback=feedback, loss=loss, seed=options.seed, evaluate_all=options.out is not None,
-        timed=options.out is not None)
+        timed=options.out is not None, compiled=options.compile)
     return decoder, dtype, feedback, loss
 
 

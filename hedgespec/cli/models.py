@@ -5,6 +5,9 @@ from types import TracebackType
 
 from hedgespec.errors import HedgespecError
 
+COMPILE_HELP = ("make the models' kernels with torch.compile, on fixed tensors: faster rounds, "
+                "after a minute or more of compiling")
+
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """--device and --dtype."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hedgespec.cli.models import (
+    COMPILE_HELP,
     add_device_options,
     chosen_device,
     chosen_dtype,
@@ -43,6 +44,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--context", type=int, default=256, metavar="L",
         help="tokens before the round (default: %(default)s)")
     add("--selector", default="normalhedge", metavar="NAME", help="default: %(default)s")
+    add("--compile", action="store_true", help=COMPILE_HELP)
     add_device_options(parser)
     add("--out", type=Path, metavar="FILE", help="write the costs as JSON, for `hedgespec sim`")
     parser.set_defaults(run=run)
@@ -62,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     check_device(device)
     found = profile(options.target_config, options.heads, options.draft_length, options.context,
                     device, chosen_dtype(options.dtype, device), options.selector,
-                    options.draft_vocabulary)
+                    options.draft_vocabulary, options.compile)
     _print(found)
     if options.out is not None:
         from hedgespec.traces.costs import save_costs

@@ -29,6 +29,8 @@ Regret is counted in rounds against the best fixed drafter of each query in hind
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
+    from hedgespec.bundled import bundled_costs
+
     parser = commands.add_parser(
         "sim", help="replay traces with many selectors", epilog=EPILOG,
         description="Replay recorded traces with drafter selectors.",
@@ -82,7 +84,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
                              "(docs/metrics.md)")
     parser.add_argument("--costs", type=Path, metavar="FILE",
                         help="seconds of `hedgespec profile` instead of those in the traces, for "
-                             "tokens per second and --loss seconds")
+                             "tokens per second and --loss seconds: a file, or "
+                             f"{' or '.join(bundled_costs())} as measured")
     parser.add_argument("--mode", default="auto", metavar="MODE",
                         help="exact expectations, replayed, or auto: exact where it can be had "
                              "(default: %(default)s)")
@@ -96,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from hedgespec.bundled import bundled_traces, grid_file, trace_folder
+    from hedgespec.bundled import bundled_traces, costs_file, grid_file, trace_folder
     from hedgespec.files import check_writable
     from hedgespec.simulator import SweepSettings, run_sweep
     from hedgespec.simulator.grid import read_grid
@@ -108,7 +111,8 @@ def run(options: argparse.Namespace) -> int:
         tuple(options.selectors), tuple(options.draft_length), tuple(options.rule),
         tuple(options.feedback), tuple(options.loss), tuple(options.estimator), options.prefill,
         options.carry, tuple(options.pool), tuple(options.arm_lengths),
-        tuple(options.arms), options.mode, options.seeds, options.threads, costs=options.costs)]
+        tuple(options.arms), options.mode, options.seeds, options.threads,
+        costs=None if options.costs is None else costs_file(options.costs))]
     if options.grid is not None:
         settings = read_grid(grid_file(options.grid), options.threads)
         if traces:  # those of the command line instead of the file's

@@ -76,14 +76,15 @@ class LiveDecoder:
         sampling: Sampling | None = None, draft_length: int = 5,
         feedback: Feedback | None = None, loss: Loss | None = None, seed: int = 0,
         round_seconds: np.ndarray | None = None, evaluate_all: bool = False, timed: bool = False,
-        rule: str = "auto", static: bool | None = None,
+        rule: str = "auto", static: bool | None = None, compiled: bool = False,
     ):
         """`selector` is a learner's name and parameters, or fixed:DRAFTER; `rule` a verification
         rule's name, "auto" being greedy at temperature 0, else sampling.
 
         `evaluate_all` evaluates every drafter on every token, at the end of a text if the selector
         does not need it before; `timed` waits for the device before each clock reading. `static`
-        has the models run on fixed tensors (StaticEngine), by default on a GPU if all of them can.
+        has the models run on fixed tensors (StaticEngine), by default on a GPU if all of them can;
+        `compiled` then has torch.compile make their kernels, which takes a minute or more once.
         Raises HedgespecError for settings that make no sense.
         """
         if draft_length < 1:
@@ -103,7 +104,7 @@ class LiveDecoder:
         self._evaluates_all = evaluate_all
         self.last: Answer | None = None
         self._evaluation = self._evaluation_time()
-        self.engine = self._make_engine(static)
+        self.engine = self._make_engine(static, compiled)
 
     @property
     def dropped(self) -> dict[str, str]:
@@ -124,14 +125,14 @@ class LiveDecoder:
         other.engine.dropped.update(self.dropped)
         return other
 
-    def _make_engine(self, static: bool | None) -> Engine:
+    def _make_engine(self, static: bool | None, compiled: bool) -> Engine:
         if static is None:
             static = self.target.device.type == "cuda" and StaticEngine.can_run(
                 self.target, self.drafters)
         if not static:
             return self._eager_engine(lambda logits, _: probabilities(logits, self.sampling))
         return StaticEngine(self.target, self.drafters, self.draft_length, self.sampling,
-                            self.rule, self._evaluation)
+                            self.rule, self._evaluation, compiled)
 
     def _eager_engine(self, distribute: Distribute) -> Engine:
         pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device)

@@ -78,6 +78,7 @@ class Profile:
 def profile(
     target: str, heads: int, draft_length: int, context: int, device: str, dtype: str,
     selector: str = "normalhedge", draft_vocabulary: int = _DRAFT_VOCABULARY,
+    compiled: bool = False,
 ) -> Profile:
     """Measure a target of TARGETS, or of the shapes of a config.json, and EAGLE-3 heads for it.
 
@@ -87,7 +88,7 @@ def profile(
     drafters = random_heads(model, heads, draft_vocabulary)
     with torch.inference_mode():
         decoder = LiveDecoder(model, list(drafters), selector, sampling=Sampling(0.7),
-                              draft_length=draft_length, static=True)
+                              draft_length=draft_length, static=True, compiled=compiled)
         costs = decoder.engine.costs(context)
     return Profile(target, heads, selector, selector_seconds(selector, heads, draft_length), costs)
 

@@ -52,16 +52,17 @@ class StaticEngine(Engine):
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], draft_length: int,
-        sampling: Sampling, rule: Rule, evaluation: Evaluation,
+        sampling: Sampling, rule: Rule, evaluation: Evaluation, compiled: bool = False,
     ):
-        """`draft_length` 0 decodes without drafting."""
+        """`draft_length` 0 decodes without drafting; `compiled` as in StaticRound."""
         self._names = [drafter.name for drafter in drafters]
         self._vocabulary = target.vocabulary_size
         self._dtype = str(target.model.dtype).removeprefix("torch.")
-        self._plain = partial(StaticEngine, target, [], 0, sampling, rule, Evaluation.NEVER)
+        self._plain = partial(StaticEngine, target, [], 0, sampling, rule, Evaluation.NEVER,
+                              compiled)
         self._draft_length, self._evaluation, self._rule = draft_length, evaluation, rule
         self._make = partial(StaticRound, target, drafters, draft_length, sampling, rule,
-                             apart=evaluation is Evaluation.ASIDE)
+                             apart=evaluation is Evaluation.ASIDE, compiled=compiled)
         self._device = target.device
         self._side = torch.cuda.Stream(self._device) if (
             evaluation is Evaluation.ASIDE and self._device.type == "cuda") else None
@@ -75,9 +76,7 @@ class StaticEngine(Engine):
         if needed > self._room:
             self._room = -(-needed // _ROOM) * _ROOM
             self._parts = self._make(self._room)
-            self._graphs: dict[object, Captured] = {}
-            self._pools = [torch.cuda.graph_pool_handle() if self._device.type == "cuda" else None
-                           for _ in range(2)]
+            self.forget_graphs()
         while not self._done(lambda: self._parts.begin(prompt, self._dropped_arms())):
             pass
         self._prompt = self._length = self._evaluated = self._launched = len(prompt)
@@ -241,9 +240,15 @@ class StaticEngine(Engine):
             if name not in self.dropped:
                 self.dropped[name] = reason
                 self._parts.leave_out(arm)
-                self._graphs.clear()  # they are made anew without it
+                self.forget_graphs()  # they are made anew without it
                 warnings.warn(f"drafter {name} is dropped, decoding goes on without it: {reason}",
                               RuntimeWarning, stacklevel=2)
+
+    def forget_graphs(self) -> None:
+        """Have the graphs made anew, in new pools: one that no graph uses any more is gone."""
+        self._graphs: dict[object, Captured] = {}
+        self._pools = [torch.cuda.graph_pool_handle() if self._device.type == "cuda" else None
+                       for _ in range(2)]
 
     def _dropped_arms(self) -> list[int]:
         return [arm for arm, name in enumerate(self._names) if name in self.dropped]

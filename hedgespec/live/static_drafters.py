@@ -62,8 +62,11 @@ class Heads(Group):
 
     first_token = 1
 
-    def __init__(self, drafters: list[Eagle], room: int):
+    def __init__(self, drafters: list[Eagle], room: int, compiled: int = 0):
+        """`compiled` as in StaticModel."""
         self._heads = [drafter.head for drafter in drafters]
+        self._compiled = compiled
+        self._short = torch.compile(_advance, dynamic=False) if compiled else _advance
         attention, weight = self._heads[0].layer.self_attn, self._heads[0].fc.weight
         super().__init__(list(drafters), self._heads[0].config.hidden_size, weight.dtype)
         self._stacked = stack_heads(self._heads)
@@ -108,23 +111,31 @@ class Heads(Group):
         rows = slice(None) if member is None else slice(member, member + 1)
         keys, values = self._keys[rows], self._values[rows]
         embedded = network.embed(tokens[None]).expand(batch, -1, -1)
-        residual, (queries, new_keys, new_values) = network.project(
-            embedded, features, places[None])
-        keys.index_copy_(2, places, new_keys)
-        values.index_copy_(2, places, new_values)
-        attended = functional.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=reach(self._all, places))
-        output: torch.Tensor = network.finish(residual, attended)
-        return output
+        advance = self._short if len(tokens) <= self._compiled else _advance
+        return advance(network, keys, values, embedded, features, places, self._all)
+
+
+def _advance(
+    network: EagleHead, keys: torch.Tensor, values: torch.Tensor, embedded: torch.Tensor,
+    features: torch.Tensor, places: torch.Tensor, all_places: torch.Tensor,
+) -> torch.Tensor:
+    """One pass over embedded tokens beside features (M, n, H) at places (n), in fixed tensors."""
+    residual, (queries, new_keys, new_values) = network.project(embedded, features, places[None])
+    keys.index_copy_(2, places, new_keys)
+    values.index_copy_(2, places, new_values)
+    attended = functional.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=reach(all_places, places))
+    return network.finish(residual, attended)
 
 
 class Reader(Group):
     """A model that reads the text itself: place j holds token j."""
 
-    def __init__(self, drafter: ModelDrafter, room: int):
+    def __init__(self, drafter: ModelDrafter, room: int, compiled: int = 0):
+        """`compiled` as in StaticModel."""
         model, network = drafter.reader
         super().__init__([drafter], model.hidden_size, model.model.dtype)
-        self._model, self._drafter = StaticModel(model, room, network), drafter
+        self._model, self._drafter = StaticModel(model, room, network, compiled), drafter
         self._all = torch.arange(room, device=model.device)
 
     def read(
@@ -152,19 +163,19 @@ def can_run_static(drafter: Drafter) -> bool:
         isinstance(drafter, ModelDrafter) and has_plain_attention(drafter.reader[0]))
 
 
-def make_groups(drafters: list[Drafter], room: int) -> list[Group]:
-    """Groups of all drafters; each drafter is in one."""
+def make_groups(drafters: list[Drafter], room: int, compiled: int = 0) -> list[Group]:
+    """Groups of all drafters; each drafter is in one. `compiled` as in StaticModel."""
     groups: list[Group] = []
     left = list(drafters)
     while left:
         first = left[0]
         if isinstance(first, Eagle):
             alike = [item for item in left if isinstance(item, Eagle) and _alike(first, item)]
-            groups.append(Heads(alike, room))
+            groups.append(Heads(alike, room, compiled))
             left = [item for item in left if item not in alike]
         else:
             assert isinstance(first, ModelDrafter)
-            groups.append(Reader(first, room))
+            groups.append(Reader(first, room, compiled))
             left = left[1:]
     return groups
 

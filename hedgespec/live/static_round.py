@@ -38,10 +38,12 @@ class _Standing:
     drafting goes on from. `slots[arm]` is its row in `first`: groups are rows side by side.
     """
 
-    def __init__(self, drafters: list[Drafter], room: int, target: LanguageModel):
+    def __init__(
+        self, drafters: list[Drafter], room: int, target: LanguageModel, compiled: int = 0
+    ):
         self.groups: list[tuple[Group, slice]] = []
         arms: list[int] = []
-        for group in make_groups(drafters, room):
+        for group in make_groups(drafters, room, compiled):
             begin = len(arms)
             arms += [drafters.index(drafter) for drafter in group.drafters]
             self.groups.append((group, slice(begin, len(arms))))
@@ -91,15 +93,16 @@ class StaticRound:
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], draft_length: int,
-        sampling: Sampling, rule: Rule, room: int, apart: bool = False,
+        sampling: Sampling, rule: Rule, room: int, apart: bool = False, compiled: bool = False,
     ):
-        """`apart` gives drafting and evaluation keys and values of their own."""
-        device = target.device
+        """`apart` gives drafting and evaluation keys and values of their own; `compiled` has
+        torch.compile make the kernels of passes over a round's tokens."""
+        device, few = target.device, compiled * (draft_length + 1)
         self._target, self._k, self._sampling = target, draft_length, sampling
         self._rule = rule
         self._layers = tuple(sorted(
             {layer for drafter in drafters for layer in drafter.target_layers}))
-        self._model = StaticModel(target, room)
+        self._model = StaticModel(target, room, compiled=few)
         size, vocabulary = target.hidden_size, target.vocabulary_size
         dtype = target.model.dtype
         self._text = StaticText(
@@ -107,8 +110,8 @@ class StaticRound:
             torch.zeros(1, dtype=torch.long, device=device),
             {layer: torch.zeros(room, size, dtype=dtype, device=device)
              for layer in self._layers})
-        self._drafting = _Standing(drafters, room, target)
-        self._evaluating = _Standing(drafters, room, target) if apart else self._drafting
+        self._drafting = _Standing(drafters, room, target, few)
+        self._evaluating = _Standing(drafters, room, target, few) if apart else self._drafting
         self._base = self._evaluating.first.clone()
         self._broken = torch.zeros(len(drafters), dtype=torch.bool, device=device)
         self._left_out: set[int] = set()

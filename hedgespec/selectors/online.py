@@ -11,16 +11,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from hedgespec.errors import HedgespecError
-from hedgespec.selectors.contract import CHOSEN, EMITTED, FULL, OUTCOMES, VERIFIED, draw
+from hedgespec.selectors.contract import CHOSEN, EMITTED, FULL, OUTCOMES, VERIFIED
 from hedgespec.selectors.learning import Feedback, Loss, check_learning
-from hedgespec.selectors.losses import (
-    cut_length_loss,
-    estimator_arrays,
-    per_second,
-    position_loss,
-)
+from hedgespec.selectors.losses import estimator_arrays
 from hedgespec.selectors.registry import ConfiguredSelector
-from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
+from hedgespec.selectors.step import compile_step
+from hedgespec.selectors.uniforms import decision_key, query_key
 
 
 class OnlineSelector:
@@ -53,22 +49,21 @@ class OnlineSelector:
             raise HedgespecError("loss seconds needs the seconds of a round of each drafter")
         self._params = configured.parameter_array()
         self._arms, self._length, self._seed = arms, draft_length, seed
-        self._round_seconds = round_seconds
         self._window = self.loss.window(draft_length)
         self._copies = self.feedback.copies(self._window)
-        self.weights = np.zeros(arms)
+        self._step = compile_step(
+            self.selector, self.feedback, self.loss, draft_length,
+            tuple(round_seconds.tolist()) if self.loss.seconds and round_seconds is not None
+            else None)
+        self.weights, self._loss = np.zeros(arms), np.zeros(arms)
         self._compile()
         self.begin(0)
 
     def _compile(self) -> None:
         """Run everything once, so that the first round of a text does not wait for it."""
         self.begin(0)
-        nothing = np.zeros((self._length, 1, self._arms), dtype=np.float32)
         self.choose(0)
-        self.verified(nothing, nothing)
-        self.finished_round(1, nothing[:, :, 0])
-        if self.selector.feedback == FULL:
-            self._learn(0, self._length, 0)
+        self.finished_round(1, np.zeros((1, 1), dtype=np.float32))
 
     def begin(self, query: int) -> None:
         """Start a text; its number and the seed give the uniform numbers."""
@@ -78,22 +73,31 @@ class OnlineSelector:
             self.selector.reset(state, self._params, self._arms, self._length)
         self._gamma = self._realised = np.empty((0, 1, self._arms), dtype=np.float32)
         self._known = 0  # positions whose statistics are there
-        self._starts: list[int] = []
-        self._plays: list[np.ndarray] = []
+        self._rounds = 0
+        self._starts = np.empty(64, dtype=np.int64)
+        self._plays = np.empty((64, self._arms))
         self._fed = 0
         self._current = False  # whether `weights` are what the learner would play now
 
     def choose(self, start: int) -> int:
         """The drafter of the round that starts at position `start`; `weights` are its play."""
+        survive = end = self._gamma
+        fed, limit = 0, 0
         if self.selector.feedback == FULL:
-            self._learn_until(start)
-        self._play(self._state(start), start)
-        if self.selector.draws:
-            self._current = False
-        self._starts.append(start)
-        self._plays.append(self.weights.copy())
-        self._arm = int(draw(self.weights, uniform(self._key, start, SELECTION)))
-        return self._arm
+            survive, end = estimator_arrays(self.loss.estimator, self._gamma, self._realised)
+            fed, limit = self._fed, self._limit(start)
+            self._fed = max(fed, limit)
+        if self.loss.prefill:
+            survive, end = survive[:, :1], end[:, :1]
+        if self._rounds == len(self._starts):
+            self._starts, self._plays = _doubled(self._starts), _doubled(self._plays)
+        arm: int = self._step(
+            self._states, self._params, self._key, self.weights, self._plays, self._starts,
+            self._rounds, start, self._current, survive, end, self._gamma, fed, limit, self._loss)
+        self._current = self._copies == 1 and not self.selector.draws
+        self._rounds += 1
+        self._arm = arm
+        return arm
 
     def needs(self, start: int) -> int:
         """How many positions must be known before a round at `start` can be chosen.
@@ -105,7 +109,7 @@ class OnlineSelector:
         usable, seen = self._usable(start), self._known - self._window
         if self._known >= usable:
             return 0
-        due = any(position > seen or self.feedback.cut for position, _ in self._due(start))
+        due = any(position > seen or self.feedback.cut for position in self._due(start))
         return usable if due else 0
 
     def verified(self, gamma: np.ndarray, realised: np.ndarray) -> None:
@@ -122,7 +126,7 @@ class OnlineSelector:
         """
         if self.selector.feedback != CHOSEN:
             return
-        start, arm = self._starts[-1], self._arm
+        start, arm = int(self._starts[self._rounds - 1]), self._arm
         outcome = np.full(OUTCOMES, np.nan)
         outcome[EMITTED] = emitted
         if self.selector.uses_gamma:
@@ -132,25 +136,20 @@ class OnlineSelector:
             for step in range(count):
                 total += gamma[step, min(step, deepest)]
             outcome[VERIFIED] = total / count
-        self.selector.learn(self._state(start), self._params, self._own_key(start), start, arm,
-                            self.weights[arm], outcome)
+        own_key = decision_key(self._key, start) if self.selector.draws else 0
+        self.selector.learn(self._states[0], self._params, own_key, start, arm, self.weights[arm],
+                            outcome)
         self._current = False
 
-    def _learn_until(self, start: int) -> None:
-        """Feed what has become known before a round that starts at `start`."""
-        for position, number in self._due(start):
-            self._learn(position, start, number)
-        self._fed = max(self._fed, self._limit(start))
-
-    def _due(self, start: int) -> Iterator[tuple[int, int]]:
-        """Positions to learn from before a round at `start`, and the numbers of their rounds."""
-        feedback = self.feedback
-        number = bisect_left(self._starts, self._fed) - 1
+    def _due(self, start: int) -> Iterator[int]:
+        """Positions to learn from before a round at `start`: which the step comes to as well."""
+        feedback, starts, rounds = self.feedback, self._starts, self._rounds
+        number = bisect_left(starts, self._fed, 0, rounds) - 1
         for position in range(self._fed, self._limit(start)):
-            begun = number + 1 < len(self._starts) and self._starts[number + 1] == position
+            begun = number + 1 < rounds and starts[number + 1] == position
             number += begun
             if (begun or not feedback.by_round) and number % feedback.every == 0:
-                yield position, number
+                yield position
 
     def _limit(self, start: int) -> int:
         """Where the positions end that may be learned from before a round at `start`."""
@@ -159,41 +158,10 @@ class OnlineSelector:
 
     def _usable(self, start: int) -> int:
         """How many positions' statistics may be used before a round at `start`."""
-        delay, rounds = self.feedback.rounds, len(self._starts)
+        delay, rounds = self.feedback.rounds, self._rounds
         if delay:
-            return 0 if rounds < delay else self._starts[rounds - delay]
+            return 0 if rounds < delay else int(self._starts[rounds - delay])
         return start
-
-    def _learn(self, position: int, start: int, number: int) -> None:
-        state, played = self._state(position), self.weights
-        if self.feedback.actual:
-            played = self._plays[number]
-        elif self.selector.uses_play:
-            self._play(state, position)
-        self.selector.learn(state, self._params, position, played, self._loss(position, start))
-        self._current = False
-
-    def _play(self, state: np.ndarray, position: int) -> None:
-        # Not twice without need: a play may leave something in the state to start the next from.
-        if not self._current:
-            self.selector.play(state, self._params, self._own_key(position), self.weights)
-            self._current = self._copies == 1
-
-    def _loss(self, position: int, start: int) -> np.ndarray:
-        """Loss (N) of a start position, before a round that starts at `start`."""
-        survive, end = estimator_arrays(self.loss.estimator, self._gamma, self._realised)
-        if self.loss.prefill:
-            survive, end = survive[:, :1], end[:, :1]
-        loss = np.empty(self._arms)
-        if self.feedback.cut:
-            cut_length_loss(survive, end, position, min(self._length, start - position),
-                            self._length, loss)
-            return loss
-        position_loss(survive, end, self._gamma, position, self.loss.accept_weight, self._length,
-                      loss)
-        if self._round_seconds is not None and self.loss.seconds:
-            return per_second(loss, self._round_seconds, self._length)
-        return loss
 
     def _append(self, gamma: np.ndarray, realised: np.ndarray) -> None:
         count = self._known + len(gamma)
@@ -207,12 +175,7 @@ class OnlineSelector:
         self._realised[self._known : count] = realised
         self._known = count
 
-    def _state(self, position: int) -> np.ndarray:
-        state: np.ndarray = self._states[position % self._copies]
-        return state
 
-    def _own_key(self, position: int) -> int:
-        if not self.selector.draws:
-            return 0
-        key: int = decision_key(self._key, position)
-        return key
+def _doubled(array: np.ndarray) -> np.ndarray:
+    """The array with as many rows again, not filled."""
+    return np.concatenate([array, np.empty_like(array)])

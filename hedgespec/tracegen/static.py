@@ -87,10 +87,16 @@ class StaticModel:
     from there: nothing needs to be cut.
     """
 
-    def __init__(self, model: LanguageModel, room: int, network: Any = None):
-        """`network` is the whole one if None, or see `first_layers` in cached.py."""
+    def __init__(self, model: LanguageModel, room: int, network: Any = None, compiled: int = 0):
+        """`network` is the whole one if None, or see `first_layers` in cached.py.
+
+        Reading at most `compiled` tokens at once goes through torch.compile, which takes long once
+        for each number of tokens and leaves a third of the kernels.
+        """
         self._last = model.layers
         self._network = model.model.base_model if network is None else network
+        self._compiled = compiled
+        self._short = torch.compile(self._network, dynamic=False) if compiled else None
         self._longest = model.context_length
         self._places = Places()
         self._cache = Cache(layers=[FixedLayer(self._places, room) for _ in range(model.layers)])
@@ -101,7 +107,10 @@ class StaticModel:
     ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
         """Read tokens (n) at consecutive `places` (n), counted from 0; see CachedModel.read."""
         self._places.now = places
-        output = self._network(
+        network = self._network
+        if self._short is not None and len(tokens) <= self._compiled:
+            network = self._short
+        output = network(
             input_ids=tokens[None], attention_mask=reach(self._all, places)[None, None],
             # Places behind the text's end may lie beyond the context: what they hold is not used.
             position_ids=places.clamp(max=self._longest - 1)[None],
