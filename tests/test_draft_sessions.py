@@ -15,7 +15,8 @@ from hedgespec.tracegen.models import LanguageModel, load_model  # noqa: E402
 from tests.test_eagle import random_head  # noqa: E402
 
 LENGTH, DEPTHS = 24, 5
-FAMILIES = ("lm", "early-exit", "prompt-lookup", "ngram", "eagle-3", "eagle-3-whole", "eagle-1")
+FAMILIES = ("lm", "early-exit", "prompt-lookup", "ngram", "eagle-3", "eagle-3-whole", "eagle-1",
+            "parallel")
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +29,13 @@ def drafters(
     target: LanguageModel, tiny_models: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Drafter]:
     heads = {"eagle-3": random_head(), "eagle-3-whole": random_head(reduced=False),
-             "eagle-1": random_head(generation=1)}
+             "eagle-1": random_head(generation=1), "parallel": random_head(masks=DEPTHS - 1)}
     folder = tmp_path_factory.mktemp("heads")
     for name, head in heads.items():
         save_head(head, folder / name)
     specifications = [f"lm=lm:{tiny_models['drafter']}", "early-exit=early-exit:2",
-                      "prompt-lookup:2", "ngram:2", *(f"eagle:{folder / name}" for name in heads)]
+                      "prompt-lookup:2", "ngram:2",
+                      *(f"{name.partition('-')[0]}:{folder / name}" for name in heads)]
     made = make_drafters(specifications, target)
     assert tuple(drafter.name for drafter in made) == FAMILIES
     return {drafter.name: drafter for drafter in made}
@@ -136,7 +138,7 @@ def test_vocabulary_is_the_targets(drafters, text, states, name):
     """Reduced or not, and -inf where the drafter knows nothing."""
     session = drafters[name].session()
     first = extend(session, text, states, 0, 1)
-    if name.startswith("eagle"):
+    if name.startswith(("eagle", "parallel")):
         assert first.isneginf().all(), "a head needs the feature of a token before"
         assert session.step(3).isneginf().all()
     second = extend(session, text, states, 1, 3)

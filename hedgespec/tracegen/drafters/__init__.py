@@ -6,11 +6,13 @@ from hedgespec.tracegen.drafters.context import NGram, PromptLookup
 from hedgespec.tracegen.drafters.eagle import Eagle
 from hedgespec.tracegen.drafters.early_exit import EarlyExit
 from hedgespec.tracegen.drafters.language_model import LanguageModelDrafter
+from hedgespec.tracegen.drafters.parallel import Parallel
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.traces.schema import is_drafter_name
 
 FAMILIES = {
-    family.kind: family for family in (LanguageModelDrafter, Eagle, EarlyExit, PromptLookup, NGram)
+    family.kind: family
+    for family in (LanguageModelDrafter, Eagle, Parallel, EarlyExit, PromptLookup, NGram)
 }
 
 _NAME_RULE = (

@@ -10,6 +10,7 @@ from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text, write_with
 from hedgespec.tracegen.eagle.config import DIALECTS, dump_config, parse_config
 from hedgespec.tracegen.eagle.head import EagleHead, target_tokens
+from hedgespec.tracegen.eagle.parallel import ParallelHead
 
 _WEIGHTS, _PICKLED, _CONFIG = "model.safetensors", "pytorch_model.bin", "config.json"
 # What the dialects call the decoder layer; EAGLE-1/2 heads say "layers.0" too.
@@ -34,8 +35,9 @@ def load_head(folder: Path, dtype: torch.dtype = torch.float32) -> EagleHead:
     if config.generation == 3 and "lm_head.weight" in tensors and config.draft_vocabulary_size:
         tensors.setdefault("d2t", torch.zeros(config.draft_vocabulary_size, dtype=torch.long))
         tensors["t2d"] = _known_tokens(tensors["d2t"], config.vocabulary_size, folder)
+    network = ParallelHead if config.masks else EagleHead
     with torch.device("meta"):
-        head = EagleHead(config, "embed_tokens.weight" in tensors, "lm_head.weight" in tensors)
+        head = network(config, "embed_tokens.weight" in tensors, "lm_head.weight" in tensors)
     _check_tensors(head, tensors, folder)
     # The rotary frequencies are no weights: they are computed, on the real device.
     head.rotary = type(head.rotary)(config.layer)
