@@ -19,7 +19,7 @@ from hedgespec.selectors import FULL, parse_selector
 from hedgespec.selectors.learning import Feedback, Loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.selectors.uniforms import query_key
-from hedgespec.tracegen.drafters import Drafter
+from hedgespec.tracegen.drafters import Drafter, check_sampling
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling, probabilities
 from hedgespec.traces import Costs
@@ -92,6 +92,7 @@ class LiveDecoder:
             raise HedgespecError("there is no drafter: name one with --drafter")
         self.target, self.drafters, self.draft_length = target, drafters, draft_length
         self.sampling, self.seed = sampling or Sampling(), seed
+        check_sampling(drafters, self.sampling)
         self._verify, self._timed = verify, timed
         self._fixed = self._fixed_drafter(selector)
         self._selector = None

@@ -35,10 +35,14 @@ class ScoringBatch:
 
 
 class Drafter(ABC):
-    """A drafter. A prefix-only one (`depths` = 1) depends on the tokens so far and nothing else."""
+    """A drafter. A prefix-only one (`depths` = 1) depends on the tokens so far and nothing else.
+
+    `greedy_only` says why it works at temperature 0 only, "" if it works at all.
+    """
 
     kind: ClassVar[str]
     usage: ClassVar[str]
+    greedy_only: ClassVar[str] = ""
     weights_sha256: str | None = None
     target_layers: tuple[int, ...] = ()
     depths: int = 1

@@ -145,11 +145,15 @@ class EagleHead(nn.Module):
         """See the function of this name."""
         return unroll(self, embedded, features, depths)
 
+    def readout(self, features: torch.Tensor) -> torch.Tensor:
+        """What the LM head reads of output features (..., H)."""
+        normed: torch.Tensor = self.norm(features) if self.config.generation == 3 else features
+        return normed
+
     def draft_logits(self, features: torch.Tensor) -> torch.Tensor:
         """Next-token logits (..., v) over the tokens that the head knows, float32."""
-        if self.config.generation == 3:
-            features = self.norm(features)
-        logits: torch.Tensor = self._own_or_targets(self.lm_head, 1)(features).float()
+        lm_head = self._own_or_targets(self.lm_head, 1)
+        logits: torch.Tensor = lm_head(self.readout(features)).float()
         return logits
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
