@@ -153,7 +153,7 @@ def test_a_session_of_several_beams_follows_the_best_that_goes_on(target, folder
 @torch.inference_mode()
 def test_unrolling_for_training_equals_each_round_alone(target):
     head = random_recurrent(list(range(3, 43)))
-    head.attach(torch.nn.Embedding(VOCABULARY, WIDTH))
+    head.attach(torch.nn.Embedding(VOCABULARY, WIDTH), torch.nn.Identity())
     ids, features = torch.randint(VOCABULARY, (2, 12)), torch.randn(2, 12, WIDTH)
     outputs = head.unroll(head.embed(ids), features, 4)
     for start in range(8):

@@ -57,7 +57,7 @@ class Redrafter(Drafter):
                 f"drafter {identity}: made for a target of (vocabulary, width) {found}, this one "
                 f"({target.id}) has {wanted}"
             )
-        self.head.attach(target.model.get_input_embeddings())
+        self.head.attach(target.model.get_input_embeddings(), target.model.get_output_embeddings())
         self.target_layers = (target.layers,)
         self.weights_sha256 = parameters_sha256(self.head.state_dict())
         self._chunk = _CHUNK.get(target.device.type, _CHUNK["cuda"])

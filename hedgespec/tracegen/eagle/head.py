@@ -8,6 +8,7 @@ reduced vocabulary. In both, later draft tokens use the head's own output as the
 """
 
 import math
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -171,6 +172,21 @@ class EagleHead(nn.Module):
         return self._target[number]
 
 
+class DraftHead(Protocol):
+    """A network that drafts from the target's hidden states, all starts of a text at once."""
+
+    def attach(self, embedding: nn.Module, head: nn.Module) -> None:
+        """Use the target's embedding and LM head where there is none of its own."""
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Token embeddings (..., H)."""
+
+    def unroll(
+        self, embedded: torch.Tensor, features: torch.Tensor, depths: int
+    ) -> list[torch.Tensor]:
+        """Outputs of every draft depth: see `unroll`."""
+
+
 def target_tokens(d2t: torch.Tensor) -> torch.Tensor:
     """Target token of each draft token: `d2t` holds the offsets between the two."""
     return torch.arange(d2t.shape[-1], device=d2t.device) + d2t
@@ -205,7 +221,7 @@ def unroll(
 
 
 def unroll_rows(
-    head: EagleHead, ids: torch.Tensor, rows: torch.Tensor, features: torch.Tensor, depths: int
+    head: DraftHead, ids: torch.Tensor, rows: torch.Tensor, features: torch.Tensor, depths: int
 ) -> list[torch.Tensor]:
     """Output features (M, H) of every draft depth that predict what follows the tokens `rows`.
 

@@ -47,8 +47,8 @@ class RecurrentHead(nn.Module):
         self.register_buffer("d2t", torch.zeros(config.draft_vocabulary_size, dtype=torch.long))
         self._embedding: tuple[nn.Module, ...] = ()
 
-    def attach(self, embedding: nn.Module) -> None:
-        """Use the target's embedding."""
+    def attach(self, embedding: nn.Module, head: nn.Module) -> None:
+        """Use the target's embedding; the LM head is its own."""
         self._embedding = (embedding,)  # in a tuple: not a submodule, not saved
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
