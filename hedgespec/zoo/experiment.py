@@ -97,7 +97,8 @@ def record_experiment(
         base = RecordSettings(
             target=zoo.target, prompts=plan.prompts, out=out, name=plan.name,
             drafters=zoo_drafters(zoo, plan.temperature), temperature=plan.temperature,
-            seed=zoo.seed, max_new_tokens=plan.max_new_tokens, device=zoo.device, dtype=settings.dtype)
+            seed=zoo.seed, max_new_tokens=plan.max_new_tokens, device=zoo.device,
+            dtype=settings.dtype)
         manifests.append(_record(base, partial(report, plan.name)))
     return manifests
 

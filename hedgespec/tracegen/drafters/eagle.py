@@ -13,6 +13,7 @@ from hedgespec.tracegen.drafters.session import DraftSession
 from hedgespec.tracegen.eagle import EagleHead, load_head
 from hedgespec.tracegen.eagle.head import unroll_rows
 from hedgespec.tracegen.models import LanguageModel, parameters_sha256
+from hedgespec.tracegen.trees.heads import EagleGrowth
 
 DEPTHS = 8
 
@@ -48,9 +49,13 @@ class HeadDrafter(Drafter):
 
     def prepare(self, batch: ScoringBatch) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Output features of each depth at the batch's rows, each (M, H), and their places (M)."""
-        features = self.head.fuse([batch.states[layer] for layer in self.target_layers])
+        features = self.features(batch)
         outputs = unroll_rows(self.head, batch.ids, batch.rows, features, self.depths)
         return outputs, batch.rows % batch.ids.shape[1] - 1
+
+    def features(self, batch: ScoringBatch) -> torch.Tensor:
+        """Fused features (B, L, H) of a batch."""
+        return self.head.fuse([batch.states[layer] for layer in self.target_layers])
 
     def logits(
         self, prepared: tuple[list[torch.Tensor], torch.Tensor], depth: int, rows: slice
@@ -77,6 +82,10 @@ class Eagle(HeadDrafter):
     def session(self) -> "_EagleSession":
         """The head with a key/value cache."""
         return _EagleSession(self.head, self.target_layers)
+
+    def growth(self, batch: ScoringBatch) -> EagleGrowth:
+        """Nodes go on from their parents' outputs."""
+        return EagleGrowth(self.head, batch.ids, self.features(batch))
 
 
 class HeadSession(DraftSession):

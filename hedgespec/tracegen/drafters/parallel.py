@@ -3,9 +3,11 @@
 import torch
 
 from hedgespec.errors import HedgespecError
+from hedgespec.tracegen.drafters.base import ScoringBatch
 from hedgespec.tracegen.drafters.eagle import HeadDrafter, HeadSession
 from hedgespec.tracegen.eagle import EagleHead, ParallelHead
 from hedgespec.tracegen.models import LanguageModel
+from hedgespec.tracegen.trees.heads import ParallelGrowth
 
 
 class Parallel(HeadDrafter):
@@ -25,6 +27,11 @@ class Parallel(HeadDrafter):
         """The head with a key/value cache of the verified tokens."""
         assert isinstance(self.head, ParallelHead)
         return _ParallelSession(self.head, self.target_layers)
+
+    def growth(self, batch: ScoringBatch) -> ParallelGrowth:
+        """A level's nodes all have the same children."""
+        assert isinstance(self.head, ParallelHead)
+        return ParallelGrowth(self.head, batch.ids, self.features(batch))
 
 
 class _ParallelSession(HeadSession):

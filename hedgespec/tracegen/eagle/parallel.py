@@ -33,8 +33,17 @@ class ParallelHead(EagleHead):
         """Output features of every draft depth for all start positions at once.
 
         Arguments and result as in the function `unroll` of `head.py`; `depths` is at most
-        `masks` + 1. Keys of the masks are kept by the place of their round's start: query and key
-        of one round stand at one index.
+        `masks` + 1.
+        """
+        return [shift(output, number, dim=1)
+                for number, output in enumerate(self.rounds(embedded, features, depths))]
+
+    def rounds(
+        self, embedded: torch.Tensor, features: torch.Tensor, depths: int
+    ) -> list[torch.Tensor]:
+        """The same by rounds: entry d-1, at j, is the d-th output of the round that starts at j.
+
+        Keys of the masks stand at their round's start, where its queries are.
         """
         batch, length, _ = embedded.shape
         positions = torch.arange(length, device=embedded.device).expand(batch, -1)
@@ -47,6 +56,5 @@ class ParallelHead(EagleHead):
                 self.mask_embeddings[number].expand(batch, length, -1),
                 self.mask_features[number].expand(batch, length, -1), positions + number + 1)
             own.append((keys, values))
-            output = self.finish(residual, attend(queries, known, own, 0))
-            outputs.append(shift(output, number + 1, dim=1))
+            outputs.append(self.finish(residual, attend(queries, known, own, 0)))
         return outputs

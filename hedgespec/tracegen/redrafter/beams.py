@@ -4,6 +4,7 @@ import torch
 
 from hedgespec.tracegen.eagle.head import target_tokens
 from hedgespec.tracegen.redrafter.network import RecurrentHead
+from hedgespec.tracegen.trees.growth import best_log_probabilities
 
 
 class BeamSearch:
@@ -32,11 +33,11 @@ class BeamSearch:
         head, count = self._head, len(self.tokens)
         states = head.advance(self._states, head.embed(self.tokens))
         logits = head.draft_logits(head.output(self._contexts.expand_as(states), states))
-        best = logits.topk(min(self._width, logits.shape[-1]))
-        scores = self._scores[:, :, None] + best.values - logits.logsumexp(-1, keepdim=True)
-        kept = scores.view(count, -1).topk(min(self._width, scores[0].numel()))
-        parents = kept.indices // best.indices.shape[-1]
-        self.tokens = self._known[best.indices.view(count, -1).gather(1, kept.indices)]
+        best, index = best_log_probabilities(logits, self._width)
+        scores = (self._scores[:, :, None] + best).view(count, -1)
+        kept = scores.topk(min(self._width, scores.shape[1]))
+        parents = kept.indices // index.shape[-1]
+        self.tokens = self._known[index.view(count, -1).gather(1, kept.indices)]
         self._scores = kept.values
         self._states = states.gather(1, parents[:, :, None].expand(-1, -1, states.shape[-1]))
         self._extend = self._followed.gather(1, parents)
