@@ -17,6 +17,7 @@ from hedgespec.tracegen.sampling import Sampling, probabilities  # noqa: E402
 from hedgespec.tracegen.statistics import score, teacher_force  # noqa: E402
 from hedgespec.tracegen.trees import DynamicTree, StaticTree, Trees, score_trees  # noqa: E402
 from hedgespec.tracegen.trees.accepted import walk  # noqa: E402
+from hedgespec.tracegen.trees.growth import best_log_probabilities  # noqa: E402
 from tests.test_eagle import random_head  # noqa: E402
 
 FAMILIES = ("lm", "early-exit", "eagle-3", "eagle-1", "parallel")
@@ -239,6 +240,20 @@ def test_greedy_text_makes_mass_and_acceptance_the_same(sampled, tmp_path):
     batch = teacher_force(target, prompts, answers, drafter.target_layers)
     found = score_trees(target, [drafter], batch, DYNAMIC, Sampling(0), 64)["exit"]
     assert torch.equal(found.mass.sum(1).long(), found.accepted)
+
+
+def test_the_most_probable_of_a_long_row_are_those_of_a_sort():
+    torch.manual_seed(0)
+    logits = torch.randn(3, 5, 4096)
+    logits[0, 0, 7:] = -torch.inf  # fewer than are asked for
+    logits[1] = -torch.inf
+    values, index = best_log_probabilities(logits, 10)
+    expected, order = logits.log_softmax(-1).sort(
+        dim=-1, descending=True, stable=True)
+    torch.testing.assert_close(values[[0, 2]], expected[[0, 2], :, :10])
+    assert values[1].isneginf().all()
+    real = ~values.isneginf()
+    assert torch.equal(index[real], order[..., :10][real])
 
 
 def test_the_default_tree_is_that_of_the_released_code(drafters, batch):

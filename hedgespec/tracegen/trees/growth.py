@@ -6,6 +6,8 @@ from typing import ClassVar
 
 import torch
 
+_GROUP = 64
+
 
 @dataclass(frozen=True)
 class Trees:
@@ -80,6 +82,21 @@ def best_log_probabilities(
 
     There are fewer if v is less. What has no probability has -inf, all where all logits are -inf.
     """
-    best = logits.topk(min(count, logits.shape[-1]))
+    values, index = _greatest(logits, min(count, logits.shape[-1]))
     normaliser = logits.logsumexp(-1, keepdim=True)
-    return (best.values - normaliser).masked_fill(best.values.isneginf(), -torch.inf), best.indices
+    return (values - normaliser).masked_fill(values.isneginf(), -torch.inf), index
+
+
+def _greatest(logits: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same as topk, which goes over a long row many times; this goes over it once.
+
+    The greatest values lie in the groups whose own greatest ones are greatest.
+    """
+    size = logits.shape[-1]
+    if size % _GROUP or size < 4 * count * _GROUP:
+        return logits.topk(count)
+    groups = logits.unflatten(-1, (-1, _GROUP))
+    chosen = groups.amax(-1).topk(count).indices
+    found = groups.gather(-2, chosen[..., None].expand(*chosen.shape, _GROUP))
+    values, within = found.flatten(-2).topk(count)
+    return values, chosen.gather(-1, within // _GROUP) * _GROUP + within % _GROUP
