@@ -24,7 +24,7 @@ from hedgespec.tracegen.models import LanguageModel, load_model
 from hedgespec.tracegen.prompts import read_questions, render, tokenize
 from hedgespec.tracegen.sampling import Sampling
 from hedgespec.tracegen.statistics import teacher_force
-from hedgespec.tracegen.trees import DynamicTree, TreeShape, score_trees
+from hedgespec.tracegen.trees import TreeShape, make_tree, score_trees
 
 # Rounds built at a time, and padded tokens of a scoring batch, per kind of device.
 BLOCKS = {"cpu": 64, "cuda": 2048}
@@ -75,9 +75,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=256)
     parser.add_argument("--max-new-tokens", type=int, default=256)
     parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--total-tokens", type=int, default=60)
-    parser.add_argument("--depth", type=int, default=7)
-    parser.add_argument("--top-k", type=int, default=10)
+    parser.add_argument("--tree", default="dynamic:60,7,10")
     parser.add_argument("--block", type=int, help="trees at a time")
     parser.add_argument("--dtype", default="bfloat16" if torch.cuda.is_available() else "float32")
     parser.add_argument("--profile", action="store_true")
@@ -93,7 +91,7 @@ def main() -> None:
     prompts = [tokenize(target.tokenizer, render(target.tokenizer, question, []))
                for question in questions]
     sampling = Sampling(options.temperature)
-    shape = DynamicTree(options.total_tokens, options.depth, options.top_k)
+    shape = make_tree(options.tree)
     with torch.inference_mode():
         batches = scoring_batches(target, drafters, prompts, options.max_new_tokens, sampling,
                                   TOKENS[device])
@@ -105,8 +103,7 @@ def main() -> None:
     result = {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "torch": torch.__version__, "target": options.target, "dtype": options.dtype,
-        "queries": len(prompts), "starts": starts, "block": block,
-        "total_tokens": shape.total_tokens, "depth": shape.depth, "top_k": shape.top_k,
+        "tree": options.tree, "queries": len(prompts), "starts": starts, "block": block,
         "starts_per_second_the_targets_distributions": starts / shared,
         **{f"starts_per_second_{name}": starts / (seconds - shared)
            for name, seconds in alone.items()},

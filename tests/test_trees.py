@@ -15,7 +15,13 @@ from hedgespec.tracegen.generate import generate_answers, query_uniforms  # noqa
 from hedgespec.tracegen.models import LanguageModel, load_model  # noqa: E402
 from hedgespec.tracegen.sampling import Sampling, probabilities  # noqa: E402
 from hedgespec.tracegen.statistics import score, teacher_force  # noqa: E402
-from hedgespec.tracegen.trees import DynamicTree, StaticTree, Trees, score_trees  # noqa: E402
+from hedgespec.tracegen.trees import (  # noqa: E402
+    DynamicTree,
+    StaticTree,
+    Trees,
+    make_tree,
+    score_trees,
+)
 from hedgespec.tracegen.trees.accepted import walk  # noqa: E402
 from hedgespec.tracegen.trees.growth import best_log_probabilities  # noqa: E402
 from tests.test_eagle import random_head  # noqa: E402
@@ -297,6 +303,21 @@ def test_drafters_without_trees_are_left_out(target, batch):
 def test_bad_static_trees_are_named(paths, message):
     with pytest.raises(HedgespecError, match=message):
         StaticTree(paths)
+
+
+def test_specifications(tmp_path):
+    assert make_tree("dynamic") == DynamicTree()
+    assert make_tree("dynamic:10,2,3") == DYNAMIC
+    (tmp_path / "tree.json").write_text("[[0], [0, 2], [1]]")
+    assert make_tree(f"static:{tmp_path / 'tree.json'}").paths == [(0,), (1,), (0, 2)]
+    released = make_tree("static")
+    assert (len(released.paths), released.deepest) == (25, 5)
+    (tmp_path / "bad.json").write_text("[0]")
+    for text, message in (("medusa", "choose dynamic"), ("dynamic:60", "as in dynamic:60,7,10"),
+                          (f"static:{tmp_path / 'none'}", "cannot be read"),
+                          (f"static:{tmp_path / 'bad.json'}", "not a list of lists of ranks")):
+        with pytest.raises(HedgespecError, match=message):
+            make_tree(text)
 
 
 def test_bad_dynamic_trees_are_refused():

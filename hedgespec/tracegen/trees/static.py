@@ -11,6 +11,13 @@ import torch
 from hedgespec.errors import HedgespecError
 from hedgespec.tracegen.trees.growth import Growth, Trees, TreeShape
 
+# The tree of EAGLE-1's released code, 25 nodes.
+EAGLE_1 = (
+    (0,), (1,), (2,), (3,), (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0),
+    (0, 0, 0), (0, 0, 1), (0, 0, 2), (0, 1, 0), (0, 1, 1), (0, 2, 0), (0, 2, 1), (1, 0, 0),
+    (0, 0, 0, 0), (0, 0, 0, 1), (0, 0, 0, 2), (0, 0, 0, 0, 0), (0, 0, 0, 0, 1),
+)
+
 
 class StaticTree(TreeShape):
     """The tree of some rank paths, in any order."""
@@ -18,12 +25,13 @@ class StaticTree(TreeShape):
     def __init__(self, paths: Sequence[Sequence[int]]):
         """Raises HedgespecError unless each path's beginnings are paths too and none stands twice.
         """
-        ordered = sorted((tuple(path) for path in paths), key=lambda path: (len(path), path))
-        if not ordered:
+        if not paths:
             raise HedgespecError("a static tree needs at least one path")
-        for path in ordered:
+        for path in paths:
             if not path or any(not isinstance(rank, int) or rank < 0 for rank in path):
                 raise HedgespecError(f"static tree: {list(path)} is not a path of ranks from 0 on")
+        ordered = sorted(map(tuple, paths), key=lambda path: (len(path), path))
+        for path in ordered:
             if len(path) > 1 and path[:-1] not in ordered:
                 raise HedgespecError(f"static tree: {list(path)} has no parent {list(path[:-1])}")
         if len(set(ordered)) < len(ordered):
