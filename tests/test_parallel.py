@@ -11,19 +11,23 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from hedgespec.errors import HedgespecError  # noqa: E402
+from hedgespec.live import LiveDecoder  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
 from hedgespec.tracegen.costs import measure_costs  # noqa: E402
 from hedgespec.tracegen.drafters import make_drafters  # noqa: E402
 from hedgespec.tracegen.eagle import ParallelHead, load_head, save_head  # noqa: E402
 from hedgespec.tracegen.models import load_model  # noqa: E402
 from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
+from hedgespec.tracegen.sampling import Sampling  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
 from tests.real_decoding import TinyPair  # noqa: E402
 from tests.test_eagle import inputs, random_head  # noqa: E402
 from tests.test_exactness import recorded_texts, two_sample_p  # noqa: E402
+from tests.test_live import chi_square_p, law_of_two_tokens, prompt_with_doubt  # noqa: E402
 from tests.tiny import save_questions  # noqa: E402
 
 MASKS = 3
+RUNS = 300
 
 
 def one_pass(head: ParallelHead, embedded, features, start: int) -> "torch.Tensor":
@@ -105,6 +109,24 @@ def test_the_draft_costs_one_pass(tmp_path, tiny_models, monkeypatch):
     measured = measure_costs(target, drafters, 3, context=40).drafters["head"]
     assert [round(value) for value in (measured.evaluate, measured.step, measured.draft)] == [
         1, 0, 0]
+
+
+def test_live_decoding_has_the_targets_distribution(tiny_models, tmp_path):
+    """Few possible tokens, so that both acceptance and rejection are frequent."""
+    save_head(random_head(masks=MASKS), tmp_path / "head")
+    target = load_model(tiny_models["target"], "cpu", "float32")
+    drafters = make_drafters([f"parallel:{tmp_path / 'head'}"], target)
+    sampling = Sampling(2.0, top_k=4)
+    prompt = prompt_with_doubt(target, {"head": drafters[0]}, sampling)
+    law = law_of_two_tokens(target, prompt, sampling)
+    decoder = LiveDecoder(target, drafters, "fixed:head", sampling=sampling, draft_length=2)
+    counts, rounds = np.zeros_like(law), []
+    for query in range(RUNS):
+        answer = decoder.generate(prompt, 3, query)
+        counts[tuple([*answer.tokens, 0][:2])] += 1
+        rounds.append(len(answer.rounds))
+    assert chi_square_p(counts, RUNS * law) > 1e-3
+    assert 1 < np.mean(rounds) < 3
 
 
 LENGTH, VOCABULARY, DRAFT, EPISODES = 4, 3, 3, 200_000

@@ -13,6 +13,7 @@ from hedgespec.tracegen.drafters import Drafter, make_drafters  # noqa: E402
 from hedgespec.tracegen.eagle import save_head  # noqa: E402
 from hedgespec.tracegen.generate import generate_answers, query_uniforms  # noqa: E402
 from hedgespec.tracegen.models import LanguageModel, load_model  # noqa: E402
+from hedgespec.tracegen.redrafter import save_redrafter  # noqa: E402
 from hedgespec.tracegen.sampling import Sampling, probabilities  # noqa: E402
 from hedgespec.tracegen.statistics import score, teacher_force  # noqa: E402
 from hedgespec.tracegen.trees import (  # noqa: E402
@@ -25,13 +26,15 @@ from hedgespec.tracegen.trees import (  # noqa: E402
 from hedgespec.tracegen.trees.accepted import walk  # noqa: E402
 from hedgespec.tracegen.trees.growth import best_log_probabilities  # noqa: E402
 from tests.test_eagle import random_head  # noqa: E402
+from tests.test_redrafter import random_recurrent  # noqa: E402
 
-FAMILIES = ("lm", "early-exit", "eagle-3", "eagle-1", "parallel")
+FAMILIES = ("lm", "early-exit", "eagle-3", "eagle-1", "parallel", "redrafter", "prompt-lookup",
+            "ngram")
 DYNAMIC = DynamicTree(total_tokens=10, depth=2, top_k=3)
 # Ranks that skip, in no order, with branches of different lengths.
 STATIC = StaticTree([[1], [0, 0], [0], [0, 2], [1, 0], [3], [0, 2, 1], [0, 2, 0]])
-PROMPTS = [[5, 9, 11, 4], [7], [12, 30]]
-ANSWERS = [[3, 8, 20, 5], [6, 5], [31, 9, 14, 2, 17, 8]]
+PROMPTS = [[5, 9, 5, 4], [7], [12, 30]]
+ANSWERS = [[9, 8, 5, 9], [6, 7], [31, 9, 30, 31, 30, 9]]
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +51,11 @@ def drafters(
     folder = tmp_path_factory.mktemp("heads")
     for name, head in heads.items():
         save_head(head, folder / name)
+    save_redrafter(random_recurrent(list(range(3, 43))), folder / "redrafter")
     made = make_drafters(
         [f"lm=lm:{tiny_models['drafter']}", "early-exit=early-exit:2",
-         *(f"{name.partition('-')[0]}:{folder / name}" for name in heads)], target)
+         *(f"{name.partition('-')[0]}:{folder / name}" for name in heads),
+         f"redrafter:{folder / 'redrafter'}", "prompt-lookup", "ngram"], target)
     return {drafter.name: drafter for drafter in made}
 
 
@@ -65,16 +70,29 @@ class Drawing:
 
     def __init__(self, drafter: Drafter, batch, text: int, last: int):
         """The round's last verified token is at place `last`."""
+        self.recurrent = drafter.head if drafter.kind == "redrafter" else None
         self.session, self.known = drafter.session(), None
         self.tokens = batch.ids[text, : last + 1]
         self.states = {layer: batch.states[layer][text, :last] for layer in drafter.target_layers}
 
     def __call__(self, path: tuple[int, ...]) -> "torch.Tensor":
+        if self.recurrent is not None:  # its session proposes, without probabilities
+            return self.of_recurrent((int(self.tokens[-1]), *path))
         self.session.rewind(0)
         logits = self.session.extend(self.tokens, self.states)[-1]
         for token in path:
             logits = self.session.step(token)
         return logits - logits.logsumexp(-1) if logits.isfinite().any() else logits
+
+
+    def of_recurrent(self, tokens: tuple[int, ...]) -> "torch.Tensor":
+        head, context = self.recurrent, next(iter(self.states.values()))[-1]
+        state = torch.zeros_like(context)
+        for token in tokens:
+            state = head.advance(state, head.embed(torch.tensor(token)))
+        log_q = torch.full((63,), -torch.inf)
+        log_q[3:43] = head.lm_head(head.output(context, state)).float().log_softmax(-1)
+        return log_q
 
 
 def ranked(log_q: "torch.Tensor") -> list[tuple[float, int]]:
@@ -287,9 +305,9 @@ def test_no_tree_without_its_root_children(drafters, batch, target):
     np.testing.assert_allclose(found.mass, [[1 / 63, 1 / 63], [0, 0]], rtol=1e-6)
 
 
-def test_drafters_without_trees_are_left_out(target, batch):
+def test_drafters_without_trees_are_left_out(target, batch, monkeypatch):
     [drafter] = make_drafters(["ngram"], target)
-    assert drafter.growth(batch) is None
+    monkeypatch.setattr(type(drafter), "growth", Drafter.growth)
     assert score_trees(target, [drafter], batch, DYNAMIC, Sampling(), 8) == {}
 
 

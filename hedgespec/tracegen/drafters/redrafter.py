@@ -19,6 +19,7 @@ from hedgespec.tracegen.drafters.eagle import DEPTHS
 from hedgespec.tracegen.drafters.session import DraftSession
 from hedgespec.tracegen.models import LanguageModel, parameters_sha256
 from hedgespec.tracegen.redrafter import BeamSearch, RecurrentHead, load_redrafter
+from hedgespec.tracegen.trees.heads import RecurrentGrowth
 
 WIDTH = 4
 _CHUNK = {"cpu": 256, "cuda": 4096}
@@ -101,6 +102,10 @@ class Redrafter(Drafter):
                             device=tokens.device)
         values = torch.where(tokens < 0, -torch.inf, 0.0)
         return logits.scatter_(1, tokens.clamp(min=0)[:, None], values[:, None])
+
+    def growth(self, batch: ScoringBatch) -> RecurrentGrowth:
+        """Trees of any shape, not only those of the beam search."""
+        return RecurrentGrowth(self.head, batch.ids, batch.states[self.target_layers[0]])
 
     def session(self) -> "_RedrafterSession":
         """A beam search in each round."""

@@ -1,9 +1,10 @@
-"""Trees of draft heads: EAGLE's, whose nodes read their ancestors, and parallel ones."""
+"""Trees of draft heads: EAGLE's, whose nodes read their ancestors, parallel and recurrent ones."""
 
 import torch
 
 from hedgespec.tracegen.eagle import EagleHead, ParallelHead
 from hedgespec.tracegen.eagle.head import attend, target_tokens
+from hedgespec.tracegen.redrafter.network import RecurrentHead
 from hedgespec.tracegen.trees.growth import Growth
 
 
@@ -122,3 +123,36 @@ class ParallelGrowth(_HeadGrowth):
         index = self._starts[:, :, None].expand(-1, -1, output.shape[-1])
         self._last = self._head.draft_logits(output.gather(1, index).flatten(0, 1))
         return self._last
+
+
+class RecurrentGrowth(Growth):
+    """A node's state follows from its parent's and its token."""
+
+    first_place = 1
+
+    def __init__(self, head: RecurrentHead, ids: torch.Tensor, features: torch.Tensor):
+        """Texts `ids` (B, L) and the target's last hidden states (B, L, H)."""
+        self._head, self._ids, self._features = head, ids, features
+        self._known = target_tokens(head.d2t)
+
+    @property
+    def known(self) -> torch.Tensor:
+        """The tokens that the head knows."""
+        return self._known
+
+    def begin(self, places: torch.Tensor) -> torch.Tensor:
+        """The state after the last verified token alone."""
+        index = (places - 1).clamp(min=0)[:, :, None].expand(-1, -1, self._features.shape[-1])
+        self._contexts = self._features.gather(1, index).flatten(0, 1)[:, None]
+        self._states = torch.zeros_like(self._contexts)
+        last = self._ids.gather(1, places).flatten()[:, None]
+        return self.grow(last, torch.zeros_like(last))[:, 0]
+
+    def grow(self, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
+        """One step of the network."""
+        head = self._head
+        states = self._states.gather(
+            1, parents[:, :, None].expand(-1, -1, self._states.shape[-1]))
+        self._states = head.advance(states, head.embed(tokens))
+        return head.draft_logits(head.output(
+            self._contexts.expand_as(self._states), self._states))
