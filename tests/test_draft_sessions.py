@@ -1,6 +1,8 @@
 """Drafting step by step gives the logits that scoring whole texts gives, in every family."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,14 +10,17 @@ torch = pytest.importorskip("torch")
 
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.tracegen import cached  # noqa: E402
+from hedgespec.tracegen import drafters as families  # noqa: E402
 from hedgespec.tracegen.cached import CachedModel, first_layers  # noqa: E402
 from hedgespec.tracegen.drafters import Drafter, ScoringBatch, make_drafters  # noqa: E402
 from hedgespec.tracegen.eagle import save_head  # noqa: E402
 from hedgespec.tracegen.models import LanguageModel, load_model  # noqa: E402
 from tests.test_eagle import random_head  # noqa: E402
+from tests.tiny import save_questions  # noqa: E402
 
 LENGTH, DEPTHS = 24, 5
-FAMILIES = ("lm", "early-exit", "prompt-lookup", "ngram", "eagle-3", "eagle-3-whole", "eagle-1")
+FAMILIES = ("lm", "early-exit", "prompt-lookup", "ngram", "eagle-3", "eagle-3-whole", "eagle-1",
+            "parallel")
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +33,13 @@ def drafters(
     target: LanguageModel, tiny_models: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Drafter]:
     heads = {"eagle-3": random_head(), "eagle-3-whole": random_head(reduced=False),
-             "eagle-1": random_head(generation=1)}
+             "eagle-1": random_head(generation=1), "parallel": random_head(masks=DEPTHS - 1)}
     folder = tmp_path_factory.mktemp("heads")
     for name, head in heads.items():
         save_head(head, folder / name)
     specifications = [f"lm=lm:{tiny_models['drafter']}", "early-exit=early-exit:2",
-                      "prompt-lookup:2", "ngram:2", *(f"eagle:{folder / name}" for name in heads)]
+                      "prompt-lookup:2", "ngram:2",
+                      *(f"{name.partition('-')[0]}:{folder / name}" for name in heads)]
     made = make_drafters(specifications, target)
     assert tuple(drafter.name for drafter in made) == FAMILIES
     return {drafter.name: drafter for drafter in made}
@@ -136,7 +142,7 @@ def test_vocabulary_is_the_targets(drafters, text, states, name):
     """Reduced or not, and -inf where the drafter knows nothing."""
     session = drafters[name].session()
     first = extend(session, text, states, 0, 1)
-    if name.startswith("eagle"):
+    if name.startswith(("eagle", "parallel")):
         assert first.isneginf().all(), "a head needs the feature of a token before"
         assert session.step(3).isneginf().all()
     second = extend(session, text, states, 1, 3)
@@ -203,6 +209,33 @@ def test_other_architectures(tiny_models, tmp_path, text, kind):
             check_draft(session, extend(session, text, states, begin, end), expected, text, end)
             for wrong in range(40, 46):
                 session.step(wrong)
+
+
+def test_the_documented_family_drafts_and_is_recorded(
+    target, tiny_models, text, states, tmp_path, monkeypatch
+):
+    """The code of docs/recording.md and one name."""
+    from hedgespec.tracegen.record import RecordSettings, record
+    from hedgespec.traces import read_trace
+
+    document = (Path(__file__).parent.parent / "docs" / "recording.md").read_text()
+    found: dict[str, Any] = {}
+    exec(re.search(r"```python\n(.*?)```", document, re.DOTALL)[1], found)
+    monkeypatch.setitem(families.FAMILIES, "repeat", found["Repeat"])
+    [drafter] = make_drafters(["repeat"], target)
+    expected = scored(drafter, text, states)
+    session = drafter.session()
+    for begin, end in ((0, 1), (1, 6), (6, 9)):
+        with torch.inference_mode():
+            check_draft(session, extend(session, text, states, begin, end), expected, text, end)
+    record(RecordSettings(
+        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl", 3),
+        out=tmp_path / "trace", name="tiny", max_new_tokens=9, drafters=("repeat",)))
+    trace = read_trace(tmp_path / "trace")
+    inner = trace.offsets[0] + 1, trace.offsets[1]
+    tokens = trace.tokens[slice(*inner)]
+    assert (trace.match[slice(*inner), 0, 0] == (
+        tokens == trace.tokens[inner[0] - 1 : inner[1] - 1])).all()
 
 
 def test_first_layers_leave_the_model_as_it_was(target, text):

@@ -17,6 +17,7 @@ from hedgespec.tracegen.drafters.eagle import DEPTHS  # noqa: E402
 from hedgespec.tracegen.eagle import (  # noqa: E402
     EagleConfig,
     EagleHead,
+    ParallelHead,
     load_head,
     save_head,
     unroll,
@@ -39,7 +40,8 @@ def random_head(seed: int = 0, generation: int = 3, reduced: bool = True, **chan
         target_layers=(1, 2, 3) if third else None, fc_bias=not third)
     config = replace(config, **changes)
     torch.manual_seed(seed)
-    head = EagleHead(config, own_head=third)
+    network = ParallelHead if config.masks else EagleHead
+    head = network(config, own_head=third)
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)

@@ -7,10 +7,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from hedgespec.tracegen.drafters import make_drafters  # noqa: E402
 from hedgespec.tracegen.eagle import save_head  # noqa: E402
+from hedgespec.tracegen.models import load_model  # noqa: E402
 from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
+from hedgespec.tracegen.redrafter import save_redrafter  # noqa: E402
+from hedgespec.tracegen.sampling import Sampling  # noqa: E402
+from hedgespec.tracegen.statistics import score, teacher_force  # noqa: E402
+from hedgespec.tracegen.trees import DynamicTree, score_trees  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
 from tests.test_eagle import random_head  # noqa: E402
+from tests.test_redrafter import random_recurrent  # noqa: E402
 from tests.tiny import save_questions  # noqa: E402
 
 pytestmark = [
@@ -33,6 +40,30 @@ def test_cuda_records_the_same_text_and_statistics_as_the_cpu(tiny_models, tmp_p
     np.testing.assert_array_equal(cpu.tokens, cuda.tokens)
     for name in ("log_p", "log_q", "gamma", "p_top"):
         np.testing.assert_allclose(getattr(cpu, name), getattr(cuda, name), rtol=0, atol=1e-4)
+
+
+def test_other_methods_and_trees_are_the_same_on_cuda(tiny_models, tmp_path):
+    save_head(random_head(), tmp_path / "head")
+    save_head(random_head(masks=2), tmp_path / "parallel")
+    save_redrafter(random_recurrent(list(range(3, 43))), tmp_path / "redrafter")
+    names = (f"eagle:{tmp_path / 'head'}", f"parallel:{tmp_path / 'parallel'}",
+             f"lm=lm:{tiny_models['drafter']}", f"redrafter:{tmp_path / 'redrafter'}")
+    prompts, answers = [[5, 9, 11, 4], [7, 3]], [[3, 8, 20, 5], [6, 5, 30, 31, 8]]
+    found = []
+    for device in ("cpu", "cuda"):
+        target = load_model(tiny_models["target"], device, "float32")
+        drafters = make_drafters(list(names), target)
+        scores, _ = score(target, drafters, prompts, answers, Sampling(0), 64)
+        with torch.inference_mode():
+            batch = teacher_force(target, prompts, answers, (1, 2, 3))
+        found.append((scores.drafters, score_trees(
+            target, drafters, batch, DynamicTree(20, 3, 5), Sampling(), 4)))
+    for one, other in zip(*(part[0].values() for part in found), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+    for name in ("head", "parallel", "lm"):
+        for part in ("accepted", "mass", "drafted"):
+            torch.testing.assert_close(*(getattr(trees[name], part) for _, trees in found),
+                                       atol=1e-4, rtol=0)
 
 
 def test_real_memory_shortage_shrinks_the_batch(tiny_models, tmp_path):

@@ -25,10 +25,13 @@ from hedgespec.zoo import build, training  # noqa: E402
 from hedgespec.zoo.build import ZooSettings, make_zoo  # noqa: E402
 from hedgespec.zoo.corpus import Corpus, load_corpus, save_corpus  # noqa: E402
 from hedgespec.zoo.heads import (  # noqa: E402
+    attach,
     draft_log_q,
     draft_vocabulary,
     inherit,
     new_head,
+    new_parallel_head,
+    new_recurrent_head,
 )
 from hedgespec.zoo.losses import (  # noqa: E402
     DECAY,
@@ -61,7 +64,8 @@ def settings(target, tmp_path, monkeypatch):
         target.id, tmp_path / "zoo", "cpu", "float32", domains=("math", "sql"), small=("math",),
         questions=8, answers=16, general_questions=8, general_answers=16, held_out=3,
         max_new_tokens=24, batch_size=16, draft_vocabulary=40, depths=3, positions=512,
-        generalist_steps=12, expert_steps=8, small_steps=6)
+        generalist_steps=12, expert_steps=8, parallel_depths=4, parallel_steps=8,
+        recurrent_steps=8, small_steps=6)
 
 
 def random_corpus(seed=0, count=30):
@@ -181,6 +185,19 @@ def test_a_new_head_starts_as_the_targets_layer_and_knows_its_vocabulary(target)
     assert head.t2d.nonzero()[:, 0].tolist() == [3, 5, 8, 40]
 
 
+def test_a_new_recurrent_head_reads_the_targets_own_logits(target):
+    vocabulary = np.array([3, 5, 8, 40])
+    head = new_recurrent_head(target, vocabulary, seed=0)
+    with torch.no_grad():
+        for block in head.blocks:
+            block.weight.zero_()
+            block.bias.zero_()
+        head.down.weight[:] = torch.eye(*head.down.weight.shape)
+        context, state = torch.randn(2, 7, target.hidden_size)
+        torch.testing.assert_close(head.draft_logits(head.output(context, state)),
+                                   target.logits(context, torch.from_numpy(vocabulary)))
+
+
 def test_further_mlp_units_start_without_effect(target):
     plain, wide = (new_head(target, np.arange(30), width, seed=0) for width in (None, 96))
     states = torch.randn(2, 5, target.hidden_size)
@@ -201,16 +218,19 @@ def test_an_heir_has_the_generalists_weights_and_its_own_vocabulary(target):
     assert (torch.arange(5) + head.d2t).tolist() == [5, 6, 40, 41, 50]
 
 
-def test_training_sees_the_distributions_that_recording_scores(target, tmp_path):
-    """p and q of the trainer's batches equal those of the EAGLE drafter at every depth."""
+@pytest.mark.parametrize("kind", ["eagle", "parallel"])
+def test_training_sees_the_distributions_that_recording_scores(target, tmp_path, kind):
+    """p and q of the trainer's batches equal those of the drafter at every depth."""
     from hedgespec.tracegen.drafters import make_drafters
     from hedgespec.tracegen.eagle import save_head
     from hedgespec.tracegen.statistics import score
 
     head = new_head(target, np.arange(2, 50), None, seed=3)
+    if kind == "parallel":
+        head = attach(new_parallel_head(head, 4, seed=0), target)
     save_head(head, tmp_path / "head")
     corpus, temperature = random_corpus(seed=4, count=5), 0.7
-    drafter = make_drafters([f"h=eagle:{tmp_path / 'head'}"], target)[0]
+    drafter = make_drafters([f"h={kind}:{tmp_path / 'head'}"], target)[0]
     prompts = [sequence[:start].tolist() for sequence, start
                in zip(corpus.sequences, corpus.prompts, strict=True)]
     answers = [sequence[start:].tolist() for sequence, start
@@ -234,7 +254,7 @@ def test_a_zoo_learns_and_is_recorded(settings, target, tmp_path):
     summary = make_zoo(replace(settings, generalist_steps=60),
                        lambda part, total, done, note: told.append(part))
     assert set(summary["tokens_per_round"]) == {
-        "generalist", "expert-math", "expert-sql", "small-math"}
+        "generalist", "expert-math", "expert-sql", "parallel", "redrafter", "small-math"}
     curve = [json.loads(line) for line
              in (settings.out / "generalist" / "curve.jsonl").read_text().splitlines()]
     assert curve[-1]["tokens_per_round"] > curve[0]["tokens_per_round"] + 0.02
@@ -247,11 +267,38 @@ def test_a_zoo_learns_and_is_recorded(settings, target, tmp_path):
         "domain-mix-t0", "domain-mix-t0.7", "rephrased-t0.7"]
     trace = read_trace(tmp_path / "traces" / "domain-mix-t0.7")
     assert trace.manifest.drafter_names == ["generalist", "expert-math", "expert-sql",
-                                            "small-math", "prompt-lookup"]
+                                            "parallel", "small-math", "prompt-lookup"]
+    greedy = read_trace(tmp_path / "traces" / "domain-mix-t0").manifest
+    assert {drafter.name: (drafter.kind, drafter.depths) for drafter in greedy.drafters
+            if drafter.name in ("parallel", "redrafter")} == {
+        "parallel": ("parallel", 4), "redrafter": ("redrafter", 8)}
+    assert len(greedy.drafters) == 7
     assert sorted(set(trace.queries["domain"])) == ["general", "math", "sql"]
     again = experiment.record_experiment(settings, experiment.ExperimentSettings(
         tmp_path / "traces", per_domain=2, max_new_tokens=12, temperatures=(0.0, 0.7)))
     assert again == recorded
+
+
+@pytest.mark.parametrize("name", ["parallel", "redrafter"])
+def test_heads_of_other_methods_learn(settings, name):
+    """Seconds on a CPU: more expected tokens per round than the head that training began with."""
+    make_zoo(replace(settings, domains=(), small=(), methods=(name,), generalist_steps=30,
+                     parallel_steps=60, recurrent_steps=60))
+    curve = [json.loads(line) for line
+             in (settings.out / name / "curve.jsonl").read_text().splitlines()]
+    assert curve[-1]["tokens_per_round"] > curve[0]["tokens_per_round"] + 0.02
+
+
+def test_a_new_parallel_head_is_the_generalist_at_the_first_depth(target):
+    start = new_head(target, np.arange(2, 50), None, seed=3)
+    head = attach(new_parallel_head(start, 4, seed=0), target)
+    assert head.config.masks == 3
+    batch = random_corpus(seed=4, count=5).batch(np.arange(5))
+    inputs = torch.randn(*batch.ids.shape, 3 * target.hidden_size)
+    with torch.no_grad():
+        one, other = (draft_log_q(each, inputs, batch, 4, 0.7) for each in (start, head))
+    assert torch.equal(one[0], other[0])
+    assert not torch.allclose(one[1], other[1])
 
 
 def weights(folder):
@@ -299,6 +346,7 @@ def test_bad_settings_are_refused_before_any_work(settings):
         ({"loss": "mse"}, "--loss must be one of kl, tv, length, not 'mse'"),
         ({"domains": ("cooking",)}, "no domain 'cooking'"),
         ({"small": ("law",)}, "--small law: not among --domains"),
+        ({"methods": ("medusa",)}, "no method 'medusa'; choose from parallel, redrafter"),
         ({"answers": 0}, "--answers must be positive"),
         ({"temperature": math.nan}, "--temperature must be positive"),
     ):

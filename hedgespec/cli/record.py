@@ -27,6 +27,8 @@ examples:
 drafters, each [NAME=]FAMILY[:ARGUMENT]:
   lm:MODEL             a Hugging Face id, folder or .gguf with the target's tokenizer
   eagle:FOLDER         an EAGLE-1/2/3 head for the target (config.json, safetensors)
+  parallel:FOLDER      a head that drafts all tokens in one pass, from mask tokens
+  redrafter:FOLDER[,B] a recurrent head, B (default 4) beams; temperature 0 only
   early-exit:LAYER     the target's first LAYER layers
   prompt-lookup[:N]    copy what followed the last N (default 3) tokens before
   ngram[:N]            sample from the continuations of the last N (default 3) tokens

@@ -10,8 +10,9 @@ from hedgespec.cli.zoo import add_zoo_options, show, zoo_settings
 EPILOG = """\
 The traces, in --out: domain-mix (held-out questions, as many of each domain) at temperatures 0.7,
 0 and 1; rephrased (the same, asking for two answers and the better one) at 0.7; and, with
---spec-bench, Spec-Bench at all three. Drafters: the generalist, the experts, the small models and
-prompt lookup. What is there already is kept; an interrupted recording goes on.
+--spec-bench, Spec-Bench at all three. Drafters: the generalist, the experts, the parallel head, at
+temperature 0 the recurrent one, the small models and prompt lookup. What is there already is kept;
+an interrupted recording goes on.
 
 examples:
   hedgespec traces                                  the zoo, the domain mix, rephrased

@@ -51,6 +51,8 @@ def add_zoo_options(parser: argparse.ArgumentParser) -> None:
         help="folder of the zoo (default: %(default)s)")
     add("--domains", nargs="*", metavar="DOMAIN",
         help="experts to train (default: python math biology medicine law sql translation)")
+    add("--methods", nargs="*", choices=("parallel", "redrafter"), metavar="METHOD",
+        help="heads to train that draft by other methods (default: parallel redrafter)")
     add("--small", nargs="*", metavar="DOMAIN",
         help="stand-alone models to train (default: math python)")
     add("--scale", type=float, metavar="X",
@@ -85,6 +87,7 @@ def zoo_settings(options: argparse.Namespace) -> "ZooSettings":
         print(f"no GPU in use: a toy zoo of {scale:g} times the text and training", file=sys.stderr)
     given: dict[str, Any] = {
         "domains": None if options.domains is None else tuple(options.domains),
+        "methods": None if options.methods is None else tuple(options.methods),
         "small": None if options.small is None else tuple(options.small),
         "temperature": options.zoo_temperature, "loss": options.loss,
         "expert_loss": options.expert_loss, "depths": options.depths,

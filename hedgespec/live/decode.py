@@ -18,7 +18,7 @@ from hedgespec.selectors import FULL, parse_selector
 from hedgespec.selectors.learning import Feedback, Loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.selectors.uniforms import query_key
-from hedgespec.tracegen.drafters import Drafter
+from hedgespec.tracegen.drafters import Drafter, check_sampling
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling, probabilities
 from hedgespec.traces import Costs
@@ -93,6 +93,7 @@ class LiveDecoder:
             raise HedgespecError("there is no drafter: name one with --drafter")
         self.target, self.drafters, self.draft_length = target, drafters, draft_length
         self.sampling, self.seed = sampling or Sampling(), seed
+        check_sampling(drafters, self.sampling)
         self.rule, self._timed = _live_rule(rule, self.sampling), timed
         self._fixed = self._fixed_drafter(selector)
         self._selector = None

@@ -19,7 +19,12 @@ from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file, sha256_text
 from hedgespec.rules import Rule, parse_rule
 from hedgespec.tracegen.costs import device_name, measure_costs
-from hedgespec.tracegen.drafters import Drafter, default_drafters, make_drafters
+from hedgespec.tracegen.drafters import (
+    Drafter,
+    check_sampling,
+    default_drafters,
+    make_drafters,
+)
 from hedgespec.tracegen.generate import Answer, generate_answers, query_uniforms
 from hedgespec.tracegen.memory import in_fitting_pieces
 from hedgespec.tracegen.models import LanguageModel, check_device, load_model
@@ -102,6 +107,7 @@ def record(settings: RecordSettings, report: Callable[[Progress], None] = lambda
     target = load_model(settings.target, settings.device, settings.dtype)
     specifications = list(settings.drafters) or default_drafters(target.layers)
     drafters = make_drafters(specifications, target)
+    check_sampling(drafters, sampling)
     recorder = _Recorder(settings, sampling, target, drafters, questions, progress, report)
     return recorder.run()
 

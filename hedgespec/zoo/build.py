@@ -1,4 +1,5 @@
-"""Makes a zoo: a generalist head, one expert head per domain, and small stand-alone models."""
+"""Makes a zoo: a generalist head, one expert head per domain, heads that draft by other methods,
+and small stand-alone models."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,7 +9,9 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
+from typing import TypeVar
 
+import numpy as np
 import torch
 from transformers import LlamaForCausalLM
 
@@ -16,15 +19,24 @@ import hedgespec
 from hedgespec.errors import HedgespecError
 from hedgespec.files import check_writable, sha256_text, write_text
 from hedgespec.tracegen.costs import device_name
-from hedgespec.tracegen.eagle import EagleHead, load_head, save_head
+from hedgespec.tracegen.eagle import EagleHead, ParallelHead, load_head, save_head
 from hedgespec.tracegen.eagle.config import default_layers
 from hedgespec.tracegen.eagle.head import drafting_places, target_tokens
 from hedgespec.tracegen.models import LanguageModel, check_device, load_model
+from hedgespec.tracegen.redrafter import RecurrentHead, load_redrafter, save_redrafter
 from hedgespec.tracegen.sampling import Sampling
 from hedgespec.zoo.answers import Task, write_answers
 from hedgespec.zoo.corpus import Batch, Corpus, load_corpus, save_corpus
 from hedgespec.zoo.evaluation import Drafts, tokens_per_round
-from hedgespec.zoo.heads import attach, draft_log_q, draft_vocabulary, inherit, new_head
+from hedgespec.zoo.heads import (
+    attach,
+    draft_log_q,
+    draft_vocabulary,
+    inherit,
+    new_head,
+    new_parallel_head,
+    new_recurrent_head,
+)
 from hedgespec.zoo.losses import LOSSES, drafting_loss
 from hedgespec.zoo.questions import DOMAINS, held_out_questions, training_questions
 from hedgespec.zoo.small_models import load_small_model, new_small_model
@@ -32,6 +44,8 @@ from hedgespec.zoo.teacher import Lessons, Teacher
 from hedgespec.zoo.training import Plan, train
 
 GENERAL = "general"
+PARALLEL, RECURRENT = "parallel", "redrafter"
+METHODS = (PARALLEL, RECURRENT)
 EXPERT_DOMAINS = tuple(domain for domain in DOMAINS if domain != GENERAL)
 SUMMARY = "zoo.json"
 _MADE = "training.json"
@@ -41,6 +55,7 @@ _TEXT = (*_OWN_TEXT, "general_questions", "general_answers")
 
 # Told what is being made, how much there is to do, how much is done, and a note.
 Report = Callable[[str, int, int, str], None]
+Network = TypeVar("Network", EagleHead, RecurrentHead)
 DraftsOf = Callable[[Batch, Lessons], Drafts]
 
 
@@ -50,7 +65,9 @@ class ZooSettings:
 
     `questions` and `answers` are per domain, the answers sampled to all questions in turn;
     `general_*` are those of general chat. `positions` are padded tokens per training step, `depths`
-    the unrolled draft depths, `held_out` the test answers per domain.
+    the unrolled draft depths, `held_out` the test answers per domain. `methods` are trained on
+    general chat besides the generalist: a parallel head of `parallel_depths`, which starts as the
+    generalist, and a recurrent one.
     """
 
     target: str
@@ -60,6 +77,7 @@ class ZooSettings:
     seed: int = 0
     temperature: float = 0.7
     domains: tuple[str, ...] = EXPERT_DOMAINS
+    methods: tuple[str, ...] = METHODS
     small: tuple[str, ...] = ("math", "python")
     questions: int = 1500
     answers: int = 3072
@@ -78,6 +96,11 @@ class ZooSettings:
     generalist_rate: float = 8e-3
     expert_steps: int = 250
     expert_rate: float = 4e-3
+    parallel_depths: int = 8
+    parallel_steps: int = 750
+    parallel_rate: float = 4e-3
+    recurrent_steps: int = 1500
+    recurrent_rate: float = 4e-3
     small_steps: int = 150
     small_rate: float = 3e-3
 
@@ -91,7 +114,7 @@ class ZooSettings:
                   (("questions", 4), ("answers", 4), ("general_questions", 4),
                    ("general_answers", 4), ("held_out", 2), ("max_new_tokens", 16),
                    ("positions", 512), ("generalist_steps", 2), ("expert_steps", 2),
-                   ("small_steps", 2))}
+                   ("parallel_steps", 2), ("recurrent_steps", 2), ("small_steps", 2))}
         if scale >= 1:
             del counts["max_new_tokens"], counts["positions"], counts["held_out"]
         return replace(self, **counts)
@@ -118,6 +141,9 @@ def _check(settings: ZooSettings) -> None:
     for name in (*settings.domains, *settings.small):
         if name not in EXPERT_DOMAINS:
             raise HedgespecError(f"no domain {name!r}; choose from {', '.join(EXPERT_DOMAINS)}")
+    for name in settings.methods:
+        if name not in METHODS:
+            raise HedgespecError(f"no method {name!r}; choose from {', '.join(METHODS)}")
     for name in settings.small:
         if name not in settings.domains:
             raise HedgespecError(f"--small {name}: not among --domains")
@@ -156,6 +182,12 @@ class _Zoo:
             with self._timed(name := f"expert-{domain}"):
                 expert = self._head(name, domain, generalist)
                 table[name] = self._row(self._drafts_of_head(expert))
+        if PARALLEL in settings.methods:
+            with self._timed(PARALLEL):
+                table[PARALLEL] = self._row(self._drafts_of_head(self._parallel_head(generalist)))
+        if RECURRENT in settings.methods:
+            with self._timed(RECURRENT):
+                table[RECURRENT] = self._row(self._drafts_of_head(self._recurrent_head()))
         for domain in settings.small:
             with self._timed(name := f"small-{domain}"):
                 table[name] = self._row(self._drafts_of_model(self._small_model(name, domain)))
@@ -226,20 +258,56 @@ class _Zoo:
         plan = Plan(steps, rate, self._fingerprint(
             *_TEXT, "draft_vocabulary", "mlp_width", "depths", "positions", "loss",
             *(["generalist_steps", "generalist_rate", "expert_loss"] if start else [])))
-        folder = settings.out / name
-        if self._is_made(folder, plan):
-            return attach(load_head(folder).to(self._target.device), self._target)
+
+        def make() -> EagleHead:
+            head = new_head(self._target, self._vocabulary(domain), settings.mlp_width,
+                            settings.seed)
+            if start is not None:
+                inherit(head, start)
+            return head
+
+        return self._kept(name, domain, loss, plan, make, save_head, load_head)
+
+    def _parallel_head(self, start: EagleHead) -> EagleHead:
+        """A parallel head that starts as the generalist."""
+        settings = self._settings
+        plan = Plan(settings.parallel_steps, settings.parallel_rate, self._fingerprint(
+            *_TEXT, "draft_vocabulary", "mlp_width", "depths", "positions", "loss",
+            "generalist_steps", "generalist_rate", "parallel_depths"))
+        return self._kept(
+            PARALLEL, GENERAL, settings.loss, plan,
+            lambda: attach(new_parallel_head(start, settings.parallel_depths, settings.seed),
+                           self._target), save_head, load_head)
+
+    def _recurrent_head(self) -> RecurrentHead:
+        """A recurrent head."""
+        settings = self._settings
+        plan = Plan(settings.recurrent_steps, settings.recurrent_rate, self._fingerprint(
+            *_TEXT, "draft_vocabulary", "depths", "positions", "loss"))
+        return self._kept(
+            RECURRENT, GENERAL, settings.loss, plan,
+            lambda: new_recurrent_head(self._target, self._vocabulary(GENERAL), settings.seed),
+            save_redrafter, load_redrafter)
+
+    def _vocabulary(self, domain: str) -> np.ndarray:
+        """The tokens that a head of a domain knows."""
         counts = self._texts[domain].counts(self._target.vocabulary_size)
-        head = new_head(self._target, draft_vocabulary(counts, settings.draft_vocabulary),
-                        settings.mlp_width, settings.seed)
-        if start is not None:
-            inherit(head, start)
-        self._train(head, self._drafts_of_head(head), loss, name, domain, plan,
-                    settings.positions)
-        save_head(head.to(torch.bfloat16), folder)
-        self._mark_made(folder, plan)
+        return draft_vocabulary(counts, self._settings.draft_vocabulary)
+
+    def _kept(
+        self, name: str, domain: str, loss: str, plan: Plan, make: Callable[[], Network],
+        save: Callable[[Network, Path], None], load: Callable[[Path], Network],
+    ) -> Network:
+        """A head that is made and trained, unless it is there already."""
+        folder = self._settings.out / name
+        if not self._is_made(folder, plan):
+            head = make()
+            self._train(head, self._drafts_of_head(head), loss, name, domain, plan,
+                        self._settings.positions)
+            save(head.to(torch.bfloat16), folder)
+            self._mark_made(folder, plan)
         # Go on with what was saved, so that a resumed zoo is the same.
-        return attach(load_head(folder).to(self._target.device), self._target)
+        return attach(load(folder).to(self._target.device), self._target)
 
     def _small_model(self, name: str, domain: str) -> LlamaForCausalLM:
         """A stand-alone model distilled on a domain."""
@@ -296,15 +364,18 @@ class _Zoo:
         return tokens_per_round(lambda batch: drafts(batch, lessons), self._tests[domain],
                                 self._settings.positions // 4, self._settings.depths)
 
-    def _drafts_of_head(self, head: EagleHead) -> DraftsOf:
+    def _drafts_of_head(self, head: EagleHead | RecurrentHead) -> DraftsOf:
         tokens = target_tokens(head.d2t)
+        inputs = self._teacher.last if isinstance(head, RecurrentHead) else self._teacher.inputs
+        depths = (self._settings.parallel_depths if isinstance(head, ParallelHead)
+                  else self._settings.depths)
 
         def drafts(batch: Batch, lessons: Lessons) -> Drafts:
             batch = batch.to(self._target.device)
             p = self._teacher.probabilities(lessons, batch, tokens)
             with self._teacher.precision():
-                log_qs = draft_log_q(head, self._teacher.inputs(lessons, batch), batch,
-                                     self._settings.depths, self._settings.temperature)
+                log_qs = draft_log_q(head, inputs(lessons, batch), batch, depths,
+                                     self._settings.temperature)
             places = drafting_places(batch.rows)
             return Drafts(log_qs, p, places, batch.real, tuple(batch.ids.shape))
 

@@ -30,14 +30,15 @@ def tokens_per_round(
 ) -> float:
     """1 + expected accepted tokens of a chain, averaged over chains from every answer position.
 
-    A drafter that gives one log q is prefix-only: its distribution is the same at all depths.
+    A drafter that gives one log q is prefix-only: its distribution is the same at all depths. More
+    than `depths` are left out.
     Replay starts rounds only where the last one ended, so its MAT differs a little.
     """
     total = torch.zeros(())
     count = 0
     for batch in corpus.once(positions):
         drafts = draft(batch)
-        gammas = [acceptance_probability(drafts.p, log_q) for log_q in drafts.log_qs]
+        gammas = [acceptance_probability(drafts.p, log_q) for log_q in drafts.log_qs[:depths]]
         if len(gammas) == 1:
             gammas *= depths
         total += accepted_lengths(gammas, drafts.places, drafts.real, drafts.shape).sum().cpu()

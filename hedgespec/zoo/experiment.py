@@ -10,7 +10,7 @@ from hedgespec.files import check_writable
 from hedgespec.tracegen.record import Progress, RecordSettings, record
 from hedgespec.traces import Manifest, load_manifest
 from hedgespec.traces.schema import MANIFEST, RECORDING
-from hedgespec.zoo.build import GENERAL, ZooSettings
+from hedgespec.zoo.build import GENERAL, PARALLEL, RECURRENT, ZooSettings
 from hedgespec.zoo.questions import held_out_questions, rephrased, write_questions
 
 
@@ -43,10 +43,16 @@ class ExperimentSettings:
     rules: tuple[str, ...] = ()
 
 
-def zoo_drafters(zoo: ZooSettings) -> tuple[str, ...]:
-    """Specifications of the zoo's drafters and of prompt lookup."""
+def zoo_drafters(zoo: ZooSettings, temperature: float) -> tuple[str, ...]:
+    """Specifications of the zoo's drafters and of prompt lookup.
+
+    The recurrent head drafts at temperature 0 only.
+    """
     heads = ["generalist", *(f"expert-{domain}" for domain in zoo.domains)]
+    methods = [name for name in (PARALLEL, RECURRENT) if name in zoo.methods
+               and (name != RECURRENT or temperature == 0)]
     return (*(f"{name}=eagle:{zoo.out / name}" for name in heads),
+            *(f"{name}:{zoo.out / name}" for name in methods),
             *(f"small-{domain}=lm:{zoo.out / f'small-{domain}'}" for domain in zoo.small),
             "prompt-lookup")
 
@@ -91,9 +97,9 @@ def record_experiment(
         out = settings.out / plan.name
         base = RecordSettings(
             target=zoo.target, prompts=plan.prompts, out=out, name=plan.name,
-            drafters=zoo_drafters(zoo), temperature=plan.temperature, seed=zoo.seed,
-            max_new_tokens=plan.max_new_tokens, device=zoo.device, dtype=settings.dtype,
-            rules=settings.rules)
+            drafters=zoo_drafters(zoo, plan.temperature), temperature=plan.temperature,
+            seed=zoo.seed, max_new_tokens=plan.max_new_tokens, device=zoo.device,
+            dtype=settings.dtype, rules=settings.rules)
         manifests.append(_record(base, partial(report, plan.name)))
     return manifests
 

@@ -1,14 +1,20 @@
-"""New EAGLE-3 heads, and what they put out on a batch."""
+"""New draft heads, and what they put out on a batch."""
+
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
 from transformers import LlamaConfig
 
 from hedgespec.errors import HedgespecError
-from hedgespec.tracegen.eagle import EagleConfig, EagleHead
-from hedgespec.tracegen.eagle.head import target_tokens, unroll_rows
+from hedgespec.tracegen.eagle import EagleConfig, EagleHead, ParallelHead
+from hedgespec.tracegen.eagle.head import DraftHead, target_tokens, unroll_rows
 from hedgespec.tracegen.models import LanguageModel
+from hedgespec.tracegen.redrafter import RecurrentConfig, RecurrentHead
 from hedgespec.zoo.corpus import Batch
+
+Head = TypeVar("Head", bound=DraftHead)
 
 _LAYER_KEYS = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
                "head_dim", "rms_norm_eps", "hidden_act", "vocab_size", "max_position_embeddings",
@@ -95,24 +101,55 @@ def inherit(head: EagleHead, start: EagleHead) -> None:
         new["lm_head.weight"][to] = old["lm_head.weight"][of]
 
 
-def attach(head: EagleHead, target: LanguageModel) -> EagleHead:
+def new_parallel_head(start: EagleHead, depths: int, seed: int) -> ParallelHead:
+    """A head of so many draft depths with a trained one's weights, and random mask tokens."""
+    torch.manual_seed(seed)
+    head = ParallelHead(replace(start.config, masks=depths - 1))
+    head.load_state_dict(start.state_dict(), strict=False)
+    return head.to(start.fc.weight.device)
+
+
+def new_recurrent_head(
+    target: LanguageModel, vocabulary: np.ndarray, seed: int
+) -> RecurrentHead:
+    """A recurrent head over the tokens `vocabulary` (v,), ascending, at random but for its LM head.
+
+    That is the target's, which reads the context until the head has learned something else.
+    """
+    torch.manual_seed(seed)
+    size = target.hidden_size
+    head = RecurrentHead(RecurrentConfig(size, target.vocabulary_size, len(vocabulary)))
+    tokens = torch.from_numpy(vocabulary)
+    with torch.no_grad():
+        for block in head.blocks:
+            block.weight.normal_(std=0.01)
+        head.down.weight.normal_(std=0.01)
+        head.down.weight[:, :size] += torch.eye(size)
+        head.lm_head.weight.copy_(
+            target.model.get_output_embeddings().weight[tokens.to(target.device)])
+        head.d2t.copy_(tokens - torch.arange(len(tokens)))
+    return attach(head.to(target.device), target)
+
+
+def attach(head: Head, target: LanguageModel) -> Head:
     """Lend the head the target's embedding, which it has none of its own of."""
     head.attach(target.model.get_input_embeddings(), target.model.get_output_embeddings())
     return head
 
 
 def draft_log_q(
-    head: EagleHead, inputs: torch.Tensor, batch: Batch, depths: int, temperature: float
+    head: EagleHead | RecurrentHead, inputs: torch.Tensor, batch: Batch, depths: int,
+    temperature: float,
 ) -> list[torch.Tensor]:
     """log q (M, v), float32, over the draft vocabulary at each depth, for the batch's rows.
 
-    `inputs` (B, L, 3H) are the target's hidden states of the fused layers side by side. Rows whose
-    chain would start before the text hold numbers without meaning.
+    `inputs` (B, L, kH) are the target's hidden states of the layers that the head reads, side by
+    side. Rows whose chain would start before the text hold numbers without meaning.
     """
     assert head.lm_head is not None
     log_qs = []
     for output in unroll_rows(head, batch.ids, batch.rows, head.fuse([inputs]), depths):
         # Scaled before the LM head, where the tensor is small.
-        logits = head.lm_head(head.norm(output) / temperature)
+        logits = head.lm_head(head.readout(output) / temperature)
         log_qs.append(logits.log_softmax(-1, dtype=torch.float32))
     return log_qs

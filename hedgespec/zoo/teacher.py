@@ -65,6 +65,10 @@ class Teacher:
         """Hidden states (B, L, kH) of the layers that heads read; any at padding."""
         return lessons.inputs[batch.places.to(lessons.inputs.device)].to(self.target.device)
 
+    def last(self, lessons: Lessons, batch: Batch) -> torch.Tensor:
+        """Hidden states (B, L, H) of the last layer; any at padding."""
+        return lessons.last[batch.places.to(lessons.last.device)].to(self.target.device)
+
     @torch.no_grad()
     def probabilities(
         self, lessons: Lessons, batch: Batch, tokens: torch.Tensor | None = None

@@ -6,11 +6,16 @@ from hedgespec.tracegen.drafters.context import NGram, PromptLookup
 from hedgespec.tracegen.drafters.eagle import Eagle
 from hedgespec.tracegen.drafters.early_exit import EarlyExit
 from hedgespec.tracegen.drafters.language_model import LanguageModelDrafter
+from hedgespec.tracegen.drafters.parallel import Parallel
+from hedgespec.tracegen.drafters.redrafter import Redrafter
 from hedgespec.tracegen.models import LanguageModel
+from hedgespec.tracegen.sampling import Sampling
 from hedgespec.traces.schema import is_drafter_name
 
 FAMILIES = {
-    family.kind: family for family in (LanguageModelDrafter, Eagle, EarlyExit, PromptLookup, NGram)
+    family.kind: family
+    for family in (
+        LanguageModelDrafter, Eagle, Parallel, Redrafter, EarlyExit, PromptLookup, NGram)
 }
 
 _NAME_RULE = (
@@ -39,6 +44,15 @@ def make_drafters(specifications: list[str], target: LanguageModel) -> list[Draf
     return drafters
 
 
+def check_sampling(drafters: list[Drafter], sampling: Sampling) -> None:
+    """Raise HedgespecError if a drafter works at temperature 0 only and `sampling` is not."""
+    for drafter in drafters:
+        if drafter.greedy_only and sampling.temperature != 0:
+            raise HedgespecError(
+                f"drafter {drafter.name} ({drafter.kind}) works at temperature 0 only, not at "
+                f"{sampling.temperature:g}: {drafter.greedy_only}")
+
+
 def _make(text: str, target: LanguageModel) -> Drafter:
     name, equals, identity = text.partition("=")
     if not equals or ":" in name:  # no name, or a "=" within the argument
@@ -53,4 +67,6 @@ def _make(text: str, target: LanguageModel) -> Drafter:
     return FAMILIES[family](name, identity, target, argument)
 
 
-__all__ = ["FAMILIES", "Drafter", "ScoringBatch", "default_drafters", "make_drafters"]
+__all__ = [
+    "FAMILIES", "Drafter", "ScoringBatch", "check_sampling", "default_drafters", "make_drafters",
+]

@@ -9,6 +9,8 @@ import torch
 from hedgespec.tracegen.cached import CachedModel
 from hedgespec.tracegen.drafters.session import DraftSession, ModelSession
 from hedgespec.tracegen.models import LanguageModel
+from hedgespec.tracegen.trees.growth import Growth
+from hedgespec.tracegen.trees.language_model import ModelGrowth
 from hedgespec.traces import DrafterInfo
 
 
@@ -35,10 +37,14 @@ class ScoringBatch:
 
 
 class Drafter(ABC):
-    """A drafter. A prefix-only one (`depths` = 1) depends on the tokens so far and nothing else."""
+    """A drafter. A prefix-only one (`depths` = 1) depends on the tokens so far and nothing else.
+
+    `greedy_only` says why it works at temperature 0 only, "" if it works at all.
+    """
 
     kind: ClassVar[str]
     usage: ClassVar[str]
+    greedy_only: ClassVar[str] = ""
     weights_sha256: str | None = None
     target_layers: tuple[int, ...] = ()
     depths: int = 1
@@ -68,6 +74,13 @@ class Drafter(ABC):
     def session(self) -> DraftSession:
         """Start drafting one text step by step; the logits are those of `logits`."""
 
+    def growth(self, batch: ScoringBatch) -> Growth | None:
+        """How its draft trees grow on a batch; None if it drafts no trees.
+
+        Raises HedgespecError if its model cannot.
+        """
+        return None
+
 
 class ModelDrafter(Drafter):
     """A drafter that reads the text itself."""
@@ -87,3 +100,7 @@ class ModelDrafter(Drafter):
     def session(self) -> ModelSession:
         """What reads, with a key/value cache."""
         return ModelSession(CachedModel(*self.reader), self.final_logits)
+
+    def growth(self, batch: ScoringBatch) -> ModelGrowth:
+        """Nodes are read behind the text."""
+        return ModelGrowth(*self.reader, self.final_logits, batch.ids)

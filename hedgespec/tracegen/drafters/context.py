@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import torch
 
 from hedgespec.errors import HedgespecError
 from hedgespec.tracegen.drafters.base import Drafter, ScoringBatch
 from hedgespec.tracegen.drafters.session import DraftSession
+from hedgespec.tracegen.lookup import matches
 from hedgespec.tracegen.models import LanguageModel
+from hedgespec.tracegen.trees.context import ContextGrowth
 
 
 @dataclass(frozen=True)
@@ -20,38 +21,6 @@ class Proposals:
     row: np.ndarray
     token: np.ndarray
     log_weight: np.ndarray
-
-
-@numba.njit
-def _matches(tokens, first, longest, latest_only):
-    """For each position from `first` on, what followed the earlier matches of the tokens before.
-
-    A match at `end` is of length n if the n tokens before `end` are the n tokens before the
-    position; only matches of the greatest length, at most `longest`, count. Returns their
-    positions, counted from `first`, and the tokens that followed, the latest match first.
-    """
-    positions = [0 for _ in range(0)]
-    followers = [0 for _ in range(0)]
-    lengths = np.empty(len(tokens), dtype=np.int64)
-    for position in range(first, len(tokens)):
-        best = 1
-        for end in range(position - 1, 0, -1):
-            length = 0
-            while length < min(longest, end) and (
-                tokens[end - 1 - length] == tokens[position - 1 - length]
-            ):
-                length += 1
-            lengths[end] = length
-            best = max(best, length)
-            if latest_only and best == longest:
-                break
-        for end in range(position - 1, 0, -1):
-            if lengths[end] >= best:
-                positions.append(position - first)
-                followers.append(tokens[end])
-                if latest_only:
-                    break
-    return np.array(positions), np.array(followers)
 
 
 class ContextDrafter(Drafter):
@@ -81,7 +50,7 @@ class ContextDrafter(Drafter):
         rows, tokens = [], []
         start = 0
         for text, first in texts:
-            positions, followers = _matches(text, first, self._longest, self.latest_only)
+            positions, followers = matches(text, first, self._longest, self.latest_only)
             rows.append(positions + start)
             tokens.append(followers)
             start += len(text) - first
@@ -104,6 +73,10 @@ class ContextDrafter(Drafter):
     def session(self) -> "_ContextSession":
         """Look up anew at each step."""
         return _ContextSession(self)
+
+    def growth(self, batch: ScoringBatch) -> ContextGrowth:
+        """Look up anew behind each node's path."""
+        return ContextGrowth(batch.ids, self._longest, self.latest_only)
 
     def next_logits(self, tokens: np.ndarray, rows: int) -> torch.Tensor:
         """Logits (rows, V) of what follows each of the last `rows` tokens."""

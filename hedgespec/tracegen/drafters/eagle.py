@@ -1,6 +1,8 @@
 """EAGLE heads: they draft from the target's hidden states and, deeper, from their own output."""
 
+from abc import abstractmethod
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch.nn import functional
@@ -11,16 +13,13 @@ from hedgespec.tracegen.drafters.session import DraftSession
 from hedgespec.tracegen.eagle import EagleHead, load_head
 from hedgespec.tracegen.eagle.head import unroll_rows
 from hedgespec.tracegen.models import LanguageModel, parameters_sha256
+from hedgespec.tracegen.trees.heads import EagleGrowth
 
 DEPTHS = 8
 
 
-class Eagle(Drafter):
-    """An EAGLE-1/2/3 head, recorded at draft depths 1 to 8."""
-
-    kind = "eagle"
-    usage = "eagle:FOLDER         an EAGLE-1/2/3 head for the target (config.json, safetensors)"
-    depths = DEPTHS
+class HeadDrafter(Drafter):
+    """A draft head of EAGLE's kind."""
 
     def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
         """`argument` is the head's folder. Raises HedgespecError if it does not fit the target."""
@@ -29,7 +28,7 @@ class Eagle(Drafter):
         self.weights_sha256 = parameters_sha256(head.state_dict())
 
     @classmethod
-    def of(cls, name: str, identity: str, head: EagleHead, target: LanguageModel) -> "Eagle":
+    def of(cls, name: str, identity: str, head: EagleHead, target: LanguageModel) -> Self:
         """A head that is in memory, on the target's device."""
         drafter = cls.__new__(cls)
         drafter._set(name, identity, head, target)
@@ -50,9 +49,13 @@ class Eagle(Drafter):
 
     def prepare(self, batch: ScoringBatch) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Output features of each depth at the batch's rows, each (M, H), and their places (M)."""
-        features = self.head.fuse([batch.states[layer] for layer in self.target_layers])
+        features = self.features(batch)
         outputs = unroll_rows(self.head, batch.ids, batch.rows, features, self.depths)
         return outputs, batch.rows % batch.ids.shape[1] - 1
+
+    def features(self, batch: ScoringBatch) -> torch.Tensor:
+        """Fused features (B, L, H) of a batch."""
+        return self.head.fuse([batch.states[layer] for layer in self.target_layers])
 
     def logits(
         self, prepared: tuple[list[torch.Tensor], torch.Tensor], depth: int, rows: slice
@@ -62,12 +65,30 @@ class Eagle(Drafter):
         absent = places[rows] < depth - 1
         return self.head.logits(outputs[depth - 1][rows]).masked_fill(absent[:, None], -torch.inf)
 
+
+class Eagle(HeadDrafter):
+    """An EAGLE-1/2/3 head, recorded at draft depths 1 to 8."""
+
+    kind = "eagle"
+    usage = "eagle:FOLDER         an EAGLE-1/2/3 head for the target (config.json, safetensors)"
+    depths = DEPTHS
+
+    def _set(self, name: str, identity: str, head: EagleHead, target: LanguageModel) -> None:
+        if head.config.masks:
+            raise HedgespecError(f"drafter {identity}: this head drafts in parallel, from mask "
+                                 "tokens; name it with parallel:FOLDER")
+        super()._set(name, identity, head, target)
+
     def session(self) -> "_EagleSession":
         """The head with a key/value cache."""
         return _EagleSession(self.head, self.target_layers)
 
+    def growth(self, batch: ScoringBatch) -> EagleGrowth:
+        """Nodes go on from their parents' outputs."""
+        return EagleGrowth(self.head, batch.ids, self.features(batch))
 
-class _EagleSession(DraftSession):
+
+class HeadSession(DraftSession):
     """Keys and values of the places so far, drafted ones last.
 
     Place j reads token j+1 beside the feature of token j: the target's where the target has read
@@ -84,13 +105,6 @@ class _EagleSession(DraftSession):
         self._no_proposal = torch.full(
             (head.config.vocabulary_size,), -torch.inf, device=weight.device)
 
-    def step(self, token: int | torch.Tensor) -> torch.Tensor:
-        """Go on from the head's own last output."""
-        if self._output is None:
-            return self._no_proposal
-        ids = torch.as_tensor(token, device=self._keys.device).reshape(1)
-        return self._advance(ids, self._output, 1)[0]
-
     def _extend(
         self, tokens: torch.Tensor, states: dict[int, torch.Tensor], rows: int
     ) -> torch.Tensor:
@@ -101,7 +115,13 @@ class _EagleSession(DraftSession):
         if places == 0:
             return absent
         features = self._head.fuse([states[layer] for layer in self._layers])
-        return torch.cat([absent, self._advance(following, features[None], places)])
+        return torch.cat([absent, self._begin(self._head.embed(following), features, places)])
+
+    @abstractmethod
+    def _begin(
+        self, embedded: torch.Tensor, features: torch.Tensor, rows: int
+    ) -> torch.Tensor:
+        """Logits (rows, V) at the last of the new places, embeddings beside features (n, H)."""
 
     def _cut(self, length: int) -> None:
         places = max(length - 1, 0)
@@ -109,19 +129,35 @@ class _EagleSession(DraftSession):
         self._output = None
 
     def _advance(
-        self, following: torch.Tensor, features: torch.Tensor, rows: int
+        self, embedded: torch.Tensor, features: torch.Tensor, rows: int
     ) -> torch.Tensor:
-        """Logits (rows, V) at the last of the new places: tokens (n) beside features (1, n, H)."""
-        head, start, count = self._head, self._keys.shape[2], len(following)
-        device = following.device
+        """Logits (rows, V) at the last of the new places: embeddings beside features (n, H)."""
+        head, start, count = self._head, self._keys.shape[2], len(embedded)
+        device = embedded.device
         residual, (queries, keys, values) = head.project(
-            head.embed(following[None]), features,
+            embedded[None], features[None],
             torch.arange(start, start + count, device=device)[None])
         self._keys = torch.cat([self._keys, keys], dim=2)
         self._values = torch.cat([self._values, values], dim=2)
         reach = torch.ones(count, start + count, dtype=torch.bool, device=device).tril(start)
         attended = functional.scaled_dot_product_attention(
             queries, self._keys, self._values, attn_mask=reach)
-        output = head.finish(residual, attended)
-        self._output = output[:, -1:]
-        return head.logits(output[0, count - rows :])
+        output = head.finish(residual, attended)[0]
+        self._output = output[-1:]
+        return head.logits(output[count - rows :])
+
+
+class _EagleSession(HeadSession):
+    """Drafts token by token."""
+
+    def step(self, token: int | torch.Tensor) -> torch.Tensor:
+        """Go on from the head's own last output."""
+        if self._output is None:
+            return self._no_proposal
+        ids = torch.as_tensor(token, device=self._keys.device).reshape(1)
+        return self._advance(self._head.embed(ids), self._output, 1)[0]
+
+    def _begin(
+        self, embedded: torch.Tensor, features: torch.Tensor, rows: int
+    ) -> torch.Tensor:
+        return self._advance(embedded, features, rows)

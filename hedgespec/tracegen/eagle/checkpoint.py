@@ -2,16 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text, write_with
 from hedgespec.tracegen.eagle.config import DIALECTS, dump_config, parse_config
 from hedgespec.tracegen.eagle.head import EagleHead, target_tokens
+from hedgespec.tracegen.eagle.parallel import ParallelHead
 
-_WEIGHTS, _PICKLED, _CONFIG = "model.safetensors", "pytorch_model.bin", "config.json"
+_WEIGHTS, _PICKLED, CONFIG = "model.safetensors", "pytorch_model.bin", "config.json"
 # What the dialects call the decoder layer; EAGLE-1/2 heads say "layers.0" too.
 _LAYER_NAMES = {"eagle": "midlayer.", "speculators": "layers.0."}
 
@@ -23,20 +26,17 @@ def load_head(folder: Path, dtype: torch.dtype = torch.float32) -> EagleHead:
     shape. A pytorch_model.bin is read with weights_only=True, so that it cannot run code.
     """
     folder = Path(folder)
-    try:
-        document = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise HedgespecError(f"{folder / _CONFIG}: cannot be read ({error})") from error
-    config = parse_config(document, str(folder / _CONFIG))
+    config = parse_config(read_document(folder), str(folder / CONFIG))
     # Old checkpoints also stored the rotary frequencies, which are computed from the config.
-    tensors = {_own_name(name): tensor for name, tensor in _read_weights(folder).items()
+    tensors = {_own_name(name): tensor for name, tensor in read_weights(folder).items()
                if not name.endswith("rotary_emb.inv_freq")}
     if config.generation == 3 and "lm_head.weight" in tensors and config.draft_vocabulary_size:
         tensors.setdefault("d2t", torch.zeros(config.draft_vocabulary_size, dtype=torch.long))
         tensors["t2d"] = _known_tokens(tensors["d2t"], config.vocabulary_size, folder)
+    network = ParallelHead if config.masks else EagleHead
     with torch.device("meta"):
-        head = EagleHead(config, "embed_tokens.weight" in tensors, "lm_head.weight" in tensors)
-    _check_tensors(head, tensors, folder)
+        head = network(config, "embed_tokens.weight" in tensors, "lm_head.weight" in tensors)
+    check_tensors(head, tensors, folder)
     # The rotary frequencies are no weights: they are computed, on the real device.
     head.rotary = type(head.rotary)(config.layer)
     head.load_state_dict(
@@ -56,15 +56,30 @@ def save_head(head: EagleHead, folder: Path, dialect: str = "eagle") -> None:
     document = dump_config(head.config, dialect)
     prefix = _LAYER_NAMES[dialect if head.config.generation == 3 else "speculators"]
     tensors = {
-        prefix + name.removeprefix("layer.") if name.startswith("layer.") else name:
-            tensor.detach().cpu().contiguous()
+        prefix + name.removeprefix("layer.") if name.startswith("layer.") else name: tensor
         for name, tensor in head.state_dict().items()
     }
+    write_weights(folder, tensors)
+    write_text(folder / CONFIG, json.dumps(document, indent=1) + "\n")
+
+
+def write_weights(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write tensors as a head's weights."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_with(folder / _WEIGHTS, lambda path: save_file(tensors, path))
-    write_text(folder / _CONFIG, json.dumps(document, indent=1) + "\n")
 
 
-def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
+def read_document(folder: Path) -> dict[str, Any]:
+    """A head's config.json. Raises HedgespecError if it cannot be read."""
+    try:
+        document: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HedgespecError(f"{folder / CONFIG}: cannot be read ({error})") from error
+    return document
+
+
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """A head's tensors. Raises HedgespecError if they cannot be read."""
     shards = sorted(folder.glob("*.safetensors"))
     try:
         if shards:
@@ -96,7 +111,8 @@ def _known_tokens(d2t: torch.Tensor, vocabulary: int, folder: Path) -> torch.Ten
     return known
 
 
-def _check_tensors(head: EagleHead, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+def check_tensors(head: nn.Module, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    """Raise HedgespecError unless `tensors` are those of `head`, in name and shape."""
     expected = head.state_dict()
     for name, tensor in expected.items():
         if name not in tensors:

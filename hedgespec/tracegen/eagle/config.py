@@ -16,6 +16,7 @@ from hedgespec.errors import HedgespecError
 
 DIALECTS = ("eagle", "speculators")
 _LAYER_IDS = "eagle_aux_hidden_state_layer_ids"
+_MASKS = "mask_tokens"  # hedgespec's own
 _UNSUPPORTED = ("norm_before_fc", "fc_norm", "norm_output")
 _LAYER_KEYS = (
     "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim",
@@ -30,7 +31,8 @@ class EagleConfig:
 
     `generation` is 3, or 1 for EAGLE-1/2 heads, which read the target's last hidden state. `layer`
     describes the one decoder layer, its `vocab_size` being the target's. `target_layers` are the
-    fused layers, None for the default [2, L//2, L-3] of an L-layer target.
+    fused layers, None for the default [2, L//2, L-3] of an L-layer target. `masks` are the mask
+    tokens of a parallel head (parallel.py), 0 for others.
     """
 
     layer: LlamaConfig
@@ -40,6 +42,7 @@ class EagleConfig:
     target_layers: tuple[int, ...] | None = None
     norm_before_residual: bool = False
     fc_bias: bool = False
+    masks: int = 0
 
     @property
     def hidden_size(self) -> int:
@@ -111,6 +114,7 @@ def _parse_eagle(document: dict[str, Any], where: str) -> EagleConfig:
         target_hidden_size=document.get("target_hidden_size"),
         target_layers=None if outputs is None else tuple(layer + 1 for layer in outputs),
         fc_bias=bool(document.get("bias", not third)),
+        masks=int(document.get(_MASKS, 0)),
     )
 
 
@@ -135,8 +139,10 @@ def dump_config(config: EagleConfig, dialect: str) -> dict[str, Any]:
         common["draft_vocab_size"] = config.draft_vocabulary_size
     if config.target_hidden_size is not None:
         common["target_hidden_size"] = config.target_hidden_size
+    if config.masks:
+        common[_MASKS] = config.masks
     if dialect == "speculators":
-        if config.generation != 3:
+        if config.generation != 3 or config.masks:
             raise HedgespecError("the speculators dialect is written for EAGLE-3 heads only")
         ids = {} if config.target_layers is None else {_LAYER_IDS: list(config.target_layers)}
         return {

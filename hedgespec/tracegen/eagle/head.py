@@ -8,6 +8,7 @@ reduced vocabulary. In both, later draft tokens use the head's own output as the
 """
 
 import math
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -139,11 +140,26 @@ class EagleHead(nn.Module):
         output: torch.Tensor = states + layer.mlp(layer.post_attention_layernorm(states))
         return output
 
+    def unroll(
+        self, embedded: torch.Tensor, features: torch.Tensor, depths: int
+    ) -> list[torch.Tensor]:
+        """See the function of this name."""
+        return unroll(self, embedded, features, depths)
+
+    def readout(self, features: torch.Tensor) -> torch.Tensor:
+        """What the LM head reads of output features (..., H)."""
+        normed: torch.Tensor = self.norm(features) if self.config.generation == 3 else features
+        return normed
+
+    def draft_logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Next-token logits (..., v) over the tokens that the head knows, float32."""
+        lm_head = self._own_or_targets(self.lm_head, 1)
+        logits: torch.Tensor = lm_head(self.readout(features)).float()
+        return logits
+
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """Next-token logits (..., V) over the target's vocabulary, float32; -inf where unknown."""
-        if self.config.generation == 3:
-            features = self.norm(features)
-        logits: torch.Tensor = self._own_or_targets(self.lm_head, 1)(features).float()
+        logits = self.draft_logits(features)
         if not self.reduced:
             return logits
         full = logits.new_full((*logits.shape[:-1], self.config.vocabulary_size), -math.inf)
@@ -154,6 +170,21 @@ class EagleHead(nn.Module):
             return own
         assert self._target is not None, "attach the target first"
         return self._target[number]
+
+
+class DraftHead(Protocol):
+    """A network that drafts from the target's hidden states, all starts of a text at once."""
+
+    def attach(self, embedding: nn.Module, head: nn.Module) -> None:
+        """Use the target's embedding and LM head where there is none of its own."""
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Token embeddings (..., H)."""
+
+    def unroll(
+        self, embedded: torch.Tensor, features: torch.Tensor, depths: int
+    ) -> list[torch.Tensor]:
+        """Outputs of every draft depth: see `unroll`."""
 
 
 def target_tokens(d2t: torch.Tensor) -> torch.Tensor:
@@ -178,17 +209,19 @@ def unroll(
     positions = torch.arange(length, device=embedded.device).expand(batch, -1)
     outputs: list[torch.Tensor] = []
     chain: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for _ in range(depths):
+    for depth in range(depths):
         residual, (queries, keys, values) = head.project(embedded, features, positions)
         chain.append((keys, values))
-        attended = _attend(queries, chain)
+        own = [(shift(keys, depth - number, dim=2), shift(values, depth - number, dim=2))
+               for number, (keys, values) in enumerate(chain) if number]
+        attended = attend(queries, chain[0], own, depth)
         outputs.append(head.finish(residual, attended))
-        features = _shift(outputs[-1], 1, dim=1)
+        features = shift(outputs[-1], 1, dim=1)
     return outputs
 
 
 def unroll_rows(
-    head: EagleHead, ids: torch.Tensor, rows: torch.Tensor, features: torch.Tensor, depths: int
+    head: DraftHead, ids: torch.Tensor, rows: torch.Tensor, features: torch.Tensor, depths: int
 ) -> list[torch.Tensor]:
     """Output features (M, H) of every draft depth that predict what follows the tokens `rows`.
 
@@ -197,7 +230,7 @@ def unroll_rows(
     there the head has read token t beside the feature of token t-1.
     """
     following = torch.cat([ids[:, 1:], ids[:, -1:]], dim=1)
-    outputs = unroll(head, head.embed(following), features, depths)
+    outputs = head.unroll(head.embed(following), features, depths)
     return [output.flatten(0, 1)[drafting_places(rows)] for output in outputs]
 
 
@@ -206,27 +239,25 @@ def drafting_places(rows: torch.Tensor) -> torch.Tensor:
     return (rows - 1).clamp(min=0)
 
 
-def _attend(
-    queries: torch.Tensor, chain: list[tuple[torch.Tensor, torch.Tensor]]
+def attend(
+    queries: torch.Tensor, text: tuple[torch.Tensor, torch.Tensor],
+    own: list[tuple[torch.Tensor, torch.Tensor]], lag: int,
 ) -> torch.Tensor:
-    """Attention of the deepest depth so far; `chain` holds keys and values of each depth."""
-    depth = len(chain) - 1
-    if depth == 0:
-        return functional.scaled_dot_product_attention(queries, *chain[0], is_causal=True)
+    """Attention of query j to the `text`'s keys up to j-lag and to key j of each of `own`.
+
+    Queries, keys and values are (B, heads, L, width).
+    """
+    if not own:
+        return functional.scaled_dot_product_attention(queries, *text, is_causal=True)
     length = queries.shape[2]
-    # A query sees the first depth up to its round's first step, and one key of each later depth.
     everywhere = torch.ones(length, length, dtype=torch.bool, device=queries.device)
-    own = torch.eye(length, dtype=torch.bool, device=queries.device)
-    mask = torch.cat([everywhere.tril(-depth), *[own] * depth], dim=1)
-    keys, values = (
-        torch.cat([parts[0], *(_shift(part, depth - number, dim=2)
-                               for number, part in enumerate(parts) if number)], dim=2)
-        for parts in zip(*chain, strict=True)
-    )
+    one = torch.eye(length, dtype=torch.bool, device=queries.device)
+    mask = torch.cat([everywhere.tril(-lag), *[one] * len(own)], dim=1)
+    keys, values = (torch.cat(parts, dim=2) for parts in zip(text, *own, strict=True))
     return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
 
 
-def _shift(tensor: torch.Tensor, by: int, dim: int) -> torch.Tensor:
+def shift(tensor: torch.Tensor, by: int, dim: int) -> torch.Tensor:
     """Move entries to higher indices along `dim`; what has no predecessor becomes 0."""
     if by == 0:
         return tensor

@@ -1,0 +1,36 @@
+"""Finds where a text said before what it says at its end."""
+
+import numba
+import numpy as np
+
+
+@numba.njit
+def matches(tokens, first, longest, latest_only):
+    """For each position from `first` on, what followed the earlier matches of the tokens before.
+
+    A match at `end` is of length n if the n tokens before `end` are the n tokens before the
+    position; only matches of the greatest length, at most `longest`, count. Returns their
+    positions, counted from `first`, and the tokens that followed, the latest match first.
+    """
+    positions = [0 for _ in range(0)]
+    followers = [0 for _ in range(0)]
+    lengths = np.empty(len(tokens), dtype=np.int64)
+    for position in range(first, len(tokens)):
+        best = 1
+        for end in range(position - 1, 0, -1):
+            length = 0
+            while length < min(longest, end) and (
+                tokens[end - 1 - length] == tokens[position - 1 - length]
+            ):
+                length += 1
+            lengths[end] = length
+            best = max(best, length)
+            if latest_only and best == longest:
+                break
+        for end in range(position - 1, 0, -1):
+            if lengths[end] >= best:
+                positions.append(position - first)
+                followers.append(tokens[end])
+                if latest_only:
+                    break
+    return np.array(positions), np.array(followers)

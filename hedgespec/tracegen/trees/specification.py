@@ -1,0 +1,44 @@
+"""Reads tree specifications."""
+
+import json
+from pathlib import Path
+
+from hedgespec.errors import HedgespecError
+from hedgespec.tracegen.trees.dynamic import DynamicTree
+from hedgespec.tracegen.trees.growth import TreeShape
+from hedgespec.tracegen.trees.static import EAGLE_1, StaticTree
+
+
+def make_tree(text: str) -> TreeShape:
+    """The tree of `dynamic[:TOTAL,DEPTH,TOPK]` or `static[:FILE]`.
+
+    FILE is a JSON list of rank paths; without it the tree is that of EAGLE-1's released code.
+    Raises HedgespecError for anything else.
+    """
+    kind, _, argument = text.partition(":")
+    if kind == "dynamic":
+        return _dynamic(text, argument)
+    if kind == "static":
+        return StaticTree(_paths(text, Path(argument)) if argument else EAGLE_1)
+    raise HedgespecError(f"tree {text!r}: unknown kind; choose dynamic[:TOTAL,DEPTH,TOPK] or "
+                         "static[:FILE]")
+
+
+def _dynamic(text: str, argument: str) -> DynamicTree:
+    if not argument:
+        return DynamicTree()
+    numbers = argument.split(",")
+    if len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
+        raise HedgespecError(f"tree {text!r}: give total tokens, depth and top-k, as in "
+                             "dynamic:60,7,10")
+    return DynamicTree(*map(int, numbers))
+
+
+def _paths(text: str, path: Path) -> list[list[int]]:
+    try:
+        paths = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HedgespecError(f"tree {text!r}: {path} cannot be read ({error})") from error
+    if not isinstance(paths, list) or not all(isinstance(item, list) for item in paths):
+        raise HedgespecError(f"tree {text!r}: {path} is not a list of lists of ranks")
+    return paths
