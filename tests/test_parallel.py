@@ -192,7 +192,8 @@ def test_decoding_is_lossless_and_its_replay_exact():
     trace = replace(
         trace, log_q=log_q.reshape(-1, DRAFT, 1).astype(np.float32),
         gamma=np.zeros((EPISODES * LENGTH, DRAFT, 1)),
-        manifest=replace(trace.manifest, draft_length=DRAFT))
+        manifest=replace(trace.manifest, draft_length=DRAFT, drafters=[
+            replace(trace.manifest.drafters[0], depths=DRAFT)]))
     replayed = Replayer(trace).run("fixed:d0", 3).choice.reshape(-1, LENGTH) >= 0
     assert two_sample_p(as_codes(tokens, begins), as_codes(texts, replayed)) > 1e-3
     wrong = Replayer(replace(trace, log_q=trace.log_q[:, :1])).run("fixed:d0", 3)
