@@ -60,8 +60,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--loss", metavar="NAME", help="length, accept or hybrid:X (default: length)")
     add("--estimator", default="gamma", metavar="NAME", help="gamma, realised or rb")
     add("--rule", default="auto", metavar="RULE",
-        help="verification: sampling, onehot, block, gumbel, or greedy at temperature 0 (default: "
-             "auto, greedy at temperature 0, else sampling)")
+        help="verification: sampling, onehot, block, gumbel, multi:K, multi-without:K, kseq:K, or "
+             "greedy at temperature 0 (default: auto, greedy at temperature 0, else sampling)")
     add("--draft-length", type=int, default=5, metavar="K", help="default: %(default)s")
     add("--temperature", type=float, default=0.7, help="0 is greedy (default: %(default)s)")
     add("--top-p", type=float, default=1.0, help="default: %(default)s (off)")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hedgespec.errors import HedgespecError
+from hedgespec.live.candidates import MOST_NODES, node_count
 from hedgespec.live.eager import EagerEngine
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.pool import Distribute, Pool
@@ -21,6 +22,7 @@ from hedgespec.selectors.uniforms import query_key
 from hedgespec.tracegen.drafters import Drafter, check_sampling
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling, probabilities
+from hedgespec.tracegen.static import has_plain_attention
 from hedgespec.traces import Costs
 
 FIXED = "fixed:"
@@ -95,6 +97,7 @@ class LiveDecoder:
         self.sampling, self.seed = sampling or Sampling(), seed
         check_sampling(drafters, self.sampling)
         self.rule, self._timed = _live_rule(rule, self.sampling), timed
+        _check_candidates(self.rule, draft_length, target)
         self._fixed = self._fixed_drafter(selector)
         self._selector = None
         if self._fixed is None:
@@ -127,9 +130,12 @@ class LiveDecoder:
         return other
 
     def _make_engine(self, static: bool | None, compiled: bool) -> Engine:
+        branching = self.rule.candidates > 1
+        if static and branching:
+            raise HedgespecError(f"rule {self.rule.label} cannot run on fixed tensors")
         if static is None:
-            static = self.target.device.type == "cuda" and StaticEngine.can_run(
-                self.target, self.drafters)
+            static = (self.target.device.type == "cuda" and not branching
+                      and StaticEngine.can_run(self.target, self.drafters))
         if not static:
             return self._eager_engine(lambda logits, _: probabilities(logits, self.sampling))
         return StaticEngine(self.target, self.drafters, self.draft_length, self.sampling,
@@ -301,7 +307,18 @@ def _live_rule(text: str, sampling: Sampling) -> Rule:
     rule = parse_rule(text)
     if rule.label == "greedy" and sampling.temperature != 0:
         raise HedgespecError("rule greedy needs temperature 0; sampling is for any")
-    if rule.candidates > 1 or rule.path_only:
-        raise HedgespecError(f"rule {rule.label} verifies several candidates at a position, which "
-                             "live decoding cannot do yet; it can be replayed")
+    if rule.path_only:
+        raise HedgespecError(f"rule {rule.label}: live decoding does not draft trees yet; they can "
+                             "be replayed")
     return rule
+
+
+def _check_candidates(rule: Rule, draft_length: int, target: LanguageModel) -> None:
+    """Whether all candidates of a round can be verified at once."""
+    nodes = node_count(rule.candidates, draft_length)
+    if nodes > MOST_NODES:
+        raise HedgespecError(f"rule {rule.label} with draft length {draft_length} drafts {nodes} "
+                             f"tokens a round, more than {MOST_NODES}: draft fewer")
+    if rule.candidates > 1 and not has_plain_attention(target):
+        raise HedgespecError(f"rule {rule.label}: {target.id} does not let candidates be verified "
+                             "together (sliding windows, or an attention of its own)")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from hedgespec.live.candidates import ROOT, draft_candidates, verify_candidates
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.pool import Distribute, Pool, Text
 from hedgespec.live.statistics import host_statistics, reduce_for
@@ -42,7 +43,16 @@ class EagerEngine(Engine):
         self, arm: int, noise: torch.Tensor, room: int, clock: Clock
     ) -> tuple[int, list[int]]:
         """As in Engine; the draft is no longer than `room`."""
-        model, text, noise = self._model, self._text, noise.to(self._target.device)
+        noise = noise.to(self._target.device)
+        drafted, emitted = (self._chain if self._rule.candidates == 1 else self._branches)(
+            arm, noise, room, clock)
+        self.waiting += self._keeps * len(emitted)
+        return drafted, emitted[:room].tolist()
+
+    def _chain(
+        self, arm: int, noise: torch.Tensor, room: int, clock: Clock
+    ) -> tuple[int, torch.Tensor]:
+        model, text = self._model, self._text
         draft, q = self._draft(arm, noise[: min(self._draft_length, room)])
         clock.read("draft")
         final, states = model.read(torch.cat([text.tokens[-1:], draft]), self._layers)
@@ -54,8 +64,31 @@ class EagerEngine(Engine):
         model.cut(model.length - len(draft) + accepted)
         text.append(emitted, {layer: state[: accepted + 1] for layer, state in states.items()})
         self._round_p = p[: accepted + 1]
-        self.waiting += self._keeps * (accepted + 1)
-        return len(draft), emitted[:room].tolist()
+        return len(draft), emitted
+
+    def _branches(
+        self, arm: int, noise: torch.Tensor, room: int, clock: Clock
+    ) -> tuple[int, torch.Tensor]:
+        """Several candidates behind each token; see `candidates`."""
+        model, text = self._model, self._text
+        tree = draft_candidates(self._pool, arm, text, self._rule,
+                                noise[: min(self._draft_length, room)], self._distribute)
+        clock.read("draft")
+        tokens = torch.cat([text.tokens[-1:], *(token[None] for token in tree.tokens)])
+        # Row 0 is the text's last token, row i+1 node i.
+        final, states = model.read_tree(
+            tokens, [ROOT, *(parent + 1 for parent in tree.parents)], self._layers)
+
+        def target(node: int, path: list[int]) -> torch.Tensor:
+            context = torch.cat([text.tokens, *(tree.tokens[place][None] for place in path)])
+            return self._distribute(self._target.logits(final[node + 1][None]), context)[0]
+
+        path, following, self._round_p = verify_candidates(tree, self._rule, noise, target)
+        rows = [0, *(node + 1 for node in path)]
+        model.keep(rows)
+        emitted = torch.cat([tokens[rows[1:]], following])
+        text.append(emitted, {layer: state[rows] for layer, state in states.items()})
+        return len(tree.tokens), emitted
 
     def keep(self, count: int) -> None:
         """Cut the text, and let its new tokens wait."""

@@ -77,6 +77,25 @@ class Pool:
             return self._nothing
         return self._guarded(arm, lambda: session.step(token)[None], 1)[0]
 
+    def branch(
+        self, arm: int, session: DraftSession | None, token: torch.Tensor
+    ) -> tuple[DraftSession | None, torch.Tensor]:
+        """One more drafted token after a branch of the draft, which stays as it is.
+
+        Returns the new branch and the logits (V) there; `session` None is the text's end.
+        """
+        before = session or self._sessions[arm]
+        if before is None or self._sessions[arm] is None:
+            return None, self._nothing
+        branches: list[DraftSession] = []
+
+        def work() -> torch.Tensor:
+            branches.append(before.fork())
+            return branches[0].step(token)[None]
+
+        logits = self._guarded(arm, work, 1)[0]
+        return branches[0] if branches else None, logits
+
     def evaluate(self, arm: int, text: Text, count: int) -> torch.Tensor:
         """Logits (count, V) for the last `count` tokens of the text, each given those before it."""
         session, first = self._sessions[arm], self._first[arm]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from hedgespec.rules import Rule, Statistics
-from hedgespec.tracegen.statistics import reduce_pair
+from hedgespec.tracegen.statistics import generator_of, reduce_pair
 from hedgespec.traces.schema import DRAFTER_STATISTICS
 
 
@@ -21,7 +21,7 @@ def reduce_for(
     """The statistics (S, n) of tokens (n) from p and q (n, V), in the order of their names."""
     found = reduce_pair(p, q, tokens)
     if rule.recorded:
-        own = rule.reduce(p, q, tokens)
+        own = rule.reduce(p, q, tokens, generator_of(tokens) if rule.candidates > 1 else None)
         found |= {f"{statistic}.{rule.label}": own[statistic] for statistic in rule.recorded}
     return torch.stack([found[name].float() for name in statistic_names(rule)])
 

@@ -42,6 +42,46 @@ class CachedModel:
         return final, {layer: final if layer == self._last else output.hidden_states[layer][0]
                        for layer in layers}
 
+    def read_tree(
+        self, tokens: torch.Tensor, parents: list[int], layers: tuple[int, ...] = ()
+    ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+        """`read` of a tree's tokens (n), each seeing what was read before and its own ancestors.
+
+        `parents` are numbers of earlier ones of these tokens, -1 at a root. `keep` must follow. The
+        model must have plain attention (`has_plain_attention`).
+        """
+        sees = torch.eye(len(parents), dtype=torch.bool)
+        for node, parent in enumerate(parents):
+            if parent >= 0:
+                sees[node] |= sees[parent]
+        levels = sees.sum(1) - 1
+        before = torch.ones(len(parents), self.length, dtype=torch.bool)
+        output = self._network(
+            input_ids=tokens[None], past_key_values=self._cache, use_cache=True,
+            attention_mask=torch.cat([before, sees], dim=1)[None, None].to(self.device),
+            position_ids=(self.length + levels)[None].to(self.device),
+            output_hidden_states=any(layer != self._last for layer in layers),
+        )
+        final = output.last_hidden_state[0]
+        return final, {layer: final if layer == self._last else output.hidden_states[layer][0]
+                       for layer in layers}
+
+    def keep(self, rows: list[int]) -> None:
+        """Of the tree that was read last keep a path: the tokens of these rows."""
+        places = torch.tensor([*range(self.length), *(self.length + row for row in rows)],
+                              device=self.device)
+        for layer in self._cache.layers:
+            layer.keys = layer.keys.index_select(2, places)
+            layer.values = layer.values.index_select(2, places)
+        self.length += len(rows)
+
+    def fork(self) -> "CachedModel":
+        """One that has read the same and goes on by itself; keys and values so far are shared."""
+        other = copy.copy(self)
+        other._cache = copy.copy(self._cache)  # reading on makes new tensors, it changes none
+        other._cache.layers = [copy.copy(layer) for layer in self._cache.layers]
+        return other
+
     def cut(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
         if length < self.length:

@@ -73,8 +73,7 @@ def score(
     prepared = [drafter.prepare(batch) for drafter in drafters]
     emitted = torch.tensor([token for answer in answers for token in answer],
                            device=batch.ids.device)
-    # For statistics that are estimated: the same answers give the same ones.
-    generator = torch.Generator(emitted.device).manual_seed(int(emitted.sum()))
+    generator = generator_of(emitted)
     parts: list[Scores] = []
     for start in range(0, len(emitted), chunk):
         rows = slice(start, start + chunk)
@@ -102,6 +101,11 @@ def score(
             columns,
         ))
     return _join(parts), _prompt_embeddings(last, prompts).cpu()
+
+
+def generator_of(tokens: torch.Tensor) -> torch.Generator:
+    """For statistics that are estimated: the same tokens give the same ones."""
+    return torch.Generator(tokens.device).manual_seed(int(tokens.sum()))
 
 
 def teacher_force(

@@ -1,5 +1,6 @@
 """Drafting step by step for one text, as live decoding does."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -40,6 +41,13 @@ class DraftSession(ABC):
         self.verified = length
         self._cut(length)
 
+    def fork(self) -> "DraftSession":
+        """Another session that stands where this one does, for a branch of the draft.
+
+        Sessions that change what they hold in place must copy it here.
+        """
+        return copy.copy(self)
+
     @abstractmethod
     def step(self, token: int | torch.Tensor) -> torch.Tensor:
         """Append a drafted token (a number or 0-d); return the next one's logits (V)."""
@@ -67,6 +75,12 @@ class ModelSession(DraftSession):
     def step(self, token: int | torch.Tensor) -> torch.Tensor:
         """Read one token more."""
         return self._read(torch.as_tensor(token, device=self._model.device).reshape(1), 1)[0]
+
+    def fork(self) -> "ModelSession":
+        """The model's keys and values so far are shared."""
+        other = copy.copy(self)
+        other._model = self._model.fork()
+        return other
 
     def _extend(
         self, tokens: torch.Tensor, states: dict[int, torch.Tensor], rows: int
