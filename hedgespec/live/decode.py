@@ -90,9 +90,9 @@ class LiveDecoder:
             raise HedgespecError(f"draft length must be at least 1, not {draft_length}")
         if not drafters:
             raise HedgespecError("there is no drafter: name one with --drafter")
+        check_sampling(drafters, sampling or Sampling())
         self.target, self.drafters, self.draft_length = target, drafters, draft_length
         self.sampling, self.seed = sampling or Sampling(), seed
-        check_sampling(drafters, self.sampling)
         self._verify, self._timed = verify, timed
         self._fixed = self._fixed_drafter(selector)
         self._selector = None
