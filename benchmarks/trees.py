@@ -24,10 +24,9 @@ from hedgespec.tracegen.models import LanguageModel, load_model
 from hedgespec.tracegen.prompts import read_questions, render, tokenize
 from hedgespec.tracegen.sampling import Sampling
 from hedgespec.tracegen.statistics import teacher_force
-from hedgespec.tracegen.trees import TreeShape, make_tree, score_trees
+from hedgespec.tracegen.trees import BLOCK, TreeShape, make_tree, score_trees
 
-# Rounds built at a time, and padded tokens of a scoring batch, per kind of device.
-BLOCKS = {"cpu": 64, "cuda": 2048}
+# Padded tokens of a scoring batch, per kind of device.
 TOKENS = {"cpu": 2048, "cuda": 65536}
 DRAFT_VOCABULARY = 12288
 
@@ -83,7 +82,7 @@ def main() -> None:
     options = parser.parse_args()
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    block = options.block or BLOCKS[device]
+    block = options.block or BLOCK[device]
     target = load_model(options.target, device, options.dtype)
     drafters: list[Drafter] = (make_drafters(options.drafter, target) if options.drafter else
                                list(random_heads(target, 1, DRAFT_VOCABULARY)))

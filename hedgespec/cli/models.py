@@ -9,6 +9,11 @@ COMPILE_HELP = ("make the models' kernels with torch.compile, on fixed tensors: 
                 "after a minute or more of compiling")
 
 
+TREES_HELP = ("also record draft trees from every position, replayed with --rule tree: "
+              "dynamic[:TOTAL,DEPTH,TOPK] (EAGLE-2; 60,7,10) or static[:FILE] (rank paths), as "
+              "NAME=SHAPE for --rule tree:NAME")
+
+
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """--device and --dtype."""
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from hedgespec.cli.models import (
+    TREES_HELP,
     add_device_options,
     chosen_device,
     chosen_dtype,
@@ -78,6 +79,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--rules", nargs="+", default=[], metavar="RULE",
         help="also record what these verification rules need: gumbel, multi:K, multi-without:K, "
              "kseq:K (docs/rules.md; sampling, greedy, onehot and block need nothing)")
+    add("--trees", nargs="+", default=[], metavar="SHAPE", help=TREES_HELP)
     add("--precision", choices=("compact", "full"), default="compact",
         help="compact rounds statistics (docs/trace-format.md says how far); full keeps float32")
     add("--no-costs", action="store_false", dest="costs",
@@ -139,7 +141,7 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
         device=options.device,
         dtype=chosen_dtype(options.dtype, options.device),
         precision=options.precision, costs=options.costs, resume=options.resume,
-        rules=tuple(options.rules),
+        rules=tuple(options.rules), trees=tuple(options.trees),
     )
 
 

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from hedgespec.cli.models import TREES_HELP
 from hedgespec.cli.zoo import add_zoo_options, show, zoo_settings
 
 EPILOG = """\
@@ -41,6 +42,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--rules", nargs="+", default=[], metavar="RULE",
         help="also record what these verification rules need: gumbel, multi:K, multi-without:K, "
              "kseq:K (docs/rules.md; sampling, greedy, onehot and block need nothing)")
+    add("--trees", nargs="+", default=[], metavar="SHAPE", help=TREES_HELP)
     add_zoo_options(parser)
     parser.set_defaults(run=run)
 
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.zoo.experiment import ExperimentSettings, record_experiment
 
     settings = ExperimentSettings(options.out, spec_bench=options.spec_bench,
-                                  rules=tuple(options.rules))
+                                  rules=tuple(options.rules), trees=tuple(options.trees))
     if zoo.device == "cpu":
         settings = replace(settings, per_domain=1, max_new_tokens=48, spec_bench_tokens=48)
     settings = replace(settings, **{

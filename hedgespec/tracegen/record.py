@@ -18,6 +18,7 @@ import hedgespec
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file, sha256_text
 from hedgespec.rules import Rule, parse_rule
+from hedgespec.rules.tree import Tree
 from hedgespec.tracegen.costs import device_name, measure_costs
 from hedgespec.tracegen.drafters import (
     Drafter,
@@ -32,6 +33,7 @@ from hedgespec.tracegen.prompts import Query, Question, read_questions, render, 
 from hedgespec.tracegen.sampling import Sampling
 from hedgespec.tracegen.statistics import Scores, score
 from hedgespec.tracegen.tables import query_table, token_table
+from hedgespec.tracegen.trees import TreeShape, make_tree
 from hedgespec.traces import (
     Costs,
     Manifest,
@@ -78,6 +80,7 @@ class RecordSettings:
     costs: bool = True
     resume: bool = False
     rules: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
 
 
 @dataclass
@@ -126,6 +129,7 @@ def _check(settings: RecordSettings) -> None:
     if not 0 <= settings.seed < 2**63:
         raise HedgespecError(f"--seed must lie in 0..2^63-1, not {settings.seed}")
     _recorded_rules(settings)
+    _recorded_trees(settings)
     check_device(settings.device)
 
 
@@ -137,10 +141,24 @@ def _recorded_rules(settings: RecordSettings) -> list[Rule]:
             raise HedgespecError(f"--rules {rule.label}: nothing to record, every trace has what "
                                  "this rule needs")
         if rule.path_only:
-            raise HedgespecError(f"--rules {rule.label}: draft trees are not recorded yet")
+            raise HedgespecError(f"--rules {rule.label}: draft trees are recorded with --trees, as "
+                                 "in --trees dynamic")
     if len({rule.label for rule in rules}) < len(rules):
         raise HedgespecError("--rules names a rule twice")
     return rules
+
+
+def _recorded_trees(settings: RecordSettings) -> dict[str, TreeShape]:
+    """The draft trees whose statistics are to be recorded, by the rule that replays them."""
+    trees = {}
+    for text in settings.trees:
+        name, found, specification = text.rpartition("=")
+        label = parse_rule(f"{Tree.name}:{name}" if found else Tree.name).label
+        if label in trees:
+            raise HedgespecError(f"--trees {text}: {label} stands twice; name one, as in "
+                                 f"--trees NAME={specification}")
+        trees[label] = make_tree(specification)
+    return trees
 
 
 class _Recorder:
@@ -157,6 +175,7 @@ class _Recorder:
         self._progress = progress
         self._report = report
         self._rules = _recorded_rules(settings)
+        self._trees = _recorded_trees(settings)
         self._kind = target.device.type if target.device.type in _BATCH else "cuda"
         self._batch_size = settings.batch_size or _BATCH[self._kind]
         self._seconds = {"generate": 0.0, "score": 0.0}
@@ -293,7 +312,7 @@ class _Recorder:
         scores, embeddings = score(
             self._target, self._drafters, [query.prompt for query, _ in pairs],
             [answer.tokens for _, answer in pairs], self._sampling, CHUNK_ROWS[self._kind],
-            self._rules,
+            self._rules, self._trees,
         )
         result = []
         start = 0
@@ -373,7 +392,10 @@ class _Recorder:
                 "left_out_for_lack_of_context": self._skipped,
             },
             costs=self._costs,
-            rules=[RuleInfo(rule.label) for rule in self._rules],
+            rules=[*(RuleInfo(rule.label) for rule in self._rules),
+                   *(RuleInfo(label, shape.deepest, text.rpartition("=")[2])
+                     for (label, shape), text in zip(
+                         self._trees.items(), settings.trees, strict=True))],
         )
 
     def _gap(self) -> dict[str, float]:

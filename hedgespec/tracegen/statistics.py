@@ -1,6 +1,6 @@
 """Reduces full distributions to the per-token statistics of a trace, on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,8 @@ from hedgespec.rules import Rule
 from hedgespec.tracegen.drafters import Drafter, ScoringBatch
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling, probabilities
-from hedgespec.traces.schema import statistic_column
+from hedgespec.tracegen.trees import BLOCK, TreeShape, TreeStatistics, score_trees
+from hedgespec.traces.schema import statistic_column, tree_column
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,12 @@ def score(
     answers: list[list[int]],
     sampling: Sampling,
     chunk: int,
-    rules: Sequence[Rule] = (),
+    rules: Sequence[Rule] = (), trees: Mapping[str, TreeShape] | None = None,
 ) -> tuple[Scores, torch.Tensor]:
     """Teacher-force the target and all drafters on written answers.
 
     `chunk` rows of full-vocabulary distributions exist at a time; `rules` have their statistics
-    recorded besides. Also returns the prompts'
+    recorded besides, and so have `trees` by the labels of their rules. Also returns the prompts'
     embeddings (B, H): the mean of the target's last hidden state over the prompt. Raises
     HedgespecError if a model gives NaN.
     """
@@ -100,7 +101,26 @@ def score(
             logits.gather(-1, index)[:, 0] - logits.logsumexp(dim=-1),
             columns,
         ))
-    return _join(parts), _prompt_embeddings(last, prompts).cpu()
+    scores = _join(parts)
+    for label, shape in (trees or {}).items():
+        found = score_trees(target, drafters, batch, shape, sampling, BLOCK[target.device.type])
+        for drafter in drafters:
+            scores.drafters.update(
+                _tree_columns(label, shape, drafter.name, found.get(drafter.name), len(emitted)))
+    return scores, _prompt_embeddings(last, prompts).cpu()
+
+
+def _tree_columns(
+    label: str, shape: TreeShape, drafter: str, found: TreeStatistics | None, count: int
+) -> dict[str, torch.Tensor]:
+    """Statistics of a drafter's trees; a drafter that makes none proposes nothing."""
+    if found is None:
+        none = torch.zeros(count, dtype=torch.long)
+        found = TreeStatistics(none, torch.zeros(count, shape.deepest), none)
+    masses = {tree_column("mass", label, drafter, level): found.mass[:, level - 1]
+              for level in range(1, shape.deepest + 1)}
+    return {tree_column("depth", label, drafter, 1): found.accepted.to(torch.uint8),
+            tree_column("nodes", label, drafter, 1): found.drafted.to(torch.uint16), **masses}
 
 
 def generator_of(tokens: torch.Tensor) -> torch.Generator:

@@ -45,7 +45,7 @@ def token_table(number: int, tokens: list[int], scores: Scores, precision: str) 
     for column, values in scores.drafters.items():
         if column.startswith("log_q/"):
             columns[column] = round_log(values.numpy(), precision)
-        elif column.startswith("match/"):
+        elif column.startswith(("match/", "depth.", "nodes.")):
             columns[column] = values.numpy()
         else:
             columns[column] = round_probability(values.numpy(), precision)

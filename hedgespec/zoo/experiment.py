@@ -41,6 +41,7 @@ class ExperimentSettings:
     rephrased_temperatures: tuple[float, ...] = (0.7,)
     dtype: str = "float32"
     rules: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
 
 
 def zoo_drafters(zoo: ZooSettings, temperature: float) -> tuple[str, ...]:
@@ -99,7 +100,7 @@ def record_experiment(
             target=zoo.target, prompts=plan.prompts, out=out, name=plan.name,
             drafters=zoo_drafters(zoo, plan.temperature), temperature=plan.temperature,
             seed=zoo.seed, max_new_tokens=plan.max_new_tokens, device=zoo.device,
-            dtype=settings.dtype, rules=settings.rules)
+            dtype=settings.dtype, rules=settings.rules, trees=settings.trees)
         manifests.append(_record(base, partial(report, plan.name)))
     return manifests
 

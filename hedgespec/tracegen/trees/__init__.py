@@ -7,11 +7,11 @@ A drafter says how its trees grow (`growth.py`), a tree's shape says which nodes
 from hedgespec.tracegen.trees.accepted import TreeStatistics
 from hedgespec.tracegen.trees.dynamic import DynamicTree
 from hedgespec.tracegen.trees.growth import Growth, Trees, TreeShape
-from hedgespec.tracegen.trees.score import score_trees
+from hedgespec.tracegen.trees.score import BLOCK, score_trees
 from hedgespec.tracegen.trees.specification import make_tree
 from hedgespec.tracegen.trees.static import StaticTree
 
 __all__ = [
-    "DynamicTree", "Growth", "StaticTree", "TreeShape", "TreeStatistics", "Trees", "make_tree",
-    "score_trees",
+    "BLOCK", "DynamicTree", "Growth", "StaticTree", "TreeShape", "TreeStatistics", "Trees",
+    "make_tree", "score_trees",
 ]

@@ -14,6 +14,9 @@ from hedgespec.tracegen.trees.growth import TreeShape
 if TYPE_CHECKING:
     from hedgespec.tracegen.drafters import Drafter, ScoringBatch
 
+# Trees built at a time, per kind of device: each level's logits are of BLOCK times top-k nodes.
+BLOCK = {"cpu": 64, "cuda": 2048}
+
 
 @torch.inference_mode()
 def score_trees(
