@@ -9,7 +9,8 @@ from hedgespec.cli import main
 from tests.browser import Browser, installed
 from tests.made_results import make_results
 
-COLUMN = "[...document.querySelector('table').rows].slice(1).map(row => row.cells[{}].dataset.value)"
+COLUMN = ("[...document.querySelector('table').rows].slice(1)"
+          ".map(row => row.cells[{}].dataset.value)")
 
 
 @pytest.fixture(scope="module")

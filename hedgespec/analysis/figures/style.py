@@ -87,7 +87,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A finished figure: `name` for files and links, `data` the numbers drawn in it."""
+    """A finished figure: `name` for files and links, `data` the numbers drawn in it.
+
+    `view` is an answer shown below the figure token by token, if there is one.
+    """
 
     name: str
     title: str
@@ -95,6 +98,19 @@ class Drawing:
     figure: Figure
     data: pl.DataFrame
     claims: Sequence[Claim] = field(default=())
+    view: "TokenView | None" = None
+
+
+@dataclass(frozen=True)
+class TokenView:
+    """An answer's tokens: the rows of `answer.parquet` of one setting, in order.
+
+    `colours` are those of the drafters that have one, light; `caption` says what is shown.
+    """
+
+    tokens: pl.DataFrame
+    colours: dict[str, str]
+    caption: str
 
 
 @dataclass(frozen=True)
