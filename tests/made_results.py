@@ -51,7 +51,7 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
             "seconds_low": [slope * i / 20 - 0.02 * i for i in range(11)],
             "seconds_high": [slope * i / 20 + 0.02 * i for i in range(11)]}), how="cross"))
         shown.append(curves[-1].select(SETTING).head(1).join(
-            made_answer(rng, names, selector, seeds == [None] and feedback == "queued"),
+            made_answer(names, selector, seeds == [None] and feedback == "queued"),
             how="cross"))
 
     for trace in traces:
@@ -87,10 +87,9 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
     return folder
 
 
-def made_answer(rng: np.random.Generator, names: list[str], selector: str, weighed: bool
-                ) -> pl.DataFrame:
+def made_answer(names: list[str], selector: str, weighed: bool) -> pl.DataFrame:
     """An answer of 200 tokens in whose middle another drafter becomes the best."""
-    length = 200
+    rng, length = np.random.default_rng(2), 200
     position = np.arange(length)
     late = 1 / (1 + np.exp((110 - position) / 8))  # weight of the last drafter
     share = np.stack([1 - late, *[0 * late] * (len(names) - 2), late], axis=1)[:, -len(names):]
@@ -102,6 +101,6 @@ def made_answer(rng: np.random.Generator, names: list[str], selector: str, weigh
     gamma = np.clip(share[position, arm] + rng.normal(0, 0.2, length), 0, 1)
     return pl.DataFrame({
         "query": 3, "query_id": "q3", "domain": "domain-0", "position": position,
-        "token": rng.integers(0, 50_000, length), "round": number, "drafter": [names[i] for i in arm],
-        "gamma": gamma,
+        "token": rng.integers(0, 50_000, length), "round": number,
+        "drafter": [names[i] for i in arm], "gamma": gamma,
         **({f"weight/{name}": share[:, i] for i, name in enumerate(names)} if weighed else {})})

@@ -221,7 +221,8 @@ def problems(figure: Figure) -> list[str]:
 
 
 @pytest.mark.parametrize("shape", [
-    {"learners": 20}, {"domains": 12, "queries": 36}, {"queries": 1}, {"learners": 0},
+    {"learners": 20}, {"learners": 20, "drafters": 16}, {"domains": 12, "queries": 36},
+    {"queries": 1}, {"domains": 1}, {"learners": 0},
     {"learners": 1, "traces": ("mix", "other-trace-with-a-long-name-t0.7")},
 ], ids=str)
 def test_no_text_overlaps_or_is_cut(tmp_path, shape, monkeypatch):
@@ -240,8 +241,9 @@ def test_no_text_overlaps_or_is_cut_with_three_learners(drawn):
 
 def test_every_figure_is_drawn_where_its_settings_are(drawn):
     names = [one.name for one in drawn]
-    assert names == ["acceptance-mix", "gains", "regret", "drafters-mix", "delay-mix", "router",
-                     "pareto", "answer-length"]
+    assert names == [
+        "acceptance-mix", "gamma-mix", "gains", "regret", "regret-rounds", "regret-seconds",
+        "adoption", "answer", "drafters-mix", "delay-mix", "router", "pareto", "answer-length"]
 
 
 def contrast(one: str, two: str) -> float:
@@ -267,13 +269,14 @@ def test_looks_tell_twenty_learners_apart():
 
 def test_page_colours_are_all_variables_but_those_of_the_colour_map(drawn):
     for one in drawn:
-        if not one.name.startswith("acceptance"):
+        if not one.name.startswith(("acceptance", "gamma")):
             with styled():
                 colours = set(re.findall(r"#[0-9a-f]{6}", svg(one.figure, "x", "label")))
             assert colours <= {"#000000"}, one.name
 
 
-@pytest.mark.parametrize("name", ["acceptance-mix", "gains", "regret", "delay-mix"])
+@pytest.mark.parametrize("name", ["acceptance-mix", "gamma-mix", "gains", "regret",
+                                  "regret-seconds", "adoption", "answer", "delay-mix"])
 def test_figures_look_as_they_did(drawn, name, tmp_path):
     """To accept a new look: delete the image and run the test twice."""
     [one] = [one for one in drawn if one.name == name]
@@ -379,7 +382,7 @@ def test_same_results_make_the_same_files(written, results, tmp_path, monkeypatc
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", dict(list(FIGURES.items())[:2]))
     write_report(Request([results]), tmp_path, sys.argv, __version__)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("*/*"))
-    assert len(files) == 2 * 3 + 2 * 2
+    assert len(files) == 3 * 3 + 3 * 2
     assert {path.suffix for path in files} == {".pdf", ".png", ".csv", ".md"}
     for path in files:
         assert (tmp_path / path).read_bytes() == (written / path).read_bytes(), path

@@ -19,6 +19,7 @@ from hedgespec.analysis.statistics import (
 from hedgespec.analysis.study import Study
 
 ALL = "all"
+USUAL = "usual"
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,30 @@ def overview_table(study: Study) -> ReportTable:
         f"intervals over queries, not corrected. †: fewer than {SMALL} queries, whose intervals "
         "are too narrow. Tokens per second are estimated from the trace's costs, without interval.",
         ["trace", "selector", "numbers", "queries", "MAT", "regret", "tokens/s"], rows, data)
+
+
+def matrix_table(study: Study, trace: str) -> ReportTable | None:
+    """MAT by learner and setting; None where no selector ran in two settings."""
+    data = _settings(study, trace).with_columns(setting=pl.col("setting").replace("", USUAL))
+    several = data.filter(pl.len().over("selector") > 1)
+    if several.is_empty():
+        return None
+    counts = several.group_by("setting", maintain_order=True).agg(pl.col("selector").n_unique())
+    order = counts.sort(pl.col("setting") != USUAL, -pl.col("selector").cast(pl.Int64), "setting")
+    columns = order["setting"].to_list()
+    most = float(several["mat"].max())  # type: ignore[arg-type]
+    rows = []
+    for (name,), mine in several.group_by("selector", maintain_order=True):
+        cells = {row["setting"]: _number(row["mat"], 2, most) for row in mine.iter_rows(named=True)}
+        rows.append([Cell(str(name), str(name)),
+                     *(cells.get(column, _number(None, 2)) for column in columns)])
+    return ReportTable(
+        f"learner-by-setting-{trace}", f"MAT by learner and setting: {trace}",
+        "Selectors that ran in several settings; the columns say what differs from the usual one. "
+        "Intervals are in the table of all settings.",
+        ["selector", *columns], rows,
+        several.select("trace", "selector", "setting", "how", "queries", "mat", "mat_low",
+                       "mat_high"))
 
 
 def difference_table(comparison: Comparison, name: str) -> ReportTable:

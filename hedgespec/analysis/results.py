@@ -26,7 +26,8 @@ COLUMNS = {
 POOL = re.compile(r"(?P<base>.+)\.n(?P<drafters>\d+)")  # docs/metrics.md#pools-of-other-sizes
 HINDSIGHT = "hindsight"
 PROMPT = "prompt"
-USUAL_FEEDBACK = ["queued", "chosen", "none", PROMPT, HINDSIGHT]
+CHOSEN = "chosen"  # feedback of bandits
+USUAL_FEEDBACK = ["queued", CHOSEN, "none", PROMPT, HINDSIGHT]
 USUAL_LOSS = ["length:gamma", "emitted", "none"]
 FIXED = "fixed:"
 ROUNDS, WEIGHT = "rounds/", "weight/"  # before a drafter's name: columns of its rounds, its weight
@@ -99,17 +100,19 @@ class Run:
         """A row per setting: its columns, `label`, `usual`, `how`, and means over seeds.
 
         The means are `mat`, `regret` (rounds per query) and `tokens_per_second`.
-        `label` is the selector and what sets the setting apart from the trace's usual one; `usual`
-        is true of at most one row per trace and selector.
+        `setting` is what sets it apart from the trace's usual one, empty for nothing, and `label`
+        the selector with that in brackets; `usual` is true of at most one row per trace and
+        selector.
         """
         rows = self.summary.group_by(SETTING, maintain_order=True).agg(
             pl.col("seed").n_unique().alias("seeds"), pl.col("queries").first(),
             pl.col("tokens_per_second", "mat").mean(),
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret"))
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
-        labels = [_label(row) for row in rows.iter_rows(named=True)]
-        rows = rows.with_columns(
-            pl.Series("label", labels, dtype=pl.String),
+        apart = [_apart(row) for row in rows.iter_rows(named=True)]
+        rows = rows.with_columns(pl.Series("setting", apart, dtype=pl.String)).with_columns(
+            pl.when(pl.col("setting") == "").then("selector")
+            .otherwise(pl.format("{} ({})", "selector", "setting")).alias("label"),
             pl.when(pl.col("mode") == "exact").then(pl.lit("exact"))
             .otherwise(pl.format("{} seeds", "seeds")).alias("how"),
         ).with_row_index("row")
@@ -226,8 +229,8 @@ def _common_lengths(settings: pl.DataFrame) -> pl.DataFrame:
                     pl.col("rule").alias("usual_rule")))
 
 
-def _label(row: dict[str, Any]) -> str:
-    """The selector and, in brackets, what is not usual about its setting."""
+def _apart(row: dict[str, Any]) -> str:
+    """What is not usual about a setting."""
     parts = []
     if row["feedback"] not in USUAL_FEEDBACK:
         parts.append(row["feedback"])
@@ -241,4 +244,4 @@ def _label(row: dict[str, Any]) -> str:
         parts.append("carried over")
     if row["rule"] != row["usual_rule"]:
         parts.append(row["rule"])
-    return f"{row['selector']} ({', '.join(parts)})" if parts else row["selector"]
+    return ", ".join(parts)

@@ -96,7 +96,8 @@ def _cells(axis: Axes, values: np.ndarray, places: np.ndarray, fixed: int) -> No
     `values` has a row at each of `places` and a column per domain.
     """
     colours = matplotlib.colormaps[HEAT]
-    scale = matplotlib.colors.Normalize(values.min(), values.max() if values.max() > values.min() else values.min() + 1)
+    low, high = values.min(), values.max()
+    scale = matplotlib.colors.Normalize(low, high if high > low else low + 1)
     across = np.arange(values.shape[1] + 1) - 0.5
     for part in (slice(None, fixed), slice(fixed, None)):
         if len(places[part]):

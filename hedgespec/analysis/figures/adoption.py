@@ -17,7 +17,7 @@ from hedgespec.analysis.figures.style import (
     looks,
     panels,
 )
-from hedgespec.analysis.results import HINDSIGHT, PROMPT
+from hedgespec.analysis.results import CHOSEN, HINDSIGHT, PROMPT
 from hedgespec.analysis.statistics import LEVEL, SMALL, mean_estimate
 from hedgespec.analysis.study import Study
 
@@ -87,7 +87,7 @@ def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
             ends.append(End(axis, x[-1], rows["share_percent"][-1], str(name), style.colour))
         low, high = table["rounds"].min(), table["rounds"].max()
         axis.set_xscale("log", base=2)
-        ticks = [2**i for i in range(14) if low <= 2**i <= high]  # type: ignore[operator]
+        ticks = [2**i for i in range(14) if low <= 2**i <= high]
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()
         axis.set_ylim(0, 101)
@@ -105,10 +105,11 @@ def _claims(study: Study) -> Iterator[Claim]:
     columns = _learners(study, trace)
     found = {name: 100 * _found(study, trace, column, np.array([CHECKED]))
              for name, column in columns.items()}
-    bandits = [name for name in columns if feedback[columns[name]] == "chosen"]
+    bandits = [name for name in columns if feedback[columns[name]] == CHOSEN]
     full = [name for name in columns if name not in bandits]
     if bandits and full:
-        best, bandit = (max(group, key=lambda name: found[name].mean()) for group in (full, bandits))
+        best, bandit = (max(group, key=lambda name: found[name].mean())
+                        for group in (full, bandits))
         yield Claim.of(
             f"The share of answers of {trace} whose best drafter holds half of the weight within "
             f"{CHECKED} rounds is", ("percentage points higher", "percentage points lower"),

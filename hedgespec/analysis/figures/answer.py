@@ -20,7 +20,7 @@ from hedgespec.analysis.figures.style import (
     looks,
     short,
 )
-from hedgespec.analysis.results import FIXED, WEIGHT
+from hedgespec.analysis.results import CHOSEN, FIXED, WEIGHT
 from hedgespec.analysis.study import Study
 from hedgespec.analysis.tables import SETTING
 
@@ -49,7 +49,7 @@ def draw(study: Study) -> Iterator[Drawing]:
         f"0). The answer is the one of those in the results in which {first} saves most rounds "
         f"over the best fixed drafter in that replay ({saved:+d}); it is an example, not evidence. "
         f"Grey: drafters that {first} hardly used.",
-        _figure(learners, fixed, named), pl.concat(tables.values(), how="diagonal"),
+        _figure(learners, fixed, named), _data(tables, first),
         view=TokenView(tables[first], {name: look.colour for name, look in named.items()},
                        f"The same answer as {first} decoded it: a token has the colour of its "
                        "round's drafter; the last of a round, underlined only, is the target's "
@@ -70,11 +70,19 @@ def _tables(study: Study, trace: str) -> tuple[int, str, dict[str, pl.DataFrame]
     first = weighed[0]
     # Beside it a bandit, which has no weights to show, if there is one.
     others = sorted((name for name in study.drawn if name in rows and name != first),
-                    key=lambda name: rows[name]["feedback"][0] != "chosen")[: STRIPS - 1]
+                    key=lambda name: rows[name]["feedback"][0] != CHOSEN)[: STRIPS - 1]
     best = min(fixed, key=lambda name: _rounds(rows[name]))
     chosen = [first, *(name for name in study.drawn if name in others and name not in fixed)]
     saved = _rounds(rows[best]) - _rounds(rows[first])
     return saved, trace, {name: rows[name] for name in [*chosen, *fixed]}
+
+
+def _data(tables: dict[str, pl.DataFrame], first: str) -> pl.DataFrame:
+    """What is drawn: the first learner's weights, the fixed drafters' acceptance probabilities."""
+    columns = ["trace", "query_id", "selector", "position", "token", "round", "drafter"]
+    return pl.concat([
+        rows.select(*columns, "gamma", *([pl.selectors.starts_with(WEIGHT)] * (name == first)))
+        for name, rows in tables.items()], how="diagonal")
 
 
 def _has_weights(rows: pl.DataFrame) -> bool:

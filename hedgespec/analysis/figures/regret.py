@@ -22,7 +22,7 @@ from hedgespec.analysis.figures.style import (
     styled,
     zero_line,
 )
-from hedgespec.analysis.results import FIXED, HINDSIGHT
+from hedgespec.analysis.results import CHOSEN, FIXED, HINDSIGHT
 from hedgespec.analysis.statistics import mean_estimate
 from hedgespec.analysis.study import Study
 from hedgespec.analysis.tables import SETTING
@@ -60,10 +60,10 @@ VERSIONS = (
     Version("regret-seconds", "Cumulative regret in seconds", "seconds",
             "seconds of the learner, per query", "regret_seconds",
             ("seconds_low", "seconds_high"), "seconds above the best\nfixed drafter, per query",
-            "Seconds of the rounds started before a token of the answer, estimated from the trace's "
-            "costs, above those of the drafter with the fewest rounds of the same query, drawn at "
-            "the learner's own mean number of seconds. A learner that evaluates all drafters pays "
-            "for it here"),
+            "Seconds of the rounds started before a token of the answer, estimated from the "
+            "trace's costs, above those of the drafter with the fewest rounds of the same query, "
+            "drawn at the learner's own mean number of seconds. A learner that evaluates all "
+            "drafters pays for it here"),
 )
 
 
@@ -102,7 +102,8 @@ def draw(study: Study) -> Iterator[Drawing]:
         if not known:
             continue
         data = pl.concat(known).select(
-            *SETTING, *dict.fromkeys(("position", version.x, version.y, *version.band)))
+            "trace", "selector",
+            *dict.fromkeys(("position", version.x, version.y, *version.band)))
         yield Drawing(
             version.name, version.title,
             f"{version.note}: mean over queries, with its 95% normal interval over queries (band, "
@@ -165,8 +166,8 @@ def _claims(study: Study) -> Iterator[Claim]:
     columns = study.columns(trace, study.learners)
     feedback = answers.settings["feedback"].to_list()
     means = answers.regret.mean(axis=0)
-    bandits = [i for i in columns.values() if feedback[i] == "chosen"]
-    full = [i for i in columns.values() if feedback[i] not in ("chosen", "none", "prompt",
+    bandits = [i for i in columns.values() if feedback[i] == CHOSEN]
+    full = [i for i in columns.values() if feedback[i] not in (CHOSEN, "none", "prompt",
                                                               HINDSIGHT)]
     if bandits and full:
         best, bandit = (min(group, key=lambda i: means[i]) for group in (full, bandits))

@@ -169,7 +169,7 @@ def roomy() -> ConstrainedLayoutEngine:
 def finish(figure: Figure) -> Figure:
     """Lay the figure out once, for all formats."""
     _lay_out(figure)
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)  # saving draws twice where there is one
     return figure
 
 
