@@ -73,7 +73,7 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
             for size in (2, 16):
                 add(f"{trace}.n{size}", f"learner-{i:02}", "chosen" if bandit else "queued",
                     "emitted" if bandit else "length:gamma", [None],
-                    tokens / (speed - 0.01 * i * size))
+                    tokens / (speed - 0.003 * i * size))
     per_query = pl.concat(parts)
     totals = per_query.group_by(*SETTING, "seed", maintain_order=True).agg(
         pl.len().alias("queries"), pl.col("tokens", "rounds", "regret_rounds").sum())

@@ -61,7 +61,7 @@ def token_view(view: TokenView) -> str:
         before = row["drafter"]
         told = (f"token {row['position']}, id {row['token']}: round {row['round']}, "
                 f"{row['drafter']}, acceptance probability {row['gamma']:.2f}")
-        piece = row.get("piece") or str(row["token"])
+        piece = row.get("piece", str(row["token"]))
         tokens.append(
             f'<span{" class=own" * own} style="--drafter: {colour}"{changed} '
             f'title="{escape(told)}">{escape(piece)}</span>' + "<br>" * piece.count("\n"))

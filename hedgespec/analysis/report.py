@@ -2,16 +2,18 @@
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from hedgespec.analysis.comparison import Comparison, compare
 from hedgespec.analysis.figures import FIGURES, differences
 from hedgespec.analysis.figures.style import Claim, Drawing, styled
 from hedgespec.analysis.html import Section, anchor, csv, figure_part, page, table_part
+from hedgespec.analysis.pieces import read_pieces
 from hedgespec.analysis.report_tables import (
     ReportTable,
     difference_table,
@@ -33,6 +35,7 @@ Progress = Callable[[str, int, int], None]
 class Request:
     """What to report on: the first of `results` in full, the others and `baseline` compared.
 
+    With `tokenizer`, the target's tokenizer.json, the answer shown is text instead of token ids.
     Empty `traces` and `learners`, and no `against`, are chosen from the results.
     """
 
@@ -41,6 +44,7 @@ class Request:
     traces: Sequence[str] = ()
     learners: Sequence[str] = ()
     against: str | None = None
+    tokenizer: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
     with styled():
         compared = [list(differences.draw(study, one, f"differences-{i + 1}-figure"))
                     for i, one in enumerate(comparisons)]
-        drawn = [list(draw(study)) for draw in FIGURES.values()]
+        drawn = [[_worded(one, request.tokenizer) for one in draw(study)]
+                 for draw in FIGURES.values()]
     drawings = [one for several in [*compared, *drawn] for one in several]
     pictures = dict(zip((one.name for one in drawings), save_figures(
         drawings, out / "figures", lambda done: progress("figures", done, len(drawings) + 1)),
@@ -118,6 +123,15 @@ def _compare(runs: Sequence[Run], baseline: Path | None) -> list[Comparison]:
         base = Run(baseline)
         return [compare(base, run) for run in runs]
     return [compare(runs[0], run) for run in runs[1:]]
+
+
+def _worded(drawing: Drawing, tokenizer: Path | None) -> Drawing:
+    """The drawing with the text of the tokens that it shows."""
+    if drawing.view is None or tokenizer is None:
+        return drawing
+    tokens = drawing.view.tokens
+    pieces = pl.Series("piece", read_pieces(tokenizer, tokens["token"].to_list()))
+    return replace(drawing, view=replace(drawing.view, tokens=tokens.with_columns(pieces)))
 
 
 def _figure_parts(drawings: Sequence[Drawing], pictures: dict[str, str]) -> list[str]:

@@ -1,5 +1,6 @@
 """The tables of a report: cells to show, and the numbers behind them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -105,9 +106,7 @@ def matrix_table(study: Study, trace: str) -> ReportTable | None:
     several = data.filter(pl.len().over("selector") > 1)
     if several.is_empty():
         return None
-    counts = several.group_by("setting", maintain_order=True).agg(pl.col("selector").n_unique())
-    order = counts.sort(pl.col("setting") != USUAL, -pl.col("selector").cast(pl.Int64), "setting")
-    columns = order["setting"].to_list()
+    columns = sorted(several["setting"].unique(), key=_natural)
     most = float(several["mat"].max())  # type: ignore[arg-type]
     rows = []
     for (name,), mine in several.group_by("selector", maintain_order=True):
@@ -121,6 +120,12 @@ def matrix_table(study: Study, trace: str) -> ReportTable | None:
         ["selector", *columns], rows,
         several.select("trace", "selector", "setting", "how", "queries", "mat", "mat_low",
                        "mat_high"))
+
+
+def _natural(setting: str) -> tuple[bool, list[str]]:
+    """Order of the columns: the usual setting first, numbers by size."""
+    return setting != USUAL, [f"{int(part):09}" if part.isdigit() else part
+                              for part in re.split(r"(\d+)", setting)]
 
 
 def difference_table(comparison: Comparison, name: str) -> ReportTable:

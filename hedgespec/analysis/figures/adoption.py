@@ -12,6 +12,7 @@ from hedgespec.analysis.figures.style import (
     Drawing,
     End,
     Look,
+    band,
     finish,
     label_ends,
     looks,
@@ -78,16 +79,15 @@ def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
                            in zip(tables, few, strict=True)], max(2.1, 0.9 + LINE * most))
     ends = []
     for axis, table in zip(axes, tables, strict=True):
+        lines = table["selector"].n_unique()
         for (name,), rows in table.group_by("selector", maintain_order=True):
             style, x = look[str(name)], rows["rounds"]
             axis.step(x, rows["share_percent"], where="post", color=style.colour,
                       linestyle=style.dashes)
-            axis.fill_between(x, rows["low"], rows["high"], step="post", color=style.colour,
-                              alpha=0.12, linewidth=0)
+            band(axis, x, rows["low"], rows["high"], style.colour, lines, step="post")
             ends.append(End(axis, x[-1], rows["share_percent"][-1], str(name), style.colour))
-        low, high = table["rounds"].min(), table["rounds"].max()
         axis.set_xscale("log", base=2)
-        ticks = [2**i for i in range(14) if low <= 2**i <= high]
+        ticks = _ticks(table["rounds"].to_numpy())
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()
         axis.set_ylim(0, 101)
@@ -96,6 +96,12 @@ def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
         axis.set_ylabel("answers whose best drafter\nholds half of the weight, %")
     label_ends(figure, ends)
     return finish(figure)
+
+
+def _ticks(rounds: np.ndarray) -> list[int]:
+    """Powers of two where there are two or more, else both ends."""
+    powers = [2**i for i in range(20) if rounds[0] <= 2**i <= rounds.max()]
+    return powers if len(powers) > 1 else [int(rounds[0]), int(rounds.max())]
 
 
 def _claims(study: Study) -> Iterator[Claim]:

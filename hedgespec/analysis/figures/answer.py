@@ -39,7 +39,7 @@ def draw(study: Study) -> Iterator[Drawing]:
     first = next(iter(tables))
     fixed = {name: rows for name, rows in tables.items() if name.startswith(FIXED)}
     learners = {name: rows for name, rows in tables.items() if name not in fixed}
-    named = looks(_named(learners, first))
+    named = looks(_named(learners))
     row = tables[first].row(0, named=True)
     where = f"query {row['query_id']} ({row['domain']}) of {trace}"
     yield Drawing(
@@ -48,7 +48,7 @@ def draw(study: Study) -> Iterator[Drawing]:
         f"weights of {first} at each token. Below: the drafter of each round, in one replay (seed "
         f"0). The answer is the one of those in the results in which {first} saves most rounds "
         f"over the best fixed drafter in that replay ({saved:+d}); it is an example, not evidence. "
-        f"Grey: drafters that {first} hardly used.",
+        "Grey: the drafters that drafted least.",
         _figure(learners, fixed, named), _data(tables, first),
         view=TokenView(tables[first], {name: look.colour for name, look in named.items()},
                        f"The same answer as {first} decoded it: a token has the colour of its "
@@ -96,12 +96,12 @@ def _rounds(rows: pl.DataFrame) -> int:
     return rows["round"].n_unique()
 
 
-def _named(learners: dict[str, pl.DataFrame], first: str) -> list[str]:
-    """The drafters that get a colour, in the order in which the first learner uses them."""
-    used = learners[first].group_by("drafter", maintain_order=True).len().sort(
-        "len", descending=True, maintain_order=True).head(NAMED)["drafter"].to_list()
-    order = learners[first]["drafter"].unique(maintain_order=True)
-    return [name for name in order if name in used]
+def _named(learners: dict[str, pl.DataFrame]) -> list[str]:
+    """The drafters that get a colour: those that drafted most of the tokens shown."""
+    used = pl.concat(rows.select("drafter") for rows in learners.values()).group_by(
+        "drafter", maintain_order=True).len()
+    ranked: list[str] = used.sort("len", descending=True, maintain_order=True)["drafter"].to_list()
+    return ranked[:NAMED]
 
 
 def _figure(learners: dict[str, pl.DataFrame], fixed: dict[str, pl.DataFrame],

@@ -15,6 +15,7 @@ from hedgespec.analysis.figures.style import (
     Drawing,
     End,
     Look,
+    band,
     finish,
     label_ends,
     looks,
@@ -125,13 +126,14 @@ def _figure(traces: Sequence[pl.DataFrame], look: dict[str, Look], version: Vers
 def _panel(axis: Axes, curves: pl.DataFrame, look: dict[str, Look], version: Version
            ) -> Iterator[End]:
     zero_line(axis)
+    lines = curves["selector"].n_unique()
     for (name,), rows in curves.group_by("selector", maintain_order=True):
         if name == BEST_FIXED:  # the zero line
             continue
         style = look[str(name)]
         x, y, low, high = (rows[name] for name in (version.x, version.y, *version.band))
         axis.plot(x, y, linestyle=style.dashes, color=style.colour)
-        axis.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
+        band(axis, x, low, high, style.colour, lines)
         yield End(axis, x[-1], y[-1], str(name), style.colour)
     axis.set_xlabel(version.x_label)
     axis.set_ylabel(version.y_label)
