@@ -62,9 +62,10 @@ def token_view(view: TokenView) -> str:
         told = (f"token {row['position']}, id {row['token']}: round {row['round']}, "
                 f"{row['drafter']}, acceptance probability {row['gamma']:.2f}")
         piece = row.get("piece", str(row["token"]))
+        shown = escape(piece.replace("\n", "↵"))
         tokens.append(
             f'<span{" class=own" * own} style="--drafter: {colour}"{changed} '
-            f'title="{escape(told)}">{escape(piece)}</span>' + "<br>" * piece.count("\n"))
+            f'title="{escape(told)}">{shown}</span>' + "<br>" * piece.count("\n"))
     text = "".join(tokens)
     return f'<p class="note">{escape(view.caption)}</p>\n<p class="answer">{text}</p>\n'
 
@@ -90,6 +91,9 @@ def svg(figure: Figure, prefix: str, label: str) -> str:
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg"):], flags=re.DOTALL)
     text = re.sub(r'( id="|xlink:href="#|url\(#)', rf"\g<1>{prefix}-", text)
+    # A hundredth of a point is enough; the digits beyond are a third of the page.
+    text = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]),
+                  text)
     text = re.sub(r"#[0-9a-f]{6}", lambda found: _VARIABLE.get(found[0], found[0]), text)
     inches, high = figure.get_size_inches()
     opening = (f'<svg role="img" aria-label="{escape(label)}" '

@@ -42,6 +42,9 @@ def draw(study: Study) -> Iterator[Drawing]:
     named = looks(_named(learners))
     row = tables[first].row(0, named=True)
     where = f"query {row['query_id']} ({row['domain']}) of {trace}"
+    weighed = [name for name in tables[first].columns
+               if not name.startswith(WEIGHT) or not tables[first][name].has_nulls()]
+    learners[first] = tables[first].select(weighed)  # without other traces' drafters
     yield Drawing(
         "answer", f"One answer token by token: {where}",
         f"Above: each drafter's acceptance probability, mean of {SMOOTHED} tokens. Middle: the "
@@ -49,7 +52,7 @@ def draw(study: Study) -> Iterator[Drawing]:
         f"0). The answer is the one of those in the results in which {first} saves most rounds "
         f"over the best fixed drafter in that replay ({saved:+d}); it is an example, not evidence. "
         "Grey: the drafters that drafted least.",
-        _figure(learners, fixed, named), _data(tables, first),
+        _figure(learners, fixed, named), _data(learners, fixed),
         view=TokenView(tables[first], {name: look.colour for name, look in named.items()},
                        f"The same answer as {first} decoded it: a token has the colour of its "
                        "round's drafter; the last of a round, underlined only, is the target's "
@@ -77,12 +80,16 @@ def _tables(study: Study, trace: str) -> tuple[int, str, dict[str, pl.DataFrame]
     return saved, trace, {name: rows[name] for name in [*chosen, *fixed]}
 
 
-def _data(tables: dict[str, pl.DataFrame], first: str) -> pl.DataFrame:
-    """What is drawn: the first learner's weights, the fixed drafters' acceptance probabilities."""
-    columns = ["trace", "query_id", "selector", "position", "token", "round", "drafter"]
-    return pl.concat([
-        rows.select(*columns, "gamma", *([pl.selectors.starts_with(WEIGHT)] * (name == first)))
-        for name, rows in tables.items()], how="diagonal")
+def _data(learners: dict[str, pl.DataFrame], fixed: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """What is drawn, a row per token: of each drafter its acceptance probability and its weight,
+    of each learner the number of the round and its drafter."""
+    first = next(iter(learners.values()))
+    seen = [rows["gamma"].round(6).alias(f"gamma/{name.removeprefix(FIXED)}")
+            for name, rows in fixed.items()]
+    chosen = [rows[column].alias(f"{column}/{name}")
+              for name, rows in learners.items() for column in ("round", "drafter")]
+    return first.select("trace", "query_id", "position", "token",
+                        pl.selectors.starts_with(WEIGHT).round(6), *seen, *chosen)
 
 
 def _has_weights(rows: pl.DataFrame) -> bool:
@@ -140,8 +147,7 @@ def _acceptance(axis: Axes, fixed: dict[str, pl.DataFrame], named: dict[str, Loo
 
 
 def _weights(axis: Axes, rows: pl.DataFrame, named: dict[str, Look]) -> None:
-    columns = [name for name in rows.columns
-               if name.startswith(WEIGHT) and not rows[name].has_nulls()]
+    columns = [name for name in rows.columns if name.startswith(WEIGHT)]
     for name, look in _grey_first(columns, named):
         _line(axis, rows["position"].to_numpy(), rows[name].to_numpy(), look)
     axis.set_ylim(0, 1.02)
