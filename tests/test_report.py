@@ -33,78 +33,12 @@ from hedgespec.analysis.statistics import (
     resampled_sums,
 )
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.tables import SETTING, save_results
+from hedgespec.analysis.tables import SETTING
 from hedgespec.cli import main
+from tests.made_results import make_results
 
 ROOT = Path(__file__).parent.parent
 IMAGES = Path(__file__).parent / "test_report_images"
-DRAFTERS = 3
-
-
-def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int = 24,
-                 faster: float = 1.0, digest: str = "0" * 64, traces: tuple[str, ...] = ("mix",)
-                 ) -> Path:
-    """Results as `hedgespec sim` writes them: fixed drafters, learners, a router, pools, delays.
-
-    The learners' rounds are divided by `faster`.
-    """
-    rng = np.random.default_rng(1)
-    tokens = rng.integers(20, 500, queries)
-    domain = [f"domain-{i % domains}" for i in range(queries)]
-    parts, curves = [], []
-
-    def add(trace: str, selector: str, feedback: str, loss: str, seeds: list[int | None],
-            rounds: np.ndarray) -> None:
-        best = tokens / 3
-        for seed in seeds:
-            noise = 0 if seed is None else rng.normal(0, 1, queries)
-            mine = rounds + noise
-            parts.append(pl.DataFrame({
-                "trace": trace, "selector": selector, "feedback": feedback, "loss": loss,
-                "draft_length": 5, "arm_lengths": "", "carry": None, "rule": "sampling",
-                "mode": "exact" if seed is None else "replayed", "seed": seed,
-                "query": range(queries), "query_id": [f"q{i}" for i in range(queries)],
-                "domain": domain, "tokens": tokens, "rounds": mine, "mat": tokens / mine,
-                "regret_rounds": mine - best,
-                **{f"rounds/drafter-{i}": mine / DRAFTERS for i in range(DRAFTERS)},
-            }, schema_overrides={"carry": pl.Int64, "seed": pl.Int32}))
-        slope = float((rounds - best).mean()) / 10
-        curves.append(parts[-1].select(SETTING).head(1).join(pl.DataFrame({
-            "position": range(0, 110, 10), "regret_rounds": [slope * i for i in range(11)],
-            "low": [slope * i - 0.3 * i for i in range(11)],
-            "high": [slope * i + 0.3 * i for i in range(11)]}), how="cross"))
-
-    for trace in traces:
-        for i in range(DRAFTERS):
-            add(trace, f"fixed:drafter-{i}", "none", "none", [None],
-                tokens / (1.4 + 0.3 * i + rng.random(queries)))
-        add(trace, "best-single", "hindsight", "none", [None], tokens / 2.1)
-        add(trace, "router", "prompt", "none", [None], tokens / (2 + rng.random(queries)))
-        for i in range(learners):
-            speed = faster * (2.9 - 0.03 * i + 0.2 * rng.random(queries))
-            bandit = i % 2 == 1
-            add(trace, f"learner-{i:02}", "chosen" if bandit else "queued",
-                "emitted" if bandit else "length:gamma", [0, 1] if bandit else [None],
-                tokens / speed)
-            for late, feedback in enumerate(() if bandit else (
-                    "rounds:2", "rounds:8", "every:4", "censored", "bold"), 1):
-                add(trace, f"learner-{i:02}", feedback, "length:gamma", [0, 1],
-                    tokens / (speed - 0.1 * late))
-            for size in (2, 16):
-                add(f"{trace}.n{size}", f"learner-{i:02}", "chosen" if bandit else "queued",
-                    "emitted" if bandit else "length:gamma", [None],
-                    tokens / (speed - 0.01 * i * size))
-    per_query = pl.concat(parts)
-    totals = per_query.group_by(*SETTING, "seed", maintain_order=True).agg(
-        pl.len().alias("queries"), pl.col("tokens", "rounds", "regret_rounds").sum())
-    summary = totals.with_columns(
-        mat=pl.col("tokens") / pl.col("rounds"),
-        tokens_per_second=20 * pl.col("tokens") / pl.col("rounds"))
-    save_results(folder, summary, per_query, pl.concat(curves), {
-        "complete": True, "command": ["hedgespec", "sim"], "created": "2026-01-01",
-        "traces": [{"name": name, "manifest_sha256": digest} for name in traces],
-        "settings": [], "versions": {"hedgespec": "0"}})
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +221,8 @@ def problems(figure: Figure) -> list[str]:
 
 
 @pytest.mark.parametrize("shape", [
-    {"learners": 20}, {"domains": 12, "queries": 36}, {"queries": 1}, {"learners": 0},
+    {"learners": 20}, {"learners": 20, "drafters": 16}, {"domains": 12, "queries": 36},
+    {"queries": 1}, {"domains": 1}, {"learners": 0},
     {"learners": 1, "traces": ("mix", "other-trace-with-a-long-name-t0.7")},
 ], ids=str)
 def test_no_text_overlaps_or_is_cut(tmp_path, shape, monkeypatch):
@@ -306,8 +241,9 @@ def test_no_text_overlaps_or_is_cut_with_three_learners(drawn):
 
 def test_every_figure_is_drawn_where_its_settings_are(drawn):
     names = [one.name for one in drawn]
-    assert names == ["acceptance-mix", "gains", "regret", "drafters-mix", "delay-mix", "router",
-                     "pareto", "answer-length"]
+    assert names == [
+        "acceptance-mix", "gamma-mix", "gains", "regret", "regret-rounds", "regret-seconds",
+        "adoption", "answer", "drafters-mix", "delay-mix", "router", "pareto", "answer-length"]
 
 
 def contrast(one: str, two: str) -> float:
@@ -333,13 +269,14 @@ def test_looks_tell_twenty_learners_apart():
 
 def test_page_colours_are_all_variables_but_those_of_the_colour_map(drawn):
     for one in drawn:
-        if not one.name.startswith("acceptance"):
+        if not one.name.startswith(("acceptance", "gamma")):
             with styled():
                 colours = set(re.findall(r"#[0-9a-f]{6}", svg(one.figure, "x", "label")))
             assert colours <= {"#000000"}, one.name
 
 
-@pytest.mark.parametrize("name", ["acceptance-mix", "gains", "regret", "delay-mix"])
+@pytest.mark.parametrize("name", ["acceptance-mix", "gamma-mix", "gains", "regret",
+                                  "regret-seconds", "adoption", "answer", "delay-mix"])
 def test_figures_look_as_they_did(drawn, name, tmp_path):
     """To accept a new look: delete the image and run the test twice."""
     [one] = [one for one in drawn if one.name == name]
@@ -445,7 +382,7 @@ def test_same_results_make_the_same_files(written, results, tmp_path, monkeypatc
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", dict(list(FIGURES.items())[:2]))
     write_report(Request([results]), tmp_path, sys.argv, __version__)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("*/*"))
-    assert len(files) == 2 * 3 + 2 * 2
+    assert len(files) == 3 * 3 + 3 * 2
     assert {path.suffix for path in files} == {".pdf", ".png", ".csv", ".md"}
     for path in files:
         assert (tmp_path / path).read_bytes() == (written / path).read_bytes(), path
@@ -540,62 +477,3 @@ def test_results_of_one_setting_run_twice_count_once(tmp_path, results):
 def test_long_names_are_shortened_in_the_middle():
     assert short("a" * 20) == "a" * 20
     assert short("learner.py:MINE:rate=0.25,window=100", 11) == "learn…w=100"
-
-
-# In a browser
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium, if playwright and one that it or the system has are installed."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    import shutil
-
-    own = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-               None)
-    with sync_api.sync_playwright() as playwright:
-        try:
-            started = playwright.chromium.launch(executable_path=own, args=["--no-sandbox"])
-        except sync_api.Error as error:
-            pytest.skip(f"no browser: {error}".splitlines()[0])
-        yield started
-        started.close()
-
-
-def test_page_in_a_browser(browser, written):
-    page = browser.new_page(color_scheme="dark")
-    said, asked = [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    address = (written / "report.html").as_uri()
-    page.goto(address)
-    assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == [address]
-
-    page.locator("nav a", has_text="Tables").click()
-    assert page.url == f"{address}#tables"
-
-    # By keyboard: the first header of the first table, up and then down.
-    table = page.locator("table").first
-    head = table.locator("th", has_text="MAT")
-    column = head.evaluate("cell => cell.cellIndex")
-    head.locator("button").focus()
-    for direction, sign in (("ascending", 1), ("descending", -1)):
-        page.keyboard.press("Enter")
-        assert head.get_attribute("aria-sort") == direction
-        values = table.evaluate(
-            "(table, column) => [...table.tBodies[0].rows].map("
-            "row => Number(row.cells[column].dataset.value))", column)
-        assert values == sorted(values, reverse=sign < 0)
-        assert len(set(values)) > 5
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "regret"
-
-    paper = "getComputedStyle(document.body).backgroundColor"
-    dark = page.evaluate(paper)
-    page.emulate_media(color_scheme="light")
-    light = page.evaluate(paper)
-    assert dark != light
-    page.emulate_media(media="print", color_scheme="dark")
-    assert page.evaluate(paper) == light
-    page.close()

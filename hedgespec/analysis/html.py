@@ -11,7 +11,7 @@ from string import Template
 import polars as pl
 from matplotlib.figure import Figure
 
-from hedgespec.analysis.figures.style import COLOURS, Drawing
+from hedgespec.analysis.figures.style import COLOURS, Drawing, TokenView
 from hedgespec.analysis.report_tables import Cell, ReportTable
 from hedgespec.bundled import DATA
 
@@ -42,12 +42,32 @@ def page(title: str, introduction: str, sections: Sequence[Section]) -> str:
             + "\n".join(item.parts) + "\n</section>" for item in sections))
 
 
-def figure_part(drawing: Drawing) -> str:
-    """A figure with its heading, caption and data."""
+def figure_part(drawing: Drawing, picture: str) -> str:
+    """A figure, drawn as the SVG `picture`, with its heading, caption, data and token view."""
+    view = "" if drawing.view is None else token_view(drawing.view)
     return (f'<figure id="{anchor(drawing.name)}">\n<h3>{escape(drawing.title)}</h3>\n'
-            f"{svg(drawing.figure, anchor(drawing.name), drawing.title)}\n"
+            f"{picture}\n"
             f"<figcaption>{escape(drawing.caption)} "
-            f"{_download(drawing.name, drawing.data)}</figcaption>\n</figure>")
+            f"{_download(drawing.name, drawing.data)}</figcaption>\n{view}</figure>")
+
+
+def token_view(view: TokenView) -> str:
+    """An answer's tokens in the colours of their drafters; a change of drafter is named."""
+    tokens, before = [], ""
+    last = view.tokens["round"].ne(view.tokens["round"].shift(-1)).fill_null(True)
+    for row, own in zip(view.tokens.iter_rows(named=True), last, strict=True):
+        colour = _VARIABLE.get(view.colours.get(row["drafter"], ""), "var(--muted)")
+        changed = f' data-drafter="{escape(row["drafter"])}"' * (row["drafter"] != before)
+        before = row["drafter"]
+        told = (f"token {row['position']}, id {row['token']}: round {row['round']}, "
+                f"{row['drafter']}, acceptance probability {row['gamma']:.2f}")
+        piece = row.get("piece", str(row["token"]))
+        shown = escape(piece.replace("\n", "↵"))
+        tokens.append(
+            f'<span{" class=own" * own} style="--drafter: {colour}"{changed} '
+            f'title="{escape(told)}">{shown}</span>' + "<br>" * piece.count("\n"))
+    text = "".join(tokens)
+    return f'<p class="note">{escape(view.caption)}</p>\n<p class="answer">{text}</p>\n'
 
 
 def table_part(table: ReportTable) -> str:
@@ -71,6 +91,9 @@ def svg(figure: Figure, prefix: str, label: str) -> str:
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg"):], flags=re.DOTALL)
     text = re.sub(r'( id="|xlink:href="#|url\(#)', rf"\g<1>{prefix}-", text)
+    # A hundredth of a point is enough; the digits beyond are a third of the page.
+    text = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]),
+                  text)
     text = re.sub(r"#[0-9a-f]{6}", lambda found: _VARIABLE.get(found[0], found[0]), text)
     inches, high = figure.get_size_inches()
     opening = (f'<svg role="img" aria-label="{escape(label)}" '

@@ -1,28 +1,31 @@
 """A report of results: figures, tables and findings, in a page and in files for papers."""
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from hedgespec.analysis.comparison import Comparison, compare
 from hedgespec.analysis.figures import FIGURES, differences
 from hedgespec.analysis.figures.style import Claim, Drawing, styled
 from hedgespec.analysis.html import Section, anchor, csv, figure_part, page, table_part
+from hedgespec.analysis.pieces import read_pieces
 from hedgespec.analysis.report_tables import (
     ReportTable,
     difference_table,
     domain_tables,
+    matrix_table,
     overview_table,
 )
 from hedgespec.analysis.results import Run
+from hedgespec.analysis.saving import save_figures
 from hedgespec.analysis.statistics import DRAWS, LEVEL, holm
 from hedgespec.analysis.study import Study
-from hedgespec.files import write_text, write_with
+from hedgespec.files import write_text
 
 MOST_FINDINGS = 5
 Progress = Callable[[str, int, int], None]
@@ -32,6 +35,7 @@ Progress = Callable[[str, int, int], None]
 class Request:
     """What to report on: the first of `results` in full, the others and `baseline` compared.
 
+    With `tokenizer`, the target's tokenizer.json, the answer shown is text instead of token ids.
     Empty `traces` and `learners`, and no `against`, are chosen from the results.
     """
 
@@ -40,6 +44,7 @@ class Request:
     traces: Sequence[str] = ()
     learners: Sequence[str] = ()
     against: str | None = None
+    tokenizer: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -62,34 +67,35 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
     runs = [Run(folder) for folder in request.results]
     study = Study.of(runs[0], list(request.traces), list(request.learners), request.against)
     comparisons = _compare(runs, request.baseline)
-    steps = len(FIGURES) + len(comparisons) + 2
     for folder in ("figures", "tables"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    drawn: list[list[Drawing]] = []
-    sections = [Section(f"comparison-{i + 1}", f"{one.other.folder} against {one.base.folder}")
-                for i, one in enumerate(comparisons)]
+    progress("figures", 0, 1)
     with styled():
-        for i, (section, one) in enumerate(zip(sections, comparisons, strict=True)):
-            progress("comparisons", i, steps)
-            table = difference_table(one, f"differences-{i + 1}")
-            section.parts += [_regressions(one), *_figure_parts(
-                differences.draw(study, one, f"differences-{i + 1}-figure"), out)]
-            section.parts.append(_table(table, out))
-        for i, (heading, draw) in enumerate(FIGURES.items()):
-            progress("figures", len(comparisons) + i, steps)
-            section = Section(anchor(heading), heading)
-            drawn.append(list(draw(study)))
-            section.parts += _figure_parts(drawn[-1], out)
-            if section.parts:
-                sections.append(section)
-    progress("tables", steps - 2, steps)
-    tables = [overview_table(study), *domain_tables(study)]
+        compared = [list(differences.draw(study, one, f"differences-{i + 1}-figure"))
+                    for i, one in enumerate(comparisons)]
+        drawn = [[_worded(one, request.tokenizer) for one in draw(study)]
+                 for draw in FIGURES.values()]
+    drawings = [one for several in [*compared, *drawn] for one in several]
+    pictures = dict(zip((one.name for one in drawings), save_figures(
+        drawings, out / "figures", lambda done: progress("figures", done, len(drawings) + 1)),
+        strict=True))
+    progress("tables", len(drawings), len(drawings) + 1)
+    sections = []
+    for i, (one, figures) in enumerate(zip(comparisons, compared, strict=True)):
+        table = _table(difference_table(one, f"differences-{i + 1}"), out)
+        sections.append(Section(
+            f"comparison-{i + 1}", f"{one.other.folder} against {one.base.folder}",
+            [_regressions(one), *_figure_parts(figures, pictures), table]))
+    sections += [Section(anchor(heading), heading, _figure_parts(figures, pictures))
+                 for heading, figures in zip(FIGURES, drawn, strict=True) if figures]
+    matrices = (matrix_table(study, trace) for trace in study.traces)
+    tables = [overview_table(study), *(table for table in matrices if table is not None),
+              *domain_tables(study)]
     sections.append(Section("tables", "Tables", [_table(table, out) for table in tables]))
     found = findings(drawn)
     sections.insert(0, Section("findings", "Findings", [_findings(found)]))
     sections.append(Section("made", "How these numbers were made",
                             [_provenance(runs, comparisons, command, version)]))
-    progress("page", steps - 1, steps)
     path = out / "report.html"
     write_text(path, page(f"Drafter selection: {runs[0].folder}", _introduction(study), sections))
     return Report(path, [claim.sentence for _, claim in found], comparisons)
@@ -119,22 +125,17 @@ def _compare(runs: Sequence[Run], baseline: Path | None) -> list[Comparison]:
     return [compare(runs[0], run) for run in runs[1:]]
 
 
-def _figure_parts(drawings: Iterable[Drawing], out: Path) -> list[str]:
-    """Save the figures and their numbers; their parts of the page."""
-    parts = []
-    for drawing in drawings:
-        stem = out / "figures" / anchor(drawing.name)
-        for kind in ("pdf", "png"):
-            write_with(Path(f"{stem}.{kind}"), partial(_save, drawing, kind))
-        write_text(Path(f"{stem}.csv"), csv(drawing.data))
-        parts.append(figure_part(drawing))
-    return parts
+def _worded(drawing: Drawing, tokenizer: Path | None) -> Drawing:
+    """The drawing with the text of the tokens that it shows."""
+    if drawing.view is None or tokenizer is None:
+        return drawing
+    tokens = drawing.view.tokens
+    pieces = pl.Series("piece", read_pieces(tokenizer, tokens["token"].to_list()))
+    return replace(drawing, view=replace(drawing.view, tokens=tokens.with_columns(pieces)))
 
 
-def _save(drawing: Drawing, kind: str, path: Path) -> None:
-    """Without dates and versions, so that the same numbers make the same file."""
-    stamps = {"CreationDate": None} if kind == "pdf" else {"Software": None}
-    drawing.figure.savefig(path, format=kind, facecolor="white", metadata=stamps)
+def _figure_parts(drawings: Sequence[Drawing], pictures: dict[str, str]) -> list[str]:
+    return [figure_part(drawing, pictures[drawing.name]) for drawing in drawings]
 
 
 def _table(table: ReportTable, out: Path) -> str:

@@ -1,5 +1,6 @@
 """The tables of a report: cells to show, and the numbers behind them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from hedgespec.analysis.statistics import (
 from hedgespec.analysis.study import Study
 
 ALL = "all"
+USUAL = "usual"
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,34 @@ def overview_table(study: Study) -> ReportTable:
         f"intervals over queries, not corrected. †: fewer than {SMALL} queries, whose intervals "
         "are too narrow. Tokens per second are estimated from the trace's costs, without interval.",
         ["trace", "selector", "numbers", "queries", "MAT", "regret", "tokens/s"], rows, data)
+
+
+def matrix_table(study: Study, trace: str) -> ReportTable | None:
+    """MAT by learner and setting; None where no selector ran in two settings."""
+    data = _settings(study, trace).with_columns(setting=pl.col("setting").replace("", USUAL))
+    several = data.filter(pl.len().over("selector") > 1)
+    if several.is_empty():
+        return None
+    columns = sorted(several["setting"].unique(), key=_natural)
+    most = float(several["mat"].max())  # type: ignore[arg-type]
+    rows = []
+    for (name,), mine in several.group_by("selector", maintain_order=True):
+        cells = {row["setting"]: _number(row["mat"], 2, most) for row in mine.iter_rows(named=True)}
+        rows.append([Cell(str(name), str(name)),
+                     *(cells.get(column, _number(None, 2)) for column in columns)])
+    return ReportTable(
+        f"learner-by-setting-{trace}", f"MAT by learner and setting: {trace}",
+        "Selectors that ran in several settings; the columns say what differs from the usual one. "
+        "Intervals are in the table of all settings.",
+        ["selector", *columns], rows,
+        several.select("trace", "selector", "setting", "how", "queries", "mat", "mat_low",
+                       "mat_high"))
+
+
+def _natural(setting: str) -> tuple[bool, list[str]]:
+    """Order of the columns: the usual setting first, numbers by size."""
+    return setting != USUAL, [f"{int(part):09}" if part.isdigit() else part
+                              for part in re.split(r"(\d+)", setting)]
 
 
 def difference_table(comparison: Comparison, name: str) -> ReportTable:

@@ -17,24 +17,29 @@ QUERY = ["query", "query_id", "domain"]
 COLUMNS = {
     "summary": [*SETTING, "seed", "queries", "tokens", "rounds", "mat", "regret_rounds",
                 "tokens_per_second"],
-    "per_query": [*SETTING, "seed", *QUERY, "tokens", "rounds", "mat", "regret_rounds"],
-    "curves": [*SETTING, "position", "regret_rounds", "low", "high"],
+    "per_query": [*SETTING, "seed", *QUERY, "tokens", "rounds", "mat", "regret_rounds",
+                  "gamma", "rounds_until_best"],
+    "curves": [*SETTING, "position", "rounds", "regret_rounds", "low", "high", "seconds",
+               "regret_seconds", "seconds_low", "seconds_high"],
+    "answer": [*SETTING, *QUERY, "position", "token", "round", "drafter", "gamma"],
 }
 POOL = re.compile(r"(?P<base>.+)\.n(?P<drafters>\d+)")  # docs/metrics.md#pools-of-other-sizes
 HINDSIGHT = "hindsight"
 PROMPT = "prompt"
-USUAL_FEEDBACK = ["queued", "chosen", "none", PROMPT, HINDSIGHT]
+CHOSEN = "chosen"  # feedback of bandits
+USUAL_FEEDBACK = ["queued", CHOSEN, "none", PROMPT, HINDSIGHT]
 USUAL_LOSS = ["length:gamma", "emitted", "none"]
 FIXED = "fixed:"
-ROUNDS = "rounds/"  # before a drafter's name: the column of its rounds
+ROUNDS, WEIGHT = "rounds/", "weight/"  # before a drafter's name: columns of its rounds, its weight
 
 
 @dataclass(frozen=True)
 class Answers:
     """The queries of one trace under every setting that was run on it.
 
-    `settings` has S rows; `tokens` and `domain` have shape (Q), `rounds` and `regret` (Q, S), means
-    over seeds.
+    `settings` has S rows; `tokens` and `domain` have shape (Q), `rounds`, `regret` and `gamma`
+    (Q, S), means over seeds. `gamma` is the mean over the answer's tokens of a drafter's acceptance
+    probability; of several drafters they are weighted by their rounds.
     """
 
     settings: pl.DataFrame
@@ -43,6 +48,7 @@ class Answers:
     tokens: np.ndarray
     rounds: np.ndarray
     regret: np.ndarray
+    gamma: np.ndarray
 
     @property
     def domains(self) -> list[str]:
@@ -56,12 +62,14 @@ class Run:
     def __init__(self, folder: Path):
         self.folder = folder
         self.provenance = _read_provenance(folder / "run.json")
-        self.summary, per_query, self.curves = (_read(folder, name) for name in COLUMNS)
+        self.summary, per_query, self.curves, self.answer = (
+            _read(folder, name) for name in COLUMNS)
         if self.summary.is_empty() or per_query.is_empty():
             raise HedgespecError(f"{folder}: the results are empty; there is nothing to report")
         self._drafters = _drafter_counts(per_query)
+        self._until_best = per_query.select(*SETTING, "seed", "query", "rounds_until_best")
         self._queries = per_query.group_by(*SETTING, *QUERY, maintain_order=True).agg(
-            pl.col("tokens").first(), pl.col("rounds", "regret_rounds").mean())
+            pl.col("tokens").first(), pl.col("rounds", "regret_rounds", "gamma").mean())
         self._answers: dict[str, Answers] = {}
         unknown = {base_trace(name) for name in self.traces} - set(self.hashes)
         if unknown:
@@ -92,17 +100,19 @@ class Run:
         """A row per setting: its columns, `label`, `usual`, `how`, and means over seeds.
 
         The means are `mat`, `regret` (rounds per query) and `tokens_per_second`.
-        `label` is the selector and what sets the setting apart from the trace's usual one; `usual`
-        is true of at most one row per trace and selector.
+        `setting` is what sets it apart from the trace's usual one, empty for nothing, and `label`
+        the selector with that in brackets; `usual` is true of at most one row per trace and
+        selector.
         """
         rows = self.summary.group_by(SETTING, maintain_order=True).agg(
             pl.col("seed").n_unique().alias("seeds"), pl.col("queries").first(),
             pl.col("tokens_per_second", "mat").mean(),
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret"))
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
-        labels = [_label(row) for row in rows.iter_rows(named=True)]
-        rows = rows.with_columns(
-            pl.Series("label", labels, dtype=pl.String),
+        apart = [_apart(row) for row in rows.iter_rows(named=True)]
+        rows = rows.with_columns(pl.Series("setting", apart, dtype=pl.String)).with_columns(
+            pl.when(pl.col("setting") == "").then("selector")
+            .otherwise(pl.format("{} ({})", "selector", "setting")).alias("label"),
             pl.when(pl.col("mode") == "exact").then(pl.lit("exact"))
             .otherwise(pl.format("{} seeds", "seeds")).alias("how"),
         ).with_row_index("row")
@@ -117,6 +127,16 @@ class Run:
         if trace not in self._answers:
             self._answers[trace] = self._read_answers(trace)
         return self._answers[trace]
+
+    def until_best(self, trace: str, column: int) -> np.ndarray:
+        """Rounds of each query until its best drafter ran in half of them, (Q, seeds).
+
+        `column` is that of a setting in the answers of `trace`. NaN: not before the answer's end.
+        """
+        setting = self.answers(trace).settings.select(SETTING)[column]
+        rows = self._until_best.join(setting, on=SETTING, nulls_equal=True).sort("query", "seed")
+        found: np.ndarray = rows["rounds_until_best"].to_numpy()
+        return found.reshape(rows["query"].n_unique(), -1)
 
     def drafters(self, trace: str) -> int:
         """Number of drafters (or of pairs of drafter and draft length) of a trace's pool."""
@@ -134,10 +154,10 @@ class Run:
                 f"{self.folder}: settings of {trace} were replayed on different queries; "
                 "run `hedgespec sim` again")
         one = rows.head(len(rows) // len(settings))
-        rounds, regret = (rows[name].to_numpy().reshape(shape).T
-                          for name in ("rounds", "regret_rounds"))
+        rounds, regret, gamma = (rows[name].to_numpy().reshape(shape).T
+                                 for name in ("rounds", "regret_rounds", "gamma"))
         return Answers(settings.drop("column"), one["query_id"].to_numpy(),
-                       one["domain"].to_numpy(), one["tokens"].to_numpy(), rounds, regret)
+                       one["domain"].to_numpy(), one["tokens"].to_numpy(), rounds, regret, gamma)
 
 
 def base_trace(name: str) -> str:
@@ -168,7 +188,7 @@ def _read(folder: Path, name: str) -> pl.DataFrame:
             f"{folder / name}.parquet: lacks the columns {', '.join(missing)}; make the results "
             "anew with this version's `hedgespec sim`")
     # Runs of a sweep may share settings; their rows are then the same.
-    table = table.select(*COLUMNS[name], pl.selectors.starts_with(ROUNDS)).unique(
+    table = table.select(*COLUMNS[name], pl.selectors.starts_with(ROUNDS, WEIGHT)).unique(
         maintain_order=True)
     key = [column for column in (*SETTING, "seed", "query", "position") if column in table.columns]
     twice = table.filter(table.select(key).is_duplicated())
@@ -209,8 +229,8 @@ def _common_lengths(settings: pl.DataFrame) -> pl.DataFrame:
                     pl.col("rule").alias("usual_rule")))
 
 
-def _label(row: dict[str, Any]) -> str:
-    """The selector and, in brackets, what is not usual about its setting."""
+def _apart(row: dict[str, Any]) -> str:
+    """What is not usual about a setting."""
     parts = []
     if row["feedback"] not in USUAL_FEEDBACK:
         parts.append(row["feedback"])
@@ -224,4 +244,4 @@ def _label(row: dict[str, Any]) -> str:
         parts.append("carried over")
     if row["rule"] != row["usual_rule"]:
         parts.append(row["rule"])
-    return f"{row['selector']} ({', '.join(parts)})" if parts else row["selector"]
+    return ", ".join(parts)

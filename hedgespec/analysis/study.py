@@ -5,7 +5,7 @@ from functools import cached_property
 
 import polars as pl
 
-from hedgespec.analysis.results import FIXED, HINDSIGHT, POOL, Run
+from hedgespec.analysis.results import CHOSEN, FIXED, HINDSIGHT, POOL, Run
 from hedgespec.errors import HedgespecError
 
 BEST_SINGLE = "best-single"
@@ -76,13 +76,16 @@ def _check(run: Run, kind: str, names: list[str], known: list[str]) -> None:
 
 
 def _common_learners(usual: pl.DataFrame) -> list[str]:
-    """Learners on the most traces, least regret first."""
+    """Learners on the most traces, least regret first; a bandit among them if there is one."""
     ranked = usual.filter(
         pl.col("feedback") != HINDSIGHT, ~pl.col("selector").str.starts_with(FIXED),
     ).group_by("selector", maintain_order=True).agg(
-        pl.len().alias("traces"), pl.col("regret").mean()).sort("regret", "selector")
+        pl.len().alias("traces"), pl.col("regret").mean(),
+        (pl.col("feedback") == CHOSEN).any().alias("bandit")).sort("regret", "selector")
     most = ranked.filter(pl.col("traces") == pl.col("traces").max())
-    return most["selector"].to_list()[:MOST_LEARNERS]
+    bandit = pl.col("bandit") & (pl.col("bandit").cum_sum() == 1)
+    first = most.with_row_index("place").sort(~bandit, "place").head(MOST_LEARNERS)
+    return first.sort("place")["selector"].to_list()
 
 
 def _best_single(usual: pl.DataFrame) -> str | None:

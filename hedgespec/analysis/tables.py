@@ -21,11 +21,13 @@ def save_results(
     summary: pl.DataFrame,
     per_query: pl.DataFrame,
     curves: pl.DataFrame,
+    answer: pl.DataFrame,
     provenance: dict[str, object],
 ) -> None:
-    """Write the three tables and run.json to `folder`, each file whole or not at all."""
+    """Write the four tables and run.json to `folder`, each file whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (("summary", summary), ("per_query", per_query), ("curves", curves)):
+    for name, table in (("summary", summary), ("per_query", per_query), ("curves", curves),
+                        ("answer", answer)):
         write_with(folder / f"{name}.parquet", table.write_parquet)
     write_text(folder / "run.json", json.dumps(provenance, indent=1) + "\n")
 

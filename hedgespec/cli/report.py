@@ -10,6 +10,7 @@ examples:
   hedgespec report results/sim --selectors hedge normalhedge ucbspec --traces my-trace
   hedgespec report results/sim --against fixed:generalist       gains over another selector
   hedgespec report results/a results/b                  also what differs in b, paired by query
+  hedgespec report results/sim --tokenizer SmolLM2-135M-Instruct/tokenizer.json   text, not ids
   hedgespec report results/new --baseline results/old   also what became worse, marked
 
 OUT receives report.html (one file, opens offline), figures/ (PDF, PNG, and the numbers drawn as
@@ -39,6 +40,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--against", metavar="NAME",
         help="selector that gains in MAT are counted from (default: best-single, else the best "
              "fixed drafter)")
+    add("--tokenizer", type=Path, metavar="FILE",
+        help="tokenizer.json of the target: the answer shown token by token is then its text, not "
+             "token ids, which are all that a trace holds")
     parser.set_defaults(run=run)
 
 
@@ -53,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
     check_writable(options.out)
     request = Request(options.results, options.baseline, options.traces, options.selectors,
-                      options.against)
+                      options.against, options.tokenizer)
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
                    MofNCompleteColumn(), console=Console(stderr=True), transient=True)
     with bar:

@@ -22,8 +22,9 @@ examples:
   hedgespec sim --selectors my_learner.py:MINE:rate=0.2 hedge     (docs/tutorial.md)
 
 OUT receives summary.parquet (a row per trace, selector and seed), per_query.parquet, curves.parquet
-(cumulative regret), regret.png and run.json (inputs, seeds, versions). Columns: docs/results.md.
-Regret is counted in rounds against the best fixed drafter of each query in hindsight.
+(cumulative regret), answer.parquet (one answer token by token), regret.png and run.json (inputs,
+seeds, versions). Columns: docs/results.md. Regret is counted in rounds against the best fixed
+drafter of each query in hindsight.
 """
 
 
@@ -86,6 +87,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
                         help="seconds of `hedgespec profile` instead of those in the traces, for "
                              "tokens per second and --loss seconds: a file, or "
                              f"{' or '.join(bundled_costs())} as measured")
+    parser.add_argument("--answer", metavar="ID",
+                        help="query whose answer is shown token by token (default: of each trace "
+                             "that in which changing the drafter would help most)")
     parser.add_argument("--mode", default="auto", metavar="MODE",
                         help="exact expectations, replayed, or auto: exact where it can be had "
                              "(default: %(default)s)")
@@ -112,7 +116,8 @@ def run(options: argparse.Namespace) -> int:
         tuple(options.feedback), tuple(options.loss), tuple(options.estimator), options.prefill,
         options.carry, tuple(options.pool), tuple(options.arm_lengths),
         tuple(options.arms), options.mode, options.seeds, options.threads,
-        costs=None if options.costs is None else costs_file(options.costs))]
+        costs=None if options.costs is None else costs_file(options.costs),
+        answer=options.answer)]
     if options.grid is not None:
         settings = read_grid(grid_file(options.grid), options.threads)
         if traces:  # those of the command line instead of the file's
@@ -138,7 +143,8 @@ def _save(folder: Path, results: "Results", console: "Console") -> None:
     from hedgespec.analysis.figures import regret_figure
     from hedgespec.analysis.tables import print_overview, save_results
 
-    save_results(folder, results.summary, results.per_query, results.curves, results.provenance)
+    save_results(folder, results.summary, results.per_query, results.curves, results.answer,
+                 results.provenance)
     shown = results.first if results.first and not results.first.summary.is_empty() else results
     regret_figure(shown.curves, folder / "regret.png")
     print_overview(shown.summary, console)

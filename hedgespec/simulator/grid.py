@@ -14,7 +14,7 @@ _LISTS = {"selectors": ("selectors", str), "feedback": ("feedbacks", str),
           "loss": ("losses", str), "estimator": ("estimators", str),
           "draft_length": ("draft_lengths", int), "pool": ("pools", int),
           "arm_lengths": ("arm_lengths", int), "arms": ("arms", str), "rule": ("rules", str)}
-_SINGLE = {"prefill": bool, "carry": int, "mode": str, "seeds": int}
+_SINGLE = {"prefill": bool, "carry": int, "mode": str, "seeds": int, "answer": str}
 
 
 def read_grid(path: Path, threads: int) -> list[SweepSettings]:

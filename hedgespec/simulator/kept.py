@@ -16,7 +16,7 @@ from hedgespec.simulator.references import is_reference, router_trace
 from hedgespec.simulator.runs import Job, Results
 from hedgespec.traces.schema import MANIFEST
 
-_TABLES = ("summary", "per_query", "curves")
+_TABLES = ("summary", "per_query", "curves", "answer")
 
 
 class KeptResults:
@@ -38,8 +38,9 @@ class KeptResults:
         """The tables of a job, None if they are not there."""
         if self._folder is None or not self._path(key, _TABLES[-1]).is_file():
             return None
-        summary, per_query, curves = (read_parquet(self._path(key, name)) for name in _TABLES)
-        return Results(summary, per_query, curves)
+        summary, per_query, curves, answer = (read_parquet(self._path(key, name))
+                                              for name in _TABLES)
+        return Results(summary, per_query, curves, answer)
 
     def save(self, key: str, results: Results) -> None:
         """Keep a job's tables; the last of them makes it count."""

@@ -29,6 +29,7 @@ from hedgespec.selectors import CHOSEN, ConfiguredSelector
 from hedgespec.simulator import (
     learning,
     replay_chosen,
+    replay_drawn,
     replay_exact,
     replay_full,
     replay_schedule,
@@ -79,6 +80,12 @@ def schedule_kernel() -> Callable[..., None]:
     """The replay function of replay_schedule."""
     loaded: Any = _compiled_copy(replay_schedule, None, "schedule")
     return loaded.replay
+
+
+def drawing_kernel() -> Callable[..., Any]:
+    """The function of replay_drawn."""
+    loaded: Any = _compiled_copy(replay_drawn, None, "drawn")
+    return loaded.drawn_schedule
 
 
 def table_kernels() -> Any:

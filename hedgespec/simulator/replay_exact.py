@@ -19,13 +19,15 @@ reset, play, learn = SELECTOR.reset, SELECTOR.play, SELECTOR.learn
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def replay(
-    first, last, offsets, acceptance, loss, settings, params, state_size, visits, usage, variance
+    first, last, offsets, acceptance, loss, settings, params, state_size, plays, visits, usage,
+    variance
 ):
     """Exact expectations over acceptance and selection for queries first..last-1.
 
-    Fills `visits` (T), the probability that a round starts at a token, `usage` (Q, N), the
-    expected rounds of each drafter, and `variance` (Q) of the number of rounds. Arguments as in
-    replay_full; feedback is `queued`, `bold` or `oracle` at every position with virtual plays.
+    Fills `plays` (T, N), what the learner plays in a round from a token, `visits` (T), the
+    probability that a round starts there, `usage` (Q, N), the expected rounds of each drafter, and
+    `variance` (Q) of the number of rounds. Arguments as in replay_full; feedback is `queued`,
+    `bold` or `oracle` at every position with virtual plays.
     """
     arms = loss.shape[1]
     draft_length, window, copies = settings[DRAFT_LENGTH], settings[WINDOW], settings[COPIES]
@@ -34,7 +36,6 @@ def replay(
     virtual = np.empty(arms)
     for query in range(first, last):
         begin, end = offsets[query], offsets[query + 1]
-        plays = np.empty((end - begin, arms))
         for copy in range(copies):
             reset(states[copy], params, arms, draft_length)
         fed = begin
@@ -48,6 +49,6 @@ def replay(
                     learn(state, params, fed - begin, virtual, loss[fed])
                 fed += 1
             play(states[(start - begin) % copies], params, decision_key(0, start - begin),
-                 plays[start - begin])
-        variance[query] = moments(plays, acceptance, begin, end, draft_length,
+                 plays[start])
+        variance[query] = moments(plays[begin:end], acceptance, begin, end, draft_length,
                                   visits[begin:end], usage[query])

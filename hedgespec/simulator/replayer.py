@@ -17,6 +17,7 @@ from hedgespec.simulator import learning
 from hedgespec.simulator.arms import make_arms
 from hedgespec.simulator.kernels import (
     compile_or_load,
+    drawing_kernel,
     exact_kernel,
     schedule_kernel,
     selector_kernel,
@@ -47,7 +48,8 @@ class Run:
     `choice` (T, int16) holds the drafter of the round that started at a token, -1 where none
     did; None if exact. `visits` (T) are the rounds started at a token and `usage` (Q, N) those of
     each drafter: counts, or expectations if exact. `variance` (Q) is that of a query's rounds, None
-    if replayed. `seconds` is the kernel's wall-clock time.
+    if replayed. `seconds` is the kernel's wall-clock time. `plays`, None if replayed, are the
+    probabilities of the drafters in a round from each token, (T, N), or the drafter itself, (T).
     """
 
     label: str
@@ -60,6 +62,17 @@ class Run:
     usage: np.ndarray
     variance: np.ndarray | None
     seconds: float
+    plays: np.ndarray | None = None
+
+    def in_rounds(self, values: np.ndarray) -> np.ndarray:
+        """Of `values` (N) that of the drafter of a round from each token, expected if exact (T).
+
+        Where no round starts it means nothing.
+        """
+        arms = self.choice if self.plays is None else self.plays
+        assert arms is not None
+        found: np.ndarray = values[arms] if arms.ndim == 1 else arms @ values
+        return found
 
 
 class Replayer:
@@ -210,6 +223,20 @@ class Replayer:
         return seconds + (evaluating_seconds(self.trace, self.arms)
                           / parse_feedback(run.feedback).every)
 
+    def one_replay(self, run: Run, query: int) -> np.ndarray:
+        """Decisions (L) in one query: the run's own; of an expectation those with seed 0."""
+        begin, end = self.trace.offsets[query : query + 2]
+        choice = run.choice
+        if choice is None:
+            schedule = run.plays
+            assert schedule is not None
+            if schedule.ndim == 2:
+                schedule = drawing_kernel()(0, query, begin, end, schedule)
+            choice = self._no_choice()
+            schedule_kernel()(query, query + 1, self.trace.offsets, self._acceptance, schedule,
+                              self.draft_length, 0, choice)
+        return choice[begin:end]
+
     def rounds_per_query(self, run: Run) -> np.ndarray:
         """Number of rounds of each query, expected if exact, shape (Q,)."""
         return np.add.reduceat(run.visits, self.trace.offsets[:-1], dtype=np.float64)
@@ -243,14 +270,15 @@ class Replayer:
     ) -> Run:
         selector = configured.selector
         kernel = exact_kernel(configured)
+        plays = np.zeros((len(self.trace.tokens), self._arms))
         visits, usage, variance = self._no_moments()
         arguments = (self.trace.offsets, self._acceptance, self.losses(loss),
                      self._settings(feedback, loss), configured.parameter_array(),
-                     selector.state_size(self._arms), visits, usage, variance)
+                     selector.state_size(self._arms), plays, visits, usage, variance)
         compile_or_load(kernel, configured.name, *arguments)
         seconds = self._over_queries(kernel, *arguments)
         return Run(configured.label, *_labels(selector, feedback, loss), EXACT, None, None,
-                   visits, usage, variance, seconds)
+                   visits, usage, variance, seconds, plays)
 
     def _settings(self, feedback: Feedback, loss: Loss) -> np.ndarray:
         """The kernels' array of settings; see `learning`."""
@@ -278,13 +306,14 @@ class Replayer:
 
     def _exact_schedule(self, text: str) -> Run:
         kernel = table_kernels().schedule_moments
+        schedule = self._schedule(text)
         visits, usage, variance = self._no_moments()
-        arguments = (self.trace.offsets, self._acceptance, self._schedule(text),
+        arguments = (self.trace.offsets, self._acceptance, schedule,
                      self.draft_length, visits, usage, variance)
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
         return Run(text, knowledge(text), "none", EXACT, None, None, visits, usage, variance,
-                   seconds)
+                   seconds, schedule)
 
     def _replayed(self, label: str, feedback: str, loss: str, seed: int, choice: np.ndarray,
                   seconds: float) -> Run:

@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 
 from hedgespec.selectors.learning import Feedback, Loss
+from hedgespec.simulator.adoption import rounds_until_best
+from hedgespec.simulator.answer import answer_table, most_switching
 from hedgespec.simulator.references import BEST_FIXED
 from hedgespec.simulator.replayer import Replayer, Run
 
@@ -26,6 +28,7 @@ class Results:
     summary: pl.DataFrame
     per_query: pl.DataFrame
     curves: pl.DataFrame
+    answer: pl.DataFrame
     provenance: dict[str, object] = field(default_factory=dict)
     complete: bool = True
     first: "Results | None" = None
@@ -48,29 +51,55 @@ class Job:
 
 
 class TraceJobs:
-    """Runs jobs on one trace."""
+    """Runs jobs on one trace.
 
-    def __init__(self, replayer: Replayer):
+    The answer to the query with the id `answer` is shown in detail; if there is none, that in which
+    changing the drafter would help most.
+    """
+
+    def __init__(self, replayer: Replayer, answer: str | None = None):
         self._replayer = replayer
         self._grid = _CurveGrid(replayer)
         self._best: dict[int | None, Run] = {}
+        offsets = replayer.trace.offsets
+        self._gamma = replayer.statistics(0, offsets[-1])[0][:, 0]  # of a round's first draft token
+        self._mean_gamma = (np.add.reduceat(self._gamma, offsets[:-1], dtype=np.float64)
+                            / np.diff(offsets)[:, None])
+        ids = replayer.trace.queries["query_id"].to_list()
+        self._shown = (ids.index(answer) if answer in ids
+                       else most_switching(self._gamma, offsets))
 
     def run(self, job: Job, report: Callable[[int], None]) -> Results:
         """The job's tables; `report` is called with each run's number before it.
 
         Regret is counted against the best fixed drafter of the same seed, or of exact expectations.
         """
-        replayer, summary, per_query, differences = self._replayer, [], [], []
+        replayer, curves = self._replayer, []
+        summary, per_query = [], []
         for number, seed in enumerate(job.runs):
             report(number)
             best = self._best_fixed(seed)
             run = best if job.text == BEST_FIXED else self._run(job, seed)
             rows = _tables(replayer, run, replayer.rounds_per_query(best))
             summary.append(rows[0])
-            per_query.append(rows[1])
-            differences.append(self._grid.rounds_before(run) - self._grid.rounds_before(best))
-        curves = self._grid.table(_keys(replayer, run), np.mean(differences, axis=0))
-        return Results(pl.concat(summary), pl.concat(per_query), curves)
+            per_query.append(rows[1].with_columns(self._adoption(run)))
+            curves.append(self._grid.curves(run, best))
+            if number == 0:
+                answer = answer_table(replayer, run, self._shown, self._gamma)
+        keys = [pl.lit(value, dtype=KEYS[key]).alias(key)
+                for key, value in _keys(replayer, run).items()]
+        return Results(pl.concat(summary), pl.concat(per_query),
+                       self._grid.table(curves).select(*keys, pl.all()),
+                       answer.select(*keys, pl.all()))
+
+    def _adoption(self, run: Run) -> list[pl.Series]:
+        """Columns of each query: how well its drafters' tokens were accepted, and how soon the
+        best of them ran."""
+        replayer = self._replayer
+        gamma = (run.usage * self._mean_gamma).sum(axis=1) / run.usage.sum(axis=1)
+        until = rounds_until_best(run, replayer.expected_rounds.argmin(axis=1),
+                                  replayer.trace.offsets)
+        return [pl.Series("gamma", gamma), pl.Series("rounds_until_best", until, nan_to_null=True)]
 
     def _best_fixed(self, seed: int | None) -> Run:
         if seed not in self._best:
@@ -87,11 +116,12 @@ class TraceJobs:
 def join(parts: list[Results]) -> Results:
     """The tables of several jobs in one."""
     if not parts:
-        return Results(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
+        return Results(pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
     # Traces have their own drafters, hence their own columns of rounds.
-    per_query = pl.concat([part.per_query for part in parts], how="diagonal")
+    per_query, answer = (pl.concat([getattr(part, name) for part in parts], how="diagonal")
+                         for name in ("per_query", "answer"))
     return Results(pl.concat([part.summary for part in parts]), per_query,
-                   pl.concat([part.curves for part in parts]))
+                   pl.concat([part.curves for part in parts]), answer)
 
 
 def _tables(
@@ -132,31 +162,63 @@ def _tables(
 
 
 class _CurveGrid:
-    """Cumulated rounds at a grid of token positions, per query."""
+    """Cumulated rounds and seconds at a grid of token positions, per query."""
 
     def __init__(self, replayer: Replayer):
         offsets = replayer.trace.offsets
         longest = int(np.diff(offsets).max())
-        self.positions = np.unique(np.linspace(0, longest, CURVE_POINTS).round().astype(np.int64))
+        self._replayer = replayer
+        self._positions = np.unique(np.linspace(0, longest, CURVE_POINTS).round().astype(np.int64))
         # A query that has ended keeps its final count, so the mean is over all queries everywhere.
-        self._ends = np.minimum(offsets[:-1, None] + self.positions, offsets[1:, None])
+        self._ends = np.minimum(offsets[:-1, None] + self._positions, offsets[1:, None])
         self._starts = offsets[:-1, None]
 
-    def rounds_before(self, run: Run) -> np.ndarray:
-        """Rounds started before each grid position, shape (Q, G)."""
-        counts = np.concatenate([[0], np.cumsum(run.visits, dtype=np.float64)])
-        return counts[self._ends] - counts[self._starts]
+    def curves(self, run: Run, best: Run) -> np.ndarray:
+        """Rounds and seconds, and how many more than those of `best`, (4, Q, G).
 
-    def table(self, keys: dict[str, object], difference: np.ndarray) -> pl.DataFrame:
-        """Mean over queries and its 95% normal band of `difference` (Q, G), averaged over seeds."""
-        mean = difference.mean(axis=0)
-        error = difference.std(axis=0, ddof=1) if len(difference) > 1 else np.zeros(len(mean))
-        half = 1.96 * error / np.sqrt(len(difference))
-        return pl.DataFrame({
-            "position": self.positions, "regret_rounds": mean,
-            "low": mean - half, "high": mean + half,
-        }).select(*(pl.lit(value, dtype=KEYS[key]).alias(key) for key, value in keys.items()),
-                  pl.all())
+        They are those of rounds that started before each grid position. Without costs seconds are
+        NaN.
+        """
+        mine, base = self._before(run), self._before(best)
+        return np.concatenate([mine, mine - base])
+
+    def _before(self, run: Run) -> np.ndarray:
+        per_round = self._replayer.seconds_per_round(run)
+        counts = [self._cumulated(run.visits)]
+        if per_round is None:
+            counts.append(np.full_like(counts[0], np.nan))
+        else:
+            counts.append(self._cumulated(run.visits * run.in_rounds(per_round)))
+        return np.stack(counts)
+
+    def _cumulated(self, counts: np.ndarray) -> np.ndarray:
+        sums = np.concatenate([[0], np.cumsum(counts, dtype=np.float64)])
+        found: np.ndarray = sums[self._ends] - sums[self._starts]
+        return found
+
+    def table(self, curves: list[np.ndarray]) -> pl.DataFrame:
+        """Means over queries of `curves` of several seeds, the differences with their bands.
+
+        The bands are 95% normal intervals over queries; seeds are averaged first.
+        """
+        rounds, seconds, more_rounds, more_seconds = np.mean(curves, axis=0)
+        low, high = _band(more_rounds)
+        seconds_low, seconds_high = _band(more_seconds)
+        columns = {
+            "rounds": rounds.mean(axis=0), "regret_rounds": more_rounds.mean(axis=0),
+            "low": low, "high": high, "seconds": seconds.mean(axis=0),
+            "regret_seconds": more_seconds.mean(axis=0), "seconds_low": seconds_low,
+            "seconds_high": seconds_high}
+        return pl.DataFrame({"position": self._positions, **{
+            name: pl.Series(values, nan_to_null=True) for name, values in columns.items()}})
+
+
+def _band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the 95% normal interval of the mean over queries of `values` (Q, G)."""
+    mean = values.mean(axis=0)
+    error = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(mean))
+    half = 1.96 * error / np.sqrt(len(values))
+    return mean - half, mean + half
 
 
 def _keys(replayer: Replayer, run: Run) -> dict[str, object]:

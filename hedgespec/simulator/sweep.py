@@ -39,7 +39,8 @@ class SweepSettings:
     choose from or to fill up to (see `resize_pool`), empty the trace's own. `costs` are those of a
     file (see `with_costs`), None the traces' own. With `arm_lengths`
     selectors choose between pairs of a drafter and one of these draft lengths, with `arms` between
-    those (see `make_arms`). `traces` are the folders to run on, empty those of the sweep.
+    those (see `make_arms`). `traces` are the folders to run on, empty those of the sweep. `answer`
+    is the id of a query whose answer is shown in detail (see `TraceJobs`).
     """
 
     selectors: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class SweepSettings:
     threads: int = 1
     traces: tuple[Path, ...] = ()
     costs: Path | None = None
+    answer: str | None = None
 
 
 def default_selectors(names: list[str]) -> list[str]:
@@ -87,6 +89,8 @@ def run_sweep(
     inputs = {folder: read_trace(folder) for folder in dict.fromkeys(chain(*wanted))}
     for together in [list(inputs), *wanted]:
         _check_names([inputs[folder] for folder in together])
+    for one, chosen in zip(several, wanted, strict=True):
+        _check_answer(one.answer, [inputs[folder] for folder in chosen])
     plan = [replace(part, first=number == 0)
             for folder, trace in inputs.items()
             for number, one in enumerate(several) if folder in wanted[number]
@@ -100,12 +104,14 @@ def run_sweep(
 class _Part:
     """The jobs of one trace and draft length; `identity` says what else shapes their results.
 
-    `first`: whether they belong to the first settings of the sweep.
+    `answer` is the id of the query shown in detail; `first` says whether they belong to the first
+    settings of the sweep.
     """
 
     replayer: Replayer
     jobs: list[Job]
     identity: list[object]
+    answer: str | None = None
     first: bool = True
 
 
@@ -120,7 +126,7 @@ def _run_jobs(
     try:
         while plan:
             part = plan.pop(0)  # its tables are freed when it is done
-            runner = TraceJobs(part.replayer)
+            runner = TraceJobs(part.replayer, part.answer)
             for job in part.jobs:
                 name = f"{part.replayer.trace.name}  {job.text}"
                 key = kept.key([*part.identity, job])
@@ -174,7 +180,8 @@ def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
         jobs = [job for text in selectors for job in _jobs(replayer, text, settings)]
         plan.append(_Part(replayer, jobs, [
             sha256_file(folder / MANIFEST), pool, replayer.draft_length, replayer.rule,
-            settings.carry, settings.arm_lengths, settings.arms, costs and asdict(costs)]))
+            settings.carry, settings.arm_lengths, settings.arms, costs and asdict(costs),
+            settings.answer], settings.answer))
     return plan
 
 
@@ -227,6 +234,13 @@ def _check_names(traces: list[Trace]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise HedgespecError(f"two traces are called {name!r}: results could not be told apart")
+
+
+def _check_answer(answer: str | None, traces: list[Trace]) -> None:
+    if answer is not None and not any(
+            answer in trace.queries["query_id"].to_list() for trace in traces):
+        raise HedgespecError(f"--answer: no trace has a query {answer!r}; queries.parquet of a "
+                             "trace names them")
 
 
 def _provenance(

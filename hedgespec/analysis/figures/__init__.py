@@ -2,6 +2,8 @@
 
 from hedgespec.analysis.figures import (
     acceptance,
+    adoption,
+    answer,
     answer_length,
     delay,
     drafters,
@@ -17,6 +19,8 @@ FIGURES = {
     "Which drafter suits which domain?": acceptance.draw,
     "Which learner?": gains.draw,
     "How does regret grow with the answer?": regret.draw,
+    "How soon is the best drafter found?": adoption.draw,
+    "Why did it switch?": answer.draw,
     "How many drafters?": drafters.draw,
     "What does delay cost?": delay.draw,
     "A router by the prompt, or online selection?": router.draw,

@@ -1,4 +1,4 @@
-"""MAT by drafter and domain, the learners' rows below the drafters'."""
+"""MAT and gamma by drafter and domain, the learners' rows below the drafters'."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,27 +18,38 @@ from hedgespec.analysis.figures.style import (
     short,
 )
 from hedgespec.analysis.results import FIXED
-from hedgespec.analysis.statistics import LEVEL, SMALL, mat_estimate
+from hedgespec.analysis.statistics import LEVEL, SMALL, mat_estimate, mean_estimate
 from hedgespec.analysis.study import Study
 
 ALL = "all"
 ROW, HEAD = 0.17, 0.9  # inches of a row, and of title and domains
+MEASURES = {
+    "mat": ("acceptance", "Tokens per round (MAT)", "Pooled over the queries of a domain."),
+    "gamma": ("gamma", "Acceptance probability (gamma)",
+              "Mean over the tokens of an answer of the probability that a round's first draft "
+              "token is accepted, then over queries. A selector's is that of its drafters, "
+              "weighted by their rounds in the answer."),
+}
 
 
 def draw(study: Study) -> Iterator[Drawing]:
-    """A heat map per trace that has fixed drafters."""
+    """Two heat maps per trace that has fixed drafters."""
     for trace in study.traces:
         fixed = study.fixed(trace)
-        if fixed:
-            names = [*fixed, *(name for name in study.drawn if name not in fixed)]
-            data = _table(study, trace, tuple(names))
+        if not fixed:
+            continue
+        names = [*fixed, *(name for name in study.drawn if name not in fixed)]
+        data = _table(study, trace, tuple(names))
+        for measure, (name, title, how) in MEASURES.items():
             yield Drawing(
-                f"acceptance-{trace}", f"Tokens per round (MAT) by drafter and domain: {trace}",
-                "Pooled over the queries of a domain, whose number stands below its name "
-                f"(†: fewer than {SMALL}). Framed: the drafter with the most in each domain. "
+                f"{name}-{trace}", f"{title} by drafter and domain: {trace}",
+                f"{how} The number of a domain's queries stands below its name (†: fewer than "
+                f"{SMALL}). Framed: the drafter with the most in each domain. "
                 "Above the gap one drafter for all rounds, below it selectors. "
                 f"{LEVEL:.0%} bootstrap intervals over queries are in the data.",
-                _figure(data, trace, len(fixed)), data)
+                _figure(data, trace, measure, len(fixed)),
+                data.select("trace", "selector", "domain", "queries",
+                            pl.selectors.starts_with(measure)))
 
 
 def _table(study: Study, trace: str, names: tuple[str, ...]) -> pl.DataFrame:
@@ -48,24 +59,27 @@ def _table(study: Study, trace: str, names: tuple[str, ...]) -> pl.DataFrame:
     rows = []
     for domain in [*answers.domains, ALL]:
         here = (answers.domain == domain) | (domain == ALL)
-        mat = mat_estimate(answers.tokens[here], answers.rounds[here][:, list(columns.values())])
-        rows += [{"trace": trace, "selector": name, "domain": domain, "queries": mat.queries,
-                  "mat": mat.value[i], "low": mat.low[i], "high": mat.high[i]}
+        chosen = list(columns.values())
+        found = {"mat": mat_estimate(answers.tokens[here], answers.rounds[here][:, chosen]),
+                 "gamma": mean_estimate(answers.gamma[here][:, chosen])}
+        rows += [{"trace": trace, "selector": name, "domain": domain, "queries": int(here.sum()),
+                  **{f"{measure}{end}": values[i] for measure, one in found.items()
+                     for end, values in (("", one.value), ("_low", one.low), ("_high", one.high))}}
                  for i, name in enumerate(columns)]
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _figure(data: pl.DataFrame, trace: str, fixed: int) -> Figure:
+def _figure(data: pl.DataFrame, trace: str, measure: str, fixed: int) -> Figure:
     names = data["selector"].unique(maintain_order=True).to_list()
     domains = data["domain"].unique(maintain_order=True).to_list()
-    mat = data["mat"].to_numpy().reshape(len(domains), len(names)).T
+    values = data[measure].to_numpy().reshape(len(domains), len(names)).T
     queries = data["queries"].to_numpy().reshape(len(domains), len(names))[:, 0]
     figure = Figure(figsize=(min(TWO_COLUMN, 1.9 + 0.55 * len(domains)),
                              HEAD + ROW * (len(names) + 1)), layout="constrained")
     axis = figure.subplots()
     places = np.arange(len(names)) + (np.arange(len(names)) >= fixed) * 0.4
-    _cells(axis, mat, places, fixed)
-    axis.set_title(f"MAT, {trace}")
+    _cells(axis, values, places, fixed)
+    axis.set_title(f"{measure if measure == 'gamma' else 'MAT'}, {trace}")
     axis.set_yticks(places, [short(name.removeprefix(FIXED)) for name in names])
     axis.set_xticks(range(len(domains)), [
         f"{short(domain, 20)}\n{count}{'†' if count < SMALL else ''}"
@@ -76,30 +90,31 @@ def _figure(data: pl.DataFrame, trace: str, fixed: int) -> Figure:
     return finish(figure)
 
 
-def _cells(axis: Axes, mat: np.ndarray, places: np.ndarray, fixed: int) -> None:
+def _cells(axis: Axes, values: np.ndarray, places: np.ndarray, fixed: int) -> None:
     """Coloured squares with their numbers, the best of the `fixed` first rows framed.
 
-    `mat` has a row at each of `places` and a column per domain.
+    `values` has a row at each of `places` and a column per domain.
     """
     colours = matplotlib.colormaps[HEAT]
-    scale = matplotlib.colors.Normalize(mat.min(), mat.max() if mat.max() > mat.min() else 10)
-    across = np.arange(mat.shape[1] + 1) - 0.5
+    low, high = values.min(), values.max()
+    scale = matplotlib.colors.Normalize(low, high if high > low else low + 1)
+    across = np.arange(values.shape[1] + 1) - 0.5
     for part in (slice(None, fixed), slice(fixed, None)):
         if len(places[part]):
             edges = np.append(places[part] - 0.5, places[part][-1] + 0.5)
-            axis.pcolormesh(across, edges, mat[part], cmap=colours, norm=scale, edgecolors=PAPER,
+            axis.pcolormesh(across, edges, values[part], cmap=colours, norm=scale, edgecolors=PAPER,
                             linewidth=0.8)
     for row, place in enumerate(places):
-        for column, value in enumerate(mat[row]):
+        for column, value in enumerate(values[row]):
             text = axis.text(column, place, f"{value:.2f}", ha="center", va="center",
                              color=_readable(colours(scale(value))))
             text.set_in_layout(False)
-    for column, row in enumerate(mat[:fixed].argmax(axis=0)):
+    for column, row in enumerate(values[:fixed].argmax(axis=0)):
         axis.add_patch(matplotlib.patches.Rectangle(
             (column - 0.46, places[row] - 0.42), 0.92, 0.84, fill=False, edgecolor=INK,
             linewidth=1.2))
     axis.set_ylim(places[-1] + 0.5, -0.5)
-    axis.set_xlim(-0.5, mat.shape[1] - 0.5)
+    axis.set_xlim(-0.5, values.shape[1] - 0.5)
 
 
 def _readable(background: Sequence[float]) -> str:

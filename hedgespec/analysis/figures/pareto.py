@@ -19,11 +19,11 @@ from hedgespec.analysis.figures.style import (
     looks,
     panels,
 )
-from hedgespec.analysis.results import FIXED, HINDSIGHT, PROMPT
+from hedgespec.analysis.results import CHOSEN, FIXED, HINDSIGHT, PROMPT
 from hedgespec.analysis.statistics import LEVEL, mat_estimate
 from hedgespec.analysis.study import Study
 
-UNEVALUATED = ["chosen", "none", PROMPT]  # feedback that needs no other drafter's statistics
+UNEVALUATED = [CHOSEN, "none", PROMPT]  # feedback that needs no other drafter's statistics
 FORESIGHT = "oracle"  # feedback that live decoding cannot give
 
 

@@ -1,6 +1,7 @@
-"""Cumulative regret against tokens."""
+"""Cumulative regret against tokens, rounds and seconds."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +15,7 @@ from hedgespec.analysis.figures.style import (
     Drawing,
     End,
     Look,
+    band,
     finish,
     label_ends,
     looks,
@@ -21,7 +23,7 @@ from hedgespec.analysis.figures.style import (
     styled,
     zero_line,
 )
-from hedgespec.analysis.results import FIXED, HINDSIGHT
+from hedgespec.analysis.results import CHOSEN, FIXED, HINDSIGHT
 from hedgespec.analysis.statistics import mean_estimate
 from hedgespec.analysis.study import Study
 from hedgespec.analysis.tables import SETTING
@@ -30,7 +32,40 @@ from hedgespec.files import replacing
 
 BEST_FIXED = "best-fixed"
 _CHOICES = [name for name in SETTING if name not in ("trace", "selector", "mode")]
-AXIS = "rounds above the best\nfixed drafter, per query"
+
+
+@dataclass(frozen=True)
+class Version:
+    """What stands on the axes of a figure: columns of the curves, and their names."""
+
+    name: str
+    title: str
+    x: str
+    x_label: str
+    y: str
+    band: tuple[str, str]
+    y_label: str
+    note: str
+
+
+TOKENS = Version(
+    "regret", "Cumulative regret against tokens", "position", "tokens of the answer",
+    "regret_rounds", ("low", "high"), "rounds above the best\nfixed drafter, per query",
+    "Rounds started before a token of the answer, above the best fixed drafter's of the same query")
+VERSIONS = (
+    TOKENS,
+    replace(TOKENS, name="regret-rounds", title="Cumulative regret against rounds", x="rounds",
+            x_label="rounds of the learner, per query",
+            note=f"{TOKENS.note}, drawn where the learner was then: at its own mean number of "
+            "rounds"),
+    Version("regret-seconds", "Cumulative regret in seconds", "seconds",
+            "seconds of the learner, per query", "regret_seconds",
+            ("seconds_low", "seconds_high"), "seconds above the best\nfixed drafter, per query",
+            "Seconds of the rounds started before a token of the answer, estimated from the "
+            "trace's costs, above those of the drafter with the fewest rounds of the same query, "
+            "drawn at the learner's own mean number of seconds. A learner that evaluates all "
+            "drafters pays for it here"),
+)
 
 
 def regret_figure(curves: pl.DataFrame, path: Path) -> None:
@@ -53,45 +88,55 @@ def regret_figure(curves: pl.DataFrame, path: Path) -> None:
 
 
 def draw(study: Study) -> Iterator[Drawing]:
-    """A panel per trace with the learners chosen and what they are measured against."""
+    """A panel per trace with the learners chosen and what they are measured against.
+
+    In seconds only for traces with costs.
+    """
     usual = study.run.settings.filter(
         pl.col("usual"), pl.col("selector").is_in(study.drawn)).select(SETTING)
     curves = study.run.curves.join(usual, on=SETTING, how="semi", nulls_equal=True,
                                    maintain_order="left")
     drawn = [rows for trace in study.traces
              if not (rows := curves.filter(pl.col("trace") == trace)).is_empty()]
-    if drawn:
-        data = pl.concat(drawn).select(*SETTING, "position", "regret_rounds", "low", "high")
+    for version in VERSIONS:
+        known = [rows for rows in drawn if not rows[version.y].has_nulls()]
+        if not known:
+            continue
+        data = pl.concat(known).select(
+            "trace", "selector",
+            *dict.fromkeys(("position", version.x, version.y, *version.band)))
         yield Drawing(
-            "regret", "Cumulative regret against tokens",
-            "Rounds started before a token of the answer, above the best fixed drafter's of the "
-            "same query: mean over queries, with its 95% normal interval over queries (band, not "
-            "corrected). A query that has ended keeps its last value.",
-            _figure(drawn, looks(study.drawn)), data, list(_claims(study)))
+            version.name, version.title,
+            f"{version.note}: mean over queries, with its 95% normal interval over queries (band, "
+            "not corrected). A query that has ended keeps its last value.",
+            _figure(known, looks(study.drawn), version), data,
+            list(_claims(study)) if version is TOKENS else [])
 
 
-def _figure(traces: Sequence[pl.DataFrame], look: dict[str, Look]) -> Figure:
+def _figure(traces: Sequence[pl.DataFrame], look: dict[str, Look], version: Version = TOKENS
+            ) -> Figure:
     most = max(rows["selector"].n_unique() for rows in traces)
     figure, axes = panels([str(rows["trace"][0]) for rows in traces], max(2.1, 0.9 + LINE * most))
     ends = [end for axis, rows in zip(axes, traces, strict=True)
-            for end in _panel(axis, rows, look)]
+            for end in _panel(axis, rows, look, version)]
     label_ends(figure, ends)
     return finish(figure)
 
 
-def _panel(axis: Axes, curves: pl.DataFrame, look: dict[str, Look]) -> Iterator[End]:
+def _panel(axis: Axes, curves: pl.DataFrame, look: dict[str, Look], version: Version
+           ) -> Iterator[End]:
     zero_line(axis)
+    lines = curves["selector"].n_unique()
     for (name,), rows in curves.group_by("selector", maintain_order=True):
         if name == BEST_FIXED:  # the zero line
             continue
         style = look[str(name)]
-        axis.plot(rows["position"], rows["regret_rounds"], linestyle=style.dashes,
-                  color=style.colour)
-        axis.fill_between(rows["position"], rows["low"], rows["high"], color=style.colour,
-                          alpha=0.15, linewidth=0)
-        yield End(axis, rows["position"][-1], rows["regret_rounds"][-1], str(name), style.colour)
-    axis.set_xlabel("tokens of the answer")
-    axis.set_ylabel(AXIS)
+        x, y, low, high = (rows[name] for name in (version.x, version.y, *version.band))
+        axis.plot(x, y, linestyle=style.dashes, color=style.colour)
+        band(axis, x, low, high, style.colour, lines)
+        yield End(axis, x[-1], y[-1], str(name), style.colour)
+    axis.set_xlabel(version.x_label)
+    axis.set_ylabel(version.y_label)
     axis.margins(x=0)
 
 
@@ -123,8 +168,8 @@ def _claims(study: Study) -> Iterator[Claim]:
     columns = study.columns(trace, study.learners)
     feedback = answers.settings["feedback"].to_list()
     means = answers.regret.mean(axis=0)
-    bandits = [i for i in columns.values() if feedback[i] == "chosen"]
-    full = [i for i in columns.values() if feedback[i] not in ("chosen", "none", "prompt",
+    bandits = [i for i in columns.values() if feedback[i] == CHOSEN]
+    full = [i for i in columns.values() if feedback[i] not in (CHOSEN, "none", "prompt",
                                                               HINDSIGHT)]
     if bandits and full:
         best, bandit = (min(group, key=lambda i: means[i]) for group in (full, bandits))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -87,7 +87,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A finished figure: `name` for files and links, `data` the numbers drawn in it."""
+    """A finished figure: `name` for files and links, `data` the numbers drawn in it.
+
+    `view` is an answer shown below the figure token by token, if there is one.
+    """
 
     name: str
     title: str
@@ -95,6 +98,20 @@ class Drawing:
     figure: Figure
     data: pl.DataFrame
     claims: Sequence[Claim] = field(default=())
+    view: "TokenView | None" = None
+
+
+@dataclass(frozen=True)
+class TokenView:
+    """An answer's tokens: the rows of `answer.parquet` of one setting, in order; perhaps `piece`,
+    their text.
+
+    `colours` are those of the drafters that have one, light; `caption` says what is shown.
+    """
+
+    tokens: pl.DataFrame
+    colours: dict[str, str]
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -153,7 +170,7 @@ def roomy() -> ConstrainedLayoutEngine:
 def finish(figure: Figure) -> Figure:
     """Lay the figure out once, for all formats."""
     _lay_out(figure)
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)  # saving draws twice where there is one
     return figure
 
 
@@ -207,6 +224,13 @@ def error_bars(axis: Axes, x: np.ndarray, rows: pl.DataFrame, look: Look, *,
     spans = np.nan_to_num(np.stack([value - low, high - value])).clip(0)
     axis.errorbar(x, value, spans, color=look.colour, marker=look.marker, elinewidth=0.8,
                   linestyle=look.dashes if joined else "none", capsize=1.5, capthick=0.8)
+
+
+def band(axis: Axes, x: pl.Series, low: pl.Series, high: pl.Series, colour: str, lines: int,
+         step: Literal["post"] | None = None) -> None:
+    """An interval around one of `lines` lines; paler where there are many, which overlap."""
+    axis.fill_between(x, low, high, color=colour, alpha=0.15 * min(1.0, 4 / lines), linewidth=0,
+                      step=step)
 
 
 def across(axis: Axes, row: float, value: float, low: float, high: float, look: Look) -> None:

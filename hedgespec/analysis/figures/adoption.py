@@ -1,0 +1,123 @@
+"""Rounds until the best drafter holds half of the weight, as a distribution over queries."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+
+from hedgespec.analysis.figures.style import (
+    LINE,
+    Claim,
+    Drawing,
+    End,
+    Look,
+    band,
+    finish,
+    label_ends,
+    looks,
+    panels,
+)
+from hedgespec.analysis.results import CHOSEN, HINDSIGHT, PROMPT
+from hedgespec.analysis.statistics import LEVEL, SMALL, mean_estimate
+from hedgespec.analysis.study import Study
+
+POINTS = 48
+CHECKED = 32  # rounds, of the finding
+
+
+def draw(study: Study) -> Iterator[Drawing]:
+    """A panel per trace on which a chosen learner ran."""
+    tables = [table for trace in study.traces if not (table := _table(study, trace)).is_empty()]
+    if tables:
+        yield Drawing(
+            "adoption", "Rounds until the best drafter holds half of the weight",
+            "Share of answers in which, by then, the best fixed drafter of the answer has had half "
+            "of ten rounds in a row (where exact, in expectation). What is missing to 100% had "
+            f"not found it when the answer ended. Bands: {LEVEL:.0%} bootstrap intervals over "
+            f"queries, not corrected; traces of fewer than {SMALL} queries are marked †.",
+            _figure(tables, looks(study.drawn)), pl.concat(tables), list(_claims(study)))
+
+
+def _learners(study: Study, trace: str) -> dict[str, int]:
+    """Columns of the chosen learners that learn."""
+    feedback = study.run.answers(trace).settings["feedback"]
+    return {name: column for name, column in study.columns(trace, study.learners).items()
+            if feedback[column] not in (HINDSIGHT, PROMPT, "none")}
+
+
+def _found(study: Study, trace: str, column: int, rounds: np.ndarray) -> np.ndarray:
+    """Share of the seeds that have found the best drafter by `rounds` (R), (Q, R)."""
+    until = study.run.until_best(trace, column)
+    found: np.ndarray = (until[:, :, None] <= rounds).mean(axis=1)
+    return found
+
+
+def _table(study: Study, trace: str) -> pl.DataFrame:
+    """A row per learner and number of rounds."""
+    learners = _learners(study, trace)
+    until = [study.run.until_best(trace, column) for column in learners.values()]
+    ever = [values[~np.isnan(values)] for values in until]
+    last = max((values.max() for values in ever if len(values)), default=0.0)
+    if last == 0:
+        return pl.DataFrame()
+    first = min(values.min() for values in ever if len(values))
+    rounds = np.unique(np.geomspace(np.floor(first), np.ceil(last) + 1, POINTS).round())
+    parts = []
+    for name, column in learners.items():
+        share = mean_estimate(_found(study, trace, column, rounds))
+        parts.append(pl.DataFrame({
+            "trace": trace, "selector": name, "queries": share.queries, "rounds": rounds,
+            "share_percent": 100 * share.value, "low": 100 * share.low, "high": 100 * share.high}))
+    return pl.concat(parts)
+
+
+def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
+    most = max(table["selector"].n_unique() for table in tables)
+    few = ["†" if table["queries"][0] < SMALL else "" for table in tables]
+    figure, axes = panels([f"{table['trace'][0]}{mark}" for table, mark
+                           in zip(tables, few, strict=True)], max(2.1, 0.9 + LINE * most))
+    ends = []
+    for axis, table in zip(axes, tables, strict=True):
+        lines = table["selector"].n_unique()
+        for (name,), rows in table.group_by("selector", maintain_order=True):
+            style, x = look[str(name)], rows["rounds"]
+            axis.step(x, rows["share_percent"], where="post", color=style.colour,
+                      linestyle=style.dashes)
+            band(axis, x, rows["low"], rows["high"], style.colour, lines, step="post")
+            ends.append(End(axis, x[-1], rows["share_percent"][-1], str(name), style.colour))
+        axis.set_xscale("log", base=2)
+        ticks = _ticks(table["rounds"].to_numpy())
+        axis.set_xticks(ticks, [str(tick) for tick in ticks])
+        axis.minorticks_off()
+        axis.set_ylim(0, 101)
+        axis.margins(x=0)
+        axis.set_xlabel("rounds")
+        axis.set_ylabel("answers whose best drafter\nholds half of the weight, %")
+    label_ends(figure, ends)
+    return finish(figure)
+
+
+def _ticks(rounds: np.ndarray) -> list[int]:
+    """Powers of two where there are two or more, else both ends."""
+    powers = [2**i for i in range(20) if rounds[0] <= 2**i <= rounds.max()]
+    return powers if len(powers) > 1 else [int(rounds[0]), int(rounds.max())]
+
+
+def _claims(study: Study) -> Iterator[Claim]:
+    """The learner that has found most against the bandit that has, where queries are most."""
+    trace = max(study.traces, key=lambda name: len(study.run.answers(name).tokens))
+    feedback = study.run.answers(trace).settings["feedback"]
+    columns = _learners(study, trace)
+    found = {name: 100 * _found(study, trace, column, np.array([CHECKED]))
+             for name, column in columns.items()}
+    bandits = [name for name in columns if feedback[columns[name]] == CHOSEN]
+    full = [name for name in columns if name not in bandits]
+    if bandits and full:
+        best, bandit = (max(group, key=lambda name: found[name].mean())
+                        for group in (full, bandits))
+        yield Claim.of(
+            f"The share of answers of {trace} whose best drafter holds half of the weight within "
+            f"{CHECKED} rounds is", ("percentage points higher", "percentage points lower"),
+            f"with {best} than with {bandit}, the first of the bandits",
+            mean_estimate(found[best] - found[bandit]), digits=0)

@@ -1,0 +1,67 @@
+"""The text of token ids, from the `tokenizer.json` of a Hugging Face tokenizer."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hedgespec.errors import HedgespecError
+
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+def read_pieces(path: Path, tokens: Sequence[int]) -> list[str]:
+    """The text of each token; ids that the vocabulary lacks stay numbers.
+
+    A character of several tokens is shown as replacement characters. Raises HedgespecError if the
+    file is no tokenizer.json.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        vocabulary = content["model"]["vocab"]
+        pairs = (vocabulary.items() if isinstance(vocabulary, dict)
+                 else ((entry[0], i) for i, entry in enumerate(vocabulary)))
+        piece = {int(number): str(text) for text, number in pairs}
+        added = {int(one["id"]): str(one["content"]) for one in content.get("added_tokens", [])}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise HedgespecError(f"{path}: not the tokenizer.json of a tokenizer ({error!r})"
+                             ) from error
+    by_bytes = _has_type(content.get("decoder"), "ByteLevel")
+    found = {}
+    for token in set(tokens) & set(piece):
+        found[token] = _from_bytes(piece[token]) if by_bytes else _from_marks(piece[token])
+    return [(found | added).get(token, str(token)) for token in tokens]
+
+
+def _has_type(part: Any, name: str) -> bool:
+    """Whether a decoder is, or has among its parts, one of this type."""
+    if isinstance(part, dict):
+        return part.get("type") == name or _has_type(part.get("decoders"), name)
+    return isinstance(part, list) and any(_has_type(one, name) for one in part)
+
+
+def _from_bytes(piece: str) -> str:
+    """GPT-2's byte-level pieces: each character stands for a byte."""
+    if not set(piece) <= set(_BYTES):
+        return piece
+    return bytes(_BYTES[character] for character in piece).decode("utf-8", errors="replace")
+
+
+def _from_marks(piece: str) -> str:
+    """SentencePiece's pieces: a mark for the space, and bytes written as <0x..>."""
+    byte = _BYTE.fullmatch(piece)
+    if byte:
+        return bytes([int(byte[1], 16)]).decode("utf-8", errors="replace")
+    return piece.replace("▁", " ")
+
+
+def _byte_characters() -> dict[str, int]:
+    """Printable bytes stand for themselves, the others for characters from 256 on."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+_BYTES = _byte_characters()
