@@ -52,7 +52,8 @@ class Arms:
         is then the one that follows a rejection there, so that rounds and expected tokens are those
         of the shorter draft.
         """
-        found = {rule.label: statistic(rule, self.longest) for rule in self.rules}
+        distinct = {rule.label: rule for rule in self.rules}
+        found = {label: statistic(rule, self.longest) for label, rule in distinct.items()}
         whole = next(iter(found.values()))
         if len(found) == 1 and (self.lengths == self.longest).all() and np.array_equal(
                 self.drafters, np.arange(whole.shape[2])):
