@@ -7,13 +7,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from hedgespec.errors import HedgespecError  # noqa: E402
-from hedgespec.simulator import Replayer  # noqa: E402
-from hedgespec.tracegen.eagle import save_head  # noqa: E402
-from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
-from hedgespec.traces import read_trace  # noqa: E402
-from tests.test_eagle import random_head  # noqa: E402
-from tests.tiny import save_questions  # noqa: E402
+from hedgespec.errors import HedgespecError
+from hedgespec.simulator import Replayer
+from hedgespec.tracegen.eagle import save_head
+from hedgespec.tracegen.record import RecordSettings, record
+from hedgespec.traces import read_trace
+from tests.test_eagle import random_head
+from tests.tiny import save_questions
 
 
 @pytest.fixture
