@@ -20,9 +20,10 @@ from hedgespec.analysis.report_tables import (
     domain_tables,
     matrix_table,
     overview_table,
+    settings_data,
 )
 from hedgespec.analysis.results import Run
-from hedgespec.analysis.saving import save_figures
+from hedgespec.analysis.saving import FigureSaver
 from hedgespec.analysis.statistics import DRAWS, LEVEL, holm
 from hedgespec.analysis.study import Study
 from hedgespec.files import write_text
@@ -69,29 +70,38 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
     comparisons = _compare(runs, request.baseline)
     for folder in ("figures", "tables"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    progress("figures", 0, 1)
-    with styled():
-        compared = [list(differences.draw(study, one, f"differences-{i + 1}-figure"))
-                    for i, one in enumerate(comparisons)]
-        drawn = [[_worded(one, request.tokenizer) for one in draw(study)]
-                 for draw in FIGURES.values()]
-    drawings = [one for several in [*compared, *drawn] for one in several]
-    pictures = dict(zip((one.name for one in drawings), save_figures(
-        drawings, out / "figures", lambda done: progress("figures", done, len(drawings) + 1)),
-        strict=True))
-    progress("tables", len(drawings), len(drawings) + 1)
-    sections = []
-    for i, (one, figures) in enumerate(zip(comparisons, compared, strict=True)):
-        table = _table(difference_table(one, f"differences-{i + 1}"), out)
-        sections.append(Section(
-            f"comparison-{i + 1}", f"{one.other.folder} against {one.base.folder}",
-            [_regressions(one), *_figure_parts(figures, pictures), table]))
-    sections += [Section(anchor(heading), heading, _figure_parts(figures, pictures))
-                 for heading, figures in zip(FIGURES, drawn, strict=True) if figures]
-    matrices = (matrix_table(study, trace) for trace in study.traces)
-    tables = [overview_table(study), *(table for table in matrices if table is not None),
-              *domain_tables(study)]
-    sections.append(Section("tables", "Tables", [_table(table, out) for table in tables]))
+    settings = {trace: settings_data(study, trace) for trace in study.run.traces}
+    steps = len(FIGURES) + len(comparisons) + 2
+    sections: list[Section] = []
+    drawn: list[list[Drawing]] = []
+    with styled(), FigureSaver(out / "figures") as saver:
+        for i, one in enumerate(comparisons):
+            progress("comparisons", i, steps)
+            for drawing in (figures := list(
+                    differences.draw(study, one, f"differences-{i + 1}-figure"))):
+                saver.save(drawing)
+            sections.append(Section(
+                f"comparison-{i + 1}", f"{one.other.folder} against {one.base.folder}",
+                [_regressions(one), *(figure_part(drawing, saver.picture(drawing))
+                                      for drawing in figures),
+                 _table(difference_table(one, f"differences-{i + 1}"), out)]))
+        for i, draw in enumerate(FIGURES.values()):
+            progress("figures", len(comparisons) + i, steps)
+            drawn.append([])
+            for drawing in draw(study):
+                drawn[-1].append(_worded(drawing, request.tokenizer))
+                saver.save(drawing)
+        progress("tables", steps - 2, steps)
+        matrices = (matrix_table(trace, settings[trace]) for trace in study.traces)
+        tables = [overview_table(pl.concat(settings.values())),
+                  *(table for table in matrices if table is not None), *domain_tables(study)]
+        tabled = Section("tables", "Tables", [_table(table, out) for table in tables])
+        progress("page", steps - 1, steps)
+        sections += [
+            Section(anchor(heading), heading,
+                    [figure_part(drawing, saver.picture(drawing)) for drawing in figures])
+            for heading, figures in zip(FIGURES, drawn, strict=True) if figures]
+    sections.append(tabled)
     found = findings(drawn)
     sections.insert(0, Section("findings", "Findings", [_findings(found)]))
     sections.append(Section("made", "How these numbers were made",
@@ -132,10 +142,6 @@ def _worded(drawing: Drawing, tokenizer: Path | None) -> Drawing:
     tokens = drawing.view.tokens
     pieces = pl.Series("piece", read_pieces(tokenizer, tokens["token"].to_list()))
     return replace(drawing, view=replace(drawing.view, tokens=tokens.with_columns(pieces)))
-
-
-def _figure_parts(drawings: Sequence[Drawing], pictures: dict[str, str]) -> list[str]:
-    return [figure_part(drawing, pictures[drawing.name]) for drawing in drawings]
 
 
 def _table(table: ReportTable, out: Path) -> str:

@@ -75,9 +75,8 @@ def domain_tables(study: Study) -> Iterator[ReportTable]:
             ["selector", "numbers", *counts, "tokens/s"], rows, data)
 
 
-def overview_table(study: Study) -> ReportTable:
-    """Every setting that was run, with MAT, regret and speed."""
-    data = pl.concat([_settings(study, trace) for trace in study.run.traces])
+def overview_table(data: pl.DataFrame) -> ReportTable:
+    """Every setting that was run, with MAT, regret and speed, from its `settings_data`."""
     most = {name: float(data[name].fill_null(0).max() or 1)  # type: ignore[arg-type]
             for name in ("mat", "regret", "tokens_per_second")}
     rows = []
@@ -100,9 +99,12 @@ def overview_table(study: Study) -> ReportTable:
         ["trace", "selector", "numbers", "queries", "MAT", "regret", "tokens/s"], rows, data)
 
 
-def matrix_table(study: Study, trace: str) -> ReportTable | None:
-    """MAT by learner and setting; None where no selector ran in two settings."""
-    data = _settings(study, trace).with_columns(setting=pl.col("setting").replace("", USUAL))
+def matrix_table(trace: str, data: pl.DataFrame) -> ReportTable | None:
+    """MAT by learner and setting, from the trace's `settings_data`.
+
+    None where no selector ran in two settings.
+    """
+    data = data.with_columns(setting=pl.col("setting").replace("", USUAL))
     several = data.filter(pl.len().over("selector") > 1)
     if several.is_empty():
         return None
@@ -176,7 +178,8 @@ def _by_domain(study: Study, trace: str) -> pl.DataFrame:
     return data.with_columns(p_holm=holm(data["p"].to_numpy()), against=pl.lit(study.against))
 
 
-def _settings(study: Study, trace: str) -> pl.DataFrame:
+def settings_data(study: Study, trace: str) -> pl.DataFrame:
+    """Every setting of a trace, with MAT and regret and their intervals, most MAT first."""
     answers = study.run.answers(trace)
     mat = mat_estimate(answers.tokens, answers.rounds)
     regret = mean_estimate(answers.regret)

@@ -1,11 +1,11 @@
-"""Saves the figures of a report, on all cores: drawing text is what a report spends its time on."""
+"""Saves the figures of a report while further ones are drawn: text is what both spend time on."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from types import TracebackType
 
 from matplotlib.figure import Figure
 
@@ -13,37 +13,48 @@ from hedgespec.analysis.figures.style import Drawing, styled
 from hedgespec.analysis.html import anchor, csv, svg
 from hedgespec.files import write_text, write_with
 
-WORTH_IT = 8  # figures; a further process takes a second to start
+WORTH_IT = 6  # figures; a further process takes a second to start
 
 
-def save_figures(drawings: Sequence[Drawing], folder: Path, progress: Callable[[int], None]
-                 ) -> list[str]:
-    """Write each figure as PDF, PNG and CSV into `folder`; return them as SVG for the page.
+class FigureSaver:
+    """Writes figures as PDF, PNG and CSV into `folder`, on the other cores if there are many."""
 
-    `progress` is told how many are done.
-    """
-    jobs = [(one.figure, str(folder / anchor(one.name)), one.title) for one in drawings]
-    for (_, stem, _), one in zip(jobs, drawings, strict=True):
-        write_text(Path(f"{stem}.csv"), csv(one.data))
-    found = []
-    for done, text in enumerate(_saved(jobs)):
-        found.append(text)
-        progress(done + 1)
-    return found
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._waiting: dict[str, tuple[Figure, str, str]] = {}
+        self._saved: dict[str, Future[str]] = {}
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "FigureSaver":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def save(self, drawing: Drawing) -> None:
+        """Write the figure now or soon."""
+        stem = str(self._folder / anchor(drawing.name))
+        write_text(Path(f"{stem}.csv"), csv(drawing.data))
+        self._waiting[drawing.name] = drawing.figure, stem, drawing.title
+        others = (os.cpu_count() or 1) - 1
+        if others and self._pool is None and len(self._waiting) >= WORTH_IT:
+            # New processes, not forks of this one, whose threads may hold locks.
+            self._pool = ProcessPoolExecutor(others, mp_context=get_context("spawn"))
+        if self._pool is not None:
+            for name, job in self._waiting.items():
+                self._saved[name] = self._pool.submit(_save, *job)
+            self._waiting = {}
+
+    def picture(self, drawing: Drawing) -> str:
+        """The figure as SVG for the page, once it is written."""
+        if drawing.name in self._waiting:
+            return _save(*self._waiting.pop(drawing.name))
+        return self._saved[drawing.name].result()
 
 
-def _saved(jobs: Sequence[tuple[Figure, str, str]]) -> Iterator[str]:
-    workers = min(os.cpu_count() or 1, len(jobs) // WORTH_IT)
-    if workers < 2:
-        yield from map(_save, jobs)
-        return
-    # A new process, not a fork of this one, whose threads may hold locks.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_save, jobs)
-
-
-def _save(job: tuple[Figure, str, str]) -> str:
-    figure, stem, title = job
+def _save(figure: Figure, stem: str, title: str) -> str:
     with styled():
         for kind in ("pdf", "png"):
             write_with(Path(f"{stem}.{kind}"), partial(_write, figure, kind))
