@@ -20,8 +20,16 @@ from hedgespec.analysis.comparison import compare
 from hedgespec.analysis.figures import FIGURES, answer_length, differences, pareto
 from hedgespec.analysis.figures.style import COLOURS, Claim, Drawing, looks, short, spread, styled
 from hedgespec.analysis.html import svg
+from hedgespec.analysis.pieces import read_vocabulary
 from hedgespec.analysis.report import Request, findings, write_report
-from hedgespec.analysis.report_tables import Cell, ReportTable, domain_tables, overview_table
+from hedgespec.analysis.report_tables import (
+    Cell,
+    ReportTable,
+    domain_tables,
+    matrix_table,
+    overview_table,
+    settings_data,
+)
 from hedgespec.analysis.results import Run
 from hedgespec.analysis.statistics import (
     gain_difference,
@@ -221,7 +229,7 @@ def problems(figure: Figure) -> list[str]:
 
 
 @pytest.mark.parametrize("shape", [
-    {"learners": 20}, {"learners": 20, "drafters": 16}, {"domains": 12, "queries": 36},
+    {"learners": 20, "drafters": 16}, {"domains": 12, "queries": 36},
     {"queries": 1}, {"domains": 1}, {"learners": 0},
     {"learners": 1, "traces": ("mix", "other-trace-with-a-long-name-t0.7")},
 ], ids=str)
@@ -321,6 +329,27 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
         learner["tokens"].sum() / learner["rounds"].sum()
         - base["tokens"].sum() / base["rounds"].sum())
 
+    gamma = pl.read_csv(written / "figures" / "gamma-mix.csv").filter(
+        pl.col("selector") == "learner-01", pl.col("domain") == "domain-2")
+    of_queries = raw.filter(
+        pl.col("trace") == "mix", pl.col("selector") == "learner-01",
+        pl.col("domain") == "domain-2").group_by("query").agg(pl.col("gamma").mean())
+    assert gamma["gamma"][0] == pytest.approx(of_queries["gamma"].mean())
+
+    found = pl.read_csv(written / "figures" / "adoption.csv").filter(
+        pl.col("selector") == "learner-01", pl.col("rounds") >= 20).row(0, named=True)
+    until = raw.filter(pl.col("trace") == "mix", pl.col("selector") == "learner-01")
+    assert 0 < found["share_percent"] < 100
+    assert found["share_percent"] == pytest.approx(
+        100 * (until["rounds_until_best"] <= found["rounds"]).sum() / len(until))
+
+    weights = pl.read_csv(written / "figures" / "answer.csv")
+    answer = pl.read_parquet(results / "answer.parquet").filter(
+        pl.col("trace") == "mix", pl.col("feedback") == "queued",
+        pl.col("selector") == "learner-00")
+    assert np.allclose(weights["weight/drafter-2"], answer["weight/drafter-2"], atol=1e-6)
+    assert weights["drafter/learner-00"].to_list() == answer["drafter"].to_list()
+
     table = pl.read_csv(written / "tables" / "settings.csv").filter(
         pl.col("trace") == "mix", pl.col("label") == "learner-00 (bold)")
     bold = one(trace="mix", selector="learner-00", feedback="bold")
@@ -328,7 +357,15 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
 
 
 def test_tables_have_a_row_per_setting_and_per_selector_and_domain(study):
-    assert len(overview_table(study).rows) == len(study.run.settings)
+    data = pl.concat([settings_data(study, trace) for trace in study.run.traces])
+    assert len(overview_table(data).rows) == len(study.run.settings)
+    found = matrix_table("mix", data.filter(pl.col("trace") == "mix"))
+    assert found.header == ["selector", "usual", "bold", "censored", "every:4", "rounds:2",
+                            "rounds:8"]
+    assert [row[0].text for row in found.rows] == ["learner-00", "learner-02"]
+    late = data.filter(pl.col("label") == "learner-02 (every:4)")
+    assert found.rows[1][4].value == late["mat"][0]
+    assert matrix_table("mix", data.filter("usual", pl.col("trace") == "mix")) is None
     [table] = domain_tables(study)
     assert len(table.data) == len(table.rows) * (3 + 1)
     assert table.data.filter(pl.col("selector") == "best-single")["p"].is_nan().all()
@@ -376,6 +413,44 @@ def test_page_states_where_its_numbers_are_from(written, results):
     for said in (str(results), "0" * 64, "2026-01-01", "hedgespec sim", "seeds 0, 1",
                  "exact expectations", "Holm", "20,000 draws", "seed 0"):
         assert said in text
+
+
+def test_answer_is_shown_token_by_token_and_names_each_change_of_drafter(written, results):
+    text = re.search(r'<p class="answer">.*?</p>', (written / "report.html").read_text())[0]
+    answer = pl.read_parquet(results / "answer.parquet").filter(
+        pl.col("trace") == "mix", pl.col("feedback") == "queued",
+        pl.col("selector") == "learner-00")
+    assert [int(number) for number in re.findall(r">(\d+)</span>", text)] == (
+        answer["token"].to_list())
+    drafters = answer["drafter"].rle().struct.field("value").to_list()
+    assert re.findall(r'data-drafter="([^"]*)"', text) == drafters
+    assert text.count("class=own") == answer["round"].n_unique()
+
+
+@pytest.mark.parametrize(("tokenizer", "expected"), [
+    ({"model": {"vocab": {"Hello": 0, "Ġw": 1, "Ċ": 2, "Ã©": 3, "Ã": 4}},
+      "decoder": {"type": "ByteLevel"}, "added_tokens": [{"id": 5, "content": "<end>"}]},
+     ["Hello", " w", "\n", "é", "\N{REPLACEMENT CHARACTER}", "<end>"]),
+    ({"model": {"vocab": [["▁Hello", -1.0], ["w", -2.0], ["<0x0A>", 0.0]]},
+      "decoder": {"type": "Sequence", "decoders": [{"type": "Replace"}]}},
+     [" Hello", "w", "\n"]),
+])
+def test_token_ids_become_text(tmp_path, tokenizer, expected):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(tokenizer))
+    assert read_vocabulary(path) == dict(enumerate(expected))
+
+
+def test_answer_is_shown_as_text_where_there_is_a_tokenizer(results, tmp_path, monkeypatch):
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES",
+                        {"Answer": FIGURES["Why did it switch?"]})
+    path = tmp_path / "tokenizer.json"
+    token = pl.read_parquet(results / "answer.parquet")["token"][5]
+    path.write_text(json.dumps({"model": {"vocab": {"a<b": token}}, "decoder": None}))
+    write_report(Request([results], tokenizer=path), tmp_path, sys.argv, __version__)
+    text = re.search(r'<p class="answer">.*?</p>', (tmp_path / "report.html").read_text())[0]
+    assert text.count(">a&lt;b</span>") == 1
+    assert len(re.findall(r">\d+</span>", text)) == 199
 
 
 def test_same_results_make_the_same_files(written, results, tmp_path, monkeypatch):
@@ -446,6 +521,9 @@ def test_wrong_input_is_one_clear_error(tmp_path, results, capsys):
         capsys, results, "--traces", "magic", *out)
     rewrite(fewer, "per_query", lambda table: table.drop("domain", "mat"))
     assert "lacks the columns domain, mat" in one_error(capsys, fewer, *out)
+    (tmp_path / "vocab.json").write_text("{}")
+    assert "vocab.json: not the tokenizer.json of a tokenizer" in one_error(
+        capsys, results, "--tokenizer", tmp_path / "vocab.json", *out)
     rewrite(elsewhere, "summary", lambda table: table.clear())
     assert "the results are empty" in one_error(capsys, elsewhere, *out)
     assert not (tmp_path / "out").exists()

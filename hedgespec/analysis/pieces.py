@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ from hedgespec.errors import HedgespecError
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
-def read_pieces(path: Path, tokens: Sequence[int]) -> list[str]:
-    """The text of each token; ids that the vocabulary lacks stay numbers.
+def read_vocabulary(path: Path) -> dict[int, str]:
+    """The text of each token id.
 
-    A character of several tokens is shown as replacement characters. Raises HedgespecError if the
+    A character of several tokens is read as replacement characters. Raises HedgespecError if the
     file is no tokenizer.json.
     """
     try:
@@ -22,16 +21,13 @@ def read_pieces(path: Path, tokens: Sequence[int]) -> list[str]:
         vocabulary = content["model"]["vocab"]
         pairs = (vocabulary.items() if isinstance(vocabulary, dict)
                  else ((entry[0], i) for i, entry in enumerate(vocabulary)))
-        piece = {int(number): str(text) for text, number in pairs}
+        pieces = {int(number): str(text) for text, number in pairs}
         added = {int(one["id"]): str(one["content"]) for one in content.get("added_tokens", [])}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise HedgespecError(f"{path}: not the tokenizer.json of a tokenizer ({error!r})"
                              ) from error
-    by_bytes = _has_type(content.get("decoder"), "ByteLevel")
-    found = {}
-    for token in set(tokens) & set(piece):
-        found[token] = _from_bytes(piece[token]) if by_bytes else _from_marks(piece[token])
-    return [(found | added).get(token, str(token)) for token in tokens]
+    read = _from_bytes if _has_type(content.get("decoder"), "ByteLevel") else _from_marks
+    return {number: read(piece) for number, piece in pieces.items()} | added
 
 
 def _has_type(part: Any, name: str) -> bool:

@@ -13,7 +13,7 @@ from hedgespec.analysis.comparison import Comparison, compare
 from hedgespec.analysis.figures import FIGURES, differences
 from hedgespec.analysis.figures.style import Claim, Drawing, styled
 from hedgespec.analysis.html import Section, anchor, csv, figure_part, page, table_part
-from hedgespec.analysis.pieces import read_pieces
+from hedgespec.analysis.pieces import read_vocabulary
 from hedgespec.analysis.report_tables import (
     ReportTable,
     difference_table,
@@ -68,6 +68,7 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
     runs = [Run(folder) for folder in request.results]
     study = Study.of(runs[0], list(request.traces), list(request.learners), request.against)
     comparisons = _compare(runs, request.baseline)
+    vocabulary = read_vocabulary(request.tokenizer) if request.tokenizer else {}
     for folder in ("figures", "tables"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     settings = {trace: settings_data(study, trace) for trace in study.run.traces}
@@ -89,7 +90,7 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
             progress("figures", len(comparisons) + i, steps)
             drawn.append([])
             for drawing in draw(study):
-                drawn[-1].append(_worded(drawing, request.tokenizer))
+                drawn[-1].append(_worded(drawing, vocabulary))
                 saver.save(drawing)
         progress("tables", steps - 2, steps)
         matrices = (matrix_table(trace, settings[trace]) for trace in study.traces)
@@ -135,12 +136,12 @@ def _compare(runs: Sequence[Run], baseline: Path | None) -> list[Comparison]:
     return [compare(runs[0], run) for run in runs[1:]]
 
 
-def _worded(drawing: Drawing, tokenizer: Path | None) -> Drawing:
-    """The drawing with the text of the tokens that it shows."""
-    if drawing.view is None or tokenizer is None:
+def _worded(drawing: Drawing, vocabulary: dict[int, str]) -> Drawing:
+    """The drawing with the text of the tokens that it shows; those not known stay numbers."""
+    if drawing.view is None or not vocabulary:
         return drawing
     tokens = drawing.view.tokens
-    pieces = pl.Series("piece", read_pieces(tokenizer, tokens["token"].to_list()))
+    pieces = pl.Series("piece", [vocabulary.get(token, str(token)) for token in tokens["token"]])
     return replace(drawing, view=replace(drawing.view, tokens=tokens.with_columns(pieces)))
 
 
