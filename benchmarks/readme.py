@@ -2,13 +2,17 @@
 `make readme`."""
 
 import re
+import tempfile
 from pathlib import Path
 
 import polars as pl
 
 from benchmarks.experiment import report
-from hedgespec.analysis.figures import regret_figure
-from hedgespec.analysis.tables import overview
+from hedgespec.analysis.figures import regret
+from hedgespec.analysis.figures.style import styled
+from hedgespec.analysis.results import Run
+from hedgespec.analysis.study import Study
+from hedgespec.analysis.tables import overview, save_results
 from hedgespec.bundled import DATA, bundled_traces
 from hedgespec.simulator import Results, SweepSettings, run_sweep
 
@@ -23,7 +27,18 @@ MARKED = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOT
 def bundled_results() -> Results:
     """The sweep that table and figure show."""
     traces = [folder for folder in bundled_traces() if folder.name in TRACES]
-    return run_sweep(traces, SweepSettings(seeds=SEEDS, threads=2))
+    return run_sweep(traces, SweepSettings(("default", "best-single"), seeds=SEEDS, threads=2))
+
+
+def save_figure(results: Results, path: Path) -> None:
+    """The figure of cumulative regret of `hedgespec report` on these results."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_results(Path(folder), results.summary, results.per_query, results.curves,
+                     results.answer, results.provenance)
+        study = Study.of(Run(Path(folder)), [], [], "best-single")
+        with styled():
+            drawing = next(regret.draw(study))
+            drawing.figure.savefig(path, facecolor="white", metadata={"Software": None})
 
 
 def table(summary: pl.DataFrame) -> str:
@@ -57,7 +72,7 @@ def replace_marked(path: Path, text: str) -> None:
 def main() -> None:
     """Rewrite README.md, docs/zoo.md and docs/regret.png."""
     results = bundled_results()
-    regret_figure(results.curves, ROOT / "docs" / "regret.png")
+    save_figure(results, ROOT / "docs" / "regret.png")
     replace_marked(ROOT / "README.md", table(results.summary))
     replace_marked(ROOT / "docs" / "zoo.md", report(DATA / "traces" / "domain-mix-t0.7"))
 
