@@ -89,10 +89,13 @@ class Browser:
         self.send("Emulation.setEmulatedMedia", media=medium,
                   features=[{"name": "prefers-color-scheme", "value": scheme}])
 
-    def picture(self, path: Path, width: int = 1280, height: int = 900) -> None:
-        """Save what is seen in a window of this size as PNG."""
+    def window(self, width: int, height: int) -> None:
+        """Give the page a window of this size, in pixels of 1/96 inch."""
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height,
                   deviceScaleFactor=1, mobile=False)
+
+    def picture(self, path: Path) -> None:
+        """Save what is seen in the window as PNG."""
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))
 
     def close(self) -> None:

@@ -112,3 +112,15 @@ def test_colours_follow_the_reader_and_print_is_light(browser, page):
     assert dark != light
     browser.media("dark", "print")
     assert browser.run(paper) == light
+
+
+@pytest.mark.parametrize(("medium", "width"), [("print", 718), ("screen", 1280)])
+def test_nothing_is_wider_than_paper_or_a_laptop(browser, page, medium, width):
+    """718 pixels are an A4 page within margins of 1 cm; tables scroll on the screen."""
+    browser.media("light", medium)
+    browser.window(width, 900)
+    browser.open(page.as_uri())
+    outside = "svg, p" if medium == "screen" else "svg, p, table"
+    assert browser.run(f"[...document.querySelectorAll('{outside}')].filter("
+                       "one => one.getBoundingClientRect().right > innerWidth + 1).length") == 0
+    assert browser.run("document.documentElement.scrollWidth") <= width

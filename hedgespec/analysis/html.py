@@ -16,6 +16,7 @@ from hedgespec.analysis.report_tables import Cell, ReportTable
 from hedgespec.bundled import DATA
 
 ZOOM = 1.35  # figures of a paper are small on a screen
+WIDE = 15  # columns that fit on paper in the usual size
 _VARIABLE = {light: f"var(--{name})" for name, (light, _) in COLOURS.items()}
 
 
@@ -81,7 +82,8 @@ def table_part(table: ReportTable) -> str:
     return (f'<h3 id="{name}">{escape(table.title)}</h3>\n'
             f'<p class="note">{escape(table.note)} {_download(table.name, table.data)}</p>\n'
             f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}">'
-            f"<table><thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>")
+            f"<table{' class=wide' * (len(table.header) > WIDE)}>"
+            f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>")
 
 
 def svg(figure: Figure, prefix: str, label: str) -> str:
