@@ -55,6 +55,13 @@ def test_several_trees_are_named(settings):
     assert np.isfinite(wide)
 
 
+def test_a_shape_may_come_from_a_file_with_an_equals_sign(settings, tmp_path):
+    shape = tmp_path / "a=b.json"
+    shape.write_text("[[0], [1], [0, 0]]")
+    record(replace(settings, trees=(f"static:{shape}", f"small=static:{shape}")))
+    assert [rule.name for rule in read_trace(settings.out).manifest.rules] == ["tree", "tree:small"]
+
+
 @pytest.mark.parametrize(("trees", "message"), [
     (("dynamic", "static"), "tree stands twice"),
     (("oak",), "unknown kind"),

@@ -9,9 +9,16 @@ COMPILE_HELP = ("make the models' kernels with torch.compile, on fixed tensors: 
                 "after a minute or more of compiling")
 
 
-TREES_HELP = ("also record draft trees from every position, replayed with --rule tree: "
-              "dynamic[:TOTAL,DEPTH,TOPK] (EAGLE-2; 60,7,10) or static[:FILE] (rank paths), as "
-              "NAME=SHAPE for --rule tree:NAME")
+def add_rule_options(parser: argparse.ArgumentParser) -> None:
+    """--rules and --trees: what is recorded besides."""
+    parser.add_argument("--rules", nargs="+", default=[], metavar="RULE",
+                        help="also record what these verification rules need: gumbel, multi:K, "
+                             "multi-without:K, kseq:K (docs/rules.md; sampling, greedy, onehot and "
+                             "block need nothing)")
+    parser.add_argument("--trees", nargs="+", default=[], metavar="SHAPE",
+                        help="also record draft trees from every position, replayed with --rule "
+                             "tree: dynamic[:TOTAL,DEPTH,TOPK] (EAGLE-2; 60,7,10) or static[:FILE] "
+                             "(rank paths), as NAME=SHAPE for --rule tree:NAME")
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:

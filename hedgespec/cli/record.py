@@ -7,8 +7,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from hedgespec.cli.models import (
-    TREES_HELP,
     add_device_options,
+    add_rule_options,
     chosen_device,
     chosen_dtype,
     require_models,
@@ -76,10 +76,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="answers written at once (default: 256 on a GPU, 8 on a CPU; halved by itself when "
              "memory runs out)")
     add_device_options(parser)
-    add("--rules", nargs="+", default=[], metavar="RULE",
-        help="also record what these verification rules need: gumbel, multi:K, multi-without:K, "
-             "kseq:K (docs/rules.md; sampling, greedy, onehot and block need nothing)")
-    add("--trees", nargs="+", default=[], metavar="SHAPE", help=TREES_HELP)
+    add_rule_options(parser)
     add("--precision", choices=("compact", "full"), default="compact",
         help="compact rounds statistics (docs/trace-format.md says how far); full keeps float32")
     add("--no-costs", action="store_false", dest="costs",

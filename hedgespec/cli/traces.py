@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from hedgespec.cli.models import TREES_HELP
+from hedgespec.cli.models import add_rule_options
 from hedgespec.cli.zoo import add_zoo_options, show, zoo_settings
 
 EPILOG = """\
@@ -39,10 +39,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--max-new-tokens", type=int, metavar="N",
         help="longest answer (default: 512, on a CPU 48)")
     add("--spec-bench", type=Path, metavar="FILE", help="Spec-Bench's question.jsonl")
-    add("--rules", nargs="+", default=[], metavar="RULE",
-        help="also record what these verification rules need: gumbel, multi:K, multi-without:K, "
-             "kseq:K (docs/rules.md; sampling, greedy, onehot and block need nothing)")
-    add("--trees", nargs="+", default=[], metavar="SHAPE", help=TREES_HELP)
+    add_rule_options(parser)
     add_zoo_options(parser)
     parser.set_defaults(run=run)
 

@@ -14,7 +14,7 @@ from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.pool import Distribute, Pool
 from hedgespec.live.static import StaticEngine
 from hedgespec.live.statistics import last_tokens
-from hedgespec.rules import Rule, Statistics, parse_rule
+from hedgespec.rules import Rule, Statistics, parse_rule, rule_at
 from hedgespec.selectors import FULL, parse_selector
 from hedgespec.selectors.learning import Feedback, Loss
 from hedgespec.selectors.online import OnlineSelector
@@ -302,9 +302,7 @@ class LiveDecoder:
 
 def _live_rule(text: str, sampling: Sampling) -> Rule:
     """The rule for decoding. Raises HedgespecError for one that cannot be decoded with."""
-    if text == "auto":
-        text = "greedy" if sampling.temperature == 0 else "sampling"
-    rule = parse_rule(text)
+    rule = rule_at(text, sampling.temperature)
     if rule.label == "greedy" and sampling.temperature != 0:
         raise HedgespecError("rule greedy needs temperature 0; sampling is for any")
     if rule.path_only:

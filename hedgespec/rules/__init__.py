@@ -9,7 +9,7 @@ from hedgespec.errors import HedgespecError
 from hedgespec.rules.base import Rule, Statistics
 from hedgespec.traces import Trace
 
-__all__ = ["RULES", "Rule", "Statistics", "parse_rule", "verification_rule"]
+__all__ = ["RULES", "Rule", "Statistics", "parse_rule", "rule_at", "verification_rule"]
 
 _FILES = ("sampling", "greedy", "onehot", "block", "gumbel", "multi", "multi_without", "kseq",
           "tree")
@@ -28,13 +28,18 @@ def parse_rule(text: str) -> Rule:
     return RULES[name](argument)
 
 
+def rule_at(text: str, temperature: float) -> Rule:
+    """As `parse_rule`; "auto" is greedy at temperature 0, else sampling."""
+    if text == "auto":
+        text = "greedy" if temperature == 0 else "sampling"
+    return parse_rule(text)
+
+
 def verification_rule(text: str, trace: Trace) -> Rule:
-    """The rule called `text` for a trace; "auto" is greedy at temperature 0, else sampling.
+    """The rule called `text` for a trace; "auto" as in `rule_at`.
 
     Raises HedgespecError for an unknown rule or one that `trace` was not recorded for.
     """
-    if text == "auto":
-        text = "greedy" if trace.manifest.sampling.temperature == 0 else "sampling"
-    rule = parse_rule(text)
+    rule = rule_at(text, trace.manifest.sampling.temperature)
     rule.check(trace)
     return rule

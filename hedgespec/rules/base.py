@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from hedgespec.errors import HedgespecError
-from hedgespec.rules.draws import row_at
+from hedgespec.rules.draws import draw_token, row_at
 from hedgespec.rules.recorded import check_bounds, check_present
 from hedgespec.traces import Trace
 
@@ -35,16 +35,18 @@ class Rule(ABC):
     """How the target accepts draft tokens. docs/rules.md shows how to add one.
 
     For replays: `expected` and `realised`, from the columns that every trace has, or from those
-    that `reduce` makes while a trace is recorded, named in `recorded`. For real decoding: `draft`,
-    `accept` and `follow`, of one position; `verify` makes a chain of them. `path_only`: statistics
-    end where the text leaves what was drafted. `shared_noise`: a position's random numbers are the
-    same in every round and for every drafter. `candidates`: tokens proposed at a position.
+    that `reduce` makes while a trace is recorded, named in `recorded`; `option` is the recorder's.
+    For real decoding: `draft`, `accept` and `follow`, of one position; `verify` makes a chain of
+    them. `path_only`: statistics end where the text leaves what was drafted. `shared_noise`: a
+    position's random numbers are the same in every round and for every drafter. `candidates`:
+    tokens proposed at a position.
     """
 
     name: ClassVar[str]
     help: ClassVar[str]
     source: ClassVar[str]
     recorded: ClassVar[tuple[str, ...]] = ()
+    option: ClassVar[str] = "--rules"
     path_only: ClassVar[bool] = False
     shared_noise: ClassVar[bool] = False
     candidates: int = 1
@@ -64,8 +66,12 @@ class Rule(ABC):
         By default: if it lacks the recorded statistics, or they cannot go with the others.
         """
         if self.recorded:
-            check_present(trace, self.label, self.recorded)
+            check_present(trace, self.label, self.recorded, self.how_to_record())
             check_bounds(trace, self.label, *self.bounds(trace))
+
+    def how_to_record(self) -> str:
+        """The option of `hedgespec record` that records its statistics."""
+        return f"{self.option} {self.label}"
 
     def bounds(self, trace: Trace) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest gamma under this rule, given that of `sampling`; (T, D, N) each."""
@@ -145,3 +151,18 @@ class RuleOfSeveral(Rule):
                 f"rule {self.name} wants the number of candidates, 1 to 64, as in {self.name}:3")
         self.candidates = int(argument)
         self.label = f"{self.name}:{self.candidates}"
+
+
+class IndependentCandidates(RuleOfSeveral):
+    """k candidates from q, each drawn alike; with one of them the rule is `sampling`."""
+
+    recorded = ("gamma", "a")
+
+    def bounds(self, trace: Trace) -> tuple[np.ndarray, np.ndarray]:
+        """More candidates are never accepted less often than the one of `sampling`."""
+        return trace.gamma, np.ones_like(trace.gamma)
+
+    def draft(self, q: "Tensor", noise: "Tensor") -> "Tensor":
+        """k tokens from q."""
+        many = q[..., None, :].expand(*q.shape[:-1], self.candidates, q.shape[-1])
+        return draw_token(many, noise[..., : self.candidates])

@@ -11,11 +11,8 @@ and the target's token otherwise comes from norm(p - min(q, p/rho) gamma/beta), 
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from hedgespec.rules.base import RuleOfSeveral
-from hedgespec.rules.draws import draw_residual, draw_token, probability_of, ratio
-from hedgespec.traces import Trace
+from hedgespec.rules.base import IndependentCandidates
+from hedgespec.rules.draws import draw_residual, probability_of, ratio
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,17 +21,12 @@ if TYPE_CHECKING:
 _BISECTIONS = 16
 
 
-class KSeq(RuleOfSeveral):
+class KSeq(IndependentCandidates):
     """With one candidate it is `sampling`."""
 
     name = "kseq"
     help = "k independent candidates at each position, all tried alike"
     source = "Sun et al. 2310.15141 (SpecTr)"
-    recorded = ("gamma", "a")
-
-    def bounds(self, trace: Trace) -> tuple[np.ndarray, np.ndarray]:
-        """Never below `sampling`: rho beta = sum min(rho q, p)."""
-        return trace.gamma, np.ones_like(trace.gamma)
 
     def reduce(
         self, p: "Tensor", q: "Tensor", emitted: "Tensor", generator: object = None
@@ -43,11 +35,6 @@ class KSeq(RuleOfSeveral):
         common, gamma, beta = self._trial(p.double(), q.double())[1:]
         a = probability_of(common, emitted) * ratio(gamma, beta) / probability_of(p, emitted)
         return {"gamma": gamma.clamp(0, 1).float(), "a": a.clamp(0, 1).float()}
-
-    def draft(self, q: "Tensor", noise: "Tensor") -> "Tensor":
-        """k tokens from q."""
-        many = q[..., None, :].expand(*q.shape[:-1], self.candidates, q.shape[-1])
-        return draw_token(many, noise[..., : self.candidates])
 
     def accept(self, p: "Tensor", q: "Tensor", draft: "Tensor", noise: "Tensor") -> "Tensor":
         """The first that passes."""

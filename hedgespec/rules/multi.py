@@ -9,27 +9,19 @@ Miao et al. 2305.09781; recursive rejection). With b_r = sum_v min(p_r(v), q(v))
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from hedgespec.rules.base import RuleOfSeveral
-from hedgespec.rules.draws import draw_residual, draw_token, probability_of, ratio
-from hedgespec.traces import Trace
+from hedgespec.rules.base import IndependentCandidates
+from hedgespec.rules.draws import draw_residual, probability_of, ratio
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Multi(RuleOfSeveral):
+class Multi(IndependentCandidates):
     """With one candidate it is `sampling`."""
 
     name = "multi"
     help = "k independent candidates at each position, tried in turn"
     source = "Miao et al. 2305.09781 (SpecInfer)"
-    recorded = ("gamma", "a")
-
-    def bounds(self, trace: Trace) -> tuple[np.ndarray, np.ndarray]:
-        """Never below `sampling`."""
-        return trace.gamma, np.ones_like(trace.gamma)
 
     def reduce(
         self, p: "Tensor", q: "Tensor", emitted: "Tensor", generator: object = None
@@ -44,11 +36,6 @@ class Multi(RuleOfSeveral):
             current = left_over(current, q)
         a = accepted / probability_of(p, emitted)
         return {"gamma": (1 - tried).clamp(0, 1), "a": a.clamp(0, 1)}
-
-    def draft(self, q: "Tensor", noise: "Tensor") -> "Tensor":
-        """k tokens from q."""
-        many = q[..., None, :].expand(*q.shape[:-1], self.candidates, q.shape[-1])
-        return draw_token(many, noise[..., : self.candidates])
 
     def accept(self, p: "Tensor", q: "Tensor", draft: "Tensor", noise: "Tensor") -> "Tensor":
         """The first that passes."""

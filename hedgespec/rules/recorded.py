@@ -9,15 +9,20 @@ from hedgespec.traces import Trace
 from hedgespec.traces.checks import consistency_slack
 
 
-def check_present(trace: Trace, rule: str, statistics: tuple[str, ...]) -> None:
-    """Raise HedgespecError, with the command that would record them, if statistics are missing."""
+def check_present(
+    trace: Trace, rule: str, statistics: tuple[str, ...], option: str
+) -> None:
+    """Raise HedgespecError, with the command that would record them, if statistics are missing.
+
+    `option` is what `hedgespec record` has to be given for them.
+    """
     if all(f"{statistic}.{rule}" in trace.rules for statistic in statistics):
         return
     command = trace.manifest.recording.get("command")
     given = shlex.join(command) if isinstance(command, list) else "hedgespec record ..."
     raise HedgespecError(
         f"trace {trace.name} holds no statistics of rule {rule}; to record them, run again, with "
-        f"another --out: {given} --rules {rule}")
+        f"another --out: {given} {option}")
 
 
 def check_bounds(trace: Trace, rule: str, low: np.ndarray, high: np.ndarray) -> None:

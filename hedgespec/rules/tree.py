@@ -35,6 +35,7 @@ class Tree(OneHot):
     source = "Li et al. 2406.16858 (EAGLE-2); Cai et al. 2401.10774 (Medusa)"
     recorded = ("depth", "mass", "nodes")
     path_only = True
+    option = "--trees"
 
     def __init__(self, argument: str = ""):
         """`argument` is the tree's name in the trace. Raises HedgespecError if it cannot be one."""
@@ -44,7 +45,7 @@ class Tree(OneHot):
 
     def check(self, trace: Trace) -> None:
         """Raises HedgespecError also where masses and depths contradict the text's p."""
-        check_present(trace, self.label, self.recorded)
+        check_present(trace, self.label, self.recorded, self.how_to_record())
         depth, mass = (trace.rules[f"{part}.{self.label}"] for part in ("depth", "mass"))
         slack = consistency_slack(trace.manifest)
         p = np.exp(trace.log_p)
@@ -61,6 +62,11 @@ class Tree(OneHot):
                     f"{trace.manifest.drafter_names[arm]}: mass.{self.label} at level {level + 1} "
                     f"is {mass[row, level, arm]:.5f}, less than p = {emitted[row, 0]:.5f} of the "
                     "token that is among the children")
+
+    def how_to_record(self) -> str:
+        """Trees are given by their shape."""
+        _, named, name = self.label.partition(":")
+        return f"{self.option} {name}=dynamic" if named else f"{self.option} dynamic"
 
     def longest(self, trace: Trace) -> int | None:
         """The tree's levels."""

@@ -152,13 +152,19 @@ def _recorded_trees(settings: RecordSettings) -> dict[str, TreeShape]:
     """The draft trees whose statistics are to be recorded, by the rule that replays them."""
     trees = {}
     for text in settings.trees:
-        name, found, specification = text.rpartition("=")
-        label = parse_rule(f"{Tree.name}:{name}" if found else Tree.name).label
+        name, specification = _named_shape(text)
+        label = parse_rule(f"{Tree.name}:{name}" if name else Tree.name).label
         if label in trees:
             raise HedgespecError(f"--trees {text}: {label} stands twice; name one, as in "
                                  f"--trees NAME={specification}")
         trees[label] = make_tree(specification)
     return trees
+
+
+def _named_shape(text: str) -> tuple[str, str]:
+    """Name, "" if there is none, and specification of [NAME=]SHAPE; a SHAPE's file may hold "="."""
+    name, named, specification = text.partition("=")
+    return (name, specification) if named and ":" not in name else ("", text)
 
 
 class _Recorder:
@@ -393,7 +399,7 @@ class _Recorder:
             },
             costs=self._costs,
             rules=[*(RuleInfo(rule.label) for rule in self._rules),
-                   *(RuleInfo(label, shape.deepest, text.rpartition("=")[2])
+                   *(RuleInfo(label, shape.deepest, _named_shape(text)[1])
                      for (label, shape), text in zip(
                          self._trees.items(), settings.trees, strict=True))],
         )
