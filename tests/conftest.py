@@ -2,12 +2,23 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 # Kernels compiled by the tests stay out of the user's cache but are shared between tests.
 os.environ.setdefault("HEDGESPEC_CACHE", str(Path(tempfile.gettempdir()) / "hedgespec-tests"))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For models so small that they only lose by sharing their work."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -21,18 +21,11 @@ from hedgespec.traces import Trace, read_trace  # noqa: E402
 from tests.test_eagle import random_head  # noqa: E402
 from tests.tiny import save_questions  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FAMILIES = ("lm", "early-exit", "prompt-lookup", "ngram", "eagle")
 DRAFT_LENGTH = 4
 PROMPT = [5, 9, 7, 5, 9, 8, 5, 9]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Models this small only lose by sharing their work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def save_noisy_copy(folder: Path, model: str) -> None:

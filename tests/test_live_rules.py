@@ -24,18 +24,11 @@ from hedgespec.traces import read_trace  # noqa: E402
 from tests.test_eagle import random_head  # noqa: E402
 from tests.test_live import PROMPT, plain_greedy, save_noisy_copy  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CHAINS = ("sampling", "onehot", "block", "gumbel")
 SEVERAL = ("multi:2", "multi-without:3", "kseq:2")
 SAMPLING = Sampling(1.5, top_k=5)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Models this small only lose by sharing their work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,8 @@ from tests.test_live import (  # noqa: E402
 )
 from tests.tiny import save_questions  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # NormalHedge under all that changes its feeding, and learners of each kind.
 POLICIES: dict[str, dict[str, object]] = {
     "normalhedge": {}, "hedge": {"feedback": parse_feedback("rounds:2")},
@@ -45,15 +47,6 @@ POLICIES: dict[str, dict[str, object]] = {
     "ftpl": {"feedback": parse_feedback("bold")}, "uniform": {}, "ucbspec": {}, "exp3spec": {},
     "metasd-ucb": {}, "thompson": {},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Models this small only lose by sharing their work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -23,18 +23,11 @@ from tests.test_eagle import random_head  # noqa: E402
 from tests.test_live import PROMPT, plain_greedy, save_noisy_copy  # noqa: E402
 from tests.test_live_selection import POLICIES  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a CUDA device")])]
 PROMPTS = (PROMPT, [17], [5, 9, 7, 5, 9], PROMPT * 4)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Models this small only lose by sharing their work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
