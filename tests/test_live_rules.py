@@ -19,10 +19,12 @@ from hedgespec.tracegen.drafters import make_drafters  # noqa: E402
 from hedgespec.tracegen.eagle import save_head  # noqa: E402
 from hedgespec.tracegen.models import load_model  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
+from hedgespec.tracegen.redrafter import save_redrafter  # noqa: E402
 from hedgespec.tracegen.sampling import Sampling  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
 from tests.test_eagle import random_head  # noqa: E402
 from tests.test_live import PROMPT, plain_greedy, save_noisy_copy  # noqa: E402
+from tests.test_redrafter import random_recurrent  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -198,7 +200,11 @@ def test_a_tree_is_read_as_its_paths_are(target):
         torch.testing.assert_close(model.read(text)[0], alone.read(text)[0], rtol=1e-4, atol=1e-5)
 
 
-def test_branches_of_a_draft_do_not_touch_each_other(target, drafters):
+def test_branches_of_a_draft_do_not_touch_each_other(target, drafters, tmp_path):
+    save_head(random_head(masks=2), tmp_path / "masks")
+    save_redrafter(random_recurrent(list(range(3, 43))), tmp_path / "recurrent")
+    drafters = [*drafters, *make_drafters(
+        [f"parallel:{tmp_path / 'masks'}", f"redrafter:{tmp_path / 'recurrent'}", "ngram"], target)]
     text = torch.tensor(PROMPT)
     layers = {layer for drafter in drafters for layer in drafter.target_layers}
     with torch.inference_mode():

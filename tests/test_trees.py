@@ -154,6 +154,36 @@ def test_trees_equal_a_plain_builder_node_for_node(drafters, batch, name, shape)
                 number += 1
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("shape", [DYNAMIC, STATIC], ids=["dynamic", "static"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_session_grows_the_trees_of_recorded_text(drafters, batch, name, shape):
+    """Read piece by piece, after a draft and a rewind; at all places at once and at the last."""
+    drafter = drafters[name]
+    for text, ends in enumerate([(2, 3, 5, 4, 8), (2, 3), (1, 8)]):
+        tokens, session = batch.ids[text, : ends[-1]], drafter.session()
+        for end in ends:
+            if session.verified > end:
+                session.rewind(end - 2)
+            known = session.verified
+            states = {layer: batch.states[layer][text, max(known - 1, 0) : end - 1]
+                      for layer in drafter.target_layers}
+            session.extend(tokens[known:end], states)
+            growth = session.growth()
+            if end == growth.first_place:
+                continue
+            for places in ([*range(growth.first_place, end)], [end - 1]):
+                found = shape.build(growth, torch.tensor([places]))
+                for number, last in enumerate(places):
+                    whole = torch.full((len(batch.ids), 1), growth.first_place)
+                    whole[text] = last
+                    expected = shape.build(drafter.growth(batch), whole)
+                    assert paths_of(found, number) == paths_of(expected, text)
+            for branch in (session.fork(), session.fork(), session):  # drafting changes nothing
+                branch.step(9)
+                branch.step(8)
+
+
 def plain_walk(paths, target, text: list[int], first: int, levels: int, sampling: Sampling):
     """Accepted tokens, mass per level and nodes of the tree that starts before text[first]."""
     accepted, mass = 0, [0.0] * levels

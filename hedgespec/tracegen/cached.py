@@ -14,17 +14,18 @@ from hedgespec.tracegen.models import LanguageModel
 class CachedModel:
     """Reads on where it stopped, and can forget what it read last.
 
-    `length` is the number of tokens read so far.
+    `length` is the number of tokens read so far; `cache` holds their keys and values, which
+    `network` reads.
     """
 
     def __init__(self, model: LanguageModel, network: Any = None):
         """Nothing read yet; `network` is the whole one if None, or see `first_layers`."""
-        self.device = model.device
+        self.model, self.device = model, model.device
         self.length = 0
         self._last = model.layers
-        self._network = model.model.base_model if network is None else network
+        self.network = model.model.base_model if network is None else network
         # Without a config every layer keeps all keys, so that those of sliding windows can be cut.
-        self._cache = DynamicCache()
+        self.cache = DynamicCache()
 
     def read(
         self, tokens: torch.Tensor, layers: tuple[int, ...] = ()
@@ -33,8 +34,8 @@ class CachedModel:
 
         Layers count as in LanguageModel.hidden_states; each of their states is (n, H).
         """
-        output = self._network(
-            input_ids=tokens[None], past_key_values=self._cache, use_cache=True,
+        output = self.network(
+            input_ids=tokens[None], past_key_values=self.cache, use_cache=True,
             output_hidden_states=any(layer != self._last for layer in layers),
         )
         self.length += len(tokens)
@@ -56,8 +57,8 @@ class CachedModel:
                 sees[node] |= sees[parent]
         levels = sees.sum(1) - 1
         before = torch.ones(len(parents), self.length, dtype=torch.bool)
-        output = self._network(
-            input_ids=tokens[None], past_key_values=self._cache, use_cache=True,
+        output = self.network(
+            input_ids=tokens[None], past_key_values=self.cache, use_cache=True,
             attention_mask=torch.cat([before, sees], dim=1)[None, None].to(self.device),
             position_ids=(self.length + levels)[None].to(self.device),
             output_hidden_states=any(layer != self._last for layer in layers),
@@ -70,7 +71,7 @@ class CachedModel:
         """Of the tree that was read last keep a path: the tokens of these rows."""
         places = torch.tensor([*range(self.length), *(self.length + row for row in rows)],
                               device=self.device)
-        for layer in self._cache.layers:
+        for layer in self.cache.layers:
             layer.keys = layer.keys.index_select(2, places)
             layer.values = layer.values.index_select(2, places)
         self.length += len(rows)
@@ -78,14 +79,14 @@ class CachedModel:
     def fork(self) -> "CachedModel":
         """One that has read the same and goes on by itself; keys and values so far are shared."""
         other = copy.copy(self)
-        other._cache = copy.copy(self._cache)  # reading on makes new tensors, it changes none
-        other._cache.layers = [copy.copy(layer) for layer in self._cache.layers]
+        other.cache = copy.copy(self.cache)  # reading on makes new tensors, it changes none
+        other.cache.layers = [copy.copy(layer) for layer in self.cache.layers]
         return other
 
     def cut(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
         if length < self.length:
-            self._cache.crop(length - self.length)
+            self.cache.crop(length - self.length)
             self.length = length
 
 

@@ -103,4 +103,4 @@ class ModelDrafter(Drafter):
 
     def growth(self, batch: ScoringBatch) -> ModelGrowth:
         """Nodes are read behind the text."""
-        return ModelGrowth(*self.reader, self.final_logits, batch.ids)
+        return ModelGrowth.of_texts(*self.reader, self.final_logits, batch.ids)

@@ -36,7 +36,7 @@ class ContextDrafter(Drafter):
             raise HedgespecError(f"drafter {identity}: the n-gram length must lie in 1..99")
         self._longest = int(argument)
         self._vocabulary = target.vocabulary_size
-        self._device = target.device
+        self.device = target.device
 
     def prepare(self, batch: ScoringBatch) -> Proposals:
         """The proposals of all rows."""
@@ -64,10 +64,10 @@ class ContextDrafter(Drafter):
         begin, end = np.searchsorted(prepared.row, [rows.start, rows.stop])
         part = slice(begin, end)
         index = torch.from_numpy(np.stack([prepared.row[part] - rows.start, prepared.token[part]]))
-        index = index.to(self._device)
+        index = index.to(self.device)
         logits = torch.full((min(rows.stop, prepared.count) - rows.start, self._vocabulary),
-                            -torch.inf, device=self._device)
-        logits[index[0], index[1]] = torch.from_numpy(prepared.log_weight[part]).to(self._device)
+                            -torch.inf, device=self.device)
+        logits[index[0], index[1]] = torch.from_numpy(prepared.log_weight[part]).to(self.device)
         return logits
 
     def session(self) -> "_ContextSession":
@@ -76,7 +76,11 @@ class ContextDrafter(Drafter):
 
     def growth(self, batch: ScoringBatch) -> ContextGrowth:
         """Look up anew behind each node's path."""
-        return ContextGrowth(batch.ids, self._longest, self.latest_only)
+        return self.growth_of(batch.ids)
+
+    def growth_of(self, ids: torch.Tensor) -> ContextGrowth:
+        """That of texts `ids` (B, L)."""
+        return ContextGrowth(ids, self._longest, self.latest_only)
 
     def next_logits(self, tokens: np.ndarray, rows: int) -> torch.Tensor:
         """Logits (rows, V) of what follows each of the last `rows` tokens."""
@@ -96,6 +100,11 @@ class _ContextSession(DraftSession):
     def step(self, token: int | torch.Tensor) -> torch.Tensor:
         """Look up what follows the drafted token."""
         return self._append(np.array([int(token)]), 1)[0]
+
+    def growth(self) -> ContextGrowth:
+        """Of the text as it is."""
+        text = torch.from_numpy(self._tokens[: self.verified])
+        return self._drafter.growth_of(text.to(self._drafter.device)[None])
 
     def _extend(
         self, tokens: torch.Tensor, states: dict[int, torch.Tensor], rows: int

@@ -85,7 +85,7 @@ class Eagle(HeadDrafter):
 
     def growth(self, batch: ScoringBatch) -> EagleGrowth:
         """Nodes go on from their parents' outputs."""
-        return EagleGrowth(self.head, batch.ids, self.features(batch))
+        return EagleGrowth.of_texts(self.head, batch.ids, self.features(batch))
 
 
 class HeadSession(DraftSession):
@@ -101,6 +101,7 @@ class HeadSession(DraftSession):
         self._layers = layers
         attention, weight = head.layer.self_attn, head.fc.weight
         self._keys = self._values = weight.new_empty(1, attention.heads, 0, attention.width)
+        self._outputs = weight.new_empty(0, head.config.hidden_size)  # of verified places
         self._output: torch.Tensor | None = None
         self._no_proposal = torch.full(
             (head.config.vocabulary_size,), -torch.inf, device=weight.device)
@@ -115,23 +116,27 @@ class HeadSession(DraftSession):
         if places == 0:
             return absent
         features = self._head.fuse([states[layer] for layer in self._layers])
-        return torch.cat([absent, self._begin(self._head.embed(following), features, places)])
+        outputs = self._begin(self._head.embed(following), features)
+        self._outputs = torch.cat([self._outputs, outputs])
+        return torch.cat([absent, self._head.logits(outputs[len(outputs) - places :])])
 
     @abstractmethod
-    def _begin(
-        self, embedded: torch.Tensor, features: torch.Tensor, rows: int
-    ) -> torch.Tensor:
-        """Logits (rows, V) at the last of the new places, embeddings beside features (n, H)."""
+    def _begin(self, embedded: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Outputs (n, H) at the new places, which read embeddings beside features (n, H)."""
+
+    def _of_places(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Keys, values (1, heads, L, width) and outputs (1, L, H) of the verified places."""
+        count = len(self._outputs)
+        return self._keys[:, :, :count], self._values[:, :, :count], self._outputs[None]
 
     def _cut(self, length: int) -> None:
         places = max(length - 1, 0)
         self._keys, self._values = self._keys[:, :, :places], self._values[:, :, :places]
+        self._outputs = self._outputs[:places]
         self._output = None
 
-    def _advance(
-        self, embedded: torch.Tensor, features: torch.Tensor, rows: int
-    ) -> torch.Tensor:
-        """Logits (rows, V) at the last of the new places: embeddings beside features (n, H)."""
+    def _advance(self, embedded: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Outputs (n, H) at new places, verified or drafted."""
         head, start, count = self._head, self._keys.shape[2], len(embedded)
         device = embedded.device
         residual, (queries, keys, values) = head.project(
@@ -142,9 +147,9 @@ class HeadSession(DraftSession):
         reach = torch.ones(count, start + count, dtype=torch.bool, device=device).tril(start)
         attended = functional.scaled_dot_product_attention(
             queries, self._keys, self._values, attn_mask=reach)
-        output = head.finish(residual, attended)[0]
+        output: torch.Tensor = head.finish(residual, attended)[0]
         self._output = output[-1:]
-        return head.logits(output[count - rows :])
+        return output
 
 
 class _EagleSession(HeadSession):
@@ -155,9 +160,11 @@ class _EagleSession(HeadSession):
         if self._output is None:
             return self._no_proposal
         ids = torch.as_tensor(token, device=self._keys.device).reshape(1)
-        return self._advance(self._head.embed(ids), self._output, 1)[0]
+        return self._head.logits(self._advance(self._head.embed(ids), self._output))[0]
 
-    def _begin(
-        self, embedded: torch.Tensor, features: torch.Tensor, rows: int
-    ) -> torch.Tensor:
-        return self._advance(embedded, features, rows)
+    def growth(self) -> EagleGrowth:
+        """From the keys and values that are there."""
+        return EagleGrowth(self._head, *self._of_places())
+
+    def _begin(self, embedded: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        return self._advance(embedded, features)

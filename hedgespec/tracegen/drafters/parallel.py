@@ -31,7 +31,7 @@ class Parallel(HeadDrafter):
     def growth(self, batch: ScoringBatch) -> ParallelGrowth:
         """A level's nodes all have the same children."""
         assert isinstance(self.head, ParallelHead)
-        return ParallelGrowth(self.head, batch.ids, self.features(batch))
+        return ParallelGrowth.of_texts(self.head, batch.ids, self.features(batch))
 
 
 class _ParallelSession(HeadSession):
@@ -39,24 +39,29 @@ class _ParallelSession(HeadSession):
 
     def __init__(self, head: ParallelHead, layers: tuple[int, ...]):
         super().__init__(head, layers)
-        self._masks = (head.mask_embeddings, head.mask_features)
-        self._ahead = iter(self._no_proposal[:0])
+        self._parallel = head
+        # Logits of the depths to come.
+        self._ahead = self._no_proposal.new_empty(0, len(self._no_proposal))
 
     def step(self, token: int | torch.Tensor) -> torch.Tensor:
         """Logits of the next depth, whatever was drafted before."""
-        return next(self._ahead, self._no_proposal)
+        if len(self._ahead) == 0:
+            return self._no_proposal
+        logits, self._ahead = self._ahead[0], self._ahead[1:]
+        return logits
 
-    def _begin(
-        self, embedded: torch.Tensor, features: torch.Tensor, rows: int
-    ) -> torch.Tensor:
+    def growth(self) -> ParallelGrowth:
+        """The masks are read again, from any of the places."""
+        return ParallelGrowth(self._parallel, *self._of_places())
+
+    def _begin(self, embedded: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         # The masks' keys go when the next tokens come, as a draft's do.
-        mask_embeddings, mask_features = self._masks
-        logits = self._advance(
-            torch.cat([embedded, mask_embeddings]), torch.cat([features, mask_features]),
-            rows + len(mask_features))
-        self._ahead = iter(logits[rows:])
-        return logits[:rows]
+        head = self._parallel
+        outputs = self._advance(torch.cat([embedded, head.mask_embeddings]),
+                                torch.cat([features, head.mask_features]))
+        self._ahead = head.logits(outputs[len(embedded) :])
+        return outputs[: len(embedded)]
 
     def _cut(self, length: int) -> None:
         super()._cut(length)
-        self._ahead = iter(self._no_proposal[:0])
+        self._ahead = self._ahead[:0]

@@ -9,6 +9,7 @@ nodes at each depth. So whether a text is accepted up to depth d does not depend
 length. The released code verifies the beams of the last depth only, a part of this tree.
 """
 
+import copy
 from pathlib import Path
 
 import torch
@@ -120,6 +121,8 @@ class _RedrafterSession(DraftSession):
         self._drafter, self._head = drafter, head
         self._layer = drafter.target_layers[0]
         self._search: BeamSearch | None = None
+        self._tokens = head.d2t.new_empty(0)
+        self._features = head.lm_head.weight.new_empty(0, head.config.hidden_size)
         self._none = torch.full((1,), -1, device=head.d2t.device)
 
     def step(self, token: int | torch.Tensor) -> torch.Tensor:
@@ -130,14 +133,26 @@ class _RedrafterSession(DraftSession):
         self._search.step()
         return self._drafter.one_hot(self._search.proposals())[0]
 
+    def fork(self) -> "_RedrafterSession":
+        """The search goes on by itself."""
+        other = copy.copy(self)
+        other._search = copy.copy(self._search)  # a step makes new tensors, it changes none
+        return other
+
+    def growth(self) -> RecurrentGrowth:
+        """From the tokens and states of the text."""
+        return RecurrentGrowth(self._head, self._tokens[None], self._features[None])
+
     def _extend(
         self, tokens: torch.Tensor, states: dict[int, torch.Tensor], rows: int
     ) -> torch.Tensor:
         following = tokens if self.verified else tokens[1:]
         places = min(rows, len(following))
+        self._tokens = torch.cat([self._tokens, tokens])
         # The text's first token alone has no state before it.
         proposals = self._none.expand(rows - places)
         if places:
+            self._features = torch.cat([self._features, states[self._layer]])
             search = BeamSearch(self._head, self._drafter.width, states[self._layer][-places:],
                                 following[-places:])
             search.step()
@@ -148,3 +163,5 @@ class _RedrafterSession(DraftSession):
 
     def _cut(self, length: int) -> None:
         self._search = None
+        self._tokens = self._tokens[:length]
+        self._features = self._features[: max(length - 1, 0)]

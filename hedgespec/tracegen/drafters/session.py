@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 
 from hedgespec.tracegen.cached import CachedModel
+from hedgespec.tracegen.trees.growth import Growth
+from hedgespec.tracegen.trees.language_model import ModelGrowth
 
 
 class DraftSession(ABC):
@@ -48,6 +50,14 @@ class DraftSession(ABC):
         """
         return copy.copy(self)
 
+    def growth(self) -> Growth | None:
+        """How draft trees grow on this text (B = 1); None if the drafter drafts none.
+
+        To be asked for after `extend`, before any `step`: trees may start at any of the verified
+        tokens, from the growth's `first_place` on.
+        """
+        return None
+
     @abstractmethod
     def step(self, token: int | torch.Tensor) -> torch.Tensor:
         """Append a drafted token (a number or 0-d); return the next one's logits (V)."""
@@ -71,10 +81,12 @@ class ModelSession(DraftSession):
         super().__init__()
         self._model = model
         self._logits = logits
+        self._finals: torch.Tensor | None = None  # of the verified tokens (L, H)
 
     def step(self, token: int | torch.Tensor) -> torch.Tensor:
         """Read one token more."""
-        return self._read(torch.as_tensor(token, device=self._model.device).reshape(1), 1)[0]
+        token = torch.as_tensor(token, device=self._model.device).reshape(1)
+        return self._logits(self._model.read(token)[0])[0]
 
     def fork(self) -> "ModelSession":
         """The model's keys and values so far are shared."""
@@ -82,14 +94,19 @@ class ModelSession(DraftSession):
         other._model = self._model.fork()
         return other
 
+    def growth(self) -> ModelGrowth:
+        """Nodes are read behind the text; raises HedgespecError if the model cannot."""
+        assert self._finals is not None
+        return ModelGrowth(self._model.fork(), self._logits, self._finals[None])
+
     def _extend(
         self, tokens: torch.Tensor, states: dict[int, torch.Tensor], rows: int
     ) -> torch.Tensor:
-        return self._read(tokens, rows)
+        final, _ = self._model.read(tokens)
+        self._finals = final if self._finals is None else torch.cat([self._finals, final])
+        return self._logits(final[len(final) - rows :])
 
     def _cut(self, length: int) -> None:
         self._model.cut(length)
-
-    def _read(self, tokens: torch.Tensor, rows: int) -> torch.Tensor:
-        final, _ = self._model.read(tokens)
-        return self._logits(final[len(final) - rows :])
+        if self._finals is not None:
+            self._finals = self._finals[:length]

@@ -1,5 +1,7 @@
 """Trees of draft heads: EAGLE's, whose nodes read their ancestors, parallel and recurrent ones."""
 
+from typing import Self
+
 import torch
 
 from hedgespec.tracegen.eagle import EagleHead, ParallelHead
@@ -8,36 +10,38 @@ from hedgespec.tracegen.redrafter.network import RecurrentHead
 from hedgespec.tracegen.trees.growth import Growth
 
 
-class _HeadGrowth(Growth):
-    """Place j of a text reads token j+1 beside the feature of token j."""
+class EagleGrowth(Growth):
+    """A node reads its token beside its parent's output, as a chain does.
+
+    It attends to the places of its text up to the round's start, to its ancestors and to itself.
+    Place j of a text reads token j+1 beside the feature of token j.
+    """
 
     first_place = 1
 
-    def __init__(self, head: EagleHead):
+    def __init__(
+        self, head: EagleHead, keys: torch.Tensor, values: torch.Tensor, outputs: torch.Tensor
+    ):
+        """What the head has at the places of texts: `keys` and `values` (B, heads, L, width), and
+        `outputs` (B, L, H)."""
         self._head = head
+        self._keys, self._values, self._text_outputs = keys, values, outputs
+        self._all = torch.arange(outputs.shape[1], device=outputs.device)
+
+    @classmethod
+    def of_texts(cls, head: EagleHead, ids: torch.Tensor, features: torch.Tensor) -> Self:
+        """One pass over texts `ids` (B, L) and their fused `features` (B, L, H)."""
+        following = torch.cat([ids[:, 1:], ids[:, -1:]], dim=1)
+        positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        residual, (queries, keys, values) = head.project(
+            head.embed(following), features, positions)
+        return cls(head, keys, values,
+                   head.finish(residual, attend(queries, (keys, values), [], 0)))
 
     @property
     def known(self) -> torch.Tensor | None:
         """The tokens that the head knows."""
         return target_tokens(self._head.d2t) if self._head.reduced else None
-
-
-class EagleGrowth(_HeadGrowth):
-    """A node reads its token beside its parent's output, as a chain does.
-
-    It attends to the places of its text up to the round's start, to its ancestors and to itself.
-    """
-
-    def __init__(self, head: EagleHead, ids: torch.Tensor, features: torch.Tensor):
-        """One pass over the texts: `ids` (B, L) and fused `features` (B, L, H)."""
-        super().__init__(head)
-        following = torch.cat([ids[:, 1:], ids[:, -1:]], dim=1)
-        positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        residual, (queries, self._keys, self._values) = head.project(
-            head.embed(following), features, positions)
-        self._text_outputs = head.finish(
-            residual, attend(queries, (self._keys, self._values), [], 0))
-        self._all = positions[0]
 
     def begin(self, places: torch.Tensor) -> torch.Tensor:
         """The text's own outputs."""
@@ -56,24 +60,31 @@ class EagleGrowth(_HeadGrowth):
 
     def grow(self, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
         """One pass over a level's nodes."""
-        head, (batch, rounds), count = self._head, self._starts.shape, tokens.shape[1]
+        features = self._outputs.gather(
+            1, parents[:, :, None].expand(-1, -1, self._outputs.shape[-1]))
+        return self._read(self._head.embed(tokens), features, parents)
+
+    def _read(
+        self, embedded: torch.Tensor, features: torch.Tensor, parents: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits (n, m, v) of a level's nodes, which read embeddings beside features (n, m, H)."""
+        head, (batch, rounds) = self._head, self._starts.shape
+        number, count, size = embedded.shape
         self._level += 1
-        size = self._outputs.shape[-1]
-        features = self._outputs.gather(1, parents[:, :, None].expand(-1, -1, size))
         positions = (self._starts + self._level)[:, :, None].expand(-1, -1, count)
         residual, projected = head.project(
-            head.embed(tokens).view(batch, -1, size), features.view(batch, -1, size),
+            embedded.reshape(batch, -1, size), features.reshape(batch, -1, size),
             positions.reshape(batch, -1))
         queries, keys, values = (part.unflatten(2, (rounds, count)) for part in projected)
         self._own = [torch.cat(parts, dim=3)
                      for parts in zip(self._own, (keys, values), strict=True)]
-        one = torch.eye(count, dtype=torch.bool, device=tokens.device)
+        one = torch.eye(count, dtype=torch.bool, device=embedded.device)
         self._ancestors = torch.cat([
             self._ancestors.gather(1, parents[:, :, None].expand(
                 -1, -1, self._ancestors.shape[-1])),
-            one.expand(len(tokens), -1, -1)], dim=2)
+            one.expand(number, -1, -1)], dim=2)
         output = head.finish(residual, self._attend(queries))
-        self._outputs = output.view(len(tokens), count, size)
+        self._outputs = output.view(number, count, size)
         return head.draft_logits(self._outputs)
 
     def _attend(self, queries: torch.Tensor) -> torch.Tensor:
@@ -91,38 +102,32 @@ class EagleGrowth(_HeadGrowth):
         return attended + (weights[..., reach:] @ own_values).flatten(2, 3)
 
 
-class ParallelGrowth(_HeadGrowth):
+class ParallelGrowth(EagleGrowth):
     """All nodes of a level have the same children: those of their depth's mask.
 
-    Behind the last mask there are none.
+    The masks are read as a chain of nodes would be. Behind the last one there are no children.
     """
 
-    def __init__(self, head: ParallelHead, ids: torch.Tensor, features: torch.Tensor):
-        """One pass over the texts: `ids` (B, L) and fused `features` (B, L, H)."""
-        super().__init__(head)
-        following = torch.cat([ids[:, 1:], ids[:, -1:]], dim=1)
-        self._outputs = head.rounds(head.embed(following), features, head.config.masks + 1)
+    def __init__(
+        self, head: ParallelHead, keys: torch.Tensor, values: torch.Tensor, outputs: torch.Tensor
+    ):
+        """As of any head."""
+        super().__init__(head, keys, values, outputs)
+        self._masks = (head.mask_embeddings, head.mask_features)
 
     def begin(self, places: torch.Tensor) -> torch.Tensor:
         """The first depth."""
-        self._starts = (places - 1).clamp(min=0)
-        self._level = 0
-        return self._logits()
+        self._last = super().begin(places)
+        return self._last
 
     def grow(self, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
         """The next depth."""
-        self._level += 1
-        if self._level < len(self._outputs):
-            self._last = self._logits()
+        if self._level < len(self._masks[0]):
+            mask, feature = (part[self._level].expand(len(tokens), 1, -1) for part in self._masks)
+            self._last = self._read(mask, feature, torch.zeros_like(parents[:, :1]))[:, 0]
         else:
             self._last = torch.full_like(self._last, -torch.inf)
         return self._last[:, None].expand(-1, tokens.shape[1], -1)
-
-    def _logits(self) -> torch.Tensor:
-        output = self._outputs[self._level]
-        index = self._starts[:, :, None].expand(-1, -1, output.shape[-1])
-        self._last = self._head.draft_logits(output.gather(1, index).flatten(0, 1))
-        return self._last
 
 
 class RecurrentGrowth(Growth):

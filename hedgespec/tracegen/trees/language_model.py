@@ -1,12 +1,12 @@
 """Trees of drafters that read the text themselves: separate models and early exits."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
-from transformers import DynamicCache
 
 from hedgespec.errors import HedgespecError
+from hedgespec.tracegen.cached import CachedModel
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.static import has_plain_attention
 from hedgespec.tracegen.trees.growth import Growth
@@ -22,28 +22,36 @@ class ModelGrowth(Growth):
     widest = 32  # a pass masks every pair of nodes of the S rounds of one text
 
     def __init__(
-        self, model: LanguageModel, network: Any, final_logits: Callable[..., torch.Tensor],
-        ids: torch.Tensor,
+        self, reader: CachedModel, final_logits: Callable[[torch.Tensor], torch.Tensor],
+        final: torch.Tensor,
     ):
-        """One pass over the texts `ids` (B, L) by `network`, the whole model's if None.
+        """`reader` has read texts, with the `final` states (B, L, H); it is this growth's own now.
 
         Raises HedgespecError if some layer does not attend to the whole text.
         """
-        if not has_plain_attention(model):
-            raise HedgespecError(f"{model.id}: trees need a model whose layers all attend to the "
-                                 "whole text")
-        self._network = model.model.base_model if network is None else network
-        self._final_logits, self._ids = final_logits, ids
-        self._longest = model.context_length
-        self._cache = DynamicCache()
-        self._final = self._network(
-            input_ids=ids, past_key_values=self._cache, use_cache=True).last_hidden_state
-        self._all = torch.arange(ids.shape[1], device=ids.device)
+        if not has_plain_attention(reader.model):
+            raise HedgespecError(f"{reader.model.id}: trees need a model whose layers all attend "
+                                 "to the whole text")
+        self._network, self._cache = reader.network, reader.cache
+        self._final_logits, self._final = final_logits, final
+        self._longest = reader.model.context_length
+        self._all = torch.arange(final.shape[1], device=final.device)
+
+    @classmethod
+    def of_texts(
+        cls, model: LanguageModel, network: Any, final_logits: Callable[..., torch.Tensor],
+        ids: torch.Tensor,
+    ) -> Self:
+        """One pass over the texts `ids` (B, L) by `network`, the whole model's if None."""
+        reader = CachedModel(model, network)
+        final = reader.network(
+            input_ids=ids, past_key_values=reader.cache, use_cache=True).last_hidden_state
+        return cls(reader, final_logits, final)
 
     def begin(self, places: torch.Tensor) -> torch.Tensor:
         """The text's own logits."""
         self._places, self._level = places, 0
-        drafted = self._cache.get_seq_length() - self._ids.shape[1]
+        drafted = self._cache.get_seq_length() - len(self._all)
         if drafted:
             self._cache.crop(-drafted)
         self._ancestors: list[torch.Tensor] = []
@@ -69,7 +77,7 @@ class ModelGrowth(Growth):
 
     def _mask(self, batch: int, rounds: int, count: int) -> torch.Tensor:
         """Which keys (B, 1, S*m, L + nodes so far) each node attends to."""
-        same = torch.eye(rounds, dtype=torch.bool, device=self._ids.device)
+        same = torch.eye(rounds, dtype=torch.bool, device=self._all.device)
         parts = [self._text.expand(-1, -1, count, -1)]
         for level in self._ancestors:
             own = level.view(batch, rounds, count, 1, -1) & same[:, None, :, None]
