@@ -18,7 +18,6 @@ import hedgespec
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file, sha256_text
 from hedgespec.rules import Rule, parse_rule
-from hedgespec.rules.tree import Tree
 from hedgespec.tracegen.costs import device_name, measure_costs
 from hedgespec.tracegen.drafters import (
     Drafter,
@@ -33,7 +32,7 @@ from hedgespec.tracegen.prompts import Query, Question, read_questions, render, 
 from hedgespec.tracegen.sampling import Sampling
 from hedgespec.tracegen.statistics import Scores, score
 from hedgespec.tracegen.tables import query_table, token_table
-from hedgespec.tracegen.trees import TreeShape, make_tree
+from hedgespec.tracegen.trees import make_trees
 from hedgespec.traces import (
     Costs,
     Manifest,
@@ -129,7 +128,7 @@ def _check(settings: RecordSettings) -> None:
     if not 0 <= settings.seed < 2**63:
         raise HedgespecError(f"--seed must lie in 0..2^63-1, not {settings.seed}")
     _recorded_rules(settings)
-    _recorded_trees(settings)
+    make_trees(settings.trees)
     check_device(settings.device)
 
 
@@ -148,25 +147,6 @@ def _recorded_rules(settings: RecordSettings) -> list[Rule]:
     return rules
 
 
-def _recorded_trees(settings: RecordSettings) -> dict[str, TreeShape]:
-    """The draft trees whose statistics are to be recorded, by the rule that replays them."""
-    trees = {}
-    for text in settings.trees:
-        name, specification = _named_shape(text)
-        label = parse_rule(f"{Tree.name}:{name}" if name else Tree.name).label
-        if label in trees:
-            raise HedgespecError(f"--trees {text}: {label} stands twice; name one, as in "
-                                 f"--trees NAME={specification}")
-        trees[label] = make_tree(specification)
-    return trees
-
-
-def _named_shape(text: str) -> tuple[str, str]:
-    """Name, "" if there is none, and specification of [NAME=]SHAPE; a SHAPE's file may hold "="."""
-    name, named, specification = text.partition("=")
-    return (name, specification) if named and ":" not in name else ("", text)
-
-
 class _Recorder:
     """Runs the batches of one recording."""
 
@@ -181,7 +161,7 @@ class _Recorder:
         self._progress = progress
         self._report = report
         self._rules = _recorded_rules(settings)
-        self._trees = _recorded_trees(settings)
+        self._trees = make_trees(settings.trees)
         self._kind = target.device.type if target.device.type in _BATCH else "cuda"
         self._batch_size = settings.batch_size or _BATCH[self._kind]
         self._seconds = {"generate": 0.0, "score": 0.0}
@@ -318,7 +298,7 @@ class _Recorder:
         scores, embeddings = score(
             self._target, self._drafters, [query.prompt for query, _ in pairs],
             [answer.tokens for _, answer in pairs], self._sampling, CHUNK_ROWS[self._kind],
-            self._rules, self._trees,
+            self._rules, list(self._trees.values()),
         )
         result = []
         start = 0
@@ -399,9 +379,8 @@ class _Recorder:
             },
             costs=self._costs,
             rules=[*(RuleInfo(rule.label) for rule in self._rules),
-                   *(RuleInfo(label, shape.deepest, _named_shape(text)[1])
-                     for (label, shape), text in zip(
-                         self._trees.items(), settings.trees, strict=True))],
+                   *(RuleInfo(tree.label, tree.shape.deepest, tree.id)
+                     for tree in self._trees.values())],
         )
 
     def _gap(self) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Reduces full distributions to the per-token statistics of a trace, on the device."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from hedgespec.rules import Rule
 from hedgespec.tracegen.drafters import Drafter, ScoringBatch
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling, probabilities
-from hedgespec.tracegen.trees import BLOCK, TreeShape, TreeStatistics, score_trees
+from hedgespec.tracegen.trees import BLOCK, NamedTree, TreeStatistics, score_trees
 from hedgespec.traces.schema import statistic_column, tree_column
 
 
@@ -58,12 +58,12 @@ def score(
     answers: list[list[int]],
     sampling: Sampling,
     chunk: int,
-    rules: Sequence[Rule] = (), trees: Mapping[str, TreeShape] | None = None,
+    rules: Sequence[Rule] = (), trees: Sequence[NamedTree] = (),
 ) -> tuple[Scores, torch.Tensor]:
     """Teacher-force the target and all drafters on written answers.
 
     `chunk` rows of full-vocabulary distributions exist at a time; `rules` have their statistics
-    recorded besides, and so have `trees` by the labels of their rules. Also returns the prompts'
+    recorded besides, and so have `trees`. Also returns the prompts'
     embeddings (B, H): the mean of the target's last hidden state over the prompt. Raises
     HedgespecError if a model gives NaN.
     """
@@ -102,23 +102,20 @@ def score(
             columns,
         ))
     scores = _join(parts)
-    for label, shape in (trees or {}).items():
-        found = score_trees(target, drafters, batch, shape, sampling, BLOCK[target.device.type])
+    for tree in trees:
+        found = score_trees(
+            target, drafters, batch, tree.shape, sampling, BLOCK[target.device.type])
+        none = TreeStatistics.none(len(emitted), tree.shape.deepest)
         for drafter in drafters:
             scores.drafters.update(
-                _tree_columns(label, shape, drafter.name, found.get(drafter.name), len(emitted)))
+                tree_columns(tree.label, drafter.name, found.get(drafter.name, none)))
     return scores, _prompt_embeddings(last, prompts).cpu()
 
 
-def _tree_columns(
-    label: str, shape: TreeShape, drafter: str, found: TreeStatistics | None, count: int
-) -> dict[str, torch.Tensor]:
-    """Statistics of a drafter's trees; a drafter that makes none proposes nothing."""
-    if found is None:
-        none = torch.zeros(count, dtype=torch.long)
-        found = TreeStatistics(none, torch.zeros(count, shape.deepest), none)
+def tree_columns(label: str, drafter: str, found: TreeStatistics) -> dict[str, torch.Tensor]:
+    """The columns of a drafter's trees, whose rule is `label`."""
     masses = {tree_column("mass", label, drafter, level): found.mass[:, level - 1]
-              for level in range(1, shape.deepest + 1)}
+              for level in range(1, found.mass.shape[1] + 1)}
     return {tree_column("depth", label, drafter, 1): found.accepted.to(torch.uint8),
             tree_column("nodes", label, drafter, 1): found.drafted.to(torch.uint16), **masses}
 

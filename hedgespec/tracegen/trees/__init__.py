@@ -8,10 +8,10 @@ from hedgespec.tracegen.trees.accepted import TreeStatistics
 from hedgespec.tracegen.trees.dynamic import DynamicTree
 from hedgespec.tracegen.trees.growth import Growth, Trees, TreeShape
 from hedgespec.tracegen.trees.score import BLOCK, score_trees
-from hedgespec.tracegen.trees.specification import make_tree
+from hedgespec.tracegen.trees.specification import NamedTree, make_tree, make_trees
 from hedgespec.tracegen.trees.static import StaticTree
 
 __all__ = [
-    "BLOCK", "DynamicTree", "Growth", "StaticTree", "TreeShape", "TreeStatistics", "Trees",
-    "make_tree", "score_trees",
+    "BLOCK", "DynamicTree", "Growth", "NamedTree", "StaticTree", "TreeShape", "TreeStatistics",
+    "Trees", "make_tree", "make_trees", "score_trees",
 ]

@@ -23,6 +23,12 @@ class TreeStatistics:
     drafted: torch.Tensor
 
     @classmethod
+    def none(cls, count: int, levels: int) -> "TreeStatistics":
+        """Those of a drafter that drafts no trees: it proposes nothing."""
+        nothing = torch.zeros(count, dtype=torch.long)
+        return cls(nothing, torch.zeros(count, levels), nothing)
+
+    @classmethod
     def join(cls, parts: list["TreeStatistics"]) -> "TreeStatistics":
         """Those of all parts, in order."""
         return cls(torch.cat([part.accepted for part in parts]),

@@ -1,12 +1,47 @@
 """Reads tree specifications."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hedgespec.errors import HedgespecError
+from hedgespec.rules import parse_rule
+from hedgespec.rules.tree import Tree
 from hedgespec.tracegen.trees.dynamic import DynamicTree
 from hedgespec.tracegen.trees.growth import TreeShape
 from hedgespec.tracegen.trees.static import EAGLE_1, StaticTree
+
+
+@dataclass(frozen=True)
+class NamedTree:
+    """A tree, its specification `id`, and the `label` of the rule that replays it."""
+
+    label: str
+    id: str
+    shape: TreeShape
+
+
+def make_trees(texts: Sequence[str]) -> dict[str, NamedTree]:
+    """The trees of some [NAME=]SHAPE by their labels, tree:NAME or tree; SHAPE as in `make_tree`.
+
+    Raises HedgespecError for a bad name or shape, or two trees of one label.
+    """
+    trees: dict[str, NamedTree] = {}
+    for text in texts:
+        name, specification = _named(text)
+        label = parse_rule(f"{Tree.name}:{name}" if name else Tree.name).label
+        if label in trees:
+            raise HedgespecError(f"--trees {text}: {label} stands twice; name one, as in "
+                                 f"--trees NAME={specification}")
+        trees[label] = NamedTree(label, specification, make_tree(specification))
+    return trees
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Name, "" if there is none, and specification of [NAME=]SHAPE; a SHAPE's file may hold "="."""
+    name, named, specification = text.partition("=")
+    return (name, specification) if named and ":" not in name else ("", text)
 
 
 def make_tree(text: str) -> TreeShape:
