@@ -60,9 +60,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--loss", metavar="NAME", help="length, accept or hybrid:X (default: length)")
     add("--estimator", default="gamma", metavar="NAME", help="gamma, realised or rb")
     add("--rule", default="auto", metavar="RULE",
-        help="verification: sampling, onehot, block, gumbel, multi:K, multi-without:K, kseq:K, or "
-             "greedy at temperature 0 (default: auto, greedy at temperature 0, else sampling)")
-    add("--draft-length", type=int, default=5, metavar="K", help="default: %(default)s")
+        help="verification: sampling, onehot, block, gumbel, multi:K, multi-without:K, kseq:K, "
+             "tree[:NAME], or greedy at temperature 0 (default: auto, greedy at temperature 0, "
+             "else sampling)")
+    add("--trees", nargs="+", default=[], metavar="SHAPE",
+        help="what --rule tree drafts: dynamic[:TOTAL,DEPTH,TOPK] (the default; EAGLE-2, 60,7,10) "
+             "or static[:FILE] (rank paths), as NAME=SHAPE for --rule tree:NAME")
+    add("--draft-length", type=int, metavar="K", help="default: 5, or a tree's levels")
     add("--temperature", type=float, default=0.7, help="0 is greedy (default: %(default)s)")
     add("--top-p", type=float, default=1.0, help="default: %(default)s (off)")
     add("--top-k", type=int, default=0, help="default: %(default)s (off)")
@@ -132,7 +136,7 @@ def _decoder(
     drafters = make_drafters(options.drafters or default_drafters(target.layers), target)
     decoder = LiveDecoder(
         target, drafters, options.selector, sampling=sampling, draft_length=options.draft_length,
-        rule=options.rule,
+        rule=options.rule, trees=options.trees,
         feedback=feedback, loss=loss, seed=options.seed, evaluate_all=options.out is not None,
         timed=options.out is not None, compiled=options.compile)
     return decoder, dtype, feedback, loss
@@ -151,7 +155,8 @@ def _questions(options: argparse.Namespace) -> "list[Question]":
 def _legend(decoder: "LiveDecoder", console: "Console") -> None:
     from rich.text import Text
 
-    line = Text(f"{decoder.label}, {decoder.rule.label}, K = {decoder.draft_length}: ")
+    tree = f" {decoder.tree.id}" if decoder.tree else ""
+    line = Text(f"{decoder.label}, {decoder.rule.label}{tree}, K = {decoder.draft_length}: ")
     for number, drafter in enumerate(decoder.drafters):
         line.append(drafter.name, _colour(number)).append("  ")
     console.print(line)

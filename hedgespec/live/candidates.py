@@ -1,4 +1,4 @@
-"""Rules with several candidates at a position: drafts branch, and the target verifies all at once.
+"""Drafts that branch, by several candidates at a position or as draft trees, verified all at once.
 
 The random numbers of a position are the same in all branches: only one of them is followed, and
 which one depends on the numbers of the positions before.
@@ -11,6 +11,7 @@ import torch
 from hedgespec.live.pool import Distribute, Pool, Text
 from hedgespec.rules import Rule
 from hedgespec.tracegen.drafters.session import DraftSession
+from hedgespec.tracegen.trees import Trees
 
 ROOT = -1
 MOST_NODES = 1024
@@ -20,7 +21,7 @@ class Candidates:
     """A tree: `tokens` and `parents` of its nodes, which follow ROOT, the text's last token.
 
     `q[node]` (V) is what the candidates behind a node were drawn from; they are the nodes
-    `first[node]`, `first[node] + 1`, ... A node without q has none.
+    `children[node]`. A node that has none stands in neither.
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,14 @@ class Candidates:
         self.tokens: list[torch.Tensor] = []
         self.parents: list[int] = []
         self.q: dict[int, torch.Tensor] = {}
-        self.first: dict[int, int] = {}
+        self.children: dict[int, list[int]] = {}
+
+    def add(self, token: torch.Tensor, parent: int) -> int:
+        """A candidate behind `parent`; its number."""
+        self.tokens.append(token)
+        self.parents.append(parent)
+        self.children.setdefault(parent, []).append(len(self.tokens) - 1)
+        return len(self.tokens) - 1
 
 
 def node_count(candidates: int, levels: int) -> int:
@@ -49,15 +57,28 @@ def draft_candidates(
             row = distribute(logits[None], context)[0]
             if not row.any():
                 continue
-            tree.q[node], tree.first[node] = row, len(tree.tokens)
+            tree.q[node] = row
             for token in rule.draft(row, own):
-                tree.tokens.append(token)
-                tree.parents.append(node)
+                number = tree.add(token, node)
                 if level + 1 < len(noise) and row[token] > 0:
                     branch, behind = pool.branch(arm, session, token)
-                    grown.append((len(tree.tokens) - 1, branch, behind,
-                                  torch.cat([context, token[None]])))
+                    grown.append((number, branch, behind, torch.cat([context, token[None]])))
         branches = grown
+    return tree
+
+
+def tree_candidates(trees: Trees, levels: int, proposed: torch.Tensor) -> Candidates:
+    """The one tree of `trees` down to a level.
+
+    Its rule asks of q only whether it is positive: `proposed` (V) stands for it at every node.
+    """
+    tree, tokens = Candidates(), trees.tokens[0]
+    numbers = {ROOT: ROOT}
+    for node, (token, parent, level) in enumerate(zip(*(part[0].tolist() for part in (
+            trees.tokens, trees.parents, trees.levels)), strict=True)):
+        if token >= 0 and level <= levels:
+            numbers[node] = tree.add(tokens[node], numbers[parent])
+            tree.q[numbers[parent]] = proposed
     return tree
 
 
@@ -76,13 +97,13 @@ def verify_candidates(
         node = path[-1] if path else ROOT
         p = target(node, path)
         rows.append(p)
-        own, first = noise[len(path)], tree.first.get(node)
-        if first is None:
+        own, children = noise[len(path)], tree.children.get(node)
+        if children is None:
             q = torch.zeros_like(p)
             draft = torch.zeros(rule.candidates, dtype=torch.long, device=p.device)
             return path, rule.follow(p, q, draft, own)[None], torch.stack(rows)
-        q, draft = tree.q[node], torch.stack(tree.tokens[first : first + rule.candidates])
+        q, draft = tree.q[node], torch.stack([tree.tokens[child] for child in children])
         chosen = int(rule.accept(p, q, draft, own))
         if chosen < 0:
             return path, rule.follow(p, q, draft, own)[None], torch.stack(rows)
-        path.append(first + chosen)
+        path.append(children[chosen])

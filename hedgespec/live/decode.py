@@ -1,7 +1,7 @@
 """Lossless speculative decoding of one text at a time with a pool of drafters and a selector."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,9 +23,11 @@ from hedgespec.tracegen.drafters import Drafter, check_sampling
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.sampling import Sampling, probabilities
 from hedgespec.tracegen.static import has_plain_attention
+from hedgespec.tracegen.trees import NamedTree, make_trees
 from hedgespec.traces import Costs
 
 FIXED = "fixed:"
+DRAFT_LENGTH = 5
 # Tokens that wait for evaluation at most: each keeps a distribution over the vocabulary.
 _MOST_WAITING = 128
 
@@ -75,13 +77,16 @@ class LiveDecoder:
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], selector: str = "normalhedge", *,
-        sampling: Sampling | None = None, draft_length: int = 5,
+        sampling: Sampling | None = None, draft_length: int | None = None,
         feedback: Feedback | None = None, loss: Loss | None = None, seed: int = 0,
         round_seconds: np.ndarray | None = None, evaluate_all: bool = False, timed: bool = False,
-        rule: str = "auto", static: bool | None = None, compiled: bool = False,
+        rule: str = "auto", trees: Sequence[str] = (),
+        static: bool | None = None, compiled: bool = False,
     ):
         """`selector` is a learner's name and parameters, or fixed:DRAFTER; `rule` a verification
-        rule's name, "auto" being greedy at temperature 0, else sampling.
+        rule's name, "auto" being greedy at temperature 0, else sampling. Rule tree drafts the one
+        of `trees` that has its name, `dynamic` by default; see `make_trees`. `draft_length` is by
+        default 5, or a tree's levels.
 
         `evaluate_all` evaluates every drafter on every token, at the end of a text if the selector
         does not need it before; `timed` waits for the device before each clock reading. `static`
@@ -89,21 +94,21 @@ class LiveDecoder:
         `compiled` then has torch.compile make their kernels, which takes a minute or more once.
         Raises HedgespecError for settings that make no sense.
         """
-        if draft_length < 1:
-            raise HedgespecError(f"draft length must be at least 1, not {draft_length}")
         if not drafters:
             raise HedgespecError("there is no drafter: name one with --drafter")
-        self.target, self.drafters, self.draft_length = target, drafters, draft_length
+        self.target, self.drafters = target, drafters
         self.sampling, self.seed = sampling or Sampling(), seed
         check_sampling(drafters, self.sampling)
         self.rule, self._timed = _live_rule(rule, self.sampling), timed
+        self.tree = _tree_of(self.rule, trees)
+        self.draft_length = draft_length = _draft_length(draft_length, self.tree)
         _check_candidates(self.rule, draft_length, target)
         self._fixed = self._fixed_drafter(selector)
         self._selector = None
         if self._fixed is None:
             self._selector = OnlineSelector(
                 parse_selector(selector), len(drafters), draft_length, feedback, loss, seed,
-                round_seconds)
+                round_seconds, self.rule.path_only)
         self.label = selector if self._selector is None else parse_selector(selector).label
         self._evaluates_all = evaluate_all
         self.last: Answer | None = None
@@ -130,7 +135,7 @@ class LiveDecoder:
         return other
 
     def _make_engine(self, static: bool | None, compiled: bool) -> Engine:
-        branching = self.rule.candidates > 1
+        branching = _branches(self.rule)
         if static and branching:
             raise HedgespecError(f"rule {self.rule.label} cannot run on fixed tensors")
         if static is None:
@@ -144,7 +149,7 @@ class LiveDecoder:
     def _eager_engine(self, distribute: Distribute) -> Engine:
         pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device)
         return EagerEngine(self.target, pool, self.draft_length, distribute, self.rule,
-                           self._evaluation)
+                           self._evaluation, self.tree.shape if self.tree else None)
 
     def _evaluation_time(self) -> Evaluation:
         selector = self._selector
@@ -305,10 +310,37 @@ def _live_rule(text: str, sampling: Sampling) -> Rule:
     rule = rule_at(text, sampling.temperature)
     if rule.label == "greedy" and sampling.temperature != 0:
         raise HedgespecError("rule greedy needs temperature 0; sampling is for any")
-    if rule.path_only:
-        raise HedgespecError(f"rule {rule.label}: live decoding does not draft trees yet; they can "
-                             "be replayed")
     return rule
+
+
+def _tree_of(rule: Rule, texts: Sequence[str]) -> NamedTree | None:
+    """The tree that a rule of draft trees names, of some [NAME=]SHAPE."""
+    if not rule.path_only:
+        if texts:
+            raise HedgespecError(f"--trees {' '.join(texts)}: rule {rule.label} drafts no trees; "
+                                 "give --rule tree")
+        return None
+    trees = make_trees(texts or ["dynamic"])
+    if rule.label not in trees:
+        raise HedgespecError(f"rule {rule.label}: there is no tree of that name; give one, as in "
+                             f"{rule.how_to_record()}")
+    return trees[rule.label]
+
+
+def _draft_length(given: int | None, tree: NamedTree | None) -> int:
+    levels = tree.shape.deepest if tree else None
+    length = given if given is not None else levels or DRAFT_LENGTH
+    if length < 1:
+        raise HedgespecError(f"draft length must be at least 1, not {length}")
+    if tree and levels and length > levels:
+        raise HedgespecError(f"rule {tree.label}: its trees have {levels} levels; draft length "
+                             f"{length} is longer")
+    return length
+
+
+def _branches(rule: Rule) -> bool:
+    """Whether drafts branch."""
+    return rule.candidates > 1 or rule.path_only
 
 
 def _check_candidates(rule: Rule, draft_length: int, target: LanguageModel) -> None:
@@ -317,6 +349,6 @@ def _check_candidates(rule: Rule, draft_length: int, target: LanguageModel) -> N
     if nodes > MOST_NODES:
         raise HedgespecError(f"rule {rule.label} with draft length {draft_length} drafts {nodes} "
                              f"tokens a round, more than {MOST_NODES}: draft fewer")
-    if rule.candidates > 1 and not has_plain_attention(target):
+    if _branches(rule) and not has_plain_attention(target):
         raise HedgespecError(f"rule {rule.label}: {target.id} does not let candidates be verified "
                              "together (sliding windows, or an attention of its own)")

@@ -1,17 +1,26 @@
 """Runs target and drafters as they are, whatever their architecture."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
-from hedgespec.live.candidates import ROOT, draft_candidates, verify_candidates
+from hedgespec.live.candidates import (
+    ROOT,
+    Candidates,
+    draft_candidates,
+    tree_candidates,
+    verify_candidates,
+)
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.pool import Distribute, Pool, Text
 from hedgespec.live.statistics import host_statistics, reduce_for
+from hedgespec.live.trees import TreeEvaluation
 from hedgespec.rules import Rule, Statistics
 from hedgespec.tracegen.cached import CachedModel
 from hedgespec.tracegen.costs import measure_costs
 from hedgespec.tracegen.models import LanguageModel
+from hedgespec.tracegen.trees import TreeShape
 from hedgespec.traces import Costs
 
 
@@ -20,8 +29,10 @@ class EagerEngine(Engine):
 
     def __init__(
         self, target: LanguageModel, pool: Pool, draft_length: int, distribute: Distribute,
-        rule: Rule, evaluation: Evaluation,
+        rule: Rule, evaluation: Evaluation, shape: TreeShape | None = None,
     ):
+        """`shape` is that of the trees of rule tree."""
+        self._shape = shape
         self._target, self._pool, self._draft_length = target, pool, draft_length
         self._distribute, self._rule = distribute, rule
         self._keeps = evaluation is not Evaluation.NEVER
@@ -37,6 +48,7 @@ class EagerEngine(Engine):
         self._text = Text(known, states)
         self._pool.begin()
         self._p: list[torch.Tensor] = []  # the target's distributions at tokens that wait
+        self._trees = self._tree_evaluation(len(self._pool.drafters))
         self.waiting = 0
 
     def round(
@@ -44,8 +56,8 @@ class EagerEngine(Engine):
     ) -> tuple[int, list[int]]:
         """As in Engine; the draft is no longer than `room`."""
         noise = noise.to(self._target.device)
-        drafted, emitted = (self._chain if self._rule.candidates == 1 else self._branches)(
-            arm, noise, room, clock)
+        branches = self._rule.candidates > 1 or self._shape is not None
+        drafted, emitted = (self._branches if branches else self._chain)(arm, noise, room, clock)
         self.waiting += self._keeps * len(emitted)
         return drafted, emitted[:room].tolist()
 
@@ -71,8 +83,7 @@ class EagerEngine(Engine):
     ) -> tuple[int, torch.Tensor]:
         """Several candidates behind each token; see `candidates`."""
         model, text = self._model, self._text
-        tree = draft_candidates(self._pool, arm, text, self._rule,
-                                noise[: min(self._draft_length, room)], self._distribute)
+        tree = self._draft_branches(arm, noise[: min(self._draft_length, room)])
         clock.read("draft")
         tokens = torch.cat([text.tokens[-1:], *(token[None] for token in tree.tokens)])
         # Row 0 is the text's last token, row i+1 node i.
@@ -90,6 +101,15 @@ class EagerEngine(Engine):
         text.append(emitted, {layer: state[rows] for layer, state in states.items()})
         return len(tree.tokens), emitted
 
+    def _draft_branches(self, arm: int, noise: torch.Tensor) -> Candidates:
+        """As many levels as `noise` (k, W) has."""
+        pool, text = self._pool, self._text
+        if self._shape is None:
+            return draft_candidates(pool, arm, text, self._rule, noise, self._distribute)
+        proposed = torch.ones_like(pool.first(arm, text))
+        trees = pool.trees(arm, self._shape, range(len(text) - 1, len(text)))
+        return tree_candidates(trees, len(noise), proposed)
+
     def keep(self, count: int) -> None:
         """Cut the text, and let its new tokens wait."""
         beyond = len(self._round_p) - count
@@ -102,11 +122,11 @@ class EagerEngine(Engine):
     def evaluate(self, until: int) -> Statistics:
         """Of all waiting tokens."""
         p, self._p, self.waiting = torch.cat(self._p), [], 0
-        return self._statistics(range(len(self._pool.drafters)), p)
+        return self._statistics(range(len(self._pool.drafters)), p, self._trees)
 
     def evaluate_one(self, arm: int) -> Statistics:
         """The drafter reads them."""
-        return self._statistics([arm], self._round_p)
+        return self._statistics([arm], self._round_p, self._tree_evaluation(1))
 
     def costs(self, context: int = 256) -> Costs:
         """Of the models as they are."""
@@ -133,14 +153,25 @@ class EagerEngine(Engine):
         return (torch.stack(tokens) if tokens else none.new_empty(0, dtype=torch.long),
                 torch.stack([*rows, none]))
 
-    def _statistics(self, arms: Sequence[int], p: torch.Tensor) -> Statistics:
+    def _tree_evaluation(self, arms: int) -> TreeEvaluation | None:
+        if self._shape is None:
+            return None
+        return TreeEvaluation(self._shape, self._rule.label, arms, self._target.device)
+
+    def _statistics(
+        self, arms: Sequence[int], p: torch.Tensor, evaluation: TreeEvaluation | None
+    ) -> Statistics:
         """Statistics of some drafters on the last tokens of the text, whose law was `p` (m, V)."""
         text, count = self._text, len(p)
         tokens = text.tokens[len(text) - count :]
-        columns = []
+        columns, trees = [], []
         for arm in arms:
             q = self._distribute(self._pool.evaluate(arm, text, count), text.tokens[:-1])
             columns.append(reduce_for(self._rule, p, q, tokens))
-        return host_statistics(self._rule, p, tokens, torch.stack(columns, dim=-1))
-
-
+            if self._shape is not None:
+                places = range(len(text) - count - 1, len(text) - 1)
+                trees.append(self._pool.trees(arm, self._shape, places))
+        found = host_statistics(self._rule, p, tokens, torch.stack(columns, dim=-1))
+        if evaluation is None:
+            return found
+        return replace(found, rules=evaluation.statistics(trees, p, tokens))

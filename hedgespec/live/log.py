@@ -21,12 +21,14 @@ from hedgespec.errors import HedgespecError
 from hedgespec.files import check_writable, write_text, write_with
 from hedgespec.live.decode import Answer, LiveDecoder
 from hedgespec.live.statistics import last_tokens
+from hedgespec.rules.tree import Tree
 from hedgespec.selectors.learning import Feedback, Loss
 from hedgespec.tracegen.costs import device_name
 from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.prompts import Query
-from hedgespec.tracegen.statistics import Scores
+from hedgespec.tracegen.statistics import Scores, tree_columns
 from hedgespec.tracegen.tables import query_table, token_table
+from hedgespec.tracegen.trees import TreeStatistics
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TargetInfo, TraceWriter
 from hedgespec.traces.schema import DRAFTER_STATISTICS, statistic_column
 
@@ -92,12 +94,28 @@ class LiveLog:
 
     def _scores(self, answer: Answer) -> Scores:
         found = last_tokens(answer.statistics, len(answer.tokens))
-        joined = {name: getattr(found, name) for name in DRAFTER_STATISTICS} | found.rules
+        rule = self._decoder.rule
+        joined = {name: getattr(found, name) for name in DRAFTER_STATISTICS}
+        columns: dict[str, torch.Tensor] = {}
+        if isinstance(rule, Tree):
+            depth, mass, nodes = map(torch.from_numpy, rule.by_start(found))
+            for arm, name in enumerate(self._names):
+                columns |= tree_columns(rule.label, name, TreeStatistics(
+                    depth[:, arm], mass[:, :, arm], nodes[:, arm]))
+        else:
+            joined |= found.rules
         log_p = torch.from_numpy(found.log_p)
-        return Scores(log_p, log_p, {
+        return Scores(log_p, log_p, columns | {
             statistic_column(statistic, name, 1, 1): torch.from_numpy(
                 np.ascontiguousarray(joined[statistic][:, 0, arm]))
             for arm, name in enumerate(self._names) for statistic in joined})
+
+    def _rules(self) -> list[RuleInfo]:
+        """The rule, if it has statistics of its own."""
+        rule, tree = self._decoder.rule, self._decoder.tree
+        if tree is not None:
+            return [RuleInfo(tree.label, tree.shape.deepest, tree.id)]
+        return [RuleInfo(rule.label)] if rule.recorded else []
 
     def _run(self, rounds: pl.DataFrame) -> dict[str, object]:
         decoder, settings = self._decoder, self._settings
@@ -130,7 +148,7 @@ class LiveLog:
             recording={"live": self._decoder.label, "prompts": self._settings.prompts,
                        "statistics": "of the first draft depth"},
             costs=self._settings.costs,
-            rules=[RuleInfo(self._decoder.rule.label)] if self._decoder.rule.recorded else [],
+            rules=self._rules(),
         )
 
 

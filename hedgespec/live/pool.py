@@ -7,6 +7,7 @@ import torch
 
 from hedgespec.tracegen.drafters import Drafter
 from hedgespec.tracegen.drafters.session import DraftSession
+from hedgespec.tracegen.trees import BLOCK, Growth, Trees, TreeShape
 
 # From logits (n, V) to the distributions (n, V) that tokens are drawn from; row r follows the
 # first len(tokens) - n + 1 + r of the tokens (L).
@@ -96,6 +97,22 @@ class Pool:
         logits = self._guarded(arm, work, 1)[0]
         return branches[0] if branches else None, logits
 
+    def trees(self, arm: int, shape: TreeShape, places: range) -> Trees:
+        """Trees of the rounds whose last verified tokens are at these places.
+
+        The drafter has read the text: `first` or `evaluate` came before.
+        """
+        session, device = self._sessions[arm], self._nothing.device
+        none = Trees.none(len(places), device)
+        if session is None:
+            return none
+        try:
+            growth = session.growth()
+            return none if growth is None else _grown(growth, shape, places, device)
+        except Exception as error:  # as in `_guarded`
+            self._drop(arm, _reason(error))
+            return none
+
     def evaluate(self, arm: int, text: Text, count: int) -> torch.Tensor:
         """Logits (count, V) for the last `count` tokens of the text, each given those before it."""
         session, first = self._sessions[arm], self._first[arm]
@@ -123,11 +140,27 @@ class Pool:
                 return logits
             reason = "gave NaN logits"
         except Exception as error:  # whatever a drafter does, the target's text goes on
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}" if str(
-                error).strip() else type(error).__name__
+            reason = _reason(error)
+        self._drop(arm, reason)
+        return self._nothing.expand(rows, -1)
+
+    def _drop(self, arm: int, reason: str) -> None:
         name = self.drafters[arm].name
         self.dropped[name] = reason
         self._sessions[arm] = None
         warnings.warn(f"drafter {name} is dropped, decoding goes on without it: {reason}",
                       RuntimeWarning, stacklevel=2)
-        return self._nothing.expand(rows, -1)
+
+
+def _reason(error: Exception) -> str:
+    said = str(error).strip()
+    return f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__
+
+
+def _grown(growth: Growth, shape: TreeShape, places: range, device: torch.device) -> Trees:
+    """Trees at some places of one text, a block at a time; none before the growth's first."""
+    missing = min(len(places), max(0, growth.first_place - places.start))
+    width = min(BLOCK[device.type], growth.widest or len(places))
+    return Trees.join([Trees.none(missing, device), *(
+        shape.build(growth, torch.tensor([list(places[start : start + width])], device=device))
+        for start in range(missing, len(places), width))])

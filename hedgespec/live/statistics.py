@@ -11,8 +11,12 @@ from hedgespec.traces.schema import DRAFTER_STATISTICS
 
 
 def statistic_names(rule: Rule) -> list[str]:
-    """Statistics of a drafter's token (S): those of every trace and the rule's own."""
-    return [*DRAFTER_STATISTICS, *(f"{statistic}.{rule.label}" for statistic in rule.recorded)]
+    """Statistics of a drafter's token (S): those of every trace and the rule's own.
+
+    Those of draft trees are not of single tokens: see `trees`.
+    """
+    own = () if rule.path_only else rule.recorded
+    return [*DRAFTER_STATISTICS, *(f"{statistic}.{rule.label}" for statistic in own)]
 
 
 def reduce_for(
@@ -20,7 +24,7 @@ def reduce_for(
 ) -> torch.Tensor:
     """The statistics (S, n) of tokens (n) from p and q (n, V), in the order of their names."""
     found = reduce_pair(p, q, tokens)
-    if rule.recorded:
+    if rule.recorded and not rule.path_only:
         own = rule.reduce(p, q, tokens, generator_of(tokens) if rule.candidates > 1 else None)
         found |= {f"{statistic}.{rule.label}": own[statistic] for statistic in rule.recorded}
     return torch.stack([found[name].float() for name in statistic_names(rule)])

@@ -9,6 +9,9 @@ sum_{c in C} p(c). That holds for any tree that does not look at the target's dr
 Recorded per start position and drafter: `depth`, how many tokens of the text stay in the tree;
 `mass`, that of the children of the node at each level on the way, 0 behind where the text left; and
 `nodes`, how many were drafted. A trace may hold several trees, tree:NAME.
+
+While decoding a level is known when the text has come there. So live statistics are by position, as
+those of other rules: `gamma`, `a` and `nodes`; `Tree.by_start` makes the recorded ones of them.
 """
 
 import re
@@ -74,17 +77,31 @@ class Tree(OneHot):
 
     def expected(self, trace: Statistics | Trace, draft_length: int) -> np.ndarray:
         """gamma: the mass of the children at the node that the text reached, 0 behind it."""
+        known = trace.rules.get(f"gamma.{self.label}")
+        if known is not None:
+            return known[:, :draft_length]
         return by_position(trace.rules[f"mass.{self.label}"][:, :draft_length])
 
     def realised(self, trace: Statistics | Trace, draft_length: int) -> np.ndarray:
         """a: 1 where the text is still in the tree, else 0."""
-        depth = trace.rules[f"depth.{self.label}"]
-        levels = np.arange(draft_length)[:, None]
-        return by_position((depth > levels).astype(np.float32))
+        known = trace.rules.get(f"a.{self.label}")
+        if known is not None:
+            return known[:, :draft_length]
+        return by_position(within(trace.rules[f"depth.{self.label}"], draft_length))
+
+    def by_start(self, live: Statistics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`depth` (T, N), `mass` (T, D, N) and `nodes` (T, N) of a whole text that was decoded."""
+        gamma, a, nodes = (live.rules[f"{part}.{self.label}"] for part in ("gamma", "a", "nodes"))
+        return from_position(a).sum(axis=1), from_position(gamma), nodes[:, 0]
 
     def draft(self, q: "Tensor", noise: "Tensor") -> "Tensor":
         """Which tokens are children is the tree's matter, not the rule's."""
         raise NotImplementedError("a draft tree is made as a whole")
+
+
+def within(depth: np.ndarray, levels: int) -> np.ndarray:
+    """1 where the text is in the tree, else 0, float32 (T, K, N), of depths (T, 1, N)."""
+    return (depth > np.arange(levels)[:, None]).astype(np.float32)
 
 
 def by_position(table: np.ndarray) -> np.ndarray:
@@ -92,6 +109,14 @@ def by_position(table: np.ndarray) -> np.ndarray:
     moved = np.zeros_like(table)
     for level in range(min(table.shape[1], len(table))):
         moved[level:, level] = table[: len(table) - level, level]
+    return moved
+
+
+def from_position(table: np.ndarray) -> np.ndarray:
+    """The inverse of `by_position`, 0 behind the text's end."""
+    moved = np.zeros_like(table)
+    for level in range(min(table.shape[1], len(table))):
+        moved[: len(table) - level, level] = table[level:, level]
     return moved
 
 

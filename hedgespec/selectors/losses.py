@@ -69,14 +69,19 @@ def per_second(length_loss: np.ndarray, seconds: np.ndarray, draft_length: int) 
 
 
 def estimator_arrays(
-    estimator: str, expected: np.ndarray, realised: np.ndarray
+    estimator: str, expected: np.ndarray, realised: np.ndarray,
+    path_only: bool | np.ndarray = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays (survive, end) that make `length_loss` the named estimator.
+    """The arrays (survive, end), (T, D, N), that make `length_loss` the named estimator.
 
-    Raises HedgespecError for an unknown name.
+    Of `path_only` arms, all or some (N), nothing is known behind the text's path: `gamma` is `rb`
+    there. Raises HedgespecError for an unknown name.
     """
     if estimator == "gamma":
-        return expected, expected
+        if np.all(path_only):
+            return realised, expected
+        return (np.where(path_only, realised, expected) if np.any(path_only) else expected,
+                expected)
     if estimator == "realised":
         return realised, realised
     if estimator == "rb":

@@ -29,9 +29,10 @@ class OnlineSelector:
     def __init__(
         self, configured: ConfiguredSelector, arms: int, draft_length: int,
         feedback: Feedback | None = None, loss: Loss | None = None, seed: int = 0,
-        round_seconds: np.ndarray | None = None,
+        round_seconds: np.ndarray | None = None, path_only: bool = False,
     ):
-        """`round_seconds` (N) are those of a round of each drafter, for loss `seconds`.
+        """`round_seconds` (N) are those of a round of each drafter, for loss `seconds`; `path_only`
+        as in `estimator_arrays`.
 
         Raises HedgespecError for settings that make no sense for the selector or cannot be had
         live: feedback `oracle`, rewards from text that is not written yet.
@@ -49,6 +50,7 @@ class OnlineSelector:
             raise HedgespecError("loss seconds needs the seconds of a round of each drafter")
         self._params = configured.parameter_array()
         self._arms, self._length, self._seed = arms, draft_length, seed
+        self._path_only = path_only
         self._window = self.loss.window(draft_length)
         self._copies = self.feedback.copies(self._window)
         self._step = compile_step(
@@ -84,7 +86,8 @@ class OnlineSelector:
         survive = end = self._gamma
         fed, limit = 0, 0
         if self.selector.feedback == FULL:
-            survive, end = estimator_arrays(self.loss.estimator, self._gamma, self._realised)
+            survive, end = estimator_arrays(
+                self.loss.estimator, self._gamma, self._realised, self._path_only)
             fed, limit = self._fed, self._limit(start)
             self._fed = max(fed, limit)
         if self.loss.prefill:

@@ -70,7 +70,8 @@ def _weights(
     trace = replayer.trace
     online = OnlineSelector(
         parse_selector(str(run["selector"])), len(trace.manifest.drafters),
-        replayer.draft_length, feedback, loss, int(str(run["seed"])))
+        replayer.draft_length, feedback, loss, int(str(run["seed"])),
+        path_only=bool(replayer.arms.path_only.all()))
     weights: list[list[float]] = []
     for query, position, emitted in rounds.select("query", "position", "emitted").iter_rows():
         if position == 0:

@@ -205,9 +205,8 @@ class Replayer:
     def _estimates(self, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
         """The arrays (survive, end) of the loss's estimator, (T, D, N)."""
         depths = slice(None, 1) if loss.prefill else slice(None)
-        survive, end = estimator_arrays(loss.estimator, self._gamma, self._acceptance)
-        if self.arms.path_only.any():  # behind the text's path nothing is known: gamma is rb there
-            survive = np.where(self.arms.path_only, self._acceptance, survive)
+        survive, end = estimator_arrays(
+            loss.estimator, self._gamma, self._acceptance, self.arms.path_only)
         return np.ascontiguousarray(survive[:, depths]), np.ascontiguousarray(end[:, depths])
 
     def seconds_per_round(self, run: Run) -> np.ndarray | None:

@@ -1,10 +1,12 @@
 """What trees are, and what a drafter must do to grow them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch.nn.functional import pad
 
 _GROUP = 64
 
@@ -14,12 +16,31 @@ class Trees:
     """Draft trees of n rounds with at most N nodes each, the last verified token being the root.
 
     `tokens` (n, N) are the nodes' tokens, -1 where there is no node; `parents` (n, N) number their
-    parents, which stand before them, -1 being the root; `levels` (n, N) count from 1.
+    parents, which stand before them, -1 being the root; `levels` (n, N) count from 1. Where there
+    is no node these two mean nothing.
     """
 
     tokens: torch.Tensor
     parents: torch.Tensor
     levels: torch.Tensor
+
+    @classmethod
+    def none(cls, count: int, device: torch.device) -> "Trees":
+        """Rounds in which nothing is drafted."""
+        nothing = torch.full((count, 1), -1, device=device)
+        return cls(nothing, nothing, nothing)
+
+    @classmethod
+    def join(cls, parts: "Sequence[Trees]") -> "Trees":
+        """Those of all parts, in order."""
+        widest = max(part.tokens.shape[1] for part in parts)
+        return cls(*(torch.cat([
+            pad(getattr(part, name), (0, widest - part.tokens.shape[1]), value=-1)
+            for part in parts]) for name in ("tokens", "parents", "levels")))
+
+    def behind(self, first: int) -> "Trees":
+        """Those of the rounds from number `first` on."""
+        return Trees(self.tokens[first:], self.parents[first:], self.levels[first:])
 
     def where(self, kept: torch.Tensor) -> "Trees":
         """The same without any node in rounds that are not `kept` (n)."""
