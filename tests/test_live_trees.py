@@ -67,14 +67,12 @@ def drafters(target, tiny_models, tmp_path_factory):
         f"redrafter:{folder / 'redrafter'}"], target)
 
 
-def pool_for(drafters, sampling):
-    return drafters if sampling.temperature == 0 else drafters[:-1]
-
-
 def decoder_of(target, drafters, selector="uniform", trees=(DYNAMIC,), sampling=SAMPLING,
                rule="tree", **options) -> LiveDecoder:
-    return LiveDecoder(target, pool_for(drafters, sampling), selector, rule=rule, trees=trees,
-                       sampling=sampling, **options)
+    able = [drafter for drafter in drafters
+            if sampling.temperature == 0 or not drafter.greedy_only]
+    return LiveDecoder(target, able, selector, rule=rule, trees=trees, sampling=sampling,
+                       **options)
 
 
 def logged(folder, decoder, new_tokens=40, queries=3, feedback=None, loss=None):
@@ -90,16 +88,15 @@ def logged(folder, decoder, new_tokens=40, queries=3, feedback=None, loss=None):
     return answers, read_trace(folder / "trace")
 
 
-@pytest.mark.parametrize("selector", ["uniform", "normalhedge"])
-def test_greedy_text_is_the_targets_own(target, drafters, static, selector):
-    for shape in (DYNAMIC, static):
+def test_greedy_text_is_the_targets_own(target, drafters, static):
+    for selector, shape in (("uniform", DYNAMIC), ("uniform", static), ("normalhedge", DYNAMIC)):
         decoder = decoder_of(target, drafters, selector, (shape,), GREEDY)
-        used = set()
+        right = set()
         for prompt in PROMPTS:
-            answer = decoder.generate(prompt, 30)
-            assert answer.tokens == plain_greedy(target, prompt, 30)
-            used |= {(done.drafter, len(done.tokens) > 1) for done in answer.rounds}
-        assert len({drafter for drafter, accepted in used if accepted}) >= 2
+            answer = decoder.generate(prompt, 24)
+            assert answer.tokens == plain_greedy(target, prompt, 24)
+            right |= {done.drafter for done in answer.rounds if len(done.tokens) > 1}
+        assert right >= {0, 1}
 
 
 def test_the_default_tree_is_eagle_2s(target, drafters):
@@ -111,19 +108,23 @@ def test_the_default_tree_is_eagle_2s(target, drafters):
     assert max(len(done.tokens) for done in answer.rounds) > 3
 
 
-def test_text_has_the_targets_distribution(target, drafters):
-    """The first two tokens of many answers, with a selector that adapts."""
-    sampling, runs = Sampling(2.0, top_k=4), 400
-    decoder = decoder_of(target, drafters[:3], "exp3spec", ("dynamic:5,1,2",), sampling)
+def test_text_has_the_targets_distribution(tiny_models, tmp_path):
+    """The first two tokens of many answers of a small model, with a selector that adapts."""
+    sampling, runs = Sampling(2.0, top_k=4), 250
+    target = load_model(tiny_models["drafter"], "cpu", "float32")
+    save_noisy_copy(tmp_path / "noisy", tiny_models["drafter"])
+    drafters = make_drafters([f"lm:{tmp_path / 'noisy'}", "early-exit:1"], target)
+    decoder = LiveDecoder(target, drafters, "exp3spec", rule="tree", trees=["dynamic:12,1,4"],
+                          sampling=sampling)
     law = law_of_two_tokens(target, PROMPT, sampling)
-    counts, accepted = np.zeros_like(law), []
+    counts, accepted = np.zeros_like(law), np.zeros(3)
     for query in range(runs):
         answer = decoder.generate(PROMPT, 3, query)
         counts[tuple([*answer.tokens, 0][:2])] += 1
-        accepted.append(len(answer.rounds[0].tokens) - 1)
+        accepted[len(answer.rounds[0].tokens) - 1] += 1
     assert chi_square_p(counts, runs * law) > 1e-3
     assert chi_square_p(counts[law > 0], runs * np.roll(law[law > 0], 1)) < 1e-6, "it can fail"
-    assert 0.2 < np.mean(np.array(accepted) > 0) < 0.9
+    assert (accepted > 0.04 * runs).all(), "whole trees, parts and none of them"
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, SAMPLING], ids=["greedy", "sampled"])
@@ -165,8 +166,8 @@ def test_the_log_holds_what_a_recording_of_the_text_holds(
 def test_the_replay_of_a_log_comes_to_the_same_decisions(
     target, drafters, tmp_path, selector, sampling
 ):
-    decoder = decoder_of(target, drafters, selector, sampling=sampling, evaluate_all=True)
-    answers, trace = logged(tmp_path / "log", decoder)
+    decoder = decoder_of(target, drafters[1:5], selector, sampling=sampling, evaluate_all=True)
+    answers, trace = logged(tmp_path / "log", decoder, queries=2)
     assert check_fidelity(tmp_path / "log") == sum(len(answer.rounds) for answer in answers)
     if selector.startswith("fixed"):  # nothing is random, once the text is known
         rounds = Replayer(trace, rule="tree").run(selector, 5).choice >= 0
@@ -174,17 +175,16 @@ def test_the_replay_of_a_log_comes_to_the_same_decisions(
 
 
 @pytest.mark.parametrize(("selector", "feedback", "loss", "options"), [
-    ("hedge", "rounds:2", "realised", {}), ("squint", "every:3", "rb", {}),
-    ("normalhedge", "censored", "gamma", {"draft_length": 2}), ("metasd-ucb", None, None, {}),
-    ("normalhedge", "every:100", "gamma", {})])
+    ("hedge", "rounds:2", "realised", {}), ("squint", "every:9", "rb", {}),
+    ("normalhedge", "censored", "gamma", {"draft_length": 2}), ("metasd-ucb", None, None, {})])
 def test_so_it_does_with_other_feedback_losses_and_lengths(
     target, drafters, tmp_path, selector, feedback, loss, options
 ):
     feedback = parse_feedback(feedback) if feedback else None
     loss = parse_loss("length", loss) if loss else None
-    decoder = decoder_of(target, drafters[:4], selector, ("wide=" + DYNAMIC,), rule="tree:wide",
+    decoder = decoder_of(target, drafters[1:4], selector, ("wide=" + DYNAMIC,), rule="tree:wide",
                          feedback=feedback, loss=loss, evaluate_all=True, **options)
-    logged(tmp_path / "log", decoder, feedback=feedback, loss=loss)
+    logged(tmp_path / "log", decoder, queries=2, feedback=feedback, loss=loss)
     assert check_fidelity(tmp_path / "log") > 20
     run = json.loads((tmp_path / "log" / "run.json").read_text())
     assert (run["rule"], run["draft_length"]) == ("tree:wide", options.get("draft_length", 4))
@@ -193,30 +193,13 @@ def test_so_it_does_with_other_feedback_losses_and_lengths(
 def test_without_a_log_the_selector_decides_as_with_one(target, drafters):
     """Evaluated only where it learns from: all drafters, or the one that ran."""
     for selector in ("normalhedge", "metasd-ucb"):
-        found, expected = (decoder_of(target, drafters, selector, evaluate_all=every).generate(
-            PROMPT, 40) for every in (False, True))
+        found, expected = (decoder_of(
+            target, drafters[1:4], selector, evaluate_all=every).generate(PROMPT, 30)
+            for every in (False, True))
         assert found.tokens == expected.tokens
         for one, other in zip(found.rounds, expected.rounds, strict=True):
             assert one.drafter == other.drafter
             np.testing.assert_allclose(one.weights, other.weights, atol=1e-4)
-
-
-def test_a_learner_is_fed_with_whole_trees(target, drafters, tmp_path):
-    """Losses of the log, level by level, tell the drafters apart; the first level alone does less.
-
-    NormalHedge's weights come out of the compiled replay of what was logged.
-    """
-    decoder = decoder_of(target, drafters, "normalhedge", evaluate_all=True)
-    _, trace = logged(tmp_path / "log", decoder)
-    replayer = Replayer(trace, rule="tree")
-    whole, first = (replayer.losses(parse_loss("length", "gamma", prefill))
-                    for prefill in (False, True))
-    depth, mass = (trace.rules[f"{part}.tree"] for part in ("depth", "mass"))
-    known = ~np.isnan(whole[:, 0])
-    visited = depth >= np.arange(4)[:, None]
-    np.testing.assert_allclose(5 * (1 - whole[known]), 1 + (visited * mass).sum(1)[known],
-                               atol=1e-5)
-    assert not np.allclose(whole[known], first[known], atol=0.05)
 
 
 def test_a_tree_that_is_a_chain_is_the_chain_under_onehot(target, drafters, tmp_path):

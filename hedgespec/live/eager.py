@@ -107,8 +107,7 @@ class EagerEngine(Engine):
         if self._shape is None:
             return draft_candidates(pool, arm, text, self._rule, noise, self._distribute)
         proposed = torch.ones_like(pool.first(arm, text))
-        trees = pool.trees(arm, self._shape, range(len(text) - 1, len(text)))
-        return tree_candidates(trees, len(noise), proposed)
+        return tree_candidates(pool.trees(arm, text, self._shape, 0), len(noise), proposed)
 
     def keep(self, count: int) -> None:
         """Cut the text, and let its new tokens wait."""
@@ -169,8 +168,7 @@ class EagerEngine(Engine):
             q = self._distribute(self._pool.evaluate(arm, text, count), text.tokens[:-1])
             columns.append(reduce_for(self._rule, p, q, tokens))
             if self._shape is not None:
-                places = range(len(text) - count - 1, len(text) - 1)
-                trees.append(self._pool.trees(arm, self._shape, places))
+                trees.append(self._pool.trees(arm, text, self._shape, count).part(slice(count)))
         found = host_statistics(self._rule, p, tokens, torch.stack(columns, dim=-1))
         if evaluation is None:
             return found

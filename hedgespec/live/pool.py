@@ -62,6 +62,8 @@ class Pool:
             None if drafter.name in self.dropped else drafter.session()
             for drafter in self.drafters]
         self._first: list[torch.Tensor | None] = [None] * len(self.drafters)
+        # Place of a last verified token, and the tree of the round behind it.
+        self._last_trees: list[tuple[int, Trees] | None] = [None] * len(self.drafters)
 
     def first(self, arm: int, text: Text) -> torch.Tensor:
         """Logits (V) of the first draft token after the text."""
@@ -97,11 +99,25 @@ class Pool:
         logits = self._guarded(arm, work, 1)[0]
         return branches[0] if branches else None, logits
 
-    def trees(self, arm: int, shape: TreeShape, places: range) -> Trees:
-        """Trees of the rounds whose last verified tokens are at these places.
+    def trees(self, arm: int, text: Text, shape: TreeShape, count: int) -> Trees:
+        """Trees (count+1) of rounds that start behind each of the text's last count+1 tokens.
 
-        The drafter has read the text: `first` or `evaluate` came before.
+        The drafter has read them: `first` or `evaluate` came before. The last tree is kept: it is
+        the next round's, and the first one of the next evaluation.
         """
+        last, known = len(text) - 1, self._last_trees[arm]
+        missing = range(last - count, last + 1)
+        parts = []
+        if known is not None and known[0] == missing.start:
+            parts, missing = [known[1]], missing[1:]
+        if missing:
+            parts.append(self._new_trees(arm, shape, missing))
+        trees = Trees.join(parts)
+        self._last_trees[arm] = last, trees.part(slice(count, None))
+        return trees
+
+    def _new_trees(self, arm: int, shape: TreeShape, places: range) -> Trees:
+        """Of the rounds whose last verified tokens are at these places."""
         session, device = self._sessions[arm], self._nothing.device
         none = Trees.none(len(places), device)
         if session is None:
@@ -147,7 +163,7 @@ class Pool:
     def _drop(self, arm: int, reason: str) -> None:
         name = self.drafters[arm].name
         self.dropped[name] = reason
-        self._sessions[arm] = None
+        self._sessions[arm] = self._last_trees[arm] = None
         warnings.warn(f"drafter {name} is dropped, decoding goes on without it: {reason}",
                       RuntimeWarning, stacklevel=2)
 

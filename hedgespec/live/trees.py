@@ -46,7 +46,7 @@ class TreeEvaluation:
         mass = np.stack([one.mass.cpu().numpy() for one in found], axis=-1)
         # What was told before is not told again: only the new tokens' share of older trees.
         kept = max(0, count - (levels - 1))
-        self._trees = [one.behind(kept) for one in grown]
+        self._trees = [one.part(slice(kept, None)) for one in grown]
         self._p, self._tokens = p[kept:], text[kept:]
         return {f"gamma.{self._label}": by_position(mass)[before:],
                 f"a.{self._label}": by_position(within(depth, levels))[before:],

@@ -38,9 +38,9 @@ class Trees:
             pad(getattr(part, name), (0, widest - part.tokens.shape[1]), value=-1)
             for part in parts]) for name in ("tokens", "parents", "levels")))
 
-    def behind(self, first: int) -> "Trees":
-        """Those of the rounds from number `first` on."""
-        return Trees(self.tokens[first:], self.parents[first:], self.levels[first:])
+    def part(self, rounds: slice) -> "Trees":
+        """Those of some of the rounds."""
+        return Trees(self.tokens[rounds], self.parents[rounds], self.levels[rounds])
 
     def where(self, kept: torch.Tensor) -> "Trees":
         """The same without any node in rounds that are not `kept` (n)."""
