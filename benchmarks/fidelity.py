@@ -1,6 +1,7 @@
 """Decodes live with three selectors, greedily and sampling, and replays the logs: `make fidelity`.
 
     python -m benchmarks.fidelity [--target MODEL] [--drafter SPEC ...] [--device cuda]
+                                  [--rule RULE] [--trees SHAPE]
 """
 
 import argparse
@@ -21,11 +22,14 @@ def main() -> int:
     parser.add_argument("--target", default="smollm2-135m-instruct")
     parser.add_argument("--drafter", action="append", default=[])
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--rule", default="auto")
+    parser.add_argument("--trees", nargs="+", default=[])
     parser.add_argument("--max-new-tokens", default="48")
     parser.add_argument("--out", type=Path, default=Path("build/fidelity"))
     options = parser.parse_args()
     shutil.rmtree(options.out, ignore_errors=True)
     drafters = [word for text in options.drafter for word in ("--drafter", text)]
+    trees = ["--trees", *options.trees] if options.trees else []
     logs = []
     for selector in SELECTORS:
         for temperature in TEMPERATURES:
@@ -33,7 +37,7 @@ def main() -> int:
             status = hedgespec([
                 "live", "--target", options.target, "--device", options.device, "--selector",
                 selector, "--temperature", temperature, "--max-new-tokens", options.max_new_tokens,
-                "--no-costs", "--out", str(log), *drafters])
+                "--rule", options.rule, "--no-costs", "--out", str(log), *trees, *drafters])
             if status:
                 return status
             logs.append(str(log))
