@@ -38,6 +38,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="questions of each domain (default: 40, on a CPU 1)")
     add("--max-new-tokens", type=int, metavar="N",
         help="longest answer (default: 512, on a CPU 48)")
+    add("--temperatures", type=float, nargs="+", metavar="T",
+        help="record at these alone (default: 0.7 0 1)")
     add("--spec-bench", type=Path, metavar="FILE", help="Spec-Bench's question.jsonl")
     add_rule_options(parser)
     add_zoo_options(parser)
@@ -57,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     if zoo.device == "cpu":
         settings = replace(settings, per_domain=1, max_new_tokens=48, spec_bench_tokens=48)
     settings = replace(settings, **{
-        name: value for name in ("per_domain", "max_new_tokens")
+        name: value for name in ("per_domain", "max_new_tokens", "temperatures")
         if (value := getattr(options, name)) is not None})
     try:
         with StepBar() as bar:

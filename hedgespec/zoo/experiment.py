@@ -28,6 +28,7 @@ class Recording:
 class ExperimentSettings:
     """What is recorded with a zoo. `spec_bench` is its question.jsonl, left out if None.
 
+    Rephrased questions are recorded at those of their temperatures that are among `temperatures`.
     The recordings are made in `dtype`; float32 avoids any difference between the passes that
     write and that score the text. `rules` have their statistics recorded too.
     """
@@ -73,10 +74,11 @@ def plan_recordings(zoo: ZooSettings, settings: ExperimentSettings) -> list[Reco
                  for question in held_out_questions(domain, settings.per_domain, zoo.seed)]
     write_questions(questions, mix)
     write_questions([rephrased(question) for question in questions], other)
-    plans = [(mix, settings.temperatures, settings.max_new_tokens),
-             (other, settings.rephrased_temperatures, settings.max_new_tokens)]
+    plans = [(mix, list(settings.temperatures), settings.max_new_tokens),
+             (other, [temperature for temperature in settings.rephrased_temperatures
+                      if temperature in settings.temperatures], settings.max_new_tokens)]
     if settings.spec_bench is not None:
-        plans.append((settings.spec_bench, settings.temperatures, settings.spec_bench_tokens))
+        plans.append((settings.spec_bench, list(settings.temperatures), settings.spec_bench_tokens))
     return [
         Recording(f"{'spec-bench' if prompts == settings.spec_bench else prompts.stem}"
                   f"-t{temperature:g}", prompts, temperature, tokens)
