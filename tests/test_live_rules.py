@@ -167,7 +167,6 @@ def test_rounds_are_as_many_as_the_replay_of_the_same_text_says(target, drafters
 
 
 @pytest.mark.parametrize(("rule", "message"), [
-    ("tree", "live decoding does not draft trees yet"),
     ("kseq:11", "rule kseq:11 with draft length 3 drafts 1463 tokens a round, more than 1024"),
     ("greedy", "rule greedy needs temperature 0"),
     ("typical", "unknown rule 'typical'")])
