@@ -1,5 +1,6 @@
 """Live decoding with draft trees: lossless, the recorder's trees, and logs that replay."""
 
+import io
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from hedgespec.cli import main  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import LiveDecoder  # noqa: E402
 from hedgespec.live.log import LiveLog, LogSettings  # noqa: E402
@@ -242,6 +244,20 @@ def test_a_text_may_fill_the_context(target, drafters):
     decoder = decoder_of(target, drafters, "uniform", ("dynamic:20,6,3",), GREEDY)
     answer = decoder.generate(prompt, 12)
     assert answer.tokens == plain_greedy(target, prompt, 12)
+
+
+def test_a_chat_drafts_trees_too(tiny_models, tmp_path, monkeypatch, capsys):
+    """By the command line, with a log that replays."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("w1 w2 w3\nw4 w1 w2\n"))
+    command = ["live", "--chat", "--target", tiny_models["target"], "--drafter", "early-exit:3",
+               "--drafter", "prompt-lookup", "--rule", "tree:small", "--trees", "dynamic",
+               f"small={DYNAMIC}", "--max-new-tokens", "12", "--no-costs", "--out",
+               str(tmp_path / "log")]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert f"tree:small {DYNAMIC}, K = 4" in shown
+    assert shown.count("MAT") == 2
+    assert main(["fidelity", str(tmp_path / "log")]) == 0
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -24,6 +24,7 @@ EPILOG = """\
 examples:
   hedgespec live --prompt "Why is the sky blue?"     SmolLM2-135M with drafters made from it
   hedgespec live --chat --drafter generalist=eagle:zoo/generalist --drafter prompt-lookup
+  hedgespec live --rule tree --trees dynamic:30,5,8 --selector ucbspec
   hedgespec live --prompts question.jsonl --selector exp3spec --out logs/exp3spec
   hedgespec fidelity logs/exp3spec                   replay it: the same decisions must come out
 

@@ -18,7 +18,7 @@ MOST_NODES = 1024
 
 
 class Candidates:
-    """A tree: `tokens` and `parents` of its nodes, which follow ROOT, the text's last token.
+    """What branches: `tokens` and `parents` of the nodes, which follow ROOT, the text's last token.
 
     `q[node]` (V) is what the candidates behind a node were drawn from; they are the nodes
     `children[node]`. A node that has none stands in neither.

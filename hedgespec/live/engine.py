@@ -69,7 +69,7 @@ class Engine(ABC):
     def evaluate(self, until: int) -> Statistics:
         """Statistics of all drafters on waiting tokens, up to the answer's `until`-th at least.
 
-        They are those of the first draft depth.
+        They are those of the first draft depth; of draft trees all levels, by position.
         """
 
     @abstractmethod

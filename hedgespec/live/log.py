@@ -1,8 +1,9 @@
 """The log of a live run: a trace of what was decoded, and every decision with its times.
 
 FOLDER/trace is a trace whose statistics are those that the selector was fed with: of the first
-draft depth, by prefilling the emitted tokens, in full precision. FOLDER/rounds.parquet has a row
-per round, FOLDER/run.json what made them. `hedgespec fidelity FOLDER` replays it.
+draft depth, by prefilling the emitted tokens, and of draft trees all levels, in full precision.
+FOLDER/rounds.parquet has a row per round, FOLDER/run.json what made them. `hedgespec fidelity
+FOLDER` replays it.
 """
 
 import json
@@ -146,7 +147,7 @@ class LiveLog:
             device=device_name(target.device), dtype=self._settings.dtype, queries=0, tokens=0,
             files={}, versions=_versions(),
             recording={"live": self._decoder.label, "prompts": self._settings.prompts,
-                       "statistics": "of the first draft depth"},
+                       "statistics": "of the first draft depth; of trees all levels"},
             costs=self._settings.costs,
             rules=self._rules(),
         )
