@@ -76,6 +76,12 @@ def compile_or_load(kernel: Callable[..., None], name: str, *arguments: object) 
         raise HedgespecError(f"{name}: numba cannot compile it: {told}") from error
 
 
+def is_compiled(kernel: Any) -> bool:
+    """Whether `kernel` is in the cache: for some arguments, and all calls have the same types."""
+    name = Path(kernel.py_func.__code__.co_filename).stem
+    return any(Path(kernel.stats.cache_path).glob(f"{name}.*.nbi"))
+
+
 def schedule_kernel() -> Callable[..., None]:
     """The replay function of replay_schedule."""
     loaded: Any = _compiled_copy(replay_schedule, None, "schedule")

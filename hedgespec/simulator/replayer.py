@@ -34,7 +34,7 @@ from hedgespec.simulator.references import (
     knowledge,
     router_trace,
 )
-from hedgespec.simulator.router import route
+from hedgespec.simulator.router import check_route, route
 from hedgespec.simulator.seconds import evaluating_seconds, own_seconds
 from hedgespec.traces import Trace, read_trace
 
@@ -176,7 +176,7 @@ class Replayer:
         if text.startswith(FIXED):
             self._drafter(text)
         if is_reference(text) and knowledge(text) == PROMPT:
-            self._route(text)
+            check_route(self.trace, self._teacher(text).trace)
         return text if is_reference(text) else parse_selector(text).label
 
     @cached_property
@@ -350,19 +350,24 @@ class Replayer:
     def _route(self, text: str) -> np.ndarray:
         """The router's arm for each query (Q)."""
         if text not in self._routes:
-            teacher, training = self, router_trace(text)
-            if training is not None:
-                rule, arms = self._asked
-                teacher = Replayer(
-                    read_trace(trace_folder(training)),
-                    None if self.arm_lengths or arms else self.draft_length, rule, self.threads,
-                    arm_lengths=self.arm_lengths, arms=arms)
-                if teacher.arms.names != self.arms.names:
-                    raise HedgespecError(
-                        f"{text}: that trace has other drafters than {self.trace.name}")
+            teacher = self._teacher(text)
             best = teacher.expected_rounds.argmin(axis=1)
             self._routes[text] = route(self.trace, teacher.trace, best, self._arms)
         return self._routes[text]
+
+    def _teacher(self, text: str) -> "Replayer":
+        """The replays that a router learns from: of its own trace, or of another one."""
+        training = router_trace(text)
+        if training is None:
+            return self
+        rule, arms = self._asked
+        teacher = Replayer(
+            read_trace(trace_folder(training)),
+            None if self.arm_lengths or arms else self.draft_length, rule, self.threads,
+            arm_lengths=self.arm_lengths, arms=arms)
+        if teacher.arms.names != self.arms.names:
+            raise HedgespecError(f"{text}: that trace has other drafters than {self.trace.name}")
+        return teacher
 
     def _drafter(self, text: str) -> int:
         names = self.arms.names

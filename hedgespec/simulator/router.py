@@ -22,24 +22,31 @@ def route(trace: Trace, training: Trace, best: np.ndarray, arms: int) -> np.ndar
 
     `best` (Q') are the arms to learn for the queries of `training`. Questions fall into FOLDS
     parts; a query is routed by a classifier that has seen the other parts only, so never its own
-    question, in whatever wording or turn. Raises HedgespecError if the traces have embeddings of
-    different targets, or too few questions.
+    question, in whatever wording or turn. Raises HedgespecError as `check_route` does.
     """
+    check_route(trace, training)
     seen, asked = _embeddings(training), _embeddings(trace)
-    if seen.shape[1] != asked.shape[1]:
-        raise HedgespecError(
-            f"router: prompt embeddings of trace {training.name} have width {seen.shape[1]}, those "
-            f"of {trace.name} {asked.shape[1]}: recorded with different targets")
     seen_fold, asked_fold = _folds(training), _folds(trace)
     choice = np.zeros(len(asked), dtype=np.int16)
     for fold in np.unique(asked_fold):
         known, new = seen_fold != fold, asked_fold == fold
-        if not known.any():
-            raise HedgespecError(f"router: too few questions in trace {training.name} to train on")
         mean, scale = seen[known].mean(axis=0), seen[known].std(axis=0)
         weights = train(_features(seen[known], mean, scale), best[known], arms)
         choice[new] = (_features(asked[new], mean, scale) @ weights).argmax(axis=1)
     return choice
+
+
+def check_route(trace: Trace, training: Trace) -> None:
+    """Raise HedgespecError if the traces have embeddings of different targets, or too few questions
+    are there to train on."""
+    seen, asked = _embeddings(training).shape[1], _embeddings(trace).shape[1]
+    if seen != asked:
+        raise HedgespecError(
+            f"router: prompt embeddings of trace {training.name} have width {seen}, those "
+            f"of {trace.name} {asked}: recorded with different targets")
+    folds = _folds(training)
+    if any((folds == fold).all() for fold in np.unique(_folds(trace))):
+        raise HedgespecError(f"router: too few questions in trace {training.name} to train on")
 
 
 def train(features: np.ndarray, labels: np.ndarray, arms: int, ridge: float = RIDGE) -> np.ndarray:
@@ -50,7 +57,8 @@ def train(features: np.ndarray, labels: np.ndarray, arms: int, ridge: float = RI
     """
     count = len(features)
     wanted = np.eye(arms)[labels]
-    curvature = 0.5 * np.linalg.norm(features, 2) ** 2 / count + ridge
+    gram = features @ features.T if count < features.shape[1] else features.T @ features
+    curvature = 0.5 * np.linalg.eigvalsh(gram)[-1] / count + ridge
     weights = ahead = np.zeros((features.shape[1], arms))
     for step in range(_STEPS):
         scores = features @ ahead

@@ -15,6 +15,7 @@ from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file
 from hedgespec.selectors import BUILT_IN, DEFAULT
 from hedgespec.selectors.learning import Feedback, Loss, parse_feedback, parse_loss
+from hedgespec.simulator.compiling import compiling
 from hedgespec.simulator.kept import KeptResults
 from hedgespec.simulator.references import BEST_FIXED, ORACLE
 from hedgespec.simulator.replayer import Replayer
@@ -95,7 +96,9 @@ def run_sweep(
             for folder, trace in inputs.items()
             for number, one in enumerate(several) if folder in wanted[number]
             for part in _plan(folder, trace, one)]
-    results = _run_jobs(plan, progress, KeptResults(store))
+    jobs = [job for part in plan for job in part.jobs]
+    with compiling(next(iter(inputs)), jobs, max(one.threads for one in several)):
+        results = _run_jobs(plan, progress, KeptResults(store))
     results.provenance = {"complete": results.complete, **_provenance(inputs, several)}
     return results
 
