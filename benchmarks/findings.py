@@ -20,7 +20,7 @@ from hedgespec.selectors import BUILT_IN
 DOCUMENT = Path(__file__).parent.parent / "docs" / "findings.md"
 DRAWS = 4000
 FULL = ("hedge", "normalhedge")
-WARM, HOT = "domain-mix-t0.7", "domain-mix-t1"
+WARM, HOT, METHODS = "domain-mix-t0.7", "domain-mix-t1", "methods-t0"
 
 
 class Sweep:
@@ -32,22 +32,34 @@ class Sweep:
 
     def values(self, trace: str, selector: str, column: str = "regret_rounds", *,
                feedback: str | None = None, loss: str | None = None, draft_length: int = 5,
-               arm_lengths: str = "", carry: int | None = None) -> np.ndarray:
-        """A column (Q), averaged over seeds; feedback and loss None are the defaults."""
+               arm_lengths: str = "", carry: int | None = None, rule: str | None = None
+               ) -> np.ndarray:
+        """A column (Q), averaged over seeds; feedback, loss and rule None are the defaults."""
         rows = self._select(self._rows, trace, selector, feedback, loss, draft_length, arm_lengths,
-                            carry).group_by("query").agg(pl.col(column).mean()).sort("query")
-        assert len(rows), (trace, selector, feedback, loss)
+                            carry, rule).group_by("query").agg(pl.col(column).mean()).sort("query")
+        assert len(rows), (trace, selector, feedback, loss, rule)
         return rows[column].to_numpy()
+
+    def selectors(self, trace: str) -> list[str]:
+        """All that were run on a trace, in order."""
+        rows = self._summary.filter(pl.col("trace") == trace)
+        return rows["selector"].unique(maintain_order=True).to_list()
 
     def tokens_per_second(self, trace: str, selector: str, feedback: str | None = None) -> float:
         """Estimated from the trace's costs, mean over seeds."""
-        rows = self._select(self._summary, trace, selector, feedback, None, 5, "", None)
+        rows = self._select(self._summary, trace, selector, feedback, None, 5, "", None, None)
         return float(rows["tokens_per_second"].mean())
+
+    def mat(self, trace: str, selector: str, rule: str | None, draft_length: int) -> float:
+        """Tokens by rounds of all answers, mean over seeds."""
+        rows = self._select(self._summary, trace, selector, None, None, draft_length, "", None,
+                            rule)
+        return float(rows["mat"].mean())
 
     @staticmethod
     def _select(rows: pl.DataFrame, trace: str, selector: str, feedback: str | None,
-                loss: str | None, draft_length: int, arm_lengths: str, carry: int | None
-                ) -> pl.DataFrame:
+                loss: str | None, draft_length: int, arm_lengths: str, carry: int | None,
+                rule: str | None) -> pl.DataFrame:
         usual_feedback = ["queued", "chosen", "none", "hindsight", "prompt"]
         usual_loss = ["length:gamma", "emitted", "none"]
         return rows.filter(
@@ -55,6 +67,7 @@ class Sweep:
             pl.col("feedback").is_in([feedback] if feedback else usual_feedback),
             pl.col("loss").is_in([loss] if loss else usual_loss),
             pl.col("draft_length") == draft_length, pl.col("arm_lengths") == arm_lengths,
+            pl.col("rule").is_in([rule] if rule else ["sampling", "greedy"]),
             pl.col("carry").eq_missing(carry))
 
 
@@ -149,6 +162,37 @@ def lengths(sweep: Sweep) -> str:
     return markdown(["K", "MAT of the best fixed", *names], rows)
 
 
+def rules(sweep: Sweep) -> str:
+    """What full information saves under each rule, in rounds of an answer."""
+    others = ("fixed:generalist", "ucbspec", "exp3spec")
+    rows = []
+    for trace, rule, length in (
+            *((trace, rule, 5) for trace in (WARM, HOT)
+              for rule in ("sampling", "block", "onehot")),
+            (METHODS, "greedy", 8), (METHODS, "tree", 8)):
+        regret = {name: sweep.values(trace, name, draft_length=length, rule=rule)
+                  for name in (*FULL, *others)}
+        rows.append([f"{trace}, {rule}, K = {length}",
+                     f"{sweep.mat(trace, 'normalhedge', rule, length):.2f}",
+                     *(interval(regret[other] - regret[name]) for name in FULL
+                       for other in others)])
+    header = [f"{other} - {name}" for name in FULL for other in others]
+    return markdown(["trace and rule", "MAT, normalhedge", *header], rows)
+
+
+def trees(sweep: Sweep) -> str:
+    """Mean accepted tokens of chains of eight and of trees, by drafter."""
+    names = [name for name in sweep.selectors(METHODS) if name.startswith("fixed:")]
+    rows = []
+    for name in (*names, "best-fixed", "uniform", "hedge", "normalhedge", "ucbspec", "exp3spec"):
+        chain, tree = (sweep.values(METHODS, name, "rounds", draft_length=8, rule=rule)
+                       for rule in ("greedy", "tree"))
+        mats = [sweep.mat(METHODS, name, rule, 8) for rule in ("greedy", "tree")]
+        rows.append([name.removeprefix("fixed:"), *(f"{mat:.2f}" for mat in mats),
+                     interval(chain - tree)])
+    return markdown(["drafter or selector", "chain of 8", "tree of 60", "rounds saved"], rows)
+
+
 def _against(sweep: Sweep, settings: Sequence[str], axis: str, usual: str) -> str:
     """Paired differences of regret to the usual setting, for the learners on two traces."""
     places = [(trace, name) for trace in (WARM, HOT) for name in FULL]
@@ -162,7 +206,8 @@ def _against(sweep: Sweep, settings: Sequence[str], axis: str, usual: str) -> st
 
 SECTIONS: dict[str, Callable[[Sweep], str]] = {
     item.__name__: item
-    for item in (learners, estimators, delays, skipping, pools, router, carried, lengths)}
+    for item in (learners, estimators, delays, skipping, pools, router, carried, lengths,
+                 rules, trees)}
 
 
 def fill(text: str, sweep: Sweep) -> str:

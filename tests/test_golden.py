@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from hedgespec.bundled import bundled_traces
+from hedgespec.bundled import DATA, bundled_traces
 from hedgespec.simulator import Results, SweepSettings, run_sweep
 
 # Rounds of seed 0, K = 5; made by `hedgespec sim --seeds 1 --mode replayed`.
@@ -67,6 +67,24 @@ GOLDEN = {
         "normalhedge": 6015.0,
         "ucbspec": 7060.0,
         "exp3spec": 7119.0,
+    },
+    "methods-t0": {
+        "fixed:generalist": 8523.0,
+        "fixed:expert-python": 7897.0,
+        "fixed:expert-math": 8155.0,
+        "fixed:expert-law": 8210.0,
+        "fixed:expert-sql": 7805.0,
+        "fixed:expert-translation": 8117.0,
+        "fixed:parallel": 9392.0,
+        "fixed:redrafter": 8134.0,
+        "fixed:prompt-lookup": 6147.0,
+        "best-fixed": 4600.0,
+        "oracle": 3454.0,
+        "uniform": 7097.0,
+        "hedge": 4741.0,
+        "normalhedge": 4673.0,
+        "ucbspec": 5797.0,
+        "exp3spec": 6508.0,
     },
     "rephrased-t0.7": {
         "fixed:generalist": 5105.0,
@@ -150,6 +168,21 @@ GOLDEN = {
     },
 }
 
+# The same with the trees of methods-t0, K = 8.
+GOLDEN_TREES = {
+    "fixed:generalist": 6374.0,
+    "fixed:parallel": 7344.0,
+    "fixed:redrafter": 7125.0,
+    "fixed:prompt-lookup": 5757.0,
+    "best-fixed": 3394.0,
+    "oracle": 2584.0,
+    "uniform": 5358.0,
+    "hedge": 3592.0,
+    "normalhedge": 3538.0,
+    "ucbspec": 4571.0,
+    "exp3spec": 4969.0,
+}
+
 
 @pytest.fixture(scope="module")
 def results() -> Results:
@@ -161,6 +194,23 @@ def test_rounds_of_every_selector(results, trace):
     found = {row["selector"]: row["rounds"] for row in results.summary.iter_rows(named=True)
              if row["trace"] == trace}
     assert found == GOLDEN[trace]
+
+
+def test_rounds_with_draft_trees():
+    results = run_sweep([DATA / "traces" / "methods-t0"], SweepSettings(
+        selectors=tuple(GOLDEN_TREES), rules=("tree",), draft_lengths=(8,), seeds=1, threads=2,
+        mode="replayed"))
+    found = {row["selector"]: row["rounds"] for row in results.summary.iter_rows(named=True)}
+    assert found == GOLDEN_TREES
+
+
+def test_a_tree_beats_the_chain_of_eight_for_every_head():
+    """EAGLE-2's claim (2406.16858)."""
+    heads = ("fixed:generalist", "fixed:expert-math", "fixed:parallel", "fixed:redrafter")
+    rounds = {rule: run_sweep([DATA / "traces" / "methods-t0"], SweepSettings(
+        selectors=heads, rules=(rule,), draft_lengths=(8,))).summary["rounds"].to_numpy()
+        for rule in ("greedy", "tree")}
+    assert (rounds["tree"] < 0.9 * rounds["greedy"]).all()
 
 
 def test_the_papers_order_holds_on_real_text(results):

@@ -17,11 +17,13 @@ from tests.synthetic import write_trace
 
 def test_a_subset_holds_the_first_queries_of_each_domain_unchanged(tmp_path):
     whole = write_trace(tmp_path / "whole", lengths=(5, 6, 7, 8, 9), depths=(6, 1, 6))
-    write_subset(tmp_path / "whole", tmp_path / "part", per_domain=1, depths=3)
+    write_subset(tmp_path / "whole", tmp_path / "part", per_domain=1, depths=3, name="part")
     part = read_trace(tmp_path / "part")
     assert part.queries["query_id"].to_list() == ["q0", "q1"]
     assert [drafter.depths for drafter in part.manifest.drafters] == [3, 1, 3]
-    assert part.manifest.recording["subset_of"] == {"queries": 5, "tokens": 35, "depths": 6}
+    assert part.manifest.recording["subset_of"] == {
+        "name": whole.manifest.name, "queries": 5, "tokens": 35, "depths": 6}
+    assert part.manifest.name == "part" != whole.manifest.name
     np.testing.assert_array_equal(part.tokens, whole.tokens[:11])
     np.testing.assert_array_equal(part.gamma, whole.gamma[:11, :3])
     run = [Replayer(trace, 3).run_exact("fixed:drafter-0").visits for trace in (whole, part)]

@@ -22,6 +22,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--per-domain", type=int, metavar="N", help="queries of each domain (default: all)")
     add("--depths", type=int, metavar="D",
         help="draft depths to keep (default: all); drafts longer than this cannot be replayed")
+    add("--name", help="name of the copy (default: the trace's)")
     parser.set_defaults(run=run)
 
 
@@ -29,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
     """Copy; say what is in the copy."""
     from hedgespec.traces.subset import write_subset
 
-    manifest = write_subset(options.trace, options.out, options.per_domain, options.depths)
+    manifest = write_subset(options.trace, options.out, options.per_domain, options.depths,
+                            options.name)
     size = sum(path.stat().st_size for path in options.out.iterdir())
     print(f"{options.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
           f"{size / 1e6:.1f} MB")

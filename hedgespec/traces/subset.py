@@ -15,13 +15,15 @@ from hedgespec.traces.writer import TraceWriter
 
 
 def write_subset(
-    source: Path, out: Path, per_domain: int | None = None, depths: int | None = None
+    source: Path, out: Path, per_domain: int | None = None, depths: int | None = None,
+    name: str | None = None,
 ) -> Manifest:
     """Write a trace of the first `per_domain` queries of each domain of another one.
 
     `depths` keeps that many draft depths of the drafters that have several; replaying longer drafts
-    than that needs the whole trace. The manifest's `recording` says what was copied. Raises
-    HedgespecError if nothing is left or `out` is not empty, TraceError if the source is bad.
+    than that needs the whole trace. `name` is the copy's, if it is to have one of its own. The
+    manifest's `recording` says what was copied. Raises HedgespecError if nothing is left or `out`
+    is not empty, TraceError if the source is bad.
     """
     if per_domain is not None and per_domain < 1:
         raise HedgespecError(f"--per-domain must be at least 1, not {per_domain}")
@@ -30,11 +32,11 @@ def write_subset(
     trace = read_trace(source)
     manifest = trace.manifest
     cut = replace(
-        manifest,
+        manifest, name=name or manifest.name,
         drafters=[replace(drafter, depths=min(drafter.depths, depths or drafter.depths))
                   for drafter in manifest.drafters],
         recording={**manifest.recording, "subset_of": {
-            "queries": manifest.queries, "tokens": manifest.tokens,
+            "name": manifest.name, "queries": manifest.queries, "tokens": manifest.tokens,
             "depths": max(drafter.depths for drafter in manifest.drafters)}},
     )
     queries = trace.queries
