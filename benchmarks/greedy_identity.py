@@ -4,7 +4,7 @@
 
 Decodes the first turns of a question file with `model.generate(do_sample=False)` and live with each
 selector, and compares. Where they part, the gap between the two highest logits there says whether
-it was a near-tie. Prints a table and writes it as JSON.
+it was a near-tie. Prints a table; what was found so far is written as JSON after each answer.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from hedgespec.bundled import PROMPTS
+from hedgespec.files import write_text
 from hedgespec.live import LiveDecoder
 from hedgespec.tracegen.drafters import default_drafters, make_drafters
 from hedgespec.tracegen.models import LanguageModel, load_model
@@ -61,6 +62,8 @@ def main() -> None:
     decoders = {name: LiveDecoder(target, drafters, name, sampling=Sampling(0.0))
                 for name in selectors}
     questions = read_questions(options.prompts)[: options.answers]
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    result: dict[str, object] = {}
     parted: list[dict[str, object]] = []
     tokens = 0
     for number, question in enumerate(questions):
@@ -74,14 +77,13 @@ def main() -> None:
                     zip([*own, -1], [*live, -1], strict=False)) if one != other)
                 parted.append({"question": question.id, "selector": name, "position": at,
                                "gap": gap(target, prompt + own[:at])})
+        result = {"device": device, "dtype": options.dtype, "target": options.target,
+                  "drafters": [drafter.name for drafter in drafters], "selectors": selectors,
+                  "answers": number + 1, "tokens": tokens, "different": parted}
+        write_text(options.out, json.dumps(result, indent=1) + "\n")
         print(f"\r{number + 1} of {len(questions)} answers, {len(parted)} differ", end="",
               file=sys.stderr)
     print(file=sys.stderr)
-    result = {"device": device, "dtype": options.dtype, "target": options.target,
-              "drafters": [drafter.name for drafter in drafters], "selectors": selectors,
-              "answers": len(questions), "tokens": tokens, "different": parted}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
     for key, value in result.items():
         print(f"{key:12s} {value}")
 
