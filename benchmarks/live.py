@@ -5,8 +5,8 @@
 Decodes one stream of questions of several domains with plain autoregressive decoding (on the same
 fixed tensors and CUDA graphs), each fixed drafter and each selector. Then replays what each of them
 wrote: MAT, and tokens per second from costs measured on their own, with an overhead per round
-fitted on other questions. Prints tables, and writes them with all settings to OUT/live.json; what
-was in OUT before is removed.
+fitted on other questions. Prints tables, and writes them with all settings to OUT/live.json, after
+each policy what there is by then; what was in OUT before is removed.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import json
 import random
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,14 +23,13 @@ import numpy as np
 import torch
 
 from hedgespec.errors import HedgespecError
-from hedgespec.files import sha256_text
+from hedgespec.files import sha256_text, write_text
 from hedgespec.live import LiveDecoder
 from hedgespec.live.engine import Clock, Evaluation
 from hedgespec.live.static import StaticEngine
 from hedgespec.rules import parse_rule
 from hedgespec.selectors import FULL, parse_selector
 from hedgespec.simulator import SweepSettings, run_sweep
-from hedgespec.tracegen.costs import device_name
 from hedgespec.tracegen.drafters import Drafter, make_drafters
 from hedgespec.tracegen.models import LanguageModel, load_model
 from hedgespec.tracegen.prompts import Query, read_questions, render, tokenize
@@ -81,7 +79,7 @@ def decode(decoder: LiveDecoder, queries: list[Query], say: str) -> Measured:
         found.selecting += sum(one.seconds["select"] + one.seconds["learn"]
                                for one in answer.rounds)
         print(f"\r{say}: {len(found.rounds)} of {len(queries)} answers", end="", file=sys.stderr)
-    print(file=sys.stderr)
+    print("\r", end="", file=sys.stderr)
     return found
 
 
@@ -249,75 +247,96 @@ def main() -> None:
     queries = stream(options, target)
     fitted, tested = queries[: options.fit], queries[options.fit :]
 
-    def make(selector: str) -> LiveDecoder:
-        return LiveDecoder(target, drafters, selector, sampling=sampling, static=True,
-                           draft_length=options.draft_length, compiled=options.compile)
-
-    costs = make("normalhedge").costs()
-    runs: dict[str, Measured] = {}
-    plain: dict[str, Callable[[], Measured]] = {
-        PLAIN: lambda: decode_plainly(target, sampling, queries, options.compile)}
+    decoder = LiveDecoder(target, drafters, sampling=sampling, static=True,
+                          draft_length=options.draft_length, compiled=options.compile)
+    table = Table(options, decoder.costs())
+    table.add(PLAIN, decode_plainly(target, sampling, queries, options.compile))
     if options.hugging_face:
         few = tested[: options.hugging_face]
-        plain["generate"] = lambda: generate(target, sampling, few)
-        plain["generate, prompt lookup"] = lambda: generate(
-            target, sampling, few, prompt_lookup_num_tokens=options.draft_length)
-    for name, run in plain.items():
-        runs[name] = run()
-        print(f"{name}: {runs[name].speed:.0f} tokens/s", file=sys.stderr)
+        table.add("generate", generate(target, sampling, few))
+        table.add("generate, prompt lookup", generate(
+            target, sampling, few, prompt_lookup_num_tokens=options.draft_length))
+    fixed = [f"fixed:{drafter.name}" for drafter in drafters]
     fits: dict[str, Measured] = {}
-    policies = [*(f"fixed:{drafter.name}" for drafter in drafters), *options.selectors]
-    for policy in policies:
-        decoder = make(policy)
+    for policy in (*fixed, *options.selectors):
+        own = decoder.with_selector(policy)
         for query in [*fitted[:2], *tested[:2]]:  # graphs are made, the longest prompt has room
-            decoder.generate(query.prompt, 40, query.number)
-        fits[policy] = decode(decoder, fitted, f"{policy}, fitting")
-        runs[policy] = decode(decoder, tested, policy)
-    best = best_per_query([runs[policy] for policy in policies if policy.startswith("fixed:")])
+            own.generate(query.prompt, 40, query.number)
+        fits[policy] = decode(own, fitted, f"{policy}, fitting")
+        table.add(policy, decode(own, tested, policy))
+    table.add("best fixed per answer", best_per_query([table.runs[policy] for policy in fixed]))
 
-    replays: dict[str, tuple[float, float]] = {}
+    def replay(policy: str, asked: list[Query], found: Measured, part: str) -> tuple[float, float]:
+        trace = scored_trace(target, drafters, sampling, asked, found, options.draft_length,
+                             table.costs, options.out / part / policy.replace(":", "-"))
+        return replayed(trace, policy, options.seeds)
+
     errors = []
-    for policy in policies:
-        trace = scored_trace(target, drafters, sampling, fitted, fits[policy],
-                             options.draft_length, costs,
-                             options.out / f"fit-{policy.replace(':', '-')}")
-        fit = fits[policy]
-        expected = fit.count / replayed(trace, policy, options.seeds)[1]
+    for policy, fit in fits.items():
+        expected = fit.count / replay(policy, fitted, fit, "fit")[1]
         errors.append((sum(fit.seconds) - expected) / sum(fit.rounds))
-    costs = replace(costs, overhead=max(0.0, float(np.mean(errors))))
-    for policy in policies:
-        trace = scored_trace(target, drafters, sampling, tested, runs[policy],
-                             options.draft_length, costs, options.out / policy.replace(":", "-"))
-        replays[policy] = replayed(trace, policy, options.seeds)
-        print(f"\rreplayed {policy}", end="", file=sys.stderr)
-    print(file=sys.stderr)
+    table.costs = replace(table.costs, overhead=max(0.0, float(np.mean(errors))))
+    for policy in fits:
+        table.replays[policy] = replay(policy, tested, table.runs[policy], "test")
+        table.write()
+    table.print()
 
-    rows = []
-    for name, found in {**runs, "best fixed per answer": best}.items():
-        row: dict[str, object] = {
-            "policy": name, "answers": len(found.rounds), "tokens": found.count,
-            "mat": found.mat, "tokens_per_second": found.speed,
-            "selector_share": found.selecting / sum(found.seconds)}
-        if name in replays:
-            row |= {"replayed_mat": replays[name][0], "replayed_tokens_per_second":
-                    replays[name][1]}
-        rows.append(row)
-    reference = runs.get("normalhedge")
-    against = {} if reference is None else {
-        policy: interval(reference, runs[policy]) for policy in policies if policy != "normalhedge"}
-    report(rows, against, costs)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "live.json").write_text(json.dumps({
-        "command": sys.argv, "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": device_name(target.device), "dtype": options.dtype, "compiled": options.compile,
-        "torch": torch.__version__, "temperature": options.temperature,
-        "draft_length": options.draft_length, "rows": rows,
-        "normalhedge_over": against, "costs": {
-            "target_one": costs.target.one, "target_round": costs.target.round,
-            "evaluate_all": costs.evaluate_all, "overhead": costs.overhead,
-            "draft": {name: one.draft for name, one in costs.drafters.items()},
-            "evaluate": {name: one.evaluate for name, one in costs.drafters.items()}}},
-        indent=1) + "\n")
+
+@dataclass
+class Table:
+    """What was measured and replayed, by policy."""
+
+    options: argparse.Namespace
+    costs: Costs
+    runs: dict[str, Measured] = field(default_factory=dict)
+    replays: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def add(self, policy: str, found: Measured) -> None:
+        """A measured policy; the file then has it."""
+        self.runs[policy] = found
+        print(f"{policy}: {found.speed:.0f} tokens/s, MAT {found.mat:.2f}", file=sys.stderr)
+        self.write()
+
+    def rows(self) -> list[dict[str, object]]:
+        """A row for each policy."""
+        rows = []
+        for name, found in self.runs.items():
+            row: dict[str, object] = {
+                "policy": name, "answers": len(found.rounds), "tokens": found.count,
+                "mat": found.mat, "tokens_per_second": found.speed,
+                "selector_share": found.selecting / sum(found.seconds)}
+            if name in self.replays:
+                mat, speed = self.replays[name]
+                row |= {"replayed_mat": mat, "replayed_tokens_per_second": speed}
+            rows.append(row)
+        return rows
+
+    def normalhedge_over(self) -> dict[str, tuple[float, float]]:
+        """Intervals of its speed over that of each other policy on the same answers."""
+        reference = self.runs.get("normalhedge")
+        return {} if reference is None else {
+            name: interval(reference, found) for name, found in self.runs.items()
+            if found is not reference and len(found.rounds) == len(reference.rounds)}
+
+    def write(self) -> None:
+        """All of it, with the settings, to live.json."""
+        options, costs = self.options, self.costs
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_text(options.out / "live.json", json.dumps({
+            "command": sys.argv, "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "device": costs.device, "dtype": costs.dtype, "compiled": options.compile,
+            "torch": torch.__version__, "temperature": options.temperature,
+            "draft_length": options.draft_length, "rows": self.rows(),
+            "normalhedge_over": self.normalhedge_over(), "costs": {
+                "target_one": costs.target.one, "target_round": costs.target.round,
+                "evaluate_all": costs.evaluate_all, "overhead": costs.overhead,
+                "draft": {name: one.draft for name, one in costs.drafters.items()},
+                "evaluate": {name: one.evaluate for name, one in costs.drafters.items()}}},
+            indent=1) + "\n")
+
+    def print(self) -> None:
+        """The tables, in Markdown."""
+        report(self.rows(), self.normalhedge_over(), self.costs)
 
 
 def report(

@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import LiveDecoder  # noqa: E402
 from hedgespec.live.log import LiveLog, LogSettings  # noqa: E402
 from hedgespec.live.static_drafters import Heads, Reader  # noqa: E402
@@ -225,3 +226,25 @@ def test_compiled_kernels_change_nothing(tiny_models, specifications):
         for number, prompt in enumerate(PROMPTS):
             assert (compiled.generate(prompt, 30, number).tokens
                     == plain.generate(prompt, 30, number).tokens)
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_selectors_that_share_a_decoder_decode_as_with_one_of_their_own(target, drafters, static):
+    shared = decoder_of(target, drafters, "ucbspec", static=static)
+    for policy in ("normalhedge", "fixed:b", "metasd-ucb", "ucbspec"):
+        mine = shared.with_selector(policy)
+        other = decoder_of(target, drafters, policy, static=static)
+        for number, prompt in enumerate(PROMPTS[:2]):
+            found, expected = (one.generate(prompt, 30, number) for one in (mine, other))
+            assert ([(one.drafter, one.tokens) for one in found.rounds]
+                    == [(one.drafter, one.tokens) for one in expected.rounds])
+        assert mine.engine is shared.engine
+        assert mine.label == other.label
+    with pytest.raises(HedgespecError, match="cannot share a decoder"):
+        decoder_of(target, drafters, "normalhedge", feedback=parse_feedback("rounds:2"),
+                   static=static).with_selector("fixed:b")
+
+
+def test_fixed_tensors_are_refused_where_a_drafter_has_none(target):
+    with pytest.raises(HedgespecError, match="can run on fixed tensors"):
+        decoder_of(target, make_drafters(["early-exit:2", "ngram"], target))

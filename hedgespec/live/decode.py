@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -103,16 +104,12 @@ class LiveDecoder:
         self.tree = _tree_of(self.rule, trees)
         self.draft_length = draft_length = _draft_length(draft_length, self.tree)
         _check_candidates(self.rule, draft_length, target)
-        self._fixed = self._fixed_drafter(selector)
-        self._selector = None
-        if self._fixed is None:
-            self._selector = OnlineSelector(
-                parse_selector(selector), len(drafters), draft_length, feedback, loss, seed,
-                round_seconds, self.rule.path_only)
-        self.label = selector if self._selector is None else parse_selector(selector).label
+        self._learning = partial(
+            OnlineSelector, arms=len(drafters), draft_length=draft_length, feedback=feedback,
+            loss=loss, seed=seed, round_seconds=round_seconds, path_only=self.rule.path_only)
         self._evaluates_all = evaluate_all
         self.last: Answer | None = None
-        self._evaluation = self._evaluation_time()
+        self._select_by(selector)
         self.engine = self._make_engine(static, compiled)
 
     @property
@@ -125,6 +122,20 @@ class LiveDecoder:
         with torch.inference_mode():
             return self.engine.costs()
 
+    def with_selector(self, selector: str) -> "LiveDecoder":
+        """The same decoder with another selector, which takes no time: the two share models,
+        tensors and graphs, so that only one of them may decode at a time.
+
+        Raises HedgespecError for an unknown selector, and where one of them evaluates drafters
+        beside the next round, which needs tensors of its own.
+        """
+        other = copy.copy(self)
+        other._select_by(selector)
+        if (self._evaluation is Evaluation.ASIDE) != (other._evaluation is Evaluation.ASIDE):
+            raise HedgespecError(f"{self.label} and {other.label} cannot share a decoder with "
+                                 "feedback of rounds: make another one")
+        return other
+
     def with_distribution(self, distribute: Distribute) -> "LiveDecoder":
         """The same decoder with other distributions; what drafters were dropped stay so."""
         other = copy.copy(self)
@@ -134,13 +145,23 @@ class LiveDecoder:
         other.engine.dropped.update(self.dropped)
         return other
 
+    def _select_by(self, selector: str) -> None:
+        self._fixed, self._selector = self._fixed_drafter(selector), None
+        if self._fixed is None:
+            self._selector = self._learning(parse_selector(selector))
+        self.label = selector if self._selector is None else parse_selector(selector).label
+        self._evaluation = self._evaluation_time()
+
     def _make_engine(self, static: bool | None, compiled: bool) -> Engine:
         branching = _branches(self.rule)
         if static and branching:
             raise HedgespecError(f"rule {self.rule.label} cannot run on fixed tensors")
+        can_run = StaticEngine.can_run(self.target, self.drafters)
+        if static and not can_run:
+            raise HedgespecError("not all of target and drafters can run on fixed tensors: those "
+                                 "of plain attention and EAGLE heads can")
         if static is None:
-            static = (self.target.device.type == "cuda" and not branching
-                      and StaticEngine.can_run(self.target, self.drafters))
+            static = self.target.device.type == "cuda" and not branching and can_run
         if not static:
             return self._eager_engine(lambda logits, _: probabilities(logits, self.sampling))
         return StaticEngine(self.target, self.drafters, self.draft_length, self.sampling,
@@ -186,6 +207,7 @@ class LiveDecoder:
         answer = Answer() if answer is None else answer
         generator = torch.Generator().manual_seed(int(query_key(self.seed, query)) % (1 << 63))
         with torch.inference_mode():
+            self.engine.evaluation = self._evaluation
             self.engine.begin(prompt, max_new_tokens)
         if self._selector is not None:
             self._selector.begin(query)

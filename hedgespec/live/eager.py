@@ -35,7 +35,7 @@ class EagerEngine(Engine):
         self._shape = shape
         self._target, self._pool, self._draft_length = target, pool, draft_length
         self._distribute, self._rule = distribute, rule
-        self._keeps = evaluation is not Evaluation.NEVER
+        self.evaluation = evaluation
         self._layers = tuple(sorted(
             {layer for item in pool.drafters for layer in item.target_layers}))
         self.dropped = pool.dropped
@@ -58,7 +58,8 @@ class EagerEngine(Engine):
         noise = noise.to(self._target.device)
         branches = self._rule.candidates > 1 or self._shape is not None
         drafted, emitted = (self._branches if branches else self._chain)(arm, noise, room, clock)
-        self.waiting += self._keeps * len(emitted)
+        if self.evaluation is not Evaluation.NEVER:
+            self.waiting += len(emitted)
         return drafted, emitted[:room].tolist()
 
     def _chain(
@@ -114,7 +115,7 @@ class EagerEngine(Engine):
         beyond = len(self._round_p) - count
         self._text.cut(beyond)
         self._round_p = self._round_p[:count]
-        if self._keeps:
+        if self.evaluation is not Evaluation.NEVER:
             self.waiting -= beyond
             self._p.append(self._round_p)
 

@@ -40,10 +40,12 @@ class Clock:
 class Engine(ABC):
     """Target and N drafters on one text after the other. Use within `torch.inference_mode()`.
 
-    `waiting` counts emitted tokens on which the drafters were not evaluated yet; `dropped` are
-    drafters that failed, and why: they propose nothing, their acceptance probability is 0.
+    `evaluation` may change between texts. `waiting` counts emitted tokens on which the drafters
+    were not evaluated yet; `dropped` are drafters that failed, and why: they propose nothing, their
+    acceptance probability is 0.
     """
 
+    evaluation: Evaluation
     waiting: int
     dropped: dict[str, str]
 

@@ -60,7 +60,7 @@ class StaticEngine(Engine):
         self._dtype = str(target.model.dtype).removeprefix("torch.")
         self._plain = partial(StaticEngine, target, [], 0, sampling, rule, Evaluation.NEVER,
                               compiled)
-        self._draft_length, self._evaluation, self._rule = draft_length, evaluation, rule
+        self._draft_length, self.evaluation, self._rule = draft_length, evaluation, rule
         self._make = partial(StaticRound, target, drafters, draft_length, sampling, rule,
                              apart=evaluation is Evaluation.ASIDE, compiled=compiled)
         self._device = target.device
@@ -97,7 +97,7 @@ class StaticEngine(Engine):
         self._run("verify", parts.verify)
         packet = Fetched(parts.packet)
         clock.read("verify")
-        each = self._evaluation is Evaluation.EACH_ROUND
+        each = self.evaluation is Evaluation.EACH_ROUND
         if each:  # before the host knows how many tokens there are
             self._launch(self._draft_length + 1)
             clock.read("evaluate")
@@ -113,9 +113,9 @@ class StaticEngine(Engine):
     def keep(self, count: int) -> None:
         """Note how many; start an evaluation aside."""
         self._length = self._start + count
-        if self._evaluation is Evaluation.NEVER:
+        if self.evaluation is Evaluation.NEVER:
             return
-        if self._evaluation is Evaluation.ASIDE:
+        if self.evaluation is Evaluation.ASIDE:
             self._launch_to_end()
         self.waiting = self._length - self._evaluated
 
@@ -207,7 +207,7 @@ class StaticEngine(Engine):
 
     def _launch(self, count: int) -> None:
         """Evaluate the next tokens, at most `count` of them."""
-        parts, aside = self._parts, self._evaluation is Evaluation.ASIDE
+        parts, aside = self._parts, self.evaluation is Evaluation.ASIDE
         with torch.cuda.stream(self._side):  # none: the current one
             parts.aim(self._length if aside else None)
             while not self._done(lambda: self._run(
@@ -217,7 +217,7 @@ class StaticEngine(Engine):
 
     def _evaluation_reached(self, end: int) -> None:
         self._results[-1].end = self._launched = end
-        if self._evaluation is not Evaluation.ASIDE:
+        if self.evaluation is not Evaluation.ASIDE:
             self._known = [end] * len(self._names)
 
     def _run(self, key: object, work: Callable[[], None], pool: object = None) -> None:
