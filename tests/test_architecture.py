@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hedgespec"
-SHARED = {"errors", "files", "bundled", "wheels", "__init__"}
+SHARED = {"errors", "files", "bundled", "command", "wheels", "__init__"}
 ALLOWED = {  # who may import whom
     "traces": set(),
     "rules": {"traces"},

@@ -1,7 +1,6 @@
 """`hedgespec report`: figures, tables and findings from results."""
 
 import argparse
-import sys
 from pathlib import Path
 
 EPILOG = """\
@@ -53,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
     from hedgespec import __version__
     from hedgespec.analysis.report import Request, write_report
+    from hedgespec.command import command_line
     from hedgespec.files import check_writable
 
     check_writable(options.out)
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     with bar:
         task = bar.add_task("reading results", total=None)
         report = write_report(
-            request, options.out, sys.argv, __version__,
+            request, options.out, command_line(), __version__,
             lambda label, done, total: bar.update(
                 task, description=label, completed=done, total=total))
     for finding in report.findings:

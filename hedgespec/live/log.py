@@ -7,7 +7,6 @@ FOLDER` replays it.
 """
 
 import json
-import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,6 +17,7 @@ import polars as pl
 import torch
 
 import hedgespec
+from hedgespec.command import command_line
 from hedgespec.errors import HedgespecError
 from hedgespec.files import check_writable, write_text, write_with
 from hedgespec.live.decode import Answer, LiveDecoder
@@ -122,7 +122,7 @@ class LiveLog:
         decoder, settings = self._decoder, self._settings
         tokens = int(rounds["emitted"].sum())
         return {
-            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+            "command": command_line(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "selector": decoder.label, "seed": decoder.seed, "draft_length": decoder.draft_length,
             "rule": decoder.rule.label,

@@ -1,7 +1,6 @@
 """Runs selectors x settings x seeds over traces and turns the decisions into result tables."""
 
 import platform
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from itertools import chain, product
 from pathlib import Path
 
 import hedgespec
+from hedgespec.command import command_line
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file
 from hedgespec.selectors import BUILT_IN, DEFAULT
@@ -251,7 +251,7 @@ def _provenance(
 ) -> dict[str, object]:
     """Everything needed to say which inputs, seeds and versions made the results."""
     return {
-        "command": sys.argv,
+        "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "traces": [
             {"name": trace.name, "folder": str(folder),

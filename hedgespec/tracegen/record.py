@@ -1,7 +1,6 @@
 """Records a trace: the target writes each answer once, then all drafters score it."""
 
 import platform
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import numpy as np
 import polars as pl
 
 import hedgespec
+from hedgespec.command import command_line
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file, sha256_text
 from hedgespec.rules import Rule, parse_rule
@@ -369,7 +369,7 @@ class _Recorder:
                 **{name: version(name) for name in ("torch", "transformers", "numpy", "polars")},
             },
             recording={
-                "command": [_program(), *sys.argv[1:]],
+                "command": command_line(),
                 "prompts": settings.prompts.name,
                 "prompts_sha256": sha256_file(settings.prompts),
                 "seconds": {key: round(value, 3) for key, value in self._seconds.items()},
@@ -387,8 +387,3 @@ class _Recorder:
         """|log softmax of the emitted token| between generating and teacher-forced pass."""
         gaps = self._writer.read_token_column("_gap").to_numpy()
         return {"mean": float(gaps.mean()), "max": float(gaps.max())}
-
-
-def _program() -> str:
-    path = Path(sys.argv[0])
-    return path.parent.name if path.name == "__main__.py" else path.name
