@@ -3,6 +3,9 @@
     hedgespec sim --grid default --out results/sim
     python -m benchmarks.findings [RESULTS]
 
+The trace methods-t1 is too large to be bundled (12 MB); the results of its replay are in
+benchmarks/methods-t1, and docs/findings.md says how both are made.
+
 Numbers in brackets are 95 % bootstrap intervals over answers; differences are paired by answer.
 """
 
@@ -18,17 +21,23 @@ from hedgespec.analysis.tables import read_results
 from hedgespec.selectors import BUILT_IN
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "findings.md"
+REPLAYED = Path(__file__).parent / "methods-t1"
 DRAWS = 4000
 FULL = ("hedge", "normalhedge")
-WARM, HOT, METHODS = "domain-mix-t0.7", "domain-mix-t1", "methods-t0"
+WARM, HOT = "domain-mix-t0.7", "domain-mix-t1"
+METHODS, METHODS_HOT = "methods-t0", "methods-t1"
+# Rules that differ at temperature 1, and draft lengths at which they could be run.
+RULES = {"sampling": 8, "block": 8, "onehot": 8, "gumbel": 8, "multi:4": 3, "multi-without:4": 3,
+         "kseq:4": 3, "tree:medusa": 5, "tree": 8}
 
 
 class Sweep:
-    """Per-query results of a sweep, looked up by setting."""
+    """Per-query results of sweeps over different traces, looked up by setting."""
 
-    def __init__(self, folder: Path):
-        self._rows = read_results(folder, "per_query")
-        self._summary = read_results(folder, "summary")
+    def __init__(self, *folders: Path):
+        self._rows, self._summary = (
+            pl.concat([read_results(folder, table) for folder in folders], how="diagonal_relaxed")
+            for table in ("per_query", "summary"))
 
     def values(self, trace: str, selector: str, column: str = "regret_rounds", *,
                feedback: str | None = None, loss: str | None = None, draft_length: int = 5,
@@ -169,7 +178,8 @@ def rules(sweep: Sweep) -> str:
     for trace, rule, length in (
             *((trace, rule, 5) for trace in (WARM, HOT)
               for rule in ("sampling", "block", "onehot")),
-            (METHODS, "greedy", 8), (METHODS, "tree", 8)):
+            (METHODS, "greedy", 8), (METHODS, "tree", 8),
+            *((METHODS_HOT, rule, length) for rule, length in RULES.items())):
         regret = {name: sweep.values(trace, name, draft_length=length, rule=rule)
                   for name in (*FULL, *others)}
         rows.append([f"{trace}, {rule}, K = {length}",
@@ -180,11 +190,34 @@ def rules(sweep: Sweep) -> str:
     return markdown(["trace and rule", "MAT, normalhedge", *header], rows)
 
 
+def hot_rules(sweep: Sweep) -> str:
+    """Mean accepted tokens under each rule at temperature 1, by drafter."""
+    return markdown(
+        ["drafter or selector", *(f"{rule}, K = {length}" for rule, length in RULES.items())],
+        [[name.removeprefix("fixed:"), *(f"{sweep.mat(METHODS_HOT, name, rule, length):.2f}"
+                                         for rule, length in RULES.items())]
+         for name in _drafters_and_selectors(sweep, METHODS_HOT)])
+
+
+def hot_trees(sweep: Sweep) -> str:
+    """Rounds of an answer at temperature 1 that a tree saves against chains, by drafter."""
+    return markdown(["drafter or selector", "sampled chain of 8", "onehot chain of 8"], [
+        [name.removeprefix("fixed:"), *(interval(
+            sweep.values(METHODS_HOT, name, "rounds", draft_length=8, rule=rule)
+            - sweep.values(METHODS_HOT, name, "rounds", draft_length=8, rule="tree"))
+            for rule in ("sampling", "onehot"))]
+        for name in _drafters_and_selectors(sweep, METHODS_HOT)])
+
+
+def _drafters_and_selectors(sweep: Sweep, trace: str) -> list[str]:
+    return [*(name for name in sweep.selectors(trace) if name.startswith("fixed:")),
+            "best-fixed", "uniform", "hedge", "normalhedge", "ucbspec", "exp3spec"]
+
+
 def trees(sweep: Sweep) -> str:
     """Mean accepted tokens of chains of eight and of trees, by drafter."""
-    names = [name for name in sweep.selectors(METHODS) if name.startswith("fixed:")]
     rows = []
-    for name in (*names, "best-fixed", "uniform", "hedge", "normalhedge", "ucbspec", "exp3spec"):
+    for name in _drafters_and_selectors(sweep, METHODS):
         chain, tree = (sweep.values(METHODS, name, "rounds", draft_length=8, rule=rule)
                        for rule in ("greedy", "tree"))
         mats = [sweep.mat(METHODS, name, rule, 8) for rule in ("greedy", "tree")]
@@ -207,7 +240,7 @@ def _against(sweep: Sweep, settings: Sequence[str], axis: str, usual: str) -> st
 SECTIONS: dict[str, Callable[[Sweep], str]] = {
     item.__name__: item
     for item in (learners, estimators, delays, skipping, pools, router, carried, lengths,
-                 rules, trees)}
+                 rules, trees, hot_rules, hot_trees)}
 
 
 def fill(text: str, sweep: Sweep) -> str:
@@ -222,7 +255,7 @@ def fill(text: str, sweep: Sweep) -> str:
 
 def main() -> None:
     """Rewrite docs/findings.md."""
-    sweep = Sweep(Path(sys.argv[1] if len(sys.argv) > 1 else "results/sim"))
+    sweep = Sweep(Path(sys.argv[1] if len(sys.argv) > 1 else "results/sim"), REPLAYED)
     DOCUMENT.write_text(fill(DOCUMENT.read_text(encoding="utf-8"), sweep), encoding="utf-8")
 
 

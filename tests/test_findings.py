@@ -1,10 +1,11 @@
 """The default grid and the document made from it."""
 
+import json
 import re
 
 import numpy as np
 
-from benchmarks.findings import DOCUMENT, SECTIONS, interval
+from benchmarks.findings import DOCUMENT, METHODS_HOT, REPLAYED, SECTIONS, Sweep, interval
 from hedgespec.bundled import bundled_traces, grid_file
 from hedgespec.selectors import parse_selector
 from hedgespec.simulator.grid import read_grid
@@ -36,3 +37,35 @@ def test_intervals_hold_the_mean_and_shrink_with_the_number_of_answers():
         assert abs(mean - 3.0) < 4 * 2.0 / np.sqrt(count)
         widths.append(high - low)
     assert 7 < widths[0] / widths[1] < 14
+
+
+def test_a_tree_saves_rounds_against_chains_at_temperature_one():
+    sweep = Sweep(REPLAYED)
+    heads = [name for name in sweep.selectors(METHODS_HOT)
+             if name.startswith("fixed:") and name != "fixed:prompt-lookup"]
+    assert len(heads) == 7
+    for name in heads:
+        tree, sampled, likeliest = (
+            sweep.values(METHODS_HOT, name, "rounds", draft_length=8, rule=rule)
+            for rule in ("tree", "sampling", "onehot"))
+        for chain in (sampled, likeliest):
+            low = float(re.findall(r"[+-][\d.]+", interval(chain - tree, 3))[1])
+            assert low > 5
+
+
+def test_block_is_never_below_sampling_nor_gumbel_above_it():
+    sweep = Sweep(REPLAYED)
+    for name in sweep.selectors(METHODS_HOT):
+        if name.startswith("fixed:"):
+            block, sampling, gumbel = (sweep.mat(METHODS_HOT, name, rule, 8)
+                                       for rule in ("block", "sampling", "gumbel"))
+            assert block >= sampling - 1e-9
+            assert gumbel <= sampling + 1e-9
+
+
+def test_committed_results_say_what_made_them():
+    run = json.loads((REPLAYED / "run.json").read_text(encoding="utf-8"))
+    assert run["complete"]
+    assert run["command"][0] == "hedgespec"
+    assert [trace["name"] for trace in run["traces"]] == [METHODS_HOT]
+    assert not any(word.startswith("/") for word in run["command"])
