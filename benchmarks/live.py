@@ -18,10 +18,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
 
+from hedgespec.command import command_line
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_text, write_text
 from hedgespec.live import LiveDecoder
@@ -114,20 +116,24 @@ def decode_plainly(
 @torch.inference_mode()
 def generate(target: LanguageModel, sampling: Sampling, queries: list[Query], **options: object
              ) -> Measured:
-    """Hugging Face's own loop."""
+    """Hugging Face's own loop; a round is a pass of the target."""
     found = Measured()
+    passes: list[object] = []
+    hook = target.model.register_forward_hook(lambda *_: passes.append(None))
     how = {"do_sample": sampling.temperature > 0, **options}
     if sampling.temperature > 0:
         how["temperature"] = sampling.temperature
     for query in queries:
         ids = torch.tensor([query.prompt], device=target.device)
+        passes.clear()
         started = perf_counter()
         text = target.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids),
                                      max_new_tokens=query.limit, **how)
         tokens = text[0, len(query.prompt):].tolist()
         found.seconds.append(perf_counter() - started)
         found.tokens.append(tokens)
-        found.rounds.append(len(tokens))
+        found.rounds.append(len(passes))
+    hook.remove()
     return found
 
 
@@ -238,7 +244,11 @@ def main() -> None:
     add("--dtype", default="bfloat16")
     add("--compile", action="store_true")
     add("--out", type=Path, default=Path("build/live"))
+    add("--table", type=Path, help="print the tables of an earlier live.json; nothing is run")
     options = parser.parse_args()
+    if options.table is not None:
+        print(tables(json.loads(options.table.read_text(encoding="utf-8"))), end="")
+        return
 
     shutil.rmtree(options.out, ignore_errors=True)
     target = load_model(options.target, options.device, options.dtype)
@@ -280,7 +290,7 @@ def main() -> None:
     for policy in fits:
         table.replays[policy] = replay(policy, tested, table.runs[policy], "test")
         table.write()
-    table.print()
+    print(tables(table.result()), end="")
 
 
 @dataclass
@@ -319,12 +329,11 @@ class Table:
             name: interval(reference, found) for name, found in self.runs.items()
             if found is not reference and len(found.rounds) == len(reference.rounds)}
 
-    def write(self) -> None:
-        """All of it, with the settings, to live.json."""
+    def result(self) -> dict[str, Any]:
+        """All of it, with the settings."""
         options, costs = self.options, self.costs
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_text(options.out / "live.json", json.dumps({
-            "command": sys.argv, "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        return {
+            "command": command_line(), "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": costs.device, "dtype": costs.dtype, "compiled": options.compile,
             "torch": torch.__version__, "temperature": options.temperature,
             "draft_length": options.draft_length, "rows": self.rows(),
@@ -332,39 +341,42 @@ class Table:
                 "target_one": costs.target.one, "target_round": costs.target.round,
                 "evaluate_all": costs.evaluate_all, "overhead": costs.overhead,
                 "draft": {name: one.draft for name, one in costs.drafters.items()},
-                "evaluate": {name: one.evaluate for name, one in costs.drafters.items()}}},
-            indent=1) + "\n")
+                "evaluate": {name: one.evaluate for name, one in costs.drafters.items()}}}
 
-    def print(self) -> None:
-        """The tables, in Markdown."""
-        report(self.rows(), self.normalhedge_over(), self.costs)
+    def write(self) -> None:
+        """The result, to live.json."""
+        self.options.out.mkdir(parents=True, exist_ok=True)
+        write_text(self.options.out / "live.json", json.dumps(self.result(), indent=1) + "\n")
 
 
-def report(
-    rows: list[dict[str, object]], against: dict[str, tuple[float, float]], costs: Costs
-) -> None:
-    """Print the tables."""
-    print("| policy | MAT | tokens/s | replayed MAT | replayed tokens/s | selector's share |")
-    print("|---|---:|---:|---:|---:|---:|")
+def tables(result: dict[str, Any]) -> str:
+    """Tables of a result, in Markdown."""
+    rows = [{"replayed_mat": None, **row} for row in result["rows"]]
+    lines = ["| policy | MAT | tokens/s | NormalHedge's over it | replayed MAT | "
+             "replayed tokens/s | selector's share |", "|---|---:|---:|---:|---:|---:|---:|"]
     for row in rows:
-        replay = ("", "")
-        if "replayed_mat" in row:
-            mat, speed = float(str(row["replayed_mat"])), float(
-                str(row["replayed_tokens_per_second"]))
-            replay = (f"{mat:.3f} ({mat / float(str(row['mat'])) - 1:+.1%})",
-                      f"{speed:.0f} ({speed / float(str(row['tokens_per_second'])) - 1:+.1%})")
-        print(f"| {row['policy']} | {row['mat']:.3f} | {row['tokens_per_second']:.0f} | "
-              f"{replay[0]} | {replay[1]} | {row['selector_share']:.2%} |")
-    for policy, (low, high) in against.items():
-        print(f"normalhedge over {policy}: {low:.3f} to {high:.3f} times the tokens/s")
-    evaluate = costs.evaluate_all
-    assert evaluate is not None
-    draft = float(np.median([one.draft for one in costs.drafters.values()]))
-    whole = draft + costs.target.round + evaluate + costs.overhead
-    print(f"milliseconds: target {costs.target.one * 1e3:.3f} (1 token), "
-          f"{costs.target.round * 1e3:.3f} ({costs.draft_length + 1}); draft {draft * 1e3:.3f}; "
-          f"evaluation of all {evaluate * 1e3:.3f} ({evaluate / whole:.1%} of a round); overhead "
-          f"{costs.overhead * 1e3:.3f}")
+        over, replayed, speed, mat = "", "", "", row["mat"]
+        if row["policy"] in result["normalhedge_over"]:
+            over = "{:.2f} to {:.2f}".format(*result["normalhedge_over"][row["policy"]])
+        if row["replayed_mat"] is not None:
+            replayed, speed = (f"{row[f'replayed_{name}']:.{digits}f} "
+                          f"({row[f'replayed_{name}'] / row[name] - 1:+.1%})"
+                          for name, digits in (("mat", 2), ("tokens_per_second", 0)))
+        lines.append(f"| {row['policy']} | {'' if mat is None else f'{mat:.2f}'} | "
+                     f"{row['tokens_per_second']:.0f} | {over} | {replayed} | {speed} | "
+                     f"{row['selector_share']:.1%} |")
+    costs = {name: value * 1e3 for name, value in result["costs"].items()
+             if isinstance(value, float)}
+    draft = 1e3 * float(np.median([*result["costs"]["draft"].values()]))
+    whole = draft + costs["target_round"] + costs["evaluate_all"] + costs["overhead"]
+    lines += ["", "| milliseconds of a round | |", "|---|---:|",
+              f"| target, 1 token | {costs['target_one']:.2f} |",
+              f"| target, {result['draft_length'] + 1} tokens | {costs['target_round']:.2f} |",
+              f"| draft of {result['draft_length']} tokens | {draft:.2f} |",
+              f"| evaluation of all {len(result['costs']['draft'])} drafters | "
+              f"{costs['evaluate_all']:.2f} ({costs['evaluate_all'] / whole:.1%}) |",
+              f"| everything else, fitted | {costs['overhead']:.2f} |"]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
