@@ -8,6 +8,8 @@ import polars as pl
 from hedgespec.analysis.tables import SETTING, save_results
 
 DRAFTERS = 3
+COSTS = {"device": "A GPU", "dtype": "bfloat16", "evaluation": "one by one"}
+ROUND, EVALUATION = 0.05, 0.025  # seconds
 
 
 def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int = 24,
@@ -29,6 +31,8 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
         for seed in seeds:
             noise = 0 if seed is None else rng.normal(0, 1, queries)
             mine = rounds + noise
+            costs = np.nan if trace not in traces else 1.0  # pools of other sizes have none
+            evaluation = costs * mine * EVALUATION * loss.startswith("length")
             parts.append(pl.DataFrame({
                 "trace": trace, "selector": selector, "feedback": feedback, "loss": loss,
                 "draft_length": 5, "arm_lengths": "", "carry": None, "rule": "sampling",
@@ -36,6 +40,7 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
                 "query": range(queries), "query_id": [f"q{i}" for i in range(queries)],
                 "domain": domain, "tokens": tokens, "rounds": mine, "mat": tokens / mine,
                 "regret_rounds": mine - best,
+                "seconds": costs * mine * ROUND + evaluation, "evaluation_seconds": evaluation,
                 "gamma": np.clip(tokens / mine / 4, 0, 1),
                 "rounds_until_best": np.where(mine < 120, 10 + mine / 4, np.nan),
                 **{f"rounds/{name}": mine / drafters for name in names},
@@ -76,13 +81,14 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
                     tokens / (speed - 0.003 * i * size))
     per_query = pl.concat(parts)
     totals = per_query.group_by(*SETTING, "seed", maintain_order=True).agg(
-        pl.len().alias("queries"), pl.col("tokens", "rounds", "regret_rounds").sum())
+        pl.len().alias("queries"), pl.col("tokens", "rounds", "regret_rounds").sum(),
+        pl.when(pl.col("seconds").is_not_null().all()).then(pl.col("seconds").sum()))
     summary = totals.with_columns(
         mat=pl.col("tokens") / pl.col("rounds"),
-        tokens_per_second=20 * pl.col("tokens") / pl.col("rounds"))
+        tokens_per_second=pl.col("tokens") / pl.col("seconds")).drop("seconds")
     save_results(folder, summary, per_query, pl.concat(curves), pl.concat(shown, how="diagonal"), {
         "complete": True, "command": ["hedgespec", "sim"], "created": "2026-01-01",
-        "traces": [{"name": name, "manifest_sha256": digest} for name in traces],
+        "traces": [{"name": name, "manifest_sha256": digest, "costs": COSTS} for name in traces],
         "settings": [], "versions": {"hedgespec": "0"}})
     return folder
 

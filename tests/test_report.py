@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
@@ -41,9 +42,9 @@ from hedgespec.analysis.statistics import (
     resampled_sums,
 )
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.tables import SETTING
+from hedgespec.analysis.tables import SETTING, whose_seconds
 from hedgespec.cli import main
-from tests.made_results import make_results
+from tests.made_results import ROUND, make_results
 
 ROOT = Path(__file__).parent.parent
 IMAGES = Path(__file__).parent / "test_report_images"
@@ -180,6 +181,48 @@ def test_findings_are_corrected_for_all_that_were_looked_at():
     assert findings([[drawing("a", weak, weak, weak)]]) == []
 
 
+def told_seconds(results: Path, folder: Path, scale: float, evaluation: float) -> list[str]:
+    """The findings on seconds where the full-information learner takes `scale` times the bandit's,
+    the part `evaluation` of it for evaluation."""
+    rounds = pl.read_parquet(results / "per_query.parquet").filter(
+        pl.col("selector") == "learner-01", pl.col("trace") == "mix").group_by("query").agg(
+        pl.col("rounds").mean().alias("bandit"))
+    shutil.copytree(results, folder)
+    mine = (pl.col("selector") == "learner-00") & (pl.col("feedback") == "queued")
+    seconds = scale * ROUND * pl.col("bandit") * (1 + pl.col("query") % 5 / 50)
+    rewrite(folder, "per_query", lambda table: table.join(
+        rounds, on="query", maintain_order="left").with_columns(
+        seconds=pl.when(mine).then(seconds).otherwise("seconds"),
+        evaluation_seconds=pl.when(mine).then(evaluation * seconds).otherwise("evaluation_seconds"),
+    ).drop("bandit"))
+    with styled():
+        [figure, *_] = FIGURES["And in seconds?"](
+            Study.of(Run(folder), [], ["learner-00", "learner-01"], None))
+    assert figure.name == "seconds"
+    return [claim.sentence for _, claim in findings([[figure]])]
+
+
+@pytest.mark.parametrize(("scale", "evaluation", "said"), [
+    (1.6, 0.5, r"are \d+% \(\d+ to \d+\) below those of learner-01, because evaluating the other "
+               r"drafters takes 50% of its time \(costs of A GPU, bfloat16, all drafters evaluated "
+               r"one by one\)\.$"),
+    (1.6, 0.1, r"below those of learner-01; evaluating the other drafters takes 10% of its time"),
+    (0.6, 0.2, r"above those of learner-01, although evaluating the other drafters takes 20%"),
+])
+def test_finding_says_what_seconds_say_and_whose_they_are(results, tmp_path, monkeypatch, scale,
+                                                          evaluation, said):
+    monkeypatch.setattr(statistics, "DRAWS", 500)
+    [sentence] = told_seconds(results, tmp_path / "results", scale, evaluation)
+    assert re.match("On mix, the tokens per second of learner-00 are ", sentence)
+    assert re.search(said, sentence)
+
+
+def test_finding_on_seconds_is_silent_where_the_interval_includes_zero(results, tmp_path,
+                                                                       monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 500)
+    assert told_seconds(results, tmp_path / "results", 1 / 1.04, 0.3) == []
+
+
 # Figures at their final size
 
 def drawn_texts(figure: Figure) -> list[Text]:
@@ -250,8 +293,9 @@ def test_no_text_overlaps_or_is_cut_with_three_learners(drawn):
 def test_every_figure_is_drawn_where_its_settings_are(drawn):
     names = [one.name for one in drawn]
     assert names == [
-        "acceptance-mix", "gamma-mix", "gains", "regret", "regret-rounds", "regret-seconds",
-        "adoption", "answer", "drafters-mix", "delay-mix", "router", "pareto", "answer-length"]
+        "acceptance-mix", "gamma-mix", "gains", "regret", "regret-rounds", "seconds",
+        "regret-seconds", "adoption", "answer", "drafters-mix", "delay-mix", "router", "pareto",
+        "answer-length"]
 
 
 def contrast(one: str, two: str) -> float:
@@ -283,7 +327,7 @@ def test_page_colours_are_all_variables_but_those_of_the_colour_map(drawn):
             assert colours <= {"#000000"}, one.name
 
 
-@pytest.mark.parametrize("name", ["acceptance-mix", "gamma-mix", "gains", "regret",
+@pytest.mark.parametrize("name", ["acceptance-mix", "gamma-mix", "gains", "regret", "seconds",
                                   "regret-seconds", "adoption", "answer", "delay-mix"])
 def test_figures_look_as_they_did(drawn, name, tmp_path):
     """To accept a new look: delete the image and run the test twice."""
@@ -329,6 +373,18 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
         learner["tokens"].sum() / learner["rounds"].sum()
         - base["tokens"].sum() / base["rounds"].sum())
 
+    speed = pl.read_csv(written / "figures" / "seconds.csv").filter(
+        pl.col("selector") == "learner-00")
+    [learner, base] = [raw.filter(pl.col("trace") == "mix", pl.col("selector") == name,
+                                  pl.col("feedback").is_in(["queued", "hindsight"]))
+                       for name in ("learner-00", "best-single")]
+    assert speed["tokens_per_second"][0] == pytest.approx(
+        learner["tokens"].sum() / learner["seconds"].sum())
+    assert speed["gain_percent"][0] == pytest.approx(
+        100 * base["seconds"].sum() / learner["seconds"].sum() - 100)
+    assert speed["evaluation_percent"][0] == pytest.approx(
+        100 * learner["evaluation_seconds"].sum() / learner["seconds"].sum())
+
     gamma = pl.read_csv(written / "figures" / "gamma-mix.csv").filter(
         pl.col("selector") == "learner-01", pl.col("domain") == "domain-2")
     of_queries = raw.filter(
@@ -358,7 +414,7 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
 
 def test_tables_have_a_row_per_setting_and_per_selector_and_domain(study):
     data = pl.concat([settings_data(study, trace) for trace in study.run.traces])
-    assert len(overview_table(data).rows) == len(study.run.settings)
+    assert len(overview_table(data, "").rows) == len(study.run.settings)
     found = matrix_table("mix", data.filter(pl.col("trace") == "mix"))
     assert found.header == ["selector", "usual", "bold", "censored", "every:4", "rounds:2",
                             "rounds:8"]
@@ -413,6 +469,28 @@ def test_page_states_where_its_numbers_are_from(written, results):
     for said in (str(results), "0" * 64, "2026-01-01", "hedgespec sim", "seeds 0, 1",
                  "exact expectations", "Holm", "20,000 draws", "seed 0"):
         assert said in text
+
+
+def test_seconds_never_stand_without_whose_they_are(written, drawn, study):
+    whose = "costs of A GPU, bfloat16, all drafters evaluated one by one"
+    told = {one.name for one in drawn if whose in one.caption}
+    assert told == {"gains", "seconds", "regret-seconds", "pareto"}
+    page = (written / "report.html").read_text()
+    notes = re.findall(r'<p class="note">(.*?)</p>', page, re.DOTALL)
+    assert len([note for note in notes if "Tokens per second" in note]) == 2
+    assert all(whose in note for note in notes if "Tokens per second" in note)
+    assert re.search(rf"<li>mix: manifest sha256 <code>0+</code>; {whose}</li>", page)
+    assert study.run.whose_seconds(["mix.n2"]) == ""
+
+
+def test_costs_that_differ_are_told_apart_by_trace():
+    one = {"device": "cpu", "dtype": "float32", "evaluation": "in one batch"}
+    traces = [{"name": "a", "costs": one}, {"name": "b", "costs": {**one, "device": "gpu"}},
+              {"name": "c", "costs": one}, {"name": "d", "costs": None}]
+    assert whose_seconds(traces) == (
+        "on a, c costs of cpu, float32, all drafters evaluated in one batch; "
+        "on b costs of gpu, float32, all drafters evaluated in one batch")
+    assert whose_seconds(traces[3:]) == ""
 
 
 def test_answer_is_shown_token_by_token_and_names_each_change_of_drafter(written, results):

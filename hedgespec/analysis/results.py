@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,15 +11,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hedgespec.analysis.tables import SETTING, read_results
+from hedgespec.analysis.tables import SETTING, read_results, whose_seconds
 from hedgespec.errors import HedgespecError
 
 QUERY = ["query", "query_id", "domain"]
+MEANS = ["rounds", "regret_rounds", "gamma", "seconds", "evaluation_seconds"]  # over seeds
 COLUMNS = {
     "summary": [*SETTING, "seed", "queries", "tokens", "rounds", "mat", "regret_rounds",
                 "tokens_per_second"],
     "per_query": [*SETTING, "seed", *QUERY, "tokens", "rounds", "mat", "regret_rounds",
-                  "gamma", "rounds_until_best"],
+                  "seconds", "evaluation_seconds", "gamma", "rounds_until_best"],
     "curves": [*SETTING, "position", "rounds", "regret_rounds", "low", "high", "seconds",
                "regret_seconds", "seconds_low", "seconds_high"],
     "answer": [*SETTING, *QUERY, "position", "token", "round", "drafter", "gamma"],
@@ -37,9 +39,11 @@ ROUNDS, WEIGHT = "rounds/", "weight/"  # before a drafter's name: columns of its
 class Answers:
     """The queries of one trace under every setting that was run on it.
 
-    `settings` has S rows; `tokens` and `domain` have shape (Q), `rounds`, `regret` and `gamma`
-    (Q, S), means over seeds. `gamma` is the mean over the answer's tokens of a drafter's acceptance
-    probability; of several drafters they are weighted by their rounds.
+    `settings` has S rows; `tokens` and `domain` have shape (Q), `rounds`, `regret`, `gamma`,
+    `seconds` and `evaluation_seconds` (Q, S), means over seeds. `gamma` is the mean over the
+    answer's tokens of a drafter's acceptance probability; of several drafters they are weighted by
+    their rounds. `seconds` are estimated from the trace's costs, NaN without;
+    `evaluation_seconds` are those of them in which other drafters are evaluated.
     """
 
     settings: pl.DataFrame
@@ -49,6 +53,8 @@ class Answers:
     rounds: np.ndarray
     regret: np.ndarray
     gamma: np.ndarray
+    seconds: np.ndarray
+    evaluation_seconds: np.ndarray
 
     @property
     def domains(self) -> list[str]:
@@ -69,7 +75,7 @@ class Run:
         self._drafters = _drafter_counts(per_query)
         self._until_best = per_query.select(*SETTING, "seed", "query", "rounds_until_best")
         self._queries = per_query.group_by(*SETTING, *QUERY, maintain_order=True).agg(
-            pl.col("tokens").first(), pl.col("rounds", "regret_rounds", "gamma").mean())
+            pl.col("tokens").first(), pl.col(MEANS).mean())
         self._answers: dict[str, Answers] = {}
         unknown = {base_trace(name) for name in self.traces} - set(self.hashes)
         if unknown:
@@ -95,18 +101,25 @@ class Run:
                     f"({found[name][:12]} and {digest[:12]}); replay one of them anew")
         return found
 
+    def whose_seconds(self, traces: Iterable[str]) -> str:
+        """Of which device, dtype and way of evaluation the costs of `traces` are; empty without."""
+        names = set(traces)  # pools of other sizes have no costs, whatever their trace has
+        return whose_seconds(trace for trace in self.provenance["traces"]
+                             if trace["name"] in names)
+
     @cached_property
     def settings(self) -> pl.DataFrame:
         """A row per setting: its columns, `label`, `usual`, `how`, and means over seeds.
 
-        The means are `mat`, `regret` (rounds per query) and `tokens_per_second`.
+        The means are `mat`, `regret` (rounds per query) and `tokens_per_second`, over mean seconds.
         `setting` is what sets it apart from the trace's usual one, empty for nothing, and `label`
         the selector with that in brackets; `usual` is true of at most one row per trace and
         selector.
         """
         rows = self.summary.group_by(SETTING, maintain_order=True).agg(
             pl.col("seed").n_unique().alias("seeds"), pl.col("queries").first(),
-            pl.col("tokens_per_second", "mat").mean(),
+            pl.col("mat").mean(),
+            (1 / (1 / pl.col("tokens_per_second")).mean()).alias("tokens_per_second"),
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret"))
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
         apart = [_apart(row) for row in rows.iter_rows(named=True)]
@@ -154,10 +167,9 @@ class Run:
                 f"{self.folder}: settings of {trace} were replayed on different queries; "
                 "run `hedgespec sim` again")
         one = rows.head(len(rows) // len(settings))
-        rounds, regret, gamma = (rows[name].to_numpy().reshape(shape).T
-                                 for name in ("rounds", "regret_rounds", "gamma"))
+        means = [rows[name].to_numpy().reshape(shape).T for name in MEANS]
         return Answers(settings.drop("column"), one["query_id"].to_numpy(),
-                       one["domain"].to_numpy(), one["tokens"].to_numpy(), rounds, regret, gamma)
+                       one["domain"].to_numpy(), one["tokens"].to_numpy(), *means)
 
 
 def base_trace(name: str) -> str:

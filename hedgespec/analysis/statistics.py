@@ -58,7 +58,10 @@ def mat_difference(tokens: np.ndarray, rounds: np.ndarray, base: np.ndarray) -> 
 
 
 def mat_gain(rounds: np.ndarray, base: np.ndarray) -> Estimate:
-    """How much higher the pooled MAT of `rounds` (Q, M) is than that of `base` (Q), in percent."""
+    """How much higher the pooled MAT of `rounds` (Q, M) is than that of `base` (Q), in percent.
+
+    Of seconds instead of rounds: how many more tokens per second.
+    """
     sums = resampled_sums(np.column_stack([base, rounds]))
     return _estimate(100 * (base.sum() / rounds.sum(axis=0) - 1),
                      100 * (sums[:, :1] / sums[:, 1:] - 1), len(base))

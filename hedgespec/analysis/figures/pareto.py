@@ -38,8 +38,14 @@ def draw(study: Study) -> Iterator[Drawing]:
             "Every selector that live decoding could run, at the trace's usual loss and draft "
             "length. An evaluation is one drafter other than the chosen one that reads the "
             "verified tokens of a round. Named and joined: settings that none beats in both. "
-            f"Bars: {LEVEL:.0%} bootstrap intervals over queries, not corrected.",
+            f"Bars: {LEVEL:.0%} bootstrap intervals over queries, not corrected.{_priced(study)}",
             _figure(tables, looks(study.drawn)), data)
+
+
+def _priced(study: Study) -> str:
+    whose = study.run.whose_seconds(study.traces)
+    return (f" What evaluations take in seconds, under {whose}, is in the figure of tokens per "
+            "second." if whose else "")
 
 
 def evaluations(feedback: str, drafters: int) -> float:

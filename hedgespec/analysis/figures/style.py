@@ -17,6 +17,7 @@ from hedgespec.analysis.statistics import Estimate
 ONE_COLUMN, TWO_COLUMN = 3.4, 7.0  # widths in inches of a figure in a two-column paper
 TEXT = 7  # points
 LINE = 9.5 / 72  # height in inches of a line of labels
+ROW, FRAME = 0.155, 0.85  # of a row of a forest, and of its title and axis
 
 # Every colour that a figure may use except those of a colour map, light and dark. Figures are drawn
 # in the light ones; the page replaces each by the variable called as here. The first eight tell
@@ -254,6 +255,42 @@ def forest(axis: Axes, table: pl.DataFrame, look: dict[str, Look]) -> None:
     axis.set_yticks(range(len(table)), [short(name, 22) for name in table["selector"]])
     axis.set_ylim(len(table) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
+
+
+def forests(tables: Sequence[pl.DataFrame], look: dict[str, Look], label: str,
+            bars: tuple[str, str, int]) -> Figure:
+    """A `forest` per table, titled by its column `trace`, and bars beside it where they are known.
+
+    `label` names the differences; `bars` are a column of the tables, its label and its digits.
+    """
+    beside = min(2, len(tables))
+    lines = -(-len(tables) // beside)
+    rows = max(len(table) for table in tables)
+    parts = 2 if any(table[bars[0]].null_count() < len(table) for table in tables) else 1
+    figure = Figure(figsize=(ONE_COLUMN if beside == 1 else TWO_COLUMN,
+                             lines * (FRAME + ROW * rows)), layout=roomy())
+    axes = figure.subplots(lines, beside * parts, squeeze=False,
+                           width_ratios=[2, 1][:parts] * beside).reshape(-1, parts)
+    for pair, table in zip(axes, tables, strict=False):
+        forest(pair[0], table, look)
+        pair[0].set_title(table["trace"][0])
+        pair[0].set_xlabel(label)
+        if parts == 2:
+            _bars(pair[1], table, look, *bars)
+    for axis in axes[len(tables):].flat:
+        axis.remove()
+    return finish(figure)
+
+
+def _bars(axis: Axes, table: pl.DataFrame, look: dict[str, Look], column: str, label: str,
+          digits: int) -> None:
+    axis.barh(range(len(table)), table[column].fill_null(0.0), height=0.62,
+              color=[look[name].colour for name in table["selector"]], alpha=0.35)
+    for i, value in enumerate(table[column]):
+        axis.text(0, i, "–" if value is None else f" {value:.{digits}f}", va="center")
+    axis.set_ylim(len(table) - 0.4, -0.6)
+    axis.set_yticks([])
+    axis.set_xlabel(label)
 
 
 def mark(difference: float, p_holm: float) -> str:
