@@ -14,16 +14,18 @@ ROUND, EVALUATION = 0.05, 0.025  # seconds
 
 def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int = 24,
                  faster: float = 1.0, digest: str = "0" * 64, traces: tuple[str, ...] = ("mix",),
-                 drafters: int = DRAFTERS) -> Path:
+                 drafters: int = DRAFTERS, arms: str = "") -> Path:
     """Results as `hedgespec sim` writes them: fixed drafters, learners, a router, pools, delays.
 
-    The learners' rounds are divided by `faster`.
+    The learners' rounds are divided by `faster`. With `arms`, as "all@tree all*3", these are chosen
+    between.
     """
     rng = np.random.default_rng(1)
     tokens = rng.integers(20, 500, queries)
     domain = [f"domain-{i % domains}" for i in range(queries)]
     parts, curves, shown = [], [], []
-    names = [f"drafter-{i}" for i in range(drafters)]
+    names = [f"drafter-{i}{arm.removeprefix('all')}" for arm in arms.split(" ")
+             for i in range(drafters)]
 
     def add(trace: str, selector: str, feedback: str, loss: str, seeds: list[int | None],
             rounds: np.ndarray) -> None:
@@ -35,7 +37,7 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
             evaluation = costs * mine * EVALUATION * loss.startswith("length")
             parts.append(pl.DataFrame({
                 "trace": trace, "selector": selector, "feedback": feedback, "loss": loss,
-                "draft_length": 5, "arm_lengths": "", "carry": None, "rule": "sampling",
+                "draft_length": 5, "arm_lengths": arms, "carry": None, "rule": "sampling",
                 "mode": "exact" if seed is None else "replayed", "seed": seed,
                 "query": range(queries), "query_id": [f"q{i}" for i in range(queries)],
                 "domain": domain, "tokens": tokens, "rounds": mine, "mat": tokens / mine,
@@ -43,7 +45,7 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
                 "seconds": costs * mine * ROUND + evaluation, "evaluation_seconds": evaluation,
                 "gamma": np.clip(tokens / mine / 4, 0, 1),
                 "rounds_until_best": np.where(mine < 120, 10 + mine / 4, np.nan),
-                **{f"rounds/{name}": mine / drafters for name in names},
+                **{f"rounds/{name}": mine / len(names) for name in names},
             }, schema_overrides={"carry": pl.Int64, "seed": pl.Int32}, nan_to_null=True))
         slope = float((rounds - best).mean()) / 10
         curves.append(parts[-1].select(SETTING).head(1).join(pl.DataFrame({
@@ -60,8 +62,8 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
             how="cross"))
 
     for trace in traces:
-        for i in range(drafters):
-            add(trace, f"fixed:drafter-{i}", "none", "none", [None],
+        for i, name in enumerate(names):
+            add(trace, f"fixed:{name}", "none", "none", [None],
                 tokens / (1.4 + 0.3 * i + rng.random(queries)))
         add(trace, "best-single", "hindsight", "none", [None], tokens / 2.1)
         add(trace, "router", "prompt", "none", [None], tokens / (2 + rng.random(queries)))

@@ -19,7 +19,16 @@ from hedgespec import __version__
 from hedgespec.analysis import statistics
 from hedgespec.analysis.comparison import compare
 from hedgespec.analysis.figures import FIGURES, answer_length, differences, pareto
-from hedgespec.analysis.figures.style import COLOURS, Claim, Drawing, looks, short, spread, styled
+from hedgespec.analysis.figures.style import (
+    COLOURS,
+    Claim,
+    Drawing,
+    arm_label,
+    looks,
+    short,
+    spread,
+    styled,
+)
 from hedgespec.analysis.html import svg
 from hedgespec.analysis.pieces import read_vocabulary
 from hedgespec.analysis.report import Request, findings, write_report
@@ -274,6 +283,7 @@ def problems(figure: Figure) -> list[str]:
 @pytest.mark.parametrize("shape", [
     {"learners": 20, "drafters": 16}, {"domains": 12, "queries": 36},
     {"queries": 1}, {"domains": 1}, {"learners": 0},
+    {"arms": "all@tree all*3 all@multi-without:4*12"},
     {"learners": 1, "traces": ("mix", "other-trace-with-a-long-name-t0.7")},
 ], ids=str)
 def test_no_text_overlaps_or_is_cut(tmp_path, shape, monkeypatch):
@@ -479,7 +489,8 @@ def test_seconds_never_stand_without_whose_they_are(written, drawn, study):
     notes = re.findall(r'<p class="note">(.*?)</p>', page, re.DOTALL)
     assert len([note for note in notes if "Tokens per second" in note]) == 2
     assert all(whose in note for note in notes if "Tokens per second" in note)
-    assert re.search(rf"<li>mix: manifest sha256 <code>0+</code>; {whose}</li>", page)
+    assert re.search(rf"<li>mix: manifest sha256 <code>0+</code>; {whose}; "
+                     "usual setting: K=5, sampling</li>", page)
     assert study.run.whose_seconds(["mix.n2"]) == ""
 
 
@@ -628,6 +639,36 @@ def test_results_of_one_setting_run_twice_count_once(tmp_path, results):
     for name in ("summary", "per_query", "curves"):
         rewrite(folder, name, lambda table: pl.concat([table, table]))
     assert Run(folder).settings.equals(Run(results).settings)
+
+
+def test_arms_are_named_in_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    assert [arm_label(name) for name in (
+        "generalist", "generalist*3", "generalist@tree", "fixed:a.b_c-d@kseq:4*12",
+        "my@learner.py:MINE", "fixed:expert-of-translation@tree*8")] == [
+        "generalist", "generalist, K=3", "generalist, tree", "fixed:…b_c-d, kseq:4, K=12",
+        "my@learner.py:MINE", "fixed:e…slation, tree, K=8"]
+    run = Run(make_results(tmp_path, arms="all@tree all*3"))
+    assert run.drafters("mix") == 3
+    assert run.usual("mix") == "arms: all drafters, tree; all drafters, K=3, sampling"
+    assert "learner-00" in run.settings["label"].to_list()  # as usual here
+    figures = {one.name: one for one in drawings(Study.of(run, [], [], None))}
+    assert {"drafter-0, tree", "drafter-2, K=3"} <= {
+        text.get_text() for text in drawn_texts(figures["acceptance-mix"].figure)}
+    assert {"drafter-0, tree", "drafter-1, K=3"} & {
+        text.get_text() for text in drawn_texts(figures["answer"].figure)}
+
+
+def test_arms_that_are_not_usual_are_named_beside_the_selector(tmp_path, results):
+    folder = make_results(tmp_path)
+    for name in ("summary", "per_query", "curves", "answer"):
+        lengths, mixed = (pl.read_parquet(folder / f"{name}.parquet").filter(
+            pl.col("selector") == "learner-00").with_columns(arm_lengths=pl.lit(arms))
+            for arms in ("1 3", "all@tree drafter-1*3"))
+        rewrite(folder, name, lambda table, more=(lengths, mixed): pl.concat([table, *more]))
+    labels = set(Run(folder).settings["label"]) - set(Run(results).settings["label"])
+    assert {"learner-00 (arms: all drafters, K=1 or 3)",
+            "learner-00 (arms: all drafters, tree; drafter-1, K=3)"} <= labels
 
 
 def test_long_names_are_shortened_in_the_middle():

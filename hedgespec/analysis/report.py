@@ -203,8 +203,9 @@ def _provenance(runs: Sequence[Run], comparisons: Sequence[Comparison], command:
 def _input(run: Run) -> str:
     made = run.provenance
     traces = "".join(f"<li>{escape(name)}: manifest sha256 <code>{digest}</code>; "
-                     f"{escape(run.whose_seconds([name])) or 'no costs, hence no seconds'}</li>"
-                     for name, digest in run.hashes.items())
+                     f"{escape(run.whose_seconds([name])) or 'no costs, hence no seconds'}"
+                     + f"; usual setting: {escape(run.usual(name))}" * (name in run.traces)
+                     + "</li>" for name, digest in run.hashes.items())
     versions = ", ".join(f"{escape(name)} {escape(str(number))}"
                          for name, number in made["versions"].items())
     exact = run.settings.filter(run.settings["how"] == "exact")

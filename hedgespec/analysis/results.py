@@ -26,6 +26,8 @@ COLUMNS = {
     "answer": [*SETTING, *QUERY, "position", "token", "round", "drafter", "gamma"],
 }
 POOL = re.compile(r"(?P<base>.+)\.n(?P<drafters>\d+)")  # docs/metrics.md#pools-of-other-sizes
+# docs/metrics.md#draft-lengths-as-arms
+ARM = re.compile(r"((?:fixed:)?[a-z0-9._-]+)(?:@([a-z0-9:._-]+))?(?:\*(\d+))?")
 HINDSIGHT = "hindsight"
 PROMPT = "prompt"
 CHOSEN = "chosen"  # feedback of bandits
@@ -107,6 +109,12 @@ class Run:
         return whose_seconds(trace for trace in self.provenance["traces"]
                              if trace["name"] in names)
 
+    def usual(self, trace: str) -> str:
+        """The draft length and rule, or the arms, that most settings of `trace` have, in words."""
+        rows = self.summary.filter(pl.col("trace") == trace)
+        length, rule, arms = _common_lengths(rows.unique(SETTING, maintain_order=True)).row(0)[1:]
+        return f"{_arms(arms) if arms else f'K={length}'}, {rule}"
+
     @cached_property
     def settings(self) -> pl.DataFrame:
         """A row per setting: its columns, `label`, `usual`, `how`, and means over seeds.
@@ -133,7 +141,7 @@ class Run:
         usual = rows.sort(pl.col("label") != pl.col("selector"), pl.col("mode") != "exact", "row"
                           ).unique(["trace", "selector"], keep="first")["row"]
         return rows.with_columns(pl.col("row").is_in(usual.implode()).alias("usual")).drop(
-            "row", "usual_length", "usual_rule")
+            "row", "usual_length", "usual_rule", "usual_arms")
 
     def answers(self, trace: str) -> Answers:
         """The queries of `trace`. Raises HedgespecError if settings differ in their queries."""
@@ -152,7 +160,7 @@ class Run:
         return found.reshape(rows["query"].n_unique(), -1)
 
     def drafters(self, trace: str) -> int:
-        """Number of drafters (or of pairs of drafter and draft length) of a trace's pool."""
+        """Number of drafters of a trace's pool, however many arms they make."""
         return self._drafters[trace]
 
     def _read_answers(self, trace: str) -> Answers:
@@ -225,20 +233,42 @@ def _read_provenance(path: Path) -> dict[str, Any]:
 
 
 def _drafter_counts(per_query: pl.DataFrame) -> dict[str, int]:
-    rounds = [name for name in per_query.columns if name.startswith(ROUNDS)]
-    counts = (per_query.filter(pl.col("arm_lengths") == "").group_by("trace")
-              .agg(pl.col(rounds).is_not_null().any())
-              .select("trace", pl.sum_horizontal(rounds).alias("drafters")))
-    return dict(counts.iter_rows())
+    arms = [name for name in per_query.columns if name.startswith(ROUNDS)]
+    there = per_query.group_by("trace").agg(pl.col(arms).is_not_null().any())
+    return {row["trace"]: len({arm_parts(arm.removeprefix(ROUNDS))[0] for arm in arms if row[arm]})
+            for row in there.iter_rows(named=True)}
+
+
+def arm_parts(arm: str) -> tuple[str, str]:
+    """The drafter of an arm DRAFTER[@RULE][*K], and the rest in words: ", RULE, K=3".
+
+    Other names come back whole. "fixed:" before the arm belongs to the drafter.
+    """
+    match = ARM.fullmatch(arm)
+    if match is None:
+        return arm, ""
+    drafter, rule, length = match.groups()
+    return drafter, f", {rule}" * bool(rule) + f", K={length}" * bool(length)
+
+
+def _arms(asked: str) -> str:
+    """The arms that `--arm-lengths` or `--arms` gave, in words."""
+    arms = asked.split(" ")
+    if all(arm.isdigit() for arm in arms):
+        return f"arms: all drafters, K={' or '.join(arms)}"
+    words = ("".join(arm_parts(arm)) for arm in arms)
+    return f"arms: {'; '.join(re.sub('^all(?=,|$)', 'all drafters', arm) for arm in words)}"
 
 
 def _common_lengths(settings: pl.DataFrame) -> pl.DataFrame:
-    """Draft length and rule that most settings of each trace have."""
-    return (settings.group_by("trace", "draft_length", "rule", maintain_order=True).len()
+    """Draft length, rule and arms that most settings of each trace have."""
+    return (settings.group_by("trace", "draft_length", "rule", "arm_lengths",
+                              maintain_order=True).len()
             .sort("len", "draft_length", descending=True, maintain_order=True)
             .unique("trace", keep="first", maintain_order=True)
             .select("trace", pl.col("draft_length").alias("usual_length"),
-                    pl.col("rule").alias("usual_rule")))
+                    pl.col("rule").alias("usual_rule"),
+                    pl.col("arm_lengths").alias("usual_arms")))
 
 
 def _apart(row: dict[str, Any]) -> str:
@@ -248,8 +278,9 @@ def _apart(row: dict[str, Any]) -> str:
         parts.append(row["feedback"])
     if row["loss"] not in USUAL_LOSS:
         parts.append(row["loss"])
-    if row["arm_lengths"]:
-        parts.append(f"K of {row['arm_lengths']}")
+    if row["arm_lengths"] != row["usual_arms"]:
+        parts.append(_arms(row["arm_lengths"]) if row["arm_lengths"]
+                     else f"arms: drafters, K={row['draft_length']}")
     elif row["draft_length"] != row["usual_length"]:
         parts.append(f"K={row['draft_length']}")
     if row["carry"] is not None:

@@ -14,6 +14,7 @@ from hedgespec.analysis.figures.style import (
     PAPER,
     TWO_COLUMN,
     Drawing,
+    arm_label,
     finish,
     short,
 )
@@ -80,7 +81,7 @@ def _figure(data: pl.DataFrame, trace: str, measure: str, fixed: int) -> Figure:
     places = np.arange(len(names)) + (np.arange(len(names)) >= fixed) * 0.4
     _cells(axis, values, places, fixed)
     axis.set_title(f"{measure if measure == 'gamma' else 'MAT'}, {trace}")
-    axis.set_yticks(places, [short(name.removeprefix(FIXED)) for name in names])
+    axis.set_yticks(places, [arm_label(name.removeprefix(FIXED)) for name in names])
     axis.set_xticks(range(len(domains)), [
         f"{short(domain, 20)}\n{count}{'†' if count < SMALL else ''}"
         for domain, count in zip(domains, queries, strict=True)],

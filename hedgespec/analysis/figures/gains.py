@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from hedgespec.analysis.figures.style import Claim, Drawing, forests, looks, short
+from hedgespec.analysis.figures.style import Claim, Drawing, arm_label, forests, looks
+from hedgespec.analysis.results import FIXED
 from hedgespec.analysis.statistics import LEVEL, holm, mat_difference, mat_gain
 from hedgespec.analysis.study import Study
 
@@ -14,12 +15,13 @@ def draw(study: Study) -> Iterator[Drawing]:
     tables = [table for trace in study.traces if (table := _table(study, trace)) is not None]
     if tables:
         data = pl.concat(tables)
+        base = arm_label(str(study.against).removeprefix(FIXED), 18)
         yield Drawing(
             "gains", f"MAT of the learners minus that of {study.against}",
             f"All queries of a trace pooled. Bars: {LEVEL:.0%} paired bootstrap intervals over "
             "queries. ▲ ▼: differs at 5% after Holm's correction for the selectors of the panel."
             f"{_speed_note(study)}",
-            forests(tables, looks(study.drawn), f"MAT minus {short(str(study.against), 18)}'s",
+            forests(tables, looks(study.drawn), f"MAT minus {base}'s",
                     ("tokens_per_second", "tokens/s", 1)), data, list(_claims(study)))
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 
 from hedgespec.analysis.figures import regret
-from hedgespec.analysis.figures.style import Claim, Drawing, forests, looks, short
+from hedgespec.analysis.figures.style import Claim, Drawing, arm_label, forests, looks
+from hedgespec.analysis.results import FIXED
 from hedgespec.analysis.statistics import LEVEL, holm, mat_gain
 from hedgespec.analysis.study import Study
 
@@ -16,6 +17,7 @@ def draw(study: Study) -> Iterator[Drawing]:
     tables = [table for trace in study.traces if (table := _table(study, trace)) is not None]
     if tables:
         data = pl.concat(tables)
+        base = arm_label(str(study.against).removeprefix(FIXED), 18)
         shown = [table.rename({"gain_percent": "difference"}) for table in tables]
         yield Drawing(
             "seconds", f"Tokens per second above those of {study.against}",
@@ -24,8 +26,7 @@ def draw(study: Study) -> Iterator[Drawing]:
             f"needs to evaluate the other drafters. Bars: {LEVEL:.0%} paired bootstrap intervals "
             "over queries. ▲ ▼: differs at 5% after Holm's correction for the selectors of the "
             "panel.",
-            forests(shown, looks(study.drawn),
-                    f"tokens/s above\n{short(str(study.against), 18)}'s, %",
+            forests(shown, looks(study.drawn), f"tokens/s above\n{base}'s, %",
                     ("evaluation_percent", "evaluation,\n% of time", 0)),
             data, list(_claims(study)))
     yield from regret.draw_seconds(study)

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from hedgespec.analysis.results import arm_parts
 from hedgespec.analysis.statistics import Estimate
 
 ONE_COLUMN, TWO_COLUMN = 3.4, 7.0  # widths in inches of a figure in a two-column paper
@@ -195,7 +196,7 @@ def label_ends(figure: Figure, ends: Sequence[End]) -> None:
         heights = np.array([inside.transform((end.x, end.y))[1] for end in here])
         for end, place in zip(here, spread(heights, LINE / inches), strict=True):
             axis.annotate(
-                short(end.name), (end.x, end.y), (1.05, place), textcoords="axes fraction",
+                arm_label(end.name), (end.x, end.y), (1.05, place), textcoords="axes fraction",
                 color=end.colour, va="center", annotation_clip=False,
                 arrowprops={"arrowstyle": "-", "color": end.colour, "lw": 0.6, "linestyle": ":",
                             "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0})
@@ -252,7 +253,7 @@ def forest(axis: Axes, table: pl.DataFrame, look: dict[str, Look]) -> None:
         across(axis, i, row["difference"], row["low"], row["high"], look[row["selector"]])
         axis.text(1.02, i, mark(row["difference"], row["p_holm"]), va="center",
                   transform=axis.get_yaxis_transform())
-    axis.set_yticks(range(len(table)), [short(name, 22) for name in table["selector"]])
+    axis.set_yticks(range(len(table)), [arm_label(name, 22) for name in table["selector"]])
     axis.set_ylim(len(table) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
 
@@ -303,6 +304,12 @@ def mark(difference: float, p_holm: float) -> str:
 def zero_line(axis: Axes, *, upright: bool = False) -> None:
     """A line at no difference."""
     (axis.axvline if upright else axis.axhline)(0, color=MUTED, linewidth=0.7, zorder=0)
+
+
+def arm_label(name: str, most: int = 26) -> str:
+    """The name of a selector or drafter for a label; an arm DRAFTER@RULE*3 is in words."""
+    drafter, rest = arm_parts(name)
+    return short(drafter, max(8, most - len(rest))) + rest
 
 
 def short(name: str, most: int = 26) -> str:
