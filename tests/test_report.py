@@ -12,6 +12,7 @@ import matplotlib.image
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -322,6 +323,24 @@ def contrast(one: str, two: str) -> float:
 def test_labels_can_be_read_light_and_dark(name):
     for colour, paper in zip(COLOURS[name], COLOURS["paper"], strict=True):
         assert contrast(colour, paper) >= 4.5
+
+
+def test_frames_and_numbers_of_the_heat_map_can_be_read_light_and_dark(drawn):
+    [axis] = drawn[0].figure.axes
+    cells = np.concatenate([mesh.get_facecolor() for mesh in axis.collections])
+    numbers = [text for text in axis.texts if re.fullmatch(r"\d\.\d\d", text.get_text())]
+    assert len(numbers) == len(cells)
+    behind = {text.get_position(): to_hex(cell) for text, cell in zip(numbers, cells, strict=True)}
+    for text in numbers:
+        assert contrast(to_hex(text.get_color()), behind[text.get_position()]) >= 4.5
+    places = sorted({y for _, y in behind})
+    assert len(axis.patches) == 4
+    for frame in axis.patches:
+        x, y = frame.get_center()
+        row = min(places, key=lambda place: abs(place - y))
+        edge = to_hex(frame.get_edgecolor())
+        assert edge not in {light for light, _ in COLOURS.values()}  # does not follow the page
+        assert contrast(edge, behind[round(x), row]) >= 4.5
 
 
 def test_looks_tell_twenty_learners_apart():

@@ -291,6 +291,7 @@ def _bars(axis: Axes, table: pl.DataFrame, look: dict[str, Look], column: str, l
         axis.text(0, i, "–" if value is None else f" {value:.{digits}f}", va="center")
     axis.set_ylim(len(table) - 0.4, -0.6)
     axis.set_yticks([])
+    axis.set_xlim(0, None if table[column].max() else 1)
     axis.set_xlabel(label)
 
 
