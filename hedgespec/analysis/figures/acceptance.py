@@ -110,10 +110,10 @@ def _cells(axis: Axes, values: np.ndarray, places: np.ndarray, fixed: int) -> No
                              color=_readable(colours(scale(value))))
             text.set_in_layout(False)
     for column, row in enumerate(values[:fixed].argmax(axis=0)):
-        frame = _readable(colours(scale(values[row, column])))  # the page's ink is pale when dark
-        axis.add_patch(matplotlib.patches.Rectangle(
-            (column - 0.46, places[row] - 0.42), 0.92, 0.84, fill=False, edgecolor=frame,
-            linewidth=1.2))
+        for colour, width in (("black", 2.0), ("white", 0.6)):  # seen on any cell, on any page
+            axis.add_patch(matplotlib.patches.Rectangle(
+                (column - 0.46, places[row] - 0.42), 0.92, 0.84, fill=False, edgecolor=colour,
+                linewidth=width))
     axis.set_ylim(places[-1] + 0.5, -0.5)
     axis.set_xlim(-0.5, values.shape[1] - 0.5)
 
