@@ -131,6 +131,15 @@ def test_interval_excludes_zero_where_p_is_small():
     assert (certain == (found.p < 0.05)).mean() > 0.98
 
 
+@pytest.mark.parametrize("draws", [1, 2, 57, 400])
+def test_quantiles_of_sorted_rows_are_those_of_numpy(draws):
+    rows = np.random.default_rng(draws).normal(size=(3, draws)).cumsum(axis=0)
+    rows[1, -1] = np.nan
+    for share in (0.025, 0.3, 0.5, 0.975):
+        assert np.array_equal(statistics.quantile(np.sort(rows, axis=1), share),
+                              np.quantile(rows, share, axis=1), equal_nan=True)
+
+
 def test_one_query_has_a_value_and_no_interval():
     found = mat_estimate(np.array([10]), np.array([[4.0, 5.0]]))
     assert found.value.tolist() == [2.5, 2.0]

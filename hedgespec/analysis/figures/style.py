@@ -41,6 +41,7 @@ SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": TEXT, "axes.titlesize": TEXT + 1,
     "axes.labelsize": TEXT, "xtick.labelsize": TEXT, "ytick.labelsize": TEXT,
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
+    "axes.titley": 1.0,  # nothing stands above a panel that a title would have to avoid
     "axes.edgecolor": MUTED, "axes.labelcolor": INK, "text.color": INK, "axes.titlecolor": INK,
     "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
     "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
