@@ -8,20 +8,24 @@ import polars as pl
 from hedgespec.analysis.tables import SETTING, save_results
 
 DRAFTERS = 3
+COSTS = {"device": "A GPU", "dtype": "bfloat16", "evaluation": "one by one"}
+ROUND, EVALUATION = 0.05, 0.025  # seconds
 
 
 def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int = 24,
                  faster: float = 1.0, digest: str = "0" * 64, traces: tuple[str, ...] = ("mix",),
-                 drafters: int = DRAFTERS) -> Path:
+                 drafters: int = DRAFTERS, arms: str = "") -> Path:
     """Results as `hedgespec sim` writes them: fixed drafters, learners, a router, pools, delays.
 
-    The learners' rounds are divided by `faster`.
+    The learners' rounds are divided by `faster`. With `arms`, as "all@tree all*3", these are chosen
+    between.
     """
     rng = np.random.default_rng(1)
     tokens = rng.integers(20, 500, queries)
     domain = [f"domain-{i % domains}" for i in range(queries)]
     parts, curves, shown = [], [], []
-    names = [f"drafter-{i}" for i in range(drafters)]
+    names = [f"drafter-{i}{arm.removeprefix('all')}" for arm in arms.split(" ")
+             for i in range(drafters)]
 
     def add(trace: str, selector: str, feedback: str, loss: str, seeds: list[int | None],
             rounds: np.ndarray) -> None:
@@ -29,16 +33,19 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
         for seed in seeds:
             noise = 0 if seed is None else rng.normal(0, 1, queries)
             mine = rounds + noise
+            costs = np.nan if trace not in traces else 1.0  # pools of other sizes have none
+            evaluation = costs * mine * EVALUATION * loss.startswith("length")
             parts.append(pl.DataFrame({
                 "trace": trace, "selector": selector, "feedback": feedback, "loss": loss,
-                "draft_length": 5, "arm_lengths": "", "carry": None, "rule": "sampling",
+                "draft_length": 5, "arm_lengths": arms, "carry": None, "rule": "sampling",
                 "mode": "exact" if seed is None else "replayed", "seed": seed,
                 "query": range(queries), "query_id": [f"q{i}" for i in range(queries)],
                 "domain": domain, "tokens": tokens, "rounds": mine, "mat": tokens / mine,
                 "regret_rounds": mine - best,
+                "seconds": costs * mine * ROUND + evaluation, "evaluation_seconds": evaluation,
                 "gamma": np.clip(tokens / mine / 4, 0, 1),
                 "rounds_until_best": np.where(mine < 120, 10 + mine / 4, np.nan),
-                **{f"rounds/{name}": mine / drafters for name in names},
+                **{f"rounds/{name}": mine / len(names) for name in names},
             }, schema_overrides={"carry": pl.Int64, "seed": pl.Int32}, nan_to_null=True))
         slope = float((rounds - best).mean()) / 10
         curves.append(parts[-1].select(SETTING).head(1).join(pl.DataFrame({
@@ -55,8 +62,8 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
             how="cross"))
 
     for trace in traces:
-        for i in range(drafters):
-            add(trace, f"fixed:drafter-{i}", "none", "none", [None],
+        for i, name in enumerate(names):
+            add(trace, f"fixed:{name}", "none", "none", [None],
                 tokens / (1.4 + 0.3 * i + rng.random(queries)))
         add(trace, "best-single", "hindsight", "none", [None], tokens / 2.1)
         add(trace, "router", "prompt", "none", [None], tokens / (2 + rng.random(queries)))
@@ -76,13 +83,14 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
                     tokens / (speed - 0.003 * i * size))
     per_query = pl.concat(parts)
     totals = per_query.group_by(*SETTING, "seed", maintain_order=True).agg(
-        pl.len().alias("queries"), pl.col("tokens", "rounds", "regret_rounds").sum())
+        pl.len().alias("queries"), pl.col("tokens", "rounds", "regret_rounds").sum(),
+        pl.when(pl.col("seconds").is_not_null().all()).then(pl.col("seconds").sum()))
     summary = totals.with_columns(
         mat=pl.col("tokens") / pl.col("rounds"),
-        tokens_per_second=20 * pl.col("tokens") / pl.col("rounds"))
+        tokens_per_second=pl.col("tokens") / pl.col("seconds")).drop("seconds")
     save_results(folder, summary, per_query, pl.concat(curves), pl.concat(shown, how="diagonal"), {
         "complete": True, "command": ["hedgespec", "sim"], "created": "2026-01-01",
-        "traces": [{"name": name, "manifest_sha256": digest} for name in traces],
+        "traces": [{"name": name, "manifest_sha256": digest, "costs": COSTS} for name in traces],
         "settings": [], "versions": {"hedgespec": "0"}})
     return folder
 

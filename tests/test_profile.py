@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -29,12 +30,14 @@ def costs(tmp_path, capsys):
     return path
 
 
-def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path):
+def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path, capsys):
     found = load_costs(costs)
     assert (found.draft_length, found.context, len(found.drafters)) == (3, 20, 3)
     assert found.evaluate_all is not None
     assert main(["sim", "--traces", "domain-mix-t0.7", "--selectors", "normalhedge", "ucbspec",
                  "--seeds", "1", "--costs", str(costs), "--out", str(tmp_path / "sim")]) == 0
+    whose = f"tokens/s: costs of {found.device}, {found.dtype}, all drafters evaluated in one batch"
+    assert whose in " ".join(capsys.readouterr().out.split())
     rows = {row["selector"]: row
             for row in pl.read_parquet(tmp_path / "sim" / "summary.parquet").to_dicts()}
     head = next(iter(found.drafters.values()))
@@ -44,9 +47,16 @@ def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path)
     assert all(one.step > 0 for one in others.values())
     alone = target + 4 * head.step + head.evaluate
     together = target + 4 * head.step + found.evaluate_all * 11 / 3
+    queries = pl.read_parquet(tmp_path / "sim" / "per_query.parquet")
     for selector, seconds in (("ucbspec", alone), ("normalhedge", together)):
+        mine = queries.filter(pl.col("selector") == selector)
+        np.testing.assert_allclose(mine["seconds"], mine["rounds"] * seconds)
+        np.testing.assert_allclose(mine["evaluation_seconds"], mine["rounds"] * (seconds - alone))
         row = rows[selector]
         assert row["tokens_per_second"] == pytest.approx(row["tokens"] / row["rounds"] / seconds)
+    [trace] = json.loads((tmp_path / "sim" / "run.json").read_text())["traces"]
+    assert trace["costs"] == {"device": found.device, "dtype": found.dtype,
+                              "evaluation": "in one batch"}
 
 
 def test_bad_profiles_are_told(costs, tmp_path, capsys):

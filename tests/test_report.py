@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
@@ -11,6 +12,7 @@ import matplotlib.image
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -18,7 +20,16 @@ from hedgespec import __version__
 from hedgespec.analysis import statistics
 from hedgespec.analysis.comparison import compare
 from hedgespec.analysis.figures import FIGURES, answer_length, differences, pareto
-from hedgespec.analysis.figures.style import COLOURS, Claim, Drawing, looks, short, spread, styled
+from hedgespec.analysis.figures.style import (
+    COLOURS,
+    Claim,
+    Drawing,
+    arm_label,
+    looks,
+    short,
+    spread,
+    styled,
+)
 from hedgespec.analysis.html import svg
 from hedgespec.analysis.pieces import read_vocabulary
 from hedgespec.analysis.report import Request, findings, write_report
@@ -41,9 +52,9 @@ from hedgespec.analysis.statistics import (
     resampled_sums,
 )
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.tables import SETTING
+from hedgespec.analysis.tables import SETTING, whose_seconds
 from hedgespec.cli import main
-from tests.made_results import make_results
+from tests.made_results import ROUND, make_results
 
 ROOT = Path(__file__).parent.parent
 IMAGES = Path(__file__).parent / "test_report_images"
@@ -120,6 +131,15 @@ def test_interval_excludes_zero_where_p_is_small():
     assert (certain == (found.p < 0.05)).mean() > 0.98
 
 
+@pytest.mark.parametrize("draws", [1, 2, 57, 400])
+def test_quantiles_of_sorted_rows_are_those_of_numpy(draws):
+    rows = np.random.default_rng(draws).normal(size=(3, draws)).cumsum(axis=0)
+    rows[1, -1] = np.nan
+    for share in (0.025, 0.3, 0.5, 0.975):
+        assert np.array_equal(statistics.quantile(np.sort(rows, axis=1), share),
+                              np.quantile(rows, share, axis=1), equal_nan=True)
+
+
 def test_one_query_has_a_value_and_no_interval():
     found = mat_estimate(np.array([10]), np.array([[4.0, 5.0]]))
     assert found.value.tolist() == [2.5, 2.0]
@@ -180,6 +200,48 @@ def test_findings_are_corrected_for_all_that_were_looked_at():
     assert findings([[drawing("a", weak, weak, weak)]]) == []
 
 
+def told_seconds(results: Path, folder: Path, scale: float, evaluation: float) -> list[str]:
+    """The findings on seconds where the full-information learner takes `scale` times the bandit's,
+    the part `evaluation` of it for evaluation."""
+    rounds = pl.read_parquet(results / "per_query.parquet").filter(
+        pl.col("selector") == "learner-01", pl.col("trace") == "mix").group_by("query").agg(
+        pl.col("rounds").mean().alias("bandit"))
+    shutil.copytree(results, folder)
+    mine = (pl.col("selector") == "learner-00") & (pl.col("feedback") == "queued")
+    seconds = scale * ROUND * pl.col("bandit") * (1 + pl.col("query") % 5 / 50)
+    rewrite(folder, "per_query", lambda table: table.join(
+        rounds, on="query", maintain_order="left").with_columns(
+        seconds=pl.when(mine).then(seconds).otherwise("seconds"),
+        evaluation_seconds=pl.when(mine).then(evaluation * seconds).otherwise("evaluation_seconds"),
+    ).drop("bandit"))
+    with styled():
+        [figure, *_] = FIGURES["And in seconds?"](
+            Study.of(Run(folder), [], ["learner-00", "learner-01"], None))
+    assert figure.name == "seconds"
+    return [claim.sentence for _, claim in findings([[figure]])]
+
+
+@pytest.mark.parametrize(("scale", "evaluation", "said"), [
+    (1.6, 0.5, r"are \d+% \(\d+ to \d+\) below those of learner-01, because evaluating the other "
+               r"drafters takes 50% of its time \(costs of A GPU, bfloat16, all drafters evaluated "
+               r"one by one\)\.$"),
+    (1.6, 0.1, r"below those of learner-01; evaluating the other drafters takes 10% of its time"),
+    (0.6, 0.2, r"above those of learner-01, although evaluating the other drafters takes 20%"),
+])
+def test_finding_says_what_seconds_say_and_whose_they_are(results, tmp_path, monkeypatch, scale,
+                                                          evaluation, said):
+    monkeypatch.setattr(statistics, "DRAWS", 500)
+    [sentence] = told_seconds(results, tmp_path / "results", scale, evaluation)
+    assert re.match("On mix, the tokens per second of learner-00 are ", sentence)
+    assert re.search(said, sentence)
+
+
+def test_finding_on_seconds_is_silent_where_the_interval_includes_zero(results, tmp_path,
+                                                                       monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 500)
+    assert told_seconds(results, tmp_path / "results", 1 / 1.04, 0.3) == []
+
+
 # Figures at their final size
 
 def drawn_texts(figure: Figure) -> list[Text]:
@@ -231,6 +293,7 @@ def problems(figure: Figure) -> list[str]:
 @pytest.mark.parametrize("shape", [
     {"learners": 20, "drafters": 16}, {"domains": 12, "queries": 36},
     {"queries": 1}, {"domains": 1}, {"learners": 0},
+    {"arms": "all@tree all*3 all@multi-without:4*12"},
     {"learners": 1, "traces": ("mix", "other-trace-with-a-long-name-t0.7")},
 ], ids=str)
 def test_no_text_overlaps_or_is_cut(tmp_path, shape, monkeypatch):
@@ -250,8 +313,9 @@ def test_no_text_overlaps_or_is_cut_with_three_learners(drawn):
 def test_every_figure_is_drawn_where_its_settings_are(drawn):
     names = [one.name for one in drawn]
     assert names == [
-        "acceptance-mix", "gamma-mix", "gains", "regret", "regret-rounds", "regret-seconds",
-        "adoption", "answer", "drafters-mix", "delay-mix", "router", "pareto", "answer-length"]
+        "acceptance-mix", "gamma-mix", "gains", "regret", "regret-rounds", "seconds",
+        "regret-seconds", "adoption", "answer", "drafters-mix", "delay-mix", "router", "pareto",
+        "answer-length"]
 
 
 def contrast(one: str, two: str) -> float:
@@ -270,6 +334,38 @@ def test_labels_can_be_read_light_and_dark(name):
         assert contrast(colour, paper) >= 4.5
 
 
+def test_frames_and_numbers_of_the_heat_map_can_be_read_light_and_dark(drawn):
+    [axis] = drawn[0].figure.axes
+    cells = np.concatenate([mesh.get_facecolor() for mesh in axis.collections])
+    numbers = [text for text in axis.texts if re.fullmatch(r"\d\.\d\d", text.get_text())]
+    assert len(numbers) == len(cells)
+    behind = {text.get_position(): to_hex(cell) for text, cell in zip(numbers, cells, strict=True)}
+    for text in numbers:
+        assert contrast(to_hex(text.get_color()), behind[text.get_position()]) >= 4.5
+    frames: dict[tuple[float, float], set[str]] = {}
+    for frame in axis.patches:
+        frames.setdefault(frame.get_xy(), set()).add(to_hex(frame.get_edgecolor()))
+    # One of the two is seen on any cell, and neither follows the colours of the page.
+    assert list(frames.values()) == [{"#000000", "#ffffff"}] * 4
+
+
+def test_ticks_of_evaluations_do_not_touch(tmp_path, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    folder = make_results(tmp_path, drafters=11, traces=("mix", "other"))
+    often = {"rounds:2": "every:2", "rounds:8": "every:8", "bold": "every:16"}
+    for name in ("summary", "per_query", "curves", "answer"):
+        rewrite(folder, name, lambda table: table.with_columns(pl.col("feedback").replace(often)))
+    with styled():
+        [figure] = pareto.draw(Study.of(Run(folder), [], [], None))
+    assert figure.data["evaluations"].unique().sort().to_list() == [0, 0.625, 1.25, 2.5, 5, 10]
+    assert problems(figure.figure) == []
+    for axis in figure.figure.axes:
+        labels = [label for label in axis.get_xticklabels() if label.get_text()]
+        assert [label.get_text() for label in labels] == ["0", "0.625", "2.5", "10"]
+        boxes = [label.get_window_extent() for label in labels]
+        assert min(two.x0 - one.x1 for one, two in pairwise(boxes)) > 0.05 * figure.figure.dpi
+
+
 def test_looks_tell_twenty_learners_apart():
     assert len({(look.colour, str(look.dashes), look.marker)
                 for look in looks([str(i) for i in range(20)]).values()}) == 20
@@ -283,7 +379,7 @@ def test_page_colours_are_all_variables_but_those_of_the_colour_map(drawn):
             assert colours <= {"#000000"}, one.name
 
 
-@pytest.mark.parametrize("name", ["acceptance-mix", "gamma-mix", "gains", "regret",
+@pytest.mark.parametrize("name", ["acceptance-mix", "gamma-mix", "gains", "regret", "seconds",
                                   "regret-seconds", "adoption", "answer", "delay-mix"])
 def test_figures_look_as_they_did(drawn, name, tmp_path):
     """To accept a new look: delete the image and run the test twice."""
@@ -329,6 +425,18 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
         learner["tokens"].sum() / learner["rounds"].sum()
         - base["tokens"].sum() / base["rounds"].sum())
 
+    speed = pl.read_csv(written / "figures" / "seconds.csv").filter(
+        pl.col("selector") == "learner-00")
+    [learner, base] = [raw.filter(pl.col("trace") == "mix", pl.col("selector") == name,
+                                  pl.col("feedback").is_in(["queued", "hindsight"]))
+                       for name in ("learner-00", "best-single")]
+    assert speed["tokens_per_second"][0] == pytest.approx(
+        learner["tokens"].sum() / learner["seconds"].sum())
+    assert speed["gain_percent"][0] == pytest.approx(
+        100 * base["seconds"].sum() / learner["seconds"].sum() - 100)
+    assert speed["evaluation_percent"][0] == pytest.approx(
+        100 * learner["evaluation_seconds"].sum() / learner["seconds"].sum())
+
     gamma = pl.read_csv(written / "figures" / "gamma-mix.csv").filter(
         pl.col("selector") == "learner-01", pl.col("domain") == "domain-2")
     of_queries = raw.filter(
@@ -358,7 +466,7 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
 
 def test_tables_have_a_row_per_setting_and_per_selector_and_domain(study):
     data = pl.concat([settings_data(study, trace) for trace in study.run.traces])
-    assert len(overview_table(data).rows) == len(study.run.settings)
+    assert len(overview_table(data, "").rows) == len(study.run.settings)
     found = matrix_table("mix", data.filter(pl.col("trace") == "mix"))
     assert found.header == ["selector", "usual", "bold", "censored", "every:4", "rounds:2",
                             "rounds:8"]
@@ -413,6 +521,29 @@ def test_page_states_where_its_numbers_are_from(written, results):
     for said in (str(results), "0" * 64, "2026-01-01", "hedgespec sim", "seeds 0, 1",
                  "exact expectations", "Holm", "20,000 draws", "seed 0"):
         assert said in text
+
+
+def test_seconds_never_stand_without_whose_they_are(written, drawn, study):
+    whose = "costs of A GPU, bfloat16, all drafters evaluated one by one"
+    told = {one.name for one in drawn if whose in one.caption}
+    assert told == {"gains", "seconds", "regret-seconds", "pareto"}
+    page = (written / "report.html").read_text()
+    notes = re.findall(r'<p class="note">(.*?)</p>', page, re.DOTALL)
+    assert len([note for note in notes if "Tokens per second" in note]) == 2
+    assert all(whose in note for note in notes if "Tokens per second" in note)
+    assert re.search(rf"<li>mix: manifest sha256 <code>0+</code>; {whose}; "
+                     "usual setting: K=5, sampling</li>", page)
+    assert study.run.whose_seconds(["mix.n2"]) == ""
+
+
+def test_costs_that_differ_are_told_apart_by_trace():
+    one = {"device": "cpu", "dtype": "float32", "evaluation": "in one batch"}
+    traces = [{"name": "a", "costs": one}, {"name": "b", "costs": {**one, "device": "gpu"}},
+              {"name": "c", "costs": one}, {"name": "d", "costs": None}]
+    assert whose_seconds(traces) == (
+        "on a, c costs of cpu, float32, all drafters evaluated in one batch; "
+        "on b costs of gpu, float32, all drafters evaluated in one batch")
+    assert whose_seconds(traces[3:]) == ""
 
 
 def test_answer_is_shown_token_by_token_and_names_each_change_of_drafter(written, results):
@@ -550,6 +681,36 @@ def test_results_of_one_setting_run_twice_count_once(tmp_path, results):
     for name in ("summary", "per_query", "curves"):
         rewrite(folder, name, lambda table: pl.concat([table, table]))
     assert Run(folder).settings.equals(Run(results).settings)
+
+
+def test_arms_are_named_in_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    assert [arm_label(name) for name in (
+        "generalist", "generalist*3", "generalist@tree", "fixed:a.b_c-d@kseq:4*12",
+        "my@learner.py:MINE", "fixed:expert-of-translation@tree*8")] == [
+        "generalist", "generalist, K=3", "generalist, tree", "fixed:…b_c-d, kseq:4, K=12",
+        "my@learner.py:MINE", "fixed:e…slation, tree, K=8"]
+    run = Run(make_results(tmp_path, arms="all@tree all*3"))
+    assert run.drafters("mix") == 3
+    assert run.usual("mix") == "arms: all drafters, tree; all drafters, K=3, sampling"
+    assert "learner-00" in run.settings["label"].to_list()  # as usual here
+    figures = {one.name: one for one in drawings(Study.of(run, [], [], None))}
+    assert {"drafter-0, tree", "drafter-2, K=3"} <= {
+        text.get_text() for text in drawn_texts(figures["acceptance-mix"].figure)}
+    assert {"drafter-0, tree", "drafter-1, K=3"} & {
+        text.get_text() for text in drawn_texts(figures["answer"].figure)}
+
+
+def test_arms_that_are_not_usual_are_named_beside_the_selector(tmp_path, results):
+    folder = make_results(tmp_path)
+    for name in ("summary", "per_query", "curves", "answer"):
+        lengths, mixed = (pl.read_parquet(folder / f"{name}.parquet").filter(
+            pl.col("selector") == "learner-00").with_columns(arm_lengths=pl.lit(arms))
+            for arms in ("1 3", "all@tree drafter-1*3"))
+        rewrite(folder, name, lambda table, more=(lengths, mixed): pl.concat([table, *more]))
+    labels = set(Run(folder).settings["label"]) - set(Run(results).settings["label"])
+    assert {"learner-00 (arms: all drafters, K=1 or 3)",
+            "learner-00 (arms: all drafters, tree; drafter-1, K=3)"} <= labels
 
 
 def test_long_names_are_shortened_in_the_middle():

@@ -94,7 +94,8 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
                 saver.save(drawing)
         progress("tables", steps - 2, steps)
         matrices = (matrix_table(trace, settings[trace]) for trace in study.traces)
-        tables = [overview_table(pl.concat(settings.values())),
+        tables = [overview_table(pl.concat(settings.values()),
+                                 study.run.whose_seconds(study.run.traces)),
                   *(table for table in matrices if table is not None), *domain_tables(study)]
         tabled = Section("tables", "Tables", [_table(table, out) for table in tables])
         progress("page", steps - 1, steps)
@@ -201,8 +202,10 @@ def _provenance(runs: Sequence[Run], comparisons: Sequence[Comparison], command:
 
 def _input(run: Run) -> str:
     made = run.provenance
-    traces = "".join(f"<li>{escape(name)}: manifest sha256 <code>{digest}</code></li>"
-                     for name, digest in run.hashes.items())
+    traces = "".join(f"<li>{escape(name)}: manifest sha256 <code>{digest}</code>; "
+                     f"{escape(run.whose_seconds([name])) or 'no costs, hence no seconds'}"
+                     + f"; usual setting: {escape(run.usual(name))}" * (name in run.traces)
+                     + "</li>" for name, digest in run.hashes.items())
     versions = ", ".join(f"{escape(name)} {escape(str(number))}"
                          for name, number in made["versions"].items())
     exact = run.settings.filter(run.settings["how"] == "exact")

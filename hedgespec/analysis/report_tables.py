@@ -71,12 +71,16 @@ def domain_tables(study: Study) -> Iterator[ReportTable]:
         counts = [f"{name} ({count}{'†' if count < SMALL else ''})"
                   for name, count in sizes.iter_rows()]
         yield ReportTable(
-            f"mat-by-domain-{trace}", f"MAT by domain: {trace}", _domain_note(study.against),
+            f"mat-by-domain-{trace}", f"MAT by domain: {trace}",
+            _domain_note(study.against) + _speed_note(study.run.whose_seconds([trace])),
             ["selector", "numbers", *counts, "tokens/s"], rows, data)
 
 
-def overview_table(data: pl.DataFrame) -> ReportTable:
-    """Every setting that was run, with MAT, regret and speed, from its `settings_data`."""
+def overview_table(data: pl.DataFrame, whose_seconds: str) -> ReportTable:
+    """Every setting that was run, with MAT, regret and speed, from its `settings_data`.
+
+    `whose_seconds` says whose costs the tokens per second are estimated from; empty without.
+    """
     most = {name: float(data[name].fill_null(0).max() or 1)  # type: ignore[arg-type]
             for name in ("mat", "regret", "tokens_per_second")}
     rows = []
@@ -95,7 +99,7 @@ def overview_table(data: pl.DataFrame) -> ReportTable:
         "settings", "All learners and settings",
         f"MAT pools all queries; regret is in rounds per query. In brackets: {LEVEL:.0%} bootstrap "
         f"intervals over queries, not corrected. †: fewer than {SMALL} queries, whose intervals "
-        "are too narrow. Tokens per second are estimated from the trace's costs, without interval.",
+        f"are too narrow.{_speed_note(whose_seconds)}",
         ["trace", "selector", "numbers", "queries", "MAT", "regret", "tokens/s"], rows, data)
 
 
@@ -204,6 +208,11 @@ def _domain_note(against: str | None) -> str:
     return (f"{note} Below: the difference to {against} with its {LEVEL:.0%} paired bootstrap "
             "interval over queries. ▲ ▼: it differs at 5% after Holm's correction for all "
             "differences of this table.")
+
+
+def _speed_note(whose_seconds: str) -> str:
+    return (f" Tokens per second are estimated from {whose_seconds}; without interval."
+            if whose_seconds else "")
 
 
 def _number(value: float | None, digits: int, most: float | None = None) -> Cell:

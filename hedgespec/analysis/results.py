@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,20 +11,23 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hedgespec.analysis.tables import SETTING, read_results
+from hedgespec.analysis.tables import SETTING, read_results, whose_seconds
 from hedgespec.errors import HedgespecError
 
 QUERY = ["query", "query_id", "domain"]
+MEANS = ["rounds", "regret_rounds", "gamma", "seconds", "evaluation_seconds"]  # over seeds
 COLUMNS = {
     "summary": [*SETTING, "seed", "queries", "tokens", "rounds", "mat", "regret_rounds",
                 "tokens_per_second"],
     "per_query": [*SETTING, "seed", *QUERY, "tokens", "rounds", "mat", "regret_rounds",
-                  "gamma", "rounds_until_best"],
+                  "seconds", "evaluation_seconds", "gamma", "rounds_until_best"],
     "curves": [*SETTING, "position", "rounds", "regret_rounds", "low", "high", "seconds",
                "regret_seconds", "seconds_low", "seconds_high"],
     "answer": [*SETTING, *QUERY, "position", "token", "round", "drafter", "gamma"],
 }
 POOL = re.compile(r"(?P<base>.+)\.n(?P<drafters>\d+)")  # docs/metrics.md#pools-of-other-sizes
+# docs/metrics.md#draft-lengths-as-arms
+ARM = re.compile(r"((?:fixed:)?[a-z0-9._-]+)(?:@([a-z0-9:._-]+))?(?:\*(\d+))?")
 HINDSIGHT = "hindsight"
 PROMPT = "prompt"
 CHOSEN = "chosen"  # feedback of bandits
@@ -37,9 +41,11 @@ ROUNDS, WEIGHT = "rounds/", "weight/"  # before a drafter's name: columns of its
 class Answers:
     """The queries of one trace under every setting that was run on it.
 
-    `settings` has S rows; `tokens` and `domain` have shape (Q), `rounds`, `regret` and `gamma`
-    (Q, S), means over seeds. `gamma` is the mean over the answer's tokens of a drafter's acceptance
-    probability; of several drafters they are weighted by their rounds.
+    `settings` has S rows; `tokens` and `domain` have shape (Q), `rounds`, `regret`, `gamma`,
+    `seconds` and `evaluation_seconds` (Q, S), means over seeds. `gamma` is the mean over the
+    answer's tokens of a drafter's acceptance probability; of several drafters they are weighted by
+    their rounds. `seconds` are estimated from the trace's costs, NaN without;
+    `evaluation_seconds` are those of them in which other drafters are evaluated.
     """
 
     settings: pl.DataFrame
@@ -49,6 +55,8 @@ class Answers:
     rounds: np.ndarray
     regret: np.ndarray
     gamma: np.ndarray
+    seconds: np.ndarray
+    evaluation_seconds: np.ndarray
 
     @property
     def domains(self) -> list[str]:
@@ -69,7 +77,7 @@ class Run:
         self._drafters = _drafter_counts(per_query)
         self._until_best = per_query.select(*SETTING, "seed", "query", "rounds_until_best")
         self._queries = per_query.group_by(*SETTING, *QUERY, maintain_order=True).agg(
-            pl.col("tokens").first(), pl.col("rounds", "regret_rounds", "gamma").mean())
+            pl.col("tokens").first(), pl.col(MEANS).mean())
         self._answers: dict[str, Answers] = {}
         unknown = {base_trace(name) for name in self.traces} - set(self.hashes)
         if unknown:
@@ -95,18 +103,31 @@ class Run:
                     f"({found[name][:12]} and {digest[:12]}); replay one of them anew")
         return found
 
+    def whose_seconds(self, traces: Iterable[str]) -> str:
+        """Of which device, dtype and way of evaluation the costs of `traces` are; empty without."""
+        names = set(traces)  # pools of other sizes have no costs, whatever their trace has
+        return whose_seconds(trace for trace in self.provenance["traces"]
+                             if trace["name"] in names)
+
+    def usual(self, trace: str) -> str:
+        """The draft length and rule, or the arms, that most settings of `trace` have, in words."""
+        rows = self.summary.filter(pl.col("trace") == trace)
+        length, rule, arms = _common_lengths(rows.unique(SETTING, maintain_order=True)).row(0)[1:]
+        return f"{_arms(arms) if arms else f'K={length}'}, {rule}"
+
     @cached_property
     def settings(self) -> pl.DataFrame:
         """A row per setting: its columns, `label`, `usual`, `how`, and means over seeds.
 
-        The means are `mat`, `regret` (rounds per query) and `tokens_per_second`.
+        The means are `mat`, `regret` (rounds per query) and `tokens_per_second`, over mean seconds.
         `setting` is what sets it apart from the trace's usual one, empty for nothing, and `label`
         the selector with that in brackets; `usual` is true of at most one row per trace and
         selector.
         """
         rows = self.summary.group_by(SETTING, maintain_order=True).agg(
             pl.col("seed").n_unique().alias("seeds"), pl.col("queries").first(),
-            pl.col("tokens_per_second", "mat").mean(),
+            pl.col("mat").mean(),
+            (1 / (1 / pl.col("tokens_per_second")).mean()).alias("tokens_per_second"),
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret"))
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
         apart = [_apart(row) for row in rows.iter_rows(named=True)]
@@ -120,7 +141,7 @@ class Run:
         usual = rows.sort(pl.col("label") != pl.col("selector"), pl.col("mode") != "exact", "row"
                           ).unique(["trace", "selector"], keep="first")["row"]
         return rows.with_columns(pl.col("row").is_in(usual.implode()).alias("usual")).drop(
-            "row", "usual_length", "usual_rule")
+            "row", "usual_length", "usual_rule", "usual_arms")
 
     def answers(self, trace: str) -> Answers:
         """The queries of `trace`. Raises HedgespecError if settings differ in their queries."""
@@ -139,7 +160,7 @@ class Run:
         return found.reshape(rows["query"].n_unique(), -1)
 
     def drafters(self, trace: str) -> int:
-        """Number of drafters (or of pairs of drafter and draft length) of a trace's pool."""
+        """Number of drafters of a trace's pool, however many arms they make."""
         return self._drafters[trace]
 
     def _read_answers(self, trace: str) -> Answers:
@@ -154,10 +175,9 @@ class Run:
                 f"{self.folder}: settings of {trace} were replayed on different queries; "
                 "run `hedgespec sim` again")
         one = rows.head(len(rows) // len(settings))
-        rounds, regret, gamma = (rows[name].to_numpy().reshape(shape).T
-                                 for name in ("rounds", "regret_rounds", "gamma"))
+        means = [rows[name].to_numpy().reshape(shape).T for name in MEANS]
         return Answers(settings.drop("column"), one["query_id"].to_numpy(),
-                       one["domain"].to_numpy(), one["tokens"].to_numpy(), rounds, regret, gamma)
+                       one["domain"].to_numpy(), one["tokens"].to_numpy(), *means)
 
 
 def base_trace(name: str) -> str:
@@ -213,20 +233,42 @@ def _read_provenance(path: Path) -> dict[str, Any]:
 
 
 def _drafter_counts(per_query: pl.DataFrame) -> dict[str, int]:
-    rounds = [name for name in per_query.columns if name.startswith(ROUNDS)]
-    counts = (per_query.filter(pl.col("arm_lengths") == "").group_by("trace")
-              .agg(pl.col(rounds).is_not_null().any())
-              .select("trace", pl.sum_horizontal(rounds).alias("drafters")))
-    return dict(counts.iter_rows())
+    arms = [name for name in per_query.columns if name.startswith(ROUNDS)]
+    there = per_query.group_by("trace").agg(pl.col(arms).is_not_null().any())
+    return {row["trace"]: len({arm_parts(arm.removeprefix(ROUNDS))[0] for arm in arms if row[arm]})
+            for row in there.iter_rows(named=True)}
+
+
+def arm_parts(arm: str) -> tuple[str, str]:
+    """The drafter of an arm DRAFTER[@RULE][*K], and the rest in words: ", RULE, K=3".
+
+    Other names come back whole. "fixed:" before the arm belongs to the drafter.
+    """
+    match = ARM.fullmatch(arm)
+    if match is None:
+        return arm, ""
+    drafter, rule, length = match.groups()
+    return drafter, f", {rule}" * bool(rule) + f", K={length}" * bool(length)
+
+
+def _arms(asked: str) -> str:
+    """The arms that `--arm-lengths` or `--arms` gave, in words."""
+    arms = asked.split(" ")
+    if all(arm.isdigit() for arm in arms):
+        return f"arms: all drafters, K={' or '.join(arms)}"
+    words = ("".join(arm_parts(arm)) for arm in arms)
+    return f"arms: {'; '.join(re.sub('^all(?=,|$)', 'all drafters', arm) for arm in words)}"
 
 
 def _common_lengths(settings: pl.DataFrame) -> pl.DataFrame:
-    """Draft length and rule that most settings of each trace have."""
-    return (settings.group_by("trace", "draft_length", "rule", maintain_order=True).len()
+    """Draft length, rule and arms that most settings of each trace have."""
+    return (settings.group_by("trace", "draft_length", "rule", "arm_lengths",
+                              maintain_order=True).len()
             .sort("len", "draft_length", descending=True, maintain_order=True)
             .unique("trace", keep="first", maintain_order=True)
             .select("trace", pl.col("draft_length").alias("usual_length"),
-                    pl.col("rule").alias("usual_rule")))
+                    pl.col("rule").alias("usual_rule"),
+                    pl.col("arm_lengths").alias("usual_arms")))
 
 
 def _apart(row: dict[str, Any]) -> str:
@@ -236,8 +278,9 @@ def _apart(row: dict[str, Any]) -> str:
         parts.append(row["feedback"])
     if row["loss"] not in USUAL_LOSS:
         parts.append(row["loss"])
-    if row["arm_lengths"]:
-        parts.append(f"K of {row['arm_lengths']}")
+    if row["arm_lengths"] != row["usual_arms"]:
+        parts.append(_arms(row["arm_lengths"]) if row["arm_lengths"]
+                     else f"arms: drafters, K={row['draft_length']}")
     elif row["draft_length"] != row["usual_length"]:
         parts.append(f"K={row['draft_length']}")
     if row["carry"] is not None:

@@ -21,8 +21,9 @@ class FigureSaver:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._waiting: dict[str, tuple[Figure, str, str]] = {}
-        self._saved: dict[str, Future[str]] = {}
+        self._jobs: dict[str, tuple[Figure, str, str]] = {}
+        self._begun: dict[str, Future[str]] = {}
+        self._pictures: dict[str, str] = {}
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "FigureSaver":
@@ -37,21 +38,29 @@ class FigureSaver:
         """Write the figure now or soon."""
         stem = str(self._folder / anchor(drawing.name))
         write_text(Path(f"{stem}.csv"), csv(drawing.data))
-        self._waiting[drawing.name] = drawing.figure, stem, drawing.title
+        self._jobs[drawing.name] = drawing.figure, stem, drawing.title
         others = (os.cpu_count() or 1) - 1
-        if others and self._pool is None and len(self._waiting) >= WORTH_IT:
+        if others and self._pool is None and len(self._jobs) >= WORTH_IT:
             # New processes, not forks of this one, whose threads may hold locks.
             self._pool = ProcessPoolExecutor(others, mp_context=get_context("spawn"))
         if self._pool is not None:
-            for name, job in self._waiting.items():
-                self._saved[name] = self._pool.submit(_save, *job)
-            self._waiting = {}
+            for name, job in self._jobs.items():
+                if name not in self._begun:
+                    self._begun[name] = self._pool.submit(_save, *job)
 
     def picture(self, drawing: Drawing) -> str:
-        """The figure as SVG for the page, once it is written."""
-        if drawing.name in self._waiting:
-            return _save(*self._waiting.pop(drawing.name))
-        return self._saved[drawing.name].result()
+        """The figure as SVG for the page, once it and all before it are written."""
+        self._finish()
+        return self._pictures[drawing.name]
+
+    def _finish(self) -> None:
+        """Write what no other process has begun, the last first, and wait for the others."""
+        for name in reversed(self._jobs):
+            if name not in self._begun or self._begun[name].cancel():
+                self._pictures[name] = _save(*self._jobs[name])
+        for name in self._jobs.keys() - self._pictures.keys():
+            self._pictures[name] = self._begun[name].result()
+        self._jobs, self._begun = {}, {}
 
 
 def _save(figure: Figure, stem: str, title: str) -> str:

@@ -4,6 +4,7 @@ Queries are drawn with replacement. Every statistic of a table uses the same dra
 between selectors are paired by query; a fixed seed makes reports reproducible.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -58,7 +59,10 @@ def mat_difference(tokens: np.ndarray, rounds: np.ndarray, base: np.ndarray) -> 
 
 
 def mat_gain(rounds: np.ndarray, base: np.ndarray) -> Estimate:
-    """How much higher the pooled MAT of `rounds` (Q, M) is than that of `base` (Q), in percent."""
+    """How much higher the pooled MAT of `rounds` (Q, M) is than that of `base` (Q), in percent.
+
+    Of seconds instead of rounds: how many more tokens per second.
+    """
     sums = resampled_sums(np.column_stack([base, rounds]))
     return _estimate(100 * (base.sum() / rounds.sum(axis=0) - 1),
                      100 * (sums[:, :1] / sums[:, 1:] - 1), len(base))
@@ -84,15 +88,15 @@ def resampled_sums(values: np.ndarray, seed: int = 0) -> np.ndarray:
     """
     rows = max(1, _CHUNK // len(values))
     return np.concatenate([
-        times_drawn(len(values), min(rows, DRAWS - start), (seed, start)) @ values
+        times_drawn(len(values), min(rows, DRAWS - start), (seed, start)).astype(float) @ values
         for start in range(0, DRAWS, rows)])
 
 
-@lru_cache(maxsize=8)  # the same for every figure and table of a trace
+@lru_cache(maxsize=64)  # the same for every figure and table; up to 4 MB each
 def times_drawn(queries: int, draws: int, seed: tuple[int, int]) -> np.ndarray:
-    """How often each query is in each draw of as many queries, (draws, queries) as floats."""
+    """How often each query is in each draw of as many queries, (draws, queries)."""
     rng = np.random.default_rng(seed)
-    return rng.multinomial(queries, np.full(queries, 1 / queries), size=draws).astype(float)
+    return rng.multinomial(queries, np.full(queries, 1 / queries), size=draws).astype(np.uint16)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -105,12 +109,23 @@ def holm(p: np.ndarray) -> np.ndarray:
     return adjusted
 
 
+def quantile(ordered: np.ndarray, share: float) -> np.ndarray:
+    """np.quantile along the rows of `ordered` (M, L), sorted: in half the time. NaN stays NaN."""
+    place = share * (ordered.shape[1] - 1)
+    below, above = ordered[:, math.floor(place)], ordered[:, math.ceil(place)]
+    part = place % 1
+    # Counted from the nearer end, as NumPy does.
+    found = below + (above - below) * part if part < 0.5 else above - (above - below) * (1 - part)
+    return np.where(np.isnan(ordered[:, -1]), np.nan, found)
+
+
 def _estimate(value: np.ndarray, draws: np.ndarray, queries: int) -> Estimate:
     if queries < 2:
         unknown = np.full(value.shape, np.nan)
         return Estimate(value, unknown, unknown, unknown, queries)
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(np.ascontiguousarray(draws.T), (tail, 1 - tail), axis=1)
+    ordered = np.sort(np.ascontiguousarray(draws.T), axis=1)
+    low, high = quantile(ordered, tail), quantile(ordered, 1 - tail)
     beyond = np.minimum((draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0))
     p = np.minimum(1, 2 * (beyond + 1) / (len(draws) + 1))
     return Estimate(value, low, high, p, queries)

@@ -1,11 +1,12 @@
 """What a report is about: a run, and the traces, learners and baseline selector looked at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import polars as pl
 
-from hedgespec.analysis.results import CHOSEN, FIXED, HINDSIGHT, POOL, Run
+from hedgespec.analysis.results import CHOSEN, FIXED, HINDSIGHT, POOL, PROMPT, Run
 from hedgespec.errors import HedgespecError
 
 BEST_SINGLE = "best-single"
@@ -48,6 +49,24 @@ class Study:
         rows = self.run.answers(trace).settings.with_row_index("column").filter(pl.col("usual"))
         column = dict(zip(rows["selector"], rows["column"], strict=True))
         return {name: column[name] for name in selectors if name in column}
+
+    def most_queries(self, traces: Sequence[str]) -> str:
+        """The trace of `traces` with the most queries; what is claimed of one is claimed of it."""
+        return max(traces, key=lambda name: len(self.run.answers(name).tokens))
+
+    def full_and_bandit(self, trace: str) -> tuple[int, int] | None:
+        """Columns of the full-information learner and of the bandit with the least regret.
+
+        None where one of the two is not among the learners.
+        """
+        answers = self.run.answers(trace)
+        columns = list(self.columns(trace, self.learners).values())
+        feedback, means = answers.settings["feedback"], answers.regret.mean(axis=0)
+        bandits = [i for i in columns if feedback[i] == CHOSEN]
+        full = [i for i in columns if feedback[i] not in (CHOSEN, "none", PROMPT, HINDSIGHT)]
+        if not bandits or not full:
+            return None
+        return min(full, key=means.__getitem__), min(bandits, key=means.__getitem__)
 
     def fixed(self, trace: str) -> tuple[str, ...]:
         """Selectors of the trace that always take one drafter."""

@@ -1,7 +1,9 @@
 """Reads result tables and prints the overview."""
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
@@ -60,8 +62,12 @@ def overview(summary: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def print_overview(summary: pl.DataFrame, console: Console) -> None:
-    """Print one table per trace and what else is shared by selectors that compete."""
+def print_overview(summary: pl.DataFrame, console: Console, provenance: Mapping[str, Any]
+                   ) -> None:
+    """Print one table per trace and what else is shared by selectors that compete.
+
+    Below stands whose costs the tokens per second are from, which `provenance` (run.json) says.
+    """
     table = overview(summary)
     for key, rows in table.group_by(SHARED, maintain_order=True):
         trace, length, arms, carry, rule = key
@@ -73,6 +79,25 @@ def print_overview(summary: pl.DataFrame, console: Console) -> None:
             f"{_certainty(runs)}"
         )
         console.print(_rich_table(title, rows))
+    if whose := whose_seconds(provenance["traces"]):
+        console.print(f"tokens/s: {whose}", highlight=False, markup=False)
+
+
+def whose_seconds(traces: Iterable[dict[str, Any]]) -> str:
+    """Whose costs the seconds of `traces` (entries of run.json) are estimated from, in one line.
+
+    Device, dtype, and how evaluation of all drafters is counted; with the names of the traces where
+    they differ. Empty if no trace has costs.
+    """
+    found: dict[str, list[str]] = {}
+    for trace in traces:
+        if costs := trace.get("costs"):
+            text = (f"{costs['device']}, {costs['dtype']}, all drafters evaluated "
+                    f"{costs['evaluation']}")
+            found.setdefault(text, []).append(trace["name"])
+    if len(found) < 2:
+        return "".join(f"costs of {text}" for text in found)
+    return "; ".join(f"on {', '.join(names)} costs of {text}" for text, names in found.items())
 
 
 def _certainty(summary: pl.DataFrame) -> str:

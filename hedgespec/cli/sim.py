@@ -147,7 +147,7 @@ def _save(folder: Path, results: "Results", console: "Console") -> None:
                  results.provenance)
     shown = results.first if results.first and not results.first.summary.is_empty() else results
     regret_figure(shown.curves, folder / "regret.png")
-    print_overview(shown.summary, console)
+    print_overview(shown.summary, console, results.provenance)
     if len(shown.summary) < len(results.summary):
         console.print(f"{len(results.summary) - len(shown.summary)} further rows, of the other "
                       "settings, are in summary.parquet", highlight=False)

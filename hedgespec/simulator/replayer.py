@@ -212,15 +212,21 @@ class Replayer:
     def seconds_per_round(self, run: Run) -> np.ndarray | None:
         """Estimated seconds of a round of each drafter, (N,); None if the trace has no costs.
 
-        Under a full-information learner every drafter is evaluated, in every round or every M-th.
+        The evaluation of the other drafters is in them.
         """
         if self.trace.manifest.costs is None:
             return None
-        seconds = own_seconds(self.trace, self.arms)
+        return own_seconds(self.trace, self.arms) + self.evaluation_per_round(run)
+
+    def evaluation_per_round(self, run: Run) -> np.ndarray:
+        """Those of these seconds in which the other drafters are evaluated, (N,).
+
+        Under a full-information learner it happens in every round or every M-th, else never.
+        Raises HedgespecError if the trace holds no costs.
+        """
         if run.feedback in (CHOSEN, NONE, HINDSIGHT, PROMPT):
-            return seconds
-        return seconds + (evaluating_seconds(self.trace, self.arms)
-                          / parse_feedback(run.feedback).every)
+            return np.zeros(len(self.arms.names))
+        return evaluating_seconds(self.trace, self.arms) / parse_feedback(run.feedback).every
 
     def one_replay(self, run: Run, query: int) -> np.ndarray:
         """Decisions (L) in one query: the run's own; of an expectation those with seed 0."""

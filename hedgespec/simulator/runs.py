@@ -132,8 +132,7 @@ def _tables(
     rounds = replayer.rounds_per_query(run)
     tokens = np.diff(trace.offsets)
     keys = {**_keys(replayer, run), "seed": run.seed}
-    per_round = replayer.seconds_per_round(run)
-    seconds = None if per_round is None else float(run.usage.sum(axis=0) @ per_round)
+    seconds, evaluation = _seconds(replayer, run)
     summary = pl.DataFrame([{
         **keys,
         "queries": len(tokens),
@@ -143,7 +142,8 @@ def _tables(
         "mat": float(tokens.sum() / rounds.sum()),
         "mat_per_query": float(np.mean(tokens / rounds)),
         "regret_rounds": float(rounds.sum() - best_rounds.sum()),
-        "tokens_per_second": None if seconds is None else float(tokens.sum() / seconds),
+        "tokens_per_second": (None if trace.manifest.costs is None
+                              else float(tokens.sum() / seconds.sum())),
         "rounds_per_second": float(rounds.sum() / run.seconds),
     }], schema_overrides={**KEYS, "seed": pl.Int32(), "rounds_sd": pl.Float64(),
                           "tokens_per_second": pl.Float64()})
@@ -155,10 +155,21 @@ def _tables(
         rounds=pl.Series(rounds),
         mat=pl.Series(tokens / rounds),
         regret_rounds=pl.Series(rounds - best_rounds),
+        seconds=pl.Series(seconds, nan_to_null=True),
+        evaluation_seconds=pl.Series(evaluation, nan_to_null=True),
         **{f"rounds/{name}": pl.Series(run.usage[:, arm], dtype=pl.Float64)
            for arm, name in enumerate(replayer.arms.names)},
     )
     return summary, per_query
+
+
+def _seconds(replayer: Replayer, run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds of each query, and those of them that evaluation takes, (Q); NaN without costs."""
+    per_round = replayer.seconds_per_round(run)
+    if per_round is None:
+        unknown = np.full(len(run.usage), np.nan)
+        return unknown, unknown
+    return run.usage @ per_round, run.usage @ replayer.evaluation_per_round(run)
 
 
 class _CurveGrid:

@@ -35,6 +35,14 @@ def evaluating_seconds(trace: Trace, arms: Arms) -> np.ndarray:
     return others
 
 
+def cost_basis(costs: Costs | None) -> dict[str, str] | None:
+    """Whose seconds they are: device, dtype, and how all drafters' evaluation is counted."""
+    if costs is None:
+        return None
+    evaluation = "one by one" if costs.evaluate_all is None else "in one batch"
+    return {"device": costs.device, "dtype": costs.dtype, "evaluation": evaluation}
+
+
 def _costs(trace: Trace) -> Costs:
     if trace.manifest.costs is None:
         raise HedgespecError(

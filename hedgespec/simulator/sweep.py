@@ -20,6 +20,7 @@ from hedgespec.simulator.kept import KeptResults
 from hedgespec.simulator.references import BEST_FIXED, ORACLE
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.simulator.runs import Job, Results, TraceJobs, join
+from hedgespec.simulator.seconds import cost_basis
 from hedgespec.traces import Trace, read_trace
 from hedgespec.traces.costs import load_costs, with_costs
 from hedgespec.traces.pool import resize_pool
@@ -85,6 +86,9 @@ def run_sweep(
     several = [settings] if isinstance(settings, SweepSettings) else list(settings)
     for one in several:
         _check(one)
+    if len({one.costs for one in several}) > 1:
+        raise HedgespecError("settings of one sweep must have the same costs: their seconds could "
+                             "not be told apart")
     common = list(folders)
     wanted = [list(one.traces) or common for one in several]
     inputs = {folder: read_trace(folder) for folder in dict.fromkeys(chain(*wanted))}
@@ -250,12 +254,14 @@ def _provenance(
     inputs: dict[Path, Trace], settings: list[SweepSettings]
 ) -> dict[str, object]:
     """Everything needed to say which inputs, seeds and versions made the results."""
+    given = None if settings[0].costs is None else load_costs(settings[0].costs)
     return {
         "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "traces": [
             {"name": trace.name, "folder": str(folder),
-             "manifest_sha256": sha256_file(folder / MANIFEST)}
+             "manifest_sha256": sha256_file(folder / MANIFEST),
+             "costs": cost_basis(given or trace.manifest.costs)}
             for folder, trace in inputs.items()
         ],
         "settings": [{**asdict(one), "seeds": list(range(one.seeds)),

@@ -11,6 +11,7 @@ from hedgespec.analysis.figures import (
     pareto,
     regret,
     router,
+    seconds,
 )
 from hedgespec.analysis.figures.regret import regret_figure
 
@@ -19,6 +20,7 @@ FIGURES = {
     "Which drafter suits which domain?": acceptance.draw,
     "Which learner?": gains.draw,
     "How does regret grow with the answer?": regret.draw,
+    "And in seconds?": seconds.draw,
     "How soon is the best drafter found?": adoption.draw,
     "Why did it switch?": answer.draw,
     "How many drafters?": drafters.draw,

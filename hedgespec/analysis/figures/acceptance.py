@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from hedgespec.analysis.figures.style import (
     HEAT,
-    INK,
     PAPER,
     TWO_COLUMN,
     Drawing,
+    arm_label,
     finish,
     short,
 )
@@ -80,7 +80,7 @@ def _figure(data: pl.DataFrame, trace: str, measure: str, fixed: int) -> Figure:
     places = np.arange(len(names)) + (np.arange(len(names)) >= fixed) * 0.4
     _cells(axis, values, places, fixed)
     axis.set_title(f"{measure if measure == 'gamma' else 'MAT'}, {trace}")
-    axis.set_yticks(places, [short(name.removeprefix(FIXED)) for name in names])
+    axis.set_yticks(places, [arm_label(name.removeprefix(FIXED)) for name in names])
     axis.set_xticks(range(len(domains)), [
         f"{short(domain, 20)}\n{count}{'†' if count < SMALL else ''}"
         for domain, count in zip(domains, queries, strict=True)],
@@ -110,9 +110,10 @@ def _cells(axis: Axes, values: np.ndarray, places: np.ndarray, fixed: int) -> No
                              color=_readable(colours(scale(value))))
             text.set_in_layout(False)
     for column, row in enumerate(values[:fixed].argmax(axis=0)):
-        axis.add_patch(matplotlib.patches.Rectangle(
-            (column - 0.46, places[row] - 0.42), 0.92, 0.84, fill=False, edgecolor=INK,
-            linewidth=1.2))
+        for colour, width in (("black", 2.0), ("white", 0.6)):  # seen on any cell, on any page
+            axis.add_patch(matplotlib.patches.Rectangle(
+                (column - 0.46, places[row] - 0.42), 0.92, 0.84, fill=False, edgecolor=colour,
+                linewidth=width))
     axis.set_ylim(places[-1] + 0.5, -0.5)
     axis.set_xlim(-0.5, values.shape[1] - 0.5)
 

@@ -106,7 +106,7 @@ def _ticks(rounds: np.ndarray) -> list[int]:
 
 def _claims(study: Study) -> Iterator[Claim]:
     """The learner that has found most against the bandit that has, where queries are most."""
-    trace = max(study.traces, key=lambda name: len(study.run.answers(name).tokens))
+    trace = study.most_queries(study.traces)
     feedback = study.run.answers(trace).settings["feedback"]
     columns = _learners(study, trace)
     found = {name: 100 * _found(study, trace, column, np.array([CHECKED]))

@@ -15,10 +15,10 @@ from hedgespec.analysis.figures.style import (
     End,
     Look,
     TokenView,
+    arm_label,
     finish,
     label_ends,
     looks,
-    short,
 )
 from hedgespec.analysis.results import CHOSEN, FIXED, WEIGHT
 from hedgespec.analysis.study import Study
@@ -121,10 +121,10 @@ def _figure(learners: dict[str, pl.DataFrame], fixed: dict[str, pl.DataFrame],
     first = next(iter(learners))
     ends = list(_acceptance(seen, fixed, named))
     _weights(weights, learners[first], named)
-    weights.set_ylabel(f"weights of\n{short(first, 18)}")
+    weights.set_ylabel(f"weights of\n{arm_label(first, 18)}")
     for i, rows in enumerate(learners.values()):
         _strip(below, i, rows, named)
-    below.set_yticks(range(len(learners)), [short(name, 18) for name in learners])
+    below.set_yticks(range(len(learners)), [arm_label(name, 18) for name in learners])
     below.set_ylim(len(learners) - 0.5, -0.5)
     below.tick_params(axis="y", length=0)
     below.spines[:].set_visible(False)

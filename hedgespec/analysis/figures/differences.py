@@ -6,6 +6,8 @@ import polars as pl
 
 from hedgespec.analysis.comparison import Comparison
 from hedgespec.analysis.figures.style import (
+    FRAME,
+    ROW,
     Drawing,
     finish,
     forest,
@@ -14,8 +16,6 @@ from hedgespec.analysis.figures.style import (
 )
 from hedgespec.analysis.statistics import LEVEL
 from hedgespec.analysis.study import Study
-
-ROW, FRAME = 0.155, 0.85  # inches of a row, and of title and axis
 
 
 def draw(study: Study, comparison: Comparison, name: str) -> Iterator[Drawing]:

@@ -3,25 +3,11 @@
 from collections.abc import Iterator
 
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from hedgespec.analysis.figures.style import (
-    ONE_COLUMN,
-    TWO_COLUMN,
-    Claim,
-    Drawing,
-    Look,
-    finish,
-    forest,
-    looks,
-    roomy,
-    short,
-)
+from hedgespec.analysis.figures.style import Claim, Drawing, arm_label, forests, looks
+from hedgespec.analysis.results import FIXED
 from hedgespec.analysis.statistics import LEVEL, holm, mat_difference, mat_gain
 from hedgespec.analysis.study import Study
-
-ROW, FRAME = 0.155, 0.85  # inches of a row, and of title and axis
 
 
 def draw(study: Study) -> Iterator[Drawing]:
@@ -29,12 +15,19 @@ def draw(study: Study) -> Iterator[Drawing]:
     tables = [table for trace in study.traces if (table := _table(study, trace)) is not None]
     if tables:
         data = pl.concat(tables)
+        base = arm_label(str(study.against).removeprefix(FIXED), 18)
         yield Drawing(
             "gains", f"MAT of the learners minus that of {study.against}",
             f"All queries of a trace pooled. Bars: {LEVEL:.0%} paired bootstrap intervals over "
-            "queries. ▲ ▼: differs at 5% after Holm's correction for the selectors of the panel. "
-            "Tokens per second are estimated from the trace's costs, without interval.",
-            _figure(tables, looks(study.drawn), str(study.against)), data, list(_claims(study)))
+            "queries. ▲ ▼: differs at 5% after Holm's correction for the selectors of the panel."
+            f"{_speed_note(study)}",
+            forests(tables, looks(study.drawn), f"MAT minus {base}'s",
+                    ("tokens_per_second", "tokens/s", 1)), data, list(_claims(study)))
+
+
+def _speed_note(study: Study) -> str:
+    whose = study.run.whose_seconds(study.traces)
+    return f" Tokens per second are estimated from {whose}; without interval." if whose else ""
 
 
 def _table(study: Study, trace: str) -> pl.DataFrame | None:
@@ -56,38 +49,6 @@ def _table(study: Study, trace: str) -> pl.DataFrame | None:
         "p_holm": [float("nan"), *holm(found.p[1:])],  # the baseline is not tested against itself
         "tokens_per_second": speed,
     }).sort("mat", descending=True)
-
-
-def _figure(tables: list[pl.DataFrame], look: dict[str, Look], against: str) -> Figure:
-    beside = min(2, len(tables))
-    lines = -(-len(tables) // beside)
-    rows = max(len(table) for table in tables)
-    timed = any(table["tokens_per_second"].null_count() < len(table) for table in tables)
-    figure = Figure(figsize=(ONE_COLUMN if beside == 1 else TWO_COLUMN,
-                             lines * (FRAME + ROW * rows)), layout=roomy())
-    parts = 2 if timed else 1
-    axes = figure.subplots(lines, beside * parts, squeeze=False,
-                           width_ratios=[2, 1][:parts] * beside).reshape(-1, parts)
-    for pair, table in zip(axes, tables, strict=False):
-        forest(pair[0], table, look)
-        pair[0].set_title(table["trace"][0])
-        pair[0].set_xlabel(f"MAT minus {short(against, 18)}'s")
-        if timed:
-            _speeds(pair[1], table, look)
-    for axis in axes[len(tables):].flat:
-        axis.remove()
-    return finish(figure)
-
-
-def _speeds(axis: Axes, table: pl.DataFrame, look: dict[str, Look]) -> None:
-    speeds = table["tokens_per_second"].fill_null(0.0)
-    axis.barh(range(len(table)), speeds, height=0.62,
-              color=[look[name].colour for name in table["selector"]], alpha=0.35)
-    for i, speed in enumerate(table["tokens_per_second"]):
-        axis.text(0, i, "–" if speed is None else f" {speed:.1f}", va="center")
-    axis.set_ylim(len(table) - 0.4, -0.6)
-    axis.set_yticks([])
-    axis.set_xlabel("tokens/s")
 
 
 def _claims(study: Study) -> Iterator[Claim]:

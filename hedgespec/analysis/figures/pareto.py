@@ -1,5 +1,6 @@
 """MAT against what evaluation costs, and the front of the settings that no other beats."""
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -38,8 +39,14 @@ def draw(study: Study) -> Iterator[Drawing]:
             "Every selector that live decoding could run, at the trace's usual loss and draft "
             "length. An evaluation is one drafter other than the chosen one that reads the "
             "verified tokens of a round. Named and joined: settings that none beats in both. "
-            f"Bars: {LEVEL:.0%} bootstrap intervals over queries, not corrected.",
+            f"Bars: {LEVEL:.0%} bootstrap intervals over queries, not corrected.{_priced(study)}",
             _figure(tables, looks(study.drawn)), data)
+
+
+def _priced(study: Study) -> str:
+    whose = study.run.whose_seconds(study.traces)
+    return (f" What evaluations take in seconds, under {whose}, is in the figure of tokens per "
+            "second." if whose else "")
 
 
 def evaluations(feedback: str, drafters: int) -> float:
@@ -73,6 +80,16 @@ def _table(study: Study, trace: str) -> pl.DataFrame:
         front=pl.col("mat") > pl.col("mat").cum_max().shift(1).fill_null(0.0))
 
 
+def _labels(ticks: list[float]) -> list[str]:
+    """Labels of ticks on a logarithmic axis from zero, none where they would touch."""
+    labels, right = [], math.inf
+    for tick in reversed(ticks):
+        apart = tick <= right / 3  # intervals are mostly powers of two
+        labels.append(f"{tick:.3g}" if apart else "")
+        right = tick if apart else right
+    return labels[::-1]
+
+
 def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
     named = max(len(table.filter("front")) for table in tables)
     figure, axes = panels([table["trace"][0] for table in tables], max(2.1, 0.9 + LINE * named))
@@ -90,7 +107,7 @@ def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
             ends.append(End(axis, row["evaluations"], row["mat"],
                             f"{row['selector'].removeprefix(FIXED)} {how}".strip(), style.colour))
         ticks = sorted(set(data["evaluations"].to_list()))
-        axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+        axis.set_xticks(ticks, _labels(ticks))
         axis.minorticks_off()
         axis.set_xlabel("evaluations of other drafters per round")
         axis.set_ylabel("tokens per round (MAT)")

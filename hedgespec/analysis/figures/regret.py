@@ -23,7 +23,7 @@ from hedgespec.analysis.figures.style import (
     styled,
     zero_line,
 )
-from hedgespec.analysis.results import CHOSEN, FIXED, HINDSIGHT
+from hedgespec.analysis.results import FIXED
 from hedgespec.analysis.statistics import mean_estimate
 from hedgespec.analysis.study import Study
 from hedgespec.analysis.tables import SETTING
@@ -52,20 +52,17 @@ TOKENS = Version(
     "regret", "Cumulative regret against tokens", "position", "tokens of the answer",
     "regret_rounds", ("low", "high"), "rounds above the best\nfixed drafter, per query",
     "Rounds started before a token of the answer, above the best fixed drafter's of the same query")
-VERSIONS = (
-    TOKENS,
-    replace(TOKENS, name="regret-rounds", title="Cumulative regret against rounds", x="rounds",
-            x_label="rounds of the learner, per query",
-            note=f"{TOKENS.note}, drawn where the learner was then: at its own mean number of "
-            "rounds"),
-    Version("regret-seconds", "Cumulative regret in seconds", "seconds",
-            "seconds of the learner, per query", "regret_seconds",
-            ("seconds_low", "seconds_high"), "seconds above the best\nfixed drafter, per query",
-            "Seconds of the rounds started before a token of the answer, estimated from the "
-            "trace's costs, above those of the drafter with the fewest rounds of the same query, "
-            "drawn at the learner's own mean number of seconds. A learner that evaluates all "
-            "drafters pays for it here"),
-)
+ROUNDS = replace(
+    TOKENS, name="regret-rounds", title="Cumulative regret against rounds", x="rounds",
+    x_label="rounds of the learner, per query",
+    note=f"{TOKENS.note}, drawn where the learner was then: at its own mean number of rounds")
+SECONDS = Version(
+    "regret-seconds", "Cumulative regret in seconds", "seconds",
+    "seconds of the learner, per query", "regret_seconds", ("seconds_low", "seconds_high"),
+    "seconds above the best\nfixed drafter, per query",
+    "Seconds of the rounds started before a token of the answer, estimated from {whose}, above "
+    "those of the drafter with the fewest rounds of the same query, drawn at the learner's own "
+    "mean number of seconds. A learner that evaluates all drafters pays for it here")
 
 
 def regret_figure(curves: pl.DataFrame, path: Path) -> None:
@@ -88,29 +85,35 @@ def regret_figure(curves: pl.DataFrame, path: Path) -> None:
 
 
 def draw(study: Study) -> Iterator[Drawing]:
-    """A panel per trace with the learners chosen and what they are measured against.
+    """A panel per trace with the learners chosen and what they are measured against."""
+    for version in (TOKENS, ROUNDS):
+        yield from _drawing(study, version, list(_claims(study)) if version is TOKENS else [])
 
-    In seconds only for traces with costs.
-    """
+
+def draw_seconds(study: Study) -> Iterator[Drawing]:
+    """The same in seconds, for traces with costs."""
+    whose = study.run.whose_seconds(study.traces)
+    yield from _drawing(study, replace(SECONDS, note=SECONDS.note.format(whose=whose)))
+
+
+def _drawing(study: Study, version: Version, claims: Sequence[Claim] = ()) -> Iterator[Drawing]:
+    """One figure of the traces that have its curves, if any has."""
     usual = study.run.settings.filter(
         pl.col("usual"), pl.col("selector").is_in(study.drawn)).select(SETTING)
     curves = study.run.curves.join(usual, on=SETTING, how="semi", nulls_equal=True,
                                    maintain_order="left")
     drawn = [rows for trace in study.traces
-             if not (rows := curves.filter(pl.col("trace") == trace)).is_empty()]
-    for version in VERSIONS:
-        known = [rows for rows in drawn if not rows[version.y].has_nulls()]
-        if not known:
-            continue
-        data = pl.concat(known).select(
+             if not (rows := curves.filter(pl.col("trace") == trace)).is_empty()
+             and not rows[version.y].has_nulls()]
+    if drawn:
+        data = pl.concat(drawn).select(
             "trace", "selector",
             *dict.fromkeys(("position", version.x, version.y, *version.band)))
         yield Drawing(
             version.name, version.title,
             f"{version.note}: mean over queries, with its 95% normal interval over queries (band, "
             "not corrected). A query that has ended keeps its last value.",
-            _figure(known, looks(study.drawn), version), data,
-            list(_claims(study)) if version is TOKENS else [])
+            _figure(drawn, looks(study.drawn), version), data, claims)
 
 
 def _figure(traces: Sequence[pl.DataFrame], look: dict[str, Look], version: Version = TOKENS
@@ -163,16 +166,10 @@ def _two_fixed(curves: pl.DataFrame) -> pl.DataFrame:
 
 def _claims(study: Study) -> Iterator[Claim]:
     """The best full-information learner against the best bandit of the trace with most queries."""
-    trace = max(study.traces, key=lambda name: len(study.run.answers(name).tokens))
+    trace = study.most_queries(study.traces)
     answers = study.run.answers(trace)
-    columns = study.columns(trace, study.learners)
-    feedback = answers.settings["feedback"].to_list()
-    means = answers.regret.mean(axis=0)
-    bandits = [i for i in columns.values() if feedback[i] == CHOSEN]
-    full = [i for i in columns.values() if feedback[i] not in (CHOSEN, "none", "prompt",
-                                                              HINDSIGHT)]
-    if bandits and full:
-        best, bandit = (min(group, key=lambda i: means[i]) for group in (full, bandits))
+    if pair := study.full_and_bandit(trace):
+        best, bandit = pair
         less = mean_estimate(answers.regret[:, [bandit]] - answers.regret[:, [best]])
         names = answers.settings["selector"]
         yield Claim.of(

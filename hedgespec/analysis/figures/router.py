@@ -13,6 +13,7 @@ from hedgespec.analysis.figures.style import (
     Drawing,
     Look,
     across,
+    arm_label,
     finish,
     looks,
     short,
@@ -87,7 +88,7 @@ def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
             if i:
                 across(right, len(names), row["difference"], row["difference_low"],
                        row["difference_high"], style)
-            names.append(short(row["selector"]))
+            names.append(arm_label(row["selector"]))
     zero_line(left, upright=True)
     zero_line(right, upright=True)
     for axis in (left, right):

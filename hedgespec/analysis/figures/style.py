@@ -12,11 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from hedgespec.analysis.results import arm_parts
 from hedgespec.analysis.statistics import Estimate
 
 ONE_COLUMN, TWO_COLUMN = 3.4, 7.0  # widths in inches of a figure in a two-column paper
 TEXT = 7  # points
 LINE = 9.5 / 72  # height in inches of a line of labels
+ROW, FRAME = 0.155, 0.85  # of a row of a forest, and of its title and axis
 
 # Every colour that a figure may use except those of a colour map, light and dark. Figures are drawn
 # in the light ones; the page replaces each by the variable called as here. The first eight tell
@@ -39,6 +41,7 @@ SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": TEXT, "axes.titlesize": TEXT + 1,
     "axes.labelsize": TEXT, "xtick.labelsize": TEXT, "ytick.labelsize": TEXT,
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
+    "axes.titley": 1.0,  # nothing stands above a panel that a title would have to avoid
     "axes.edgecolor": MUTED, "axes.labelcolor": INK, "text.color": INK, "axes.titlecolor": INK,
     "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
     "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
@@ -194,7 +197,7 @@ def label_ends(figure: Figure, ends: Sequence[End]) -> None:
         heights = np.array([inside.transform((end.x, end.y))[1] for end in here])
         for end, place in zip(here, spread(heights, LINE / inches), strict=True):
             axis.annotate(
-                short(end.name), (end.x, end.y), (1.05, place), textcoords="axes fraction",
+                arm_label(end.name), (end.x, end.y), (1.05, place), textcoords="axes fraction",
                 color=end.colour, va="center", annotation_clip=False,
                 arrowprops={"arrowstyle": "-", "color": end.colour, "lw": 0.6, "linestyle": ":",
                             "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0})
@@ -251,9 +254,46 @@ def forest(axis: Axes, table: pl.DataFrame, look: dict[str, Look]) -> None:
         across(axis, i, row["difference"], row["low"], row["high"], look[row["selector"]])
         axis.text(1.02, i, mark(row["difference"], row["p_holm"]), va="center",
                   transform=axis.get_yaxis_transform())
-    axis.set_yticks(range(len(table)), [short(name, 22) for name in table["selector"]])
+    axis.set_yticks(range(len(table)), [arm_label(name, 22) for name in table["selector"]])
     axis.set_ylim(len(table) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
+
+
+def forests(tables: Sequence[pl.DataFrame], look: dict[str, Look], label: str,
+            bars: tuple[str, str, int]) -> Figure:
+    """A `forest` per table, titled by its column `trace`, and bars beside it where they are known.
+
+    `label` names the differences; `bars` are a column of the tables, its label and its digits.
+    """
+    beside = min(2, len(tables))
+    lines = -(-len(tables) // beside)
+    rows = max(len(table) for table in tables)
+    parts = 2 if any(table[bars[0]].null_count() < len(table) for table in tables) else 1
+    figure = Figure(figsize=(ONE_COLUMN if beside == 1 else TWO_COLUMN,
+                             lines * (FRAME + ROW * rows)), layout=roomy())
+    axes = figure.subplots(lines, beside * parts, squeeze=False,
+                           width_ratios=[2, 1][:parts] * beside).reshape(-1, parts)
+    for pair, table in zip(axes, tables, strict=False):
+        forest(pair[0], table, look)
+        pair[0].set_title(table["trace"][0])
+        pair[0].set_xlabel(label)
+        if parts == 2:
+            _bars(pair[1], table, look, *bars)
+    for axis in axes[len(tables):].flat:
+        axis.remove()
+    return finish(figure)
+
+
+def _bars(axis: Axes, table: pl.DataFrame, look: dict[str, Look], column: str, label: str,
+          digits: int) -> None:
+    axis.barh(range(len(table)), table[column].fill_null(0.0), height=0.62,
+              color=[look[name].colour for name in table["selector"]], alpha=0.35)
+    for i, value in enumerate(table[column]):
+        axis.text(0, i, "–" if value is None else f" {value:.{digits}f}", va="center")
+    axis.set_ylim(len(table) - 0.4, -0.6)
+    axis.set_yticks([])
+    axis.set_xlim(0, None if table[column].max() else 1)
+    axis.set_xlabel(label)
 
 
 def mark(difference: float, p_holm: float) -> str:
@@ -266,6 +306,12 @@ def mark(difference: float, p_holm: float) -> str:
 def zero_line(axis: Axes, *, upright: bool = False) -> None:
     """A line at no difference."""
     (axis.axvline if upright else axis.axhline)(0, color=MUTED, linewidth=0.7, zorder=0)
+
+
+def arm_label(name: str, most: int = 26) -> str:
+    """The name of a selector or drafter for a label; an arm DRAFTER@RULE*3 is in words."""
+    drafter, rest = arm_parts(name)
+    return short(drafter, max(8, most - len(rest))) + rest
 
 
 def short(name: str, most: int = 26) -> str:
