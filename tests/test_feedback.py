@@ -314,6 +314,18 @@ def test_tokens_per_second_count_evaluation_where_it_is_needed(trace):
     assert Replayer(trace, K).seconds_per_round(run) is None
 
 
+def test_only_drafters_of_some_arm_are_evaluated(trace):
+    trace = costly(trace)
+    costs = replace(trace.manifest.costs, evaluate_all=0.005)
+    together = replace(trace, manifest=replace(trace.manifest, costs=costs))
+    for told, arms, further in ((trace, (), 0.004), (together, (), 0.003),
+                                (trace, ("drafter-0", "drafter-2", "drafter-2*2"), 0.002),
+                                (together, ("drafter-0", "drafter-2", "drafter-2*2"), 0.002)):
+        replayer = Replayer(told, K, arms=arms)
+        np.testing.assert_allclose(
+            replayer.evaluation_per_round(replayer.run("hedge", 0)), further, atol=1e-12)
+
+
 def test_pairs_of_drafter_and_length_replay_as_the_shorter_drafts(trace):
     pairs = Replayer(trace, arm_lengths=(1, 3, 2))
     assert pairs.arms.names[:4] == ["drafter-0*1", "drafter-0*3", "drafter-0*2", "drafter-1*1"]

@@ -27,10 +27,15 @@ def own_seconds(trace: Trace, arms: Arms) -> np.ndarray:
 
 
 def evaluating_seconds(trace: Trace, arms: Arms) -> np.ndarray:
-    """Further seconds of a round of each arm in which all other drafters are evaluated, (N,)."""
+    """Further seconds of a round of each arm in which the other arms' drafters are evaluated, (N,).
+
+    In one batch, where that of all drafters was measured, it takes no longer than one by one.
+    """
     costs = _costs(trace)
     evaluate = np.array([costs.drafters[name].evaluate for name in trace.manifest.drafter_names])
-    together = evaluate.sum() if costs.evaluate_all is None else costs.evaluate_all
+    together = evaluate[np.unique(arms.drafters)].sum()
+    if costs.evaluate_all is not None:
+        together = min(together, costs.evaluate_all)
     others: np.ndarray = together - evaluate[arms.drafters]
     return others
 
