@@ -335,6 +335,7 @@ def test_labels_can_be_read_light_and_dark(name):
 
 
 def test_frames_and_numbers_of_the_heat_map_can_be_read_light_and_dark(drawn):
+    drawn[0].figure.draw_without_rendering()  # which gives cells their colours
     [axis] = drawn[0].figure.axes
     cells = np.concatenate([mesh.get_facecolor() for mesh in axis.collections])
     numbers = [text for text in axis.texts if re.fullmatch(r"\d\.\d\d", text.get_text())]
