@@ -116,6 +116,7 @@ class Replayer:
         self._gamma = self.arms.spread(lambda rule, length: rule.expected(trace, length))
         self._losses: dict[Loss, np.ndarray] = {}
         self._routes: dict[str, np.ndarray] = {}
+        self._teachers: dict[str, Replayer] = {}
         self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
 
     def run(
@@ -366,14 +367,17 @@ class Replayer:
         training = router_trace(text)
         if training is None:
             return self
-        rule, arms = self._asked
-        teacher = Replayer(
-            read_trace(trace_folder(training)),
-            None if self.arm_lengths or arms else self.draft_length, rule, self.threads,
-            arm_lengths=self.arm_lengths, arms=arms)
-        if teacher.arms.names != self.arms.names:
-            raise HedgespecError(f"{text}: that trace has other drafters than {self.trace.name}")
-        return teacher
+        if text not in self._teachers:  # asked for when it is checked and when it is trained
+            rule, arms = self._asked
+            teacher = Replayer(
+                read_trace(trace_folder(training)),
+                None if self.arm_lengths or arms else self.draft_length, rule, self.threads,
+                arm_lengths=self.arm_lengths, arms=arms)
+            if teacher.arms.names != self.arms.names:
+                raise HedgespecError(
+                    f"{text}: that trace has other drafters than {self.trace.name}")
+            self._teachers[text] = teacher
+        return self._teachers[text]
 
     def _drafter(self, text: str) -> int:
         names = self.arms.names
