@@ -18,6 +18,7 @@ from hedgespec.analysis.statistics import (
     mean_estimate,
 )
 from hedgespec.analysis.study import Study
+from hedgespec.analysis.tables import speed_note
 
 ALL = "all"
 USUAL = "usual"
@@ -72,7 +73,7 @@ def domain_tables(study: Study) -> Iterator[ReportTable]:
                   for name, count in sizes.iter_rows()]
         yield ReportTable(
             f"mat-by-domain-{trace}", f"MAT by domain: {trace}",
-            _domain_note(study.against) + _speed_note(study.run.whose_seconds([trace])),
+            _domain_note(study.against) + speed_note(study.run.whose_seconds([trace])),
             ["selector", "numbers", *counts, "tokens/s"], rows, data)
 
 
@@ -99,7 +100,7 @@ def overview_table(data: pl.DataFrame, whose_seconds: str) -> ReportTable:
         "settings", "All learners and settings",
         f"MAT pools all queries; regret is in rounds per query. In brackets: {LEVEL:.0%} bootstrap "
         f"intervals over queries, not corrected. †: fewer than {SMALL} queries, whose intervals "
-        f"are too narrow.{_speed_note(whose_seconds)}",
+        f"are too narrow.{speed_note(whose_seconds)}",
         ["trace", "selector", "numbers", "queries", "MAT", "regret", "tokens/s"], rows, data)
 
 
@@ -208,11 +209,6 @@ def _domain_note(against: str | None) -> str:
     return (f"{note} Below: the difference to {against} with its {LEVEL:.0%} paired bootstrap "
             "interval over queries. ▲ ▼: it differs at 5% after Holm's correction for all "
             "differences of this table.")
-
-
-def _speed_note(whose_seconds: str) -> str:
-    return (f" Tokens per second are estimated from {whose_seconds}; without interval."
-            if whose_seconds else "")
 
 
 def _number(value: float | None, digits: int, most: float | None = None) -> Cell:

@@ -100,6 +100,11 @@ def whose_seconds(traces: Iterable[dict[str, Any]]) -> str:
     return "; ".join(f"on {', '.join(names)} costs of {text}" for text, names in found.items())
 
 
+def speed_note(whose: str) -> str:
+    """A sentence on tokens per second, from what `whose_seconds` says; empty if that is."""
+    return f" Tokens per second are estimated from {whose}; without interval." if whose else ""
+
+
 def _certainty(summary: pl.DataFrame) -> str:
     """How its numbers were got."""
     seeds = summary["seed"].drop_nulls().n_unique()

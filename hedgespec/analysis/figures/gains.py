@@ -8,6 +8,7 @@ from hedgespec.analysis.figures.style import Claim, Drawing, arm_label, forests,
 from hedgespec.analysis.results import FIXED
 from hedgespec.analysis.statistics import LEVEL, holm, mat_difference, mat_gain
 from hedgespec.analysis.study import Study
+from hedgespec.analysis.tables import speed_note
 
 
 def draw(study: Study) -> Iterator[Drawing]:
@@ -20,14 +21,9 @@ def draw(study: Study) -> Iterator[Drawing]:
             "gains", f"MAT of the learners minus that of {study.against}",
             f"All queries of a trace pooled. Bars: {LEVEL:.0%} paired bootstrap intervals over "
             "queries. ▲ ▼: differs at 5% after Holm's correction for the selectors of the panel."
-            f"{_speed_note(study)}",
+            f"{speed_note(study.run.whose_seconds(study.traces))}",
             forests(tables, looks(study.drawn), f"MAT minus {base}'s",
                     ("tokens_per_second", "tokens/s", 1)), data, list(_claims(study)))
-
-
-def _speed_note(study: Study) -> str:
-    whose = study.run.whose_seconds(study.traces)
-    return f" Tokens per second are estimated from {whose}; without interval." if whose else ""
 
 
 def _table(study: Study, trace: str) -> pl.DataFrame | None:
