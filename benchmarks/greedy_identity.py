@@ -59,8 +59,8 @@ def main() -> None:
     target = load_model(options.target, device, options.dtype)
     drafters = make_drafters(options.drafter or default_drafters(target.layers), target)
     selectors = options.selector or ["normalhedge", "ucbspec", "exp3spec", "uniform"]
-    decoders = {name: LiveDecoder(target, drafters, name, sampling=Sampling(0.0))
-                for name in selectors}
+    decoder = LiveDecoder(target, drafters, sampling=Sampling(0.0))
+    decoders = {name: decoder.with_selector(name) for name in selectors}
     questions = read_questions(options.prompts)[: options.answers]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     result: dict[str, object] = {}
@@ -70,8 +70,8 @@ def main() -> None:
         prompt = tokenize(target.tokenizer, render(target.tokenizer, question, []))
         own = own_text(target, prompt, options.max_new_tokens)
         tokens += len(own)
-        for name, decoder in decoders.items():
-            live = decoder.generate(prompt, options.max_new_tokens, number).tokens
+        for name, shared in decoders.items():
+            live = shared.generate(prompt, options.max_new_tokens, number).tokens
             if live != own:
                 at = next(place for place, (one, other) in enumerate(
                     zip([*own, -1], [*live, -1], strict=False)) if one != other)
