@@ -20,11 +20,11 @@ import polars as pl
 import torch
 
 from hedgespec.live import LiveDecoder
+from hedgespec.models.distributions import Sampling
+from hedgespec.models.drafters import make_drafters
+from hedgespec.models.target import load_model
 from hedgespec.simulator import SweepSettings, run_sweep
-from hedgespec.tracegen.drafters import make_drafters
-from hedgespec.tracegen.models import load_model
 from hedgespec.tracegen.prompts import read_questions, render, tokenize
-from hedgespec.tracegen.sampling import Sampling
 from hedgespec.traces import load_manifest
 
 

@@ -17,10 +17,10 @@ import torch
 from hedgespec.bundled import PROMPTS
 from hedgespec.files import write_text
 from hedgespec.live import LiveDecoder
-from hedgespec.tracegen.drafters import default_drafters, make_drafters
-from hedgespec.tracegen.models import LanguageModel, load_model
+from hedgespec.models.distributions import Sampling
+from hedgespec.models.drafters import default_drafters, make_drafters
+from hedgespec.models.target import LanguageModel, load_model
 from hedgespec.tracegen.prompts import read_questions, render, tokenize
-from hedgespec.tracegen.sampling import Sampling
 
 
 @torch.inference_mode()

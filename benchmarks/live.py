@@ -28,16 +28,16 @@ from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_text, write_text
 from hedgespec.live import LiveDecoder
 from hedgespec.live.engine import Clock, Evaluation
-from hedgespec.live.static import StaticEngine
+from hedgespec.live.static_engine import StaticEngine
+from hedgespec.models.distributions import Sampling
+from hedgespec.models.drafters import Drafter, make_drafters
+from hedgespec.models.target import LanguageModel, load_model
 from hedgespec.rules import parse_rule
 from hedgespec.selectors import FULL, parse_selector
 from hedgespec.simulator import SweepSettings, run_sweep
-from hedgespec.tracegen.drafters import Drafter, make_drafters
-from hedgespec.tracegen.models import LanguageModel, load_model
 from hedgespec.tracegen.prompts import Query, read_questions, render, tokenize
-from hedgespec.tracegen.sampling import Sampling
-from hedgespec.tracegen.statistics import score
-from hedgespec.tracegen.tables import query_table, token_table
+from hedgespec.tracegen.score import score
+from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, SamplingInfo, TargetInfo, TraceWriter
 from hedgespec.zoo.questions import DOMAINS, held_out_questions
 

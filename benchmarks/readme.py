@@ -10,7 +10,7 @@ import polars as pl
 from benchmarks.experiment import report
 from hedgespec.analysis.figures import regret
 from hedgespec.analysis.figures.style import styled
-from hedgespec.analysis.results import Run
+from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.study import Study
 from hedgespec.analysis.tables import overview, save_results
 from hedgespec.bundled import DATA, bundled_traces
@@ -35,7 +35,7 @@ def save_figure(results: Results, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         save_results(Path(folder), results.summary, results.per_query, results.curves,
                      results.answer, results.provenance)
-        study = Study.of(Run(Path(folder)), [], [], "best-single")
+        study = Study.of(ResultSet(Path(folder)), [], [], "best-single")
         with styled():
             drawing = next(regret.draw(study))
             drawing.figure.savefig(path, facecolor="white", metadata={"Software": None})

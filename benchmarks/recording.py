@@ -19,13 +19,14 @@ from typing import Any
 import torch
 
 from hedgespec.bundled import PROMPTS
-from hedgespec.tracegen.drafters import Drafter, default_drafters, make_drafters
-from hedgespec.tracegen.generate import Answer, generate_answers, query_uniforms
-from hedgespec.tracegen.models import LanguageModel, load_model
+from hedgespec.models.acceptance import reduce_pair
+from hedgespec.models.distributions import Sampling, probabilities
+from hedgespec.models.drafters import Drafter, default_drafters, make_drafters
+from hedgespec.models.target import LanguageModel, load_model
+from hedgespec.tracegen.generate import GeneratedAnswer, generate_answers, query_uniforms
 from hedgespec.tracegen.prompts import read_questions, render, tokenize
 from hedgespec.tracegen.record import CHUNK_ROWS
-from hedgespec.tracegen.sampling import Sampling, probabilities
-from hedgespec.tracegen.statistics import reduce_pair, score, teacher_force
+from hedgespec.tracegen.score import score, teacher_force
 
 
 def seconds_of(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -62,7 +63,7 @@ def plain_generate(target: LanguageModel, prompts: list[list[int]], tokens: int)
 @torch.inference_mode()
 def scoring_parts(
     target: LanguageModel, drafters: list[Drafter], prompts: list[list[int]],
-    answers: list[Answer], sampling: Sampling, chunk: int,
+    answers: list[GeneratedAnswer], sampling: Sampling, chunk: int,
 ) -> dict[str, float]:
     """Seconds per answer token of each part of the scoring, and the bandwidth of the reduction.
 

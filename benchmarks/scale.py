@@ -13,8 +13,8 @@ import polars as pl
 
 from benchmarks.readme import ROOT, replace_marked
 from hedgespec.bundled import DATA, bundled_costs, costs_file
+from hedgespec.costs.file import load_costs
 from hedgespec.simulator import SweepSettings, run_sweep
-from hedgespec.traces.costs import load_costs
 
 TRACE = DATA / "traces" / "domain-mix-t0.7"
 SELECTORS = ("best-fixed", "normalhedge", "hedge", "ucbspec", "exp3spec", "uniform",

@@ -17,14 +17,14 @@ import torch
 
 from benchmarks.recording import seconds_of
 from hedgespec.bundled import PROMPTS
-from hedgespec.live.profile import random_heads
-from hedgespec.tracegen.drafters import Drafter, ScoringBatch, make_drafters
+from hedgespec.costs.profile import random_heads
+from hedgespec.models.distributions import Sampling
+from hedgespec.models.drafters import Drafter, ScoringBatch, make_drafters
+from hedgespec.models.target import LanguageModel, load_model
+from hedgespec.models.trees import BLOCK, TreeShape, make_tree, score_trees
 from hedgespec.tracegen.generate import generate_answers, query_uniforms
-from hedgespec.tracegen.models import LanguageModel, load_model
 from hedgespec.tracegen.prompts import read_questions, render, tokenize
-from hedgespec.tracegen.sampling import Sampling
-from hedgespec.tracegen.statistics import teacher_force
-from hedgespec.tracegen.trees import BLOCK, TreeShape, make_tree, score_trees
+from hedgespec.tracegen.score import teacher_force
 
 # Padded tokens of a scoring batch, per kind of device.
 TOKENS = {"cpu": 2048, "cuda": 65536}

@@ -25,7 +25,7 @@ def one_thread() -> Iterator[None]:
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Folders of a random target, a drafter of the same tokenizer and one of another."""
     pytest.importorskip("torch")
-    from tests.tiny import save_tiny_model
+    from tests.helpers.tiny import save_tiny_model
 
     folder = tmp_path_factory.mktemp("models")
     save_tiny_model(folder / "target", seed=0, layers=4)

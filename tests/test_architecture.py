@@ -10,16 +10,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hedgespec"
-SHARED = {"errors", "files", "bundled", "command", "wheels", "__init__"}
+SHARED = {"errors", "files", "bundled", "command", "__init__"}
 ALLOWED = {  # who may import whom
     "traces": set(),
+    "results": set(),
     "rules": {"traces"},
-    "selectors": set(),
-    "simulator": {"traces", "rules", "selectors"},
-    "tracegen": {"traces", "rules"},
-    "live": {"traces", "rules", "selectors", "tracegen"},
-    "zoo": {"traces", "tracegen"},
-    "analysis": set(),
+    "selectors": {"results"},
+    "models": {"traces", "rules"},
+    "costs": {"traces", "selectors", "models"},
+    "simulator": {"traces", "rules", "selectors", "costs", "results"},
+    "tracegen": {"traces", "rules", "models", "costs"},
+    "live": {"traces", "rules", "selectors", "models", "costs", "tracegen", "results"},
+    "zoo": {"traces", "models", "costs", "tracegen"},
+    "analysis": {"results"},
 }
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 
 from hedgespec.analysis.figures.style import mark
-from hedgespec.analysis.results import Run, check_same_traces
-from hedgespec.analysis.statistics import holm, mat_difference
+from hedgespec.analysis.results import ResultSet, check_same_traces
 from hedgespec.analysis.tables import SETTING
 from hedgespec.errors import HedgespecError
+from hedgespec.results.statistics import holm, mat_difference
 
 WORSE = "▼"
 
@@ -22,8 +22,8 @@ class Comparison:
     and Holm's `p_holm` over all rows, and `mark`. `unshared` counts settings of one run only.
     """
 
-    base: Run
-    other: Run
+    base: ResultSet
+    other: ResultSet
     table: pl.DataFrame
     unshared: int
 
@@ -33,7 +33,7 @@ class Comparison:
         return self.table.filter(pl.col("mark") == WORSE)
 
 
-def compare(base: Run, other: Run) -> Comparison:
+def compare(base: ResultSet, other: ResultSet) -> Comparison:
     """Pair two runs. Raises HedgespecError for different traces, queries, or no shared setting."""
     check_same_traces(base, other)
     parts = [part for trace in base.traces if trace in other.traces
@@ -52,7 +52,7 @@ def compare(base: Run, other: Run) -> Comparison:
                       unshared)
 
 
-def _compare_trace(base: Run, other: Run, trace: str) -> pl.DataFrame | None:
+def _compare_trace(base: ResultSet, other: ResultSet, trace: str) -> pl.DataFrame | None:
     before, after = base.answers(trace), other.answers(trace)
     if before.query_id.tolist() != after.query_id.tolist():
         raise HedgespecError(f"{base.folder} and {other.folder}: {trace} was replayed on different "

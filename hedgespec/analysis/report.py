@@ -22,14 +22,14 @@ from hedgespec.analysis.report_tables import (
     overview_table,
     settings_data,
 )
-from hedgespec.analysis.results import Run
+from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.saving import FigureSaver
-from hedgespec.analysis.statistics import DRAWS, LEVEL, holm
 from hedgespec.analysis.study import Study
 from hedgespec.files import write_text
+from hedgespec.results.statistics import DRAWS, LEVEL, holm
 
 MOST_FINDINGS = 5
-Progress = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class Report:
 
 
 def write_report(request: Request, out: Path, command: Sequence[str], version: str,
-                 progress: Progress = lambda *_: None) -> Report:
+                 progress: OnProgress = lambda *_: None) -> Report:
     """Write report.html, figures/ and tables/ into `out`, each file whole or not at all.
 
     `command` and `version` (of hedgespec) are stated in the report; `progress` is told what is
     done, how much, and of how much. Raises HedgespecError for results that cannot be reported on
     or compared.
     """
-    runs = [Run(folder) for folder in request.results]
+    runs = [ResultSet(folder) for folder in request.results]
     study = Study.of(runs[0], list(request.traces), list(request.learners), request.against)
     comparisons = _compare(runs, request.baseline)
     vocabulary = read_vocabulary(request.tokenizer) if request.tokenizer else {}
@@ -129,10 +129,10 @@ def findings(kinds: Sequence[Sequence[Drawing]]) -> list[tuple[Drawing, Claim]]:
     return [held[i][1:] for i in order[:MOST_FINDINGS]]
 
 
-def _compare(runs: Sequence[Run], baseline: Path | None) -> list[Comparison]:
+def _compare(runs: Sequence[ResultSet], baseline: Path | None) -> list[Comparison]:
     """Each run against the baseline; without one, against the first."""
     if baseline is not None:
-        base = Run(baseline)
+        base = ResultSet(baseline)
         return [compare(base, run) for run in runs]
     return [compare(runs[0], run) for run in runs[1:]]
 
@@ -186,8 +186,10 @@ def _regressions(comparison: Comparison) -> str:
     return f"<ul>{items}</ul>"
 
 
-def _provenance(runs: Sequence[Run], comparisons: Sequence[Comparison], command: Sequence[str],
-                version: str) -> str:
+def _provenance(
+    runs: Sequence[ResultSet], comparisons: Sequence[Comparison], command: Sequence[str],
+    version: str,
+) -> str:
     parts = [f"<p>Report by hedgespec {escape(version)}:</p><pre>{escape(shlex.join(command))}"
              "</pre>"]
     inputs = {run.folder: run for run in [*runs, *(one.base for one in comparisons)]}
@@ -200,7 +202,7 @@ def _provenance(runs: Sequence[Run], comparisons: Sequence[Comparison], command:
     return "\n".join(parts)
 
 
-def _input(run: Run) -> str:
+def _input(run: ResultSet) -> str:
     made = run.provenance
     traces = "".join(f"<li>{escape(name)}: manifest sha256 <code>{digest}</code>; "
                      f"{escape(run.whose_seconds([name])) or 'no costs, hence no seconds'}"

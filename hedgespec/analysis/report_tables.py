@@ -9,7 +9,9 @@ import polars as pl
 
 from hedgespec.analysis.comparison import Comparison
 from hedgespec.analysis.figures.style import mark
-from hedgespec.analysis.statistics import (
+from hedgespec.analysis.study import Study
+from hedgespec.analysis.tables import speed_note
+from hedgespec.results.statistics import (
     LEVEL,
     SMALL,
     holm,
@@ -17,8 +19,6 @@ from hedgespec.analysis.statistics import (
     mat_estimate,
     mean_estimate,
 )
-from hedgespec.analysis.study import Study
-from hedgespec.analysis.tables import speed_note
 
 ALL = "all"
 USUAL = "usual"

@@ -38,7 +38,7 @@ ROUNDS, WEIGHT = "rounds/", "weight/"  # before a drafter's name: columns of its
 
 
 @dataclass(frozen=True)
-class Answers:
+class QueryResults:
     """The queries of one trace under every setting that was run on it.
 
     `settings` has S rows; `tokens` and `domain` have shape (Q), `rounds`, `regret`, `gamma`,
@@ -64,7 +64,7 @@ class Answers:
         return list(dict.fromkeys(self.domain.tolist()))
 
 
-class Run:
+class ResultSet:
     """A results folder. Raises HedgespecError if it is not one, or is empty or inconsistent."""
 
     def __init__(self, folder: Path):
@@ -78,7 +78,7 @@ class Run:
         self._until_best = per_query.select(*SETTING, "seed", "query", "rounds_until_best")
         self._queries = per_query.group_by(*SETTING, *QUERY, maintain_order=True).agg(
             pl.col("tokens").first(), pl.col(MEANS).mean())
-        self._answers: dict[str, Answers] = {}
+        self._answers: dict[str, QueryResults] = {}
         unknown = {base_trace(name) for name in self.traces} - set(self.hashes)
         if unknown:
             raise HedgespecError(
@@ -143,7 +143,7 @@ class Run:
         return rows.with_columns(pl.col("row").is_in(usual.implode()).alias("usual")).drop(
             "row", "usual_length", "usual_rule", "usual_arms")
 
-    def answers(self, trace: str) -> Answers:
+    def answers(self, trace: str) -> QueryResults:
         """The queries of `trace`. Raises HedgespecError if settings differ in their queries."""
         if trace not in self._answers:
             self._answers[trace] = self._read_answers(trace)
@@ -163,7 +163,7 @@ class Run:
         """Number of drafters of a trace's pool, however many arms they make."""
         return self._drafters[trace]
 
-    def _read_answers(self, trace: str) -> Answers:
+    def _read_answers(self, trace: str) -> QueryResults:
         settings = self.settings.filter(pl.col("trace") == trace).with_row_index("column")
         rows = self._queries.filter(pl.col("trace") == trace).join(
             settings.select(*SETTING, "column"), on=SETTING, nulls_equal=True,
@@ -176,7 +176,7 @@ class Run:
                 "run `hedgespec sim` again")
         one = rows.head(len(rows) // len(settings))
         means = [rows[name].to_numpy().reshape(shape).T for name in MEANS]
-        return Answers(settings.drop("column"), one["query_id"].to_numpy(),
+        return QueryResults(settings.drop("column"), one["query_id"].to_numpy(),
                        one["domain"].to_numpy(), one["tokens"].to_numpy(), *means)
 
 
@@ -186,7 +186,7 @@ def base_trace(name: str) -> str:
     return match["base"] if match else name
 
 
-def check_same_traces(one: Run, other: Run) -> None:
+def check_same_traces(one: ResultSet, other: ResultSet) -> None:
     """Raise HedgespecError unless both runs replayed the same versions of the traces they share."""
     shared = set(one.hashes) & set(other.hashes)
     if not shared:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import polars as pl
 
-from hedgespec.analysis.results import CHOSEN, FIXED, HINDSIGHT, POOL, PROMPT, Run
+from hedgespec.analysis.results import CHOSEN, FIXED, HINDSIGHT, POOL, PROMPT, ResultSet
 from hedgespec.errors import HedgespecError
 
 BEST_SINGLE = "best-single"
@@ -21,13 +21,15 @@ class Study:
     of the figures; `against` is the selector that gains are counted from, or None.
     """
 
-    run: Run
+    run: ResultSet
     traces: tuple[str, ...]
     learners: tuple[str, ...]
     against: str | None
 
     @classmethod
-    def of(cls, run: Run, traces: list[str], learners: list[str], against: str | None) -> "Study":
+    def of(
+        cls, run: ResultSet, traces: list[str], learners: list[str], against: str | None
+    ) -> "Study":
         """Check the names, or choose. Raises HedgespecError for names not in the results."""
         recorded = [name for name in run.traces if not POOL.fullmatch(name)] or run.traces
         _check(run, "trace", traces, recorded)
@@ -87,7 +89,7 @@ class Study:
             parameter, keep="first", maintain_order=True)
 
 
-def _check(run: Run, kind: str, names: list[str], known: list[str]) -> None:
+def _check(run: ResultSet, kind: str, names: list[str], known: list[str]) -> None:
     missing = [name for name in names if name not in known]
     if missing:
         raise HedgespecError(f"{run.folder}: has no {kind} {', '.join(map(repr, missing))}; "

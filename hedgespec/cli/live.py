@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hedgespec.cli.models import (
+from hedgespec.cli.common import (
     COMPILE_HELP,
     add_device_options,
     chosen_device,
@@ -121,10 +121,10 @@ def _decoder(
     options: argparse.Namespace,
 ) -> "tuple[LiveDecoder, str, Feedback | None, Loss | None]":
     from hedgespec.live import LiveDecoder
+    from hedgespec.models.distributions import Sampling
+    from hedgespec.models.drafters import default_drafters, make_drafters
+    from hedgespec.models.target import check_device, load_model
     from hedgespec.selectors.learning import parse_feedback, parse_loss
-    from hedgespec.tracegen.drafters import default_drafters, make_drafters
-    from hedgespec.tracegen.models import check_device, load_model
-    from hedgespec.tracegen.sampling import Sampling
 
     sampling = Sampling(options.temperature, options.top_p, options.top_k)
     feedback = parse_feedback(options.feedback) if options.feedback else None

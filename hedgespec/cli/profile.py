@@ -1,10 +1,11 @@
 """`hedgespec profile`: what a round costs for a target whose weights are not at hand."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hedgespec.cli.models import (
+from hedgespec.cli.common import (
     COMPILE_HELP,
     add_device_options,
     chosen_device,
@@ -13,7 +14,10 @@ from hedgespec.cli.models import (
 )
 
 if TYPE_CHECKING:
-    from hedgespec.live.profile import Profile
+    from hedgespec.costs.profile import Profile
+    from hedgespec.models.drafters.eagle import Eagle
+    from hedgespec.models.target import LanguageModel
+    from hedgespec.traces import Costs
 
 EPILOG = """\
 examples:
@@ -53,25 +57,38 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write."""
     require_models("profiling")
+    from hedgespec.costs.profile import profile
     from hedgespec.errors import HedgespecError
-    from hedgespec.live.profile import profile
-    from hedgespec.tracegen.models import check_device
+    from hedgespec.models.target import check_device
 
     if options.heads < 1 or options.draft_length < 1 or options.context <= options.draft_length:
         raise HedgespecError("--heads and --draft-length must be at least 1, --context longer than "
                              "the draft")
     device = chosen_device(options.device)
     check_device(device)
-    found = profile(options.target_config, options.heads, options.draft_length, options.context,
-                    device, chosen_dtype(options.dtype, device), options.selector,
-                    options.draft_vocabulary, options.compile)
+    found = profile(options.target_config, options.heads, options.draft_length, device,
+                    chosen_dtype(options.dtype, device), partial(_measure, options),
+                    options.selector, options.draft_vocabulary)
     _print(found)
     if options.out is not None:
-        from hedgespec.traces.costs import save_costs
+        from hedgespec.costs.file import save_costs
 
         save_costs(options.out, found.costs)
         print(f"costs: {options.out}")
     return 0
+
+
+def _measure(
+    options: argparse.Namespace, target: "LanguageModel", drafters: "list[Eagle]"
+) -> "Costs":
+    """Costs of the parts of a round on fixed tensors."""
+    from hedgespec.live import LiveDecoder
+    from hedgespec.models.distributions import Sampling
+
+    decoder = LiveDecoder(target, list(drafters), options.selector, sampling=Sampling(0.7),
+                          draft_length=options.draft_length, static=True,
+                          compiled=options.compile)
+    return decoder.costs(options.context)
 
 
 def _print(found: "Profile") -> None:

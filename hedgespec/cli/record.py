@@ -6,7 +6,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from hedgespec.cli.models import (
+from hedgespec.cli.common import (
     add_device_options,
     add_rule_options,
     chosen_device,
@@ -15,7 +15,7 @@ from hedgespec.cli.models import (
 )
 
 if TYPE_CHECKING:
-    from hedgespec.tracegen.record import Progress, RecordSettings
+    from hedgespec.tracegen.record import RecordingProgress, RecordSettings
 
 EPILOG = """\
 examples:
@@ -160,7 +160,7 @@ class Bar:
         self._bar.start()
         return self
 
-    def update(self, progress: "Progress", trace: str = "") -> None:
+    def update(self, progress: "RecordingProgress", trace: str = "") -> None:
         """Show the recorder's progress, perhaps with the trace's name before it."""
         seconds = perf_counter() - self._started
         rate = (progress.tokens - progress.tokens_resumed) / seconds

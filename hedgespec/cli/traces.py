@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from hedgespec.cli.models import add_rule_options
+from hedgespec.cli.common import add_rule_options
 from hedgespec.cli.zoo import add_zoo_options, show, zoo_settings
 
 EPILOG = """\
@@ -49,7 +49,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace) -> int:
     """Make the zoo, record, and say where the traces are."""
     zoo = zoo_settings(options)
-    from hedgespec.cli.models import StepBar
+    from hedgespec.cli.common import StepBar
     from hedgespec.cli.record import Bar
     from hedgespec.zoo.build import make_zoo
     from hedgespec.zoo.experiment import ExperimentSettings, record_experiment

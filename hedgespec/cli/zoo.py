@@ -42,7 +42,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def add_zoo_options(parser: argparse.ArgumentParser) -> None:
     """The options of a zoo; `hedgespec traces` has them too."""
-    from hedgespec.cli.models import add_device_options
+    from hedgespec.cli.common import add_device_options
 
     add = parser.add_argument
     add("--target", default="smollm2-135m-instruct", metavar="MODEL",
@@ -71,7 +71,7 @@ def add_zoo_options(parser: argparse.ArgumentParser) -> None:
 
 def zoo_settings(options: argparse.Namespace) -> "ZooSettings":
     """The settings that the options describe."""
-    from hedgespec.cli.models import chosen_device, chosen_dtype, require_models
+    from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
 
     require_models("training a zoo")
     from hedgespec.errors import HedgespecError
@@ -104,7 +104,7 @@ def zoo_settings(options: argparse.Namespace) -> "ZooSettings":
 def run(options: argparse.Namespace) -> int:
     """Train with a progress bar; print the table of tokens per round."""
     settings = zoo_settings(options)
-    from hedgespec.cli.models import StepBar
+    from hedgespec.cli.common import StepBar
     from hedgespec.zoo.build import make_zoo
 
     try:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import torch
 
 from hedgespec.live.pool import Distribute, Pool, Text
+from hedgespec.models.drafters.session import DraftSession
+from hedgespec.models.trees import DraftTrees
 from hedgespec.rules import Rule
-from hedgespec.tracegen.drafters.session import DraftSession
-from hedgespec.tracegen.trees import Trees
 
 ROOT = -1
 MOST_NODES = 1024
@@ -67,7 +67,7 @@ def draft_candidates(
     return tree
 
 
-def tree_candidates(trees: Trees, levels: int, proposed: torch.Tensor) -> Candidates:
+def tree_candidates(trees: DraftTrees, levels: int, proposed: torch.Tensor) -> Candidates:
     """The one tree of `trees` down to a level.
 
     Its rule asks of q only whether it is positive: `proposed` (V) stands for it at every node.

@@ -10,21 +10,21 @@ import torch
 
 from hedgespec.errors import HedgespecError
 from hedgespec.live.candidates import MOST_NODES, node_count
-from hedgespec.live.eager import EagerEngine
+from hedgespec.live.eager_engine import EagerEngine
 from hedgespec.live.engine import Clock, Engine, Evaluation
+from hedgespec.live.evaluated import last_tokens
 from hedgespec.live.pool import Distribute, Pool
-from hedgespec.live.static import StaticEngine
-from hedgespec.live.statistics import last_tokens
+from hedgespec.live.static_engine import StaticEngine
+from hedgespec.models.distributions import Sampling, probabilities
+from hedgespec.models.drafters import Drafter, check_sampling
+from hedgespec.models.fixed_tensors import has_plain_attention
+from hedgespec.models.target import LanguageModel
+from hedgespec.models.trees import NamedTree, make_trees
 from hedgespec.rules import Rule, Statistics, parse_rule, rule_at
 from hedgespec.selectors import FULL, parse_selector
 from hedgespec.selectors.learning import Feedback, Loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.selectors.uniforms import query_key
-from hedgespec.tracegen.drafters import Drafter, check_sampling
-from hedgespec.tracegen.models import LanguageModel
-from hedgespec.tracegen.sampling import Sampling, probabilities
-from hedgespec.tracegen.static import has_plain_attention
-from hedgespec.tracegen.trees import NamedTree, make_trees
 from hedgespec.traces import Costs
 
 FIXED = "fixed:"
@@ -117,10 +117,10 @@ class LiveDecoder:
         """Drafters that failed, and why."""
         return self.engine.dropped
 
-    def costs(self) -> Costs:
-        """Measured seconds of the parts of a round; takes some seconds."""
+    def costs(self, context: int = 256) -> Costs:
+        """Measured seconds of the parts of a round after `context` tokens; takes some seconds."""
         with torch.inference_mode():
-            return self.engine.costs()
+            return self.engine.costs(context)
 
     def with_selector(self, selector: str) -> "LiveDecoder":
         """The same decoder with another selector, which takes no time: the two share models,

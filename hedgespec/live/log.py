@@ -18,18 +18,18 @@ import torch
 
 import hedgespec
 from hedgespec.command import command_line
+from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError
 from hedgespec.files import check_writable, write_text, write_with
 from hedgespec.live.decode import Answer, LiveDecoder
-from hedgespec.live.statistics import last_tokens
+from hedgespec.live.evaluated import last_tokens
+from hedgespec.models.target import LanguageModel
+from hedgespec.models.trees import TreeStatistics
 from hedgespec.rules.tree import Tree
 from hedgespec.selectors.learning import Feedback, Loss
-from hedgespec.tracegen.costs import device_name
-from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.prompts import Query
-from hedgespec.tracegen.statistics import Scores, tree_columns
-from hedgespec.tracegen.tables import query_table, token_table
-from hedgespec.tracegen.trees import TreeStatistics
+from hedgespec.tracegen.score import Scores, tree_columns
+from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TargetInfo, TraceWriter
 from hedgespec.traces.schema import DRAFTER_STATISTICS, statistic_column
 

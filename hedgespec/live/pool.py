@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import torch
 
-from hedgespec.tracegen.drafters import Drafter
-from hedgespec.tracegen.drafters.session import DraftSession
-from hedgespec.tracegen.trees import BLOCK, Growth, Trees, TreeShape
+from hedgespec.models.drafters import Drafter
+from hedgespec.models.drafters.session import DraftSession
+from hedgespec.models.trees import BLOCK, DraftTrees, Growth, TreeShape
 
 # From logits (n, V) to the distributions (n, V) that tokens are drawn from; row r follows the
 # first len(tokens) - n + 1 + r of the tokens (L).
@@ -63,7 +63,7 @@ class Pool:
             for drafter in self.drafters]
         self._first: list[torch.Tensor | None] = [None] * len(self.drafters)
         # Place of a last verified token, and the tree of the round behind it.
-        self._last_trees: list[tuple[int, Trees] | None] = [None] * len(self.drafters)
+        self._last_trees: list[tuple[int, DraftTrees] | None] = [None] * len(self.drafters)
 
     def first(self, arm: int, text: Text) -> torch.Tensor:
         """Logits (V) of the first draft token after the text."""
@@ -99,7 +99,7 @@ class Pool:
         logits = self._guarded(arm, work, 1)[0]
         return branches[0] if branches else None, logits
 
-    def trees(self, arm: int, text: Text, shape: TreeShape, count: int) -> Trees:
+    def trees(self, arm: int, text: Text, shape: TreeShape, count: int) -> DraftTrees:
         """Trees (count+1) of rounds that start behind each of the text's last count+1 tokens.
 
         The drafter has read them: `first` or `evaluate` came before. The last tree is kept: it is
@@ -112,14 +112,14 @@ class Pool:
             parts, missing = [known[1]], missing[1:]
         if missing:
             parts.append(self._new_trees(arm, shape, missing))
-        trees = Trees.join(parts)
+        trees = DraftTrees.join(parts)
         self._last_trees[arm] = last, trees.part(slice(count, None))
         return trees
 
-    def _new_trees(self, arm: int, shape: TreeShape, places: range) -> Trees:
+    def _new_trees(self, arm: int, shape: TreeShape, places: range) -> DraftTrees:
         """Of the rounds whose last verified tokens are at these places."""
         session, device = self._sessions[arm], self._nothing.device
-        none = Trees.none(len(places), device)
+        none = DraftTrees.none(len(places), device)
         if session is None:
             return none
         try:
@@ -173,10 +173,10 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__
 
 
-def _grown(growth: Growth, shape: TreeShape, places: range, device: torch.device) -> Trees:
+def _grown(growth: Growth, shape: TreeShape, places: range, device: torch.device) -> DraftTrees:
     """Trees at some places of one text, a block at a time; none before the growth's first."""
     missing = min(len(places), max(0, growth.first_place - places.start))
     width = min(BLOCK[device.type], growth.widest or len(places))
-    return Trees.join([Trees.none(missing, device), *(
+    return DraftTrees.join([DraftTrees.none(missing, device), *(
         shape.build(growth, torch.tensor([list(places[start : start + width])], device=device))
         for start in range(missing, len(places), width))])

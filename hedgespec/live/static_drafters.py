@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from hedgespec.tracegen.drafters.base import Drafter, ModelDrafter
-from hedgespec.tracegen.drafters.eagle import Eagle
-from hedgespec.tracegen.eagle import EagleHead
-from hedgespec.tracegen.eagle.stack import stack_heads, stackable
-from hedgespec.tracegen.static import StaticModel, has_plain_attention, reach
+from hedgespec.models.drafters.base import Drafter, ModelDrafter
+from hedgespec.models.drafters.eagle import Eagle
+from hedgespec.models.fixed_tensors import StaticModel, has_plain_attention, reach
+from hedgespec.models.heads.eagle import EagleHead
+from hedgespec.models.heads.eagle.stack import stack_heads, stackable
 
 
 @dataclass

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 import torch
 
+from hedgespec.live.evaluated import emitted_log_p, reduce_for
 from hedgespec.live.static_drafters import Group, StaticText, make_groups
-from hedgespec.live.statistics import emitted_log_p, reduce_for
+from hedgespec.models.distributions import Sampling, probabilities
+from hedgespec.models.drafters.base import Drafter
+from hedgespec.models.fixed_tensors import StaticModel
+from hedgespec.models.target import LanguageModel
 from hedgespec.rules import Rule
-from hedgespec.tracegen.drafters.base import Drafter
-from hedgespec.tracegen.models import LanguageModel
-from hedgespec.tracegen.sampling import Sampling, probabilities
-from hedgespec.tracegen.static import StaticModel
 
 # The target's distributions at the last tokens, for evaluation; more than ever wait for it.
 _KEPT = 256

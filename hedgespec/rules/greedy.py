@@ -4,11 +4,11 @@ import numpy as np
 
 from hedgespec.errors import HedgespecError
 from hedgespec.rules.base import Statistics
-from hedgespec.rules.sampling import Sampling
+from hedgespec.rules.sampling import ChainSampling
 from hedgespec.traces import Trace
 
 
-class Greedy(Sampling):
+class Greedy(ChainSampling):
     """Real decoding is that of `sampling`, p and q being one-hot."""
 
     name = "greedy"

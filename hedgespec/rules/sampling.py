@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Sampling(Rule):
+class ChainSampling(Rule):
     """At temperature 0 it coincides with `greedy`."""
 
     name = "sampling"
@@ -46,4 +46,4 @@ class Sampling(Rule):
         return draw_residual(p - q, p, noise[..., 2])
 
 
-RULE = Sampling
+RULE = ChainSampling

@@ -2,7 +2,7 @@
 
 What the compiled replay loops do for recorded texts (simulator/replay_full.py, replay_chosen.py),
 round by round: the same functions, fed in the same order, so that a replay of what was decoded
-comes to the same decisions bit for bit (tests/test_online.py, `hedgespec fidelity`).
+comes to the same decisions bit for bit (tests/selectors/test_online.py, `hedgespec fidelity`).
 """
 
 from bisect import bisect_left

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from hedgespec.simulator.replayer import Run
+from hedgespec.simulator.replayer import Replay
 
 WINDOW = 10  # rounds
 
 
-def rounds_until_best(run: Run, best: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def rounds_until_best(run: Replay, best: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Rounds until the arm `best` (Q) had half of the last WINDOW rounds, (Q); NaN where it never.
 
     The same count for all: a learner's weight is its expected share of the rounds, and a bandit

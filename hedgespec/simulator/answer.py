@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from hedgespec.simulator.replayer import Replayer, Run
+from hedgespec.simulator.replayer import Replay, Replayer
 
 
 def most_switching(gamma: np.ndarray, offsets: np.ndarray) -> int:
@@ -18,7 +18,7 @@ def most_switching(gamma: np.ndarray, offsets: np.ndarray) -> int:
     return int(np.argmax(gains))
 
 
-def answer_table(replayer: Replayer, run: Run, query: int, gamma: np.ndarray) -> pl.DataFrame:
+def answer_table(replayer: Replayer, run: Replay, query: int, gamma: np.ndarray) -> pl.DataFrame:
     """A row per token of the query in one replay; `gamma` (T, N). Columns: docs/results.md."""
     trace, names = replayer.trace, replayer.arms.names
     begin, end = trace.offsets[query : query + 2].tolist()

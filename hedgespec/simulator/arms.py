@@ -39,7 +39,11 @@ class Arms:
         """Whose statistics end where the text leaves what was drafted, bool (N)."""
         return np.array([rule.path_only for rule in self.rules])
 
-    def drafted(self, trace: Trace) -> np.ndarray:
+    def drafter_names(self, trace: Trace) -> list[str]:
+        """The drafter of each arm."""
+        return [trace.manifest.drafter_names[drafter] for drafter in self.drafters]
+
+    def verified(self, trace: Trace) -> np.ndarray:
         """Tokens of a whole draft that the target verifies, (N); of trees their mean nodes."""
         return np.array([
             trace.rules[f"nodes.{rule.label}"][:, 0, drafter].mean() if rule.path_only else length

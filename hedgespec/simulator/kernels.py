@@ -27,13 +27,13 @@ from hedgespec.errors import HedgespecError
 from hedgespec.files import cache_folder, write_text
 from hedgespec.selectors import CHOSEN, ConfiguredSelector
 from hedgespec.simulator import (
+    expectations,
     learning,
     replay_chosen,
     replay_drawn,
     replay_exact,
     replay_full,
     replay_schedule,
-    tables,
     verification,
 )
 
@@ -95,8 +95,8 @@ def drawing_kernel() -> Callable[..., Any]:
 
 
 def table_kernels() -> Any:
-    """The functions of tables.py."""
-    return _compiled_copy(tables, None, "tables")
+    """The functions of expectations.py."""
+    return _compiled_copy(expectations, None, "expectations")
 
 
 @functools.cache
@@ -109,7 +109,7 @@ def _compiled_copy(
     if not general:
         assert "GENERAL = True" in text
         text = text.replace("GENERAL = True", "GENERAL = False")
-    parts = [verification, learning, tables]
+    parts = [verification, learning, expectations]
     if selector_module:
         imported = attribute if attribute == "SELECTOR" else f"{attribute} as SELECTOR"
         text, found = _SELECTOR_IMPORT.subn(f"from {selector_module} import {imported}", text)

@@ -10,8 +10,8 @@ import numpy as np
 
 from hedgespec.selectors.hedge import SELECTOR
 from hedgespec.selectors.uniforms import decision_key
+from hedgespec.simulator.expectations import moments
 from hedgespec.simulator.learning import COMPLETE, COPIES, DRAFT_LENGTH, WINDOW
-from hedgespec.simulator.tables import moments
 
 USES_PLAY = SELECTOR.uses_play
 reset, play, learn = SELECTOR.reset, SELECTOR.play, SELECTOR.learn

@@ -9,6 +9,7 @@ from time import perf_counter
 import numpy as np
 
 from hedgespec.bundled import trace_folder
+from hedgespec.costs.estimate import costs_of, evaluating_seconds, own_seconds
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors import CHOSEN, NONE, ConfiguredSelector, Selector, parse_selector
 from hedgespec.selectors.learning import Feedback, Loss, check_learning, parse_feedback
@@ -35,14 +36,13 @@ from hedgespec.simulator.references import (
     router_trace,
 )
 from hedgespec.simulator.router import check_route, route
-from hedgespec.simulator.seconds import evaluating_seconds, own_seconds
 from hedgespec.traces import Trace, read_trace
 
 REPLAYED, EXACT = "replayed", "exact"
 
 
 @dataclass(frozen=True)
-class Run:
+class Replay:
     """One replay of a whole trace, or the exact expectation over all replays of it.
 
     `choice` (T, int16) holds the drafter of the round that started at a token, -1 where none
@@ -122,7 +122,7 @@ class Replayer:
     def run(
         self, text: str, seed: int, feedback: Feedback | None = None, loss: Loss | None = None,
         acceptance: np.ndarray | None = None,
-    ) -> Run:
+    ) -> Replay:
         """Replay the selector or reference called `text`; see `parse_selector`.
 
         `feedback` and `loss` are those of full-information learners, None for the defaults.
@@ -159,7 +159,7 @@ class Replayer:
 
     def run_exact(
         self, text: str, feedback: Feedback | None = None, loss: Loss | None = None
-    ) -> Run:
+    ) -> Replay:
         """Exact expectations of what `run` replays; see `tables.moments`.
 
         Raises HedgespecError as `run` does, and where `is_exact` is False.
@@ -192,7 +192,7 @@ class Replayer:
         """Loss of every start position, shape (T, N); NaN where never observable."""
         if loss not in self._losses and loss.seconds:
             self._losses[loss] = per_second(
-                self.losses(replace(loss, seconds=False)), own_seconds(self.trace, self.arms),
+                self.losses(replace(loss, seconds=False)), self.own_seconds(),
                 self.draft_length)
         if loss not in self._losses:
             table = np.empty((len(self.trace.tokens), self._arms))
@@ -210,16 +210,21 @@ class Replayer:
             loss.estimator, self._gamma, self._acceptance, self.arms.path_only)
         return np.ascontiguousarray(survive[:, depths]), np.ascontiguousarray(end[:, depths])
 
-    def seconds_per_round(self, run: Run) -> np.ndarray | None:
+    def seconds_per_round(self, run: Replay) -> np.ndarray | None:
         """Estimated seconds of a round of each drafter, (N,); None if the trace has no costs.
 
         The evaluation of the other drafters is in them.
         """
         if self.trace.manifest.costs is None:
             return None
-        return own_seconds(self.trace, self.arms) + self.evaluation_per_round(run)
+        return self.own_seconds() + self.evaluation_per_round(run)
 
-    def evaluation_per_round(self, run: Run) -> np.ndarray:
+    def own_seconds(self) -> np.ndarray:
+        """Seconds of a round of each arm alone, (N,). Raises HedgespecError without costs."""
+        return own_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace),
+                           self.arms.lengths, self.arms.verified(self.trace))
+
+    def evaluation_per_round(self, run: Replay) -> np.ndarray:
         """Those of these seconds in which the other drafters are evaluated, (N,).
 
         Under a full-information learner it happens in every round or every M-th, else never.
@@ -227,9 +232,10 @@ class Replayer:
         """
         if run.feedback in (CHOSEN, NONE, HINDSIGHT, PROMPT):
             return np.zeros(len(self.arms.names))
-        return evaluating_seconds(self.trace, self.arms) / parse_feedback(run.feedback).every
+        seconds = evaluating_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace))
+        return seconds / parse_feedback(run.feedback).every
 
-    def one_replay(self, run: Run, query: int) -> np.ndarray:
+    def one_replay(self, run: Replay, query: int) -> np.ndarray:
         """Decisions (L) in one query: the run's own; of an expectation those with seed 0."""
         begin, end = self.trace.offsets[query : query + 2]
         choice = run.choice
@@ -243,7 +249,7 @@ class Replayer:
                               self.draft_length, 0, choice)
         return choice[begin:end]
 
-    def rounds_per_query(self, run: Run) -> np.ndarray:
+    def rounds_per_query(self, run: Replay) -> np.ndarray:
         """Number of rounds of each query, expected if exact, shape (Q,)."""
         return np.add.reduceat(run.visits, self.trace.offsets[:-1], dtype=np.float64)
 
@@ -254,7 +260,7 @@ class Replayer:
     def _run_selector(
         self, configured: ConfiguredSelector, seed: int, feedback: Feedback, loss: Loss,
         acceptance: np.ndarray,
-    ) -> Run:
+    ) -> Replay:
         selector = configured.selector
         kernel = selector_kernel(configured, feedback != Feedback())
         choice = self._no_choice()
@@ -273,7 +279,7 @@ class Replayer:
 
     def _exact_selector(
         self, configured: ConfiguredSelector, feedback: Feedback, loss: Loss
-    ) -> Run:
+    ) -> Replay:
         selector = configured.selector
         kernel = exact_kernel(configured)
         plays = np.zeros((len(self.trace.tokens), self._arms))
@@ -283,7 +289,7 @@ class Replayer:
                      selector.state_size(self._arms), plays, visits, usage, variance)
         compile_or_load(kernel, configured.name, *arguments)
         seconds = self._over_queries(kernel, *arguments)
-        return Run(configured.label, *_labels(selector, feedback, loss), EXACT, None, None,
+        return Replay(configured.label, *_labels(selector, feedback, loss), EXACT, None, None,
                    visits, usage, variance, seconds, plays)
 
     def _settings(self, feedback: Feedback, loss: Loss) -> np.ndarray:
@@ -301,7 +307,7 @@ class Replayer:
         settings[learning.CARRY] = self.carry is not None
         return settings
 
-    def _run_schedule(self, text: str, seed: int, acceptance: np.ndarray) -> Run:
+    def _run_schedule(self, text: str, seed: int, acceptance: np.ndarray) -> Replay:
         kernel = schedule_kernel()
         choice = self._no_choice()
         arguments = (self.trace.offsets, acceptance, self._schedule(text),
@@ -310,7 +316,7 @@ class Replayer:
         seconds = self._over_queries(kernel, *arguments)
         return self._replayed(text, knowledge(text), "none", seed, choice, seconds)
 
-    def _exact_schedule(self, text: str) -> Run:
+    def _exact_schedule(self, text: str) -> Replay:
         kernel = table_kernels().schedule_moments
         schedule = self._schedule(text)
         visits, usage, variance = self._no_moments()
@@ -318,16 +324,17 @@ class Replayer:
                      self.draft_length, visits, usage, variance)
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
-        return Run(text, knowledge(text), "none", EXACT, None, None, visits, usage, variance,
+        return Replay(text, knowledge(text), "none", EXACT, None, None, visits, usage, variance,
                    seconds, schedule)
 
     def _replayed(self, label: str, feedback: str, loss: str, seed: int, choice: np.ndarray,
-                  seconds: float) -> Run:
+                  seconds: float) -> Replay:
         queries, starts = len(self.trace.offsets) - 1, np.flatnonzero(choice >= 0)
         query = np.searchsorted(self.trace.offsets, starts, side="right") - 1
         usage = np.bincount(query * self._arms + choice[starts], minlength=queries * self._arms)
         usage = usage.reshape(queries, self._arms)
-        return Run(label, feedback, loss, REPLAYED, seed, choice, choice >= 0, usage, None, seconds)
+        return Replay(label, feedback, loss, REPLAYED, seed, choice, choice >= 0, usage, None,
+                      seconds)
 
     def _no_moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         queries = len(self.trace.offsets) - 1

@@ -10,7 +10,7 @@ from hedgespec.selectors.learning import Feedback, Loss
 from hedgespec.simulator.adoption import rounds_until_best
 from hedgespec.simulator.answer import answer_table, most_switching
 from hedgespec.simulator.references import BEST_FIXED
-from hedgespec.simulator.replayer import Replayer, Run
+from hedgespec.simulator.replayer import Replay, Replayer
 
 CURVE_POINTS = 64
 # Columns that tell rows apart in all three tables; per_query and summary have `seed` too.
@@ -60,7 +60,7 @@ class TraceJobs:
     def __init__(self, replayer: Replayer, answer: str | None = None):
         self._replayer = replayer
         self._grid = _CurveGrid(replayer)
-        self._best: dict[int | None, Run] = {}
+        self._best: dict[int | None, Replay] = {}
         offsets = replayer.trace.offsets
         self._gamma = replayer.statistics(0, offsets[-1])[0][:, 0]  # of a round's first draft token
         self._mean_gamma = (np.add.reduceat(self._gamma, offsets[:-1], dtype=np.float64)
@@ -92,7 +92,7 @@ class TraceJobs:
                        self._grid.table(curves).select(*keys, pl.all()),
                        answer.select(*keys, pl.all()))
 
-    def _adoption(self, run: Run) -> list[pl.Series]:
+    def _adoption(self, run: Replay) -> list[pl.Series]:
         """Columns of each query: how well its drafters' tokens were accepted, and how soon the
         best of them ran."""
         replayer = self._replayer
@@ -101,13 +101,13 @@ class TraceJobs:
                                   replayer.trace.offsets)
         return [pl.Series("gamma", gamma), pl.Series("rounds_until_best", until, nan_to_null=True)]
 
-    def _best_fixed(self, seed: int | None) -> Run:
+    def _best_fixed(self, seed: int | None) -> Replay:
         if seed not in self._best:
             job = Job(BEST_FIXED, None, None, seed is None, 1)
             self._best[seed] = self._run(job, seed)
         return self._best[seed]
 
-    def _run(self, job: Job, seed: int | None) -> Run:
+    def _run(self, job: Job, seed: int | None) -> Replay:
         if seed is None:
             return self._replayer.run_exact(job.text, job.feedback, job.loss)
         return self._replayer.run(job.text, seed, job.feedback, job.loss)
@@ -125,7 +125,7 @@ def join(parts: list[Results]) -> Results:
 
 
 def _tables(
-    replayer: Replayer, run: Run, best_rounds: np.ndarray
+    replayer: Replayer, run: Replay, best_rounds: np.ndarray
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The summary row and the rows of each query."""
     trace = replayer.trace
@@ -163,7 +163,7 @@ def _tables(
     return summary, per_query
 
 
-def _seconds(replayer: Replayer, run: Run) -> tuple[np.ndarray, np.ndarray]:
+def _seconds(replayer: Replayer, run: Replay) -> tuple[np.ndarray, np.ndarray]:
     """Seconds of each query, and those of them that evaluation takes, (Q); NaN without costs."""
     per_round = replayer.seconds_per_round(run)
     if per_round is None:
@@ -184,7 +184,7 @@ class _CurveGrid:
         self._ends = np.minimum(offsets[:-1, None] + self._positions, offsets[1:, None])
         self._starts = offsets[:-1, None]
 
-    def curves(self, run: Run, best: Run) -> np.ndarray:
+    def curves(self, run: Replay, best: Replay) -> np.ndarray:
         """Rounds and seconds, and how many more than those of `best`, (4, Q, G).
 
         They are those of rounds that started before each grid position. Without costs seconds are
@@ -193,7 +193,7 @@ class _CurveGrid:
         mine, base = self._before(run), self._before(best)
         return np.concatenate([mine, mine - base])
 
-    def _before(self, run: Run) -> np.ndarray:
+    def _before(self, run: Replay) -> np.ndarray:
         per_round = self._replayer.seconds_per_round(run)
         counts = [self._cumulated(run.visits)]
         if per_round is None:
@@ -232,7 +232,7 @@ def _band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean - half, mean + half
 
 
-def _keys(replayer: Replayer, run: Run) -> dict[str, object]:
+def _keys(replayer: Replayer, run: Replay) -> dict[str, object]:
     return {"trace": replayer.trace.name, "selector": run.label, "feedback": run.feedback,
             "loss": run.loss, "draft_length": replayer.draft_length,
             "arm_lengths": " ".join(map(str, replayer.arms_asked)), "carry": replayer.carry,

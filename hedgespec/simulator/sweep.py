@@ -11,6 +11,8 @@ from pathlib import Path
 
 import hedgespec
 from hedgespec.command import command_line
+from hedgespec.costs.estimate import cost_basis
+from hedgespec.costs.file import load_costs, with_costs
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file
 from hedgespec.selectors import BUILT_IN, DEFAULT
@@ -20,10 +22,8 @@ from hedgespec.simulator.kept import KeptResults
 from hedgespec.simulator.references import BEST_FIXED, ORACLE
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.simulator.runs import Job, Results, TraceJobs, join
-from hedgespec.simulator.seconds import cost_basis
 from hedgespec.traces import Trace, read_trace
-from hedgespec.traces.costs import load_costs, with_costs
-from hedgespec.traces.pool import resize_pool
+from hedgespec.traces.resize_pool import resize_pool
 from hedgespec.traces.schema import MANIFEST
 
 MODES = ("auto", "exact", "replayed")

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 from transformers import Cache, DynamicCache
 
-from hedgespec.tracegen.models import LanguageModel
-from hedgespec.tracegen.static import FixedLayer, Places
+from hedgespec.models.fixed_tensors import FixedLayer, Places
+from hedgespec.models.target import LanguageModel
 
 STRETCH = 64
 # Attention kernels want key lengths that are multiples of this.

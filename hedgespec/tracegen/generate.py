@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from hedgespec.models.distributions import Sampling, probabilities, sample
+from hedgespec.models.fixed_tensors import has_plain_attention
+from hedgespec.models.target import LanguageModel
 from hedgespec.tracegen.decoding import decode
-from hedgespec.tracegen.models import LanguageModel
-from hedgespec.tracegen.sampling import Sampling, probabilities, sample
-from hedgespec.tracegen.static import has_plain_attention
 
 
 @dataclass(frozen=True)
-class Answer:
+class GeneratedAnswer:
     """Emitted tokens (the end token included), why it ended ("eos" or "length"), and log-softmax
     of each token at temperature 1 as the generating pass saw it."""
 
@@ -36,7 +36,7 @@ def generate_answers(
     uniforms: list[np.ndarray],
     sampling: Sampling,
     on_step: Callable[[int], None] = lambda step: None,
-) -> list[Answer]:
+) -> list[GeneratedAnswer]:
     """Write one answer per prompt.
 
     `limits` are the most tokens of each answer, `uniforms` one number per token. `on_step` is
@@ -62,12 +62,12 @@ def generate_answers(
             for row, limit, logs in zip(tokens.tolist(), limits, log_softmax, strict=True)]
 
 
-def _cut(row: list[int], limit: int, ends: set[int], log_softmax: np.ndarray) -> Answer:
+def _cut(row: list[int], limit: int, ends: set[int], log_softmax: np.ndarray) -> GeneratedAnswer:
     """The answer up to its end token or its limit."""
     for position, token in enumerate(row[:limit]):
         if token in ends:
-            return Answer(row[: position + 1], "eos", log_softmax[: position + 1])
-    return Answer(row[:limit], "length", log_softmax[:limit])
+            return GeneratedAnswer(row[: position + 1], "eos", log_softmax[: position + 1])
+    return GeneratedAnswer(row[:limit], "length", log_softmax[:limit])
 
 
 class _Chooser:

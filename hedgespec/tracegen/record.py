@@ -15,24 +15,24 @@ import polars as pl
 
 import hedgespec
 from hedgespec.command import command_line
+from hedgespec.costs.measure import device_name, measure_costs
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file, sha256_text
-from hedgespec.rules import Rule, parse_rule
-from hedgespec.tracegen.costs import device_name, measure_costs
-from hedgespec.tracegen.drafters import (
+from hedgespec.models.distributions import Sampling
+from hedgespec.models.drafters import (
     Drafter,
     check_sampling,
     default_drafters,
     make_drafters,
 )
-from hedgespec.tracegen.generate import Answer, generate_answers, query_uniforms
-from hedgespec.tracegen.memory import in_fitting_pieces
-from hedgespec.tracegen.models import LanguageModel, check_device, load_model
+from hedgespec.models.memory import in_fitting_pieces
+from hedgespec.models.target import LanguageModel, check_device, load_model
+from hedgespec.models.trees import make_trees
+from hedgespec.rules import Rule, parse_rule
+from hedgespec.tracegen.generate import GeneratedAnswer, generate_answers, query_uniforms
 from hedgespec.tracegen.prompts import Query, Question, read_questions, render, tokenize
-from hedgespec.tracegen.sampling import Sampling
-from hedgespec.tracegen.statistics import Scores, score
-from hedgespec.tracegen.tables import query_table, token_table
-from hedgespec.tracegen.trees import make_trees
+from hedgespec.tracegen.score import Scores, score
+from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import (
     Costs,
     Manifest,
@@ -83,7 +83,7 @@ class RecordSettings:
 
 
 @dataclass
-class Progress:
+class RecordingProgress:
     """What a recording reports: queries and tokens done, and what it is doing."""
 
     queries_total: int = 0
@@ -93,7 +93,7 @@ class Progress:
     phase: str = "loading models"
 
 
-def record(settings: RecordSettings, report: Callable[[Progress], None] = lambda _: None
+def record(settings: RecordSettings, report: Callable[[RecordingProgress], None] = lambda _: None
            ) -> Manifest:
     """Record a trace as `settings` say; return its manifest.
 
@@ -104,7 +104,7 @@ def record(settings: RecordSettings, report: Callable[[Progress], None] = lambda
     _check(settings)
     check_output(settings.out, settings.resume)
     questions = read_questions(settings.prompts, settings.per_domain)
-    progress = Progress(sum(len(question.turns) for question in questions))
+    progress = RecordingProgress(sum(len(question.turns) for question in questions))
     report(progress)
     target = load_model(settings.target, settings.device, settings.dtype)
     specifications = list(settings.drafters) or default_drafters(target.layers)
@@ -151,8 +151,8 @@ class _Recorder:
     """Runs the batches of one recording."""
 
     def __init__(self, settings: RecordSettings, sampling: Sampling, target: LanguageModel,
-                 drafters: list[Drafter], questions: list[Question], progress: Progress,
-                 report: Callable[[Progress], None]):
+                 drafters: list[Drafter], questions: list[Question], progress: RecordingProgress,
+                 report: Callable[[RecordingProgress], None]):
         self._settings = settings
         self._sampling = sampling
         self._target = target
@@ -258,7 +258,7 @@ class _Recorder:
     def _record_batch(self, name: str, batch: list[Query]) -> pl.DataFrame:
         answers = self._timed("generate", partial(
             in_fitting_pieces, self._generate, batch, self._shrunk))
-        scored: list[tuple[Query, Answer, Scores, np.ndarray]] = []
+        scored: list[tuple[Query, GeneratedAnswer, Scores, np.ndarray]] = []
         for piece in self._scoring_pieces(list(zip(batch, answers, strict=True))):
             scored += self._timed("score", partial(
                 in_fitting_pieces, self._score, piece, self._shrunk))
@@ -267,7 +267,7 @@ class _Recorder:
         self._writer.write_batch(name, queries, tokens)
         return tokens
 
-    def _generate(self, queries: Any) -> list[Answer]:
+    def _generate(self, queries: Any) -> list[GeneratedAnswer]:
         longest = max(query.limit for query in queries)
 
         def on_step(step: int) -> None:
@@ -280,11 +280,11 @@ class _Recorder:
             self._sampling, on_step,
         )
 
-    def _scoring_pieces(self, pairs: list[tuple[Query, Answer]]
-                        ) -> Iterator[list[tuple[Query, Answer]]]:
+    def _scoring_pieces(self, pairs: list[tuple[Query, GeneratedAnswer]]
+                        ) -> Iterator[list[tuple[Query, GeneratedAnswer]]]:
         """Cut a batch so that each piece, padded, stays within the token budget."""
         pairs = sorted(pairs, key=lambda pair: len(pair[0].prompt) + len(pair[1].tokens))
-        piece: list[tuple[Query, Answer]] = []
+        piece: list[tuple[Query, GeneratedAnswer]] = []
         for query, answer in pairs:
             length = len(query.prompt) + len(answer.tokens)
             if piece and (len(piece) + 1) * length > _SCORING_TOKENS[self._kind]:
@@ -293,7 +293,7 @@ class _Recorder:
             piece.append((query, answer))
         yield piece
 
-    def _score(self, pairs: Any) -> list[tuple[Query, Answer, Scores, np.ndarray]]:
+    def _score(self, pairs: Any) -> list[tuple[Query, GeneratedAnswer, Scores, np.ndarray]]:
         self._say(f"scoring {len(pairs)} answers with {len(self._drafters)} drafters")
         scores, embeddings = score(
             self._target, self._drafters, [query.prompt for query, _ in pairs],
@@ -308,7 +308,7 @@ class _Recorder:
             start += len(answer.tokens)
         return result
 
-    def _tables(self, scored: list[tuple[Query, Answer, Scores, np.ndarray]]
+    def _tables(self, scored: list[tuple[Query, GeneratedAnswer, Scores, np.ndarray]]
                 ) -> tuple[pl.DataFrame, pl.DataFrame]:
         precision, source = self._settings.precision, self._settings.prompts.stem
         scored = sorted(scored, key=lambda item: item[0].number)

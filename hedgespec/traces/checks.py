@@ -19,7 +19,7 @@ from hedgespec.traces.schema import (
     tree_column,
 )
 
-Rule = tuple[str, pl.Expr, str]  # column, expression that is true on a fault, what is wrong
+Check = tuple[str, pl.Expr, str]  # column, expression that is true on a fault, what is wrong
 
 
 def read_table(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
@@ -47,7 +47,7 @@ def check_queries(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
     """Check queries.parquet: numbering, hashes, counts, finish reasons and embeddings."""
     widths = table["prompt_embedding"].list.len()
     embedding = pl.col("prompt_embedding").list
-    rules: list[Rule] = [
+    rules: list[Check] = [
         ("query", pl.col("query") != pl.int_range(pl.len(), dtype=pl.UInt32),
          "queries must be numbered 0, 1, 2, ..."),
         ("query_id", pl.col("query_id") == "", "is empty"),
@@ -102,7 +102,7 @@ def check_tokens(
         expected["query"].alias("_query"), expected["position"].alias("_position"),
         expected["left"].alias("_left"),
     )
-    rules: list[Rule] = [
+    rules: list[Check] = [
         ("query", pl.col("query") != pl.col("_query"),
          "breaks the order of queries or disagrees with output_tokens of queries.parquet"),
         ("position", pl.col("position") != pl.col("_position"),
@@ -130,7 +130,7 @@ def token_table_schema(manifest: Manifest) -> dict[str, pl.DataType]:
                         [(rule.name, rule.levels) for rule in manifest.rules])
 
 
-def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> Iterator[Rule]:
+def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> Iterator[Check]:
     log_q, gamma, match, p_top = (
         statistic_column(statistic, name, depth, depths)
         for statistic in ("log_q", "gamma", "match", "p_top")
@@ -157,7 +157,7 @@ def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> It
         f'and p of the emitted token add up to more than 1 though "{match}" is false')
 
 
-def _rule_rules(rule: str, drafter: DrafterInfo, depth: int, manifest: Manifest) -> Iterator[Rule]:
+def _rule_rules(rule: str, drafter: DrafterInfo, depth: int, manifest: Manifest) -> Iterator[Check]:
     """a is a share of p(x), and gamma the sum of p(v) a(v) over all tokens."""
     log_q, gamma, a = (
         statistic_column(statistic, drafter.name, depth, drafter.depths)
@@ -174,7 +174,7 @@ def _rule_rules(rule: str, drafter: DrafterInfo, depth: int, manifest: Manifest)
         f'is above 1 - p(x) (1 - a(x)) of the emitted token, from "log_p" and "{a}"')
 
 
-def _tree_rules(rule: str, drafter: str, levels: int) -> Iterator[Rule]:
+def _tree_rules(rule: str, drafter: str, levels: int) -> Iterator[Check]:
     """Nothing is known of a tree behind the node at which the text left it."""
     depth, nodes = (tree_column(statistic, rule, drafter, 1) for statistic in ("depth", "nodes"))
     yield depth, pl.col(depth) > levels, f"is deeper than the {levels} levels of the tree"
@@ -200,7 +200,7 @@ def _check_rows(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
         raise TraceError(f"{path}: {len(table)} rows, the manifest says {rows}")
 
 
-def _raise_first(table: pl.DataFrame, rules: list[Rule], path: Path) -> None:
+def _raise_first(table: pl.DataFrame, rules: list[Check], path: Path) -> None:
     """Evaluate all rules in one pass; raise for the first faulty row of the first broken rule."""
     faults = table.lazy().select(
         [(fault.any()).alias(str(number)) for number, (_, fault, _) in enumerate(rules)]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hedgespec.models.distributions import Sampling
+from hedgespec.models.memory import in_fitting_pieces
+from hedgespec.models.target import LanguageModel
 from hedgespec.tracegen.generate import generate_answers, query_uniforms
-from hedgespec.tracegen.memory import in_fitting_pieces
-from hedgespec.tracegen.models import LanguageModel
 from hedgespec.tracegen.prompts import Question, render, tokenize
-from hedgespec.tracegen.sampling import Sampling
 from hedgespec.zoo.corpus import Corpus
 
 

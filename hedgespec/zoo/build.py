@@ -16,19 +16,19 @@ import torch
 from transformers import LlamaForCausalLM
 
 import hedgespec
+from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError
 from hedgespec.files import check_writable, sha256_text, write_text
-from hedgespec.tracegen.costs import device_name
-from hedgespec.tracegen.eagle import EagleHead, ParallelHead, load_head, save_head
-from hedgespec.tracegen.eagle.config import default_layers
-from hedgespec.tracegen.eagle.head import drafting_places, target_tokens
-from hedgespec.tracegen.models import LanguageModel, check_device, load_model
-from hedgespec.tracegen.redrafter import RecurrentHead, load_redrafter, save_redrafter
-from hedgespec.tracegen.sampling import Sampling
+from hedgespec.models.distributions import Sampling
+from hedgespec.models.heads.eagle import EagleHead, ParallelHead, load_head, save_head
+from hedgespec.models.heads.eagle.config import default_layers
+from hedgespec.models.heads.eagle.head import drafting_places, target_tokens
+from hedgespec.models.heads.recurrent import RecurrentHead, load_redrafter, save_redrafter
+from hedgespec.models.target import LanguageModel, check_device, load_model
 from hedgespec.zoo.answers import Task, write_answers
 from hedgespec.zoo.corpus import Batch, Corpus, load_corpus, save_corpus
 from hedgespec.zoo.evaluation import Drafts, tokens_per_round
-from hedgespec.zoo.heads import (
+from hedgespec.zoo.new_heads import (
     attach,
     draft_log_q,
     draft_vocabulary,
@@ -37,11 +37,11 @@ from hedgespec.zoo.heads import (
     new_parallel_head,
     new_recurrent_head,
 )
-from hedgespec.zoo.losses import LOSSES, drafting_loss
 from hedgespec.zoo.questions import DOMAINS, held_out_questions, training_questions
 from hedgespec.zoo.small_models import load_small_model, new_small_model
 from hedgespec.zoo.teacher import Lessons, Teacher
 from hedgespec.zoo.training import Plan, train
+from hedgespec.zoo.training_losses import LOSSES, drafting_loss
 
 GENERAL = "general"
 PARALLEL, RECURRENT = "parallel", "redrafter"
@@ -54,7 +54,7 @@ _OWN_TEXT = ("temperature", "seed", "questions", "answers", "max_new_tokens")
 _TEXT = (*_OWN_TEXT, "general_questions", "general_answers")
 
 # Told what is being made, how much there is to do, how much is done, and a note.
-Report = Callable[[str, int, int, str], None]
+OnStep = Callable[[str, int, int, str], None]
 Network = TypeVar("Network", EagleHead, RecurrentHead)
 DraftsOf = Callable[[Batch, Lessons], Drafts]
 
@@ -120,7 +120,7 @@ class ZooSettings:
         return replace(self, **counts)
 
 
-def make_zoo(settings: ZooSettings, report: Report = lambda *_: None) -> dict[str, object]:
+def make_zoo(settings: ZooSettings, report: OnStep = lambda *_: None) -> dict[str, object]:
     """Make what is missing of the zoo in `settings.out`; return its summary, also in zoo.json.
 
     `report(part, total, done, note)` is told the progress. After an interruption the same call
@@ -157,7 +157,7 @@ def _check(settings: ZooSettings) -> None:
 class _Zoo:
     """The zoo being made."""
 
-    def __init__(self, settings: ZooSettings, target: LanguageModel, report: Report):
+    def __init__(self, settings: ZooSettings, target: LanguageModel, report: OnStep):
         self._settings = settings
         self._target = target
         self._report = report

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from hedgespec.zoo.corpus import Batch, Corpus
-from hedgespec.zoo.losses import acceptance_probability, accepted_lengths
+from hedgespec.zoo.training_losses import acceptance_probability, accepted_lengths
 
 
 @dataclass(frozen=True)

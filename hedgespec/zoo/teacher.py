@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hedgespec.tracegen.models import LanguageModel
+from hedgespec.models.target import LanguageModel
 from hedgespec.zoo.corpus import Batch, Corpus
 
 

@@ -18,8 +18,8 @@ from hedgespec.analysis.figures.style import (
     short,
 )
 from hedgespec.analysis.results import FIXED
-from hedgespec.analysis.statistics import LEVEL, SMALL, mat_estimate, mean_estimate
 from hedgespec.analysis.study import Study
+from hedgespec.results.statistics import LEVEL, SMALL, mat_estimate, mean_estimate
 
 ALL = "all"
 ROW, HEAD = 0.17, 0.9  # inches of a row, and of title and domains

@@ -19,8 +19,8 @@ from hedgespec.analysis.figures.style import (
     panels,
 )
 from hedgespec.analysis.results import CHOSEN, HINDSIGHT, PROMPT
-from hedgespec.analysis.statistics import LEVEL, SMALL, mean_estimate
 from hedgespec.analysis.study import Study
+from hedgespec.results.statistics import LEVEL, SMALL, mean_estimate
 
 POINTS = 48
 CHECKED = 32  # rounds, of the finding

@@ -19,8 +19,8 @@ from hedgespec.analysis.figures.style import (
     panels,
     zero_line,
 )
-from hedgespec.analysis.statistics import LEVEL, SMALL, gain_difference, mat_gain
 from hedgespec.analysis.study import Study
+from hedgespec.results.statistics import LEVEL, SMALL, gain_difference, mat_gain
 
 GROUPS = 4
 

@@ -21,8 +21,8 @@ from hedgespec.analysis.figures.style import (
     looks,
     zero_line,
 )
-from hedgespec.analysis.statistics import LEVEL, mat_estimate, mean_estimate
 from hedgespec.analysis.study import Study
+from hedgespec.results.statistics import LEVEL, mat_estimate, mean_estimate
 
 QUEUED = "queued"
 DELAY, INTERVAL, SETTING = "rounds of delay", "evaluated every M-th round, M", "feedback setting"

@@ -14,8 +14,8 @@ from hedgespec.analysis.figures.style import (
     looks,
     panels,
 )
-from hedgespec.analysis.statistics import LEVEL
 from hedgespec.analysis.study import Study
+from hedgespec.results.statistics import LEVEL
 
 
 def draw(study: Study, comparison: Comparison, name: str) -> Iterator[Drawing]:

@@ -18,8 +18,8 @@ from hedgespec.analysis.figures.style import (
     zero_line,
 )
 from hedgespec.analysis.results import POOL
-from hedgespec.analysis.statistics import LEVEL, mat_estimate, mean_estimate
 from hedgespec.analysis.study import Study
+from hedgespec.results.statistics import LEVEL, mat_estimate, mean_estimate
 
 MEASURES = {"regret": "rounds above the best\nfixed drafter, per query",
             "mat": "tokens per round (MAT)"}

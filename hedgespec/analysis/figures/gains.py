@@ -6,9 +6,9 @@ import polars as pl
 
 from hedgespec.analysis.figures.style import Claim, Drawing, arm_label, forests, looks
 from hedgespec.analysis.results import FIXED
-from hedgespec.analysis.statistics import LEVEL, holm, mat_difference, mat_gain
 from hedgespec.analysis.study import Study
 from hedgespec.analysis.tables import speed_note
+from hedgespec.results.statistics import LEVEL, holm, mat_difference, mat_gain
 
 
 def draw(study: Study) -> Iterator[Drawing]:

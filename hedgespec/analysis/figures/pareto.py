@@ -21,8 +21,8 @@ from hedgespec.analysis.figures.style import (
     panels,
 )
 from hedgespec.analysis.results import CHOSEN, FIXED, HINDSIGHT, PROMPT
-from hedgespec.analysis.statistics import LEVEL, mat_estimate
 from hedgespec.analysis.study import Study
+from hedgespec.results.statistics import LEVEL, mat_estimate
 
 UNEVALUATED = [CHOSEN, "none", PROMPT]  # feedback that needs no other drafter's statistics
 FORESIGHT = "oracle"  # feedback that live decoding cannot give

@@ -24,11 +24,11 @@ from hedgespec.analysis.figures.style import (
     zero_line,
 )
 from hedgespec.analysis.results import FIXED
-from hedgespec.analysis.statistics import mean_estimate
 from hedgespec.analysis.study import Study
 from hedgespec.analysis.tables import SETTING
 from hedgespec.errors import HedgespecError
 from hedgespec.files import replacing
+from hedgespec.results.statistics import mean_estimate
 
 BEST_FIXED = "best-fixed"
 _CHOICES = [name for name in SETTING if name not in ("trace", "selector", "mode")]

@@ -20,8 +20,8 @@ from hedgespec.analysis.figures.style import (
     zero_line,
 )
 from hedgespec.analysis.results import PROMPT
-from hedgespec.analysis.statistics import LEVEL, SMALL, mean_estimate
 from hedgespec.analysis.study import Study
+from hedgespec.results.statistics import LEVEL, SMALL, mean_estimate
 
 ONLINE = 3  # learners shown beside the router
 ROW, FRAME = 0.16, 0.6  # inches of a row, and of title and axis

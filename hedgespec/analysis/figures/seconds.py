@@ -8,8 +8,8 @@ import polars as pl
 from hedgespec.analysis.figures import regret
 from hedgespec.analysis.figures.style import Claim, Drawing, arm_label, forests, looks
 from hedgespec.analysis.results import FIXED
-from hedgespec.analysis.statistics import LEVEL, holm, mat_gain
 from hedgespec.analysis.study import Study
+from hedgespec.results.statistics import LEVEL, holm, mat_gain
 
 
 def draw(study: Study) -> Iterator[Drawing]:

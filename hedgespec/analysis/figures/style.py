@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from hedgespec.analysis.results import arm_parts
-from hedgespec.analysis.statistics import Estimate
+from hedgespec.results.statistics import Estimate
 
 ONE_COLUMN, TWO_COLUMN = 3.4, 7.0  # widths in inches of a figure in a two-column paper
 TEXT = 7  # points

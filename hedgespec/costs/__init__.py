@@ -1,0 +1,1 @@
+"""What rounds cost: measuring, the file, estimating, profiles of shapes."""

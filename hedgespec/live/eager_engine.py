@@ -1,0 +1,176 @@
+"""Runs target and drafters as they are, whatever their architecture."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from hedgespec.costs.measure import measure_costs
+from hedgespec.live.candidates import (
+    ROOT,
+    Candidates,
+    draft_candidates,
+    tree_candidates,
+    verify_candidates,
+)
+from hedgespec.live.engine import Clock, Engine, Evaluation
+from hedgespec.live.evaluated import host_statistics, reduce_for
+from hedgespec.live.pool import Distribute, Pool, Text
+from hedgespec.live.tree_session import TreeEvaluation
+from hedgespec.models.cached import CachedModel
+from hedgespec.models.target import LanguageModel
+from hedgespec.models.trees import TreeShape
+from hedgespec.rules import Rule, Statistics
+from hedgespec.traces import Costs
+
+
+class EagerEngine(Engine):
+    """Growing caches, and one drafter evaluated after the other."""
+
+    def __init__(
+        self, target: LanguageModel, pool: Pool, draft_length: int, distribute: Distribute,
+        rule: Rule, evaluation: Evaluation, shape: TreeShape | None = None,
+    ):
+        """`shape` is that of the trees of rule tree."""
+        self._shape = shape
+        self._target, self._pool, self._draft_length = target, pool, draft_length
+        self._distribute, self._rule = distribute, rule
+        self.evaluation = evaluation
+        self._layers = tuple(sorted(
+            {layer for item in pool.drafters for layer in item.target_layers}))
+        self.dropped = pool.dropped
+
+    def begin(self, prompt: list[int], limit: int) -> None:
+        """Read the prompt but for its last token."""
+        self._model = CachedModel(self._target)
+        known = torch.tensor(prompt, device=self._target.device)
+        states = self._model.read(known[:-1], self._layers)[1] if len(prompt) > 1 else {}
+        self._text = Text(known, states)
+        self._pool.begin()
+        self._p: list[torch.Tensor] = []  # the target's distributions at tokens that wait
+        self._trees = self._tree_evaluation(len(self._pool.drafters))
+        self.waiting = 0
+
+    def round(
+        self, arm: int, noise: torch.Tensor, room: int, clock: Clock
+    ) -> tuple[int, list[int]]:
+        """As in Engine; the draft is no longer than `room`."""
+        noise = noise.to(self._target.device)
+        branches = self._rule.candidates > 1 or self._shape is not None
+        drafted, emitted = (self._branches if branches else self._chain)(arm, noise, room, clock)
+        if self.evaluation is not Evaluation.NEVER:
+            self.waiting += len(emitted)
+        return drafted, emitted[:room].tolist()
+
+    def _chain(
+        self, arm: int, noise: torch.Tensor, room: int, clock: Clock
+    ) -> tuple[int, torch.Tensor]:
+        model, text = self._model, self._text
+        draft, q = self._draft(arm, noise[: min(self._draft_length, room)])
+        clock.read("draft")
+        final, states = model.read(torch.cat([text.tokens[-1:], draft]), self._layers)
+        p = self._distribute(self._target.logits(final), torch.cat([text.tokens, draft]))
+        count, following = self._rule.verify(
+            p[None], q[None], draft[None], noise[None, : len(draft) + 1])
+        accepted = int(count)
+        emitted = torch.cat([draft[:accepted], following])
+        model.cut(model.length - len(draft) + accepted)
+        text.append(emitted, {layer: state[: accepted + 1] for layer, state in states.items()})
+        self._round_p = p[: accepted + 1]
+        return len(draft), emitted
+
+    def _branches(
+        self, arm: int, noise: torch.Tensor, room: int, clock: Clock
+    ) -> tuple[int, torch.Tensor]:
+        """Several candidates behind each token; see `candidates`."""
+        model, text = self._model, self._text
+        tree = self._draft_branches(arm, noise[: min(self._draft_length, room)])
+        clock.read("draft")
+        tokens = torch.cat([text.tokens[-1:], *(token[None] for token in tree.tokens)])
+        # Row 0 is the text's last token, row i+1 node i.
+        final, states = model.read_tree(
+            tokens, [ROOT, *(parent + 1 for parent in tree.parents)], self._layers)
+
+        def target(node: int, path: list[int]) -> torch.Tensor:
+            context = torch.cat([text.tokens, *(tree.tokens[place][None] for place in path)])
+            return self._distribute(self._target.logits(final[node + 1][None]), context)[0]
+
+        path, following, self._round_p = verify_candidates(tree, self._rule, noise, target)
+        rows = [0, *(node + 1 for node in path)]
+        model.keep(rows)
+        emitted = torch.cat([tokens[rows[1:]], following])
+        text.append(emitted, {layer: state[rows] for layer, state in states.items()})
+        return len(tree.tokens), emitted
+
+    def _draft_branches(self, arm: int, noise: torch.Tensor) -> Candidates:
+        """As many levels as `noise` (k, W) has."""
+        pool, text = self._pool, self._text
+        if self._shape is None:
+            return draft_candidates(pool, arm, text, self._rule, noise, self._distribute)
+        proposed = torch.ones_like(pool.first(arm, text))
+        return tree_candidates(pool.trees(arm, text, self._shape, 0), len(noise), proposed)
+
+    def keep(self, count: int) -> None:
+        """Cut the text, and let its new tokens wait."""
+        beyond = len(self._round_p) - count
+        self._text.cut(beyond)
+        self._round_p = self._round_p[:count]
+        if self.evaluation is not Evaluation.NEVER:
+            self.waiting -= beyond
+            self._p.append(self._round_p)
+
+    def evaluate(self, until: int) -> Statistics:
+        """Of all waiting tokens."""
+        p, self._p, self.waiting = torch.cat(self._p), [], 0
+        return self._statistics(range(len(self._pool.drafters)), p, self._trees)
+
+    def evaluate_one(self, arm: int) -> Statistics:
+        """The drafter reads them."""
+        return self._statistics([arm], self._round_p, self._tree_evaluation(1))
+
+    def costs(self, context: int = 256) -> Costs:
+        """Of the models as they are."""
+        return measure_costs(self._target, self._pool.drafters, self._draft_length, context)
+
+    def _draft(self, arm: int, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """At most len(noise) tokens (k) and the distributions (k+1, V) they are from.
+
+        The draft ends where there is no proposal. A row of zeros stands behind the last.
+        """
+        tokens: list[torch.Tensor] = []
+        rows: list[torch.Tensor] = []
+        logits = self._pool.first(arm, self._text)
+        for number, own in enumerate(noise):
+            if number:
+                logits = self._pool.step(arm, tokens[-1])
+            context = torch.cat([self._text.tokens, *(token[None] for token in tokens)])
+            row = self._distribute(logits[None], context)[0]
+            if not row.any():
+                break
+            rows.append(row)
+            tokens.append(self._rule.draft(row, own)[0])
+        none = torch.zeros_like(logits)
+        return (torch.stack(tokens) if tokens else none.new_empty(0, dtype=torch.long),
+                torch.stack([*rows, none]))
+
+    def _tree_evaluation(self, arms: int) -> TreeEvaluation | None:
+        if self._shape is None:
+            return None
+        return TreeEvaluation(self._shape, self._rule.label, arms, self._target.device)
+
+    def _statistics(
+        self, arms: Sequence[int], p: torch.Tensor, evaluation: TreeEvaluation | None
+    ) -> Statistics:
+        """Statistics of some drafters on the last tokens of the text, whose law was `p` (m, V)."""
+        text, count = self._text, len(p)
+        tokens = text.tokens[len(text) - count :]
+        columns, trees = [], []
+        for arm in arms:
+            q = self._distribute(self._pool.evaluate(arm, text, count), text.tokens[:-1])
+            columns.append(reduce_for(self._rule, p, q, tokens))
+            if self._shape is not None:
+                trees.append(self._pool.trees(arm, text, self._shape, count).part(slice(count)))
+        found = host_statistics(self._rule, p, tokens, torch.stack(columns, dim=-1))
+        if evaluation is None:
+            return found
+        return replace(found, rules=evaluation.statistics(trees, p, tokens))

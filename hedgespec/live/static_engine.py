@@ -1,0 +1,258 @@
+"""Runs target and drafters on fixed tensors; on a GPU each part of a round is a CUDA graph.
+
+A round is three graphs: the chosen drafter drafts, the target verifies, all drafters are evaluated.
+They follow each other on the device; the host waits for the tokens, and for the statistics when the
+selector needs them.
+"""
+
+import warnings
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from hedgespec.costs.measure import REPEATS, device_name, median_seconds
+from hedgespec.live.engine import Clock, Engine, Evaluation
+from hedgespec.live.evaluated import no_statistics, unpack
+from hedgespec.live.graphs import Captured, Fetched
+from hedgespec.live.static_drafters import can_run_static
+from hedgespec.live.static_round import DrafterFailureError, StaticRound
+from hedgespec.models.distributions import Sampling
+from hedgespec.models.drafters.base import Drafter
+from hedgespec.models.fixed_tensors import has_plain_attention
+from hedgespec.models.target import LanguageModel
+from hedgespec.rules import Rule, Statistics
+from hedgespec.traces import Costs, DrafterCosts, TargetCosts
+
+_ROOM = 512  # a text's room is a multiple of it
+_MANY = 32  # tokens read at once by drafters that are far behind
+
+
+@dataclass
+class _Result:
+    """Statistics on their way, of tokens up to the text's `end`-th."""
+
+    fetched: Fetched
+    end: int
+
+
+class StaticEngine(Engine):
+    """For targets and drafters of plain attention, and EAGLE heads.
+
+    Heads of one shape are evaluated as one batch: after each round, when needed, or beside the next
+    round on a stream of their own (see Evaluation). A drafter that raises or gives NaN is dropped.
+    """
+
+    @staticmethod
+    def can_run(target: LanguageModel, drafters: list[Drafter]) -> bool:
+        """Whether all of them work on fixed tensors."""
+        return has_plain_attention(target) and all(map(can_run_static, drafters))
+
+    def __init__(
+        self, target: LanguageModel, drafters: list[Drafter], draft_length: int,
+        sampling: Sampling, rule: Rule, evaluation: Evaluation, compiled: bool = False,
+    ):
+        """`draft_length` 0 decodes without drafting; `compiled` as in StaticRound."""
+        self._names = [drafter.name for drafter in drafters]
+        self._vocabulary = target.vocabulary_size
+        self._dtype = str(target.model.dtype).removeprefix("torch.")
+        self._plain = partial(StaticEngine, target, [], 0, sampling, rule, Evaluation.NEVER,
+                              compiled)
+        self._draft_length, self.evaluation, self._rule = draft_length, evaluation, rule
+        self._make = partial(StaticRound, target, drafters, draft_length, sampling, rule,
+                             apart=evaluation is Evaluation.ASIDE, compiled=compiled)
+        self._device = target.device
+        self._side = torch.cuda.Stream(self._device) if (
+            evaluation is Evaluation.ASIDE and self._device.type == "cuda") else None
+        self.dropped: dict[str, str] = {}
+        self._room = 0
+
+    def begin(self, prompt: list[int], limit: int) -> None:
+        """Read the prompt. The first text, or one longer than all before, takes some seconds."""
+        self._wait_aside()
+        needed = len(prompt) + limit + self._draft_length + 1 + max(_MANY, self._draft_length + 1)
+        if needed > self._room:
+            self._room = -(-needed // _ROOM) * _ROOM
+            self._parts = self._make(self._room)
+            self.forget_graphs()
+        while not self._done(lambda: self._parts.begin(prompt, self._dropped_arms())):
+            pass
+        self._prompt = self._length = self._evaluated = self._launched = len(prompt)
+        self._known = [len(prompt)] * len(self._names)
+        self._results: deque[_Result] = deque()
+        self.waiting = 0
+
+    def round(
+        self, arm: int, noise: torch.Tensor, room: int, clock: Clock
+    ) -> tuple[int, list[int]]:
+        """As in Engine; the device drafts the full length."""
+        parts = self._parts
+        parts.uniforms.copy_(noise, non_blocking=True)
+        if self._draft_length:
+            self._catch_up(arm)
+            self._draft(arm)
+        clock.read("draft")
+        self._run("verify", parts.verify)
+        packet = Fetched(parts.packet)
+        clock.read("verify")
+        each = self.evaluation is Evaluation.EACH_ROUND
+        if each:  # before the host knows how many tokens there are
+            self._launch(self._draft_length + 1)
+            clock.read("evaluate")
+        accepted, *rest = packet.wait().tolist()
+        emitted, broken = rest[: accepted + 1], rest[self._draft_length + 1 :]
+        self._start, self._length = self._length, self._length + accepted + 1
+        if each:
+            self._evaluation_reached(self._length)
+        for number in [number for number, flag in enumerate(broken) if flag]:
+            self._drop([number], "gave NaN logits")
+        return min(self._draft_length, room), emitted[:room]
+
+    def keep(self, count: int) -> None:
+        """Note how many; start an evaluation aside."""
+        self._length = self._start + count
+        if self.evaluation is Evaluation.NEVER:
+            return
+        if self.evaluation is Evaluation.ASIDE:
+            self._launch_to_end()
+        self.waiting = self._length - self._evaluated
+
+    def evaluate(self, until: int) -> Statistics:
+        """Launch what was not launched yet, and wait for as much as is needed."""
+        goal = min(self._prompt + until, self._length)
+        if self._launched < goal:
+            self._launch_to_end()
+        found = []
+        while self._evaluated < goal:
+            result = self._results.popleft()
+            count = min(result.end, self._length) - self._evaluated
+            found.append(result.fetched.wait()[:, :count])
+            self._evaluated += count
+        self.waiting = self._length - self._evaluated
+        values = torch.cat(found, dim=1)
+        return unpack(self._rule, values[0, :, 0], values[1:])
+
+    def evaluate_one(self, arm: int) -> Statistics:
+        """The drafter reads the round's tokens."""
+        few, count = self._draft_length + 1, self._length - self._start
+        self._read_on(arm, few, statistics=True)
+        if self._names[arm] in self.dropped:
+            return unpack(self._rule, torch.zeros(count), no_statistics(self._rule, count))
+        found = Fetched(self._parts.tables[few, 1]).wait()[:, :count]
+        return unpack(self._rule, found[0, :, 0], found[1:])
+
+    def costs(self, context: int = 256) -> Costs:
+        """Of each graph alone; the target's pass over one token is that of decoding undrafted."""
+        self._prepare_to_measure(context)
+        parts, few = self._parts, self._draft_length + 1
+        arms = range(len(self._names))
+
+        def seconds(work: Callable[[], None]) -> float:
+            def prepare() -> None:
+                parts.rewind(context)
+                parts.place(context - few, context)
+            return median_seconds(prepare, work, REPEATS[self._device.type], self._device)
+
+        draft = [seconds(partial(self._draft, arm)) for arm in arms]
+        read = [seconds(partial(self._run, ("read", arm, few, False),
+                                partial(parts.read_on, arm, few, False))) for arm in arms]
+        verify = seconds(partial(self._run, "verify", parts.verify))
+        together = seconds(partial(self._run, ("evaluate", few), partial(parts.evaluate, few)))
+        plain = self._plain()
+        plain._prepare_to_measure(context)
+        one = median_seconds(
+            lambda: plain._parts.rewind(context),
+            partial(plain._run, "verify", plain._parts.verify),
+            REPEATS[self._device.type], self._device)
+        return Costs(
+            device_name(self._device), self._dtype, context, self._draft_length,
+            TargetCosts(one=one, round=verify),
+            {name: DrafterCosts(step=draft[arm] / max(1, self._draft_length - 1), draft=draft[arm],
+                                evaluate=read[arm]) for arm, name in enumerate(self._names)},
+            evaluate_all=together)
+
+    def _prepare_to_measure(self, context: int) -> None:
+        text = torch.randint(self._vocabulary, (context,),
+                             generator=torch.Generator().manual_seed(0))
+        self.begin(text.tolist(), 1)
+
+    def _catch_up(self, arm: int) -> None:
+        """Have a drafter read what was verified since it read last."""
+        while (behind := self._length - self._known[arm]) > 0:
+            few = self._draft_length + 1
+            self._read_on(arm, few if behind <= few else max(few, _MANY), statistics=False)
+
+    def _read_on(self, arm: int, count: int, statistics: bool) -> None:
+        parts = self._parts
+        parts.place(self._known[arm], self._length)
+        if self._names[arm] not in self.dropped:
+            self._done(lambda: self._run(
+                ("read", arm, count, statistics), partial(parts.read_on, arm, count, statistics)))
+        self._known[arm] = min(self._known[arm] + count, self._length)
+
+    def _draft(self, arm: int) -> None:
+        if self._names[arm] not in self.dropped:
+            self._done(lambda: self._run(("draft", arm), partial(self._parts.draft, arm)))
+        if self._names[arm] in self.dropped:
+            self._parts.draft_nothing()
+
+    def _launch_to_end(self) -> None:
+        few = self._draft_length + 1
+        while (behind := self._length - self._launched) > 0:
+            count = few if behind <= few else max(few, _MANY)
+            self._launch(count)
+            self._evaluation_reached(min(self._launched + count, self._length))
+
+    def _launch(self, count: int) -> None:
+        """Evaluate the next tokens, at most `count` of them."""
+        parts, aside = self._parts, self.evaluation is Evaluation.ASIDE
+        with torch.cuda.stream(self._side):  # none: the current one
+            parts.aim(self._length if aside else None)
+            while not self._done(lambda: self._run(
+                    ("evaluate", count), partial(parts.evaluate, count), self._pools[aside])):
+                pass
+            self._results.append(_Result(Fetched(parts.tables[count, len(self._names)]), 0))
+
+    def _evaluation_reached(self, end: int) -> None:
+        self._results[-1].end = self._launched = end
+        if self.evaluation is not Evaluation.ASIDE:
+            self._known = [end] * len(self._names)
+
+    def _run(self, key: object, work: Callable[[], None], pool: object = None) -> None:
+        if key not in self._graphs:
+            self._graphs[key] = Captured(work, self._device, pool or self._pools[0])
+        self._graphs[key]()
+
+    def _done(self, work: Callable[[], None]) -> bool:
+        """Whether it could be done; if not, the drafters that failed are dropped."""
+        try:
+            work()
+        except DrafterFailureError as failure:
+            self._drop(failure.arms, failure.reason)
+            return False
+        return True
+
+    def _drop(self, arms: list[int], reason: str) -> None:
+        for arm in arms:
+            name = self._names[arm]
+            if name not in self.dropped:
+                self.dropped[name] = reason
+                self._parts.leave_out(arm)
+                self.forget_graphs()  # they are made anew without it
+                warnings.warn(f"drafter {name} is dropped, decoding goes on without it: {reason}",
+                              RuntimeWarning, stacklevel=2)
+
+    def forget_graphs(self) -> None:
+        """Have the graphs made anew, in new pools: one that no graph uses any more is gone."""
+        self._graphs: dict[object, Captured] = {}
+        self._pools = [torch.cuda.graph_pool_handle() if self._device.type == "cuda" else None
+                       for _ in range(2)]
+
+    def _dropped_arms(self) -> list[int]:
+        return [arm for arm, name in enumerate(self._names) if name in self.dropped]
+
+    def _wait_aside(self) -> None:
+        if self._side is not None:
+            self._side.synchronize()

@@ -1,0 +1,1 @@
+"""Target models, drafters, draft heads and trees. Needs the `models` extra (torch)."""

@@ -1,0 +1,26 @@
+"""Reduces the full distributions of a token to its acceptance statistics, on the device."""
+
+import torch
+
+
+def reduce_pair(
+    p: torch.Tensor, q: torch.Tensor, emitted: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """log q(x), gamma = sum_v min(p, q), whether argmax q = x, and p(argmax q).
+
+    `p`, `q` have shape (n, V), `emitted` x shape (n). A row of q that is zero throughout (no
+    proposal) gives -inf, 0, False and 0.
+    """
+    highest, top = q.max(dim=-1)
+    proposes = highest > 0
+    return {
+        "log_q": q.gather(-1, emitted[:, None])[:, 0].log(),
+        "gamma": torch.minimum(p, q).sum(dim=-1).clamp(0, 1),
+        "match": (top == emitted) & proposes,
+        "p_top": p.gather(-1, top[:, None])[:, 0] * proposes,
+    }
+
+
+def generator_of(tokens: torch.Tensor) -> torch.Generator:
+    """For statistics that are estimated: the same tokens give the same ones."""
+    return torch.Generator(tokens.device).manual_seed(int(tokens.sum()))

@@ -1,0 +1,123 @@
+"""A model that reads one text piece by piece and keeps its keys and values (batch 1)."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import DynamicCache
+
+from hedgespec.errors import HedgespecError
+from hedgespec.models.target import LanguageModel
+
+
+class CachedModel:
+    """Reads on where it stopped, and can forget what it read last.
+
+    `length` is the number of tokens read so far; `cache` holds their keys and values, which
+    `network` reads.
+    """
+
+    def __init__(self, model: LanguageModel, network: Any = None):
+        """Nothing read yet; `network` is the whole one if None, or see `first_layers`."""
+        self.model, self.device = model, model.device
+        self.length = 0
+        self._last = model.layers
+        self.network = model.model.base_model if network is None else network
+        # Without a config every layer keeps all keys, so that those of sliding windows can be cut.
+        self.cache = DynamicCache()
+
+    def read(
+        self, tokens: torch.Tensor, layers: tuple[int, ...] = ()
+    ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+        """Read tokens (n); return the final states (n, H), normed, and the states of `layers`.
+
+        Layers count as in LanguageModel.hidden_states; each of their states is (n, H).
+        """
+        output = self.network(
+            input_ids=tokens[None], past_key_values=self.cache, use_cache=True,
+            output_hidden_states=any(layer != self._last for layer in layers),
+        )
+        self.length += len(tokens)
+        final = output.last_hidden_state[0]
+        return final, {layer: final if layer == self._last else output.hidden_states[layer][0]
+                       for layer in layers}
+
+    def read_tree(
+        self, tokens: torch.Tensor, parents: list[int], layers: tuple[int, ...] = ()
+    ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+        """`read` of a tree's tokens (n), each seeing what was read before and its own ancestors.
+
+        `parents` are numbers of earlier ones of these tokens, -1 at a root. `keep` must follow. The
+        model must have plain attention (`has_plain_attention`).
+        """
+        sees = torch.eye(len(parents), dtype=torch.bool)
+        for node, parent in enumerate(parents):
+            if parent >= 0:
+                sees[node] |= sees[parent]
+        levels = sees.sum(1) - 1
+        before = torch.ones(len(parents), self.length, dtype=torch.bool)
+        output = self.network(
+            input_ids=tokens[None], past_key_values=self.cache, use_cache=True,
+            attention_mask=torch.cat([before, sees], dim=1)[None, None].to(self.device),
+            position_ids=(self.length + levels)[None].to(self.device),
+            output_hidden_states=any(layer != self._last for layer in layers),
+        )
+        final = output.last_hidden_state[0]
+        return final, {layer: final if layer == self._last else output.hidden_states[layer][0]
+                       for layer in layers}
+
+    def keep(self, rows: list[int]) -> None:
+        """Of the tree that was read last keep a path: the tokens of these rows."""
+        places = torch.tensor([*range(self.length), *(self.length + row for row in rows)],
+                              device=self.device)
+        for layer in self.cache.layers:
+            layer.keys = layer.keys.index_select(2, places)
+            layer.values = layer.values.index_select(2, places)
+        self.length += len(rows)
+
+    def fork(self) -> "CachedModel":
+        """One that has read the same and goes on by itself; keys and values so far are shared."""
+        other = copy.copy(self)
+        other.cache = copy.copy(self.cache)  # reading on makes new tensors, it changes none
+        other.cache.layers = [copy.copy(layer) for layer in self.cache.layers]
+        return other
+
+    def cut(self, length: int) -> None:
+        """Forget all but the first `length` tokens."""
+        if length < self.length:
+            self.cache.crop(length - self.length)
+            self.length = length
+
+
+def first_layers(model: LanguageModel, count: int) -> Any:
+    """The model's network without the layers after the first `count`; weights are shared.
+
+    It applies the final norm to what they put out. Raises HedgespecError for an architecture where
+    this cannot be done.
+    """
+    network = holder = _view(model.model.base_model)
+    if isinstance(holder._modules.get("decoder"), nn.Module):  # OPT
+        holder = _view(network.decoder)
+        network._modules["decoder"] = holder
+    for name, child in holder._modules.items():
+        if isinstance(child, nn.ModuleList) and len(child) == model.layers:
+            holder._modules[name] = child[:count]
+    ids = torch.arange(4, device=model.device)[None] % model.vocabulary_size
+    with torch.inference_mode():
+        states = model.hidden_states(ids, torch.ones_like(ids), (count,))[count]
+        expected = model.early_logits(states)
+        found = model.logits(network(input_ids=ids, use_cache=False).last_hidden_state)
+    if not torch.allclose(found, expected, rtol=1e-2, atol=1e-2, equal_nan=True):
+        raise HedgespecError(
+            f"{model.id}: drafting with the first layers alone does not work for this "
+            f"architecture ({type(model.model).__name__}); record with --no-costs"
+        )
+    return network
+
+
+def _view(module: nn.Module) -> Any:
+    """A copy whose children can be replaced without touching the original's."""
+    view = copy.copy(module)
+    view._modules = dict(module._modules)
+    return view

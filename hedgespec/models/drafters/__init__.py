@@ -1,0 +1,72 @@
+"""Drafter families, and the reading of drafter specifications."""
+
+from hedgespec.errors import HedgespecError
+from hedgespec.models.distributions import Sampling
+from hedgespec.models.drafters.base import Drafter, ScoringBatch
+from hedgespec.models.drafters.context import NGram, PromptLookup
+from hedgespec.models.drafters.eagle import Eagle
+from hedgespec.models.drafters.early_exit import EarlyExit
+from hedgespec.models.drafters.language_model import LanguageModelDrafter
+from hedgespec.models.drafters.parallel import Parallel
+from hedgespec.models.drafters.redrafter import Redrafter
+from hedgespec.models.target import LanguageModel
+from hedgespec.traces.schema import is_drafter_name
+
+FAMILIES = {
+    family.kind: family
+    for family in (
+        LanguageModelDrafter, Eagle, Parallel, Redrafter, EarlyExit, PromptLookup, NGram)
+}
+
+_NAME_RULE = (
+    "drafter name {!r} may hold only a-z, 0-9, '.', '_' and '-'; choose one with NAME=FAMILY:..."
+)
+
+
+def default_drafters(layers: int) -> list[str]:
+    """Drafters that any target of this many layers has: four early exits and the context."""
+    exits = sorted({max(1, round(layers * part)) for part in (1 / 2, 2 / 3, 5 / 6, 14 / 15)})
+    return [f"early-exit:{layer}" for layer in exits if layer < layers] + ["prompt-lookup", "ngram"]
+
+
+def make_drafters(specifications: list[str], target: LanguageModel) -> list[Drafter]:
+    """Build drafters from `[NAME=]FAMILY[:ARGUMENT]`.
+
+    Raises HedgespecError for an unknown family, a bad argument, or two drafters of one name.
+    """
+    drafters = [_make(text, target) for text in specifications]
+    names = [drafter.name for drafter in drafters]
+    for name in names:
+        if not is_drafter_name(name):
+            raise HedgespecError(_NAME_RULE.format(name))
+        if names.count(name) > 1:
+            raise HedgespecError(f"two drafters are called {name!r}; name one with NAME=FAMILY:...")
+    return drafters
+
+
+def check_sampling(drafters: list[Drafter], sampling: Sampling) -> None:
+    """Raise HedgespecError if a drafter works at temperature 0 only and `sampling` is not."""
+    for drafter in drafters:
+        if drafter.greedy_only and sampling.temperature != 0:
+            raise HedgespecError(
+                f"drafter {drafter.name} ({drafter.kind}) works at temperature 0 only, not at "
+                f"{sampling.temperature:g}: {drafter.greedy_only}")
+
+
+def _make(text: str, target: LanguageModel) -> Drafter:
+    name, equals, identity = text.partition("=")
+    if not equals or ":" in name:  # no name, or a "=" within the argument
+        name, identity = "", text
+    elif not is_drafter_name(name):
+        raise HedgespecError(_NAME_RULE.format(name))
+    family, _, argument = identity.partition(":")
+    if family not in FAMILIES:
+        raise HedgespecError(
+            f"drafter {text!r}: unknown family {family!r}; choose from {', '.join(FAMILIES)}"
+        )
+    return FAMILIES[family](name, identity, target, argument)
+
+
+__all__ = [
+    "FAMILIES", "Drafter", "ScoringBatch", "check_sampling", "default_drafters", "make_drafters",
+]

@@ -1,0 +1,106 @@
+"""What a drafter must offer to be recorded."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from hedgespec.models.cached import CachedModel
+from hedgespec.models.drafters.session import DraftSession, ModelSession
+from hedgespec.models.target import LanguageModel
+from hedgespec.models.trees.growth import Growth
+from hedgespec.models.trees.language_model import ModelGrowth
+from hedgespec.traces import DrafterInfo
+
+
+@dataclass(frozen=True)
+class ScoringBatch:
+    """Sequences scored together by teacher forcing.
+
+    `ids` and `mask` (B, L) hold prompt and answer, padded on the right. `rows` (M) are the flat
+    indices into B*L whose next token is an answer token, sequence by sequence. `prompts` and
+    `answers` are the same as lists. `states[l]` (B, L, H) are the target's hidden states of layer l
+    (see LanguageModel.hidden_states).
+    """
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    rows: torch.Tensor
+    prompts: list[list[int]]
+    answers: list[list[int]]
+    states: dict[int, torch.Tensor]
+
+    def at_rows(self, state: torch.Tensor) -> torch.Tensor:
+        """Entries (M, H) of a state (B, L, H) at `rows`."""
+        return state.flatten(0, 1)[self.rows]
+
+
+class Drafter(ABC):
+    """A drafter. A prefix-only one (`depths` = 1) depends on the tokens so far and nothing else.
+
+    `greedy_only` says why it works at temperature 0 only, "" if it works at all.
+    """
+
+    kind: ClassVar[str]
+    usage: ClassVar[str]
+    greedy_only: ClassVar[str] = ""
+    weights_sha256: str | None = None
+    target_layers: tuple[int, ...] = ()
+    depths: int = 1
+    context_length: int | None = None
+
+    def __init__(self, name: str, identity: str):
+        """`name` labels the trace's columns; `identity` is the specification it was made from."""
+        self.name = name
+        self.identity = identity
+
+    def info(self) -> DrafterInfo:
+        """Its entry in the manifest."""
+        return DrafterInfo(self.name, self.kind, self.identity, self.weights_sha256, self.depths)
+
+    @abstractmethod
+    def prepare(self, batch: ScoringBatch) -> Any:
+        """Whatever `logits` needs of a batch, computed once."""
+
+    @abstractmethod
+    def logits(self, prepared: Any, depth: int, rows: slice) -> torch.Tensor:
+        """Logits (n, V), float32, at a draft depth (from 1) for a slice of the batch's M rows.
+
+        A row without any proposal is -inf throughout.
+        """
+
+    @abstractmethod
+    def session(self) -> DraftSession:
+        """Start drafting one text step by step; the logits are those of `logits`."""
+
+    def growth(self, batch: ScoringBatch) -> Growth | None:
+        """How its draft trees grow on a batch; None if it drafts no trees.
+
+        Raises HedgespecError if its model cannot.
+        """
+        return None
+
+
+class ModelDrafter(Drafter):
+    """A drafter that reads the text itself."""
+
+    @property
+    @abstractmethod
+    def reader(self) -> tuple[LanguageModel, Any]:
+        """The model, and the part of its network that reads (None: the whole one).
+
+        Raises HedgespecError if the model's architecture cannot be cut so.
+        """
+
+    @abstractmethod
+    def final_logits(self, final: torch.Tensor) -> torch.Tensor:
+        """Logits (n, V) from the final states (n, H) of what reads."""
+
+    def session(self) -> ModelSession:
+        """What reads, with a key/value cache."""
+        return ModelSession(CachedModel(*self.reader), self.final_logits)
+
+    def growth(self, batch: ScoringBatch) -> ModelGrowth:
+        """Nodes are read behind the text."""
+        return ModelGrowth.of_texts(*self.reader, self.final_logits, batch.ids)

@@ -1,0 +1,134 @@
+"""Drafters without weights: they continue the prefix as its own earlier text went on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hedgespec.errors import HedgespecError
+from hedgespec.models.drafters.base import Drafter, ScoringBatch
+from hedgespec.models.drafters.session import DraftSession
+from hedgespec.models.lookup import matches
+from hedgespec.models.target import LanguageModel
+from hedgespec.models.trees.context import ContextGrowth
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Proposals of a batch of `count` rows: `token` with `log_weight` in `row`, rows ascending."""
+
+    count: int
+    row: np.ndarray
+    token: np.ndarray
+    log_weight: np.ndarray
+
+
+class ContextDrafter(Drafter):
+    """Looks the last n tokens up in the prefix, from n = MAX_NGRAM down to 1."""
+
+    latest_only = False
+
+    def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
+        """`argument` is MAX_NGRAM, 3 if empty. Raises HedgespecError unless it lies in 1..99."""
+        super().__init__(name or self.kind, identity)
+        argument = argument or "3"
+        if not argument.isdecimal() or not 1 <= int(argument) <= 99:
+            raise HedgespecError(f"drafter {identity}: the n-gram length must lie in 1..99")
+        self._longest = int(argument)
+        self._vocabulary = target.vocabulary_size
+        self.device = target.device
+
+    def prepare(self, batch: ScoringBatch) -> Proposals:
+        """The proposals of all rows."""
+        return self._proposals([
+            (np.array(prompt + answer), len(prompt))
+            for prompt, answer in zip(batch.prompts, batch.answers, strict=True)
+        ])
+
+    def _proposals(self, texts: list[tuple[np.ndarray, int]]) -> Proposals:
+        """Proposals for each position of a text's tokens from a first one on, text by text."""
+        rows, tokens = [], []
+        start = 0
+        for text, first in texts:
+            positions, followers = matches(text, first, self._longest, self.latest_only)
+            rows.append(positions + start)
+            tokens.append(followers)
+            start += len(text) - first
+        keys = np.concatenate(rows) * self._vocabulary + np.concatenate(tokens)
+        keys, counts = np.unique(keys, return_counts=True)
+        row, token = np.divmod(keys, self._vocabulary)
+        return Proposals(start, row, token, np.log(counts, dtype=np.float32))
+
+    def logits(self, prepared: Proposals, depth: int, rows: slice) -> torch.Tensor:
+        """Log weights of the proposals, -inf elsewhere."""
+        begin, end = np.searchsorted(prepared.row, [rows.start, rows.stop])
+        part = slice(begin, end)
+        index = torch.from_numpy(np.stack([prepared.row[part] - rows.start, prepared.token[part]]))
+        index = index.to(self.device)
+        logits = torch.full((min(rows.stop, prepared.count) - rows.start, self._vocabulary),
+                            -torch.inf, device=self.device)
+        logits[index[0], index[1]] = torch.from_numpy(prepared.log_weight[part]).to(self.device)
+        return logits
+
+    def session(self) -> "_ContextSession":
+        """Look up anew at each step."""
+        return _ContextSession(self)
+
+    def growth(self, batch: ScoringBatch) -> ContextGrowth:
+        """Look up anew behind each node's path."""
+        return self.growth_of(batch.ids)
+
+    def growth_of(self, ids: torch.Tensor) -> ContextGrowth:
+        """That of texts `ids` (B, L)."""
+        return ContextGrowth(ids, self._longest, self.latest_only)
+
+    def next_logits(self, tokens: np.ndarray, rows: int) -> torch.Tensor:
+        """Logits (rows, V) of what follows each of the last `rows` tokens."""
+        unknown = np.append(tokens, 0)  # room for the next position; its token is never read
+        first = len(tokens) - rows + 1
+        return self.logits(self._proposals([(unknown, first)]), 1, slice(0, rows))
+
+
+class _ContextSession(DraftSession):
+    """Keeps the tokens, drafted ones included."""
+
+    def __init__(self, drafter: ContextDrafter):
+        super().__init__()
+        self._drafter = drafter
+        self._tokens = np.empty(0, dtype=np.int64)
+
+    def step(self, token: int | torch.Tensor) -> torch.Tensor:
+        """Look up what follows the drafted token."""
+        return self._append(np.array([int(token)]), 1)[0]
+
+    def growth(self) -> ContextGrowth:
+        """Of the text as it is."""
+        text = torch.from_numpy(self._tokens[: self.verified])
+        return self._drafter.growth_of(text.to(self._drafter.device)[None])
+
+    def _extend(
+        self, tokens: torch.Tensor, states: dict[int, torch.Tensor], rows: int
+    ) -> torch.Tensor:
+        return self._append(tokens.cpu().numpy(), rows)
+
+    def _cut(self, length: int) -> None:
+        self._tokens = self._tokens[:length]
+
+    def _append(self, tokens: np.ndarray, rows: int) -> torch.Tensor:
+        self._tokens = np.concatenate([self._tokens, tokens])
+        return self._drafter.next_logits(self._tokens, rows)
+
+
+class PromptLookup(ContextDrafter):
+    """Prompt lookup decoding: the token after the latest occurrence, with q = 1 (Saxena 2023)."""
+
+    kind = "prompt-lookup"
+    usage = "prompt-lookup[:N]    copy what followed the last N (default 3) tokens before"
+    latest_only = True
+
+
+class NGram(ContextDrafter):
+    """An n-gram model of the context: q proportional to the counts after the longest match."""
+
+    kind = "ngram"
+    usage = "ngram[:N]            sample from the continuations of the last N (default 3) tokens"

@@ -1,0 +1,54 @@
+"""A separate language model that shares the target's tokenizer."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hedgespec.errors import HedgespecError
+from hedgespec.models.drafters.base import ModelDrafter, ScoringBatch
+from hedgespec.models.target import LanguageModel, load_model
+
+
+class LanguageModelDrafter(ModelDrafter):
+    """Any Hugging Face causal LM with the target's vocabulary."""
+
+    kind = "lm"
+    usage = "lm:MODEL             a Hugging Face id, folder or .gguf with the target's tokenizer"
+
+    def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
+        """`argument` is the model. Raises HedgespecError if its tokenizer is another one."""
+        super().__init__(name or Path(argument).name.lower(), identity)
+        dtype = str(target.model.dtype).removeprefix("torch.")
+        self._model = load_model(argument, str(target.device), dtype)
+        if self._model.tokenizer_sha256 != target.tokenizer_sha256:
+            raise HedgespecError(
+                f"drafter {identity}: its tokenizer differs from the target's ({target.id}); "
+                "token-level speculative sampling needs the same vocabulary"
+            )
+        self.context_length = self._model.context_length
+        self._vocabulary = target.vocabulary_size
+        self.weights_sha256 = self._model.weights_sha256
+
+    def prepare(self, batch: ScoringBatch) -> torch.Tensor:
+        """Teacher-forced hidden states at the batch's rows, (M, H)."""
+        last = self._model.layers
+        states = self._model.hidden_states(batch.ids, batch.mask, ())[last]
+        return batch.at_rows(states)
+
+    def logits(self, prepared: torch.Tensor, depth: int, rows: slice) -> torch.Tensor:
+        """Its logits at the rows."""
+        return self.final_logits(prepared[rows])
+
+    def final_logits(self, final: torch.Tensor) -> torch.Tensor:
+        """Its logits, cut or filled with -inf where its embedding is padded otherwise."""
+        logits = self._model.logits(final)
+        missing = self._vocabulary - logits.shape[-1]
+        if missing > 0:
+            return torch.nn.functional.pad(logits, (0, missing), value=-torch.inf)
+        return logits[:, : self._vocabulary]
+
+    @property
+    def reader(self) -> tuple[LanguageModel, Any]:
+        """The whole model."""
+        return self._model, None

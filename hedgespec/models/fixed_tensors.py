@@ -1,0 +1,127 @@
+"""Models on tensors of fixed size and place, whose work can be captured as a CUDA graph.
+
+A growing cache is copied at every step, and a small model's step is mostly the launching of its
+kernels. With keys and values that stay where they are, a step can be captured once and replayed.
+"""
+
+import inspect
+from typing import Any
+
+import torch
+from transformers import Cache
+from transformers.cache_utils import CacheLayerMixin
+
+from hedgespec.models.target import LanguageModel
+
+
+def has_plain_attention(model: LanguageModel) -> bool:
+    """Whether every layer attends to the whole text through PyTorch's attention.
+
+    Only such models can run on fixed tensors.
+    """
+    config = model.model.config.get_text_config()
+    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
+    return (
+        layers == {"full_attention"} and not getattr(config, "sliding_window", None)
+        and config._attn_implementation == "sdpa"
+        and "position_ids" in inspect.signature(model.model.base_model.forward).parameters
+    )
+
+
+class Places:
+    """Where the keys and values (n) of the tokens go that are being read: a tensor in `now`."""
+
+    now: torch.Tensor
+
+
+class FixedLayer(CacheLayerMixin):
+    """Keys and values of one layer with `room` for a whole text; new ones go to `places`."""
+
+    def __init__(self, places: Places, room: int):
+        super().__init__()
+        self._places, self._room = places, room
+
+    def hold(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Use given tensors (B, heads, room, width)."""
+        self.keys, self.values, self.is_initialized = keys, values, True
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Tensors for states of these shapes."""
+        keys, values = (states.new_zeros(*states.shape[:2], self._room, states.shape[3])
+                        for states in (key_states, value_states))
+        self.hold(keys, values)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the keys and values of the tokens being read; return all of them."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        assert self.keys is not None
+        assert self.values is not None
+        self.keys.index_copy_(2, self._places.now, key_states)
+        self.values.index_copy_(2, self._places.now, value_states)
+        return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        """Unused by the models: positions and mask are given."""
+        return 0
+
+    def get_max_length(self) -> int:
+        """Room of the layer."""
+        return self._room
+
+    def get_max_cache_shape(self) -> int:
+        """The same under its older name."""
+        return self._room
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Length and offset of the keys."""
+        return self._room, 0
+
+
+class StaticModel:
+    """A model that reads one text (batch 1) of at most `room` tokens into fixed tensors.
+
+    `read` never waits for the device. What was read behind a place is overwritten by reading on
+    from there: nothing needs to be cut.
+    """
+
+    def __init__(self, model: LanguageModel, room: int, network: Any = None, compiled: int = 0):
+        """`network` is the whole one if None, or see `first_layers` in cached.py.
+
+        Reading at most `compiled` tokens at once goes through torch.compile, which takes long once
+        for each number of tokens and leaves a third of the kernels.
+        """
+        self._last = model.layers
+        self._network = model.model.base_model if network is None else network
+        self._compiled = compiled
+        self._short = torch.compile(self._network, dynamic=False) if compiled else None
+        self._longest = model.context_length
+        self._places = Places()
+        self._cache = Cache(layers=[FixedLayer(self._places, room) for _ in range(model.layers)])
+        self._all = torch.arange(room, device=model.device)
+
+    def read(
+        self, tokens: torch.Tensor, places: torch.Tensor, layers: tuple[int, ...] = ()
+    ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+        """Read tokens (n) at consecutive `places` (n), counted from 0; see CachedModel.read."""
+        self._places.now = places
+        network = self._network
+        if self._short is not None and len(tokens) <= self._compiled:
+            network = self._short
+        output = network(
+            input_ids=tokens[None], attention_mask=reach(self._all, places)[None, None],
+            # Places behind the text's end may lie beyond the context: what they hold is not used.
+            position_ids=places.clamp(max=self._longest - 1)[None],
+            past_key_values=self._cache, use_cache=True,
+            output_hidden_states=any(layer != self._last for layer in layers),
+        )
+        final = output.last_hidden_state[0]
+        return final, {layer: final if layer == self._last else output.hidden_states[layer][0]
+                       for layer in layers}
+
+
+def reach(all_places: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Which of all places (room) each of some places (n) attends to, (n, room)."""
+    return all_places <= places[:, None]

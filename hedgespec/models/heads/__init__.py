@@ -1,0 +1,1 @@
+"""Draft heads: networks that read the target's hidden states."""

@@ -1,0 +1,85 @@
+"""Trees of drafters that read the text themselves: separate models and early exits."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+
+from hedgespec.errors import HedgespecError
+from hedgespec.models.cached import CachedModel
+from hedgespec.models.fixed_tensors import has_plain_attention
+from hedgespec.models.target import LanguageModel
+from hedgespec.models.trees.growth import Growth
+
+
+class ModelGrowth(Growth):
+    """A node's token is read where its text would have it.
+
+    All nodes of a block lie behind the text in one cache; a node attends to its text up to the
+    round's last verified token, to its ancestors and to itself.
+    """
+
+    widest = 32  # a pass masks every pair of nodes of the S rounds of one text
+
+    def __init__(
+        self, reader: CachedModel, final_logits: Callable[[torch.Tensor], torch.Tensor],
+        final: torch.Tensor,
+    ):
+        """`reader` has read texts, with the `final` states (B, L, H); it is this growth's own now.
+
+        Raises HedgespecError if some layer does not attend to the whole text.
+        """
+        if not has_plain_attention(reader.model):
+            raise HedgespecError(f"{reader.model.id}: trees need a model whose layers all attend "
+                                 "to the whole text")
+        self._network, self._cache = reader.network, reader.cache
+        self._final_logits, self._final = final_logits, final
+        self._longest = reader.model.context_length
+        self._all = torch.arange(final.shape[1], device=final.device)
+
+    @classmethod
+    def of_texts(
+        cls, model: LanguageModel, network: Any, final_logits: Callable[..., torch.Tensor],
+        ids: torch.Tensor,
+    ) -> Self:
+        """One pass over the texts `ids` (B, L) by `network`, the whole model's if None."""
+        reader = CachedModel(model, network)
+        final = reader.network(
+            input_ids=ids, past_key_values=reader.cache, use_cache=True).last_hidden_state
+        return cls(reader, final_logits, final)
+
+    def begin(self, places: torch.Tensor) -> torch.Tensor:
+        """The text's own logits."""
+        self._places, self._level = places, 0
+        drafted = self._cache.get_seq_length() - len(self._all)
+        if drafted:
+            self._cache.crop(-drafted)
+        self._ancestors: list[torch.Tensor] = []
+        self._text = (self._all <= places[:, :, None])[:, :, None]  # (B, S, 1, L)
+        index = places[:, :, None].expand(-1, -1, self._final.shape[-1])
+        return self._final_logits(self._final.gather(1, index).flatten(0, 1))
+
+    def grow(self, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
+        """One pass over a level's nodes."""
+        (batch, rounds), count = self._places.shape, tokens.shape[1]
+        self._level += 1
+        one = torch.eye(count, dtype=torch.bool, device=tokens.device)
+        self._ancestors = [level.gather(1, parents[:, :, None].expand(-1, -1, level.shape[2]))
+                           for level in self._ancestors]
+        self._ancestors.append(one.expand(len(tokens), -1, -1))
+        positions = (self._places + self._level).clamp(max=self._longest - 1)
+        final = self._network(
+            input_ids=tokens.view(batch, -1),
+            attention_mask=self._mask(batch, rounds, count),
+            position_ids=positions[:, :, None].expand(-1, -1, count).reshape(batch, -1),
+            past_key_values=self._cache, use_cache=True).last_hidden_state
+        return self._final_logits(final.flatten(0, 1)).view(len(tokens), count, -1)
+
+    def _mask(self, batch: int, rounds: int, count: int) -> torch.Tensor:
+        """Which keys (B, 1, S*m, L + nodes so far) each node attends to."""
+        same = torch.eye(rounds, dtype=torch.bool, device=self._all.device)
+        parts = [self._text.expand(-1, -1, count, -1)]
+        for level in self._ancestors:
+            own = level.view(batch, rounds, count, 1, -1) & same[:, None, :, None]
+            parts.append(own.flatten(3))
+        return torch.cat(parts, dim=3).flatten(1, 2)[:, None]

@@ -1,0 +1,141 @@
+"""Reduces full distributions to the per-token statistics of a trace, on the device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hedgespec.errors import HedgespecError
+from hedgespec.models.acceptance import generator_of, reduce_pair
+from hedgespec.models.distributions import Sampling, probabilities
+from hedgespec.models.drafters import Drafter, ScoringBatch
+from hedgespec.models.target import LanguageModel
+from hedgespec.models.trees import BLOCK, NamedTree, TreeStatistics, score_trees
+from hedgespec.rules import Rule
+from hedgespec.traces.schema import statistic_column, tree_column
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Statistics of M answer tokens, on the host.
+
+    `log_p` (M) and `log_softmax` (M, the target at temperature 1); `drafters[column]` (M) by the
+    column names of the trace format.
+    """
+
+    log_p: torch.Tensor
+    log_softmax: torch.Tensor
+    drafters: dict[str, torch.Tensor]
+
+    def part(self, rows: slice) -> "Scores":
+        """Some of the tokens."""
+        return Scores(self.log_p[rows], self.log_softmax[rows],
+                      {column: values[rows] for column, values in self.drafters.items()})
+
+
+@torch.inference_mode()
+def score(
+    target: LanguageModel,
+    drafters: list[Drafter],
+    prompts: list[list[int]],
+    answers: list[list[int]],
+    sampling: Sampling,
+    chunk: int,
+    rules: Sequence[Rule] = (), trees: Sequence[NamedTree] = (),
+) -> tuple[Scores, torch.Tensor]:
+    """Teacher-force the target and all drafters on written answers.
+
+    `chunk` rows of full-vocabulary distributions exist at a time; `rules` have their statistics
+    recorded besides, and so have `trees`. Also returns the prompts'
+    embeddings (B, H): the mean of the target's last hidden state over the prompt. Raises
+    HedgespecError if a model gives NaN.
+    """
+    layers = {layer for drafter in drafters for layer in drafter.target_layers}
+    batch = teacher_force(target, prompts, answers, tuple(sorted(layers)))
+    last = batch.states[target.layers]
+    final = batch.at_rows(last)
+    prepared = [drafter.prepare(batch) for drafter in drafters]
+    emitted = torch.tensor([token for answer in answers for token in answer],
+                           device=batch.ids.device)
+    generator = generator_of(emitted)
+    parts: list[Scores] = []
+    for start in range(0, len(emitted), chunk):
+        rows = slice(start, start + chunk)
+        logits = target.logits(final[rows])
+        _refuse_nan(logits, f"target {target.id}")
+        p = probabilities(logits, sampling, emitted=emitted[rows])
+        index = emitted[rows, None]
+        columns = {}
+        for drafter, state in zip(drafters, prepared, strict=True):
+            for depth in range(1, drafter.depths + 1):
+                draft_logits = drafter.logits(state, depth, rows)
+                _refuse_nan(draft_logits, f"drafter {drafter.name}")
+                q = probabilities(draft_logits, sampling)
+                for statistic, values in reduce_pair(p, q, emitted[rows]).items():
+                    column = statistic_column(statistic, drafter.name, depth, drafter.depths)
+                    columns[column] = values
+                for rule in rules:
+                    for statistic, values in rule.reduce(p, q, emitted[rows], generator).items():
+                        columns[statistic_column(f"{statistic}.{rule.label}", drafter.name, depth,
+                                                 drafter.depths)] = values
+        parts.append(Scores(
+            # Never 0: the token was emitted, even where float32 has no number so small.
+            p.gather(-1, index)[:, 0].clamp_min(torch.finfo(p.dtype).tiny).log(),
+            logits.gather(-1, index)[:, 0] - logits.logsumexp(dim=-1),
+            columns,
+        ))
+    scores = _join(parts)
+    for tree in trees:
+        found = score_trees(
+            target, drafters, batch, tree.shape, sampling, BLOCK[target.device.type])
+        none = TreeStatistics.none(len(emitted), tree.shape.deepest)
+        for drafter in drafters:
+            scores.drafters.update(
+                tree_columns(tree.label, drafter.name, found.get(drafter.name, none)))
+    return scores, _prompt_embeddings(last, prompts).cpu()
+
+
+def tree_columns(label: str, drafter: str, found: TreeStatistics) -> dict[str, torch.Tensor]:
+    """The columns of a drafter's trees, whose rule is `label`."""
+    masses = {tree_column("mass", label, drafter, level): found.mass[:, level - 1]
+              for level in range(1, found.mass.shape[1] + 1)}
+    return {tree_column("depth", label, drafter, 1): found.accepted.to(torch.uint8),
+            tree_column("nodes", label, drafter, 1): found.drafted.to(torch.uint16), **masses}
+
+
+def teacher_force(
+    target: LanguageModel, prompts: list[list[int]], answers: list[list[int]],
+    layers: tuple[int, ...],
+) -> ScoringBatch:
+    """One pass of the target over prompt + answer, keeping the hidden states of `layers`."""
+    sequences = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
+    width = max(map(len, sequences))
+    pad = target.tokenizer.pad_token_id
+    ids = torch.tensor([row + [pad] * (width - len(row)) for row in sequences])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in sequences])
+    rows = torch.cat([
+        torch.arange(len(prompt) - 1, len(prompt) + len(answer) - 1) + number * width
+        for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
+    ])
+    ids, mask, rows = (tensor.to(target.device) for tensor in (ids, mask, rows))
+    states = target.hidden_states(ids, mask, layers)
+    return ScoringBatch(ids, mask, rows, prompts, answers, states)
+
+
+def _prompt_embeddings(last: torch.Tensor, prompts: list[list[int]]) -> torch.Tensor:
+    return torch.stack([last[row, : len(prompt)].float().mean(dim=0)
+                        for row, prompt in enumerate(prompts)])
+
+
+def _refuse_nan(logits: torch.Tensor, who: str) -> None:
+    if bool(logits.isnan().any()):
+        raise HedgespecError(f"{who} gave NaN logits; nothing of this batch was recorded. "
+                             "Half precision may overflow: try --dtype float32")
+
+
+def _join(parts: list[Scores]) -> Scores:
+    """Concatenate chunks and bring them to the host."""
+    drafters = {column: torch.cat([part.drafters[column] for part in parts]).cpu()
+                for column in parts[0].drafters}
+    return Scores(torch.cat([part.log_p for part in parts]).cpu(),
+                  torch.cat([part.log_softmax for part in parts]).cpu(), drafters)

@@ -1,0 +1,719 @@
+"""Reports: statistics, figures at their final size, the page, errors. Results are made up here."""
+
+import json
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from hedgespec import __version__
+from hedgespec.analysis import statistics
+from hedgespec.analysis.comparison import compare
+from hedgespec.analysis.figures import FIGURES, answer_length, differences, pareto
+from hedgespec.analysis.figures.style import (
+    COLOURS,
+    Claim,
+    Drawing,
+    arm_label,
+    looks,
+    short,
+    spread,
+    styled,
+)
+from hedgespec.analysis.html import svg
+from hedgespec.analysis.pieces import read_vocabulary
+from hedgespec.analysis.report import Request, findings, write_report
+from hedgespec.analysis.report_tables import (
+    Cell,
+    ReportTable,
+    domain_tables,
+    matrix_table,
+    overview_table,
+    settings_data,
+)
+from hedgespec.analysis.results import ResultSet
+from hedgespec.analysis.study import Study
+from hedgespec.analysis.tables import SETTING, whose_seconds
+from hedgespec.cli import main
+from hedgespec.results.statistics import (
+    gain_difference,
+    holm,
+    mat_difference,
+    mat_estimate,
+    mat_gain,
+    mean_estimate,
+    resampled_sums,
+)
+from tests.helpers.made_results import ROUND, make_results
+
+ROOT = Path(__file__).parents[2]
+IMAGES = Path(__file__).parent / "images"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_results(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def study(results: Path) -> Study:
+    return Study.of(ResultSet(results), [], [], None)
+
+
+@pytest.fixture(scope="module")
+def written(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    assert main(["report", str(results), "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def drawn(study: Study) -> list[Drawing]:
+    return drawings(study)
+
+
+def drawings(study: Study) -> list[Drawing]:
+    with styled():
+        return [drawing for draw in FIGURES.values() for drawing in draw(study)]
+
+
+# Statistics
+
+def test_resampled_sums_have_the_mean_and_variance_of_a_bootstrap():
+    values = np.random.default_rng(0).normal(size=(30, 2))
+    sums = resampled_sums(values)
+    assert np.allclose(sums.mean(axis=0), values.sum(axis=0), atol=0.2)
+    assert np.allclose(sums.var(axis=0), 30 * values.var(axis=0), rtol=0.05)
+
+
+def test_draws_are_paired_whatever_stands_beside():
+    values = np.random.default_rng(0).normal(size=(12, 3))
+    assert np.allclose(resampled_sums(values)[:, 1], resampled_sums(values[:, [1]])[:, 0])
+
+
+def test_pairing_makes_a_constant_difference_certain():
+    tokens = np.array([100, 20, 300, 50])
+    rounds = np.array([40.0, 12, 120, 18])
+    less = mean_estimate((rounds - (rounds - 2))[:, None])
+    assert less.low[0] == pytest.approx(2)
+    assert less.high[0] == pytest.approx(2)
+    gain = mat_gain(rounds[:, None] / 1.5, rounds)
+    assert [gain.value[0], gain.low[0], gain.high[0]] == pytest.approx([50, 50, 50])
+    same = mat_difference(tokens, rounds[:, None], rounds)
+    assert same.value[0] == same.low[0] == same.high[0] == 0
+    assert same.p[0] == 1
+    apart = gain_difference(np.column_stack([rounds, rounds / 2]),
+                            np.column_stack([rounds, rounds]))
+    assert [apart.value[0], apart.low[0], apart.high[0]] == pytest.approx([100, 100, 100])
+
+
+def test_interval_covers_the_mean_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    found = mean_estimate(rng.normal(1.0, 1.0, size=(50, 400)))
+    assert 0.90 < ((found.low < 1) & (found.high > 1)).mean() < 0.98
+
+
+def test_interval_excludes_zero_where_p_is_small():
+    rng = np.random.default_rng(0)
+    found = mean_estimate(rng.normal(rng.normal(0, 0.5, 200), 1.0, size=(30, 200)))
+    certain = (found.low > 0) | (found.high < 0)
+    assert 20 < certain.sum() < 180
+    assert (certain == (found.p < 0.05)).mean() > 0.98
+
+
+@pytest.mark.parametrize("draws", [1, 2, 57, 400])
+def test_quantiles_of_sorted_rows_are_those_of_numpy(draws):
+    rows = np.random.default_rng(draws).normal(size=(3, draws)).cumsum(axis=0)
+    rows[1, -1] = np.nan
+    for share in (0.025, 0.3, 0.5, 0.975):
+        assert np.array_equal(statistics.quantile(np.sort(rows, axis=1), share),
+                              np.quantile(rows, share, axis=1), equal_nan=True)
+
+
+def test_one_query_has_a_value_and_no_interval():
+    found = mat_estimate(np.array([10]), np.array([[4.0, 5.0]]))
+    assert found.value.tolist() == [2.5, 2.0]
+    assert np.isnan([found.low, found.high, found.p]).all()
+
+
+def test_holm_by_hand():
+    assert holm(np.array([0.01, 0.04, 0.03, np.nan, 0.6])) == pytest.approx(
+        [0.04, 0.09, 0.09, np.nan, 0.6], nan_ok=True)
+
+
+@pytest.mark.parametrize("heights", [[0.5], [0.1, 0.11, 0.12, 0.9], [0.98, 0.99, 1.0], [-1, 2]])
+def test_labels_are_spread_apart_within_the_panel(heights):
+    placed = spread(np.array(heights), 0.1)
+    assert (np.diff(placed) >= 0.1 - 1e-9).all()
+    assert placed.min() >= 0
+    assert placed.max() <= 1
+
+
+def test_groups_by_length_part_the_answers():
+    tokens = np.array([5, 9, 100, 100, 100, 100, 100, 40])
+    groups = answer_length.length_groups(tokens)
+    assert sorted(np.concatenate(groups)) == list(range(8))
+    assert all(tokens[one].max() < tokens[two].min() for one, two in pairwise(groups))
+
+
+@pytest.mark.parametrize(("feedback", "expected"), [
+    ("queued", 9), ("every:3", 3), ("rounds:2+every:9", 1), ("chosen", 0), ("prompt", 0)])
+def test_evaluations_per_round(feedback, expected):
+    assert pareto.evaluations(feedback, 10) == expected
+
+
+# Findings
+
+def claim(value: float, low: float, high: float, p: float) -> Claim:
+    return Claim("a is", ("more", "less"), "than b", value, low, high, p)
+
+
+def drawing(name: str, *claims: Claim) -> Drawing:
+    return Drawing(name, name, "", Figure(), pl.DataFrame(), claims)
+
+
+def test_findings_are_silent_when_the_interval_includes_zero():
+    unsure = drawing("unsure", claim(1, -0.1, 2, 0.001), claim(1, 0.1, 2, 0.06))
+    assert findings([[unsure], []]) == []
+
+
+def test_findings_take_one_of_each_kind_first_and_five_at_most():
+    sure = [claim(-3, -4, -2, 1e-4)] * 4
+    kinds = [[drawing("a", *sure)], [drawing("b1", *sure), drawing("b2", *sure)]]
+    assert [one.name for one, _ in findings(kinds)] == ["a", "b1", "a", "b1", "a"]
+    assert sure[0].sentence == "a is 3.0 (2.0 to 4.0) less than b."
+
+
+def test_findings_are_corrected_for_all_that_were_looked_at():
+    weak = claim(1, 0.1, 2, 0.02)
+    assert len(findings([[drawing("a", weak)]])) == 1
+    assert findings([[drawing("a", weak, weak, weak)]]) == []
+
+
+def told_seconds(results: Path, folder: Path, scale: float, evaluation: float) -> list[str]:
+    """The findings on seconds where the full-information learner takes `scale` times the bandit's,
+    the part `evaluation` of it for evaluation."""
+    rounds = pl.read_parquet(results / "per_query.parquet").filter(
+        pl.col("selector") == "learner-01", pl.col("trace") == "mix").group_by("query").agg(
+        pl.col("rounds").mean().alias("bandit"))
+    shutil.copytree(results, folder)
+    mine = (pl.col("selector") == "learner-00") & (pl.col("feedback") == "queued")
+    seconds = scale * ROUND * pl.col("bandit") * (1 + pl.col("query") % 5 / 50)
+    rewrite(folder, "per_query", lambda table: table.join(
+        rounds, on="query", maintain_order="left").with_columns(
+        seconds=pl.when(mine).then(seconds).otherwise("seconds"),
+        evaluation_seconds=pl.when(mine).then(evaluation * seconds).otherwise("evaluation_seconds"),
+    ).drop("bandit"))
+    with styled():
+        [figure, *_] = FIGURES["And in seconds?"](
+            Study.of(ResultSet(folder), [], ["learner-00", "learner-01"], None))
+    assert figure.name == "seconds"
+    return [claim.sentence for _, claim in findings([[figure]])]
+
+
+@pytest.mark.parametrize(("scale", "evaluation", "said"), [
+    (1.6, 0.5, r"are \d+% \(\d+ to \d+\) below those of learner-01, because evaluating the other "
+               r"drafters takes 50% of its time \(costs of A GPU, bfloat16, all drafters evaluated "
+               r"one by one\)\.$"),
+    (1.6, 0.1, r"below those of learner-01; evaluating the other drafters takes 10% of its time"),
+    (0.6, 0.2, r"above those of learner-01, although evaluating the other drafters takes 20%"),
+])
+def test_finding_says_what_seconds_say_and_whose_they_are(results, tmp_path, monkeypatch, scale,
+                                                          evaluation, said):
+    monkeypatch.setattr(statistics, "DRAWS", 500)
+    [sentence] = told_seconds(results, tmp_path / "results", scale, evaluation)
+    assert re.match("On mix, the tokens per second of learner-00 are ", sentence)
+    assert re.search(said, sentence)
+
+
+def test_finding_on_seconds_is_silent_where_the_interval_includes_zero(results, tmp_path,
+                                                                       monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 500)
+    assert told_seconds(results, tmp_path / "results", 1 / 1.04, 0.3) == []
+
+
+# Figures at their final size
+
+def drawn_texts(figure: Figure) -> list[Text]:
+    """The texts that are really drawn; matplotlib keeps labels of ticks outside the limits too."""
+    found: list[Text] = []
+    with pytest.MonkeyPatch.context() as patch, styled():
+        draw = Text.draw
+        patch.setattr(Text, "draw", lambda text, renderer: (
+            found.append(text), draw(text, renderer))[1])
+        figure.draw_without_rendering()
+    return [text for text in found if text.get_visible() and text.get_text().strip()]
+
+
+def corners(text: Text) -> np.ndarray:
+    """The corners (4, 2) of a text in pixels, a little inside its box, turned as it is."""
+    angle = text.get_rotation()
+    text.set_rotation(0)
+    flat = Text.get_window_extent(text)  # without the line that an annotation has
+    text.set_rotation(angle)
+    real = Text.get_window_extent(text)
+    middle = np.array([real.x0 + real.width / 2, real.y0 + real.height / 2])
+    half = np.array([flat.width, flat.height]) / 2 - 0.7
+    turn = np.deg2rad(angle)
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    return middle + (signs * half) @ matrix.T
+
+
+def overlap(one: np.ndarray, two: np.ndarray) -> bool:
+    """Whether two rectangles (4, 2) have a point in common (separating axes)."""
+    for box in (one, two):
+        for edge in (box[1] - box[0], box[2] - box[1]):
+            first, second = one @ edge, two @ edge
+            if first.max() <= second.min() or second.max() <= first.min():
+                return False
+    return True
+
+
+def problems(figure: Figure) -> list[str]:
+    """Texts that overlap or are cut."""
+    boxes = [(text.get_text(), corners(text)) for text in drawn_texts(figure)]
+    width, height = figure.bbox.width, figure.bbox.height
+    cut = [f"cut: {text}" for text, box in boxes
+           if box.min() < -0.5 or box[:, 0].max() > width + 0.5 or box[:, 1].max() > height + 0.5]
+    return cut + [f"overlap: {one} / {two}" for (one, a), (two, b) in combinations(boxes, 2)
+                  if overlap(a, b)]
+
+
+@pytest.mark.parametrize("shape", [
+    {"learners": 20, "drafters": 16}, {"domains": 12, "queries": 36},
+    {"queries": 1}, {"domains": 1}, {"learners": 0},
+    {"arms": "all@tree all*3 all@multi-without:4*12"},
+    {"learners": 1, "traces": ("mix", "other-trace-with-a-long-name-t0.7")},
+], ids=str)
+def test_no_text_overlaps_or_is_cut(tmp_path, shape, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    run = ResultSet(make_results(tmp_path, **shape))
+    learners = [name for name in run.settings["selector"].unique(maintain_order=True)
+                if name.startswith("learner-")]
+    figures = drawings(Study.of(run, [], learners, None))
+    assert figures
+    assert {one.name: found for one in figures if (found := problems(one.figure))} == {}
+
+
+def test_no_text_overlaps_or_is_cut_with_three_learners(drawn):
+    assert {one.name: found for one in drawn if (found := problems(one.figure))} == {}
+
+
+def test_every_figure_is_drawn_where_its_settings_are(drawn):
+    names = [one.name for one in drawn]
+    assert names == [
+        "acceptance-mix", "gamma-mix", "gains", "regret", "regret-rounds", "seconds",
+        "regret-seconds", "adoption", "answer", "drafters-mix", "delay-mix", "router", "pareto",
+        "answer-length"]
+
+
+def contrast(one: str, two: str) -> float:
+    """WCAG's contrast ratio of two colours."""
+    bright = []
+    for colour in (one, two):
+        parts = np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        bright.append(linear @ [0.2126, 0.7152, 0.0722] + 0.05)
+    return max(bright) / min(bright)
+
+
+@pytest.mark.parametrize("name", [name for name in COLOURS if name not in ("line", "paper")])
+def test_labels_can_be_read_light_and_dark(name):
+    for colour, paper in zip(COLOURS[name], COLOURS["paper"], strict=True):
+        assert contrast(colour, paper) >= 4.5
+
+
+def test_frames_and_numbers_of_the_heat_map_can_be_read_light_and_dark(drawn):
+    drawn[0].figure.draw_without_rendering()  # which gives cells their colours
+    [axis] = drawn[0].figure.axes
+    cells = np.concatenate([mesh.get_facecolor() for mesh in axis.collections])
+    numbers = [text for text in axis.texts if re.fullmatch(r"\d\.\d\d", text.get_text())]
+    assert len(numbers) == len(cells)
+    behind = {text.get_position(): to_hex(cell) for text, cell in zip(numbers, cells, strict=True)}
+    for text in numbers:
+        assert contrast(to_hex(text.get_color()), behind[text.get_position()]) >= 4.5
+    frames: dict[tuple[float, float], set[str]] = {}
+    for frame in axis.patches:
+        frames.setdefault(frame.get_xy(), set()).add(to_hex(frame.get_edgecolor()))
+    # One of the two is seen on any cell, and neither follows the colours of the page.
+    assert list(frames.values()) == [{"#000000", "#ffffff"}] * 4
+
+
+def test_ticks_of_evaluations_do_not_touch(tmp_path, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    folder = make_results(tmp_path, drafters=11, traces=("mix", "other"))
+    often = {"rounds:2": "every:2", "rounds:8": "every:8", "bold": "every:16"}
+    for name in ("summary", "per_query", "curves", "answer"):
+        rewrite(folder, name, lambda table: table.with_columns(pl.col("feedback").replace(often)))
+    with styled():
+        [figure] = pareto.draw(Study.of(ResultSet(folder), [], [], None))
+    assert figure.data["evaluations"].unique().sort().to_list() == [0, 0.625, 1.25, 2.5, 5, 10]
+    assert problems(figure.figure) == []
+    for axis in figure.figure.axes:
+        labels = [label for label in axis.get_xticklabels() if label.get_text()]
+        assert [label.get_text() for label in labels] == ["0", "0.625", "2.5", "10"]
+        boxes = [label.get_window_extent() for label in labels]
+        assert min(two.x0 - one.x1 for one, two in pairwise(boxes)) > 0.05 * figure.figure.dpi
+
+
+def test_looks_tell_twenty_learners_apart():
+    assert len({(look.colour, str(look.dashes), look.marker)
+                for look in looks([str(i) for i in range(20)]).values()}) == 20
+
+
+def test_page_colours_are_all_variables_but_those_of_the_colour_map(drawn):
+    for one in drawn:
+        if not one.name.startswith(("acceptance", "gamma")):
+            with styled():
+                colours = set(re.findall(r"#[0-9a-f]{6}", svg(one.figure, "x", "label")))
+            assert colours <= {"#000000"}, one.name
+
+
+@pytest.mark.parametrize("name", ["acceptance-mix", "gamma-mix", "gains", "regret", "seconds",
+                                  "regret-seconds", "adoption", "answer", "delay-mix"])
+def test_figures_look_as_they_did(drawn, name, tmp_path):
+    """To accept a new look: delete the image and run the test twice."""
+    [one] = [one for one in drawn if one.name == name]
+    now, then = tmp_path / "now.png", IMAGES / f"{name}.png"
+    with styled():
+        one.figure.savefig(now, dpi=50, facecolor="white")
+    if not then.exists():
+        then.parent.mkdir(exist_ok=True)
+        then.write_bytes(now.read_bytes())
+        pytest.fail(f"{then} was missing and is now written: look at it")
+    new, old = (matplotlib.image.imread(path)[..., :3] for path in (now, then))
+    assert new.shape == old.shape
+    assert np.sqrt(((new - old) ** 2).mean()) < 0.06
+
+
+# Every number can be traced
+
+def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
+    raw = pl.read_parquet(results / "per_query.parquet")
+    means = raw.group_by(*SETTING, "query", "domain", maintain_order=True).agg(
+        pl.col("tokens").first(), pl.col("rounds", "regret_rounds").mean())
+
+    def one(**where: object) -> pl.DataFrame:
+        return means.filter(*(pl.col(name) == value for name, value in where.items()))
+
+    heat = pl.read_csv(written / "figures" / "acceptance-mix.csv").filter(
+        pl.col("selector") == "fixed:drafter-1", pl.col("domain") == "domain-2")
+    cell = one(trace="mix", selector="fixed:drafter-1", domain="domain-2")
+    assert heat["mat"][0] == pytest.approx(cell["tokens"].sum() / cell["rounds"].sum())
+
+    delay = pl.read_csv(written / "figures" / "delay-mix.csv").filter(
+        pl.col("measure") == "regret", pl.col("selector") == "learner-00",
+        pl.col("feedback") == "every:4")
+    late = one(trace="mix", selector="learner-00", feedback="every:4")
+    assert delay["value"][0] == pytest.approx(late["regret_rounds"].mean())
+
+    gains = pl.read_csv(written / "figures" / "gains.csv").filter(
+        pl.col("selector") == "learner-01")
+    learner = one(trace="mix", selector="learner-01", feedback="chosen")
+    base = one(trace="mix", selector="best-single")
+    assert gains["difference"][0] == pytest.approx(
+        learner["tokens"].sum() / learner["rounds"].sum()
+        - base["tokens"].sum() / base["rounds"].sum())
+
+    speed = pl.read_csv(written / "figures" / "seconds.csv").filter(
+        pl.col("selector") == "learner-00")
+    [learner, base] = [raw.filter(pl.col("trace") == "mix", pl.col("selector") == name,
+                                  pl.col("feedback").is_in(["queued", "hindsight"]))
+                       for name in ("learner-00", "best-single")]
+    assert speed["tokens_per_second"][0] == pytest.approx(
+        learner["tokens"].sum() / learner["seconds"].sum())
+    assert speed["gain_percent"][0] == pytest.approx(
+        100 * base["seconds"].sum() / learner["seconds"].sum() - 100)
+    assert speed["evaluation_percent"][0] == pytest.approx(
+        100 * learner["evaluation_seconds"].sum() / learner["seconds"].sum())
+
+    gamma = pl.read_csv(written / "figures" / "gamma-mix.csv").filter(
+        pl.col("selector") == "learner-01", pl.col("domain") == "domain-2")
+    of_queries = raw.filter(
+        pl.col("trace") == "mix", pl.col("selector") == "learner-01",
+        pl.col("domain") == "domain-2").group_by("query").agg(pl.col("gamma").mean())
+    assert gamma["gamma"][0] == pytest.approx(of_queries["gamma"].mean())
+
+    found = pl.read_csv(written / "figures" / "adoption.csv").filter(
+        pl.col("selector") == "learner-01", pl.col("rounds") >= 20).row(0, named=True)
+    until = raw.filter(pl.col("trace") == "mix", pl.col("selector") == "learner-01")
+    assert 0 < found["share_percent"] < 100
+    assert found["share_percent"] == pytest.approx(
+        100 * (until["rounds_until_best"] <= found["rounds"]).sum() / len(until))
+
+    weights = pl.read_csv(written / "figures" / "answer.csv")
+    answer = pl.read_parquet(results / "answer.parquet").filter(
+        pl.col("trace") == "mix", pl.col("feedback") == "queued",
+        pl.col("selector") == "learner-00")
+    assert np.allclose(weights["weight/drafter-2"], answer["weight/drafter-2"], atol=1e-6)
+    assert weights["drafter/learner-00"].to_list() == answer["drafter"].to_list()
+
+    table = pl.read_csv(written / "tables" / "settings.csv").filter(
+        pl.col("trace") == "mix", pl.col("label") == "learner-00 (bold)")
+    bold = one(trace="mix", selector="learner-00", feedback="bold")
+    assert table["regret"][0] == pytest.approx(bold["regret_rounds"].mean())
+
+
+def test_tables_have_a_row_per_setting_and_per_selector_and_domain(study):
+    data = pl.concat([settings_data(study, trace) for trace in study.run.traces])
+    assert len(overview_table(data, "").rows) == len(study.run.settings)
+    found = matrix_table("mix", data.filter(pl.col("trace") == "mix"))
+    assert found.header == ["selector", "usual", "bold", "censored", "every:4", "rounds:2",
+                            "rounds:8"]
+    assert [row[0].text for row in found.rows] == ["learner-00", "learner-02"]
+    late = data.filter(pl.col("label") == "learner-02 (every:4)")
+    assert found.rows[1][4].value == late["mat"][0]
+    assert matrix_table("mix", data.filter("usual", pl.col("trace") == "mix")) is None
+    [table] = domain_tables(study)
+    assert len(table.data) == len(table.rows) * (3 + 1)
+    assert table.data.filter(pl.col("selector") == "best-single")["p"].is_nan().all()
+
+
+def test_markdown_has_a_line_per_row_and_escapes_bars():
+    table = ReportTable("t", "T", "", ["name", "value"],
+                        [[Cell("a|b", "a|b"), Cell("1.0", 1.0, "(0 to 2)")]], pl.DataFrame())
+    assert table.markdown().splitlines() == [
+        "| name | value |", "| --- | ---: |", "| a\\|b | 1.0 (0 to 2) |"]
+
+
+# The page
+
+class Page(HTMLParser):
+    """Ids, links and addresses of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            elif name in ("href", "src", "xlink:href", "srcset", "action"):
+                (self.links if str(value).startswith("#") else self.addresses).append(str(value))
+
+
+def test_page_stands_alone_and_its_anchors_exist(written):
+    text = (written / "report.html").read_text()
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    assert {link[1:] for link in page.links} <= set(page.ids)
+    assert all(address.startswith("data:") for address in page.addresses)
+    assert set(re.findall(r"url\((#[^)]*)\)", text)) <= {f"#{name}" for name in page.ids}
+    assert not re.search(r"@import|<link[^>]*stylesheet", text)
+
+
+def test_page_states_where_its_numbers_are_from(written, results):
+    text = (written / "report.html").read_text()
+    for said in (str(results), "0" * 64, "2026-01-01", "hedgespec sim", "seeds 0, 1",
+                 "exact expectations", "Holm", "20,000 draws", "seed 0"):
+        assert said in text
+
+
+def test_seconds_never_stand_without_whose_they_are(written, drawn, study):
+    whose = "costs of A GPU, bfloat16, all drafters evaluated one by one"
+    told = {one.name for one in drawn if whose in one.caption}
+    assert told == {"gains", "seconds", "regret-seconds", "pareto"}
+    page = (written / "report.html").read_text()
+    notes = re.findall(r'<p class="note">(.*?)</p>', page, re.DOTALL)
+    assert len([note for note in notes if "Tokens per second" in note]) == 2
+    assert all(whose in note for note in notes if "Tokens per second" in note)
+    assert re.search(rf"<li>mix: manifest sha256 <code>0+</code>; {whose}; "
+                     "usual setting: K=5, sampling</li>", page)
+    assert study.run.whose_seconds(["mix.n2"]) == ""
+
+
+def test_costs_that_differ_are_told_apart_by_trace():
+    one = {"device": "cpu", "dtype": "float32", "evaluation": "in one batch"}
+    traces = [{"name": "a", "costs": one}, {"name": "b", "costs": {**one, "device": "gpu"}},
+              {"name": "c", "costs": one}, {"name": "d", "costs": None}]
+    assert whose_seconds(traces) == (
+        "on a, c costs of cpu, float32, all drafters evaluated in one batch; "
+        "on b costs of gpu, float32, all drafters evaluated in one batch")
+    assert whose_seconds(traces[3:]) == ""
+
+
+def test_answer_is_shown_token_by_token_and_names_each_change_of_drafter(written, results):
+    text = re.search(r'<p class="answer">.*?</p>', (written / "report.html").read_text())[0]
+    answer = pl.read_parquet(results / "answer.parquet").filter(
+        pl.col("trace") == "mix", pl.col("feedback") == "queued",
+        pl.col("selector") == "learner-00")
+    assert [int(number) for number in re.findall(r">(\d+)</span>", text)] == (
+        answer["token"].to_list())
+    drafters = answer["drafter"].rle().struct.field("value").to_list()
+    assert re.findall(r'data-drafter="([^"]*)"', text) == drafters
+    assert text.count("class=own") == answer["round"].n_unique()
+
+
+@pytest.mark.parametrize(("tokenizer", "expected"), [
+    ({"model": {"vocab": {"Hello": 0, "Ġw": 1, "Ċ": 2, "Ã©": 3, "Ã": 4}},
+      "decoder": {"type": "ByteLevel"}, "added_tokens": [{"id": 5, "content": "<end>"}]},
+     ["Hello", " w", "\n", "é", "\N{REPLACEMENT CHARACTER}", "<end>"]),
+    ({"model": {"vocab": [["▁Hello", -1.0], ["w", -2.0], ["<0x0A>", 0.0]]},
+      "decoder": {"type": "Sequence", "decoders": [{"type": "Replace"}]}},
+     [" Hello", "w", "\n"]),
+])
+def test_token_ids_become_text(tmp_path, tokenizer, expected):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(tokenizer))
+    assert read_vocabulary(path) == dict(enumerate(expected))
+
+
+def test_answer_is_shown_as_text_where_there_is_a_tokenizer(results, tmp_path, monkeypatch):
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES",
+                        {"Answer": FIGURES["Why did it switch?"]})
+    path = tmp_path / "tokenizer.json"
+    token = pl.read_parquet(results / "answer.parquet")["token"][5]
+    path.write_text(json.dumps({"model": {"vocab": {"a<b": token}}, "decoder": None}))
+    write_report(Request([results], tokenizer=path), tmp_path, sys.argv, __version__)
+    text = re.search(r'<p class="answer">.*?</p>', (tmp_path / "report.html").read_text())[0]
+    assert text.count(">a&lt;b</span>") == 1
+    assert len(re.findall(r">\d+</span>", text)) == 199
+
+
+def test_same_results_make_the_same_files(written, results, tmp_path, monkeypatch):
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES", dict(list(FIGURES.items())[:2]))
+    write_report(Request([results]), tmp_path, sys.argv, __version__)
+    files = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("*/*"))
+    assert len(files) == 3 * 3 + 3 * 2
+    assert {path.suffix for path in files} == {".pdf", ".png", ".csv", ".md"}
+    for path in files:
+        assert (tmp_path / path).read_bytes() == (written / path).read_bytes(), path
+
+
+# Comparison of runs
+
+def test_a_run_does_not_differ_from_itself(study):
+    comparison = compare(study.run, study.run)
+    assert len(comparison.table) == len(study.run.settings)
+    assert comparison.unshared == 0
+    assert (comparison.table["difference"] == 0).all()
+    assert comparison.regressions.is_empty()
+
+
+def test_regressions_are_marked(study, results, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {})  # only those of the comparison
+    slower = make_results(tmp_path / "slower", faster=0.8)
+    arguments = ["report", str(slower), "--baseline", str(results), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    comparison = compare(study.run, ResultSet(slower))
+    worse = comparison.regressions
+    assert set(worse["selector"]) == {"learner-00", "learner-01", "learner-02"}
+    said = f"{len(worse)} of {len(comparison.table)} settings became worse"
+    assert said in capsys.readouterr().out
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("▼ regression") == len(worse)
+    assert compare(ResultSet(slower), study.run).regressions.is_empty()
+    with styled():
+        [figure] = differences.draw(study, comparison, "differences")
+    assert problems(figure.figure) == []
+
+
+# Errors
+
+def one_error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The message of a report that fails."""
+    assert main(["report", *map(str, arguments)]) == 1
+    error = capsys.readouterr().err.strip()
+    assert len(error.splitlines()) == 1
+    return error
+
+
+def rewrite(folder: Path, name: str, change: object) -> None:
+    path = folder / f"{name}.parquet"
+    change(pl.read_parquet(path)).write_parquet(path)  # type: ignore[operator]
+
+
+def test_wrong_input_is_one_clear_error(tmp_path, results, capsys):
+    out = ("--out", tmp_path / "out")
+    assert "name a folder that `hedgespec sim" in one_error(capsys, tmp_path / "nowhere", *out)
+    other = make_results(tmp_path / "other", digest="1" * 64)
+    assert "their versions of mix differ" in one_error(capsys, results, other, *out)
+    elsewhere = make_results(tmp_path / "elsewhere", traces=("another",))
+    assert "no trace in common" in one_error(capsys, results, "--baseline", elsewhere, *out)
+    fewer = make_results(tmp_path / "fewer", queries=20)
+    assert "on different queries" in one_error(capsys, results, fewer, *out)
+    assert "has no selector 'magic'; there are" in one_error(
+        capsys, results, "--selectors", "magic", *out)
+    assert "has no trace 'magic'; there are mix" in one_error(
+        capsys, results, "--traces", "magic", *out)
+    rewrite(fewer, "per_query", lambda table: table.drop("domain", "mat"))
+    assert "lacks the columns domain, mat" in one_error(capsys, fewer, *out)
+    (tmp_path / "vocab.json").write_text("{}")
+    assert "vocab.json: not the tokenizer.json of a tokenizer" in one_error(
+        capsys, results, "--tokenizer", tmp_path / "vocab.json", *out)
+    rewrite(elsewhere, "summary", lambda table: table.clear())
+    assert "the results are empty" in one_error(capsys, elsewhere, *out)
+    assert not (tmp_path / "out").exists()
+
+
+def test_mixed_results_are_refused(tmp_path, capsys):
+    folder = make_results(tmp_path / "results")
+    run = json.loads((folder / "run.json").read_text())
+    run["traces"].append({"name": "mix", "manifest_sha256": "1" * 64})
+    (folder / "run.json").write_text(json.dumps(run))
+    assert "two versions of the trace mix are mixed" in one_error(capsys, folder)
+    (folder / "run.json").write_text("{}")
+    assert "not a run.json of `hedgespec sim`" in one_error(capsys, folder)
+    (folder / "run.json").unlink()
+    assert "run.json: missing" in one_error(capsys, folder)
+    make_results(folder)
+    rewrite(folder, "per_query", lambda table: pl.concat(
+        [table, table.with_columns(pl.col("rounds") + 1)]))
+    assert "two different results for one setting" in one_error(capsys, folder)
+
+
+def test_results_of_one_setting_run_twice_count_once(tmp_path, results):
+    folder = make_results(tmp_path)
+    for name in ("summary", "per_query", "curves"):
+        rewrite(folder, name, lambda table: pl.concat([table, table]))
+    assert ResultSet(folder).settings.equals(ResultSet(results).settings)
+
+
+def test_arms_are_named_in_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    assert [arm_label(name) for name in (
+        "generalist", "generalist*3", "generalist@tree", "fixed:a.b_c-d@kseq:4*12",
+        "my@learner.py:MINE", "fixed:expert-of-translation@tree*8")] == [
+        "generalist", "generalist, K=3", "generalist, tree", "fixed:…b_c-d, kseq:4, K=12",
+        "my@learner.py:MINE", "fixed:e…slation, tree, K=8"]
+    run = ResultSet(make_results(tmp_path, arms="all@tree all*3"))
+    assert run.drafters("mix") == 3
+    assert run.usual("mix") == "arms: all drafters, tree; all drafters, K=3, sampling"
+    assert "learner-00" in run.settings["label"].to_list()  # as usual here
+    figures = {one.name: one for one in drawings(Study.of(run, [], [], None))}
+    assert {"drafter-0, tree", "drafter-2, K=3"} <= {
+        text.get_text() for text in drawn_texts(figures["acceptance-mix"].figure)}
+    assert {"drafter-0, tree", "drafter-1, K=3"} & {
+        text.get_text() for text in drawn_texts(figures["answer"].figure)}
+
+
+def test_arms_that_are_not_usual_are_named_beside_the_selector(tmp_path, results):
+    folder = make_results(tmp_path)
+    for name in ("summary", "per_query", "curves", "answer"):
+        lengths, mixed = (pl.read_parquet(folder / f"{name}.parquet").filter(
+            pl.col("selector") == "learner-00").with_columns(arm_lengths=pl.lit(arms))
+            for arms in ("1 3", "all@tree drafter-1*3"))
+        rewrite(folder, name, lambda table, more=(lengths, mixed): pl.concat([table, *more]))
+    labels = set(ResultSet(folder).settings["label"]) - set(ResultSet(results).settings["label"])
+    assert {"learner-00 (arms: all drafters, K=1 or 3)",
+            "learner-00 (arms: all drafters, tree; drafter-1, K=3)"} <= labels
+
+
+def test_long_names_are_shortened_in_the_middle():
+    assert short("a" * 20) == "a" * 20
+    assert short("learner.py:MINE:rate=0.25,window=100", 11) == "learn…w=100"

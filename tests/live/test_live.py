@@ -1,0 +1,223 @@
+"""Real drafting and verifying: lossless, and as long a round as a replay says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+torch = pytest.importorskip("torch")
+
+from hedgespec.errors import HedgespecError  # noqa: E402
+from hedgespec.live import LiveDecoder  # noqa: E402
+from hedgespec.models.distributions import Sampling, probabilities  # noqa: E402
+from hedgespec.models.drafters import Drafter, make_drafters  # noqa: E402
+from hedgespec.models.heads.eagle import save_head  # noqa: E402
+from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
+from hedgespec.simulator import Replayer  # noqa: E402
+from hedgespec.tracegen.prompts import read_questions, render, tokenize  # noqa: E402
+from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
+from hedgespec.traces import Trace, read_trace  # noqa: E402
+from tests.helpers.tiny import save_questions  # noqa: E402
+from tests.models.test_eagle import random_head  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+FAMILIES = ("lm", "early-exit", "prompt-lookup", "ngram", "eagle")
+DRAFT_LENGTH = 4
+PROMPT = [5, 9, 7, 5, 9, 8, 5, 9]
+
+
+def save_noisy_copy(folder: Path, model: str) -> None:
+    """The target with noise on its weights: a separate drafter that is right now and then."""
+    loaded = load_model(model, "cpu", "float32")
+    torch.manual_seed(6)
+    with torch.no_grad():
+        for parameter in loaded.model.parameters():
+            parameter += 0.03 * torch.randn_like(parameter)
+    loaded.model.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def target(tiny_models: dict[str, str]) -> LanguageModel:
+    return load_model(tiny_models["target"], "cpu", "float32")
+
+
+@pytest.fixture(scope="module")
+def specifications(
+    tiny_models: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, ...]:
+    folder = tmp_path_factory.mktemp("drafters")
+    save_noisy_copy(folder / "noisy", tiny_models["target"])
+    save_head(random_head(), folder / "head")
+    return (f"lm=lm:{folder / 'noisy'}", "early-exit=early-exit:3", "prompt-lookup", "ngram",
+            f"eagle=eagle:{folder / 'head'}")
+
+
+@pytest.fixture(scope="module")
+def drafters(target: LanguageModel, specifications: tuple[str, ...]) -> dict[str, Drafter]:
+    return {drafter.name: drafter for drafter in make_drafters(list(specifications), target)}
+
+
+def decode(target, drafter, prompt, sampling, new_tokens, seed=0, draft_length=DRAFT_LENGTH
+           ) -> tuple[list[int], list[int]]:
+    answer = LiveDecoder(
+        target, [drafter], f"fixed:{drafter.name}", sampling=sampling, draft_length=draft_length,
+        seed=seed).generate(prompt, new_tokens)
+    tokens, emitted = answer.tokens, [len(done.tokens) for done in answer.rounds]
+    assert sum(emitted) == len(tokens) <= new_tokens
+    assert all(1 <= count <= draft_length + 1 for count in emitted)
+    return tokens, emitted
+
+
+def plain_greedy(target: LanguageModel, prompt: list[int], new_tokens: int) -> list[int]:
+    """One whole pass per token, nothing cached."""
+    tokens = list(prompt)
+    with torch.inference_mode():
+        while len(tokens) < len(prompt) + new_tokens:
+            tokens.append(int(target.model(torch.tensor([tokens])).logits[0, -1].argmax()))
+            if tokens[-1] in target.eos_tokens:
+                break
+    return tokens[len(prompt):]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_greedy_is_the_targets_own_text(target, drafters, name):
+    for prompt in (PROMPT, [17]):
+        expected = plain_greedy(target, prompt, 30)
+        assert decode(target, drafters[name], prompt, Sampling(0.0), 30)[0] == expected
+
+
+@torch.inference_mode()
+def prompt_with_doubt(target: LanguageModel, drafters: dict[str, Drafter], sampling: Sampling
+                      ) -> list[int]:
+    """A prompt after which every drafter may be accepted and may be rejected."""
+    generator = torch.Generator().manual_seed(8)
+    while True:
+        ids = torch.randint(3, 15, (14,), generator=generator)
+        states = target.hidden_states(ids[None, :-1], torch.ones(1, 13), (1, 2, 3))
+        known = {layer: state[0] for layer, state in states.items()}
+        p = probabilities(target.model(ids[None]).logits[:, -1], sampling)
+        accepted = [
+            torch.minimum(p, probabilities(drafter.session().extend(ids, known), sampling))
+            for drafter in drafters.values()]
+        if all(0.05 < common.sum() < 0.95 for common in accepted):
+            return ids.tolist()
+
+
+def law_of_two_tokens(target: LanguageModel, prompt: list[int], sampling: Sampling) -> np.ndarray:
+    """Joint probabilities (V, V) of the first two tokens; an end token is followed by 0."""
+    with torch.inference_mode():
+        first = probabilities(target.model(torch.tensor([prompt])).logits[:, -1], sampling)[0]
+        ids = torch.tensor([[*prompt, token] for token in range(len(first))])
+        second = probabilities(target.model(ids).logits[:, -1], sampling)
+        law = first[:, None] * second
+        law[1] = first[1] * torch.eye(len(first))[0]
+    return law.double().numpy()
+
+
+def chi_square_p(counts: np.ndarray, expected: np.ndarray) -> float:
+    rare = expected < 5
+    counts = np.append(counts[~rare], counts[rare].sum())
+    expected = np.append(expected[~rare], expected[rare].sum())
+    used = expected > 0
+    assert not counts[~used].any(), "a token without probability was emitted"
+    statistic = ((counts - expected)[used] ** 2 / expected[used]).sum()
+    return float(chi2.sf(statistic, used.sum() - 1))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_sampled_text_has_the_targets_distribution(target, drafters, name):
+    """Few possible tokens, so that both acceptance and rejection are frequent."""
+    sampling = Sampling(2.0, top_k=4)
+    prompt = prompt_with_doubt(target, drafters, sampling)
+    law = law_of_two_tokens(target, prompt, sampling)
+    counts, lengths = np.zeros_like(law), []
+    runs = 300
+    for seed in range(runs):
+        tokens, emitted = decode(target, drafters[name], prompt, sampling, 3, seed, draft_length=2)
+        counts[tuple([*tokens, 0][:2])] += 1
+        lengths.append(emitted[0])
+    assert chi_square_p(counts, runs * law) > 1e-3
+    shifted = np.roll(law[law > 0], 1)
+    assert chi_square_p(counts[law > 0], runs * shifted) < 1e-6, "the test can fail"
+    assert 1 < np.mean(lengths) < 3
+
+
+def recorded(tiny_models, specifications, folder: Path, seed: int, **changes: float) -> Trace:
+    settings = RecordSettings(
+        target=tiny_models["target"], prompts=save_questions(folder / "questions.jsonl", 7),
+        out=folder / f"trace{seed}", name="tiny", drafters=specifications, precision="full",
+        draft_length=DRAFT_LENGTH, seed=seed, costs=False, **changes)
+    record(settings)
+    return read_trace(settings.out)
+
+
+def first_turns(target, trace: Trace, folder: Path) -> list[tuple[int, list[int]]]:
+    """Query numbers and prompts of the first turns."""
+    prompts = {question.id: tokenize(target.tokenizer, render(target.tokenizer, question, []))
+               for question in read_questions(folder / "questions.jsonl", None)}
+    return [(row["query"], prompts[row["query_id"]])
+            for row in trace.queries.iter_rows(named=True) if row["query_id"] in prompts]
+
+
+def replayed(trace: Trace, name: str, seed: int = 0) -> list[list[int]]:
+    """Emitted tokens of each round of a fixed drafter, query by query."""
+    choice = Replayer(trace).run(f"fixed:{name}", seed).choice
+    return [np.diff(np.append(np.flatnonzero(choice[begin:end] >= 0), end - begin)).tolist()
+            for begin, end in zip(trace.offsets[:-1], trace.offsets[1:], strict=True)]
+
+
+def test_greedy_rounds_equal_those_of_a_replay(
+    target, drafters, tiny_models, specifications, tmp_path
+):
+    trace = recorded(tiny_models, specifications, tmp_path, 0, temperature=0.0, max_new_tokens=40)
+    for name in FAMILIES:
+        longest, expected = 0, replayed(trace, name)
+        for query, prompt in first_turns(target, trace, tmp_path):
+            tokens, emitted = decode(target, drafters[name], prompt, Sampling(0.0), 40)
+            begin, end = trace.offsets[query], trace.offsets[query + 1]
+            assert tokens == trace.tokens[begin:end].tolist()
+            assert emitted == expected[query]
+            longest = max(longest, *emitted)
+        assert longest > 1, name
+
+
+def test_sampled_rounds_are_as_long_as_those_of_a_replay(
+    target, drafters, tiny_models, specifications, tmp_path
+):
+    """Tokens per round of the same prompts; at this temperature all drafters are often right."""
+    differences: dict[str, list[float]] = {name: [] for name in FAMILIES}
+    lengths = []
+    for seed in range(3):
+        trace = recorded(
+            tiny_models, specifications, tmp_path, seed, temperature=4.0, max_new_tokens=16)
+        for name in FAMILIES:
+            expected = replayed(trace, name, seed)
+            for query, prompt in first_turns(target, trace, tmp_path):
+                _, emitted = decode(
+                    target, drafters[name], prompt, Sampling(4.0), 16, 1000 * seed + query)
+                differences[name].append(float(np.mean(emitted) - np.mean(expected[query])))
+                lengths += emitted
+    assert np.mean(lengths) > 1.3, "there is something to compare"
+    for name, values in differences.items():
+        error = np.std(values, ddof=1) / np.sqrt(len(values))
+        assert abs(np.mean(values)) <= 4 * error, name
+
+
+def test_without_a_proposal_every_round_is_the_targets_token(target, drafters):
+    tokens, emitted = decode(
+        target, drafters["prompt-lookup"], [20, 21, 22], Sampling(0.0), 1)
+    assert emitted == [1]
+    assert tokens == plain_greedy(target, [20, 21, 22], 1)
+
+
+@pytest.mark.parametrize(("prompt", "new_tokens", "message"), [
+    ([], 5, "the prompt holds no token"),
+    ([3] * 250, 7, "250 prompt tokens and 7 new ones exceed the shortest context"),
+    ([3], 0, "must be at least 1"),
+])
+def test_bad_input_is_one_clear_error(target, drafters, prompt, new_tokens, message):
+    with pytest.raises(HedgespecError, match=message):
+        decode(target, drafters["lm"], prompt, Sampling(0.0), new_tokens)

@@ -1,0 +1,338 @@
+"""Live decoding with a pool: still lossless, and every decision is a replay's."""
+
+import json
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from transformers import MaxTimeCriteria, StoppingCriteriaList  # noqa: E402
+
+from hedgespec.cli import main  # noqa: E402
+from hedgespec.errors import HedgespecError  # noqa: E402
+from hedgespec.live import LiveDecoder  # noqa: E402
+from hedgespec.live.hugging_face import speculative_generate  # noqa: E402
+from hedgespec.models.distributions import Sampling  # noqa: E402
+from hedgespec.models.drafters import Drafter, make_drafters  # noqa: E402
+from hedgespec.models.drafters.session import DraftSession  # noqa: E402
+from hedgespec.models.heads.eagle import save_head  # noqa: E402
+from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
+from hedgespec.selectors import BUILT_IN  # noqa: E402
+from hedgespec.selectors.learning import parse_feedback, parse_loss  # noqa: E402
+from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
+from hedgespec.traces import read_trace  # noqa: E402
+from tests.helpers.tiny import save_questions  # noqa: E402
+from tests.live.test_live import (  # noqa: E402
+    PROMPT,
+    chi_square_p,
+    law_of_two_tokens,
+    plain_greedy,
+    prompt_with_doubt,
+    save_noisy_copy,
+)
+from tests.models.test_eagle import random_head  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+# NormalHedge under all that changes its feeding, and learners of each kind.
+POLICIES: dict[str, dict[str, object]] = {
+    "normalhedge": {}, "hedge": {"feedback": parse_feedback("rounds:2")},
+    "squint": {"loss": parse_loss("accept")}, "adahedge": {"feedback": parse_feedback("every:3")},
+    "ftpl": {"feedback": parse_feedback("bold")}, "uniform": {}, "ucbspec": {}, "exp3spec": {},
+    "metasd-ucb": {}, "thompson": {},
+}
+
+
+@pytest.fixture(scope="module")
+def target(tiny_models: dict[str, str]) -> LanguageModel:
+    return load_model(tiny_models["target"], "cpu", "float32")
+
+
+@pytest.fixture(scope="module")
+def specifications(tiny_models, tmp_path_factory) -> list[str]:
+    folder = tmp_path_factory.mktemp("pool")
+    save_noisy_copy(folder / "noisy", tiny_models["target"])
+    save_head(random_head(), folder / "head")
+    return [f"lm=lm:{folder / 'noisy'}", "early-exit:3", "prompt-lookup", "ngram",
+            f"eagle=eagle:{folder / 'head'}"]
+
+
+@pytest.fixture
+def drafters(target, specifications) -> list[Drafter]:
+    return make_drafters(specifications, target)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_greedy_is_the_targets_text_whoever_drafts(target, drafters, policy):
+    decoder = LiveDecoder(target, drafters, policy, sampling=Sampling(0.0), draft_length=4,
+                          **POLICIES[policy])
+    for number, prompt in enumerate((PROMPT, [17], [5, 9, 7, 5, 9])):
+        answer = decoder.generate(prompt, 40, number)
+        assert answer.tokens == plain_greedy(target, prompt, 40)
+    assert not decoder.dropped
+
+
+def test_adaptive_selection_leaves_the_sampled_law_alone(target, drafters):
+    """The selector's choice depends on the first token; the second must not depend on it."""
+    sampling = Sampling(2.0, top_k=4)
+    prompt = prompt_with_doubt(target, {item.name: item for item in drafters}, sampling)
+    law = law_of_two_tokens(target, prompt, sampling)
+    counts = np.zeros_like(law)
+    used = set()
+    decoder = LiveDecoder(target, drafters, "exp3spec", sampling=sampling, draft_length=1)
+    for run in range(600):
+        answer = decoder.generate(prompt, 2, run)
+        counts[tuple([*answer.tokens, 0][:2])] += 1
+        used |= {done.drafter for done in answer.rounds}
+    assert chi_square_p(counts, counts.sum() * law) > 1e-3
+    assert len(used) == len(drafters)
+
+
+def logged(tiny_models, specifications, tmp_path, selector: str, temperature: float, *options: str):
+    """A log made by the command line."""
+    out = tmp_path / f"{selector}-{temperature}"
+    command = ["live", "--target", tiny_models["target"], "--selector", selector, "--temperature",
+               str(temperature), "--prompts", str(save_questions(tmp_path / "q.jsonl", 4)),
+               "--max-new-tokens", "40", "--draft-length", "4", "--out", str(out), *options]
+    for text in specifications:
+        command += ["--drafter", text]
+    assert main(command) == 0
+    return out
+
+
+@pytest.mark.parametrize("selector", ["normalhedge", "exp3spec", "ucbspec", "metasd-ucb", "ftpl",
+                                      "fixed:ngram"])
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_replays_of_a_log_decide_as_live(
+    tiny_models, specifications, tmp_path, capsys, selector, temperature
+):
+    out = logged(tiny_models, specifications, tmp_path, selector, temperature)
+    rounds = pl.read_parquet(out / "rounds.parquet")
+    assert check_fidelity(out) == len(rounds) > 20
+    trace = read_trace(out / "trace")
+    assert trace.manifest.tokens == rounds["emitted"].sum()
+    assert (rounds["emitted"] <= rounds["drafted"] + 1).all()
+    assert main(["fidelity", str(out)]) == 0
+    assert "every decision replayed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [
+    ("--feedback", "rounds:1"), ("--feedback", "every:2"), ("--feedback", "bold"),
+    ("--feedback", "censored"), ("--loss", "accept"), ("--estimator", "rb"),
+    ("--loss", "hybrid:0.5", "--estimator", "realised"),
+])
+def test_replays_of_a_log_know_its_settings(tiny_models, specifications, tmp_path, options):
+    out = logged(tiny_models, specifications, tmp_path, "normalhedge", 0.8, *options)
+    assert check_fidelity(out) > 20
+
+
+def test_a_changed_decision_or_statistic_is_named(tiny_models, specifications, tmp_path, capsys):
+    out = logged(tiny_models, specifications, tmp_path, "normalhedge", 0.8)
+    rounds = pl.read_parquet(out / "rounds.parquet")
+    other = next(name for name in rounds["drafter"].unique() if name != rounds["drafter"][12])
+    changed = rounds.with_row_index().with_columns(
+        pl.when(pl.col("index") == 12).then(pl.lit(other)).otherwise("drafter").alias("drafter"))
+    changed.drop("index").write_parquet(out / "rounds.parquet")
+    assert main(["fidelity", str(out)]) == 1
+    query, position = rounds["query"][12], rounds["position"][12]
+    assert (f"first in round 12 (query {query}, position {position}), field drafter"
+            in capsys.readouterr().err)
+    moved = [[weight + 1e-15 for weight in row] if number == 20 else row
+             for number, row in enumerate(rounds["weights"].to_list())]
+    rounds.with_columns(weights=pl.Series(moved)).write_parquet(out / "rounds.parquet")
+    with pytest.raises(HedgespecError, match=r"first in round 20 .* field weights"):
+        check_fidelity(out)
+    rounds.filter(pl.int_range(pl.len()) != 7).write_parquet(out / "rounds.parquet")
+    with pytest.raises(HedgespecError, match="do not cover the trace's tokens"):
+        check_fidelity(out)
+
+
+def test_another_seed_decides_otherwise(tiny_models, specifications, tmp_path):
+    out = logged(tiny_models, specifications, tmp_path, "exp3spec", 0.8)
+    run = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps({**run, "seed": run["seed"] + 1}))
+    with pytest.raises(HedgespecError, match="field drafter"):
+        check_fidelity(out)
+
+
+class Faulty(DraftSession):
+    """Drafts like another session until its patience ends."""
+
+    def __init__(self, session: DraftSession, fault: Callable[[], "torch.Tensor"], patience: int):
+        super().__init__()
+        self._session, self._fault, self._left = session, fault, patience
+
+    def step(self, token):
+        self._left -= 1
+        return self._session.step(token) if self._left > 0 else self._fault()
+
+    def _extend(self, tokens, states, rows):
+        self._session.verified = self.verified
+        return self._session._extend(tokens, states, rows)
+
+    def _cut(self, length):
+        self._session._cut(length)
+
+
+def out_of_memory() -> "torch.Tensor":
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+
+def defect() -> "torch.Tensor":
+    raise RuntimeError("a defect\nwith more lines")
+
+
+@pytest.mark.parametrize(("fault", "reason"), [
+    (defect, "RuntimeError: a defect"), (out_of_memory, "OutOfMemoryError"),
+    (lambda: torch.full((64,), torch.nan), "NaN"),
+])
+@pytest.mark.parametrize("selector", ["normalhedge", "ucbspec"])
+def test_a_faulty_drafter_is_dropped_and_the_text_stays(
+    target, drafters, monkeypatch, fault, reason, selector
+):
+    sound = drafters[0].session
+    monkeypatch.setattr(drafters[0], "session", lambda: Faulty(sound(), fault, 3))
+    decoder = LiveDecoder(target, drafters, selector, sampling=Sampling(0.0), draft_length=4)
+    with pytest.warns(RuntimeWarning, match=f"drafter lm is dropped.*{reason}"):
+        answer = decoder.generate(PROMPT, 40)
+    assert answer.tokens == plain_greedy(target, PROMPT, 40)
+    assert reason in decoder.dropped["lm"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # told once
+        assert decoder.generate([17], 20).tokens == plain_greedy(target, [17], 20)
+
+
+def test_ctrl_c_keeps_the_text_and_the_log(
+    tiny_models, specifications, tmp_path, monkeypatch, capsys
+):
+    """The third answer is interrupted after some rounds."""
+    real = LiveDecoder._round
+
+    def interrupted(self, *arguments):
+        if arguments[-1].rounds and len(arguments[-1].rounds) > 4 and self.asked == 3:
+            raise KeyboardInterrupt
+        if not arguments[-1].rounds:
+            self.asked = getattr(self, "asked", 0) + 1
+        return real(self, *arguments)
+
+    monkeypatch.setattr(LiveDecoder, "_round", interrupted)
+    out = tmp_path / "log"
+    command = ["live", "--target", tiny_models["target"], "--temperature", "0.8", "--prompts",
+               str(save_questions(tmp_path / "q.jsonl", 4)), "--out", str(out), "--max-new-tokens",
+               "40", "--drafter", "ngram", "--drafter", "early-exit:3"]
+    assert main(command) == 130
+    assert "interrupted" in capsys.readouterr().out
+    assert read_trace(out / "trace").manifest.queries == 3
+    assert check_fidelity(out) > 5
+
+
+@pytest.fixture
+def inputs(target) -> dict[str, "torch.Tensor"]:
+    ids = torch.tensor([PROMPT])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+@pytest.mark.parametrize("options", [
+    {"max_new_tokens": 30}, {"max_new_tokens": 30, "repetition_penalty": 1.7},
+    {"max_new_tokens": 25, "no_repeat_ngram_size": 2}, {"max_new_tokens": 30, "min_new_tokens": 30},
+    {"max_new_tokens": 1}, {"max_length": 20},
+])
+def test_generate_gives_the_same_greedy_text_with_and_without_drafters(
+    target, drafters, inputs, options
+):
+    decoder = LiveDecoder(target, drafters, "normalhedge")
+    expected = target.model.generate(**inputs, do_sample=False, **options)
+    found = target.model.generate(**inputs, do_sample=False, custom_generate=speculative_generate,
+                                  decoder=decoder, **options)
+    assert found.tolist() == expected.tolist()
+    assert len(decoder.last.tokens) == found.shape[1] - len(PROMPT)
+
+
+def test_generate_stops_where_criteria_say_and_streams(target, drafters, inputs):
+    class Streamer:
+        def __init__(self):
+            self.tokens, self.ended = [], False
+
+        def put(self, value):
+            self.tokens += value.flatten().tolist()
+
+        def end(self):
+            self.ended = True
+
+    streamer = Streamer()
+    decoder = LiveDecoder(target, drafters, "hedge")
+    whole = target.model.generate(**inputs, do_sample=False, max_new_tokens=30)[0].tolist()
+
+    def seven(ids, scores, **_):
+        return torch.tensor([ids.shape[1] >= len(PROMPT) + 7])
+
+    found = target.model.generate(
+        **inputs, do_sample=False, max_new_tokens=30, stopping_criteria=StoppingCriteriaList(
+            [seven, MaxTimeCriteria(1000)]), custom_generate=speculative_generate,
+        decoder=decoder, token_streamer=streamer)[0].tolist()
+    assert found == whole[: len(PROMPT) + 7] == streamer.tokens
+    assert streamer.ended
+
+
+def test_generate_samples_from_the_warped_law(target, drafters):
+    sampling = Sampling(2.0, top_k=4)
+    prompt = prompt_with_doubt(target, {item.name: item for item in drafters}, sampling)
+    law = law_of_two_tokens(target, prompt, sampling)
+    counts = np.zeros_like(law)
+    ids = torch.tensor([prompt])
+    for run in range(300):
+        decoder = LiveDecoder(target, drafters, "uniform", seed=run, draft_length=2)
+        found = target.model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=2.0,
+            top_k=4, max_new_tokens=2, custom_generate=speculative_generate, decoder=decoder)
+        counts[tuple([*found[0, len(prompt):].tolist(), 0][:2])] += 1
+    assert chi_square_p(counts, counts.sum() * law) > 1e-3
+
+
+def test_generate_refuses_what_it_cannot_do(target, drafters, inputs, tiny_models):
+    decoder = LiveDecoder(target, drafters, "hedge")
+    both = {name: torch.cat([tensor, tensor]) for name, tensor in inputs.items()}
+    call = {"custom_generate": speculative_generate, "max_new_tokens": 3}
+    with pytest.raises(HedgespecError, match="one text at a time, not a batch of 2"):
+        target.model.generate(**both, decoder=decoder, **call)
+    other = load_model(tiny_models["target"], "cpu", "float32")
+    with pytest.raises(HedgespecError, match="made for another model"):
+        other.model.generate(**inputs, decoder=decoder, **call)
+
+
+@pytest.mark.parametrize(("selector", "options", "message"), [
+    ("nobody", {}, "unknown selector 'nobody'"),
+    ("fixed:nobody", {}, "there is no such drafter; the pool has lm, early-exit-3"),
+    ("hedge", {"draft_length": 0}, "draft length must be at least 1"),
+    ("oracle", {}, "unknown selector"),
+])
+def test_bad_settings_are_told(target, drafters, selector, options, message):
+    with pytest.raises(HedgespecError, match=message):
+        LiveDecoder(target, drafters, selector, **options)
+    with pytest.raises(HedgespecError, match="there is no drafter"):
+        LiveDecoder(target, [], "hedge")
+
+
+def test_every_learner_decodes(target, drafters):
+    for name in BUILT_IN:
+        answer = LiveDecoder(target, drafters, name, sampling=Sampling(0.8)).generate(PROMPT, 12)
+        assert answer.tokens
+
+
+def test_the_documentation_runs(tiny_models):
+    text = (Path(__file__).parents[2] / "docs" / "live.md").read_text()
+    first, second = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    first = first.replace("smollm2-135m-instruct", tiny_models["target"])
+    first = first.replace("exit:25", "exit:3")
+    names: dict[str, object] = {}
+    exec(first, names)
+    ids = torch.tensor([PROMPT])
+    names["inputs"] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    exec(second.replace("200", "20"), names)
+    assert names["decoder"].last.tokens

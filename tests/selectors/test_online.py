@@ -1,0 +1,131 @@
+"""Driving a selector round by round gives the decisions of the compiled replay, bit for bit."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from hedgespec.errors import HedgespecError
+from hedgespec.selectors import BUILT_IN, CHOSEN, FULL, built_in, parse_selector
+from hedgespec.selectors.learning import parse_feedback, parse_loss
+from hedgespec.selectors.online import OnlineSelector
+from hedgespec.simulator import Replayer
+from hedgespec.traces import Trace
+from tests.helpers.synthetic import write_trace
+
+LENGTH = 4
+FEEDBACKS = ("queued", "censored", "bold", "rounds:1", "rounds:3", "every:2", "round",
+             "rounds:2+every:3", "every:2+round", "censored+round")
+LOSSES = (("length", "gamma"), ("length", "rb"), ("length", "realised"), ("accept", "gamma"),
+          ("hybrid:0.3", "rb"))
+
+
+@pytest.fixture(scope="module", params=[(1, 1, 1), (5, 1, 5)], ids=["flat", "deep"])
+def trace(request, tmp_path_factory: pytest.TempPathFactory) -> Trace:
+    return write_trace(tmp_path_factory.mktemp("online") / "trace", depths=request.param,
+                       lengths=(60, 1, 5, 130))
+
+
+def online_choice(
+    trace: Trace, run: np.ndarray, online: OnlineSelector, lazy: bool = False
+) -> np.ndarray:
+    """The drafters it chooses at the round starts of a replay.
+
+    If `lazy`, statistics are given when they are needed and not before.
+    """
+    choice = np.full(len(trace.tokens), -1, dtype=np.int16)
+    realised = np.exp(np.minimum(trace.log_q - trace.log_p[:, None, None], 0.0))
+    for query, (begin, end) in enumerate(zip(trace.offsets[:-1], trace.offsets[1:], strict=True)):
+        online.begin(query)
+        waiting: list[tuple[np.ndarray, np.ndarray]] = []
+        starts = [*(np.flatnonzero(run[begin:end] >= 0) + begin), end]
+        for start, stop in itertools.pairwise(starts):
+            choice[start] = online.choose(int(start - begin))
+            arm = choice[start]
+            online.finished_round(int(stop - start), trace.gamma[np.arange(start, stop), :, arm])
+            waiting.append((trace.gamma[start:stop], realised[start:stop]))
+            if not lazy or online.needs(int(stop - begin)):
+                for statistics in waiting:
+                    online.verified(*statistics)
+                waiting.clear()
+    return choice
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_selector_decides_as_in_a_replay(trace, name):
+    for seed in range(3):
+        run = Replayer(trace, LENGTH).run(name, seed)
+        online = OnlineSelector(parse_selector(name), 3, LENGTH, seed=seed)
+        np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
+    assert len(set(run.choice[run.choice >= 0])) > 1, "there is something to choose"
+
+
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+@pytest.mark.parametrize("name", ["normalhedge", "hedge", "ftpl"])
+def test_every_feedback_setting_is_fed_as_in_a_replay(trace, name, feedback):
+    setting = parse_feedback(feedback)
+    run = Replayer(trace, LENGTH).run(name, 5, setting)
+    online = OnlineSelector(parse_selector(name), 3, LENGTH, setting, seed=5)
+    for lazy in (False, True):
+        np.testing.assert_array_equal(online_choice(trace, run.choice, online, lazy), run.choice)
+
+
+def test_skipped_rounds_need_few_evaluations(trace):
+    """What is not learned from is not asked for."""
+    asked = {}
+    for feedback in ("queued", "every:8"):
+        setting = parse_feedback(feedback)
+        run = Replayer(trace, LENGTH).run("hedge", 5, setting)
+        online = OnlineSelector(parse_selector("hedge"), 3, LENGTH, setting, seed=5)
+        needs, count = online.needs, [0, 0]
+
+        def counting(start, needs=needs, count=count):
+            count[0] += 1
+            count[1] += needs(start) > 0
+            return needs(start)
+
+        online.needs = counting
+        online_choice(trace, run.choice, online, lazy=True)
+        asked[feedback] = count[1] / count[0]
+    assert asked["queued"] > 0.8
+    assert asked["every:8"] < 0.4
+
+
+@pytest.mark.parametrize("feedback", ["actual", "rounds:2+actual", "every:2+actual"])
+def test_plays_that_were_in_force_are_the_replays(trace, feedback):
+    setting = parse_feedback(feedback)
+    run = Replayer(trace, LENGTH).run("normalhedge", 1, setting)
+    online = OnlineSelector(parse_selector("normalhedge"), 3, LENGTH, setting, seed=1)
+    np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("prefill", [False, True])
+def test_every_loss_is_the_replays(trace, loss, prefill):
+    chosen = parse_loss(*loss, prefill=prefill)
+    replayer = Replayer(trace, LENGTH)
+    run = replayer.run("normalhedge", 2, None, chosen)
+    online = OnlineSelector(parse_selector("normalhedge"), 3, LENGTH, None, chosen, seed=2)
+    np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
+
+
+def test_other_seeds_and_losses_choose_otherwise(trace):
+    run = Replayer(trace, LENGTH).run("hedge", 0)
+    for online in (OnlineSelector(parse_selector("hedge"), 3, LENGTH, seed=1),
+                   OnlineSelector(parse_selector("hedge"), 3, LENGTH, parse_feedback("bold"))):
+        assert (online_choice(trace, run.choice, online) != run.choice).any()
+
+
+@pytest.mark.parametrize(("selector", "options", "message"), [
+    ("hedge", {"feedback": parse_feedback("oracle")}, "not written yet"),
+    ("metasd-ucb:reward=1", {}, "rewarded by text that is not written yet"),
+    ("hedge", {"loss": parse_loss("seconds")}, "needs the seconds of a round"),
+    ("ucbspec", {"loss": parse_loss("accept")}, "--loss accept makes no sense"),
+])
+def test_what_cannot_be_had_live_is_refused(selector, options, message):
+    with pytest.raises(HedgespecError, match=message):
+        OnlineSelector(parse_selector(selector), 3, LENGTH, **options)
+
+
+def test_both_kinds_of_feedback_are_covered():
+    assert {built_in(name).feedback for name in BUILT_IN} >= {CHOSEN, FULL}

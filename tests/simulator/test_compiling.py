@@ -1,0 +1,65 @@
+"""Kernels compiled ahead, in a second process: the right ones, in a process that ends."""
+
+import os
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from hedgespec.simulator import compiling
+from hedgespec.simulator.compiling import compile_jobs
+from hedgespec.simulator.kernels import _compiled_copy, is_compiled
+from hedgespec.simulator.runs import Job
+from tests.helpers.synthetic import write_trace
+
+JOBS = [Job("uniform", None, None, True, 1), Job("fixed:a", None, None, True, 1),
+        Job("epsilon-greedy", None, None, False, 1)]
+
+
+@pytest.fixture
+def trace(tmp_path, monkeypatch):
+    """A trace's folder, with no kernel compiled."""
+    write_trace(tmp_path / "trace")
+    monkeypatch.setenv("HEDGESPEC_CACHE", str(tmp_path / "cache"))
+    _compiled_copy.cache_clear()
+    yield tmp_path / "trace"
+    _compiled_copy.cache_clear()
+
+
+def compiled() -> list[bool]:
+    return [is_compiled(compiling._kernel(JOBS[0])), is_compiled(compiling._kernel(JOBS[2]))]
+
+
+def test_a_second_process_compiles_what_the_sweep_will_load(trace):
+    assert compiling._missing(JOBS * 2) == [JOBS[0], JOBS[2]]
+    subprocess.run([sys.executable, "-m", "hedgespec.simulator.compiling"], check=True,
+                   input=pickle.dumps((os.getpid(), trace, [JOBS[2], JOBS[0]])))
+    assert compiled() == [True, True]
+    assert compiling._missing(JOBS) == []
+
+
+def test_it_stops_where_the_sweep_has_been_or_is_no_more(trace):
+    compile_jobs(os.getppid(), trace, [JOBS[2]])
+    compile_jobs(os.getppid() - 1, trace, [JOBS[0]])
+    assert compiled() == [False, True]
+    compile_jobs(os.getppid(), trace, [JOBS[2], JOBS[0]])
+    assert compiled() == [False, True]
+
+
+@pytest.mark.parametrize(("threads", "enough", "started"), [
+    (2, 2, True), (2, 3, False), (1, 2, False)])
+def test_the_process_ends_with_the_sweep(trace, monkeypatch, threads, enough, started):
+    processes = []
+
+    class Watched(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            processes.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Watched)
+    monkeypatch.setattr(compiling, "WORTH_IT", enough)
+    with pytest.raises(KeyboardInterrupt), compiling.compiling(trace, JOBS, threads):
+        raise KeyboardInterrupt
+    assert len(processes) == started
+    assert all(process.returncode is not None for process in processes)
