@@ -8,7 +8,7 @@ norm((P_i p - q)+), after the whole draft from p (Sun et al. 2403.10444, algorit
 Given the text x, at least l tokens are accepted with probability
 s_l = min_{m<=l} min(1, prod_{j<=m} q(x_j)/p(x_j)): the paper has P(accepted >= l | draft y) = P_l,
 so that (accepted >= l, y_1..y_l = x_1..x_l) has probability P_l prod q, which is s_l prod p. It is
-never below the product of min(1, q/p), of `sampling`. tests/rules/test_rules.py compares it with real
+never below the product of min(1, q/p), of `sampling`. tests/rules/test_rules.py compares it to real
 decoding.
 """
 
