@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from hedgespec.errors import HedgespecError
 from hedgespec.models import smollm2
+from hedgespec.models.states import States, read_states
 
 _FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
 
@@ -71,18 +72,15 @@ class LanguageModel:
 
     def hidden_states(
         self, ids: torch.Tensor, mask: torch.Tensor, layers: tuple[int, ...]
-    ) -> dict[int, torch.Tensor]:
+    ) -> States:
         """Teacher-forced hidden states, each (B, L, H), of `layers` and of the last layer.
 
-        Layers count as Hugging Face `hidden_states` do: 0 is the embedding, l the output of the
-        l-th layer. The last one, `self.layers`, comes after the final norm, ready for `logits`.
+        Layers count as in `read_states`. The last one, `self.layers`, comes after the final norm,
+        ready for `logits`.
         """
-        early = [layer for layer in layers if layer != self.layers]
-        output = self.model.base_model(
-            input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=bool(early)
-        )
-        return {self.layers: output.last_hidden_state,
-                **{layer: output.hidden_states[layer] for layer in early}}
+        final, states = read_states(self.model.base_model, self.layers, layers,
+                                    input_ids=ids, attention_mask=mask, use_cache=False)
+        return {self.layers: final, **states}
 
     def early_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of an early layer's hidden states (..., H): the final norm, then the head."""
