@@ -38,7 +38,7 @@ from hedgespec.simulator import SweepSettings, run_sweep
 from hedgespec.tracegen.prompts import Query, read_questions, render, tokenize
 from hedgespec.tracegen.score import score
 from hedgespec.tracegen.write import query_table, token_table
-from hedgespec.traces import Costs, Manifest, SamplingInfo, TargetInfo, TraceWriter
+from hedgespec.traces import Costs, Manifest, SamplingInfo, TraceWriter
 from hedgespec.zoo.questions import DOMAINS, held_out_questions
 
 SELECTORS = ("uniform", "ucbspec", "exp3spec", "hedge", "normalhedge")
@@ -159,8 +159,7 @@ def scored_trace(
             token_table(number, tokens, scores, "full"))
     writer.finish(Manifest(
         name="live", created=datetime.now(UTC).isoformat(timespec="seconds"),
-        target=TargetInfo(target.id, target.weights_sha256, target.tokenizer_sha256,
-                          target.vocabulary_size),
+        target=target.info(),
         drafters=[drafter.info() for drafter in drafters],
         sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k, 0,
                               max(query.limit for query in queries)),

@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 from hedgespec.errors import HedgespecError
 from hedgespec.models import smollm2
 from hedgespec.models.states import States, read_states
+from hedgespec.traces import TargetInfo
 
 _FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
 
@@ -44,6 +45,11 @@ class LanguageModel:
         made = cls(id or model.config._name_or_path or type(model).__name__, model, tokenizer)
         made.check_head()
         return made
+
+    def info(self) -> TargetInfo:
+        """Its entry in a manifest."""
+        return TargetInfo(self.id, self.weights_sha256, self.tokenizer_sha256,
+                          self.vocabulary_size)
 
     @property
     def device(self) -> torch.device:
