@@ -35,7 +35,7 @@ from hedgespec.models.target import LanguageModel, load_model
 from hedgespec.rules import parse_rule
 from hedgespec.selectors import FULL, parse_selector
 from hedgespec.simulator import SweepSettings, run_sweep
-from hedgespec.tracegen.prompts import Query, read_questions, render, tokenize
+from hedgespec.tracegen.prompts import Query, read_questions
 from hedgespec.tracegen.score import score
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, SamplingInfo, TraceWriter
@@ -186,12 +186,8 @@ def stream(options: argparse.Namespace, target: LanguageModel) -> list[Query]:
         questions = [question for domain in options.domains
                      for question in held_out_questions(domain, options.per_domain, 0)]
     random.Random(0).shuffle(questions)
-    queries = []
-    for number, question in enumerate(questions):
-        text = render(target.tokenizer, question, [])
-        queries.append(Query(number, question, 0, sha256_text(text),
-                             tokenize(target.tokenizer, text), options.max_new_tokens))
-    return queries
+    return [Query.of(target.tokenizer, number, question, [], options.max_new_tokens)
+            for number, question in enumerate(questions)]
 
 
 def heads_of(zoo: Path) -> list[str]:

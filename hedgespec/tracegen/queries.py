@@ -1,12 +1,12 @@
 """From questions to the queries of each turn, and to the batches that are written together."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hedgespec.errors import HedgespecError
-from hedgespec.files import sha256_text
-from hedgespec.tracegen.prompts import Query, Question, render, tokenize
+from hedgespec.tracegen.prompts import Query, Question
 
 
 class Queries:
@@ -42,20 +42,18 @@ class Queries:
         return queries
 
     def _query(self, number: int, question: Question, answers: list[str]) -> Query | None:
-        text = render(self._tokenizer, question, answers)
-        prompt = tokenize(self._tokenizer, text)
-        room = self._context - len(prompt)
-        if room < 1 and not answers:
+        query = Query.of(self._tokenizer, number, question, answers, self._max_new_tokens)
+        room = self._context - len(query.prompt)
+        if room >= 1:
+            return replace(query, limit=min(query.limit, room))
+        if not answers:
             raise HedgespecError(
-                f"{self._source}: question {question.id} has {len(prompt)} prompt "
+                f"{self._source}: question {question.id} has {len(query.prompt)} prompt "
                 f"tokens, the shortest context of target and drafters is {self._context}"
             )
-        if room < 1:
-            self.left_out += [question.query_id(turn)
-                              for turn in range(len(answers), len(question.turns))]
-            return None
-        limit = min(self._max_new_tokens, room)
-        return Query(number, question, len(answers), sha256_text(text), prompt, limit)
+        self.left_out += [question.query_id(turn)
+                          for turn in range(len(answers), len(question.turns))]
+        return None
 
 
 def batches(queries: Sequence[Query], size: int, context: int) -> Iterator[list[Query]]:
