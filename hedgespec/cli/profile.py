@@ -82,13 +82,12 @@ def _measure(
     options: argparse.Namespace, target: "LanguageModel", drafters: "list[Eagle]"
 ) -> "Costs":
     """Costs of the parts of a round on fixed tensors."""
-    from hedgespec.live import LiveDecoder
+    from hedgespec.live import DecoderSettings, LiveDecoder
     from hedgespec.models.distributions import Sampling
 
-    decoder = LiveDecoder(target, list(drafters), options.selector, sampling=Sampling(0.7),
-                          draft_length=options.draft_length, static=True,
-                          compiled=options.compile)
-    return decoder.costs(options.context)
+    settings = DecoderSettings(Sampling(0.7), draft_length=options.draft_length, static=True,
+                               compiled=options.compile)
+    return LiveDecoder(target, list(drafters), options.selector, settings).costs(options.context)
 
 
 def _print(found: "Profile") -> None:
