@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from hedgespec.live import Answer, LiveDecoder
     from hedgespec.live.log import LiveLog
-    from hedgespec.selectors.learning import Feedback, Loss
+    from hedgespec.selectors.feedback import Feedback
+    from hedgespec.selectors.learning import Loss
     from hedgespec.tracegen.prompts import Query, Question
 
 EPILOG = """\
@@ -124,7 +125,8 @@ def _decoder(
     from hedgespec.models.distributions import Sampling
     from hedgespec.models.drafters import default_drafters, make_drafters
     from hedgespec.models.target import check_device, load_model
-    from hedgespec.selectors.learning import parse_feedback, parse_loss
+    from hedgespec.selectors.feedback import parse_feedback
+    from hedgespec.selectors.learning import parse_loss
 
     sampling = Sampling(options.temperature, options.top_p, options.top_k)
     feedback = parse_feedback(options.feedback) if options.feedback else None

@@ -22,7 +22,8 @@ from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import NamedTree, make_trees
 from hedgespec.rules import Rule, Statistics, parse_rule, rule_at
 from hedgespec.selectors import FULL, parse_selector
-from hedgespec.selectors.learning import Feedback, Loss
+from hedgespec.selectors.feedback import Feedback
+from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.selectors.uniforms import query_key
 from hedgespec.traces import Costs
@@ -178,9 +179,9 @@ class LiveDecoder:
         if not learns:
             return Evaluation.ON_DEMAND if self._evaluates_all else Evaluation.NEVER
         assert selector is not None
-        if selector.feedback.every > 1:
+        if selector.feedback.evaluated_share < 1:
             return Evaluation.ON_DEMAND
-        return Evaluation.ASIDE if selector.feedback.rounds else Evaluation.EACH_ROUND
+        return Evaluation.ASIDE if selector.feedback.delayed else Evaluation.EACH_ROUND
 
     def generate(
         self, prompt: list[int], max_new_tokens: int, query: int = 0,

@@ -26,7 +26,8 @@ from hedgespec.live.evaluated import last_tokens
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import TreeStatistics
 from hedgespec.rules.tree import Tree
-from hedgespec.selectors.learning import Feedback, Loss
+from hedgespec.selectors.feedback import Feedback
+from hedgespec.selectors.learning import Loss
 from hedgespec.tracegen.prompts import Query
 from hedgespec.tracegen.score import Scores, tree_columns
 from hedgespec.tracegen.write import query_table, token_table

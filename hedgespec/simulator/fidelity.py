@@ -9,7 +9,8 @@ import polars as pl
 from hedgespec.errors import HedgespecError
 from hedgespec.files import read_parquet
 from hedgespec.selectors import parse_selector
-from hedgespec.selectors.learning import Feedback, Loss, parse_feedback, parse_loss
+from hedgespec.selectors.feedback import Feedback, parse_feedback
+from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.simulator.references import is_reference
 from hedgespec.simulator.replayer import Replayer

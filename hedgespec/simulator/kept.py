@@ -67,6 +67,6 @@ def _sources() -> str:
     """Hash of the code of rules, selectors and simulator."""
     folders = (Path(rules.__file__).parent, Path(selectors.__file__).parent, Path(__file__).parent)
     digest = hashlib.sha256()
-    for path in sorted(path for folder in folders for path in folder.glob("*.py")):
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from hedgespec.selectors.learning import Feedback, Loss
+from hedgespec.selectors.feedback import Feedback
+from hedgespec.selectors.learning import Loss
 from hedgespec.simulator.adoption import rounds_until_best
 from hedgespec.simulator.answer import answer_table, most_switching
 from hedgespec.simulator.references import BEST_FIXED
@@ -233,7 +234,7 @@ def _band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _keys(replayer: Replayer, run: Replay) -> dict[str, object]:
-    return {"trace": replayer.trace.name, "selector": run.label, "feedback": run.feedback,
-            "loss": run.loss, "draft_length": replayer.draft_length,
+    return {"trace": replayer.trace.name, "selector": run.label, "feedback": run.feedback_label,
+            "loss": run.loss_label, "draft_length": replayer.draft_length,
             "arm_lengths": " ".join(map(str, replayer.arms_asked)), "carry": replayer.carry,
             "rule": replayer.rule, "mode": run.mode}

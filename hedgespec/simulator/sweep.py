@@ -16,7 +16,8 @@ from hedgespec.costs.file import load_costs, with_costs
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file
 from hedgespec.selectors import BUILT_IN, DEFAULT
-from hedgespec.selectors.learning import Feedback, Loss, parse_feedback, parse_loss
+from hedgespec.selectors.feedback import Feedback, parse_feedback
+from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.simulator.compiling import compiling
 from hedgespec.simulator.kept import KeptResults
 from hedgespec.simulator.references import BEST_FIXED, ORACLE

@@ -24,7 +24,8 @@ from hedgespec.models.drafters.session import DraftSession  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
 from hedgespec.selectors import BUILT_IN  # noqa: E402
-from hedgespec.selectors.learning import parse_feedback, parse_loss  # noqa: E402
+from hedgespec.selectors.feedback import parse_feedback  # noqa: E402
+from hedgespec.selectors.learning import parse_loss  # noqa: E402
 from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
 from tests.helpers.tiny import save_questions  # noqa: E402

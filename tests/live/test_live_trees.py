@@ -18,7 +18,8 @@ from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.heads.recurrent import save_redrafter  # noqa: E402
 from hedgespec.models.target import load_model  # noqa: E402
 from hedgespec.models.trees import make_trees  # noqa: E402
-from hedgespec.selectors.learning import parse_feedback, parse_loss  # noqa: E402
+from hedgespec.selectors.feedback import parse_feedback  # noqa: E402
+from hedgespec.selectors.learning import parse_loss  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
 from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402

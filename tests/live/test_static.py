@@ -17,7 +17,7 @@ from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.heads.eagle.stack import stack_heads  # noqa: E402
 from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
-from hedgespec.selectors.learning import parse_feedback  # noqa: E402
+from hedgespec.selectors.feedback import parse_feedback  # noqa: E402
 from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
 from tests.live.test_live import PROMPT, plain_greedy, save_noisy_copy  # noqa: E402

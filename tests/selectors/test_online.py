@@ -1,16 +1,16 @@
 """Driving a selector round by round gives the decisions of the compiled replay, bit for bit."""
 
-import itertools
-
 import numpy as np
 import pytest
 
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors import BUILT_IN, CHOSEN, FULL, built_in, parse_selector
-from hedgespec.selectors.learning import parse_feedback, parse_loss
+from hedgespec.selectors.feedback import parse_feedback
+from hedgespec.selectors.learning import parse_loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.simulator import Replayer
 from hedgespec.traces import Trace
+from tests.helpers.online import online_choice
 from tests.helpers.synthetic import write_trace
 
 LENGTH = 4
@@ -24,31 +24,6 @@ LOSSES = (("length", "gamma"), ("length", "rb"), ("length", "realised"), ("accep
 def trace(request, tmp_path_factory: pytest.TempPathFactory) -> Trace:
     return write_trace(tmp_path_factory.mktemp("online") / "trace", depths=request.param,
                        lengths=(60, 1, 5, 130))
-
-
-def online_choice(
-    trace: Trace, run: np.ndarray, online: OnlineSelector, lazy: bool = False
-) -> np.ndarray:
-    """The drafters it chooses at the round starts of a replay.
-
-    If `lazy`, statistics are given when they are needed and not before.
-    """
-    choice = np.full(len(trace.tokens), -1, dtype=np.int16)
-    realised = np.exp(np.minimum(trace.log_q - trace.log_p[:, None, None], 0.0))
-    for query, (begin, end) in enumerate(zip(trace.offsets[:-1], trace.offsets[1:], strict=True)):
-        online.begin(query)
-        waiting: list[tuple[np.ndarray, np.ndarray]] = []
-        starts = [*(np.flatnonzero(run[begin:end] >= 0) + begin), end]
-        for start, stop in itertools.pairwise(starts):
-            choice[start] = online.choose(int(start - begin))
-            arm = choice[start]
-            online.finished_round(int(stop - start), trace.gamma[np.arange(start, stop), :, arm])
-            waiting.append((trace.gamma[start:stop], realised[start:stop]))
-            if not lazy or online.needs(int(stop - begin)):
-                for statistics in waiting:
-                    online.verified(*statistics)
-                waiting.clear()
-    return choice
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
