@@ -1,0 +1,1 @@
+"""Result tables: their schema, labels, statistics, and the log of live runs."""
