@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from hedgespec import __version__
-from hedgespec.analysis import statistics
 from hedgespec.analysis.comparison import compare
 from hedgespec.analysis.figures import FIGURES, answer_length, differences, pareto
 from hedgespec.analysis.figures.style import (
@@ -45,6 +44,7 @@ from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.study import Study
 from hedgespec.analysis.tables import SETTING, whose_seconds
 from hedgespec.cli import main
+from hedgespec.results import statistics
 from hedgespec.results.statistics import (
     gain_difference,
     holm,

@@ -16,9 +16,9 @@ from hedgespec.models.target import load_model  # noqa: E402
 from hedgespec.tracegen import record as record_module  # noqa: E402
 from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
 from hedgespec.traces import load_manifest, read_trace  # noqa: E402
+from tests.helpers.heads import random_head  # noqa: E402
 from tests.helpers.synthetic import write_trace  # noqa: E402
 from tests.helpers.tiny import save_questions  # noqa: E402
-from tests.models.test_eagle import random_head  # noqa: E402
 
 
 @pytest.fixture

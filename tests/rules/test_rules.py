@@ -6,7 +6,6 @@ million real decodes against them, on the joint law of text and round starts.
 
 import numpy as np
 import pytest
-from scipy.stats import chi2
 
 torch = pytest.importorskip("torch")
 
@@ -15,6 +14,7 @@ from hedgespec.rules import RULES, Rule, parse_rule  # noqa: E402
 from hedgespec.selectors.learning import parse_loss  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
 from hedgespec.traces import Trace  # noqa: E402
+from tests.helpers.laws import chi_square_p  # noqa: E402
 from tests.helpers.real_decoding import TinyPair  # noqa: E402
 from tests.helpers.rule_decoding import Trees, all_texts, decode, law_of_starts, without  # noqa: E402
 
@@ -39,17 +39,6 @@ def made_for(rule: Rule, pair: TinyPair, trees: Trees) -> tuple[Trace, np.ndarra
     if rule.path_only:
         return all_texts(pair, DRAFT_LENGTH, trees=trees)
     return all_texts(pair, DRAFT_LENGTH, (rule,) if rule.recorded else ())
-
-
-def chi_square_p(counts: np.ndarray, law: np.ndarray) -> float:
-    """p-value of the test that counts are drawn from a law."""
-    counts, expected = counts.ravel(), law.ravel() * counts.sum()
-    rare = expected < 5
-    counts = np.append(counts[~rare], counts[rare].sum())
-    expected = np.append(expected[~rare], expected[rare].sum())
-    used = expected > 0
-    assert not counts[~used].any(), "what has no probability was seen"
-    return float(chi2.sf(((counts - expected)[used] ** 2 / expected[used]).sum(), used.sum() - 1))
 
 
 def exact_without_replacement(p: np.ndarray, q: np.ndarray, left: int) -> np.ndarray:

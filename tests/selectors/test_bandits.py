@@ -18,7 +18,7 @@ from hedgespec.selectors.thompson import beta
 from hedgespec.selectors.tsallis_inf import tsallis_weights
 from hedgespec.selectors.uniforms import decision_key, uniform
 from hedgespec.selectors.variates import gamma, normal
-from tests.selectors.test_selectors import LENGTH, Driver
+from tests.helpers.learner_driver import LENGTH, Driver
 
 ARMS = [1, 2, 3, 8]
 

@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
 import pytest
 from scipy.stats import chi2
 
 from hedgespec.selectors import losses
 from hedgespec.simulator import Replayer, learning, replay_full
-from hedgespec.traces import DrafterInfo, Manifest, SamplingInfo, TargetInfo, Trace
-from tests.helpers.real_decoding import TinyPair, decode
+from hedgespec.traces import Trace
+from tests.helpers.laws import two_sample_p
+from tests.helpers.real_decoding import TinyPair, decode, recorded_texts
 
 EPISODES = 400_000
 LENGTH, VOCABULARY, DRAFTERS, DRAFT_LENGTH = 4, 3, 2, 2
@@ -21,33 +21,6 @@ def pair() -> TinyPair:
     return TinyPair.random(5, VOCABULARY, LENGTH, DRAFTERS)
 
 
-def recorded_texts(pair: TinyPair, count: int, seed: int) -> Trace:
-    """A trace of `count` texts drawn from the target alone."""
-    rng = np.random.default_rng(seed)
-    tokens = np.zeros((count, LENGTH), dtype=np.int64)
-    shape = (count, LENGTH, 1, DRAFTERS)
-    log_p, log_q, gamma = np.zeros((count, LENGTH)), np.zeros(shape), np.zeros(shape)
-    code, rows = np.zeros(count, dtype=np.int64), np.arange(count)
-    for position in range(LENGTH):
-        p, q = pair.p[position, code], pair.q[:, position, code]
-        token = (rng.random((count, 1)) > p.cumsum(axis=1)).sum(axis=1).clip(max=VOCABULARY - 1)
-        tokens[:, position] = token
-        log_p[:, position] = np.log(p[rows, token])
-        log_q[:, position, 0] = np.log(q[:, rows, token]).T
-        gamma[:, position, 0] = pair.gamma[position, code]
-        code = code * VOCABULARY + token
-    manifest = Manifest(
-        "tiny", "", TargetInfo("tiny", "", "", VOCABULARY),
-        [DrafterInfo(f"d{i}", "tiny", "", None) for i in range(DRAFTERS)],
-        SamplingInfo(1.0, 1.0, 0, seed, LENGTH), DRAFT_LENGTH, "full", "", "", count,
-        count * LENGTH, {},
-    )
-    flat = (count * LENGTH, 1, DRAFTERS)
-    return Trace(manifest, pl.DataFrame(), np.arange(count + 1) * LENGTH, tokens.reshape(-1),
-                 log_p.reshape(-1), log_q.reshape(flat), gamma.reshape(flat),
-                 np.zeros(flat, dtype=bool), np.zeros(flat))
-
-
 def cells(tokens: np.ndarray, choice: np.ndarray) -> np.ndarray:
     """One number per (text, round starts, drafters)."""
     code = np.zeros(len(tokens), dtype=np.int64)
@@ -55,18 +28,6 @@ def cells(tokens: np.ndarray, choice: np.ndarray) -> np.ndarray:
         code = code * VOCABULARY + tokens[:, position]
         code = code * (DRAFTERS + 1) + choice[:, position] + 1
     return code
-
-
-def two_sample_p(left: np.ndarray, right: np.ndarray) -> float:
-    """p-value of the chi-square test that two samples of cells have one distribution."""
-    names, index = np.unique(np.concatenate([left, right]), return_inverse=True)
-    a = np.bincount(index[: len(left)], minlength=len(names)).astype(float)
-    b = np.bincount(index[len(left):], minlength=len(names)).astype(float)
-    rare = a + b < 20
-    a, b = np.append(a[~rare], a[rare].sum()), np.append(b[~rare], b[rare].sum())
-    used = a + b > 0
-    statistic = ((a - b)[used] ** 2 / (a + b)[used]).sum()
-    return float(chi2.sf(statistic, used.sum() - 1))
 
 
 @pytest.mark.parametrize("text", ["uniform", "exp3spec", "ucbspec", "hedge:eta=5", "normalhedge"])
