@@ -12,16 +12,16 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hedgespec"
 SHARED = {"errors", "files", "bundled", "command", "__init__"}
 ALLOWED = {  # who may import whom
-    "traces": set(),
+    "traces": {"results"},
     "results": set(),
     "rules": {"traces"},
     "selectors": {"results"},
     "models": {"traces", "rules"},
     "costs": {"traces", "selectors", "models"},
     "simulator": {"traces", "rules", "selectors", "costs", "results"},
-    "tracegen": {"traces", "rules", "models", "costs"},
+    "tracegen": {"traces", "rules", "models", "costs", "results"},
     "live": {"traces", "rules", "selectors", "models", "costs", "tracegen", "results"},
-    "zoo": {"traces", "models", "costs", "tracegen"},
+    "zoo": {"traces", "models", "costs", "tracegen", "results"},
     "analysis": {"results"},
 }
 

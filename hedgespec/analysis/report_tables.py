@@ -9,8 +9,10 @@ import polars as pl
 
 from hedgespec.analysis.comparison import Comparison
 from hedgespec.analysis.figures.style import mark
+from hedgespec.analysis.overview import speed_note
+from hedgespec.analysis.results import ALL
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.tables import speed_note
+from hedgespec.results.markdown import markdown
 from hedgespec.results.statistics import (
     LEVEL,
     SMALL,
@@ -20,7 +22,6 @@ from hedgespec.results.statistics import (
     mean_estimate,
 )
 
-ALL = "all"
 USUAL = "usual"
 
 
@@ -48,13 +49,11 @@ class ReportTable:
 
     def markdown(self) -> str:
         """The table in Markdown, numbers to the right."""
-        words = [self.header] + [
-            [f"{cell.text} {cell.remark}".strip().replace("|", "\\|") for cell in row]
-            for row in self.rows]
         first = self.rows[0] if self.rows else []
-        rule = ["---" if isinstance(cell.value, str) else "---:" for cell in first]
-        lines = [words[0], rule, *words[1:]]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+        return markdown(
+            self.header,
+            [[f"{cell.text} {cell.remark}".strip() for cell in row] for row in self.rows],
+            [number for number, cell in enumerate(first) if isinstance(cell.value, str)])
 
 
 def domain_tables(study: Study) -> Iterator[ReportTable]:
@@ -165,9 +164,10 @@ def _by_domain(study: Study, trace: str) -> pl.DataFrame:
     for domain in [*answers.domains, ALL]:
         here = (answers.domain == domain) | (domain == ALL)
         tokens, rounds = answers.tokens[here], answers.rounds[here]
-        found = mat_estimate(tokens, rounds[:, columns])
+        asked = answers.question[here]
+        found = mat_estimate(tokens, rounds[:, columns], asked)
         difference = None if base is None else mat_difference(tokens, rounds[:, columns],
-                                                              rounds[:, base])
+                                                              rounds[:, base], asked)
         unknown = np.full(len(columns), np.nan)
         parts.append(usual.select(
             "trace", "selector", "how", "tokens_per_second",
@@ -186,8 +186,8 @@ def _by_domain(study: Study, trace: str) -> pl.DataFrame:
 def settings_data(study: Study, trace: str) -> pl.DataFrame:
     """Every setting of a trace, with MAT and regret and their intervals, most MAT first."""
     answers = study.run.answers(trace)
-    mat = mat_estimate(answers.tokens, answers.rounds)
-    regret = mean_estimate(answers.regret)
+    mat = mat_estimate(answers.tokens, answers.rounds, answers.question)
+    regret = mean_estimate(answers.regret, answers.question)
     return answers.settings.with_columns(
         mat=mat.value, mat_low=mat.low, mat_high=mat.high, regret=regret.value,
         regret_low=regret.low, regret_high=regret.high).sort("mat", descending=True)

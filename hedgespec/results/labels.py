@@ -50,7 +50,7 @@ def split_parameters(text: str) -> list[Term]:
     return [(key, value) for key, _, value in parts]
 
 
-def number(value: float) -> str:
+def shortest(value: float) -> str:
     """The shortest text that gives this very number back."""
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
@@ -86,9 +86,14 @@ class SelectorLabel:
         return self.argument if self.name == _FIXED and not self.file else None
 
     @property
+    def routes(self) -> bool:
+        """Whether it is router[:TRACE]."""
+        return self.name == ROUTER and not self.file
+
+    @property
     def trace(self) -> str | None:
         """The trace of router:TRACE; None: the one it routes, or no router."""
-        return self.argument or None if self.name == ROUTER and not self.file else None
+        return self.argument or None if self.routes else None
 
 
 _USER = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)(?::(?P<argument>.*))?", re.DOTALL)
@@ -144,7 +149,7 @@ class LossLabel:
 
     def __str__(self) -> str:
         return ":".join([
-            self.kind, *([] if self.weight is None else [number(self.weight)]),
+            self.kind, *([] if self.weight is None else [shortest(self.weight)]),
             *([self.estimator] if self.estimator else []), *([_PREFILL] if self.prefill else [])])
 
     @classmethod

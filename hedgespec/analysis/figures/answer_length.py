@@ -68,7 +68,7 @@ def _table(study: Study, trace: str) -> pl.DataFrame | None:
     rows = []
     for group in groups:
         gain = mat_gain(answers.rounds[group][:, list(learners.values())],
-                        answers.rounds[group, base])
+                        answers.rounds[group, base], answers.question[group])
         tokens = answers.tokens[group]
         rows += [{"trace": trace, "selector": name, "against": study.against,
                   "shortest": tokens.min(), "longest": tokens.max(), "tokens": tokens.mean(),
@@ -106,7 +106,8 @@ def _claims(study: Study) -> Iterator[Claim]:
         learners, base = chosen
         best = min(learners, key=lambda name: answers.rounds[:, learners[name]].sum())
         pair = answers.rounds[:, [base, learners[best]]]
-        more = gain_difference(pair[groups[-1]], pair[groups[0]])
+        more = gain_difference(pair[groups[-1]], pair[groups[0]], answers.question[groups[-1]],
+                               answers.question[groups[0]])
         yield Claim.of(
             f"The gain of {best} over {study.against} is", ("percentage points higher",
                                                            "percentage points lower"),
