@@ -18,8 +18,8 @@ WORSE = "▼"
 class Comparison:
     """Run `other` minus run `base`, where both have the setting.
 
-    `table` has a row per setting: MAT of both, `difference` with its interval, paired by query, `p`
-    and Holm's `p_holm` over all rows, and `mark`. `unshared` counts settings of one run only.
+    `table` has a row per setting: MAT of both, `difference` with its interval, paired by question,
+    `p` and Holm's `p_holm` over all rows, and `mark`. `unshared` counts settings of one run only.
     """
 
     base: ResultSet

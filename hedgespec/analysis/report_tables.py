@@ -98,7 +98,7 @@ def overview_table(data: pl.DataFrame, whose_seconds: str) -> ReportTable:
     return ReportTable(
         "settings", "All learners and settings",
         f"MAT pools all queries; regret is in rounds per query. In brackets: {LEVEL:.0%} bootstrap "
-        f"intervals over queries, not corrected. †: fewer than {SMALL} queries, whose intervals "
+        f"intervals over questions, not corrected. †: fewer than {SMALL} queries, whose intervals "
         f"are too narrow.{speed_note(whose_seconds)}",
         ["trace", "selector", "numbers", "queries", "MAT", "regret", "tokens/s"], rows, data)
 
@@ -147,7 +147,7 @@ def difference_table(comparison: Comparison, name: str) -> ReportTable:
                 if comparison.unshared else "")
     return ReportTable(
         name, f"{comparison.other.folder} minus {comparison.base.folder}",
-        f"In brackets: {LEVEL:.0%} paired bootstrap intervals over queries. ▲ ▼: differs at 5% "
+        f"In brackets: {LEVEL:.0%} paired bootstrap intervals over questions. ▲ ▼: differs at 5% "
         f"after Holm's correction for the {len(rows)} settings.{left_out}",
         ["trace", "selector", "numbers", "queries", "MAT before", "MAT", "difference"], rows,
         comparison.table)
@@ -207,7 +207,7 @@ def _domain_note(against: str | None) -> str:
     if against is None:
         return note
     return (f"{note} Below: the difference to {against} with its {LEVEL:.0%} paired bootstrap "
-            "interval over queries. ▲ ▼: it differs at 5% after Holm's correction for all "
+            "interval over questions. ▲ ▼: it differs at 5% after Holm's correction for all "
             "differences of this table.")
 
 

@@ -6,7 +6,7 @@ only: which learners, drafters, rules and losses there are is known to those who
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hedgespec.errors import HedgespecError
 
@@ -208,7 +208,7 @@ class QueryLabel:
         return cls(name.removesuffix(REPHRASED), turn, name.endswith(REPHRASED))
 
 
-_TURN = re.compile(r"(.+)/([1-9]\d*)", re.DOTALL)
+_TURN = re.compile(r"(.+)/(\d+)", re.DOTALL)
 
 
 def questions(query_ids: Sequence[str]) -> list[int]:
@@ -224,7 +224,5 @@ def questions(query_ids: Sequence[str]) -> list[int]:
 
 def _question(query_id: str, known: set[str]) -> str:
     label = QueryLabel.parse(query_id)
-    first = str(QueryLabel(label.question, 0, label.rephrased))
-    if label.turn and first not in known:
-        return query_id
-    return label.question
+    first = str(replace(label, turn=0))
+    return label.question if first in known else query_id

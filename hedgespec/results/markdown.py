@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from hedgespec.results.schema import Column
+from hedgespec.results.schema import Column, Table
 
 
 def markdown(
@@ -12,6 +12,11 @@ def markdown(
     rule = ["---" if number in text else "---:" for number in range(len(header))]
     lines = [header, rule, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def table_page(table: Table, columns: Sequence[Column]) -> str:
+    """What a row of a table is, and what some of its columns mean."""
+    return f"**{table.file}**: one row per {table.row}.\n\n{column_table(columns)}"
 
 
 def column_table(columns: Sequence[Column]) -> str:

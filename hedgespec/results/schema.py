@@ -146,7 +146,7 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
            "rounds"),
 ))
 
-CURVES = Table("curves", "trace, selector, setting and up to 64 positions: cumulative regret", (
+CURVES = Table("curves", "trace, selector, setting and up to 64 positions, of cumulative regret", (
     *RUN,
     Column("position", pl.Int64(), "tokens of the answer; a query that has ended keeps its final "
            "values", "tokens", key=True),
@@ -163,7 +163,7 @@ CURVES = Table("curves", "trace, selector, setting and up to 64 positions: cumul
     Column("seconds_high", pl.Float64(), "upper end", "s"),
 ))
 
-ANSWER = Table("answer", "token of one answer of each trace, in the replay with seed 0", (
+ANSWER = Table("answer", "trace, selector, setting and token of one answer, replayed with seed 0", (
     *RUN, *QUERY,
     Column("position", pl.Int32(), "tokens of the answer before it", key=True),
     Column("token", pl.UInt32(), "its id"),

@@ -46,7 +46,7 @@ def draw(study: Study) -> Iterator[Drawing]:
                 f"{how} The number of a domain's queries stands below its name (†: fewer than "
                 f"{SMALL}). Framed: the drafter with the most in each domain. "
                 "Above the gap one drafter for all rounds, below it selectors. "
-                f"{LEVEL:.0%} bootstrap intervals over queries are in the data.",
+                f"{LEVEL:.0%} bootstrap intervals over questions are in the data.",
                 _figure(data, trace, measure, len(fixed)),
                 data.select("trace", "selector", "domain", "queries",
                             pl.selectors.starts_with(measure)))

@@ -34,8 +34,8 @@ def draw(study: Study) -> Iterator[Drawing]:
             "answer-length", f"Gain over {study.against} against the length of the answer",
             f"Pooled MAT above that of {study.against}, for queries in up to {GROUPS} groups of "
             "equal number by tokens generated; points stand at a group's mean length, set a little "
-            f"apart. Bars: {LEVEL:.0%} paired bootstrap intervals over the queries of a group, not "
-            f"corrected; groups of fewer than {SMALL} queries are flagged in the data. Domains "
+            f"apart. Bars: {LEVEL:.0%} paired bootstrap intervals over the questions of a group, "
+            f"not corrected; groups of fewer than {SMALL} queries are flagged in the data. Domains "
             "differ in length, so this is not the effect of length alone.",
             _figure(tables, looks(study.drawn)), data, list(_claims(study)))
 

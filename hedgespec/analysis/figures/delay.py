@@ -42,7 +42,7 @@ def draw(study: Study) -> Iterator[Drawing]:
             yield Drawing(
                 f"delay-{trace}", f"Regret and MAT by feedback: {trace}",
                 "No further delay, every round and queued are the same setting. Bars: "
-                f"{LEVEL:.0%} bootstrap intervals over queries, not corrected. What the settings "
+                f"{LEVEL:.0%} bootstrap intervals over questions, not corrected. What the settings "
                 "mean: docs/metrics.md.",
                 _figure(data, trace, kinds, looks(study.drawn)), data, list(_claims(study, trace)))
 

@@ -85,7 +85,7 @@ def _drawing(study: Study, trace: str, data: pl.DataFrame, pools: dict[int, str]
     return Drawing(
         f"drafters-{trace}", f"Regret and MAT against the number of drafters: {trace}",
         "Pools are subsets of the trace's drafters, or all of them and weakened copies. Bars: "
-        f"{LEVEL:.0%} bootstrap intervals over queries, not corrected.",
+        f"{LEVEL:.0%} bootstrap intervals over questions, not corrected.",
         finish(figure), data, list(_claims(study, trace, pools)))
 
 

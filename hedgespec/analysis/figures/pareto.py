@@ -38,7 +38,7 @@ def draw(study: Study) -> Iterator[Drawing]:
             "Every selector that live decoding could run, at the trace's usual loss and draft "
             "length. An evaluation is one drafter other than the chosen one that reads the "
             "verified tokens of a round. Named and joined: settings that none beats in both. "
-            f"Bars: {LEVEL:.0%} bootstrap intervals over queries, not corrected.{_priced(study)}",
+            f"Bars: {LEVEL:.0%} bootstrap intervals over questions, not corrected.{_priced(study)}",
             _figure(tables, looks(study.drawn)), data)
 
 

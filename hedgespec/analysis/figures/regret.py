@@ -65,7 +65,7 @@ SECONDS = Version(
 def regret_figure(curves: pl.DataFrame, path: Path) -> None:
     """Cumulative regret against tokens, one panel per trace, one line per selector and setting.
 
-    `curves` is curves.parquet. The band is the 95% interval over queries. Fixed drafters other
+    `curves` is curves.parquet. The band is the 95% interval over questions. Fixed drafters other
     than the best two are left out. Raises HedgespecError if there is no curve.
     """
     if curves.is_empty():
@@ -108,8 +108,8 @@ def _drawing(study: Study, version: Version, claims: Sequence[Claim] = ()) -> It
             *dict.fromkeys(("position", version.x, version.y, *version.band)))
         yield Drawing(
             version.name, version.title,
-            f"{version.note}: mean over queries, with its 95% normal interval over queries (band, "
-            "not corrected). A query that has ended keeps its last value.",
+            f"{version.note}: mean over queries, with its 95% normal interval over questions "
+            "(band, not corrected). A query that has ended keeps its last value.",
             _figure(drawn, looks(study.drawn), version), data, claims)
 
 

@@ -37,7 +37,7 @@ def draw(study: Study) -> Iterator[Drawing]:
             "router", "A router by the prompt, or online selection",
             "A router is trained on other questions of the same trace, router:TRACE on those "
             f"of another. Beside it the {len(learners)} chosen learners of least regret. Bars: "
-            f"{LEVEL:.0%} bootstrap intervals over queries, on the right paired by query; not "
+            f"{LEVEL:.0%} bootstrap intervals over questions, on the right paired by question; not "
             f"corrected. Behind a trace: its queries (†: fewer than {SMALL}).",
             _figure(tables, looks(study.drawn)), data, list(_claims(tables)))
 

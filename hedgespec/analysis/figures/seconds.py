@@ -24,7 +24,7 @@ def draw(study: Study) -> Iterator[Drawing]:
             f"Estimated from {study.run.whose_seconds(study.traces)}; the learner's own time is "
             "left out. All queries of a trace pooled. Right: the part of its time that a learner "
             f"needs to evaluate the other drafters. Bars: {LEVEL:.0%} paired bootstrap intervals "
-            "over queries. ▲ ▼: differs at 5% after Holm's correction for the selectors of the "
+            "over questions. ▲ ▼: differs at 5% after Holm's correction for the selectors of the "
             "panel.",
             forests(shown, looks(study.drawn), f"tokens/s above\n{base}'s, %",
                     ("evaluation_percent", "evaluation,\n% of time", 0)),
