@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer
 INPUTS := pyproject.toml constraints.txt hedgespec/__init__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help sim report zoo traces fidelity live-speed test test-all lint bench readme findings clean
+.PHONY: help sim report zoo traces fidelity live-speed test test-all lint bench readme docs-tables findings clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ bench: $(VENV)/dev ## speed of the simulator as ratios; also writes build/bench.
 
 readme: $(VENV)/core ## regenerate README's figure and table, and docs/zoo.md's, from the bundled traces
 	$(BIN)/python -m benchmarks.readme
+
+docs-tables: $(VENV)/core ## regenerate the tables of docs/results.md from the schema
+	$(BIN)/python -m benchmarks.schema
 
 findings: $(VENV)/core ## replay the default grid and regenerate the tables of docs/findings.md
 	$(BIN)/hedgespec sim --grid default

@@ -51,7 +51,7 @@ def replay(gamma, accept, length, learner, accept_u, select_u, due=queued):
     `accept`; `select_u` (T) draws drafters. `due` gives (position, loss, play); each position is
     learned once, against that play, or against what the learner would play there (None).
     """
-    start, rounds, learned = 0, [], set()
+    start, rounds, learned = 0, list[tuple](), set()
     while start < len(accept):
         for position, loss, played in due(rounds, start, length, gamma):
             if position not in learned and hasattr(learner, "learn"):  # a bandit has `finished`
@@ -62,7 +62,7 @@ def replay(gamma, accept, length, learner, accept_u, select_u, due=queued):
         chance = [accept[position, min(position - start, accept.shape[1] - 1), drafter]
                   for position in range(start, min(start + length, len(accept)))]
         accepted = np.append(accept_u[start:start + length] < chance, False).argmin()
-        tokens = int(min(accepted + 1, len(accept) - start))  # the target adds one of its own
+        tokens = min(int(accepted) + 1, len(accept) - start)  # the target adds one of its own
         rounds.append((start, int(drafter), play, tokens))
         if hasattr(learner, "finished"):  # of its own round
             learner.finished(start, drafter, play[drafter], tokens)

@@ -13,16 +13,16 @@ PACKAGE = ROOT / "hedgespec"
 TESTS = ROOT / "tests"
 SHARED = {"errors", "files", "bundled", "command", "__init__"}
 ALLOWED = {  # who may import whom
-    "traces": set(),
+    "traces": {"results"},
     "results": set(),
     "rules": {"traces"},
     "selectors": {"results"},
     "models": {"traces", "rules"},
     "costs": {"traces", "selectors", "models"},
     "simulator": {"traces", "rules", "selectors", "costs", "results"},
-    "tracegen": {"traces", "rules", "models", "costs"},
+    "tracegen": {"traces", "rules", "models", "costs", "results"},
     "live": {"traces", "rules", "selectors", "models", "costs", "tracegen", "results"},
-    "zoo": {"traces", "models", "costs", "tracegen"},
+    "zoo": {"traces", "models", "costs", "tracegen", "results"},
     "analysis": {"results"},
 }
 

@@ -141,10 +141,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _save(folder: Path, results: "Results", console: "Console") -> None:
     from hedgespec.analysis.figures import regret_figure
-    from hedgespec.analysis.tables import print_overview, save_results
+    from hedgespec.analysis.overview import print_overview
+    from hedgespec.results.store import save_results
 
-    save_results(folder, results.summary, results.per_query, results.curves, results.answer,
-                 results.provenance)
+    save_results(folder, results)
     shown = results.first if results.first and not results.first.summary.is_empty() else results
     regret_figure(shown.curves, folder / "regret.png")
     print_overview(shown.summary, console, results.provenance)

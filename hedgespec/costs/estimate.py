@@ -39,14 +39,6 @@ def evaluating_seconds(costs: Costs, drafters: Sequence[str]) -> np.ndarray:
     return others
 
 
-def cost_basis(costs: Costs | None) -> dict[str, str] | None:
-    """Whose seconds they are: device, dtype, and how all drafters' evaluation is counted."""
-    if costs is None:
-        return None
-    evaluation = "one by one" if costs.evaluate_all is None else "in one batch"
-    return {"device": costs.device, "dtype": costs.dtype, "evaluation": evaluation}
-
-
 def costs_of(trace: Trace) -> Costs:
     """The costs of a trace. Raises HedgespecError if it holds none."""
     if trace.manifest.costs is None:

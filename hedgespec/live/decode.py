@@ -20,6 +20,7 @@ from hedgespec.models.drafters import Drafter, check_sampling
 from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import NamedTree, make_trees
+from hedgespec.results.labels import SelectorLabel
 from hedgespec.rules import Rule, Statistics, parse_rule, rule_at
 from hedgespec.selectors import FULL, parse_selector
 from hedgespec.selectors.feedback import Feedback
@@ -28,7 +29,6 @@ from hedgespec.selectors.online import OnlineSelector
 from hedgespec.selectors.uniforms import query_key
 from hedgespec.traces import Costs
 
-FIXED = "fixed:"
 DRAFT_LENGTH = 5
 # Tokens that wait for evaluation at most: each keeps a distribution over the vocabulary.
 _MOST_WAITING = 128
@@ -305,10 +305,10 @@ class LiveDecoder:
         return tokens
 
     def _fixed_drafter(self, selector: str) -> int | None:
-        if not selector.startswith(FIXED):
+        name = SelectorLabel.parse(selector).arm
+        if name is None:
             return None
         names = [drafter.name for drafter in self.drafters]
-        name = selector.removeprefix(FIXED)
         if name not in names:
             raise HedgespecError(f"{selector}: there is no such drafter; the pool has "
                                  f"{', '.join(names)}")

@@ -11,6 +11,7 @@ import numpy as np
 from hedgespec.bundled import trace_folder
 from hedgespec.costs.estimate import costs_of, evaluating_seconds, own_seconds
 from hedgespec.errors import HedgespecError
+from hedgespec.results.labels import BEST_FIXED, BEST_SINGLE, FIXED, ORACLE, PROMPT
 from hedgespec.selectors import CHOSEN, FULL, NONE, ConfiguredSelector, parse_selector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss, check_learning
@@ -24,16 +25,7 @@ from hedgespec.simulator.kernels import (
     selector_kernel,
     table_kernels,
 )
-from hedgespec.simulator.references import (
-    BEST_FIXED,
-    BEST_SINGLE,
-    FIXED,
-    ORACLE,
-    PROMPT,
-    is_reference,
-    knowledge,
-    router_trace,
-)
+from hedgespec.simulator.references import is_reference, knowledge, router_trace
 from hedgespec.simulator.router import check_route, route
 from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask
 from hedgespec.traces import Trace, read_trace

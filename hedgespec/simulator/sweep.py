@@ -11,19 +11,19 @@ from pathlib import Path
 
 import hedgespec
 from hedgespec.command import command_line
-from hedgespec.costs.estimate import cost_basis
 from hedgespec.costs.file import load_costs, with_costs
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file
+from hedgespec.results.labels import BEST_FIXED, ORACLE, fixed
+from hedgespec.results.store import CostBasis, Provenance, Results
 from hedgespec.selectors import BUILT_IN, DEFAULT
 from hedgespec.selectors.feedback import Feedback, parse_feedback
 from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.simulator.compiling import compiling
 from hedgespec.simulator.kept import KeptResults
-from hedgespec.simulator.references import BEST_FIXED, ORACLE
 from hedgespec.simulator.replayer import Replayer
-from hedgespec.simulator.runs import Job, Results, TraceJobs, join
-from hedgespec.traces import Trace, read_trace
+from hedgespec.simulator.runs import Job, TraceJobs
+from hedgespec.traces import Costs, Trace, read_trace
 from hedgespec.traces.resize_pool import resize_pool
 from hedgespec.traces.schema import MANIFEST
 
@@ -67,8 +67,7 @@ class SweepSettings:
 
 def default_selectors(names: list[str]) -> list[str]:
     """Every fixed drafter, the references and the default selectors."""
-    fixed = [f"fixed:{name}" for name in names]
-    return [*fixed, BEST_FIXED, ORACLE, *DEFAULT]
+    return [*map(fixed, names), BEST_FIXED, ORACLE, *DEFAULT]
 
 
 def run_sweep(
@@ -104,7 +103,7 @@ def run_sweep(
     jobs = [job for part in plan for job in part.jobs]
     with compiling(next(iter(inputs)), jobs, max(one.threads for one in several)):
         results = _run_jobs(plan, progress, KeptResults(store))
-    results.provenance = {"complete": results.complete, **_provenance(inputs, several)}
+    results.provenance = _provenance(inputs, several, results.complete)
     return results
 
 
@@ -150,8 +149,8 @@ def _run_jobs(
         complete = True
     except KeyboardInterrupt:
         pass
-    return replace(join(list(parts.values())), first=join(list(first.values())),
-                   complete=complete)
+    return replace(Results.joined(list(parts.values())), complete=complete,
+                   first=Results.joined(list(first.values())))
 
 
 def _report_run(progress: Callable[[str, int, int], None], name: str, total: int, before: int,
@@ -252,17 +251,18 @@ def _check_answer(answer: str | None, traces: list[Trace]) -> None:
 
 
 def _provenance(
-    inputs: dict[Path, Trace], settings: list[SweepSettings]
-) -> dict[str, object]:
+    inputs: dict[Path, Trace], settings: list[SweepSettings], complete: bool
+) -> Provenance:
     """Everything needed to say which inputs, seeds and versions made the results."""
     given = None if settings[0].costs is None else load_costs(settings[0].costs)
     return {
+        "complete": complete,
         "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "traces": [
             {"name": trace.name, "folder": str(folder),
              "manifest_sha256": sha256_file(folder / MANIFEST),
-             "costs": cost_basis(given or trace.manifest.costs)}
+             "costs": _cost_basis(given or trace.manifest.costs)}
             for folder, trace in inputs.items()
         ],
         "settings": [{**asdict(one), "seeds": list(range(one.seeds)),
@@ -272,3 +272,11 @@ def _provenance(
         "versions": {"hedgespec": hedgespec.__version__, "python": platform.python_version(),
                      **{name: version(name) for name in ("numpy", "numba", "polars")}},
     }
+
+
+def _cost_basis(costs: Costs | None) -> CostBasis | None:
+    """Whose seconds they are: device, dtype, and how all drafters' evaluation is counted."""
+    if costs is None:
+        return None
+    evaluation = "one by one" if costs.evaluate_all is None else "in one batch"
+    return {"device": costs.device, "dtype": costs.dtype, "evaluation": evaluation}

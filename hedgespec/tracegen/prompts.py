@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hedgespec.errors import HedgespecError
+from hedgespec.results.labels import QueryLabel
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Question:
 
     def query_id(self, turn: int) -> str:
         """Id of one turn's query: the question's own, then "ID/1", "ID/2", ..."""
-        return f"{self.id}/{turn}" if turn else self.id
+        return str(QueryLabel(self.id, turn))
 
 
 @dataclass(frozen=True)

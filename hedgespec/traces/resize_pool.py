@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from hedgespec.errors import HedgespecError
+from hedgespec.results.labels import PoolLabel
 from hedgespec.traces.manifest import DrafterInfo
 from hedgespec.traces.reader import Trace
 
@@ -44,7 +45,7 @@ def resize_pool(trace: Trace, drafters: int, seed: int) -> Trace:
              for number, arm in enumerate(arms)]
     return replace(
         trace,
-        manifest=replace(trace.manifest, drafters=infos, name=f"{trace.name}.n{drafters}",
+        manifest=replace(trace.manifest, drafters=infos, name=str(PoolLabel(trace.name, drafters)),
                          costs=None),
         log_q=np.where(factors < 1, weaker, trace.log_q[:, :, arms]).astype(np.float32),
         gamma=trace.gamma[:, :, arms] * factors,

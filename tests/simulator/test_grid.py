@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hedgespec.analysis.tables import read_results
 from hedgespec.cli import main
 from hedgespec.errors import HedgespecError
+from hedgespec.results.store import read_table
 from hedgespec.simulator.grid import read_grid
 from hedgespec.simulator.replayer import Replayer
 from tests.helpers.synthetic import write_trace
@@ -42,7 +42,7 @@ def sim(grid: Path) -> int:
 
 def test_every_combination_is_run(grid):
     assert sim(grid) == 0
-    summary = read_results(grid.parent / "out", "summary")
+    summary = read_table(grid.parent / "out", "summary")
     learners = summary.filter(pl.col("selector") != "ucbspec")
     settings = learners.select("selector", "feedback", "loss", "draft_length").unique()
     assert len(settings) == 2 * 2 * 2 * 2
@@ -57,7 +57,7 @@ def test_every_combination_is_run(grid):
 
 def test_an_interrupted_grid_goes_on_and_gives_the_same(grid, monkeypatch):
     sim(grid)
-    whole = {name: read_results(grid.parent / "out", name) for name in ("per_query", "curves")}
+    whole = {name: read_table(grid.parent / "out", name) for name in ("per_query", "curves")}
     for path in (grid.parent / "out" / "parts").iterdir():
         path.unlink()
     real, calls = Replayer.run, []
@@ -74,7 +74,7 @@ def test_an_interrupted_grid_goes_on_and_gives_the_same(grid, monkeypatch):
     assert 0 < kept < 17
     assert sim(grid) == 0
     for name, table in whole.items():
-        assert read_results(grid.parent / "out", name).equals(table)
+        assert read_table(grid.parent / "out", name).equals(table)
     before = len(calls)
     assert sim(grid) == 0
     assert len(calls) == before, "nothing is run again"
@@ -82,12 +82,12 @@ def test_an_interrupted_grid_goes_on_and_gives_the_same(grid, monkeypatch):
 
 def test_an_edited_trace_is_run_again(grid):
     sim(grid)
-    first = read_results(grid.parent / "out", "per_query")
+    first = read_table(grid.parent / "out", "per_query")
     for path in (grid.parent / "trace").iterdir():
         path.unlink()
     write_trace(grid.parent / "trace", seed=1)
     sim(grid)
-    assert not read_results(grid.parent / "out", "per_query").equals(first)
+    assert not read_table(grid.parent / "out", "per_query").equals(first)
 
 
 @pytest.mark.parametrize(("text", "message"), [
