@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 
 DATA = Path(__file__).parent / "data"
 PROMPTS = DATA / "prompts.jsonl"
@@ -14,7 +14,7 @@ def bundled_traces() -> list[Path]:
     folders = sorted(path.parent for path in (DATA / "traces").glob("*/manifest.json"))
     if not folders:
         raise HedgespecError(f"{DATA / 'traces'}: no bundled traces in this installation; "
-                             "name some with --traces")
+                             f"name some with {arg('traces')}")
     return folders
 
 

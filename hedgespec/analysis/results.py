@@ -221,7 +221,7 @@ def _read(folder: Path, name: str) -> pl.DataFrame:
 
 def _read_provenance(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise HedgespecError(f"{path}: missing; name a folder that `hedgespec sim --out` has made")
+        raise HedgespecError(f"{path}: missing; name a folder that `hedgespec sim` has made")
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for trace in found["traces"]:

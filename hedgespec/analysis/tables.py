@@ -38,7 +38,7 @@ def read_results(folder: Path, name: str) -> pl.DataFrame:
     """One table of a results folder. Raises HedgespecError if it is missing or unreadable."""
     path = folder / f"{name}.parquet"
     if not path.is_file():
-        raise HedgespecError(f"{path}: no such results; make them with `hedgespec sim --out DIR`")
+        raise HedgespecError(f"{path}: no such results; make them with `hedgespec sim`")
     return read_parquet(path)
 
 

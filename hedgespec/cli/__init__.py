@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 from hedgespec import __version__
+from hedgespec.cli.common import shell_words
 from hedgespec.errors import HedgespecError
 
 COMMANDS = ("sim", "report", "record", "zoo", "traces", "subset", "synthetic", "validate",
@@ -42,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status: int = options.run(options)
     except (HedgespecError, OSError) as error:  # OSError: a full disk, a missing permission
-        print(f"hedgespec {options.command}: {error}", file=sys.stderr)
+        message = shell_words(error, commands.choices[options.command])
+        print(f"hedgespec {options.command}: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"hedgespec {options.command}: interrupted", file=sys.stderr)

@@ -3,7 +3,7 @@
 import argparse
 from types import TracebackType
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, at_shell
 
 COMPILE_HELP = ("make the models' kernels with torch.compile, on fixed tensors: faster rounds, "
                 "after a minute or more of compiling")
@@ -27,6 +27,15 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
                         help="default: cuda if there is one")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"),
                         default="auto", help="default: bfloat16 on cuda, float32 on the CPU")
+
+
+def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:
+    """An error's message, arguments being named by the options of `command` that set them."""
+    if not isinstance(error, HedgespecError):
+        return str(error)
+    options = {action.dest: option.removeprefix("--") for action in command._actions
+               for option in action.option_strings if not option.startswith("--no-")}
+    return error.worded(lambda name, *value: at_shell(options.get(name, name), *value))
 
 
 def require_models(what: str) -> None:

@@ -80,7 +80,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--arms", nargs="+", default=[], metavar="ARM",
                         help="choose between these, each DRAFTER[@RULE][*K], where `all` is every "
                              "drafter: all@block generalist@tree expert-sql*3")
-    parser.add_argument("--pool", type=int, nargs="+", default=[], metavar="N",
+    parser.add_argument("--pool", dest="pools", type=int, nargs="+", default=[], metavar="N",
                         help="take N of the drafters, or fill up to N with weakened copies "
                              "(docs/metrics.md)")
     parser.add_argument("--costs", type=Path, metavar="FILE",
@@ -114,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
     settings = [SweepSettings(
         tuple(options.selectors), tuple(options.draft_length), tuple(options.rule),
         tuple(options.feedback), tuple(options.loss), tuple(options.estimator), options.prefill,
-        options.carry, tuple(options.pool), tuple(options.arm_lengths),
+        options.carry, tuple(options.pools), tuple(options.arm_lengths),
         tuple(options.arms), options.mode, options.seeds, options.threads,
         costs=None if options.costs is None else costs_file(options.costs),
         answer=options.answer)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.rules import Rule, verification_rule
 from hedgespec.traces import Trace
 from hedgespec.traces.schema import MAX_DRAFT_LENGTH
@@ -84,7 +84,7 @@ def make_arms(
     """
     names = trace.manifest.drafter_names
     if len(set(lengths)) < len(lengths):
-        raise HedgespecError(f"--arm-lengths names a length twice: {list(lengths)}")
+        raise HedgespecError(f"{arg('arm_lengths')} names a length twice: {list(lengths)}")
     if named:
         arms = [arm for text in named for arm in _parse(text, trace, rule, draft_length)]
     else:
@@ -95,7 +95,7 @@ def make_arms(
     for name, number, length, own in arms:
         _check_length(length, own, number, trace)
         if [arm[0] for arm in arms].count(name) > 1:
-            raise HedgespecError(f"--arms names {name} twice")
+            raise HedgespecError(f"{arg('arms')} names {name} twice")
     return Arms([arm[0] for arm in arms], np.array([arm[1] for arm in arms]),
                 np.array([arm[2] for arm in arms]), [arm[3] for arm in arms])
 
@@ -106,8 +106,8 @@ def _parse(
     """Name, drafter, draft length and rule of the arms that DRAFTER[@RULE][*K] names."""
     found, names = _ARM.fullmatch(text), trace.manifest.drafter_names
     if found is None or found[1] not in (ALL, *names):
-        raise HedgespecError(f"--arms {text}: want DRAFTER[@RULE][*K], DRAFTER being {ALL} or one "
-                             f"of {', '.join(names)}")
+        raise HedgespecError(f"{arg('arms', text)}: want DRAFTER[@RULE][*K], DRAFTER being {ALL} "
+                             f"or one of {', '.join(names)}")
     rule = verification_rule(found[2] or default, trace)
     length = int(found[3]) if found[3] else _default_length(draft_length, rule, trace)
     chosen = names if found[1] == ALL else [found[1]]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import read_parquet
 from hedgespec.selectors import parse_selector
 from hedgespec.selectors.learning import Feedback, Loss, parse_feedback, parse_loss
@@ -25,7 +25,8 @@ def check_fidelity(folder: Path) -> int:
     """
     run_file = folder / "run.json"
     if not run_file.is_file():
-        raise HedgespecError(f"{folder}: no log of a live run (hedgespec live --out)")
+        raise HedgespecError(f"{folder}: no log of a live run; `hedgespec live` writes one to its "
+                             f"{arg('out')}")
     run = json.loads(run_file.read_text(encoding="utf-8"))
     trace = read_trace(folder / "trace")
     rounds = read_parquet(folder / "rounds.parquet").sort("query", "position")

@@ -13,7 +13,7 @@ import hedgespec
 from hedgespec.command import command_line
 from hedgespec.costs.estimate import cost_basis
 from hedgespec.costs.file import load_costs, with_costs
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import sha256_file
 from hedgespec.selectors import BUILT_IN, DEFAULT
 from hedgespec.selectors.learning import Feedback, Loss, parse_feedback, parse_loss
@@ -159,12 +159,13 @@ def _report_run(progress: Callable[[str, int, int], None], name: str, total: int
 
 
 def _check(settings: SweepSettings) -> None:
-    if settings.seeds < 1:
-        raise HedgespecError(f"--seeds must be at least 1, not {settings.seeds}")
-    if settings.threads < 1:
-        raise HedgespecError(f"--threads must be at least 1, not {settings.threads}")
+    for name, values in (("seeds", [settings.seeds]), ("threads", [settings.threads]),
+                         ("pools", settings.pools)):
+        if values and min(values) < 1:
+            raise HedgespecError(f"{arg(name)} must be at least 1, not {min(values)}")
     if settings.mode not in MODES:
-        raise HedgespecError(f"--mode must be one of {', '.join(MODES)}, not {settings.mode!r}")
+        raise HedgespecError(f"{arg('mode')} must be one of {', '.join(MODES)}, not "
+                             f"{settings.mode!r}")
 
 
 def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
@@ -197,8 +198,9 @@ def _check_copies(trace: Trace, resized: Trace, replayer: Replayer) -> None:
     size = len(resized.manifest.drafters)
     enough = all(rule.label == "sampling" or rule.recorded for rule in replayer.arms.rules)
     if size > len(trace.manifest.drafters) and not enough:
-        raise HedgespecError(f"--pool {size}: weakened copies of drafters have no statistics of "
-                             f"rule {replayer.rule}; use --rule sampling")
+        raise HedgespecError(f"{arg('pools', size)}: weakened copies of drafters have no "
+                             f"statistics of rule {replayer.rule}; use "
+                             f"{arg('rules', ['sampling'])}")
 
 
 def _expanded(selectors: tuple[str, ...], names: list[str]) -> list[str]:
@@ -231,8 +233,8 @@ def _jobs(replayer: Replayer, text: str, settings: SweepSettings) -> list[Job]:
 def _exact(replayer: Replayer, text: str, feedback: Feedback | None, mode: str) -> bool:
     possible = replayer.is_exact(text, feedback)
     if mode == "exact" and not possible:
-        raise HedgespecError(f"--mode exact: {text} has no exact expectation with these settings; "
-                             "use --mode auto")
+        raise HedgespecError(f"{arg('mode', 'exact')}: {text} has no exact expectation with these "
+                             f"settings; use {arg('mode', 'auto')}")
     return possible and mode != "replayed"
 
 
@@ -246,8 +248,8 @@ def _check_names(traces: list[Trace]) -> None:
 def _check_answer(answer: str | None, traces: list[Trace]) -> None:
     if answer is not None and not any(
             answer in trace.queries["query_id"].to_list() for trace in traces):
-        raise HedgespecError(f"--answer: no trace has a query {answer!r}; queries.parquet of a "
-                             "trace names them")
+        raise HedgespecError(f"{arg('answer')}: no trace has a query {answer!r}; queries.parquet "
+                             "of a trace names them")
 
 
 def _provenance(

@@ -6,7 +6,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from hedgespec.errors import TraceError
+from hedgespec.errors import TraceError, arg
 from hedgespec.files import write_text
 from hedgespec.traces.schema import (
     FORMAT,
@@ -164,7 +164,7 @@ def load_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         unfinished = (folder / RECORDING).is_file()
         hint = (
-            "the recording is unfinished: run the same `hedgespec record` again with --resume"
+            f"the recording is unfinished: record again as before, with {arg('resume', True)}"
             if unfinished
             else "a trace directory holds manifest.json, queries.parquet and token shards"
         )

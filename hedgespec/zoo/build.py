@@ -17,7 +17,7 @@ from transformers import LlamaForCausalLM
 
 import hedgespec
 from hedgespec.costs.measure import device_name
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable, sha256_text, write_text
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.heads.eagle import EagleHead, ParallelHead, load_head, save_head
@@ -135,9 +135,9 @@ def make_zoo(settings: ZooSettings, report: OnStep = lambda *_: None) -> dict[st
 
 
 def _check(settings: ZooSettings) -> None:
-    for option, loss in (("--loss", settings.loss), ("--expert-loss", settings.expert_loss)):
+    for name, loss in (("loss", settings.loss), ("expert_loss", settings.expert_loss)):
         if loss not in LOSSES:
-            raise HedgespecError(f"{option} must be one of {', '.join(LOSSES)}, not {loss!r}")
+            raise HedgespecError(f"{arg(name)} must be one of {', '.join(LOSSES)}, not {loss!r}")
     for name in (*settings.domains, *settings.small):
         if name not in EXPERT_DOMAINS:
             raise HedgespecError(f"no domain {name!r}; choose from {', '.join(EXPERT_DOMAINS)}")
@@ -146,11 +146,11 @@ def _check(settings: ZooSettings) -> None:
             raise HedgespecError(f"no method {name!r}; choose from {', '.join(METHODS)}")
     for name in settings.small:
         if name not in settings.domains:
-            raise HedgespecError(f"--small {name}: not among --domains")
+            raise HedgespecError(f"{arg('small', name)}: not among {arg('domains')}")
     for item in fields(settings):
         value = getattr(settings, item.name)
         if isinstance(value, int | float) and item.name != "seed" and not value > 0:
-            raise HedgespecError(f"--{item.name.replace('_', '-')} must be positive, not {value}")
+            raise HedgespecError(f"{arg(item.name)} must be positive, not {value}")
     check_device(settings.device)
 
 
@@ -347,7 +347,7 @@ class _Zoo:
         if not path.is_file():
             return False
         if json.loads(path.read_text(encoding="utf-8")) != asdict(plan):
-            raise HedgespecError(f"{folder}: made with other settings; choose another --out, or "
+            raise HedgespecError(f"{folder}: made with other settings; choose another folder, or "
                                  "delete it to make it again")
         return True
 

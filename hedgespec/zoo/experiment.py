@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
 from hedgespec.tracegen.record import RecordingProgress, RecordSettings, record
 from hedgespec.traces import Manifest, load_manifest
@@ -66,7 +66,7 @@ def plan_recordings(zoo: ZooSettings, settings: ExperimentSettings) -> list[Reco
     """
     check_writable(settings.out)
     if settings.spec_bench is not None and not settings.spec_bench.is_file():
-        raise HedgespecError(f"--spec-bench {settings.spec_bench}: no such file")
+        raise HedgespecError(f"{arg('spec_bench', settings.spec_bench)}: no such file")
     folder = settings.out / "prompts"
     folder.mkdir(parents=True, exist_ok=True)
     mix, other = folder / "domain-mix.jsonl", folder / "rephrased.jsonl"
