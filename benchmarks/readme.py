@@ -27,7 +27,8 @@ MARKED = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOT
 def bundled_results() -> Results:
     """The sweep that table and figure show."""
     traces = [folder for folder in bundled_traces() if folder.name in TRACES]
-    return run_sweep(traces, SweepSettings(("default", "best-single"), seeds=SEEDS, threads=2))
+    return run_sweep(traces, SweepSettings(
+        selectors=("default", "best-single"), seeds=SEEDS, threads=2))
 
 
 def save_figure(results: Results, path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hedgespec"
-SHARED = {"errors", "files", "bundled", "command", "__init__"}
+SHARED = {"errors", "options", "files", "bundled", "command", "__init__"}
 ALLOWED = {  # who may import whom
     "traces": set(),
     "results": set(),

@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"hedgespec {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    given = sys.argv[1:] if arguments is None else arguments
+    for name in [name for name in COMMANDS if name in given] or COMMANDS:
         import_module(f"hedgespec.cli.{name}").add_parser(commands)
     options = parser.parse_args(arguments)
     try:

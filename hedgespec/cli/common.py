@@ -33,8 +33,10 @@ def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:
     """An error's message, arguments being named by the options of `command` that set them."""
     if not isinstance(error, HedgespecError):
         return str(error)
-    options = {action.dest: option.removeprefix("--") for action in command._actions
-               for option in action.option_strings if not option.startswith("--no-")}
+    # The dest of a setting has its class before it. Of two settings of one name the first counts.
+    options = {action.dest.rpartition(".")[2]: option.removeprefix("--")
+               for action in reversed(command._actions) for option in action.option_strings
+               if not option.startswith("--no-")}
     return error.worded(lambda name, *value: at_shell(options.get(name, name), *value))
 
 

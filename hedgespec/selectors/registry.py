@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.selectors.contract import Selector
 from hedgespec.selectors.user import load_user_selector
 
@@ -85,6 +85,7 @@ def parse_selector(text: str) -> ConfiguredSelector:
         raise HedgespecError(
             f"unknown selector {name!r}; choose from {', '.join(BUILT_IN)}, fixed:<drafter>, "
             "best-fixed, best-single, oracle, router (see `hedgespec selectors`), or FILE.py:NAME"
+            + did_you_mean(name, [*BUILT_IN, "best-fixed", "best-single", "oracle", "router"])
         )
     selector = built_in(name)
     return ConfiguredSelector(selector, _module(name), _values(selector, name, settings))

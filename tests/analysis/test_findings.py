@@ -6,16 +6,15 @@ import re
 import numpy as np
 
 from benchmarks.findings import DOCUMENT, METHODS_HOT, REPLAYED, SECTIONS, Sweep, interval
-from hedgespec.bundled import bundled_traces, grid_file
+from hedgespec.bundled import grid_file, trace_names
 from hedgespec.selectors import parse_selector
 from hedgespec.simulator.grid import read_grid
 from hedgespec.simulator.references import is_reference
 
 
 def test_default_grid_names_only_what_exists():
-    bundled = set(bundled_traces())
-    for run in read_grid(grid_file("default"), threads=1):
-        assert set(run.traces) <= bundled
+    for run in read_grid(grid_file("default")).runs:
+        assert set(map(str, run.traces)) <= set(trace_names())
         for text in set(run.selectors) - {"default", "all"}:
             assert is_reference(text) or parse_selector(text)
 
