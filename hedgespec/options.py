@@ -28,11 +28,11 @@ HIGHEST_SEED = 2**63 - 1
 class Option:
     """What a user is told about a field, and may give.
 
-    The default is added to `help` unless that speaks of it. `name` is that of the key, and with
-    dashes of the option, where it is not the field's. Numbers lie in `low` to `high`; `choices` are
-    the texts that may be given. Of a field of several values, `repeated` has the option once for
-    each, as in --drafter A --drafter B, and `empty` allows it without any. A path that is `made` is
-    relative to a TOML file whether it exists or not.
+    The default is added to `help` unless that says "default:" itself. `name` is that of the key,
+    and with dashes of the option, where it is not the field's. Numbers lie in `low` to `high`;
+    `choices` are the texts that may be given. Of a field of several values, `repeated` has the
+    option once for each, as in --drafter A --drafter B, and `empty` allows it without any. A path
+    that is `made` is relative to a TOML file whether it exists or not.
     """
 
     help: str
@@ -118,7 +118,7 @@ def given_options(
             for item in option_fields(settings) if (dest := _dest(settings, item)) in given}
 
 
-def read_table(defaults: Settings, table: Mapping[str, Any], file: Path) -> Settings:
+def read_settings(defaults: Settings, table: Mapping[str, Any], file: Path) -> Settings:
     """`defaults` with what a table of a TOML file says.
 
     One value may stand for a list of one. A path is relative to the file if it exists there.
@@ -151,7 +151,7 @@ def _dest(settings: "type[DataclassInstance]", item: OptionField) -> str:
 
 
 def _help(text: str, default: object) -> str:
-    if "default" not in text and not isinstance(default, bool) and default not in (None, ()):
+    if "default:" not in text and not isinstance(default, bool) and default not in (None, ()):
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
         text = f"{text} (default: {shown})"
     return text.replace("%", "%%")

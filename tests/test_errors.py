@@ -50,6 +50,9 @@ def test_the_shell_is_told_its_options(tmp_path, capsys, command, message):
 @pytest.mark.parametrize(("command", "message"), [
     (["record", "--rules", "tree"], "draft trees are recorded with --trees, as in --trees dynamic"),
     (["record", "--top-p", "0"], "--top-p must lie in (0, 1], not 0"),
+    (["zoo", "--zoo-temperature", "0"], "--zoo-temperature must be positive, not 0.0"),
+    (["zoo", "--seed", "-1"], "--seed must be at least 0, not -1"),
+    (["record", "--max-new-tokens", "0"], "--max-new-tokens must be at least 1, not 0"),
     (["zoo", "--domains", "sql", "--small", "law"], "--small law: not among --domains"),
 ])
 def test_options_called_otherwise_than_their_argument(tmp_path, capsys, command, message):

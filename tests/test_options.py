@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hedgespec.cli import main
+from hedgespec.cli import main, record, traces, zoo
 from hedgespec.errors import HedgespecError
 from hedgespec.options import (
     Option,
@@ -21,14 +21,15 @@ from hedgespec.options import (
     check_ranges,
     given_options,
     option_fields,
-    read_table,
+    read_settings,
 )
 from hedgespec.simulator.settings import MODES, OutputSettings, SweepSettings
 
-DEFAULTS = [OutputSettings(), SweepSettings()]
+SIM = [OutputSettings(), SweepSettings()]
+DEFAULTS = [*SIM, record._defaults(), zoo._defaults(), traces._defaults()]
 TEXT = st.text("abcXYZ089 .,:=@*'\"\\%é", min_size=1)
 VALUES = {str: TEXT, bool: st.booleans(), Path: TEXT.map(lambda text: Path(f"absent-{text}")),
-          float: st.floats(allow_nan=False, allow_infinity=False)}
+          float: st.floats(0, allow_infinity=False)}  # argparse reads -1e9 as an option
 
 
 def values_of(item):
@@ -85,7 +86,7 @@ def test_settings_written_as_toml_and_read_are_the_same(change):
         file = Path(folder) / "settings.toml"
         expected = {name: Path(folder) / value if name in made else value
                     for name, value in values.items()}
-        assert read_table(defaults, tomllib.loads(text), file) == replace(defaults, **expected)
+        assert read_settings(defaults, tomllib.loads(text), file) == replace(defaults, **expected)
 
 
 @given(changed())
@@ -118,12 +119,12 @@ def test_every_kind_of_field(capsys):
     assert given_options(parser.parse_args([]), Other) == {}
     table = {"name": ["x", "y"], "small": [], "rate": 1e-3, "measured": False}
     assert as_table(Other, given) == table
-    assert read_table(Other(), table, Path("t.toml")) == Other(**given)
-    assert read_table(Other(), {"rate": 2}, Path("t.toml")).rate == 2.0
+    assert read_settings(Other(), table, Path("t.toml")) == Other(**given)
+    assert read_settings(Other(), {"rate": 2}, Path("t.toml")).rate == 2.0
     with pytest.raises(HedgespecError, match="small must be one of a, b, not 'c'"):
-        read_table(Other(), {"small": "c"}, Path("t.toml"))
+        read_settings(Other(), {"small": "c"}, Path("t.toml"))
     with pytest.raises(HedgespecError, match="unknown key 'unseen'"):
-        read_table(Other(), {"unseen": 1}, Path("t.toml"))
+        read_settings(Other(), {"unseen": 1}, Path("t.toml"))
     help_text = parser.format_help()
     assert "100 % of it (default: 1.0)" in help_text
     assert "--name NAME" in help_text
@@ -148,8 +149,8 @@ def test_every_option_of_sim_is_a_key_of_grids_and_the_reverse(capsys):
         main(["sim", "--help"])
     shown = {line.split()[0] for line in capsys.readouterr().out.splitlines()
              if line.startswith("  --")}
-    keys = {item.key for settings in DEFAULTS for item in option_fields(type(settings))}
+    keys = {item.key for settings in SIM for item in option_fields(type(settings))}
     assert {option.removeprefix("--").replace("-", "_") for option in shown} == keys | {"grid"}
-    assert keys == {item.name for settings in DEFAULTS for item in fields(settings)} - {
+    assert keys == {item.name for settings in SIM for item in fields(settings)} - {
         "rules", "feedbacks", "losses", "estimators", "draft_lengths", "pools"} | {
         "rule", "feedback", "loss", "estimator", "draft_length", "pool"}

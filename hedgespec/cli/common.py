@@ -9,24 +9,12 @@ COMPILE_HELP = ("make the models' kernels with torch.compile, on fixed tensors: 
                 "after a minute or more of compiling")
 
 
-def add_rule_options(parser: argparse.ArgumentParser) -> None:
-    """--rules and --trees: what is recorded besides."""
-    parser.add_argument("--rules", nargs="+", default=[], metavar="RULE",
-                        help="also record what these verification rules need: gumbel, multi:K, "
-                             "multi-without:K, kseq:K (docs/rules.md; sampling, greedy, onehot and "
-                             "block need nothing)")
-    parser.add_argument("--trees", nargs="+", default=[], metavar="SHAPE",
-                        help="also record draft trees from every position, replayed with --rule "
-                             "tree: dynamic[:TOTAL,DEPTH,TOPK] (EAGLE-2; 60,7,10) or static[:FILE] "
-                             "(rank paths), as NAME=SHAPE for --rule tree:NAME")
-
-
 def add_device_options(parser: argparse.ArgumentParser) -> None:
-    """--device and --dtype."""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                        help="default: cuda if there is one")
-    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"),
-                        default="auto", help="default: bfloat16 on cuda, float32 on the CPU")
+    """--device and --dtype, as recordings have them."""
+    from hedgespec.tracegen.settings import DEVICE, DTYPE
+
+    for flag, option in (("--device", DEVICE), ("--dtype", DTYPE)):
+        parser.add_argument(flag, choices=option.choices, default="auto", help=option.help)
 
 
 def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:

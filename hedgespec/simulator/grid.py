@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.options import option_fields, read_table
+from hedgespec.options import option_fields, read_settings
 from hedgespec.simulator.settings import OutputSettings, SweepSettings
 
 _DEFAULTS = SweepSettings()
@@ -52,5 +52,5 @@ def read_grid(path: Path, defaults: SweepSettings = _DEFAULTS) -> Grid:
                              "top are one")
     out = None
     if "out" in document:
-        out = read_table(OutputSettings(), {"out": document.pop("out")}, path).out
-    return Grid(path, [read_table(defaults, {**document, **run}, path) for run in runs], out)
+        out = read_settings(OutputSettings(), {"out": document.pop("out")}, path).out
+    return Grid(path, [read_settings(defaults, {**document, **run}, path) for run in runs], out)

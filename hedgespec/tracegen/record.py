@@ -2,11 +2,10 @@
 
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -32,6 +31,7 @@ from hedgespec.rules import Rule, parse_rule
 from hedgespec.tracegen.generate import GeneratedAnswer, generate_answers, query_uniforms
 from hedgespec.tracegen.prompts import Query, Question, read_questions, render, tokenize
 from hedgespec.tracegen.score import Scores, score
+from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import (
     Costs,
@@ -43,7 +43,6 @@ from hedgespec.traces import (
     check_output,
 )
 from hedgespec.traces.schema import (
-    MAX_DRAFT_LENGTH,
     PRECISIONS,
     TRACE_NAME_RULE,
     is_trace_name,
@@ -54,43 +53,6 @@ from hedgespec.traces.schema import (
 CHUNK_ROWS = {"cpu": 256, "cuda": 4096}
 _SCORING_TOKENS = {"cpu": 2048, "cuda": 65536}
 _BATCH = {"cpu": 8, "cuda": 256}
-
-
-@dataclass(frozen=True)
-class RecordSettings:
-    """Everything that shapes a recording; None and empty mean the defaults of the CLI's help."""
-
-    target: str
-    prompts: Path
-    out: Path
-    name: str
-    drafters: tuple[str, ...] = ()
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int = 0
-    max_new_tokens: int = 512
-    draft_length: int = 5
-    per_domain: int | None = None
-    batch_size: int | None = None
-    device: str = "cpu"
-    dtype: str = "float32"
-    precision: str = "compact"
-    costs: bool = True
-    resume: bool = False
-    rules: tuple[str, ...] = ()
-    trees: tuple[str, ...] = ()
-
-
-@dataclass
-class RecordingProgress:
-    """What a recording reports: queries and tokens done, and what it is doing."""
-
-    queries_total: int = 0
-    queries_done: int = 0
-    tokens: int = 0
-    tokens_resumed: int = 0
-    phase: str = "loading models"
 
 
 def record(settings: RecordSettings, report: Callable[[RecordingProgress], None] = lambda _: None
@@ -119,14 +81,6 @@ def _check(settings: RecordSettings) -> None:
         raise HedgespecError(f"{arg('precision')} must be one of {', '.join(PRECISIONS)}")
     if not is_trace_name(settings.name):
         raise HedgespecError(f"{arg('name')} {settings.name!r}: {TRACE_NAME_RULE}")
-    for name in ("max_new_tokens", "draft_length", "batch_size", "per_domain"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise HedgespecError(f"{arg(name)} must be at least 1, not {value}")
-    if settings.draft_length > MAX_DRAFT_LENGTH:
-        raise HedgespecError(f"{arg('draft_length')} must be at most {MAX_DRAFT_LENGTH}")
-    if not 0 <= settings.seed < 2**63:
-        raise HedgespecError(f"{arg('seed')} must lie in 0..2^63-1, not {settings.seed}")
     _recorded_rules(settings)
     make_trees(settings.trees)
     check_device(settings.device)
