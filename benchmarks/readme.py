@@ -26,7 +26,8 @@ ROWS = (ORACLE, BEST_FIXED, "normalhedge", "hedge", "ucbspec", "exp3spec", "unif
 def bundled_results() -> Results:
     """The sweep that table and figure show."""
     traces = [folder for folder in bundled_traces() if folder.name in TRACES]
-    return run_sweep(traces, SweepSettings(("default", BEST_SINGLE), seeds=SEEDS, threads=2))
+    return run_sweep(traces, SweepSettings(
+        selectors=("default", BEST_SINGLE), seeds=SEEDS, threads=2))
 
 
 def save_figure(results: Results, path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hedgespec"
 TESTS = ROOT / "tests"
-SHARED = {"errors", "files", "bundled", "command", "__init__"}
+SHARED = {"errors", "options", "files", "bundled", "command", "__init__"}
 ALLOWED = {  # who may import whom
     "traces": {"results"},
     "results": set(),

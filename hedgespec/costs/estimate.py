@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.traces import Costs, Trace
 
 
@@ -44,7 +44,7 @@ def costs_of(trace: Trace) -> Costs:
     if trace.manifest.costs is None:
         raise HedgespecError(
             f"trace {trace.name} holds no measured costs: record it with this version, without "
-            "--no-costs")
+            f"{arg('costs', False)}")
     return trace.manifest.costs
 
 

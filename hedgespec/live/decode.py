@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.live.candidates import MOST_NODES, node_count
 from hedgespec.live.eager_engine import EagerEngine
 from hedgespec.live.engine import Clock, Engine, Evaluation
@@ -97,7 +97,7 @@ class LiveDecoder:
         Raises HedgespecError for settings that make no sense.
         """
         if not drafters:
-            raise HedgespecError("there is no drafter: name one with --drafter")
+            raise HedgespecError(f"there is no drafter: name one with {arg('drafters')}")
         self.target, self.drafters = target, drafters
         self.sampling, self.seed = sampling or Sampling(), seed
         check_sampling(drafters, self.sampling)
@@ -340,13 +340,14 @@ def _tree_of(rule: Rule, texts: Sequence[str]) -> NamedTree | None:
     """The tree that a rule of draft trees names, of some [NAME=]SHAPE."""
     if not rule.path_only:
         if texts:
-            raise HedgespecError(f"--trees {' '.join(texts)}: rule {rule.label} drafts no trees; "
-                                 "give --rule tree")
+            raise HedgespecError(f"{arg('trees', texts)}: rule {rule.label} drafts no trees; "
+                                 f"give {arg('rule', 'tree')}")
         return None
     trees = make_trees(texts or ["dynamic"])
     if rule.label not in trees:
+        option, shape = rule.how_to_record()
         raise HedgespecError(f"rule {rule.label}: there is no tree of that name; give one, as in "
-                             f"{rule.how_to_record()}")
+                             f"{arg(option, [shape])}")
     return trees[rule.label]
 
 

@@ -17,7 +17,7 @@ import torch
 import hedgespec
 from hedgespec.command import command_line
 from hedgespec.costs.measure import device_name
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
 from hedgespec.live.decode import Answer, LiveDecoder
 from hedgespec.live.evaluated import last_tokens
@@ -56,7 +56,7 @@ class LiveLog:
         """Raises HedgespecError if there is something in `folder`."""
         check_writable(folder)
         if folder.exists() and any(folder.iterdir()):
-            raise HedgespecError(f"{folder}: not empty; choose another --out")
+            raise HedgespecError(f"{folder}: not empty; choose another {arg('out')}")
         self._folder, self._decoder, self._settings = folder, decoder, settings
         self._names = [drafter.name for drafter in decoder.drafters]
         self._rounds: list[dict[str, object]] = []

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.models import smollm2
 
 _FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
@@ -173,7 +173,8 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
 def check_device(device: str) -> None:
     """Raise HedgespecError if torch cannot use the device."""
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise HedgespecError("--device cuda: torch sees no CUDA device; use --device cpu")
+        raise HedgespecError(f"{arg('device', 'cuda')}: torch sees no CUDA device; use "
+                             f"{arg('device', 'cpu')}")
 
 
 def _locate(identity: str) -> tuple[str, dict[str, str]]:

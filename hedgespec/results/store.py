@@ -41,6 +41,7 @@ class Provenance(TypedDict, total=False):
     traces: list[TraceSource]
     settings: list[dict[str, Any]]
     versions: dict[str, str]
+    grid: dict[str, Any]
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.selectors.contract import CHOSEN, FULL, Selector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.losses import ESTIMATORS
@@ -70,17 +70,17 @@ def parse_loss(text: str, estimator: str = "gamma", prefill: bool = False) -> Lo
 def check_learning(selector: Selector, feedback: Feedback | None, loss: Loss | None) -> None:
     """Raise HedgespecError, naming it, for what makes no sense for a learner."""
     if selector.feedback == CHOSEN:
-        for option, given in (("--feedback", feedback), ("--loss", loss)):
+        for name, given in (("feedback", feedback), ("loss", loss)):
             if given is not None:
                 raise HedgespecError(
-                    f"{selector.name} learns from the tokens of its own rounds: {option} "
-                    f"{given.label} makes no sense for it")
+                    f"{selector.name} learns from the tokens of its own rounds: "
+                    f"{arg(name, given.label)} makes no sense for it")
     if selector.feedback != FULL:
         return
     if feedback is not None and feedback.actual and not selector.uses_play:
-        raise HedgespecError(f"{selector.name} does not look at what was played: --feedback "
-                             f"{feedback.label} makes no sense for it")
+        raise HedgespecError(f"{selector.name} does not look at what was played: "
+                             f"{arg('feedback', feedback.label)} makes no sense for it")
     if feedback is not None and feedback.policy.cut and (
             loss is not None and (loss.accept_weight > 0 or loss.seconds)):
-        raise HedgespecError(f"--feedback censored cuts the sums of the length loss off: "
-                             f"--loss {loss.label} makes no sense for it")
+        raise HedgespecError(f"{arg('feedback', feedback.label)} cuts the sums of the length loss "
+                             f"off: {arg('loss', loss.label)} makes no sense for it")

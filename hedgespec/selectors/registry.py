@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.results.labels import (
     BEST_FIXED,
     BEST_SINGLE,
@@ -94,7 +94,8 @@ def parse_selector(text: str) -> ConfiguredSelector:
         references = (fixed("<drafter>"), BEST_FIXED, BEST_SINGLE, ORACLE, ROUTER)
         raise HedgespecError(
             f"unknown selector {label.name!r}; choose from {', '.join((*BUILT_IN, *references))} "
-            "(see `hedgespec selectors`), or FILE.py:NAME")
+            "(see `hedgespec selectors`), or FILE.py:NAME"
+            + did_you_mean(label.name, [*BUILT_IN, *references[1:]]))
     selector = built_in(label.name)
     return ConfiguredSelector(selector, _module(label.name),
                               _values(selector, label.name, settings))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.labels import EVERY_DRAFTER, ArmLabel
 from hedgespec.rules import Rule, verification_rule
 from hedgespec.traces import Trace
@@ -81,7 +81,7 @@ def make_arms(
     """
     names = trace.manifest.drafter_names
     if len(set(lengths)) < len(lengths):
-        raise HedgespecError(f"--arm-lengths names a length twice: {list(lengths)}")
+        raise HedgespecError(f"{arg('arm_lengths')} names a length twice: {list(lengths)}")
     if named:
         arms = [arm for text in named for arm in _parse(text, trace, rule, draft_length)]
     else:
@@ -92,7 +92,7 @@ def make_arms(
     for name, number, length, own in arms:
         _check_length(length, own, number, trace)
         if [arm[0] for arm in arms].count(name) > 1:
-            raise HedgespecError(f"--arms names {name} twice")
+            raise HedgespecError(f"{arg('arms')} names {name} twice")
     return Arms([arm[0] for arm in arms], np.array([arm[1] for arm in arms]),
                 np.array([arm[2] for arm in arms]), [arm[3] for arm in arms])
 
@@ -103,7 +103,7 @@ def _parse(
     """Name, drafter, draft length and rule of the arms that DRAFTER[@RULE][*K] names."""
     arm, names = ArmLabel.parse(text), trace.manifest.drafter_names
     if arm is None or arm.drafter not in (EVERY_DRAFTER, *names):
-        raise HedgespecError(f"--arms {text}: want DRAFTER[@RULE][*K], DRAFTER being "
+        raise HedgespecError(f"{arg('arms', text)}: want DRAFTER[@RULE][*K], DRAFTER being "
                              f"{EVERY_DRAFTER} or one of {', '.join(names)}")
     rule = verification_rule(arm.rule or default, trace)
     length = arm.length or _default_length(draft_length, rule, trace)

@@ -10,7 +10,7 @@ import numpy as np
 
 from hedgespec.bundled import trace_folder
 from hedgespec.costs.estimate import costs_of, evaluating_seconds, own_seconds
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.labels import BEST_FIXED, BEST_SINGLE, FIXED, ORACLE, PROMPT
 from hedgespec.selectors import CHOSEN, FULL, NONE, ConfiguredSelector, parse_selector
 from hedgespec.selectors.feedback import Feedback
@@ -105,9 +105,9 @@ class Replayer:
         """
         self.trace = trace
         if arm_lengths and draft_length is not None:
-            raise HedgespecError("give --draft-length or --arm-lengths, not both")
+            raise HedgespecError(f"give {arg('draft_length')} or {arg('arm_lengths')}, not both")
         if arm_lengths and arms:
-            raise HedgespecError("give --arms or --arm-lengths, not both")
+            raise HedgespecError(f"give {arg('arms')} or {arg('arm_lengths')}, not both")
         self.arms = make_arms(trace, draft_length, arm_lengths, arms, rule)
         self.draft_length, self.rule = self.arms.longest, self.arms.rule
         self.arm_lengths = arm_lengths

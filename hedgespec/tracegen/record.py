@@ -2,11 +2,10 @@
 
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +15,7 @@ import polars as pl
 import hedgespec
 from hedgespec.command import command_line
 from hedgespec.costs.measure import device_name, measure_costs
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import sha256_file, sha256_text
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters import (
@@ -32,6 +31,7 @@ from hedgespec.rules import Rule, parse_rule
 from hedgespec.tracegen.generate import GeneratedAnswer, generate_answers, query_uniforms
 from hedgespec.tracegen.prompts import Query, Question, read_questions, render, tokenize
 from hedgespec.tracegen.score import Scores, score
+from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import (
     Costs,
@@ -43,7 +43,6 @@ from hedgespec.traces import (
     check_output,
 )
 from hedgespec.traces.schema import (
-    MAX_DRAFT_LENGTH,
     PRECISIONS,
     TRACE_NAME_RULE,
     is_trace_name,
@@ -54,43 +53,6 @@ from hedgespec.traces.schema import (
 CHUNK_ROWS = {"cpu": 256, "cuda": 4096}
 _SCORING_TOKENS = {"cpu": 2048, "cuda": 65536}
 _BATCH = {"cpu": 8, "cuda": 256}
-
-
-@dataclass(frozen=True)
-class RecordSettings:
-    """Everything that shapes a recording; None and empty mean the defaults of the CLI's help."""
-
-    target: str
-    prompts: Path
-    out: Path
-    name: str
-    drafters: tuple[str, ...] = ()
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int = 0
-    max_new_tokens: int = 512
-    draft_length: int = 5
-    per_domain: int | None = None
-    batch_size: int | None = None
-    device: str = "cpu"
-    dtype: str = "float32"
-    precision: str = "compact"
-    costs: bool = True
-    resume: bool = False
-    rules: tuple[str, ...] = ()
-    trees: tuple[str, ...] = ()
-
-
-@dataclass
-class RecordingProgress:
-    """What a recording reports: queries and tokens done, and what it is doing."""
-
-    queries_total: int = 0
-    queries_done: int = 0
-    tokens: int = 0
-    tokens_resumed: int = 0
-    phase: str = "loading models"
 
 
 def record(settings: RecordSettings, report: Callable[[RecordingProgress], None] = lambda _: None
@@ -116,17 +78,9 @@ def record(settings: RecordSettings, report: Callable[[RecordingProgress], None]
 
 def _check(settings: RecordSettings) -> None:
     if settings.precision not in PRECISIONS:
-        raise HedgespecError(f"--precision must be one of {', '.join(PRECISIONS)}")
+        raise HedgespecError(f"{arg('precision')} must be one of {', '.join(PRECISIONS)}")
     if not is_trace_name(settings.name):
-        raise HedgespecError(f"--name {settings.name!r}: {TRACE_NAME_RULE}")
-    for name in ("max_new_tokens", "draft_length", "batch_size", "per_domain"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise HedgespecError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
-    if settings.draft_length > MAX_DRAFT_LENGTH:
-        raise HedgespecError(f"--draft-length must be at most {MAX_DRAFT_LENGTH}")
-    if not 0 <= settings.seed < 2**63:
-        raise HedgespecError(f"--seed must lie in 0..2^63-1, not {settings.seed}")
+        raise HedgespecError(f"{arg('name')} {settings.name!r}: {TRACE_NAME_RULE}")
     _recorded_rules(settings)
     make_trees(settings.trees)
     check_device(settings.device)
@@ -137,13 +91,13 @@ def _recorded_rules(settings: RecordSettings) -> list[Rule]:
     rules = [parse_rule(name) for name in settings.rules]
     for rule in rules:
         if not rule.recorded:
-            raise HedgespecError(f"--rules {rule.label}: nothing to record, every trace has what "
-                                 "this rule needs")
+            raise HedgespecError(f"{arg('rules', rule.label)}: nothing to record, every trace has "
+                                 "what this rule needs")
         if rule.path_only:
-            raise HedgespecError(f"--rules {rule.label}: draft trees are recorded with --trees, as "
-                                 "in --trees dynamic")
+            raise HedgespecError(f"{arg('rules', rule.label)}: draft trees are recorded with "
+                                 f"{arg('trees')}, as in {arg('trees', ['dynamic'])}")
     if len({rule.label for rule in rules}) < len(rules):
-        raise HedgespecError("--rules names a rule twice")
+        raise HedgespecError(f"{arg('rules')} names a rule twice")
     return rules
 
 

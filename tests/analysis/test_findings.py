@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.findings import DOCUMENT, METHODS_HOT, REPLAYED, SECTIONS, Sweep, read_tables
 from benchmarks.pages import Said
-from hedgespec.bundled import bundled_traces, grid_file
+from hedgespec.bundled import grid_file, trace_names
 from hedgespec.results.statistics import mean_estimate
 from hedgespec.selectors import parse_selector
 from hedgespec.simulator.grid import read_grid
@@ -15,9 +15,8 @@ from hedgespec.simulator.references import is_reference
 
 
 def test_default_grid_names_only_what_exists():
-    bundled = set(bundled_traces())
-    for run in read_grid(grid_file("default"), threads=1):
-        assert set(run.traces) <= bundled
+    for run in read_grid(grid_file("default")).runs:
+        assert set(map(str, run.traces)) <= set(trace_names())
         for text in set(run.selectors) - {"default", "all"}:
             assert is_reference(text) or parse_selector(text)
 

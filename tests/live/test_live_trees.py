@@ -257,8 +257,9 @@ def test_a_chat_drafts_trees_too(tiny_models, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"rule": "tree:wide"}, "rule tree:wide: there is no tree of that name; give one, as in "
-                            "--trees wide=dynamic"),
-    ({"rule": "block"}, "--trees dynamic:12,3,3: rule block drafts no trees; give --rule tree"),
+                            r"trees=\('wide=dynamic',\)"),
+    ({"rule": "block"}, r"trees=\('dynamic:12,3,3',\): rule block drafts no trees; "
+                        "give rule='tree'"),
     ({"trees": ("oak",)}, "unknown kind"),
     ({"draft_length": 5}, "rule tree: its trees have 4 levels; draft length 5 is longer"),
     ({"draft_length": 0}, "draft length must be at least 1"),

@@ -254,9 +254,9 @@ def test_a_tree_may_be_cut_but_not_be_longer(pair, trees):
 
 @pytest.mark.parametrize(("name", "message"), [
     ("gumbel", "holds no statistics of rule gumbel; to record them, run again, with another "
-               "--out: hedgespec record ... --rules gumbel"),
+               "out: hedgespec record ... --rules gumbel"),
     ("tree", "holds no statistics of rule tree; to record them, run again, with another "
-             "--out: hedgespec record ... --trees dynamic"),
+             "out: hedgespec record ... --trees dynamic"),
     ("tree:wide", "hedgespec record ... --trees wide=dynamic"),
     ("multi", "wants the number of candidates"),
     ("multi:0", "wants the number of candidates"), ("kseq:x", "wants the number of candidates"),
@@ -313,7 +313,7 @@ def test_arms_mix_drafters_rules_and_draft_lengths(pair, trees):
     run = mixed.run_exact("hedge")
     best = mixed.expected_rounds.min(axis=1).sum()
     assert best < run.visits.sum() < mixed.expected_rounds.max(axis=1).sum()
-    with pytest.raises(HedgespecError, match="--arms nobody@tree: want DRAFTER"):
+    with pytest.raises(HedgespecError, match="arms='nobody@tree': want DRAFTER"):
         Replayer(trace, arms=("nobody@tree",))
     with pytest.raises(HedgespecError, match="names d0@block twice"):
         Replayer(trace, arms=("all@block", "d0@block"))

@@ -95,7 +95,7 @@ def test_other_seeds_and_losses_choose_otherwise(trace):
     ("hedge", {"feedback": parse_feedback("oracle")}, "not written yet"),
     ("metasd-ucb:reward=1", {}, "rewarded by text that is not written yet"),
     ("hedge", {"loss": parse_loss("seconds")}, "needs the seconds of a round"),
-    ("ucbspec", {"loss": parse_loss("accept")}, "--loss accept makes no sense"),
+    ("ucbspec", {"loss": parse_loss("accept")}, "loss='accept' makes no sense"),
 ])
 def test_what_cannot_be_had_live_is_refused(selector, options, message):
     with pytest.raises(HedgespecError, match=message):

@@ -230,9 +230,10 @@ def test_what_makes_no_sense_for_a_learner_is_refused_by_name(trace):
     replayer = Replayer(trace, K)
     for text, feedback, loss, message in (
         ("ucbspec", Feedback("bold"), None, "ucbspec learns from the tokens of its own rounds"),
-        ("exp3spec", None, Loss(1.0), "--loss accept makes no sense for it"),
+        ("exp3spec", None, Loss(1.0), "loss='accept' makes no sense for it"),
         ("hedge", parse_feedback("actual"), None, "hedge does not look at what was played"),
-        ("hedge", Feedback("censored"), Loss(1.0), "censored cuts the sums of the length loss"),
+        ("hedge", Feedback("censored"), Loss(1.0),
+         "feedback='censored' cuts the sums of the length loss"),
     ):
         with pytest.raises(HedgespecError, match=message):
             replayer.run(text, 0, feedback, loss)

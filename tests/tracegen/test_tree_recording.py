@@ -73,5 +73,5 @@ def test_bad_trees_are_told(settings, trees, message):
 
 
 def test_the_rule_alone_says_how(settings):
-    with pytest.raises(HedgespecError, match="--trees dynamic"):
+    with pytest.raises(HedgespecError, match=r"as in trees=\('dynamic',\)"):
         record(replace(settings, rules=("tree",), trees=()))
