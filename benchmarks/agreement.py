@@ -26,7 +26,7 @@ from hedgespec.models.target import load_model
 from hedgespec.results.labels import fixed, questions
 from hedgespec.results.statistics import mat_error
 from hedgespec.simulator import SweepSettings, run_sweep
-from hedgespec.tracegen.prompts import read_questions, render, tokenize
+from hedgespec.tracegen.prompts import first_prompt, read_questions
 from hedgespec.traces import load_manifest
 
 
@@ -68,7 +68,7 @@ def main() -> None:
         if perf_counter() - started > options.limit:
             break
         question = asked[number % len(asked)]
-        prompt = tokenize(target.tokenizer, render(target.tokenizer, question, []))
+        prompt = first_prompt(target.tokenizer, question)
         answer = decoder.generate(prompt, manifest.sampling.max_new_tokens, number)
         counts.append((len(answer.tokens), len(answer.rounds)))
         print(f"\r{number + 1} answers", end="", file=sys.stderr)

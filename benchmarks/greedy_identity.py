@@ -20,7 +20,7 @@ from hedgespec.live import LiveDecoder
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters import default_drafters, make_drafters
 from hedgespec.models.target import LanguageModel, load_model
-from hedgespec.tracegen.prompts import read_questions, render, tokenize
+from hedgespec.tracegen.prompts import first_prompt, read_questions
 
 
 @torch.inference_mode()
@@ -67,7 +67,7 @@ def main() -> None:
     parted: list[dict[str, object]] = []
     tokens = 0
     for number, question in enumerate(questions):
-        prompt = tokenize(target.tokenizer, render(target.tokenizer, question, []))
+        prompt = first_prompt(target.tokenizer, question)
         own = own_text(target, prompt, options.max_new_tokens)
         tokens += len(own)
         for name, shared in decoders.items():

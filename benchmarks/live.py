@@ -37,10 +37,10 @@ from hedgespec.results.statistics import rate_gain
 from hedgespec.rules import parse_rule
 from hedgespec.selectors import FULL, parse_selector
 from hedgespec.simulator import SweepSettings, run_sweep
-from hedgespec.tracegen.prompts import Query, read_questions, render, tokenize
+from hedgespec.tracegen.prompts import Query, read_questions
 from hedgespec.tracegen.score import score
 from hedgespec.tracegen.write import query_table, token_table
-from hedgespec.traces import Costs, Manifest, SamplingInfo, TargetInfo, TraceWriter
+from hedgespec.traces import Costs, Manifest, SamplingInfo, TraceWriter
 from hedgespec.zoo.questions import DOMAINS, held_out_questions
 
 SELECTORS = ("uniform", "ucbspec", "exp3spec", "hedge", "normalhedge")
@@ -161,8 +161,7 @@ def scored_trace(
             token_table(number, tokens, scores, "full"))
     writer.finish(Manifest(
         name="live", created=datetime.now(UTC).isoformat(timespec="seconds"),
-        target=TargetInfo(target.id, target.weights_sha256, target.tokenizer_sha256,
-                          target.vocabulary_size),
+        target=target.info(),
         drafters=[drafter.info() for drafter in drafters],
         sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k, 0,
                               max(query.limit for query in queries)),
@@ -189,12 +188,8 @@ def stream(options: argparse.Namespace, target: LanguageModel) -> list[Query]:
         questions = [question for domain in options.domains
                      for question in held_out_questions(domain, options.per_domain, 0)]
     random.Random(0).shuffle(questions)
-    queries = []
-    for number, question in enumerate(questions):
-        text = render(target.tokenizer, question, [])
-        queries.append(Query(number, question, 0, sha256_text(text),
-                             tokenize(target.tokenizer, text), options.max_new_tokens))
-    return queries
+    return [Query.of(target.tokenizer, number, question, [], options.max_new_tokens)
+            for number, question in enumerate(questions)]
 
 
 def heads_of(zoo: Path) -> list[str]:

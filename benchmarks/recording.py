@@ -1,6 +1,6 @@
 """Recording throughput: plain `generate` of the target alone beside recording all drafters.
 
-    python benchmarks/recording.py --prompts question.jsonl        (on a GPU)
+    python -m benchmarks.recording --prompts question.jsonl        (on a GPU)
 
 One run measures, on the same first-turn prompts in one batch and after a warm-up: Hugging Face
 `generate` by itself, the recorder's generation, the scoring with all drafters, the parts of the
@@ -8,8 +8,6 @@ scoring one by one, and the memory bandwidth that the reduction to statistics re
 table and writes build/bench-recording.json.
 """
 
-import argparse
-import json
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -18,13 +16,12 @@ from typing import Any
 
 import torch
 
-from hedgespec.bundled import PROMPTS
+from benchmarks.models import DEVICE, load, parser_of, report
 from hedgespec.models.acceptance import reduce_pair
 from hedgespec.models.distributions import Sampling, probabilities
-from hedgespec.models.drafters import Drafter, default_drafters, make_drafters
-from hedgespec.models.target import LanguageModel, load_model
+from hedgespec.models.drafters import Drafter
+from hedgespec.models.target import LanguageModel
 from hedgespec.tracegen.generate import GeneratedAnswer, generate_answers, query_uniforms
-from hedgespec.tracegen.prompts import read_questions, render, tokenize
 from hedgespec.tracegen.record import CHUNK_ROWS
 from hedgespec.tracegen.score import score, teacher_force
 
@@ -99,23 +96,12 @@ def scoring_parts(
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", default="smollm2-135m-instruct")
-    parser.add_argument("--prompts", type=Path, default=PROMPTS)
-    parser.add_argument("--drafter", action="append", default=[])
+    parser = parser_of(__doc__, Path("build/bench-recording.json"))
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--max-new-tokens", type=int, default=256)
-    parser.add_argument("--dtype", default="bfloat16" if torch.cuda.is_available() else "float32")
-    parser.add_argument("--out", type=Path, default=Path("build/bench-recording.json"))
     options = parser.parse_args()
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    target = load_model(options.target, device, options.dtype)
-    drafters = make_drafters(options.drafter or default_drafters(target.layers), target)
-    questions = read_questions(options.prompts)[: options.batch_size]
-    prompts = [tokenize(target.tokenizer, render(target.tokenizer, question, []))
-               for question in questions]
+    models = load(options, options.batch_size)
+    target, drafters, prompts = models.target, models.drafters, models.prompts
     limits = [options.max_new_tokens] * len(prompts)
     uniforms = [query_uniforms(0, number, options.max_new_tokens) for number in range(len(prompts))]
     sampling = Sampling(1.0)
@@ -130,16 +116,12 @@ def main() -> None:
         for start in range(0, len(prompts), 32):
             part = slice(start, start + 32)
             score(target, drafters, prompts[part], [answer.tokens for answer in answers[part]],
-                  sampling, CHUNK_ROWS[device])
+                  sampling, CHUNK_ROWS[DEVICE])
 
     score_seconds, _ = seconds_of(score_all)
     parts = scoring_parts(target, drafters, prompts[:32], answers[:32], sampling,
-                          CHUNK_ROWS[device])
-    result = {
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "torch": torch.__version__,
-        "target": options.target,
-        "dtype": options.dtype,
+                          CHUNK_ROWS[DEVICE])
+    report(options, {
         "drafters": [drafter.name for drafter in drafters],
         "batch_size": len(prompts),
         "max_new_tokens": options.max_new_tokens,
@@ -150,11 +132,7 @@ def main() -> None:
         "recording_over_plain_seconds_per_token":
             (generate_seconds + score_seconds) / tokens / (plain_seconds / plain_tokens),
         **parts,
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
-    for key, value in result.items():
-        print(f"{key:42s} {value:,.6g}" if isinstance(value, float) else f"{key:42s} {value}")
+    })
 
 
 if __name__ == "__main__":

@@ -9,21 +9,18 @@ number leaves it out, `all` counts everything. --profile adds what took the most
 Prints a table and writes build/bench-trees.json.
 """
 
-import argparse
-import json
 from pathlib import Path
 
 import torch
 
+from benchmarks.models import DEVICE, load, parser_of, report
 from benchmarks.recording import seconds_of
-from hedgespec.bundled import PROMPTS
 from hedgespec.costs.profile import random_heads
 from hedgespec.models.distributions import Sampling
-from hedgespec.models.drafters import Drafter, ScoringBatch, make_drafters
-from hedgespec.models.target import LanguageModel, load_model
+from hedgespec.models.drafters import Drafter, ScoringBatch
+from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import BLOCK, TreeShape, make_tree, score_trees
 from hedgespec.tracegen.generate import generate_answers, query_uniforms
-from hedgespec.tracegen.prompts import read_questions, render, tokenize
 from hedgespec.tracegen.score import teacher_force
 
 # Padded tokens of a scoring batch, per kind of device.
@@ -66,42 +63,29 @@ def seconds_to_score(
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", default="smollm2-135m-instruct")
-    parser.add_argument("--prompts", type=Path, default=PROMPTS)
-    parser.add_argument("--drafter", action="append", default=[])
+    parser = parser_of(__doc__, Path("build/bench-trees.json"))
     parser.add_argument("--queries", type=int, default=256)
-    parser.add_argument("--max-new-tokens", type=int, default=256)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--tree", default="dynamic:60,7,10")
     parser.add_argument("--block", type=int, help="trees at a time")
-    parser.add_argument("--dtype", default="bfloat16" if torch.cuda.is_available() else "float32")
     parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("build/bench-trees.json"))
     options = parser.parse_args()
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    block = options.block or BLOCK[device]
-    target = load_model(options.target, device, options.dtype)
-    drafters: list[Drafter] = (make_drafters(options.drafter, target) if options.drafter else
-                               list(random_heads(target, 1, DRAFT_VOCABULARY)))
-    questions = read_questions(options.prompts)[: options.queries]
-    prompts = [tokenize(target.tokenizer, render(target.tokenizer, question, []))
-               for question in questions]
+    block = options.block or BLOCK[DEVICE]
+    models = load(options, options.queries,
+                  lambda target: list(random_heads(target, 1, DRAFT_VOCABULARY)))
+    target, drafters, prompts = models.target, models.drafters, models.prompts
     sampling = Sampling(options.temperature)
     shape = make_tree(options.tree)
     with torch.inference_mode():
         batches = scoring_batches(target, drafters, prompts, options.max_new_tokens, sampling,
-                                  TOKENS[device])
+                                  TOKENS[DEVICE])
     starts = sum(len(batch.rows) for batch in batches)
     shared = seconds_to_score(target, [], batches, shape, sampling, block)
     alone = {drafter.name: seconds_to_score(target, [drafter], batches, shape, sampling, block)
              for drafter in drafters}
     together = seconds_to_score(target, drafters, batches, shape, sampling, block)
-    result = {
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "torch": torch.__version__, "target": options.target, "dtype": options.dtype,
+    found = {
         "tree": options.tree, "queries": len(prompts), "starts": starts, "block": block,
         "starts_per_second_the_targets_distributions": starts / shared,
         **{f"starts_per_second_{name}": starts / (seconds - shared)
@@ -109,16 +93,13 @@ def main() -> None:
         "starts_per_second_all": starts / together,
         "starts_per_second_and_drafter_all": starts * len(drafters) / together,
     }
-    if device == "cuda":
-        result["peak_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
-    for key, value in result.items():
-        print(f"{key:46s} {value:,.6g}" if isinstance(value, float) else f"{key:46s} {value}")
+    if DEVICE == "cuda":
+        found["peak_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
+    report(options, found)
     if options.profile:
         with torch.profiler.profile() as profile:
             score_trees(target, drafters, batches[0], shape, sampling, block)
-        key = "self_cuda_time_total" if device == "cuda" else "self_cpu_time_total"
+        key = "self_cuda_time_total" if DEVICE == "cuda" else "self_cpu_time_total"
         print(profile.key_averages().table(sort_by=key, row_limit=20, max_name_column_width=60))
 
 

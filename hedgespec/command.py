@@ -1,10 +1,18 @@
-"""The command line, as results name it."""
+"""What made a result: the command line, and the versions of the packages."""
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
+
+import hedgespec
 
 
 def command_line() -> list[str]:
     """Program and arguments of this process, the program without its folder."""
     path = Path(sys.argv[0])
     return [path.parent.name if path.name == "__main__.py" else path.name, *sys.argv[1:]]
+
+
+def package_versions(*names: str) -> dict[str, str]:
+    """Versions of hedgespec and of some packages that it works with."""
+    return {"hedgespec": hedgespec.__version__, **{name: version(name) for name in names}}

@@ -205,14 +205,11 @@ class _Session:
         """Decode one turn, showing it; an interrupted answer is logged too."""
         from time import perf_counter
 
-        from hedgespec.files import sha256_text
         from hedgespec.live import Answer
-        from hedgespec.tracegen.prompts import Query, render, tokenize
+        from hedgespec.tracegen.prompts import Query
 
         tokenizer = self._decoder.target.tokenizer
-        text = render(tokenizer, question, answers)
-        query = Query(self.count, question, len(answers), sha256_text(text),
-                      tokenize(tokenizer, text), self._limit)
+        query = Query.of(tokenizer, self.count, question, answers, self._limit)
         answer = Answer()
         shown = _Shown(self._console, tokenizer)
         started = perf_counter()

@@ -7,15 +7,13 @@ in full precision. `hedgespec fidelity` replays it.
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
 
-import hedgespec
-from hedgespec.command import command_line
+from hedgespec.command import command_line, package_versions
 from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
@@ -31,10 +29,11 @@ from hedgespec.selectors.learning import Loss
 from hedgespec.tracegen.prompts import Query
 from hedgespec.tracegen.score import Scores, tree_columns
 from hedgespec.tracegen.write import query_table, token_table
-from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TargetInfo, TraceWriter
+from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TraceWriter
 from hedgespec.traces.schema import DRAFTER_STATISTICS, statistic_column
 
 _PRECISION = "full"
+_PACKAGES = ("torch", "transformers", "numpy", "polars")
 
 
 @dataclass(frozen=True)
@@ -129,21 +128,20 @@ class LiveLog:
             "rounds": len(rounds), "tokens": tokens, "mat": tokens / len(rounds),
             "seconds": {part: float(rounds[f"{SECONDS_OF}{part}"].sum()) for part in PARTS},
             "dropped_drafters": decoder.dropped,
-            "versions": _versions(),
+            "versions": package_versions(*_PACKAGES),
         }
 
     def _manifest(self) -> Manifest:
         target, sampling = self._decoder.target, self._decoder.sampling
         return Manifest(
             name="live", created=datetime.now(UTC).isoformat(timespec="seconds"),
-            target=TargetInfo(target.id, target.weights_sha256, target.tokenizer_sha256,
-                              target.vocabulary_size),
+            target=target.info(),
             drafters=[replace(drafter.info(), depths=1) for drafter in self._decoder.drafters],
             sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k,
                                   self._decoder.seed, self._settings.max_new_tokens),
             draft_length=self._decoder.draft_length, precision=_PRECISION,
             device=device_name(target.device), dtype=self._settings.dtype, queries=0, tokens=0,
-            files={}, versions=_versions(),
+            files={}, versions=package_versions(*_PACKAGES),
             recording={"live": self._decoder.label, "prompts": self._settings.prompts,
                        "statistics": "of the first draft depth; of trees all levels"},
             costs=self._settings.costs,
@@ -158,10 +156,3 @@ def prompt_embedding(target: LanguageModel, prompt: list[int]) -> np.ndarray:
     states = target.hidden_states(ids, torch.ones_like(ids), ())[target.layers]
     mean: np.ndarray = states[0].float().mean(dim=0).cpu().numpy()
     return mean
-
-
-def _versions() -> dict[str, str]:
-    return {"hedgespec": hedgespec.__version__,
-            **{name: version(name) for name in ("torch", "transformers", "numpy", "polars")}}
-
-

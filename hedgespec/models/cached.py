@@ -8,6 +8,7 @@ from torch import nn
 from transformers import DynamicCache
 
 from hedgespec.errors import HedgespecError, arg
+from hedgespec.models.states import States, read_text_states
 from hedgespec.models.target import LanguageModel
 
 
@@ -29,23 +30,18 @@ class CachedModel:
 
     def read(
         self, tokens: torch.Tensor, layers: tuple[int, ...] = ()
-    ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+    ) -> tuple[torch.Tensor, States]:
         """Read tokens (n); return the final states (n, H), normed, and the states of `layers`.
 
-        Layers count as in LanguageModel.hidden_states; each of their states is (n, H).
+        Layers count as in `read_states`; each of their states is (n, H).
         """
-        output = self.network(
-            input_ids=tokens[None], past_key_values=self.cache, use_cache=True,
-            output_hidden_states=any(layer != self._last for layer in layers),
-        )
+        found = self._call(layers, input_ids=tokens[None])
         self.length += len(tokens)
-        final = output.last_hidden_state[0]
-        return final, {layer: final if layer == self._last else output.hidden_states[layer][0]
-                       for layer in layers}
+        return found
 
     def read_tree(
         self, tokens: torch.Tensor, parents: list[int], layers: tuple[int, ...] = ()
-    ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+    ) -> tuple[torch.Tensor, States]:
         """`read` of a tree's tokens (n), each seeing what was read before and its own ancestors.
 
         `parents` are numbers of earlier ones of these tokens, -1 at a root. `keep` must follow. The
@@ -57,15 +53,15 @@ class CachedModel:
                 sees[node] |= sees[parent]
         levels = sees.sum(1) - 1
         before = torch.ones(len(parents), self.length, dtype=torch.bool)
-        output = self.network(
-            input_ids=tokens[None], past_key_values=self.cache, use_cache=True,
+        return self._call(
+            layers, input_ids=tokens[None],
             attention_mask=torch.cat([before, sees], dim=1)[None, None].to(self.device),
             position_ids=(self.length + levels)[None].to(self.device),
-            output_hidden_states=any(layer != self._last for layer in layers),
         )
-        final = output.last_hidden_state[0]
-        return final, {layer: final if layer == self._last else output.hidden_states[layer][0]
-                       for layer in layers}
+
+    def _call(self, layers: tuple[int, ...], **inputs: Any) -> tuple[torch.Tensor, States]:
+        return read_text_states(self.network, self._last, layers,
+                                past_key_values=self.cache, use_cache=True, **inputs)
 
     def keep(self, rows: list[int]) -> None:
         """Of the tree that was read last keep a path: the tokens of these rows."""

@@ -1,7 +1,5 @@
 """From logits to the distributions p and q: temperature, top-k and top-p, for everybody alike."""
 
-from dataclasses import dataclass
-
 import torch
 from transformers import (
     LogitsProcessorList,
@@ -10,33 +8,10 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from hedgespec.errors import HedgespecError, arg
+from hedgespec.models.sampling import Sampling
 from hedgespec.rules.draws import sample
 
 __all__ = ["Sampling", "probabilities", "sample", "warp"]
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Temperature 0 is greedy; top_p 1 and top_k 0 are off.
-
-    Raises HedgespecError for values out of range.
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if self.temperature != 0 and not 0.01 <= self.temperature <= 100:
-            raise HedgespecError(
-                f"{arg('temperature')} must be 0 (greedy) or lie in [0.01, 100], not "
-                f"{self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise HedgespecError(f"{arg('top_p')} must lie in (0, 1], not {self.top_p}")
-        if self.top_k < 0:
-            raise HedgespecError(f"{arg('top_k')} must be >= 0, not {self.top_k}")
 
 
 def probabilities(

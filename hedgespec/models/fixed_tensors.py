@@ -11,6 +11,7 @@ import torch
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
+from hedgespec.models.states import States, read_text_states
 from hedgespec.models.target import LanguageModel
 
 
@@ -104,22 +105,19 @@ class StaticModel:
 
     def read(
         self, tokens: torch.Tensor, places: torch.Tensor, layers: tuple[int, ...] = ()
-    ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+    ) -> tuple[torch.Tensor, States]:
         """Read tokens (n) at consecutive `places` (n), counted from 0; see CachedModel.read."""
         self._places.now = places
         network = self._network
         if self._short is not None and len(tokens) <= self._compiled:
             network = self._short
-        output = network(
+        return read_text_states(
+            network, self._last, layers,
             input_ids=tokens[None], attention_mask=reach(self._all, places)[None, None],
             # Places behind the text's end may lie beyond the context: what they hold is not used.
             position_ids=places.clamp(max=self._longest - 1)[None],
             past_key_values=self._cache, use_cache=True,
-            output_hidden_states=any(layer != self._last for layer in layers),
         )
-        final = output.last_hidden_state[0]
-        return final, {layer: final if layer == self._last else output.hidden_states[layer][0]
-                       for layer in layers}
 
 
 def reach(all_places: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

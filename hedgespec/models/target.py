@@ -9,22 +9,47 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models import smollm2
+from hedgespec.models.states import States, read_states
+from hedgespec.traces import TargetInfo
 
 _FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
 
 
 @dataclass
 class LanguageModel:
-    """A causal LM with its tokenizer. Build one with `load_model`."""
+    """A causal LM with its tokenizer. Build one with `load_model`, or `of` what is in memory."""
 
     id: str
     model: Any
     tokenizer: Any
+
+    @classmethod
+    def of(cls, model: Any, tokenizer: Any, id: str | None = None) -> "LanguageModel":
+        """A transformers model and its tokenizer that are in memory; neither is changed.
+
+        `id` names it in messages and traces, by default as it was loaded. Raises HedgespecError
+        unless it is a causal language model, ready to decode, whose logits hedgespec can compute.
+        """
+        _check_in_memory(model, tokenizer)
+        made = cls(id or model.config._name_or_path or type(model).__name__, model, tokenizer)
+        made.check_head()
+        return made
+
+    def info(self) -> TargetInfo:
+        """Its entry in a manifest."""
+        return TargetInfo(self.id, self.weights_sha256, self.tokenizer_sha256,
+                          self.vocabulary_size)
 
     @property
     def device(self) -> torch.device:
@@ -54,9 +79,17 @@ class LanguageModel:
 
     @property
     def eos_tokens(self) -> list[int]:
-        """Ids that end an answer."""
+        """Ids that end an answer: the model's, or its tokenizer's where it names none."""
         ids = self.model.generation_config.eos_token_id
+        if ids is None and self.tokenizer is not None:
+            ids = self.tokenizer.eos_token_id
         return [] if ids is None else list(ids) if isinstance(ids, list) else [ids]
+
+    @property
+    def pad_token(self) -> int:
+        """Id that fills batches up. It is never attended to: any token will do."""
+        known: int | None = self.tokenizer.pad_token_id
+        return self.tokenizer.eos_token_id or 0 if known is None else known
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -71,18 +104,15 @@ class LanguageModel:
 
     def hidden_states(
         self, ids: torch.Tensor, mask: torch.Tensor, layers: tuple[int, ...]
-    ) -> dict[int, torch.Tensor]:
+    ) -> States:
         """Teacher-forced hidden states, each (B, L, H), of `layers` and of the last layer.
 
-        Layers count as Hugging Face `hidden_states` do: 0 is the embedding, l the output of the
-        l-th layer. The last one, `self.layers`, comes after the final norm, ready for `logits`.
+        Layers count as in `read_states`. The last one, `self.layers`, comes after the final norm,
+        ready for `logits`.
         """
-        early = [layer for layer in layers if layer != self.layers]
-        output = self.model.base_model(
-            input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=bool(early)
-        )
-        return {self.layers: output.last_hidden_state,
-                **{layer: output.hidden_states[layer] for layer in early}}
+        final, states = read_states(self.model.base_model, self.layers, layers,
+                                    input_ids=ids, attention_mask=mask, use_cache=False)
+        return {self.layers: final, **states}
 
     def early_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of an early layer's hidden states (..., H): the final norm, then the head."""
@@ -157,17 +187,33 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
             "(expected a Hugging Face id, a folder, a .gguf file or "
             f"{smollm2.NAME})"
         ) from error
-    if tokenizer.pad_token_id is None:  # never attended to: any token will do
-        tokenizer.pad_token_id = tokenizer.eos_token_id or 0
+    loaded = LanguageModel.of(model.to(device).eval(), tokenizer, identity)
+    tokenizer.pad_token_id = loaded.pad_token
     # Only the end tokens are kept: a model's own repetition penalty or top-k must not slip in.
-    eos = model.generation_config.eos_token_id
     model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id if eos is None else eos,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    loaded = LanguageModel(identity, model.to(device).eval(), tokenizer)
-    loaded.check_head()
+        eos_token_id=loaded.eos_tokens or None, pad_token_id=loaded.pad_token)
     return loaded
+
+
+def _check_in_memory(model: Any, tokenizer: Any) -> None:
+    """Raise HedgespecError for what cannot be decoded with, saying what to do."""
+    if not isinstance(model, PreTrainedModel):
+        raise HedgespecError(f"model must be a transformers model, not {type(model).__name__}; "
+                             "load_model loads one by its name")
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise HedgespecError(
+            f"tokenizer must be a transformers tokenizer, not {type(tokenizer).__name__}")
+    who = f"model ({type(model).__name__})"
+    if not model.can_generate() or model.config.is_encoder_decoder:
+        raise HedgespecError(f"{who} is not a causal language model")
+    if model.training:
+        raise HedgespecError(f"{who} is in training mode: call model.eval() first")
+    if not model.dtype.is_floating_point:
+        raise HedgespecError(f"{who} holds weights of type {model.dtype}, not floating-point ones")
+    devices = sorted({str(parameter.device) for parameter in model.parameters()})
+    if len(devices) > 1 or devices == ["meta"]:
+        raise HedgespecError(f"{who} has its weights on {' and '.join(devices)}: put all of them "
+                             "on one device")
 
 
 def check_device(device: str) -> None:

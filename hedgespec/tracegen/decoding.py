@@ -18,41 +18,41 @@ STRETCH = 64
 _ALIGNMENT = 8
 
 
+# Draws the next tokens (n) of some rows (n) at their step (1), from logits (n, V).
+Choose = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+# Keys and values of each layer, each (n, heads, L, width).
+Layers = list[tuple[torch.Tensor, torch.Tensor]]
+
+
 def decode(
     target: LanguageModel,
     ids: torch.Tensor,
     mask: torch.Tensor,
     limits: torch.Tensor,
-    choose: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+    choose: Choose,
     on_step: Callable[[int], None],
 ) -> torch.Tensor:
     """Continue prompts `ids` (B, W), padded on the left as `mask` (B, W) says.
 
-    `limits` (B) are the most tokens of each; `choose(logits (n, V), rows (n), step)` draws the next
-    tokens of some rows. Returns tokens (B, max(limits)); after an end token they mean nothing.
+    `limits` (B) are the most tokens of each; `choose` draws the tokens. Returns tokens
+    (B, max(limits)); after an end token they mean nothing.
     """
-    prompt = target.model.base_model(
-        input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
-        past_key_values=DynamicCache(), use_cache=True)
-    past = [(layer.keys, layer.values) for layer in prompt.past_key_values.layers]
+    past, states = _read_prompts(target, ids, mask)
     rows = torch.arange(len(ids), device=ids.device)
     tokens = torch.zeros(len(ids), int(limits.max()), dtype=torch.long, device=ids.device)
     on_step(0)
-    first = choose(target.logits(prompt.last_hidden_state[:, -1]), rows, rows.new_tensor([0]))
-    tokens[:, 0] = first
-    del prompt
-    done = 1
-    ends = torch.tensor(target.eos_tokens, device=ids.device)
+    tokens[:, 0] = choose(target.logits(states), rows, rows.new_tensor([0]))
+    del states
     limits = limits.to(ids.device)
+    done = 1
     while done < tokens.shape[1]:
-        written = tokens[rows, :done]
-        running = (limits[rows] > done) & ~torch.isin(written, ends).any(-1)
-        kept = running.nonzero()[:, 0]
+        kept = _unfinished(target, tokens[rows, :done], limits[rows])
         if len(kept) == 0:
             break
         rows, mask = rows[kept], mask[kept]
         steps = min(STRETCH, tokens.shape[1] - done)
-        stretch = _Stretch(target, past, kept, mask, steps, rows, done, tokens, choose)
+        stretch = _Stretch(target, choose, tokens, rows, done)
+        stretch.take(past, kept, mask, steps)
         for step in range(steps):
             on_step(done + step)
             stretch.step(step)
@@ -61,40 +61,66 @@ def decode(
     return tokens
 
 
+def _read_prompts(
+    target: LanguageModel, ids: torch.Tensor, mask: torch.Tensor
+) -> tuple[Layers, torch.Tensor]:
+    """Keys and values of prompts, and the final states (B, H) of their last tokens."""
+    prompt = target.model.base_model(
+        input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+        past_key_values=DynamicCache(), use_cache=True)
+    past = [(layer.keys, layer.values) for layer in prompt.past_key_values.layers]
+    return past, prompt.last_hidden_state[:, -1]
+
+
+def _unfinished(
+    target: LanguageModel, written: torch.Tensor, limits: torch.Tensor
+) -> torch.Tensor:
+    """Numbers of the texts that go on behind what is `written` (n, done), at most `limits` (n)."""
+    ends = torch.tensor(target.eos_tokens, device=written.device)
+    running = (limits > written.shape[1]) & ~torch.isin(written, ends).any(-1)
+    return running.nonzero()[:, 0]
+
+
 class _Stretch:
     """Some steps of the rows that still run, all tensors fixed in place."""
 
     def __init__(
-        self, target: LanguageModel, past: list[tuple[torch.Tensor, torch.Tensor]],
-        kept: torch.Tensor, mask: torch.Tensor, steps: int, rows: torch.Tensor, done: int,
-        tokens: torch.Tensor, choose: Callable[..., torch.Tensor],
+        self, target: LanguageModel, choose: Choose, tokens: torch.Tensor, rows: torch.Tensor,
+        done: int,
     ):
+        """Rows (n) of `tokens` (B, T), of which `done` are written, go on."""
         self._target, self._choose, self._tokens, self._rows = target, choose, tokens, rows
+        # Not 0-d: an index of no dimension would be read by the host.
+        self._step = torch.tensor([done], device=tokens.device)
+        self._token = tokens[rows, done - 1][:, None].clone()
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def take(self, past: Layers, kept: torch.Tensor, mask: torch.Tensor, steps: int) -> None:
+        """Move the keys and values of the texts `kept` (n) here, with room for `steps` more.
+
+        `past` is empty afterwards: it gives up one layer at a time, for both copies of all need not
+        fit. `mask` (n, L) says which of the keys belong to the texts.
+        """
         length = past[0][0].shape[2]
         self._length = length + steps
         room = -self._length % _ALIGNMENT + self._length
         self._place = torch.tensor([length], device=mask.device)
-        # Not 0-d: an index of no dimension would be read by the host.
-        self._step = torch.tensor([done], device=mask.device)
         self._position = mask.sum(-1, keepdim=True)
-        self._mask = torch.zeros(len(rows), 1, 1, room, dtype=torch.bool, device=mask.device)
+        self._mask = torch.zeros(len(kept), 1, 1, room, dtype=torch.bool, device=mask.device)
         self._mask[:, 0, 0, :length] = mask.bool()
-        self._token = tokens[rows, done - 1][:, None].clone()
+        self._layers: Layers = []
+        while past:
+            keys, values = past.pop(0)
+            self._layers.append((_with_room(keys, kept, room), _with_room(values, kept, room)))
+        self._cache = Cache(layers=self._fixed_layers(room))
+
+    def _fixed_layers(self, room: int) -> list[FixedLayer]:
         places = Places()
         places.now = self._place
-        layers = []
-        for number in range(len(past)):  # one layer at a time: both copies of all need not fit
-            fixed = [tensor.new_zeros(len(rows), tensor.shape[1], room, tensor.shape[3])
-                     for tensor in past[number]]
-            for new, old in zip(fixed, past[number], strict=True):
-                new[:, :, :length] = old[kept]
-            past[number] = (fixed[0], fixed[1])
-            layer = FixedLayer(places, room)
-            layer.hold(fixed[0], fixed[1])
-            layers.append(layer)
-        self._layers = past
-        self._cache = Cache(layers=layers)
-        self._graph: torch.cuda.CUDAGraph | None = None
+        layers = [FixedLayer(places, room) for _ in self._layers]
+        for layer, (keys, values) in zip(layers, self._layers, strict=True):
+            layer.hold(keys, values)
+        return layers
 
     def step(self, number: int) -> None:
         """Run one step; on a GPU the second one is captured, and replayed from then on."""
@@ -119,7 +145,7 @@ class _Stretch:
         for counter in (self._place, self._step, self._position):
             counter.add_(1)
 
-    def past(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def past(self) -> Layers:
         """Keys and values of each layer up to the last step."""
         self._graph = None  # frees its memory before the next stretch takes its own
         return [(keys[:, :, : self._length], values[:, :, : self._length])
@@ -128,3 +154,10 @@ class _Stretch:
     def mask(self) -> torch.Tensor:
         """Which of these keys belong to the text, (n, length)."""
         return self._mask[:, 0, 0, : self._length].long()
+
+
+def _with_room(old: torch.Tensor, rows: torch.Tensor, room: int) -> torch.Tensor:
+    """Some rows of keys or values (n, heads, L, width), with `room` for more than L places."""
+    new = old.new_zeros(len(rows), old.shape[1], room, old.shape[3])
+    new[:, :, : old.shape[2]] = old[rows]
+    return new

@@ -44,7 +44,7 @@ def generate_answers(
     """
     longest = max(limits)
     width = max(map(len, prompts))
-    pad = target.tokenizer.pad_token_id
+    pad = target.pad_token
     ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts],
                        device=target.device)
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts],

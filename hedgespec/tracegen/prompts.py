@@ -1,11 +1,13 @@
 """Prompts in the field's question.jsonl format (Spec-Bench, EAGLE, FastChat)."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hedgespec.errors import HedgespecError
+from hedgespec.files import sha256_text
 from hedgespec.results.labels import QueryLabel
 
 
@@ -24,7 +26,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Query:
-    """One turn of one question: what is generated and scored as a unit."""
+    """One turn of one question: what is generated and scored as a unit.
+
+    `prompt` are its token ids, `prompt_sha256` is the hash of its text, `limit` the most tokens of
+    the answer.
+    """
 
     number: int
     question: Question
@@ -32,6 +38,15 @@ class Query:
     prompt_sha256: str
     prompt: list[int]
     limit: int
+
+    @classmethod
+    def of(
+        cls, tokenizer: Any, number: int, question: Question, answers: Sequence[str], limit: int
+    ) -> "Query":
+        """Turn len(answers) of a question, earlier turns answered by `answers`."""
+        text = render(tokenizer, question, answers)
+        return cls(number, question, len(answers), sha256_text(text), tokenize(tokenizer, text),
+                   limit)
 
 
 def read_questions(path: Path, per_domain: int | None = None) -> list[Question]:
@@ -89,15 +104,21 @@ def _parse(line: str, where: str) -> Question:
     return question
 
 
-def render(tokenizer: Any, question: Question, answers: list[str]) -> str:
-    """The prompt text of turn len(answers), earlier turns answered by `answers`.
-
-    With the tokenizer's chat template if it has one, else the bare turns as paragraphs.
-    """
+def render(tokenizer: Any, question: Question, answers: Sequence[str]) -> str:
+    """The prompt text of turn len(answers), earlier turns answered by `answers`; see
+    `render_messages`."""
     messages = []
     for turn, answer in zip(question.turns, answers, strict=False):
         messages += [{"role": "user", "content": turn}, {"role": "assistant", "content": answer}]
     messages.append({"role": "user", "content": question.turns[len(answers)]})
+    return render_messages(tokenizer, messages)
+
+
+def render_messages(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
+    """The prompt text of a conversation, each message of which has a "role" and a "content".
+
+    With the tokenizer's chat template if it has one, else the bare contents as paragraphs.
+    """
     if tokenizer.chat_template:
         text: str = tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
@@ -110,3 +131,8 @@ def tokenize(tokenizer: Any, text: str) -> list[int]:
     """Token ids of a rendered prompt; a chat template brings its own special tokens."""
     ids: list[int] = tokenizer(text, add_special_tokens=not tokenizer.chat_template)["input_ids"]
     return ids
+
+
+def first_prompt(tokenizer: Any, question: Question) -> list[int]:
+    """Token ids of a question's first turn."""
+    return tokenize(tokenizer, render(tokenizer, question, []))

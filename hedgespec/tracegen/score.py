@@ -110,7 +110,7 @@ def teacher_force(
     """One pass of the target over prompt + answer, keeping the hidden states of `layers`."""
     sequences = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
     width = max(map(len, sequences))
-    pad = target.tokenizer.pad_token_id
+    pad = target.pad_token
     ids = torch.tensor([row + [pad] * (width - len(row)) for row in sequences])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in sequences])
     rows = torch.cat([

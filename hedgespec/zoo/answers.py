@@ -9,7 +9,7 @@ from hedgespec.models.distributions import Sampling
 from hedgespec.models.memory import in_fitting_pieces
 from hedgespec.models.target import LanguageModel
 from hedgespec.tracegen.generate import generate_answers, query_uniforms
-from hedgespec.tracegen.prompts import Question, render, tokenize
+from hedgespec.tracegen.prompts import Question, first_prompt
 from hedgespec.zoo.corpus import Corpus
 
 
@@ -35,8 +35,8 @@ def write_answers(
 
     `report` is told how many answers are written, and what goes on.
     """
-    asked = [[tokenize(target.tokenizer, render(target.tokenizer, question, []))
-              for question in task.questions] for task in tasks]
+    asked = [[first_prompt(target.tokenizer, question) for question in task.questions]
+             for task in tasks]
     wanted = [(task, number) for task in range(len(tasks)) for number in range(tasks[task].count)]
     prompts = [asked[task][number % len(asked[task])] for task, number in wanted]
     limit = min(max_new_tokens, target.context_length - max(map(len, prompts)))

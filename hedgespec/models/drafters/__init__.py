@@ -1,7 +1,10 @@
 """Drafter families, and the reading of drafter specifications."""
 
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from hedgespec.errors import HedgespecError
-from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters.base import Drafter, ScoringBatch
 from hedgespec.models.drafters.context import NGram, PromptLookup
 from hedgespec.models.drafters.eagle import Eagle
@@ -9,6 +12,7 @@ from hedgespec.models.drafters.early_exit import EarlyExit
 from hedgespec.models.drafters.language_model import LanguageModelDrafter
 from hedgespec.models.drafters.parallel import Parallel
 from hedgespec.models.drafters.redrafter import Redrafter
+from hedgespec.models.sampling import Sampling
 from hedgespec.models.target import LanguageModel
 from hedgespec.traces.schema import is_drafter_name
 
@@ -29,12 +33,19 @@ def default_drafters(layers: int) -> list[str]:
     return [f"early-exit:{layer}" for layer in exits if layer < layers] + ["prompt-lookup", "ngram"]
 
 
-def make_drafters(specifications: list[str], target: LanguageModel) -> list[Drafter]:
-    """Build drafters from `[NAME=]FAMILY[:ARGUMENT]`.
+def make_drafters(
+    specifications: Sequence[Any] | Mapping[str, Any], target: LanguageModel
+) -> list[Drafter]:
+    """Build drafters; the keys of a mapping name them.
 
-    Raises HedgespecError for an unknown family, a bad argument, or two drafters of one name.
+    Each is made of a specification `[NAME=]FAMILY[:ARGUMENT]`, or of what is in memory: a
+    transformers model that has the target's tokenizer, a LanguageModel with its own, or a Drafter.
+    Raises HedgespecError for an unknown family, a bad argument, a model that does not fit the
+    target, or two drafters of one name.
     """
-    drafters = [_make(text, target) for text in specifications]
+    named = (specifications.items() if isinstance(specifications, Mapping)
+             else [("", one) for one in specifications])
+    drafters = [_make(name, given, target) for name, given in named]
     names = [drafter.name for drafter in drafters]
     for name in names:
         if not is_drafter_name(name):
@@ -53,7 +64,18 @@ def check_sampling(drafters: list[Drafter], sampling: Sampling) -> None:
                 f"{sampling.temperature:g}: {drafter.greedy_only}")
 
 
-def _make(text: str, target: LanguageModel) -> Drafter:
+def _make(name: str, given: Any, target: LanguageModel) -> Drafter:
+    if isinstance(given, str):
+        return _of_specification(f"{name}={given}" if name else given, target)
+    if isinstance(given, Drafter):
+        drafter = copy.copy(given)
+        drafter.name = name or given.name
+        return drafter
+    model = given if isinstance(given, LanguageModel) else LanguageModel.of(given, target.tokenizer)
+    return LanguageModelDrafter.of(name, model, target)
+
+
+def _of_specification(text: str, target: LanguageModel) -> Drafter:
     name, equals, identity = text.partition("=")
     if not equals or ":" in name:  # no name, or a "=" within the argument
         name, identity = "", text

@@ -18,17 +18,39 @@ class LanguageModelDrafter(ModelDrafter):
 
     def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
         """`argument` is the model. Raises HedgespecError if its tokenizer is another one."""
-        super().__init__(name or Path(argument).name.lower(), identity)
         dtype = str(target.model.dtype).removeprefix("torch.")
-        self._model = load_model(argument, str(target.device), dtype)
-        if self._model.tokenizer_sha256 != target.tokenizer_sha256:
+        model = load_model(argument, str(target.device), dtype)
+        self._set(name or Path(argument).name.lower(), identity, model, target)
+
+    @classmethod
+    def of(cls, name: str, model: LanguageModel, target: LanguageModel) -> "LanguageModelDrafter":
+        """A model that is in memory; `name` is its own by default.
+
+        Raises HedgespecError if it is on another device than the target, or its tokenizer is
+        another one.
+        """
+        drafter = cls.__new__(cls)
+        drafter._set(name or Path(model.id).name.lower(), f"{cls.kind}:{model.id}", model, target)
+        return drafter
+
+    def _set(self, name: str, identity: str, model: LanguageModel, target: LanguageModel) -> None:
+        super().__init__(name, identity)
+        if model.tokenizer_sha256 != target.tokenizer_sha256:
             raise HedgespecError(
                 f"drafter {identity}: its tokenizer differs from the target's ({target.id}); "
                 "token-level speculative sampling needs the same vocabulary"
             )
-        self.context_length = self._model.context_length
+        known = min(len(target.tokenizer), target.vocabulary_size)
+        if model.vocabulary_size < known:
+            raise HedgespecError(f"drafter {identity}: knows {model.vocabulary_size} tokens, the "
+                                 f"target ({target.id}) and its tokenizer {known}")
+        if model.device != target.device:
+            raise HedgespecError(f"drafter {identity}: on {model.device}, but the target is on "
+                                 f"{target.device}")
+        self._model = model
+        self.context_length = model.context_length
         self._vocabulary = target.vocabulary_size
-        self.weights_sha256 = self._model.weights_sha256
+        self.weights_sha256 = model.weights_sha256
 
     def prepare(self, batch: ScoringBatch) -> torch.Tensor:
         """Teacher-forced hidden states at the batch's rows, (M, H)."""

@@ -15,7 +15,7 @@ class TreeStatistics:
     at level d, the target's probability of the children of the visited node, which is the root at
     level 1 and then the text's own node; 0 where no node is visited, because the tree or the text
     ended. Given that level d is reached, `mass` is the probability that the target's token is in
-    the tree. `drafted` (M): nodes of the tree. All on the host.
+    the tree. `drafted` (M): nodes of the tree.
     """
 
     accepted: torch.Tensor
@@ -34,6 +34,14 @@ class TreeStatistics:
         return cls(torch.cat([part.accepted for part in parts]),
                    torch.cat([part.mass for part in parts]),
                    torch.cat([part.drafted for part in parts]))
+
+    def at(self, rows: torch.Tensor) -> "TreeStatistics":
+        """Those of some positions, by their numbers or a mask."""
+        return TreeStatistics(self.accepted[rows], self.mass[rows], self.drafted[rows])
+
+    def cpu(self) -> "TreeStatistics":
+        """The same on the host."""
+        return TreeStatistics(self.accepted.cpu(), self.mass.cpu(), self.drafted.cpu())
 
 
 def walk(

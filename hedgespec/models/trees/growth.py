@@ -96,6 +96,32 @@ class TreeShape(ABC):
         """Trees of the rounds at `places` (B, S)."""
 
 
+class Ancestry:
+    """Which of a round's nodes, of all levels so far, each node of the last level attends to.
+
+    `sees` (n, m, nodes so far): its ancestors and itself, level by level; `sizes` are the levels'
+    numbers of nodes.
+    """
+
+    def __init__(self, rounds: int, device: torch.device):
+        """The roots alone: there is no node yet."""
+        self.sees = torch.empty(rounds, 1, 0, dtype=torch.bool, device=device)
+        self.sizes: list[int] = []
+
+    def add(self, parents: torch.Tensor) -> None:
+        """One level more, whose nodes have these parents (n, m) among the level before."""
+        rounds, count = parents.shape
+        above = self.sees.gather(1, parents[:, :, None].expand(-1, -1, self.sees.shape[2]))
+        own = torch.eye(count, dtype=torch.bool, device=parents.device)
+        self.sees = torch.cat([above, own.expand(rounds, -1, -1)], dim=2)
+        self.sizes.append(count)
+
+
+def pick(values: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
+    """Values (n, m, H) of some nodes (n, m) of each round, from those of a level (n, k, H)."""
+    return values.gather(1, nodes[:, :, None].expand(-1, -1, values.shape[-1]))
+
+
 def best_log_probabilities(
     logits: torch.Tensor, count: int
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,7 +7,7 @@ import torch
 from hedgespec.models.heads.eagle import EagleHead, ParallelHead
 from hedgespec.models.heads.eagle.head import attend, target_tokens
 from hedgespec.models.heads.recurrent.network import RecurrentHead
-from hedgespec.models.trees.growth import Growth
+from hedgespec.models.trees.growth import Ancestry, Growth, pick
 
 
 class EagleGrowth(Growth):
@@ -26,7 +26,6 @@ class EagleGrowth(Growth):
         `outputs` (B, L, H)."""
         self._head = head
         self._keys, self._values, self._text_outputs = keys, values, outputs
-        self._all = torch.arange(outputs.shape[1], device=outputs.device)
 
     @classmethod
     def of_texts(cls, head: EagleHead, ids: torch.Tensor, features: torch.Tensor) -> Self:
@@ -45,60 +44,73 @@ class EagleGrowth(Growth):
 
     def begin(self, places: torch.Tensor) -> torch.Tensor:
         """The text's own outputs."""
-        self._starts = (places - 1).clamp(min=0)
-        self._level = 0
-        index = self._starts[:, :, None].expand(-1, -1, self._text_outputs.shape[-1])
-        self._outputs = self._text_outputs.gather(1, index).flatten(0, 1)[:, None]
-        batch, heads, _, width = self._keys.shape
-        self._own = [self._keys.new_empty(batch, heads, places.shape[1], 0, width)
-                     for _ in range(2)]
-        self._ancestors = self._starts.new_empty(places.numel(), 1, 0, dtype=torch.bool)
-        # No round of the block reads text behind the last start.
-        self._reach = (self._all[: int(self._starts.max()) + 1]
-                       <= self._starts[:, None, :, None, None])
+        starts = (places - 1).clamp(min=0)
+        self._outputs = pick(self._text_outputs, starts).flatten(0, 1)[:, None]
+        self._block = _Block(starts, self._keys, self._values)
         return self._head.draft_logits(self._outputs[:, 0])
 
     def grow(self, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
         """One pass over a level's nodes."""
-        features = self._outputs.gather(
-            1, parents[:, :, None].expand(-1, -1, self._outputs.shape[-1]))
-        return self._read(self._head.embed(tokens), features, parents)
+        return self._read(self._head.embed(tokens), pick(self._outputs, parents), parents)
 
     def _read(
         self, embedded: torch.Tensor, features: torch.Tensor, parents: torch.Tensor
     ) -> torch.Tensor:
         """Logits (n, m, v) of a level's nodes, which read embeddings beside features (n, m, H)."""
-        head, (batch, rounds) = self._head, self._starts.shape
-        number, count, size = embedded.shape
-        self._level += 1
-        positions = (self._starts + self._level)[:, :, None].expand(-1, -1, count)
+        head, block = self._head, self._block
+        positions = block.next_level(parents)
+        by_text = (len(positions), -1, embedded.shape[-1])
         residual, projected = head.project(
-            embedded.reshape(batch, -1, size), features.reshape(batch, -1, size),
-            positions.reshape(batch, -1))
-        queries, keys, values = (part.unflatten(2, (rounds, count)) for part in projected)
-        self._own = [torch.cat(parts, dim=3)
-                     for parts in zip(self._own, (keys, values), strict=True)]
-        one = torch.eye(count, dtype=torch.bool, device=embedded.device)
-        self._ancestors = torch.cat([
-            self._ancestors.gather(1, parents[:, :, None].expand(
-                -1, -1, self._ancestors.shape[-1])),
-            one.expand(number, -1, -1)], dim=2)
-        output = head.finish(residual, self._attend(queries))
-        self._outputs = output.view(number, count, size)
+            embedded.reshape(by_text), features.reshape(by_text), positions)
+        output = head.finish(residual, block.attend(*projected))
+        self._outputs = output.view(embedded.shape)
         return head.draft_logits(self._outputs)
 
-    def _attend(self, queries: torch.Tensor) -> torch.Tensor:
-        """Attended values (B, heads, S*m, width) of queries (B, heads, S, m, width)."""
-        shape, reach = queries.shape, self._reach.shape[-1]
-        keys, values = (part[:, :, :reach] for part in (self._keys, self._values))
-        own_keys, own_values = self._own
-        queries = queries * shape[-1] ** -0.5
-        to_text = (queries.flatten(2, 3) @ keys.mT).unflatten(2, shape[2:4])
+
+class _Block:
+    """A block of rounds whose trees grow: S in each of B texts, n = B*S, text by text.
+
+    `level` is that of the last nodes; it has m of them in each round.
+    """
+
+    def __init__(self, starts: torch.Tensor, keys: torch.Tensor, values: torch.Tensor):
+        """Rounds that go on from the places `starts` (B, S) of texts, whose `keys` and `values` are
+        (B, heads, L, width)."""
+        self.level, self._starts = 0, starts
+        # No round of the block reads text behind the last start.
+        places = torch.arange(int(starts.max()) + 1, device=starts.device)
+        self._reach = places <= starts[:, None, :, None, None]
+        self._text = keys[:, :, : len(places)], values[:, :, : len(places)]
+        batch, heads, _, width = keys.shape
+        none = keys.new_empty(batch, heads, starts.shape[1], 0, width)
+        self._own = none, none  # keys and values of the nodes so far
+        self._ancestry = Ancestry(starts.numel(), starts.device)
+
+    def next_level(self, parents: torch.Tensor) -> torch.Tensor:
+        """Go on to nodes with these parents (n, m); their positions (B, S*m) in the text."""
+        self.level += 1
+        self._ancestry.add(parents)
+        positions = (self._starts + self.level)[:, :, None].expand(-1, -1, parents.shape[1])
+        return positions.reshape(len(positions), -1)
+
+    def attend(
+        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+    ) -> torch.Tensor:
+        """Attended values of the level's nodes; all are (B, heads, S*m, width)."""
+        shape = (self._starts.shape[1], self._ancestry.sizes[-1])
+        queries, keys, values = (part.unflatten(2, shape) for part in (queries, keys, values))
+        (text_keys, text_values), (own_keys, own_values) = self._text, self._own
+        own_keys = torch.cat([own_keys, keys], dim=3)
+        own_values = torch.cat([own_values, values], dim=3)
+        self._own = own_keys, own_values
+        queries = queries * queries.shape[-1] ** -0.5
+        to_text = (queries.flatten(2, 3) @ text_keys.mT).unflatten(2, shape)
         to_text = to_text.masked_fill(~self._reach, -torch.inf)
-        ancestors = self._ancestors.unflatten(0, (shape[0], shape[2]))[:, None]
-        to_own = (queries @ own_keys.mT).masked_fill(~ancestors, -torch.inf)
+        sees = self._ancestry.sees.unflatten(0, self._starts.shape)[:, None]
+        to_own = (queries @ own_keys.mT).masked_fill(~sees, -torch.inf)
         weights = torch.cat([to_text, to_own], dim=-1).softmax(-1)
-        attended = weights[..., :reach].flatten(2, 3) @ values
+        reach = self._reach.shape[-1]
+        attended = weights[..., :reach].flatten(2, 3) @ text_values
         return attended + (weights[..., reach:] @ own_values).flatten(2, 3)
 
 
@@ -122,8 +134,9 @@ class ParallelGrowth(EagleGrowth):
 
     def grow(self, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
         """The next depth."""
-        if self._level < len(self._masks[0]):
-            mask, feature = (part[self._level].expand(len(tokens), 1, -1) for part in self._masks)
+        level = self._block.level
+        if level < len(self._masks[0]):
+            mask, feature = (part[level].expand(len(tokens), 1, -1) for part in self._masks)
             self._last = self._read(mask, feature, torch.zeros_like(parents[:, :1]))[:, 0]
         else:
             self._last = torch.full_like(self._last, -torch.inf)
@@ -147,8 +160,7 @@ class RecurrentGrowth(Growth):
 
     def begin(self, places: torch.Tensor) -> torch.Tensor:
         """The state after the last verified token alone."""
-        index = (places - 1).clamp(min=0)[:, :, None].expand(-1, -1, self._features.shape[-1])
-        self._contexts = self._features.gather(1, index).flatten(0, 1)[:, None]
+        self._contexts = pick(self._features, (places - 1).clamp(min=0)).flatten(0, 1)[:, None]
         self._states = torch.zeros_like(self._contexts)
         last = self._ids.gather(1, places).flatten()[:, None]
         return self.grow(last, torch.zeros_like(last))[:, 0]
@@ -156,8 +168,6 @@ class RecurrentGrowth(Growth):
     def grow(self, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
         """One step of the network."""
         head = self._head
-        states = self._states.gather(
-            1, parents[:, :, None].expand(-1, -1, self._states.shape[-1]))
-        self._states = head.advance(states, head.embed(tokens))
+        self._states = head.advance(pick(self._states, parents), head.embed(tokens))
         return head.draft_logits(head.output(
             self._contexts.expand_as(self._states), self._states))

@@ -9,7 +9,7 @@ from hedgespec.errors import HedgespecError
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.target import LanguageModel
-from hedgespec.models.trees.growth import Growth
+from hedgespec.models.trees.growth import Ancestry, Growth, pick
 
 
 class ModelGrowth(Growth):
@@ -54,19 +54,15 @@ class ModelGrowth(Growth):
         drafted = self._cache.get_seq_length() - len(self._all)
         if drafted:
             self._cache.crop(-drafted)
-        self._ancestors: list[torch.Tensor] = []
+        self._ancestry = Ancestry(places.numel(), places.device)
         self._text = (self._all <= places[:, :, None])[:, :, None]  # (B, S, 1, L)
-        index = places[:, :, None].expand(-1, -1, self._final.shape[-1])
-        return self._final_logits(self._final.gather(1, index).flatten(0, 1))
+        return self._final_logits(pick(self._final, places).flatten(0, 1))
 
     def grow(self, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
         """One pass over a level's nodes."""
         (batch, rounds), count = self._places.shape, tokens.shape[1]
         self._level += 1
-        one = torch.eye(count, dtype=torch.bool, device=tokens.device)
-        self._ancestors = [level.gather(1, parents[:, :, None].expand(-1, -1, level.shape[2]))
-                           for level in self._ancestors]
-        self._ancestors.append(one.expand(len(tokens), -1, -1))
+        self._ancestry.add(parents)
         positions = (self._places + self._level).clamp(max=self._longest - 1)
         final = self._network(
             input_ids=tokens.view(batch, -1),
@@ -79,7 +75,7 @@ class ModelGrowth(Growth):
         """Which keys (B, 1, S*m, L + nodes so far) each node attends to."""
         same = torch.eye(rounds, dtype=torch.bool, device=self._all.device)
         parts = [self._text.expand(-1, -1, count, -1)]
-        for level in self._ancestors:
+        for level in self._ancestry.sees.split(self._ancestry.sizes, dim=2):
             own = level.view(batch, rounds, count, 1, -1) & same[:, None, :, None]
             parts.append(own.flatten(3))
         return torch.cat(parts, dim=3).flatten(1, 2)[:, None]

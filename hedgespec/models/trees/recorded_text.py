@@ -1,6 +1,6 @@
 """Builds the trees of every start position of recorded answers and walks the answers down them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ import torch
 from hedgespec.models.distributions import Sampling, probabilities
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees.accepted import TreeStatistics, walk
-from hedgespec.models.trees.growth import TreeShape
+from hedgespec.models.trees.growth import Growth, TreeShape
 
 if TYPE_CHECKING:
     from hedgespec.models.drafters import Drafter, ScoringBatch
@@ -32,24 +32,30 @@ def score_trees(
     """
     growths = {drafter.name: growth for drafter in drafters
                if (growth := drafter.growth(batch)) is not None}
-    widths = [growth.widest for growth in growths.values() if growth.widest is not None]
-    width = min([max(1, block // len(batch.ids)), *widths])
     parts: dict[str, list[TreeStatistics]] = {name: [] for name in growths}
     order = []
-    for rounds in _blocks(batch, width, shape.deepest):
+    for rounds in _blocks(batch, _width(growths.values(), block, len(batch.ids)), shape.deepest):
         p = _distributions(target, batch, rounds, sampling)
         order.append(rounds.numbers[rounds.real])
         for name, growth in growths.items():
-            trees = shape.build(growth, rounds.places)
-            trees = trees.where(rounds.places.flatten() >= growth.first_place)
-            found = walk(trees, rounds.text, p, rounds.rows)
-            parts[name].append(TreeStatistics(*(
-                values[rounds.real].cpu() for values in (
-                    found.accepted, found.mass, found.drafted))))
+            parts[name].append(_score_block(growth, shape, rounds, p))
     back = torch.cat(order).argsort().cpu()
-    joined = {name: TreeStatistics.join(part) for name, part in parts.items()}
-    return {name: TreeStatistics(found.accepted[back], found.mass[back], found.drafted[back])
-            for name, found in joined.items()}
+    return {name: TreeStatistics.join(part).at(back) for name, part in parts.items()}
+
+
+def _width(growths: Iterable[Growth], block: int, texts: int) -> int:
+    """Rounds of each text that are built at a time."""
+    widest = [growth.widest for growth in growths if growth.widest is not None]
+    return min([max(1, block // texts), *widest])
+
+
+def _score_block(
+    growth: Growth, shape: TreeShape, rounds: "_Rounds", p: torch.Tensor
+) -> TreeStatistics:
+    """Statistics of one drafter's trees of the real rounds, on the host."""
+    trees = shape.build(growth, rounds.places)
+    trees = trees.where(rounds.places.flatten() >= growth.first_place)
+    return walk(trees, rounds.text, p, rounds.rows).at(rounds.real).cpu()
 
 
 @dataclass(frozen=True)
@@ -71,27 +77,36 @@ class _Rounds:
 
 def _blocks(batch: "ScoringBatch", width: int, depth: int) -> Iterator[_Rounds]:
     """All rounds, at most `width` of each text at a time."""
-    device = batch.ids.device
-    lengths = torch.tensor([len(answer) for answer in batch.answers], device=device)[:, None]
-    prompts = torch.tensor([len(prompt) for prompt in batch.prompts], device=device)[:, None]
-    before = lengths.cumsum(0) - lengths
-    last = batch.ids.shape[1] - 1
-    for start in range(0, int(lengths.max()), width):
-        stop = min(start + width, int(lengths.max()))
-        steps = torch.arange(start, stop + depth - 1, device=device)
-        wanted = (prompts - 1 + steps).clamp(max=last)
-        following = batch.ids.gather(1, (wanted + 1).clamp(max=last))
-        following = following.masked_fill(steps >= lengths, -1)
-        number = steps[: stop - start]
-        ahead = torch.arange(depth, device=device)
-        within = (number - start)[:, None] + ahead  # (S, D)
-        texts = torch.arange(len(lengths), device=device)[:, None, None] * len(steps)
-        yield _Rounds(
-            places=wanted[:, : stop - start],
-            numbers=(before + number).flatten(),
-            real=(number < lengths).flatten(),
-            text=following[:, within].flatten(0, 1),
-            wanted=wanted, rows=(texts + within).flatten(0, 1))
+    prompts, answers = (
+        torch.tensor([len(tokens) for tokens in texts], device=batch.ids.device)[:, None]
+        for texts in (batch.prompts, batch.answers))
+    longest = max(map(len, batch.answers))
+    for start in range(0, longest, width):
+        rounds = range(start, min(start + width, longest))
+        yield _block(batch.ids, prompts, answers, rounds, depth)
+
+
+def _block(
+    ids: torch.Tensor, prompts: torch.Tensor, answers: torch.Tensor, rounds: range, depth: int
+) -> _Rounds:
+    """The rounds behind some numbers of answer tokens of texts `ids` (B, L).
+
+    `prompts` and `answers` (B, 1) are the lengths of these parts of the texts.
+    """
+    last = ids.shape[1] - 1
+    before = answers.cumsum(0) - answers
+    steps = torch.arange(rounds.start, rounds.stop + depth - 1, device=ids.device)
+    wanted = (prompts - 1 + steps).clamp(max=last)
+    following = ids.gather(1, (wanted + 1).clamp(max=last)).masked_fill(steps >= answers, -1)
+    number = steps[: len(rounds)]
+    within = (number - rounds.start)[:, None] + torch.arange(depth, device=ids.device)  # (S, D)
+    texts = torch.arange(len(answers), device=ids.device)[:, None, None] * len(steps)
+    return _Rounds(
+        places=wanted[:, : len(rounds)],
+        numbers=(before + number).flatten(),
+        real=(number < answers).flatten(),
+        text=following[:, within].flatten(0, 1),
+        wanted=wanted, rows=(texts + within).flatten(0, 1))
 
 
 def _distributions(

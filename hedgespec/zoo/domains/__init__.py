@@ -1,11 +1,16 @@
-"""The domains of prompts, one file each; `general` first, it is everything but the others."""
+"""The domains of prompts; `general` first, it is everything but the others.
 
-from hedgespec.zoo.domains import biology, general, law, math, medicine, python, sql, translation
-from hedgespec.zoo.domains.base import Item, TemplatedDomain
+What they ask is in `hedgespec/data/zoo/`, a file for each; a module here makes prompts of it where
+that takes more than to put topics into wordings.
+"""
 
-BUILT_IN = tuple(
-    module.DOMAIN
-    for module in (general, python, math, biology, medicine, law, sql, translation)
+from hedgespec.zoo.domains import law, math, medicine, python, sql, translation
+from hedgespec.zoo.domains.base import Item, TemplatedDomain, topic_items
+
+BUILT_IN = (
+    TemplatedDomain("general", topic_items), python.DOMAIN, math.DOMAIN,
+    TemplatedDomain("biology", topic_items), medicine.DOMAIN, law.DOMAIN, sql.DOMAIN,
+    translation.DOMAIN,
 )
 
 __all__ = ["BUILT_IN", "Item", "TemplatedDomain"]

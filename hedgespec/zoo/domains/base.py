@@ -1,8 +1,11 @@
 """What a domain of prompts is: items, each with several wordings, split as a whole."""
 
-from collections.abc import Callable, Iterable
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from hedgespec.bundled import DATA
 from hedgespec.files import sha256_text
 
 LONGEST_PROMPT = 1200  # characters; longer ones leave a small model too little room to answer
@@ -22,20 +25,23 @@ class Item:
 
 @dataclass(frozen=True)
 class TemplatedDomain:
-    """A label and a function that makes the domain's items, in a fixed order."""
+    """A domain, and a function that makes its items, in a fixed order, of its file of wordings.
+
+    The file is LABEL.toml in `hedgespec/data/zoo/`.
+    """
 
     label: str
-    items: Callable[[], Iterable[Item]]
+    make: Callable[[dict[str, Any]], Iterable[Item]]
+
+    def items(self) -> Iterable[Item]:
+        """The domain's items; packages that they come from are fetched when first needed."""
+        text = (DATA / "zoo" / f"{self.label}.toml").read_text(encoding="utf-8")
+        return self.make(tomllib.loads(text))
 
     def is_held_out(self, key: str) -> bool:
         """Whether items of this key are for tests; the same on every machine, for ever."""
         plain = " ".join(key.casefold().split())
         return int(sha256_text(f"{self.label}\n{plain}")[:8], 16) % _HELD_OUT_SHARE == 0
-
-
-def texts(block: str) -> list[str]:
-    """The non-empty lines of a text block."""
-    return [line.strip() for line in block.splitlines() if line.strip()]
 
 
 def wordings(openings: Iterable[str], endings: Iterable[str], **fields: str) -> tuple[str, ...]:
@@ -46,6 +52,8 @@ def wordings(openings: Iterable[str], endings: Iterable[str], **fields: str) -> 
     )
 
 
-def topic_items(topics: str, openings: list[str], endings: list[str]) -> list[Item]:
-    """An item per line of `topics`, put for {topic} in every wording."""
-    return [Item(topic, wordings(openings, endings, topic=topic)) for topic in texts(topics)]
+def topic_items(data: dict[str, Any]) -> Iterator[Item]:
+    """An item for each topic, which is put for {topic} in every wording."""
+    for kind in data["topics"]:
+        for topic in kind["about"]:
+            yield Item(topic, wordings(kind["openings"], data["endings"], topic=topic))

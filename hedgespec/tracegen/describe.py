@@ -1,0 +1,58 @@
+"""What a recording says of itself: its fingerprint for resumption, and the trace's manifest."""
+
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import hedgespec
+from hedgespec.command import command_line, package_versions
+from hedgespec.costs.measure import device_name
+from hedgespec.files import sha256_file
+from hedgespec.tracegen.setup import Setup
+from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo
+
+
+def fingerprint(setup: Setup, batch_size: int) -> dict[str, Any]:
+    """Settings that must be the same on resumption."""
+    settings = {key: value for key, value in asdict(setup.settings).items()
+                if key not in ("prompts", "out", "resume", "batch_size", "drafters", "costs")}
+    return {
+        **settings,
+        "batch_size": batch_size,
+        "prompts_sha256": sha256_file(setup.settings.prompts),
+        "target_weights_sha256": setup.target.weights_sha256,
+        "drafters": [asdict(drafter.info()) for drafter in setup.drafters],
+        "hedgespec": hedgespec.__version__,
+    }
+
+
+def manifest(setup: Setup, costs: Costs | None, recording: dict[str, Any]) -> Manifest:
+    """The trace's manifest; `recording` is what there is to say of this run besides."""
+    settings = setup.settings
+    return Manifest(
+        name=settings.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        target=setup.target.info(),
+        drafters=[drafter.info() for drafter in setup.drafters],
+        sampling=SamplingInfo(settings.temperature, settings.top_p, settings.top_k,
+                              settings.seed, settings.max_new_tokens),
+        draft_length=settings.draft_length,
+        precision=settings.precision,
+        device=device_name(setup.target.device),
+        dtype=settings.dtype,
+        queries=0,
+        tokens=0,
+        files={},
+        versions={"python": platform.python_version(),
+                  **package_versions("torch", "transformers", "numpy", "polars")},
+        recording={
+            "command": command_line(),
+            "prompts": settings.prompts.name,
+            "prompts_sha256": sha256_file(settings.prompts),
+            **recording,
+        },
+        costs=costs,
+        rules=[*(RuleInfo(rule.label) for rule in setup.rules),
+               *(RuleInfo(tree.label, tree.shape.deepest, tree.id) for tree in setup.trees)],
+    )
