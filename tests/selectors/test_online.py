@@ -10,6 +10,7 @@ from hedgespec.selectors.learning import parse_loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.simulator import Replayer
 from hedgespec.traces import Trace
+from tests.helpers.marks import slow_but
 from tests.helpers.online import online_choice
 from tests.helpers.synthetic import write_trace
 
@@ -26,7 +27,7 @@ def trace(request, tmp_path_factory: pytest.TempPathFactory) -> Trace:
                        lengths=(60, 1, 5, 130))
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", slow_but(["normalhedge", "ftpl", "exp3spec"], BUILT_IN))
 def test_every_selector_decides_as_in_a_replay(trace, name):
     for seed in range(3):
         run = Replayer(trace, LENGTH).run(name, seed)
@@ -35,8 +36,8 @@ def test_every_selector_decides_as_in_a_replay(trace, name):
     assert len(set(run.choice[run.choice >= 0])) > 1, "there is something to choose"
 
 
-@pytest.mark.parametrize("feedback", FEEDBACKS)
-@pytest.mark.parametrize("name", ["normalhedge", "hedge", "ftpl"])
+@pytest.mark.parametrize("feedback", slow_but(["queued", "rounds:2+every:3"], FEEDBACKS))
+@pytest.mark.parametrize("name", slow_but(["normalhedge"], ["normalhedge", "hedge", "ftpl"]))
 def test_every_feedback_setting_is_fed_as_in_a_replay(trace, name, feedback):
     setting = parse_feedback(feedback)
     run = Replayer(trace, LENGTH).run(name, 5, setting)
@@ -45,6 +46,7 @@ def test_every_feedback_setting_is_fed_as_in_a_replay(trace, name, feedback):
         np.testing.assert_array_equal(online_choice(trace, run.choice, online, lazy), run.choice)
 
 
+@pytest.mark.slow
 def test_skipped_rounds_need_few_evaluations(trace):
     """What is not learned from is not asked for."""
     asked = {}
@@ -66,7 +68,8 @@ def test_skipped_rounds_need_few_evaluations(trace):
     assert asked["every:8"] < 0.4
 
 
-@pytest.mark.parametrize("feedback", ["actual", "rounds:2+actual", "every:2+actual"])
+@pytest.mark.parametrize(
+    "feedback", slow_but(["every:2+actual"], ["actual", "rounds:2+actual", "every:2+actual"]))
 def test_plays_that_were_in_force_are_the_replays(trace, feedback):
     setting = parse_feedback(feedback)
     run = Replayer(trace, LENGTH).run("normalhedge", 1, setting)
@@ -74,7 +77,7 @@ def test_plays_that_were_in_force_are_the_replays(trace, feedback):
     np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", slow_but([("hybrid:0.3", "rb")], LOSSES))
 @pytest.mark.parametrize("prefill", [False, True])
 def test_every_loss_is_the_replays(trace, loss, prefill):
     chosen = parse_loss(*loss, prefill=prefill)

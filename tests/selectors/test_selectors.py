@@ -10,6 +10,7 @@ from hedgespec.selectors import BUILT_IN, CHOSEN, FULL, built_in
 from tests.helpers.hedge import bound_hedge, hedge
 from tests.helpers.learner_driver import LENGTH, Driver, loss_sequences, play_all
 from tests.helpers.long_run import feed_for_long
+from tests.helpers.marks import slow_but
 
 ARMS = (1, 2, 3, 8, 256)
 
@@ -182,7 +183,7 @@ def test_contract_identical_drafters_are_treated_alike(name):
     np.testing.assert_allclose(play_all(name, losses), 0.2, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", slow_but(["normalhedge", "exp3spec"], BUILT_IN))
 def test_contract_a_million_steps_stay_finite(name):
     """Driven by a compiled loop; the losses favour drafter 1 throughout."""
     driver = Driver(name, 3)

@@ -291,6 +291,7 @@ def test_draft_length_beyond_the_recorded_depth_is_refused(deep_trace):
         Replayer(deep_trace, 7)
 
 
+@pytest.mark.slow
 def test_edited_selector_source_gives_a_new_kernel(tmp_path, trace, monkeypatch):
     """The disk cache notices edits: the stale kernel would pick drafter 0, the edited picks 2."""
     source = Path(importlib.import_module("hedgespec.selectors.uniform").__file__).read_text()
