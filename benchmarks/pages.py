@@ -7,6 +7,7 @@
 
 import re
 from dataclasses import dataclass
+from math import isclose
 from pathlib import Path
 
 from hedgespec.results.keys import RunKey
@@ -60,6 +61,7 @@ class Said(dict[Quantity, tuple[float, float, float]]):
 
 
 def contradictions(one: Said, other: Said) -> list[Quantity]:
-    """The quantities that two pages say different things of."""
+    """The quantities that two pages say different things of, to nine digits."""
     return [quantity for quantity in one.keys() & other.keys()
-            if one[quantity] != other[quantity]]
+            if not all(isclose(mine, theirs, rel_tol=1e-9, abs_tol=1e-9)
+                       for mine, theirs in zip(one[quantity], other[quantity], strict=True))]
