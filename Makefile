@@ -2,10 +2,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt
+CORE := $(wildcard $(addprefix tests/,simulator selectors rules traces results test_architecture.py))
 INPUTS := pyproject.toml constraints.txt hedgespec/__init__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help sim report zoo traces fidelity live-speed test test-all lint bench readme findings clean
+.PHONY: help sim report zoo traces fidelity live-speed test test-all check lint bench readme \
+  docs-tables findings clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +30,10 @@ test: $(VENV)/dev ## run the tests (CPU, tiny models)
 test-all: $(VENV)/dev ## also the tests that need a GPU (skipped without) or the 135M model
 	$(BIN)/python -m pytest
 
+check: lint ## in half a minute: lint and the core tests that are not slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal \
+	  -m "not slow and not gpu and not smollm2" $(CORE)
+
 lint: $(VENV)/dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -44,6 +50,9 @@ bench: $(VENV)/dev ## speed of the simulator as ratios; also writes build/bench.
 
 readme: $(VENV)/core ## regenerate README's figure and table, and docs/zoo.md's, from the bundled traces
 	$(BIN)/python -m benchmarks.readme
+
+docs-tables: $(VENV)/core ## regenerate the tables of docs/results.md from the schema
+	$(BIN)/python -m benchmarks.schema
 
 findings: $(VENV)/core ## replay the default grid and regenerate the tables of docs/findings.md
 	$(BIN)/hedgespec sim --grid default

@@ -6,7 +6,7 @@
 
 Decodes the prompts of one domain live, with fresh random numbers, and compares tokens per round
 with the exact expectation on the recorded answers to the same prompts. z is the difference over its
-standard error, answers being the unit. Prints a table and writes it as JSON.
+standard error, the question being the unit. Prints a table and writes it as JSON.
 """
 
 import argparse
@@ -23,21 +23,16 @@ from hedgespec.live import DecoderSettings, LiveDecoder
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters import make_drafters
 from hedgespec.models.target import load_model
+from hedgespec.results.labels import fixed, questions
+from hedgespec.results.statistics import mat_error
 from hedgespec.simulator import SweepSettings, run_sweep
 from hedgespec.tracegen.prompts import first_prompt, read_questions
 from hedgespec.traces import load_manifest
 
 
-def ratio(tokens: np.ndarray, rounds: np.ndarray) -> tuple[float, float]:
-    """Tokens per round and its standard error, answers (n) being the unit."""
-    mat = tokens.sum() / rounds.sum()
-    spread = (tokens - mat * rounds).std(ddof=1) * np.sqrt(len(tokens))
-    return float(mat), float(spread / rounds.sum())
-
-
 def replayed(trace: Path, drafter: str, domain: str) -> pl.DataFrame:
     """Expected rounds of each recorded answer."""
-    settings = SweepSettings(selectors=(f"fixed:{drafter}",), mode="exact")
+    settings = SweepSettings(selectors=(fixed(drafter),), mode="exact")
     return run_sweep([trace], settings).per_query.filter(pl.col("domain") == domain)
 
 
@@ -60,18 +55,18 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     target = load_model(options.target, device, manifest.dtype)
     [drafter] = make_drafters([options.drafter], target)
-    questions = [question for question in read_questions(options.prompts)
-                 if question.domain == options.domain]
+    asked = [question for question in read_questions(options.prompts)
+             if question.domain == options.domain]
     sampling = Sampling(manifest.sampling.temperature, manifest.sampling.top_p,
                         manifest.sampling.top_k)
-    decoder = LiveDecoder(target, [drafter], f"fixed:{drafter.name}", DecoderSettings(
-        sampling, draft_length=manifest.draft_length, seed=options.seed))
+    decoder = LiveDecoder(target, [drafter], fixed(drafter.name), DecoderSettings(
+        sampling=sampling, draft_length=manifest.draft_length, seed=options.seed))
     counts = []
     started = perf_counter()
-    for number in range(options.answers or len(questions)):
+    for number in range(options.answers or len(asked)):
         if perf_counter() - started > options.limit:
             break
-        question = questions[number % len(questions)]
+        question = asked[number % len(asked)]
         prompt = first_prompt(target.tokenizer, question)
         answer = decoder.generate(prompt, manifest.sampling.max_new_tokens, number)
         counts.append((len(answer.tokens), len(answer.rounds)))
@@ -79,8 +74,11 @@ def main() -> None:
     print(file=sys.stderr)
     live = np.array(counts, dtype=float)
     recorded = replayed(options.trace, drafter.name, options.domain)
-    live_mat, live_error = ratio(live[:, 0], live[:, 1])
-    trace_mat, trace_error = ratio(recorded["tokens"].to_numpy(), recorded["rounds"].to_numpy())
+    live_mat, live_error = mat_error(live[:, 0], live[:, 1],
+                                     np.arange(len(live)) % len(asked))
+    trace_mat, trace_error = mat_error(
+        recorded["tokens"].to_numpy(), recorded["rounds"].to_numpy(),
+        np.array(questions(recorded["query_id"].to_list())))
     result = {
         "drafter": drafter.name, "domain": options.domain, "device": device,
         "live_answers": len(live), "live_tokens": int(live[:, 0].sum()),

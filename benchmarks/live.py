@@ -33,6 +33,8 @@ from hedgespec.live.static_engine import StaticEngine
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters import Drafter, make_drafters
 from hedgespec.models.target import LanguageModel, load_model
+from hedgespec.results.labels import FIXED, fixed
+from hedgespec.results.statistics import rate_gain
 from hedgespec.rules import parse_rule
 from hedgespec.selectors import FULL, parse_selector
 from hedgespec.simulator import SweepSettings, run_sweep
@@ -171,7 +173,7 @@ def scored_trace(
 
 def replayed(trace: Path, selector: str, seeds: int) -> tuple[float, float]:
     """MAT and tokens per second of a selector on a trace; it learns from prefilling, as live."""
-    learns = not selector.startswith("fixed:") and (
+    learns = not selector.startswith(FIXED) and (
         parse_selector(selector).selector.feedback == FULL)
     summary = run_sweep([trace], SweepSettings(
         selectors=(selector,), prefill=learns, seeds=seeds)).summary
@@ -212,16 +214,10 @@ def best_per_query(runs: list[Measured]) -> Measured:
 
 
 def interval(found: Measured, other: Measured) -> tuple[float, float]:
-    """95 % interval of the ratio of two speeds: paired bootstrap over answers."""
-    rng = np.random.default_rng(0)
-    values = [np.array([list(map(len, one.tokens)), one.seconds]) for one in (found, other)]
-    ratios = []
-    for _ in range(2000):
-        chosen = rng.integers(len(found.rounds), size=len(found.rounds))
-        speeds = [(part := one[:, chosen].sum(axis=1))[0] / part[1] for one in values]
-        ratios.append(speeds[0] / speeds[1])
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return float(low), float(high)
+    """Interval of the ratio of two speeds, paired by question: each has one answer here."""
+    gain = rate_gain(*(np.column_stack([list(map(len, one.tokens)), one.seconds])
+                       for one in (found, other)))
+    return 1 + float(gain.low[0]) / 100, 1 + float(gain.high[0]) / 100
 
 
 def main() -> None:
@@ -268,15 +264,15 @@ def main() -> None:
         table.add("generate", generate(target, sampling, few))
         table.add("generate, prompt lookup", generate(
             target, sampling, few, prompt_lookup_num_tokens=options.draft_length))
-    fixed = [f"fixed:{drafter.name}" for drafter in drafters]
+    alone = [fixed(drafter.name) for drafter in drafters]
     fits: dict[str, Measured] = {}
-    for policy in (*fixed, *options.selectors):
+    for policy in (*alone, *options.selectors):
         own = decoder.with_selector(policy)
         for query in (longest(queries), *fitted[:3]):  # kernels and graphs are made
             own.generate(query.prompt, 40, query.number)
         fits[policy] = decode(own, fitted, f"{policy}, fitting")
         table.add(policy, decode(own, tested, policy))
-    table.add("best fixed per answer", best_per_query([table.runs[policy] for policy in fixed]))
+    table.add("best fixed per answer", best_per_query([table.runs[policy] for policy in alone]))
 
     def replay(policy: str, asked: list[Query], found: Measured, part: str) -> tuple[float, float]:
         trace = scored_trace(target, drafters, sampling, asked, found, options.draft_length,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 
 DATA = Path(__file__).parent / "data"
 PROMPTS = DATA / "prompts.jsonl"
@@ -11,11 +11,16 @@ _GRID = DATA / "sweep.toml"
 
 def bundled_traces() -> list[Path]:
     """Directories of the real traces that ship with hedgespec."""
-    folders = sorted(path.parent for path in (DATA / "traces").glob("*/manifest.json"))
+    folders = [DATA / "traces" / name for name in trace_names()]
     if not folders:
         raise HedgespecError(f"{DATA / 'traces'}: no bundled traces in this installation; "
-                             "name some with --traces")
+                             f"name some with {arg('traces')}")
     return folders
+
+
+def trace_names() -> list[str]:
+    """Names of the bundled traces."""
+    return sorted(path.parent.name for path in (DATA / "traces").glob("*/manifest.json"))
 
 
 def trace_folder(text: str | Path) -> Path:

@@ -1,9 +1,60 @@
-"""The one exception that users see as a message instead of a traceback."""
+"""The one exception that users see as a message instead of a traceback.
+
+A message names arguments with `arg`, and is then right in Python and at the shell:
+HedgespecError(f"{arg('seeds')} must be at least 1, use {arg('mode', 'auto')}") reads "seeds must be
+at least 1, use mode='auto'"; the command line makes "--seeds" and "--mode auto" of it.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+
+_MARK = "\x1f"  # around an argument in a message; between two stands JSON, [name] or [name, value]
+_MARKED = re.compile(f"{_MARK}([^{_MARK}]*){_MARK}")
+
+
+def arg(name: str, *value: object) -> str:
+    """An argument in an error's message, as Python calls it, perhaps with the value that it has or
+    should have: text, a path, a number, a bool, or several of them."""
+    return _MARK + json.dumps([name, *value], default=str) + _MARK
+
+
+def in_python(name: str, *value: object) -> str:
+    """`name` or `name=value`."""
+    shown = [tuple(one) if isinstance(one, list) else one for one in value]
+    return "=".join([name, *map(repr, shown)])
+
+
+def at_shell(name: str, *value: object) -> str:
+    """`--name` or `--name value`; of a bool `--name` or `--no-name`."""
+    option = "--" + name.replace("_", "-")
+    if not value:
+        return option
+    if isinstance(value[0], bool):
+        return option if value[0] else option.replace("--", "--no-", 1)
+    several = value[0] if isinstance(value[0], list) else value
+    return " ".join([option, *map(str, several)])
 
 
 class HedgespecError(Exception):
     """Something the user can mend: the message says what is wrong, where, and what to do."""
 
+    def __init__(self, message: str):
+        """`message` may name arguments with `arg`; `str` of the error has them as Python does."""
+        self._message = message
+        super().__init__(self.worded(in_python))
+
+    def worded(self, argument: Callable[..., str]) -> str:
+        """The message, each argument being named by `argument(name)` or `argument(name, value)`."""
+        return _MARKED.sub(lambda found: argument(*json.loads(found[1])), self._message)
+
 
 class TraceError(HedgespecError):
     """A trace directory that is damaged, incomplete or of another version."""
+
+
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """What to add to an error about the unknown name `text`; "" where no known one is near."""
+    near = get_close_matches(text, list(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -11,6 +11,14 @@ import pytest
 os.environ.setdefault("HEDGESPEC_CACHE", str(Path(tempfile.gettempdir()) / "hedgespec-tests"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def learners_on_disk() -> None:
+    """Learners are compiled once, not in each run."""
+    from tests.helpers.kernel_cache import keep_learners_on_disk
+
+    keep_learners_on_disk()
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """For models so small that they only lose by sharing their work."""

@@ -7,8 +7,8 @@ import polars as pl
 
 from hedgespec.analysis.figures.style import mark
 from hedgespec.analysis.results import ResultSet, check_same_traces
-from hedgespec.analysis.tables import SETTING
 from hedgespec.errors import HedgespecError
+from hedgespec.results.keys import SETTING
 from hedgespec.results.statistics import holm, mat_difference
 
 WORSE = "▼"
@@ -18,8 +18,8 @@ WORSE = "▼"
 class Comparison:
     """Run `other` minus run `base`, where both have the setting.
 
-    `table` has a row per setting: MAT of both, `difference` with its interval, paired by query, `p`
-    and Holm's `p_holm` over all rows, and `mark`. `unshared` counts settings of one run only.
+    `table` has a row per setting: MAT of both, `difference` with its interval, paired by question,
+    `p` and Holm's `p_holm` over all rows, and `mark`. `unshared` counts settings of one run only.
     """
 
     base: ResultSet
@@ -64,7 +64,7 @@ def _compare_trace(base: ResultSet, other: ResultSet, trace: str) -> pl.DataFram
         return None
     one, two = (answers.rounds[:, shared[name].to_list()]
                 for answers, name in ((before, "before"), (after, "after")))
-    found = mat_difference(after.tokens, two, one)
+    found = mat_difference(after.tokens, two, one, before.question)
     tokens = before.tokens.sum()
     return shared.select(*SETTING, "label", "usual", "how", "how_other").with_columns(
         queries=pl.lit(found.queries), mat_base=tokens / one.sum(axis=0),

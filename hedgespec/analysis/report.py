@@ -160,7 +160,7 @@ def _introduction(study: Study) -> str:
     unfinished = "" if study.run.provenance["complete"] else (
         '<p class="worse">The run was interrupted: these are the results up to then.</p>')
     return (f"<p>Traces: {', '.join(escape(name) for name in study.traces)}. Learners in the "
-            f"figures: {learners or 'none'}{against}. A query is the unit of every interval.</p>"
+            f"figures: {learners or 'none'}{against}. A question is the unit of every interval.</p>"
             f"{unfinished}")
 
 
@@ -195,10 +195,11 @@ def _provenance(
     inputs = {run.folder: run for run in [*runs, *(one.base for one in comparisons)]}
     parts += [_input(run) for run in inputs.values()]
     parts.append(
-        f"<p>Intervals: {LEVEL:.0%}, percentile bootstrap with {DRAWS:,} draws of queries, "
+        f"<p>Intervals: {LEVEL:.0%}, percentile bootstrap with {DRAWS:,} draws of questions, "
         "seed 0, the same draws for all selectors of a trace, so that differences are paired by "
-        "query. Tokens are never the unit. The bands of cumulative regret are normal intervals "
-        "over queries. MAT of a setting replayed with seeds is tokens over mean rounds.</p>")
+        "question. Queries that are turns of one question are drawn together, whatever its domain. "
+        "Tokens are never the unit. The bands of cumulative regret are normal intervals over "
+        "questions. MAT of a setting replayed with seeds is tokens over mean rounds.</p>")
     return "\n".join(parts)
 
 

@@ -9,8 +9,10 @@ import polars as pl
 
 from hedgespec.analysis.comparison import Comparison
 from hedgespec.analysis.figures.style import mark
+from hedgespec.analysis.overview import speed_note
+from hedgespec.analysis.results import ALL
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.tables import speed_note
+from hedgespec.results.markdown import markdown
 from hedgespec.results.statistics import (
     LEVEL,
     SMALL,
@@ -20,7 +22,6 @@ from hedgespec.results.statistics import (
     mean_estimate,
 )
 
-ALL = "all"
 USUAL = "usual"
 
 
@@ -48,13 +49,11 @@ class ReportTable:
 
     def markdown(self) -> str:
         """The table in Markdown, numbers to the right."""
-        words = [self.header] + [
-            [f"{cell.text} {cell.remark}".strip().replace("|", "\\|") for cell in row]
-            for row in self.rows]
         first = self.rows[0] if self.rows else []
-        rule = ["---" if isinstance(cell.value, str) else "---:" for cell in first]
-        lines = [words[0], rule, *words[1:]]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+        return markdown(
+            self.header,
+            [[f"{cell.text} {cell.remark}".strip() for cell in row] for row in self.rows],
+            [number for number, cell in enumerate(first) if isinstance(cell.value, str)])
 
 
 def domain_tables(study: Study) -> Iterator[ReportTable]:
@@ -99,7 +98,7 @@ def overview_table(data: pl.DataFrame, whose_seconds: str) -> ReportTable:
     return ReportTable(
         "settings", "All learners and settings",
         f"MAT pools all queries; regret is in rounds per query. In brackets: {LEVEL:.0%} bootstrap "
-        f"intervals over queries, not corrected. †: fewer than {SMALL} queries, whose intervals "
+        f"intervals over questions, not corrected. †: fewer than {SMALL} queries, whose intervals "
         f"are too narrow.{speed_note(whose_seconds)}",
         ["trace", "selector", "numbers", "queries", "MAT", "regret", "tokens/s"], rows, data)
 
@@ -148,7 +147,7 @@ def difference_table(comparison: Comparison, name: str) -> ReportTable:
                 if comparison.unshared else "")
     return ReportTable(
         name, f"{comparison.other.folder} minus {comparison.base.folder}",
-        f"In brackets: {LEVEL:.0%} paired bootstrap intervals over queries. ▲ ▼: differs at 5% "
+        f"In brackets: {LEVEL:.0%} paired bootstrap intervals over questions. ▲ ▼: differs at 5% "
         f"after Holm's correction for the {len(rows)} settings.{left_out}",
         ["trace", "selector", "numbers", "queries", "MAT before", "MAT", "difference"], rows,
         comparison.table)
@@ -165,9 +164,10 @@ def _by_domain(study: Study, trace: str) -> pl.DataFrame:
     for domain in [*answers.domains, ALL]:
         here = (answers.domain == domain) | (domain == ALL)
         tokens, rounds = answers.tokens[here], answers.rounds[here]
-        found = mat_estimate(tokens, rounds[:, columns])
+        asked = answers.question[here]
+        found = mat_estimate(tokens, rounds[:, columns], asked)
         difference = None if base is None else mat_difference(tokens, rounds[:, columns],
-                                                              rounds[:, base])
+                                                              rounds[:, base], asked)
         unknown = np.full(len(columns), np.nan)
         parts.append(usual.select(
             "trace", "selector", "how", "tokens_per_second",
@@ -186,8 +186,8 @@ def _by_domain(study: Study, trace: str) -> pl.DataFrame:
 def settings_data(study: Study, trace: str) -> pl.DataFrame:
     """Every setting of a trace, with MAT and regret and their intervals, most MAT first."""
     answers = study.run.answers(trace)
-    mat = mat_estimate(answers.tokens, answers.rounds)
-    regret = mean_estimate(answers.regret)
+    mat = mat_estimate(answers.tokens, answers.rounds, answers.question)
+    regret = mean_estimate(answers.regret, answers.question)
     return answers.settings.with_columns(
         mat=mat.value, mat_low=mat.low, mat_high=mat.high, regret=regret.value,
         regret_low=regret.low, regret_high=regret.high).sort("mat", descending=True)
@@ -207,7 +207,7 @@ def _domain_note(against: str | None) -> str:
     if against is None:
         return note
     return (f"{note} Below: the difference to {against} with its {LEVEL:.0%} paired bootstrap "
-            "interval over queries. ▲ ▼: it differs at 5% after Holm's correction for all "
+            "interval over questions. ▲ ▼: it differs at 5% after Holm's correction for all "
             "differences of this table.")
 
 

@@ -1,7 +1,5 @@
-"""Results of one `hedgespec sim` run, read, checked and averaged over seeds."""
+"""Results of one `hedgespec sim` run, checked and averaged over seeds."""
 
-import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,37 +9,38 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hedgespec.analysis.tables import SETTING, read_results, whose_seconds
+from hedgespec.analysis.overview import whose_seconds
 from hedgespec.errors import HedgespecError
+from hedgespec.results.keys import SETTING
+from hedgespec.results.labels import (
+    CHOSEN,
+    EVERY_DRAFTER,
+    FIXED,
+    HINDSIGHT,
+    NONE,
+    PROMPT,
+    QUEUED,
+    ArmLabel,
+    PoolLabel,
+    SelectorLabel,
+    questions,
+    split_arms,
+    split_terms,
+)
+from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, Table
+from hedgespec.results.store import RUN_FILE, Results, read_results
 
-QUERY = ["query", "query_id", "domain"]
-MEANS = ["rounds", "regret_rounds", "gamma", "seconds", "evaluation_seconds"]  # over seeds
-COLUMNS = {
-    "summary": [*SETTING, "seed", "queries", "tokens", "rounds", "mat", "regret_rounds",
-                "tokens_per_second"],
-    "per_query": [*SETTING, "seed", *QUERY, "tokens", "rounds", "mat", "regret_rounds",
-                  "seconds", "evaluation_seconds", "gamma", "rounds_until_best"],
-    "curves": [*SETTING, "position", "rounds", "regret_rounds", "low", "high", "seconds",
-               "regret_seconds", "seconds_low", "seconds_high"],
-    "answer": [*SETTING, *QUERY, "position", "token", "round", "drafter", "gamma"],
-}
-POOL = re.compile(r"(?P<base>.+)\.n(?P<drafters>\d+)")  # docs/metrics.md#pools-of-other-sizes
-# docs/metrics.md#draft-lengths-as-arms
-ARM = re.compile(r"((?:fixed:)?[a-z0-9._-]+)(?:@([a-z0-9:._-]+))?(?:\*(\d+))?")
-HINDSIGHT = "hindsight"
-PROMPT = "prompt"
-CHOSEN = "chosen"  # feedback of bandits
-USUAL_FEEDBACK = ["queued", CHOSEN, "none", PROMPT, HINDSIGHT]
-USUAL_LOSS = ["length:gamma", "emitted", "none"]
-FIXED = "fixed:"
-ROUNDS, WEIGHT = "rounds/", "weight/"  # before a drafter's name: columns of its rounds, its weight
+USUAL_FEEDBACK = [QUEUED, CHOSEN, NONE, PROMPT, HINDSIGHT]
+USUAL_LOSS = ["length:gamma", "emitted", NONE]
+ALL = "all"  # in place of a domain
 
 
 @dataclass(frozen=True)
 class QueryResults:
     """The queries of one trace under every setting that was run on it.
 
-    `settings` has S rows; `tokens` and `domain` have shape (Q), `rounds`, `regret`, `gamma`,
+    `settings` has S rows; `question` (the number of the question that a query belongs to), `tokens`
+    and `domain` have shape (Q), `rounds`, `regret`, `gamma`,
     `seconds` and `evaluation_seconds` (Q, S), means over seeds. `gamma` is the mean over the
     answer's tokens of a drafter's acceptance probability; of several drafters they are weighted by
     their rounds. `seconds` are estimated from the trace's costs, NaN without;
@@ -50,6 +49,7 @@ class QueryResults:
 
     settings: pl.DataFrame
     query_id: np.ndarray
+    question: np.ndarray
     domain: np.ndarray
     tokens: np.ndarray
     rounds: np.ndarray
@@ -65,25 +65,34 @@ class QueryResults:
 
 
 class ResultSet:
-    """A results folder. Raises HedgespecError if it is not one, or is empty or inconsistent."""
+    """The results in a folder, or in memory.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.provenance = _read_provenance(folder / "run.json")
+    `feedback` has the terms of each feedback setting: {"every": "4"} of "every:4". Raises
+    HedgespecError if the folder holds no results, or they are empty or inconsistent.
+    """
+
+    def __init__(self, source: Path | Results):
+        found = source if isinstance(source, Results) else read_results(source)
+        self.folder = source if isinstance(source, Path) else "the results"
+        self.provenance = found.provenance
         self.summary, per_query, self.curves, self.answer = (
-            _read(folder, name) for name in COLUMNS)
+            _checked(table, rows, self.folder) for table, rows in found.tables())
         if self.summary.is_empty() or per_query.is_empty():
-            raise HedgespecError(f"{folder}: the results are empty; there is nothing to report")
+            raise HedgespecError(f"{self.folder}: the results are empty; there is nothing to "
+                                 "report")
+        self.feedback = {label: dict(split_terms(label))
+                         for label in self.summary["feedback"].unique()}
         self._drafters = _drafter_counts(per_query)
         self._until_best = per_query.select(*SETTING, "seed", "query", "rounds_until_best")
-        self._queries = per_query.group_by(*SETTING, *QUERY, maintain_order=True).agg(
-            pl.col("tokens").first(), pl.col(MEANS).mean())
+        self._queries = per_query.group_by(*SETTING, *QUERY_NAMES, maintain_order=True).agg(
+            pl.col("tokens").first(), pl.col(PER_QUERY.averaged).mean())
         self._answers: dict[str, QueryResults] = {}
         unknown = {base_trace(name) for name in self.traces} - set(self.hashes)
         if unknown:
             raise HedgespecError(
-                f"{folder / 'run.json'}: does not name the traces {', '.join(sorted(unknown))} "
-                "of the tables; the folder holds files of different runs")
+                f"{self.folder}: {RUN_FILE} does not name the traces "
+                f"{', '.join(sorted(unknown))} of the tables; the folder holds files of different "
+                "runs")
 
     @cached_property
     def traces(self) -> list[str]:
@@ -99,7 +108,7 @@ class ResultSet:
             name, digest = trace["name"], trace["manifest_sha256"]
             if found.setdefault(name, digest) != digest:
                 raise HedgespecError(
-                    f"{self.folder / 'run.json'}: two versions of the trace {name} are mixed "
+                    f"{self.folder}: {RUN_FILE}: two versions of the trace {name} are mixed "
                     f"({found[name][:12]} and {digest[:12]}); replay one of them anew")
         return found
 
@@ -175,15 +184,18 @@ class ResultSet:
                 f"{self.folder}: settings of {trace} were replayed on different queries; "
                 "run `hedgespec sim` again")
         one = rows.head(len(rows) // len(settings))
-        means = [rows[name].to_numpy().reshape(shape).T for name in MEANS]
-        return QueryResults(settings.drop("column"), one["query_id"].to_numpy(),
-                       one["domain"].to_numpy(), one["tokens"].to_numpy(), *means)
+        means = {column: rows[column].to_numpy().reshape(shape).T for column in PER_QUERY.averaged}
+        return QueryResults(
+            settings.drop("column"), one["query_id"].to_numpy(),
+            np.array(questions(one["query_id"].to_list())), one["domain"].to_numpy(),
+            one["tokens"].to_numpy(), means["rounds"], means["regret_rounds"], means["gamma"],
+            means["seconds"], means["evaluation_seconds"])
 
 
 def base_trace(name: str) -> str:
     """The trace that a pool of another size was made from; else the name itself."""
-    match = POOL.fullmatch(name)
-    return match["base"] if match else name
+    pool = PoolLabel.parse(name)
+    return pool.trace if pool else name
 
 
 def check_same_traces(one: ResultSet, other: ResultSet) -> None:
@@ -200,64 +212,49 @@ def check_same_traces(one: ResultSet, other: ResultSet) -> None:
             "(manifest_sha256 in run.json); replay the same trace for both")
 
 
-def _read(folder: Path, name: str) -> pl.DataFrame:
-    table = read_results(folder, name)
-    missing = [column for column in COLUMNS[name] if column not in table.columns]
-    if missing:
-        raise HedgespecError(
-            f"{folder / name}.parquet: lacks the columns {', '.join(missing)}; make the results "
-            "anew with this version's `hedgespec sim`")
-    # Runs of a sweep may share settings; their rows are then the same.
-    table = table.select(*COLUMNS[name], pl.selectors.starts_with(ROUNDS, WEIGHT)).unique(
-        maintain_order=True)
-    key = [column for column in (*SETTING, "seed", "query", "position") if column in table.columns]
-    twice = table.filter(table.select(key).is_duplicated())
+def _checked(table: Table, rows: pl.DataFrame, where: Path | str) -> pl.DataFrame:
+    """The rows of a table, each once. Raises HedgespecError for two results of one setting."""
+    # Runs of a sweep may share settings; their rows are then the same, but for the clock's.
+    rows = rows.unique(pl.exclude(table.timed) if table.timed else None, maintain_order=True)
+    twice = rows.filter(rows.select(table.keys).is_duplicated())
     if not twice.is_empty():
         raise HedgespecError(
-            f"{folder / name}.parquet: {twice['selector'][0]} on {twice['trace'][0]} has two "
+            f"{where}: {table.file}: {twice['selector'][0]} on {twice['trace'][0]} has two "
             "different results for one setting; results of different runs are mixed")
-    return table
-
-
-def _read_provenance(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise HedgespecError(f"{path}: missing; name a folder that `hedgespec sim --out` has made")
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for trace in found["traces"]:
-            trace["name"], trace["manifest_sha256"]
-        found["command"], found["created"], found["versions"], found["complete"]
-    except (ValueError, TypeError, KeyError) as fault:
-        raise HedgespecError(f"{path}: not a run.json of `hedgespec sim` ({fault!r})") from fault
-    return found
+    return rows
 
 
 def _drafter_counts(per_query: pl.DataFrame) -> dict[str, int]:
-    arms = [name for name in per_query.columns if name.startswith(ROUNDS)]
+    arms = [name for name in per_query.columns if name.startswith(ROUNDS_OF)]
     there = per_query.group_by("trace").agg(pl.col(arms).is_not_null().any())
-    return {row["trace"]: len({arm_parts(arm.removeprefix(ROUNDS))[0] for arm in arms if row[arm]})
+    return {row["trace"]: len({arm_parts(arm.removeprefix(ROUNDS_OF))[0]
+                               for arm in arms if row[arm]})
             for row in there.iter_rows(named=True)}
 
 
-def arm_parts(arm: str) -> tuple[str, str]:
-    """The drafter of an arm DRAFTER[@RULE][*K], and the rest in words: ", RULE, K=3".
+def arm_parts(name: str) -> tuple[str, str]:
+    """The drafter of an arm, or of fixed:ARM, and the rest in words: ", RULE, K=3".
 
-    Other names come back whole. "fixed:" before the arm belongs to the drafter.
+    Names of other selectors come back whole.
     """
-    match = ARM.fullmatch(arm)
-    if match is None:
-        return arm, ""
-    drafter, rule, length = match.groups()
-    return drafter, f", {rule}" * bool(rule) + f", K={length}" * bool(length)
+    selector = SelectorLabel.parse(name)
+    arm = ArmLabel.parse(name if selector.arm is None else selector.arm)
+    if arm is None or selector.file or selector.routes:
+        return name, ""
+    prefix = FIXED if selector.arm is not None else ""
+    rest = f", {arm.rule}" * bool(arm.rule)
+    return f"{prefix}{arm.drafter}", rest + (f", K={arm.length}" if arm.length else "")
 
 
 def _arms(asked: str) -> str:
     """The arms that `--arm-lengths` or `--arms` gave, in words."""
-    arms = asked.split(" ")
+    arms = split_arms(asked)
     if all(arm.isdigit() for arm in arms):
         return f"arms: all drafters, K={' or '.join(arms)}"
-    words = ("".join(arm_parts(arm)) for arm in arms)
-    return f"arms: {'; '.join(re.sub('^all(?=,|$)', 'all drafters', arm) for arm in words)}"
+    parts = [arm_parts(arm) for arm in arms]
+    words = ("all drafters" + rest if drafter == EVERY_DRAFTER else drafter + rest
+             for drafter, rest in parts)
+    return f"arms: {'; '.join(words)}"
 
 
 def _common_lengths(settings: pl.DataFrame) -> pl.DataFrame:

@@ -6,10 +6,19 @@ from functools import cached_property
 
 import polars as pl
 
-from hedgespec.analysis.results import CHOSEN, FIXED, HINDSIGHT, POOL, PROMPT, ResultSet
+from hedgespec.analysis.results import ResultSet
 from hedgespec.errors import HedgespecError
+from hedgespec.results.keys import CHOICES
+from hedgespec.results.labels import (
+    BEST_SINGLE,
+    CHOSEN,
+    FIXED,
+    HINDSIGHT,
+    NONE,
+    PROMPT,
+    PoolLabel,
+)
 
-BEST_SINGLE = "best-single"
 MOST_LEARNERS = 8  # drawn unless more are asked for
 
 
@@ -31,7 +40,7 @@ class Study:
         cls, run: ResultSet, traces: list[str], learners: list[str], against: str | None
     ) -> "Study":
         """Check the names, or choose. Raises HedgespecError for names not in the results."""
-        recorded = [name for name in run.traces if not POOL.fullmatch(name)] or run.traces
+        recorded = [name for name in run.traces if PoolLabel.parse(name) is None] or run.traces
         _check(run, "trace", traces, recorded)
         shown = traces or recorded
         usual = run.settings.filter(pl.col("usual"), pl.col("trace").is_in(shown))
@@ -65,7 +74,7 @@ class Study:
         columns = list(self.columns(trace, self.learners).values())
         feedback, means = answers.settings["feedback"], answers.regret.mean(axis=0)
         bandits = [i for i in columns if feedback[i] == CHOSEN]
-        full = [i for i in columns if feedback[i] not in (CHOSEN, "none", PROMPT, HINDSIGHT)]
+        full = [i for i in columns if feedback[i] not in (CHOSEN, NONE, PROMPT, HINDSIGHT)]
         if not bandits or not full:
             return None
         return min(full, key=means.__getitem__), min(bandits, key=means.__getitem__)
@@ -83,8 +92,7 @@ class Study:
         rows = self.run.answers(trace).settings.with_row_index("column").filter(
             pl.col("selector") == selector)
         usual = rows.filter(pl.col("usual"))
-        others = ["feedback", "loss", "draft_length", "arm_lengths", "carry", "rule"]
-        others.remove(parameter)
+        others = [name for name in CHOICES if name != parameter]
         return rows.join(usual.select(others), on=others, how="semi", nulls_equal=True).unique(
             parameter, keep="first", maintain_order=True)
 

@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 from hedgespec import __version__
+from hedgespec.cli.common import shell_words
 from hedgespec.errors import HedgespecError
 
 COMMANDS = ("sim", "report", "record", "zoo", "traces", "subset", "synthetic", "validate",
@@ -36,13 +37,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"hedgespec {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    given = sys.argv[1:] if arguments is None else arguments
+    for name in [name for name in COMMANDS if name in given] or COMMANDS:
         import_module(f"hedgespec.cli.{name}").add_parser(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
     except (HedgespecError, OSError) as error:  # OSError: a full disk, a missing permission
-        print(f"hedgespec {options.command}: {error}", file=sys.stderr)
+        message = shell_words(error, commands.choices[options.command])
+        print(f"hedgespec {options.command}: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"hedgespec {options.command}: interrupted", file=sys.stderr)

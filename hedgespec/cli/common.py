@@ -3,30 +3,29 @@
 import argparse
 from types import TracebackType
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, at_shell
 
 COMPILE_HELP = ("make the models' kernels with torch.compile, on fixed tensors: faster rounds, "
                 "after a minute or more of compiling")
 
 
-def add_rule_options(parser: argparse.ArgumentParser) -> None:
-    """--rules and --trees: what is recorded besides."""
-    parser.add_argument("--rules", nargs="+", default=[], metavar="RULE",
-                        help="also record what these verification rules need: gumbel, multi:K, "
-                             "multi-without:K, kseq:K (docs/rules.md; sampling, greedy, onehot and "
-                             "block need nothing)")
-    parser.add_argument("--trees", nargs="+", default=[], metavar="SHAPE",
-                        help="also record draft trees from every position, replayed with --rule "
-                             "tree: dynamic[:TOTAL,DEPTH,TOPK] (EAGLE-2; 60,7,10) or static[:FILE] "
-                             "(rank paths), as NAME=SHAPE for --rule tree:NAME")
-
-
 def add_device_options(parser: argparse.ArgumentParser) -> None:
-    """--device and --dtype."""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                        help="default: cuda if there is one")
-    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"),
-                        default="auto", help="default: bfloat16 on cuda, float32 on the CPU")
+    """--device and --dtype, as recordings have them."""
+    from hedgespec.tracegen.settings import DEVICE, DTYPE
+
+    for flag, option in (("--device", DEVICE), ("--dtype", DTYPE)):
+        parser.add_argument(flag, choices=option.choices, default="auto", help=option.help)
+
+
+def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:
+    """An error's message, arguments being named by the options of `command` that set them."""
+    if not isinstance(error, HedgespecError):
+        return str(error)
+    # The dest of a setting has its class before it. Of two settings of one name the first counts.
+    options = {action.dest.rpartition(".")[2]: option.removeprefix("--")
+               for action in reversed(command._actions) for option in action.option_strings
+               if not option.startswith("--no-")}
+    return error.worded(lambda name, *value: at_shell(options.get(name, name), *value))
 
 
 def require_models(what: str) -> None:

@@ -130,7 +130,8 @@ def _decoder(options: argparse.Namespace) -> "LiveDecoder":
 def _settings(options: argparse.Namespace) -> "DecoderSettings":
     from hedgespec.live import DecoderSettings
     from hedgespec.models.sampling import Sampling
-    from hedgespec.selectors.learning import parse_feedback, parse_loss
+    from hedgespec.selectors.feedback import parse_feedback
+    from hedgespec.selectors.learning import parse_loss
 
     logged = options.out is not None
     given = options.loss is not None or options.estimator != _ESTIMATOR

@@ -2,20 +2,16 @@
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from hedgespec.cli.common import (
-    add_device_options,
-    add_rule_options,
-    chosen_device,
-    chosen_dtype,
-    require_models,
-)
+from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
+from hedgespec.options import add_options, given_options
 
 if TYPE_CHECKING:
-    from hedgespec.tracegen.record import RecordingProgress, RecordSettings
+    from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
 
 EPILOG = """\
 examples:
@@ -38,11 +34,6 @@ Needs the `models` extra: pip install -e '.[models]' in a clone. On a CPU the de
 question per domain and 96 tokens; a GPU is wanted for more. Format: docs/trace-format.md.
 """
 
-_CPU_PER_DOMAIN = 1
-_CPU_TOKENS = 96
-_TOKENS = 512
-
-
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
@@ -50,38 +41,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="The target writes an answer to each prompt; every drafter is scored on it.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
-    add("--target", default="smollm2-135m-instruct", metavar="MODEL",
-        help="Hugging Face id, folder, .gguf file, or the default %(default)s (93 MB, fetched)")
-    add("--drafter", action="append", default=[], dest="drafters", metavar="SPEC",
-        help="repeat for each; default: four early exits, prompt-lookup and ngram")
-    add("--prompts", type=Path, metavar="FILE",
-        help="question.jsonl: question_id, category (the domain), turns (default: bundled)")
-    add("--out", type=Path, metavar="DIR",
-        help="the trace directory to make (default: recordings/NAME)")
-    add("--name", help="name of the trace (default: prompts file and temperature)")
-    add("--temperature", type=float, default=1.0, help="0 is greedy (default: %(default)s)")
-    add("--top-p", type=float, default=1.0, help="default: %(default)s (off)")
-    add("--top-k", type=int, default=0, help="default: %(default)s (off)")
-    add("--seed", type=int, default=0, help="of the sampled text (default: %(default)s)")
-    add("--max-new-tokens", type=int, metavar="N",
-        help=f"longest answer (default: {_TOKENS}, on a CPU {_CPU_TOKENS})")
-    add("--per-domain", type=int, metavar="N",
-        help="questions of each domain (default: all of your --prompts, of the bundled ones "
-             f"{_CPU_PER_DOMAIN} on a CPU)")
-    add("--draft-length", type=int, default=5, metavar="K",
-        help="the simulator's default for this trace; any other can be replayed too "
-             "(default: %(default)s)")
-    add("--batch-size", type=int, metavar="N",
-        help="answers written at once (default: 256 on a GPU, 8 on a CPU; halved by itself when "
-             "memory runs out)")
-    add_device_options(parser)
-    add_rule_options(parser)
-    add("--precision", choices=("compact", "full"), default="compact",
-        help="compact rounds statistics (docs/trace-format.md says how far); full keeps float32")
-    add("--no-costs", action="store_false", dest="costs",
-        help="do not measure what target and drafters cost in time (default: measured first)")
-    add("--resume", action="store_true", help="go on with an interrupted recording in --out")
+    add_options(parser, _defaults())
     parser.set_defaults(run=run)
 
 
@@ -92,9 +52,8 @@ def run(options: argparse.Namespace) -> int:
     require_models("recording")
     from hedgespec.tracegen.record import record
 
-    options.device = chosen_device(options.device)
     settings = _settings(options)
-    if options.device == "cpu":
+    if settings.device == "cpu":
         print(f"no GPU in use: recording up to {settings.max_new_tokens} tokens per answer"
               + (f", {settings.per_domain} question(s) per domain" if settings.per_domain else "")
               + "; a GPU is wanted for more", file=sys.stderr)
@@ -115,31 +74,30 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(options: argparse.Namespace) -> "RecordSettings":
+def _defaults() -> "RecordSettings":
+    """What the command line begins with; `_settings` fills in what depends on the machine."""
     from hedgespec.bundled import PROMPTS
-    from hedgespec.tracegen.record import RecordSettings
+    from hedgespec.models import smollm2
+    from hedgespec.tracegen.settings import RecordSettings
 
-    on_cpu = options.device == "cpu"
-    prompts = options.prompts or PROMPTS
-    stem = re.sub(r"[^A-Za-z0-9.]+", "-", prompts.stem).strip("-.") or "prompts"
-    name = f"{stem}-t{options.temperature:g}" if options.name is None else options.name
-    per_domain = options.per_domain
-    if per_domain is None and options.prompts is None and on_cpu:
-        per_domain = _CPU_PER_DOMAIN
-    max_new_tokens = options.max_new_tokens
-    if max_new_tokens is None:
-        max_new_tokens = _CPU_TOKENS if on_cpu else _TOKENS
-    return RecordSettings(
-        target=options.target, prompts=prompts, out=options.out or Path("recordings") / name,
-        name=name, drafters=tuple(options.drafters), temperature=options.temperature,
-        top_p=options.top_p, top_k=options.top_k, seed=options.seed,
-        max_new_tokens=max_new_tokens,
-        draft_length=options.draft_length, per_domain=per_domain, batch_size=options.batch_size,
-        device=options.device,
-        dtype=chosen_dtype(options.dtype, options.device),
-        precision=options.precision, costs=options.costs, resume=options.resume,
-        rules=tuple(options.rules), trees=tuple(options.trees),
-    )
+    return RecordSettings(target=smollm2.NAME, prompts=PROMPTS, out=Path("recordings"), name="",
+                          device="auto", dtype="auto")
+
+
+def _settings(options: argparse.Namespace) -> "RecordSettings":
+    from hedgespec.tracegen.settings import CPU_PER_DOMAIN, CPU_TOKENS, RecordSettings
+
+    given = given_options(options, RecordSettings)
+    settings = replace(_defaults(), **given)
+    device = chosen_device(settings.device)
+    stem = re.sub(r"[^A-Za-z0-9.]+", "-", settings.prompts.stem).strip("-.") or "prompts"
+    name = given.get("name", f"{stem}-t{settings.temperature:g}")
+    derived = {"name": name, "out": Path("recordings") / name}
+    if device == "cpu":
+        derived["max_new_tokens"] = CPU_TOKENS
+        derived["per_domain"] = None if "prompts" in given else CPU_PER_DOMAIN
+    return replace(settings, **{**derived, **given, "device": device,
+                                "dtype": chosen_dtype(settings.dtype, device)})
 
 
 class Bar:

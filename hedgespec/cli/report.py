@@ -8,7 +8,7 @@ examples:
   hedgespec report results/sim                          results of `hedgespec sim`: `make report`
   hedgespec report results/sim --selectors hedge normalhedge ucbspec --traces my-trace
   hedgespec report results/sim --against fixed:generalist       gains over another selector
-  hedgespec report results/a results/b                  also what differs in b, paired by query
+  hedgespec report results/a results/b                  also what differs in b, paired by question
   hedgespec report results/sim --tokenizer SmolLM2-135M-Instruct/tokenizer.json   text, not ids
   hedgespec report results/new --baseline results/old   also what became worse, marked
 

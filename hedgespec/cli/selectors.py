@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     for header in ("rule", "a draft token is accepted how", "recorded", "source"):
         rules.add_column(header, overflow="fold")
     for name, rule in RULES.items():
-        rules.add_row(name, rule.help, f"with {rule.option}" if rule.recorded else "always",
+        rules.add_row(name, rule.help, f"with --{rule.option}" if rule.recorded else "always",
                       rule.source)
     console.print(rules)
     return 0

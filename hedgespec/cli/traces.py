@@ -4,9 +4,13 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hedgespec.cli.common import add_rule_options
 from hedgespec.cli.zoo import add_zoo_options, show, zoo_settings
+from hedgespec.options import add_options, given_options
+
+if TYPE_CHECKING:
+    from hedgespec.zoo.settings import ExperimentSettings
 
 EPILOG = """\
 The traces, in --out: domain-mix (held-out questions, as many of each domain) at temperatures 0.7,
@@ -31,19 +35,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Record the experiment of the bundled traces.", epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
-    add("--out", type=Path, default=Path("recordings"), metavar="DIR",
-        help="folder of the traces (default: %(default)s)")
-    add("--per-domain", type=int, metavar="N",
-        help="questions of each domain (default: 40, on a CPU 1)")
-    add("--max-new-tokens", type=int, metavar="N",
-        help="longest answer (default: 512, on a CPU 48)")
-    add("--temperatures", type=float, nargs="+", metavar="T",
-        help="record at these alone (default: 0.7 0 1)")
-    add("--spec-bench", type=Path, metavar="FILE", help="Spec-Bench's question.jsonl")
-    add_rule_options(parser)
+    add_options(parser, _defaults())
     add_zoo_options(parser)
     parser.set_defaults(run=run)
+
+
+def _defaults() -> "ExperimentSettings":
+    from hedgespec.zoo.settings import ExperimentSettings
+
+    return ExperimentSettings(Path("recordings"))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,15 +52,12 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.cli.common import StepBar
     from hedgespec.cli.record import Bar
     from hedgespec.zoo.build import make_zoo
-    from hedgespec.zoo.experiment import ExperimentSettings, record_experiment
+    from hedgespec.zoo.experiment import record_experiment
+    from hedgespec.zoo.settings import CPU_PER_DOMAIN, CPU_TOKENS, ExperimentSettings
 
-    settings = ExperimentSettings(options.out, spec_bench=options.spec_bench,
-                                  rules=tuple(options.rules), trees=tuple(options.trees))
-    if zoo.device == "cpu":
-        settings = replace(settings, per_domain=1, max_new_tokens=48, spec_bench_tokens=48)
-    settings = replace(settings, **{
-        name: value for name in ("per_domain", "max_new_tokens", "temperatures")
-        if (value := getattr(options, name)) is not None})
+    on_cpu = {"per_domain": CPU_PER_DOMAIN, "max_new_tokens": CPU_TOKENS,
+              "spec_bench_tokens": CPU_TOKENS} if zoo.device == "cpu" else {}
+    settings = replace(_defaults(), **{**on_cpu, **given_options(options, ExperimentSettings)})
     try:
         with StepBar() as bar:
             summary = make_zoo(zoo, bar.update)

@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     import sys
 
     from hedgespec.bundled import bundled_traces
-    from hedgespec.errors import HedgespecError
+    from hedgespec.errors import HedgespecError, at_shell
     from hedgespec.rules import verification_rule
     from hedgespec.traces import read_trace
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
             for rule in manifest.rules:
                 verification_rule(rule.name, trace)
         except HedgespecError as error:
-            print(f"hedgespec validate: {error}", file=sys.stderr)
+            print(f"hedgespec validate: {error.worded(at_shell)}", file=sys.stderr)
             failed += 1
             continue
         print(f"{folder}: valid; {manifest.queries} queries, {manifest.tokens} tokens, "

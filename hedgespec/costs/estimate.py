@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.traces import Costs, Trace
 
 
@@ -39,20 +39,12 @@ def evaluating_seconds(costs: Costs, drafters: Sequence[str]) -> np.ndarray:
     return others
 
 
-def cost_basis(costs: Costs | None) -> dict[str, str] | None:
-    """Whose seconds they are: device, dtype, and how all drafters' evaluation is counted."""
-    if costs is None:
-        return None
-    evaluation = "one by one" if costs.evaluate_all is None else "in one batch"
-    return {"device": costs.device, "dtype": costs.dtype, "evaluation": evaluation}
-
-
 def costs_of(trace: Trace) -> Costs:
     """The costs of a trace. Raises HedgespecError if it holds none."""
     if trace.manifest.costs is None:
         raise HedgespecError(
             f"trace {trace.name} holds no measured costs: record it with this version, without "
-            "--no-costs")
+            f"{arg('costs', False)}")
     return trace.manifest.costs
 
 

@@ -4,7 +4,8 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from hedgespec.errors import HedgespecError, TraceError
+from hedgespec.bundled import bundled_costs
+from hedgespec.errors import HedgespecError, TraceError, arg, did_you_mean
 from hedgespec.files import write_text
 from hedgespec.traces.manifest import Costs, parse_costs
 from hedgespec.traces.reader import Trace
@@ -20,7 +21,8 @@ def load_costs(path: Path) -> Costs:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise HedgespecError(f"--costs {path}: not readable as JSON ({error})") from error
+        raise HedgespecError(f"{arg('costs', path)}: not readable as JSON ({error})"
+                             + did_you_mean(str(path), bundled_costs())) from error
     return parse_costs(document, path)
 
 

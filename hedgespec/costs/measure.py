@@ -7,7 +7,7 @@ from time import perf_counter
 
 import torch
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.drafters import Drafter
 from hedgespec.models.target import LanguageModel
@@ -65,7 +65,7 @@ def _fitting_context(
     if fitting < draft_length + 2:
         raise HedgespecError(
             f"a context of {shortest} tokens leaves no room to measure the cost of drafting "
-            f"{draft_length}; record with --no-costs"
+            f"{draft_length}; record with {arg('costs', False)}"
         )
     return fitting
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.config import parse_config
@@ -92,14 +92,14 @@ def profile(
 def random_target(target: str, device: str, dtype: str) -> LanguageModel:
     """A target with random weights, without a tokenizer."""
     if target not in TARGETS and not Path(target).is_file():
-        raise HedgespecError(f"--target-config {target}: no such file, and not one of "
+        raise HedgespecError(f"{arg('target_config', target)}: no such file, and not one of "
                              f"{', '.join(TARGETS)}")
     try:
         settings = TARGETS.get(target) or json.loads(Path(target).read_text())
         config = AutoConfig.for_model(**settings)
     except (KeyError, ValueError, TypeError) as error:
-        raise HedgespecError(f"--target-config {target}: not a model's config.json ({error})"
-                             ) from error
+        raise HedgespecError(f"{arg('target_config', target)}: not a model's config.json "
+                             f"({error})") from error
     before = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, dtype))
     try:

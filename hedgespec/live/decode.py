@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.live.answer import Answer, Round
 from hedgespec.live.eager_engine import EagerEngine
 from hedgespec.live.engine import Engine, Evaluation
@@ -51,7 +51,7 @@ class LiveDecoder:
         Raises HedgespecError for settings that make no sense.
         """
         if not drafters:
-            raise HedgespecError("there is no drafter: name one with --drafter")
+            raise HedgespecError(f"there is no drafter: name one with {arg('drafters')}")
         self.target, self.drafters = target, drafters
         self.settings = settings or DecoderSettings()
         check_sampling(drafters, self.settings.sampling)

@@ -1,12 +1,10 @@
-"""The log of a live run: a trace of what was decoded, and every decision with its times.
+"""Writes the log of a live run: a trace of what was decoded, and every decision with its times.
 
-FOLDER/trace is a trace whose statistics are those that the selector was fed with: of the first
-draft depth, by prefilling the emitted tokens, and of draft trees all levels, in full precision.
-FOLDER/rounds.parquet has a row per round, FOLDER/run.json what made them. `hedgespec fidelity
-FOLDER` replays it.
+Names and columns are those of `results.log`. The trace's statistics are those that the selector was
+fed with: of the first draft depth, by prefilling the emitted tokens, and of draft trees all levels,
+in full precision. `hedgespec fidelity` replays it.
 """
 
-import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +15,15 @@ import torch
 
 from hedgespec.command import command_line, package_versions
 from hedgespec.costs.measure import device_name
-from hedgespec.errors import HedgespecError
-from hedgespec.files import check_writable, write_text, write_with
+from hedgespec.errors import HedgespecError, arg
+from hedgespec.files import check_writable
 from hedgespec.live.answer import Answer
 from hedgespec.live.decode import LiveDecoder
 from hedgespec.live.evaluated import last_tokens
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import TreeStatistics
+from hedgespec.results.log import TRACE, LiveRun, write_log
+from hedgespec.results.schema import LIVE_ROUNDS, PARTS, SECONDS_OF
 from hedgespec.rules.tree import Tree
 from hedgespec.tracegen.prompts import Query
 from hedgespec.tracegen.score import Scores, tree_columns
@@ -31,10 +31,8 @@ from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TraceWriter
 from hedgespec.traces.schema import DRAFTER_STATISTICS, statistic_column
 
-TRACE, ROUNDS, RUN = "trace", "rounds.parquet", "run.json"
 _PRECISION = "full"
 _PACKAGES = ("torch", "transformers", "numpy", "polars")
-_PARTS = ("select", "draft", "verify", "evaluate", "learn")
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class LiveLog:
         """Raises HedgespecError if there is something in `folder`."""
         check_writable(folder)
         if folder.exists() and any(folder.iterdir()):
-            raise HedgespecError(f"{folder}: not empty; choose another --out")
+            raise HedgespecError(f"{folder}: not empty; choose another {arg('out')}")
         self._folder, self._decoder, self._settings = folder, decoder, settings
         self._names = [drafter.name for drafter in decoder.drafters]
         self._rounds: list[dict[str, object]] = []
@@ -78,15 +76,14 @@ class LiveLog:
                 "drafter": self._names[one.drafter],
                 "probability": float(one.weights[one.drafter]), "weights": one.weights.tolist(),
                 "drafted": one.drafted, "emitted": len(one.tokens),
-                **{f"seconds_{part}": one.seconds[part] for part in _PARTS}})
+                **{f"{SECONDS_OF}{part}": one.seconds[part] for part in PARTS}})
 
     def finish(self) -> Manifest:
         """Write everything; return the trace's manifest. Raises HedgespecError without answers."""
         if not self._rounds:
             raise HedgespecError(f"{self._folder}: nothing was decoded")
-        rounds = pl.DataFrame(self._rounds)
-        write_with(self._folder / ROUNDS, rounds.write_parquet)
-        write_text(self._folder / RUN, json.dumps(self._run(rounds), indent=1) + "\n")
+        rounds = LIVE_ROUNDS.made(self._rounds)
+        write_log(self._folder, self._run(rounds), rounds)
         return self._writer.finish(self._manifest())
 
     def _scores(self, answer: Answer) -> Scores:
@@ -114,7 +111,7 @@ class LiveLog:
             return [RuleInfo(tree.label, tree.shape.deepest, tree.id)]
         return [RuleInfo(rule.label)] if rule.recorded else []
 
-    def _run(self, rounds: pl.DataFrame) -> dict[str, object]:
+    def _run(self, rounds: pl.DataFrame) -> LiveRun:
         decoder, settings = self._decoder, self._decoder.settings
         tokens = int(rounds["emitted"].sum())
         return {
@@ -125,7 +122,7 @@ class LiveLog:
             "feedback": settings.feedback.label if settings.feedback else None,
             "loss": settings.loss.label if settings.loss else None,
             "rounds": len(rounds), "tokens": tokens, "mat": tokens / len(rounds),
-            "seconds": {part: float(rounds[f"seconds_{part}"].sum()) for part in _PARTS},
+            "seconds": {part: float(rounds[f"{SECONDS_OF}{part}"].sum()) for part in PARTS},
             "dropped_drafters": decoder.dropped,
             "versions": package_versions(*_PACKAGES),
         }

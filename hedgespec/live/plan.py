@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.live.candidates import MOST_NODES, node_count
 from hedgespec.live.settings import DRAFT_LENGTH, DecoderSettings
 from hedgespec.models.distributions import Sampling
@@ -57,13 +57,14 @@ def _tree_of(rule: Rule, texts: Sequence[str]) -> NamedTree | None:
     """The tree that a rule of draft trees names, of some [NAME=]SHAPE."""
     if not rule.path_only:
         if texts:
-            raise HedgespecError(f"--trees {' '.join(texts)}: rule {rule.label} drafts no trees; "
-                                 "give --rule tree")
+            raise HedgespecError(f"{arg('trees', texts)}: rule {rule.label} drafts no trees; "
+                                 f"give {arg('rule', 'tree')}")
         return None
     trees = make_trees(texts or ["dynamic"])
     if rule.label not in trees:
+        option, shape = rule.how_to_record()
         raise HedgespecError(f"rule {rule.label}: there is no tree of that name; give one, as in "
-                             f"{rule.how_to_record()}")
+                             f"{arg(option, [shape])}")
     return trees[rule.label]
 
 

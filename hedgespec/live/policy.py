@@ -10,10 +10,9 @@ from hedgespec.live.engine import Evaluation
 from hedgespec.live.evaluated import last_tokens
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.settings import DecoderSettings
+from hedgespec.results.labels import SelectorLabel, fixed
 from hedgespec.selectors import FULL, parse_selector
 from hedgespec.selectors.online import OnlineSelector
-
-FIXED = "fixed:"
 
 
 class Policy(ABC):
@@ -51,13 +50,13 @@ class Policy(ABC):
 class FixedDrafter(Policy):
     """Always the same drafter."""
 
-    def __init__(self, label: str, names: list[str]):
-        """`label` is fixed:NAME. Raises HedgespecError if NAME is not among `names` (N)."""
-        name = label.removeprefix(FIXED)
+    def __init__(self, name: str, names: list[str]):
+        """Raises HedgespecError if `name` is not among `names` (N)."""
+        self.label = fixed(name)
         if name not in names:
-            raise HedgespecError(f"{label}: there is no such drafter; the pool has "
+            raise HedgespecError(f"{self.label}: there is no such drafter; the pool has "
                                  f"{', '.join(names)}")
-        self.label, self._arm, self._count = label, names.index(name), len(names)
+        self._arm, self._count = names.index(name), len(names)
 
     def choose(self, position: int) -> tuple[int, np.ndarray]:
         """The drafter."""
@@ -81,9 +80,9 @@ class Learner(Policy):
         """As its feedback says, if it learns from all drafters."""
         if self._online.selector.feedback != FULL:
             return super().evaluation(evaluate_all)
-        if self._online.feedback.every > 1:
+        if self._online.feedback.evaluated_share < 1:
             return Evaluation.ON_DEMAND
-        return Evaluation.ASIDE if self._online.feedback.rounds else Evaluation.EACH_ROUND
+        return Evaluation.ASIDE if self._online.feedback.delayed else Evaluation.EACH_ROUND
 
     def begin(self, query: int) -> None:
         """Forget the text before."""
@@ -119,6 +118,7 @@ def make_policy(
 
     Raises HedgespecError for an unknown one, or settings that make no sense for it.
     """
-    if text.startswith(FIXED):
-        return FixedDrafter(text, names)
+    drafter = SelectorLabel.parse(text).arm
+    if drafter is not None:
+        return FixedDrafter(drafter, names)
     return Learner(text, len(names), plan, settings)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from hedgespec.models.sampling import Sampling
 
 if TYPE_CHECKING:
-    from hedgespec.selectors.learning import Feedback, Loss
+    from hedgespec.selectors.feedback import Feedback
+    from hedgespec.selectors.learning import Loss
 
 DRAFT_LENGTH = 5
 NEW_TOKENS = 200

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import DynamicCache
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.states import States, read_text_states
 from hedgespec.models.target import LanguageModel
 
@@ -107,7 +107,7 @@ def first_layers(model: LanguageModel, count: int) -> Any:
     if not torch.allclose(found, expected, rtol=1e-2, atol=1e-2, equal_nan=True):
         raise HedgespecError(
             f"{model.id}: drafting with the first layers alone does not work for this "
-            f"architecture ({type(model.model).__name__}); record with --no-costs"
+            f"architecture ({type(model.model).__name__}); record with {arg('costs', False)}"
         )
     return network
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,8 +26,8 @@ def in_fitting_pieces(
     except (torch.OutOfMemoryError, MemoryError) as error:
         if len(items) == 1:
             raise HedgespecError(
-                "out of memory with a single query; use a smaller model, --dtype bfloat16 or a "
-                "smaller --max-new-tokens"
+                "out of memory with a single query; use a smaller model, "
+                f"{arg('dtype', 'bfloat16')} or a smaller {arg('max_new_tokens')}"
             ) from error
     # Outside the except block, so that the failed attempt's tensors can be freed.
     gc.collect()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Sampling:
         """Check the ranges."""
         if self.temperature != 0 and not 0.01 <= self.temperature <= 100:
             raise HedgespecError(
-                f"--temperature must be 0 (greedy) or lie in [0.01, 100], not {self.temperature}")
+                f"{arg('temperature')} must be 0 (greedy) or lie in [0.01, 100], not "
+                f"{self.temperature}")
         if not 0 < self.top_p <= 1:
-            raise HedgespecError(f"--top-p must lie in (0, 1], not {self.top_p}")
+            raise HedgespecError(f"{arg('top_p')} must lie in (0, 1], not {self.top_p}")
         if self.top_k < 0:
-            raise HedgespecError(f"--top-k must be >= 0, not {self.top_k}")
+            raise HedgespecError(f"{arg('top_k')} must be >= 0, not {self.top_k}")

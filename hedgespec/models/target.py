@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.models import smollm2
 from hedgespec.models.states import States, read_states
 from hedgespec.traces import TargetInfo
@@ -222,7 +222,8 @@ def _check_in_memory(model: Any, tokenizer: Any) -> None:
 def check_device(device: str) -> None:
     """Raise HedgespecError if torch cannot use the device."""
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise HedgespecError("--device cuda: torch sees no CUDA device; use --device cpu")
+        raise HedgespecError(f"{arg('device', 'cuda')}: torch sees no CUDA device; use "
+                             f"{arg('device', 'cpu')}")
 
 
 def _locate(identity: str) -> tuple[str, dict[str, str]]:

@@ -46,7 +46,7 @@ class Rule(ABC):
     help: ClassVar[str]
     source: ClassVar[str]
     recorded: ClassVar[tuple[str, ...]] = ()
-    option: ClassVar[str] = "--rules"
+    option: ClassVar[str] = "rules"
     path_only: ClassVar[bool] = False
     shared_noise: ClassVar[bool] = False
     candidates: int = 1
@@ -69,9 +69,9 @@ class Rule(ABC):
             check_present(trace, self.label, self.recorded, self.how_to_record())
             check_bounds(trace, self.label, *self.bounds(trace))
 
-    def how_to_record(self) -> str:
-        """The option of `hedgespec record` that records its statistics."""
-        return f"{self.option} {self.label}"
+    def how_to_record(self) -> tuple[str, str]:
+        """The recorder's argument for its statistics, and the value to give."""
+        return self.option, self.label
 
     def bounds(self, trace: Trace) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest gamma under this rule, given that of `sampling`; (T, D, N) each."""

@@ -4,17 +4,17 @@ import shlex
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg, at_shell
 from hedgespec.traces import Trace
 from hedgespec.traces.checks import consistency_slack
 
 
 def check_present(
-    trace: Trace, rule: str, statistics: tuple[str, ...], option: str
+    trace: Trace, rule: str, statistics: tuple[str, ...], how: tuple[str, str]
 ) -> None:
     """Raise HedgespecError, with the command that would record them, if statistics are missing.
 
-    `option` is what `hedgespec record` has to be given for them.
+    `how` is the argument that the recorder has to be given for them, and its value.
     """
     if all(f"{statistic}.{rule}" in trace.rules for statistic in statistics):
         return
@@ -22,7 +22,7 @@ def check_present(
     given = shlex.join(command) if isinstance(command, list) else "hedgespec record ..."
     raise HedgespecError(
         f"trace {trace.name} holds no statistics of rule {rule}; to record them, run again, with "
-        f"another --out: {given} {option}")
+        f"another {arg('out')}: {given} {at_shell(*how)}")
 
 
 def check_bounds(trace: Trace, rule: str, low: np.ndarray, high: np.ndarray) -> None:

@@ -38,7 +38,7 @@ class Tree(OneHot):
     source = "Li et al. 2406.16858 (EAGLE-2); Cai et al. 2401.10774 (Medusa)"
     recorded = ("depth", "mass", "nodes")
     path_only = True
-    option = "--trees"
+    option = "trees"
 
     def __init__(self, argument: str = ""):
         """`argument` is the tree's name in the trace. Raises HedgespecError if it cannot be one."""
@@ -66,10 +66,10 @@ class Tree(OneHot):
                     f"is {mass[row, level, arm]:.5f}, less than p = {emitted[row, 0]:.5f} of the "
                     "token that is among the children")
 
-    def how_to_record(self) -> str:
+    def how_to_record(self) -> tuple[str, str]:
         """Trees are given by their shape."""
         _, named, name = self.label.partition(":")
-        return f"{self.option} {name}=dynamic" if named else f"{self.option} dynamic"
+        return self.option, f"{name}=dynamic" if named else "dynamic"
 
     def longest(self, trace: Trace) -> int | None:
         """The tree's levels."""

@@ -27,12 +27,14 @@ from typing import Any
 import numba
 import numpy as np
 
+from hedgespec.results.labels import CHOSEN as CHOSEN
+from hedgespec.results.labels import NONE as NONE
+
 # Disk caching of the replay kernels is the simulator's business; see simulator/kernels.py.
 compiled = numba.njit(nogil=True, error_model="numpy")
 
+# What a learner is fed with: all losses, its own rounds (CHOSEN), nothing (NONE).
 FULL = "full"
-CHOSEN = "chosen"
-NONE = "none"
 
 # What a round of the drafter that ran brought: tokens, 1..K+1; the mean of gamma over the drafted
 # positions that were verified; and over all K drafted ones, on the recorded text: not known live.

@@ -1,75 +1,19 @@
-"""What a learner is fed with and when: feedback settings and losses, read from their names."""
+"""Losses, read from their names, and which settings make sense for which learner."""
 
 import re
 from dataclasses import dataclass
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.selectors.contract import CHOSEN, FULL, Selector
+from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.losses import ESTIMATORS
 
-QUEUED, ORACLE, CENSORED, BOLD = "queued", "oracle", "censored", "bold"
-FEEDBACK_HELP = {
-    QUEUED: "each position's loss, in order, as soon as it is complete (the default)",
-    BOLD: "the same to 2K independent copies of the learner, served in turn (BOLD)",
-    CENSORED: "at the end of each round, sums cut off at what is verified: early and biased",
-    ORACLE: "at the end of each round, complete: cannot be had live, the upper bound",
-}
-MODIFIER_HELP = {
-    "rounds:D": "evaluation finishes D rounds later",
-    "every:M": "only every M-th round is evaluated",
-    "round": "only positions where rounds started are learned from, instead of all",
-    "actual": "regret against what was really played, not against what would have been",
-}
 LOSS_HELP = {
     "length": "1 - EAL / (K+1), EAL being the expected emitted tokens of a round (the default)",
     "accept": "1 - gamma of the position: known at once",
     "hybrid:X": "X times accept plus 1-X times length",
     "seconds": "seconds per token, from the trace's costs, over those of the dearest drafter",
 }
-
-
-@dataclass(frozen=True)
-class Feedback:
-    """When losses arrive and which ones; see FEEDBACK_HELP and MODIFIER_HELP."""
-
-    kind: str = QUEUED
-    rounds: int = 0
-    every: int = 1
-    by_round: bool = False
-    actual: bool = False
-
-    @property
-    def label(self) -> str:
-        """Its name, without what is default."""
-        parts = [self.kind] if self.kind != QUEUED or self == Feedback() else []
-        parts += [f"rounds:{self.rounds}"] if self.rounds else []
-        parts += [f"every:{self.every}"] if self.every != 1 else []
-        parts += ["round"] if self.by_round else []
-        parts += ["actual"] if self.actual else []
-        return "+".join(parts)
-
-    @property
-    def complete(self) -> bool:
-        """Whether losses come whole at the end of their round."""
-        return self.kind == ORACLE
-
-    @property
-    def cut(self) -> bool:
-        """Whether losses come at the end of their round, of what is verified by then."""
-        return self.kind == CENSORED
-
-    def copies(self, window: int) -> int:
-        """Copies of the learner, for losses that take `window` positions to complete.
-
-        Joulani's largest delay is 2 * window - 1; one copy more than that never waits.
-        """
-        return 2 * window if self.kind == BOLD else 1
-
-    @property
-    def by_position(self) -> bool:
-        """Whether what was learned before a decision depends on its position only."""
-        return (self.kind != CENSORED and self.rounds == 0 and self.every == 1
-                and not self.by_round and not self.actual)
 
 
 @dataclass(frozen=True)
@@ -102,35 +46,6 @@ class Loss:
         return 1 if self.accept_weight == 1.0 else draft_length
 
 
-def parse_feedback(text: str) -> Feedback:
-    """Read a kind and modifiers joined by "+", such as "bold", "rounds:2" or "every:4+round".
-
-    Raises HedgespecError for an unknown one, or for two that exclude each other.
-    """
-    kind, values = QUEUED, {"rounds": 0, "every": 1, "round": 0, "actual": 0}
-    for part in text.split("+"):
-        name, _, number = part.partition(":")
-        if part in FEEDBACK_HELP:
-            kind = part
-        elif part in ("round", "actual"):
-            values[part] = 1
-        elif name in ("rounds", "every") and re.fullmatch(r"[1-9]\d{0,5}", number):
-            values[name] = int(number)
-        else:
-            known = ", ".join([*FEEDBACK_HELP, *MODIFIER_HELP])
-            raise HedgespecError(f"unknown feedback {part!r} in {text!r}; choose from {known}, "
-                                 "joined by +")
-    feedback = Feedback(kind, values["rounds"], values["every"], bool(values["round"]),
-                        bool(values["actual"]))
-    if kind == BOLD and feedback != Feedback(BOLD):
-        raise HedgespecError(f"feedback {text!r}: bold has as many copies as the delay of queued "
-                             "needs, and stands alone")
-    if kind in (CENSORED, ORACLE) and feedback.rounds:
-        raise HedgespecError(f"feedback {text!r}: {kind} comes at the end of the round; rounds:D "
-                             "delays queued only")
-    return feedback
-
-
 def parse_loss(text: str, estimator: str = "gamma", prefill: bool = False) -> Loss:
     """Read "length", "accept", "seconds" or "hybrid:X" with 0 < X < 1.
 
@@ -155,17 +70,17 @@ def parse_loss(text: str, estimator: str = "gamma", prefill: bool = False) -> Lo
 def check_learning(selector: Selector, feedback: Feedback | None, loss: Loss | None) -> None:
     """Raise HedgespecError, naming it, for what makes no sense for a learner."""
     if selector.feedback == CHOSEN:
-        for option, given in (("--feedback", feedback), ("--loss", loss)):
+        for name, given in (("feedback", feedback), ("loss", loss)):
             if given is not None:
                 raise HedgespecError(
-                    f"{selector.name} learns from the tokens of its own rounds: {option} "
-                    f"{given.label} makes no sense for it")
+                    f"{selector.name} learns from the tokens of its own rounds: "
+                    f"{arg(name, given.label)} makes no sense for it")
     if selector.feedback != FULL:
         return
     if feedback is not None and feedback.actual and not selector.uses_play:
-        raise HedgespecError(f"{selector.name} does not look at what was played: --feedback "
-                             f"{feedback.label} makes no sense for it")
-    if feedback is not None and feedback.cut and (
+        raise HedgespecError(f"{selector.name} does not look at what was played: "
+                             f"{arg('feedback', feedback.label)} makes no sense for it")
+    if feedback is not None and feedback.policy.cut and (
             loss is not None and (loss.accept_weight > 0 or loss.seconds)):
-        raise HedgespecError(f"--feedback censored cuts the sums of the length loss off: "
-                             f"--loss {loss.label} makes no sense for it")
+        raise HedgespecError(f"{arg('feedback', feedback.label)} cuts the sums of the length loss "
+                             f"off: {arg('loss', loss.label)} makes no sense for it")

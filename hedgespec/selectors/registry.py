@@ -1,13 +1,23 @@
 """The selectors by name, and the reading of `name:key=value,...` and `FILE.py:NAME`."""
 
-import re
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, did_you_mean
+from hedgespec.results.labels import (
+    BEST_FIXED,
+    BEST_SINGLE,
+    ORACLE,
+    ROUTER,
+    SelectorLabel,
+    fixed,
+    join_parameters,
+    shortest,
+    split_parameters,
+)
 from hedgespec.selectors.contract import Selector
 from hedgespec.selectors.user import load_user_selector
 
@@ -19,7 +29,6 @@ BUILT_IN = (
     "ucbspec-released", "metasd-ucb", "ucb1", "epsilon-greedy", "thompson", "thompson-gaussian",
     "exp3-ix", "tsallis-inf", "discounted-ucb", "sliding-window-ucb", "sequential-halving",
 )
-_USER = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)(?::(?P<settings>.*))?", re.DOTALL)
 # What is run where none is named.
 DEFAULT = ("uniform", "hedge", "normalhedge", "ucbspec", "exp3spec")
 
@@ -40,24 +49,23 @@ class ConfiguredSelector:
     @property
     def name(self) -> str:
         """Its own name, or FILE.py:NAME."""
-        return f"{self.file}:{self.attribute}" if self.file else self.selector.name
+        return str(self._label(None))
 
     @property
     def label(self) -> str:
         """The name, with the parameters that differ from their defaults."""
         defaults = self.selector.default_parameters()
-        changed = [f"{key}={_shortest(value)}" for key, value in self.values.items()
-                   if value != defaults[key]]
-        return self.name + (":" + ",".join(changed) if changed else "")
+        changed = join_parameters((key, shortest(value)) for key, value in self.values.items()
+                                  if value != defaults[key])
+        return str(self._label(changed or None))
+
+    def _label(self, parameters: str | None) -> SelectorLabel:
+        name = self.attribute if self.file else self.selector.name
+        return SelectorLabel(name, parameters, self.file)
 
     def parameter_array(self) -> np.ndarray:
         """Parameter values in declared order, float64."""
         return np.array(list(self.values.values()), dtype=np.float64)
-
-
-def _shortest(value: float) -> str:
-    """The shortest text that gives this very number back."""
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 def _module(name: str) -> str:
@@ -76,29 +84,31 @@ def parse_selector(text: str) -> ConfiguredSelector:
     Raises HedgespecError for an unknown selector or parameter, a value out of range, or a file
     that cannot be used (see `load_user_selector`).
     """
-    if user := _USER.fullmatch(text):
-        file, name, settings = user["file"], user["name"], user["settings"] or ""
-        selector, module = load_user_selector(Path(file), name)
-        return ConfiguredSelector(selector, module, _values(selector, text, settings), name, file)
-    name, _, settings = text.partition(":")
-    if name not in BUILT_IN:
+    label = SelectorLabel.parse(text)
+    settings = label.argument or ""
+    if label.file:
+        selector, module = load_user_selector(Path(label.file), label.name)
+        return ConfiguredSelector(selector, module, _values(selector, text, settings), label.name,
+                                  label.file)
+    if label.name not in BUILT_IN:
+        references = (fixed("<drafter>"), BEST_FIXED, BEST_SINGLE, ORACLE, ROUTER)
         raise HedgespecError(
-            f"unknown selector {name!r}; choose from {', '.join(BUILT_IN)}, fixed:<drafter>, "
-            "best-fixed, best-single, oracle, router (see `hedgespec selectors`), or FILE.py:NAME"
-        )
-    selector = built_in(name)
-    return ConfiguredSelector(selector, _module(name), _values(selector, name, settings))
+            f"unknown selector {label.name!r}; choose from {', '.join((*BUILT_IN, *references))} "
+            "(see `hedgespec selectors`), or FILE.py:NAME"
+            + did_you_mean(label.name, [*BUILT_IN, *references[1:]]))
+    selector = built_in(label.name)
+    return ConfiguredSelector(selector, _module(label.name),
+                              _values(selector, label.name, settings))
 
 
 def _values(selector: Selector, name: str, settings: str) -> dict[str, float]:
     """Parameter values, the defaults where not set."""
     values = selector.default_parameters()
-    for setting in filter(None, settings.split(",")):
-        key, _, number = setting.partition("=")
+    for key, text in split_parameters(settings):
         if key not in values:
             known = ", ".join(values) or "none"
             raise HedgespecError(f"selector {name}: unknown parameter {key!r}; it has: {known}")
-        values[key] = _number(selector, key, number)
+        values[key] = _number(selector, key, text)
     return values
 
 

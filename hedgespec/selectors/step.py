@@ -6,18 +6,49 @@ is that of the simulator's replay loops.
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hedgespec.selectors.contract import FULL, Selector, compiled, draw
-from hedgespec.selectors.learning import Feedback, Loss
+from hedgespec.selectors.feedback import NO_END, Feedback, next_due
+from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.losses import cut_length_loss, per_second, position_loss
 from hedgespec.selectors.uniforms import SELECTION, decision_key, uniform
 
-# step(states, params, key, weights, plays, starts, rounds, start, current, survive, end, gamma,
-#      fed, limit, loss) -> drafter
+# step(memory, evaluated, key, start) -> drafter
 Step = Callable[..., Any]
+
+# Entries of `Memory.counts`: rounds chosen; positions passed by the schedule, and the round of the
+# last of them; losses learned; whether `weights` are what would be played now.
+ROUNDS, FED, FED_ROUND, LEARNED, CURRENT = range(5)
+COUNTS = 5
+
+
+class Memory(NamedTuple):
+    """What a selector holds while it drives one text.
+
+    `states` (copies, S) belong to positions in turn. `counts` (COUNTS, int64) as above. `weights`
+    (N) is the last play; `starts` (R, int64) and `plays` (R, N) are those of the rounds so far;
+    `learned` (T, int64) the positions learned from and `losses` (T, N) their losses.
+    """
+
+    states: np.ndarray
+    params: np.ndarray
+    counts: np.ndarray
+    weights: np.ndarray
+    starts: np.ndarray
+    plays: np.ndarray
+    learned: np.ndarray
+    losses: np.ndarray
+
+
+class Evaluated(NamedTuple):
+    """Statistics (T, D, N) of the text's positions, as `position_loss` takes them."""
+
+    survive: np.ndarray
+    end: np.ndarray
+    gamma: np.ndarray
 
 
 @cache
@@ -27,75 +58,77 @@ def compile_step(
 ) -> Step:
     """The step of a selector; compiled at its first call.
 
-    It chooses for a round at position `start`, the `rounds`-th, and notes it in `starts` (R) and
-    its probabilities in `weights` (N) and `plays` (R, N). `states` (copies, S) belong to positions
-    in turn; `current` says that `weights` are already what would be played. Full-information
-    learners first learn of the positions fed..limit-1 from `survive`, `end` and `gamma` (T, D, N),
-    with `loss` (N) as scratch.
+    It chooses for a round at position `start` and notes it in `memory` with its play.
+    Full-information learners first learn of the positions that the schedule says are due.
     """
     play, draws = selector.play, selector.draws
-    learn_known = _full_learning(selector, feedback, loss, draft_length, round_seconds) if (
+    learn_due = _full_learning(selector, feedback, loss, draft_length, round_seconds) if (
         selector.feedback == FULL) else _no_learning
 
     @compiled
-    def step(states, params, key, weights, plays, starts, rounds, start, current, survive, end,
-             gamma, fed, limit, loss):
-        current = learn_known(states, params, key, weights, plays, starts[:rounds], start, current,
-                              survive, end, gamma, fed, limit, loss)
-        if not current:
+    def step(memory, evaluated, key, start):
+        counts, weights = memory.counts, memory.weights
+        learn_due(memory, evaluated, key, start)
+        if not counts[CURRENT]:
             own_key = decision_key(key, start) if draws else np.int64(0)
-            play(states[start % states.shape[0]], params, own_key, weights)
-        starts[rounds] = start
+            play(memory.states[start % memory.states.shape[0]], memory.params, own_key, weights)
+        number = counts[ROUNDS]
+        memory.starts[number] = start
         for arm in range(weights.shape[0]):
-            plays[rounds, arm] = weights[arm]
+            memory.plays[number, arm] = weights[arm]
+        counts[ROUNDS] = number + 1
+        counts[CURRENT] = memory.states.shape[0] == 1 and not draws
         return draw(weights, uniform(key, start, SELECTION))
 
     return step
 
 
 @compiled
-def _no_learning(states, params, key, weights, plays, starts, start, current, survive, end, gamma,
-                 fed, limit, loss):
+def _no_learning(memory, evaluated, key, start):
     """Bandits learn when their round is finished, others never."""
-    return current
 
 
 def _full_learning(
     selector: Selector, feedback: Feedback, loss: Loss, draft_length: int,
     round_seconds: tuple[float, ...] | None,
 ) -> Step:
-    """Learn from the positions fed..limit-1 in order; return whether `weights` are current."""
+    """Learn from the positions that are due, in order."""
     play, learn, draws = selector.play, selector.learn, selector.draws
-    every, by_round, actual, cut = feedback.every, feedback.by_round, feedback.actual, feedback.cut
+    schedule = feedback.schedule(loss.window(draft_length))
+    actual, cut = feedback.actual, feedback.policy.cut
     virtual = selector.uses_play and not actual
     accept_weight, timed = loss.accept_weight, loss.seconds
     seconds = np.array(round_seconds or (1.0,))
     timed_loss = compiled(per_second)
 
     @compiled
-    def learn_known(states, params, key, weights, plays, starts, start, current, survive, end,
-                    gamma, fed, limit, loss):
-        copies = states.shape[0]
-        number = np.searchsorted(starts, fed) - 1
-        for position in range(fed, limit):
-            begun = number + 1 < starts.shape[0] and starts[number + 1] == position
-            number += begun
-            if (by_round and not begun) or number % every != 0:
-                continue
-            state = states[position % copies]
+    def learn_due(memory, evaluated, key, start):
+        counts, weights = memory.counts, memory.weights
+        fed, fed_round = counts[FED], counts[FED_ROUND]
+        while True:
+            position, fed, fed_round = next_due(
+                schedule, key, memory.starts, counts[ROUNDS], start, NO_END, fed, fed_round)
+            if position < 0:
+                break
+            state = memory.states[position % memory.states.shape[0]]
             # Not twice without need: a play may leave something in the state to start the next.
-            if virtual and not current:
+            if virtual and not counts[CURRENT]:
                 own_key = decision_key(key, position) if draws else np.int64(0)
-                play(state, params, own_key, weights)
+                play(state, memory.params, own_key, weights)
+            found = memory.losses[counts[LEARNED]]
             if cut:
-                cut_length_loss(survive, end, position, min(draft_length, start - position),
-                                draft_length, loss)
+                cut_length_loss(evaluated.survive, evaluated.end, position,
+                                min(draft_length, start - position), draft_length, found)
             else:
-                position_loss(survive, end, gamma, position, accept_weight, draft_length, loss)
+                position_loss(evaluated.survive, evaluated.end, evaluated.gamma, position,
+                              accept_weight, draft_length, found)
             if timed:
-                loss[:] = timed_loss(loss, seconds, draft_length)
-            learn(state, params, position, plays[number] if actual else weights, loss)
-            current = False
-        return current
+                found[:] = timed_loss(found, seconds, draft_length)
+            learn(state, memory.params, position,
+                  memory.plays[fed_round] if actual else weights, found)
+            memory.learned[counts[LEARNED]] = position
+            counts[LEARNED] += 1
+            counts[CURRENT] = False
+        counts[FED], counts[FED_ROUND] = fed, fed_round
 
-    return learn_known
+    return learn_due

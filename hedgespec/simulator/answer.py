@@ -1,10 +1,13 @@
 """One answer of a trace in detail: who drafted which token, with which weights."""
 
+from dataclasses import asdict
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
+from hedgespec.results.keys import RunKey
+from hedgespec.results.schema import ANSWER, QUERY_NAMES, WEIGHT_OF
 from hedgespec.simulator.replayer import Replay, Replayer
 
 
@@ -18,25 +21,22 @@ def most_switching(gamma: np.ndarray, offsets: np.ndarray) -> int:
     return int(np.argmax(gains))
 
 
-def answer_table(replayer: Replayer, run: Replay, query: int, gamma: np.ndarray) -> pl.DataFrame:
-    """A row per token of the query in one replay; `gamma` (T, N). Columns: docs/results.md."""
+def answer_table(
+    replayer: Replayer, key: RunKey, run: Replay, query: int, gamma: np.ndarray
+) -> pl.DataFrame:
+    """The table `ANSWER`: a row per token of the query in one replay; `gamma` (T, N)."""
     trace, names = replayer.trace, replayer.arms.names
     begin, end = trace.offsets[query : query + 2].tolist()
     choice = replayer.one_replay(run, query)
     starts = np.flatnonzero(choice >= 0)
     number = np.searchsorted(starts, np.arange(end - begin), side="right") - 1
     arm = choice[starts][number]
-    weights: dict[str, pl.Series] = {}
+    weights: dict[str, np.ndarray] = {}
     if run.plays is not None and run.plays.ndim == 2:
-        weights = {f"weight/{name}": pl.Series(run.plays[begin:end, i], dtype=pl.Float32)
-                   for i, name in enumerate(names)}
-    row = trace.queries.row(query, named=True)
-    return pl.DataFrame({
-        **{name: pl.repeat(row[name], end - begin, dtype=dtype, eager=True)
-           for name, dtype in trace.queries.select("query", "query_id", "domain").schema.items()},
-        "position": np.arange(end - begin, dtype=np.int32),
-        "token": trace.tokens[begin:end].astype(np.uint32),
-        "round": number.astype(np.int32),
+        weights = {f"{WEIGHT_OF}{name}": run.plays[begin:end, i] for i, name in enumerate(names)}
+    return ANSWER.made({
+        **asdict(key), **trace.queries.select(QUERY_NAMES).row(query, named=True),
+        "position": np.arange(end - begin), "token": trace.tokens[begin:end], "round": number,
         "drafter": pl.Series(names).gather(arm.astype(np.uint32)),
-        "gamma": gamma[np.arange(begin, end), arm].astype(np.float32), **weights,
+        "gamma": gamma[np.arange(begin, end), arm], **weights,
     })

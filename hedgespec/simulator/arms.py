@@ -1,18 +1,15 @@
 """What a selector chooses between: drafters, with their verification rules and draft lengths."""
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
+from hedgespec.results.labels import EVERY_DRAFTER, ArmLabel
 from hedgespec.rules import Rule, verification_rule
 from hedgespec.traces import Trace
 from hedgespec.traces.schema import MAX_DRAFT_LENGTH
-
-ALL = "all"
-_ARM = re.compile(r"([^@*]+)(?:@([^@*]+))?(?:\*([1-9]\d{0,4}))?")
 
 
 @dataclass(frozen=True)
@@ -84,18 +81,18 @@ def make_arms(
     """
     names = trace.manifest.drafter_names
     if len(set(lengths)) < len(lengths):
-        raise HedgespecError(f"--arm-lengths names a length twice: {list(lengths)}")
+        raise HedgespecError(f"{arg('arm_lengths')} names a length twice: {list(lengths)}")
     if named:
         arms = [arm for text in named for arm in _parse(text, trace, rule, draft_length)]
     else:
         common = verification_rule(rule, trace)
-        arms = [(f"{name}*{length}" if lengths else name, number, length, common)
+        arms = [(str(ArmLabel(name, length=length if lengths else None)), number, length, common)
                 for number, name in enumerate(names)
                 for length in lengths or [_default_length(draft_length, common, trace)]]
     for name, number, length, own in arms:
         _check_length(length, own, number, trace)
         if [arm[0] for arm in arms].count(name) > 1:
-            raise HedgespecError(f"--arms names {name} twice")
+            raise HedgespecError(f"{arg('arms')} names {name} twice")
     return Arms([arm[0] for arm in arms], np.array([arm[1] for arm in arms]),
                 np.array([arm[2] for arm in arms]), [arm[3] for arm in arms])
 
@@ -104,14 +101,14 @@ def _parse(
     text: str, trace: Trace, default: str, draft_length: int | None
 ) -> list[tuple[str, int, int, Rule]]:
     """Name, drafter, draft length and rule of the arms that DRAFTER[@RULE][*K] names."""
-    found, names = _ARM.fullmatch(text), trace.manifest.drafter_names
-    if found is None or found[1] not in (ALL, *names):
-        raise HedgespecError(f"--arms {text}: want DRAFTER[@RULE][*K], DRAFTER being {ALL} or one "
-                             f"of {', '.join(names)}")
-    rule = verification_rule(found[2] or default, trace)
-    length = int(found[3]) if found[3] else _default_length(draft_length, rule, trace)
-    chosen = names if found[1] == ALL else [found[1]]
-    return [(text.replace(found[1], name, 1), names.index(name), length, rule) for name in chosen]
+    arm, names = ArmLabel.parse(text), trace.manifest.drafter_names
+    if arm is None or arm.drafter not in (EVERY_DRAFTER, *names):
+        raise HedgespecError(f"{arg('arms', text)}: want DRAFTER[@RULE][*K], DRAFTER being "
+                             f"{EVERY_DRAFTER} or one of {', '.join(names)}")
+    rule = verification_rule(arm.rule or default, trace)
+    length = arm.length or _default_length(draft_length, rule, trace)
+    chosen = names if arm.drafter == EVERY_DRAFTER else [arm.drafter]
+    return [(str(replace(arm, drafter=name)), names.index(name), length, rule) for name in chosen]
 
 
 def _default_length(draft_length: int | None, rule: Rule, trace: Trace) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hedgespec.selectors import parse_selector
-from hedgespec.selectors.learning import Feedback
+from hedgespec.selectors.feedback import Feedback
 from hedgespec.simulator.kernels import exact_kernel, is_compiled, selector_kernel
 from hedgespec.simulator.references import is_reference
 from hedgespec.simulator.replayer import Replayer

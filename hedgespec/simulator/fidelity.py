@@ -1,15 +1,17 @@
 """Replays the log of a live run: every decision must come out again."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from hedgespec.errors import HedgespecError
-from hedgespec.files import read_parquet
+from hedgespec.results.labels import LossLabel
+from hedgespec.results.log import TRACE, LiveRun, read_log
 from hedgespec.selectors import parse_selector
-from hedgespec.selectors.learning import Feedback, Loss, parse_feedback, parse_loss
+from hedgespec.selectors.feedback import Feedback, parse_feedback
+from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.simulator.references import is_reference
 from hedgespec.simulator.replayer import Replayer
@@ -23,15 +25,11 @@ def check_fidelity(folder: Path) -> int:
     selector, fed with the logged statistics, must play the same probabilities bit for bit. Raises
     HedgespecError naming the first round and field that differ, or what is missing.
     """
-    run_file = folder / "run.json"
-    if not run_file.is_file():
-        raise HedgespecError(f"{folder}: no log of a live run (hedgespec live --out)")
-    run = json.loads(run_file.read_text(encoding="utf-8"))
-    trace = read_trace(folder / "trace")
-    rounds = read_parquet(folder / "rounds.parquet").sort("query", "position")
+    run, rounds = read_log(folder)
+    trace = read_trace(folder / TRACE)
     starts = _starts(rounds, trace, folder)
     feedback = parse_feedback(run["feedback"]) if run["feedback"] else None
-    loss = _parse_loss(run["loss"])
+    loss = _loss(run["loss"])
     replayer = Replayer(trace, run["draft_length"], run.get("rule", "auto"))
     choice = replayer.run(run["selector"], run["seed"], feedback, loss,
                           acceptance=_acceptance(starts, trace)).choice
@@ -63,14 +61,14 @@ def _acceptance(starts: np.ndarray, trace: Trace) -> np.ndarray:
 
 
 def _weights(
-    run: dict[str, object], replayer: Replayer, rounds: pl.DataFrame, feedback: Feedback | None,
+    run: LiveRun, replayer: Replayer, rounds: pl.DataFrame, feedback: Feedback | None,
     loss: Loss | None,
 ) -> list[list[float]]:
     """What the selector plays in each round."""
     trace = replayer.trace
     online = OnlineSelector(
-        parse_selector(str(run["selector"])), len(trace.manifest.drafters),
-        replayer.draft_length, feedback, loss, int(str(run["seed"])),
+        parse_selector(run["selector"]), len(trace.manifest.drafters),
+        replayer.draft_length, feedback, loss, run["seed"],
         path_only=bool(replayer.arms.path_only.all()))
     weights: list[list[float]] = []
     for query, position, emitted in rounds.select("query", "position", "emitted").iter_rows():
@@ -85,11 +83,12 @@ def _weights(
     return weights
 
 
-def _parse_loss(text: str | None) -> Loss | None:
+def _loss(text: str | None) -> Loss | None:
     if text is None:
         return None
-    *kind, estimator = text.split(":")
-    return parse_loss(text) if not kind else parse_loss(":".join(kind), estimator)
+    label = LossLabel.parse(text)
+    kind = str(replace(label, estimator="", prefill=False))
+    return parse_loss(kind, label.estimator or Loss.estimator, label.prefill)
 
 
 def _compare(field: str, found: object, logged: object, rounds: pl.DataFrame) -> None:

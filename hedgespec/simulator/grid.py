@@ -1,27 +1,44 @@
-"""Reads the sweeps of a TOML file."""
+"""Sweeps from a TOML file."""
 
 import tomllib
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hedgespec.bundled import trace_folder
-from hedgespec.errors import HedgespecError
-from hedgespec.simulator.sweep import SweepSettings
+from hedgespec.errors import HedgespecError, arg
+from hedgespec.options import option_fields, read_settings
+from hedgespec.simulator.settings import OutputSettings, SweepSettings
 
-# Keys of the file and the settings that they are; lists may also be given as one value.
-_LISTS = {"selectors": ("selectors", str), "feedback": ("feedbacks", str),
-          "loss": ("losses", str), "estimator": ("estimators", str),
-          "draft_length": ("draft_lengths", int), "pool": ("pools", int),
-          "arm_lengths": ("arm_lengths", int), "arms": ("arms", str), "rule": ("rules", str)}
-_SINGLE = {"prefill": bool, "carry": int, "mode": str, "seeds": int, "answer": str}
+_DEFAULTS = SweepSettings()
 
 
-def read_grid(path: Path, threads: int) -> list[SweepSettings]:
-    """Read a TOML file: settings at the top, `traces` among them, that each [[run]] may change.
+@dataclass(frozen=True)
+class Grid:
+    """The runs of a file, and where it says that results go, if it does."""
 
-    Trace folders are relative to the file; names of bundled traces will do. Raises HedgespecError
-    naming the key that is unknown or of the wrong type.
+    file: Path
+    runs: list[SweepSettings]
+    out: Path | None = None
+
+    def with_options(self, given: Mapping[str, Any]) -> "Grid":
+        """The same with some settings in every run.
+
+        Raises HedgespecError for those that the runs of a grid are there to vary.
+        """
+        for item in option_fields(SweepSettings):
+            if item.name in given and item.several and item.name != "traces":
+                raise HedgespecError(
+                    f"{arg(item.name)} beside {arg('grid')} would undo what the runs of "
+                    f"{self.file} vary: give {item.key} in the file, or no {arg('grid')}")
+        return replace(self, runs=[replace(run, **given) for run in self.runs])
+
+
+def read_grid(path: Path, defaults: SweepSettings = _DEFAULTS) -> Grid:
+    """Read a TOML file: settings at the top that each [[run]] may change, and `out`.
+
+    The keys are the options of `hedgespec sim`. Paths are relative to the file; names of bundled
+    traces and costs will do. Raises HedgespecError naming the key that is unknown or wrong.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -30,36 +47,10 @@ def read_grid(path: Path, threads: int) -> list[SweepSettings]:
     runs = document.pop("run", [{}])
     if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
         raise HedgespecError(f"{path}: runs are written as [[run]]")
-    return [_settings({**document, **run}, threads, path) for run in runs]
-
-
-def _settings(values: dict[str, Any], threads: int, where: Path) -> SweepSettings:
-    chosen: dict[str, Any] = {"threads": threads}
-    for key, value in values.items():
-        if key == "traces":
-            chosen[key] = tuple(_folder(where, trace)
-                                for trace in _list(value, str, f"{where}: {key}"))
-        elif key in _LISTS:
-            name, kind = _LISTS[key]
-            chosen[name] = tuple(_list(value, kind, f"{where}: {key}"))
-        elif key in _SINGLE:
-            if type(value) is not _SINGLE[key]:
-                raise HedgespecError(f"{where}: {key} = {value!r} has the wrong type")
-            chosen[key] = value
-        else:
-            known = ", ".join(["traces", *_LISTS, *_SINGLE])
-            raise HedgespecError(f"{where}: unknown key {key!r}; known are {known}")
-    assert set(chosen) <= {item.name for item in fields(SweepSettings)}
-    return SweepSettings(**chosen)
-
-
-def _folder(grid: Path, trace: str) -> Path:
-    beside = grid.parent / trace
-    return beside if beside.exists() else trace_folder(trace)
-
-
-def _list(value: Any, kind: type, where: str) -> list[Any]:
-    values = value if isinstance(value, list) else [value]
-    if not all(type(item) is kind for item in values):
-        raise HedgespecError(f"{where} = {value!r} has the wrong type")
-    return values
+    if not runs:
+        raise HedgespecError(f"{path}: there is no run; without the key run, the settings at the "
+                             "top are one")
+    out = None
+    if "out" in document:
+        out = read_settings(OutputSettings(), {"out": document.pop("out")}, path).out
+    return Grid(path, [read_settings(defaults, {**document, **run}, path) for run in runs], out)

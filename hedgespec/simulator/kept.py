@@ -8,15 +8,15 @@ from functools import cache
 from pathlib import Path
 
 import hedgespec
-from hedgespec import rules, selectors
+from hedgespec import results, rules, selectors
 from hedgespec.bundled import trace_folder
 from hedgespec.files import read_parquet, sha256_file, write_with
+from hedgespec.results.schema import TABLES, Table
+from hedgespec.results.store import Results
 from hedgespec.selectors import parse_selector
 from hedgespec.simulator.references import is_reference, router_trace
-from hedgespec.simulator.runs import Job, Results
+from hedgespec.simulator.runs import Job
 from hedgespec.traces.schema import MANIFEST
-
-_TABLES = ("summary", "per_query", "curves", "answer")
 
 
 class KeptResults:
@@ -36,23 +36,23 @@ class KeptResults:
 
     def load(self, key: str) -> Results | None:
         """The tables of a job, None if they are not there."""
-        if self._folder is None or not self._path(key, _TABLES[-1]).is_file():
+        if self._folder is None or not self._path(key, TABLES[-1]).is_file():
             return None
-        summary, per_query, curves, answer = (read_parquet(self._path(key, name))
-                                              for name in _TABLES)
+        summary, per_query, curves, answer = (read_parquet(self._path(key, table))
+                                              for table in TABLES)
         return Results(summary, per_query, curves, answer)
 
-    def save(self, key: str, results: Results) -> None:
+    def save(self, key: str, found: Results) -> None:
         """Keep a job's tables; the last of them makes it count."""
         if self._folder is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        for name in _TABLES:
-            write_with(self._path(key, name), getattr(results, name).write_parquet)
+        for table, rows in found.tables():
+            write_with(self._path(key, table), rows.write_parquet)
 
-    def _path(self, key: str, table: str) -> Path:
+    def _path(self, key: str, table: Table) -> Path:
         assert self._folder is not None
-        return self._folder / f"{key}.{table}.parquet"
+        return self._folder / f"{key}.{table.file}"
 
 
 def _made_with(selector: str) -> str:
@@ -64,9 +64,10 @@ def _made_with(selector: str) -> str:
 
 @cache
 def _sources() -> str:
-    """Hash of the code of rules, selectors and simulator."""
-    folders = (Path(rules.__file__).parent, Path(selectors.__file__).parent, Path(__file__).parent)
+    """Hash of the code of results, rules, selectors and simulator."""
+    rooms = (results.__file__, rules.__file__, selectors.__file__, __file__)
+    folders = [Path(str(room)).parent for room in rooms]
     digest = hashlib.sha256()
-    for path in sorted(path for folder in folders for path in folder.glob("*.py")):
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

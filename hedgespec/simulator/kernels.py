@@ -28,12 +28,12 @@ from hedgespec.files import cache_folder, write_text
 from hedgespec.selectors import CHOSEN, ConfiguredSelector
 from hedgespec.simulator import (
     expectations,
-    learning,
     replay_chosen,
     replay_drawn,
     replay_exact,
     replay_full,
     replay_schedule,
+    tasks,
     verification,
 )
 
@@ -109,14 +109,14 @@ def _compiled_copy(
     if not general:
         assert "GENERAL = True" in text
         text = text.replace("GENERAL = True", "GENERAL = False")
-    parts = [verification, learning, expectations]
+    parts = [verification, tasks, expectations]
     if selector_module:
         imported = attribute if attribute == "SELECTOR" else f"{attribute} as SELECTOR"
         text, found = _SELECTOR_IMPORT.subn(f"from {selector_module} import {imported}", text)
         assert found == 1, f"{template.__name__} must import SELECTOR once"
         parts.append(import_module(selector_module))
-    # Selectors may share helpers, and all use uniforms.
-    learners = sorted(Path(selectors.__file__).parent.glob("*.py"))
+    # Selectors may share helpers, and all use uniforms and the schedule.
+    learners = sorted(Path(selectors.__file__).parent.rglob("*.py"))
     sources = [text, *(inspect.getsource(part) for part in parts),
                *(path.read_text(encoding="utf-8") for path in learners)]
     digest = hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]

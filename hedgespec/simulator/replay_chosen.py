@@ -9,7 +9,6 @@ import numpy as np
 from hedgespec.selectors.contract import EMITTED, LOOKAHEAD, OUTCOMES, VERIFIED, draw
 from hedgespec.selectors.ucbspec import SELECTOR
 from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
-from hedgespec.simulator.learning import CARRY, DRAFT_LENGTH
 from hedgespec.simulator.verification import emitted_tokens
 
 USES_GAMMA, DRAWS = SELECTOR.uses_gamma, SELECTOR.draws
@@ -17,20 +16,18 @@ reset, play, learn = SELECTOR.reset, SELECTOR.play, SELECTOR.learn
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def replay(
-    first, last, order, offsets, acceptance, gamma, settings, seed, params, state_size, choice
-):
-    """Replay the queries order[first..last-1]; as replay_full, `gamma` (T, D, N) besides."""
-    draft_length = settings[DRAFT_LENGTH]
-    arms = acceptance.shape[2]
-    state = np.empty(state_size)
+def replay(first, last, task, choice):
+    """Replay the queries order[first..last-1] of a `ChosenTask`; as replay_full."""
+    draft_length, params = task.draft_length, task.params
+    arms = task.acceptance.shape[2]
+    state = np.empty(task.state_size)
     outcome = np.zeros(OUTCOMES)
     weights = np.empty(arms)
     for place in range(first, last):
-        query = order[place]
-        begin, end = offsets[query], offsets[query + 1]
-        key = query_key(seed, query)
-        if settings[CARRY] == 0 or place == first:
+        query = task.order[place]
+        begin, end = task.offsets[query], task.offsets[query + 1]
+        key = query_key(task.seed, query)
+        if not task.carry or place == first:
             reset(state, params, arms, draft_length)
         start = begin
         while start < end:
@@ -38,12 +35,12 @@ def replay(
             play(state, params, own_key, weights)
             arm = draw(weights, uniform(key, start - begin, SELECTION))
             choice[start] = arm
-            emitted = emitted_tokens(acceptance, arm, begin, start, end, draft_length, key)
+            emitted = emitted_tokens(task.acceptance, arm, begin, start, end, draft_length, key)
             outcome[EMITTED] = emitted
             if USES_GAMMA:
                 drafted = min(draft_length, end - start)
-                outcome[VERIFIED] = _mean_gamma(gamma, arm, start, min(emitted, drafted))
-                outcome[LOOKAHEAD] = _mean_gamma(gamma, arm, start, drafted)
+                outcome[VERIFIED] = _mean_gamma(task.gamma, arm, start, min(emitted, drafted))
+                outcome[LOOKAHEAD] = _mean_gamma(task.gamma, arm, start, drafted)
             learn(state, params, own_key, start - begin, arm, weights[arm], outcome)
             start += emitted
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from hedgespec.bundled import trace_folder
 from hedgespec.costs.estimate import costs_of, evaluating_seconds, own_seconds
-from hedgespec.errors import HedgespecError
-from hedgespec.selectors import CHOSEN, NONE, ConfiguredSelector, Selector, parse_selector
-from hedgespec.selectors.learning import Feedback, Loss, check_learning, parse_feedback
+from hedgespec.errors import HedgespecError, arg
+from hedgespec.results.labels import BEST_FIXED, BEST_SINGLE, FIXED, ORACLE, PROMPT
+from hedgespec.selectors import CHOSEN, FULL, NONE, ConfiguredSelector, parse_selector
+from hedgespec.selectors.feedback import Feedback
+from hedgespec.selectors.learning import Loss, check_learning
 from hedgespec.selectors.losses import estimator_arrays, per_second
-from hedgespec.simulator import learning
 from hedgespec.simulator.arms import make_arms
 from hedgespec.simulator.kernels import (
     compile_or_load,
@@ -24,18 +25,9 @@ from hedgespec.simulator.kernels import (
     selector_kernel,
     table_kernels,
 )
-from hedgespec.simulator.references import (
-    BEST_FIXED,
-    BEST_SINGLE,
-    FIXED,
-    HINDSIGHT,
-    ORACLE,
-    PROMPT,
-    is_reference,
-    knowledge,
-    router_trace,
-)
+from hedgespec.simulator.references import is_reference, knowledge, router_trace
 from hedgespec.simulator.router import check_route, route
+from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask
 from hedgespec.traces import Trace, read_trace
 
 REPLAYED, EXACT = "replayed", "exact"
@@ -50,11 +42,14 @@ class Replay:
     each drafter: counts, or expectations if exact. `variance` (Q) is that of a query's rounds, None
     if replayed. `seconds` is the kernel's wall-clock time. `plays`, None if replayed, are the
     probabilities of the drafters in a round from each token, (T, N), or the drafter itself, (T).
+    `knows` is what the selector learns from: FULL, CHOSEN or NONE, or what a reference knows;
+    `feedback` and `loss` mean nothing but for FULL.
     """
 
     label: str
-    feedback: str
-    loss: str
+    knows: str
+    feedback: Feedback
+    loss: Loss
     mode: str
     seed: int | None
     choice: np.ndarray | None
@@ -63,6 +58,18 @@ class Replay:
     variance: np.ndarray | None
     seconds: float
     plays: np.ndarray | None = None
+
+    @property
+    def feedback_label(self) -> str:
+        """How tables name the feedback."""
+        return self.feedback.label if self.knows == FULL else self.knows
+
+    @property
+    def loss_label(self) -> str:
+        """How tables name the loss."""
+        if self.knows == FULL:
+            return self.loss.label
+        return "emitted" if self.knows == CHOSEN else NONE
 
     def in_rounds(self, values: np.ndarray) -> np.ndarray:
         """Of `values` (N) that of the drafter of a round from each token, expected if exact (T).
@@ -98,9 +105,9 @@ class Replayer:
         """
         self.trace = trace
         if arm_lengths and draft_length is not None:
-            raise HedgespecError("give --draft-length or --arm-lengths, not both")
+            raise HedgespecError(f"give {arg('draft_length')} or {arg('arm_lengths')}, not both")
         if arm_lengths and arms:
-            raise HedgespecError("give --arms or --arm-lengths, not both")
+            raise HedgespecError(f"give {arg('arms')} or {arg('arm_lengths')}, not both")
         self.arms = make_arms(trace, draft_length, arm_lengths, arms, rule)
         self.draft_length, self.rule = self.arms.longest, self.arms.rule
         self.arm_lengths = arm_lengths
@@ -230,10 +237,10 @@ class Replayer:
         Under a full-information learner it happens in every round or every M-th, else never.
         Raises HedgespecError if the trace holds no costs.
         """
-        if run.feedback in (CHOSEN, NONE, HINDSIGHT, PROMPT):
+        if run.knows != FULL:
             return np.zeros(len(self.arms.names))
         seconds = evaluating_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace))
-        return seconds / parse_feedback(run.feedback).every
+        return seconds * run.feedback.evaluated_share
 
     def one_replay(self, run: Replay, query: int) -> np.ndarray:
         """Decisions (L) in one query: the run's own; of an expectation those with seed 0."""
@@ -264,17 +271,19 @@ class Replayer:
         selector = configured.selector
         kernel = selector_kernel(configured, feedback != Feedback())
         choice = self._no_choice()
-        arguments: tuple[object, ...]
-        head = (self._order, self.trace.offsets, acceptance)
-        tail = (seed, configured.parameter_array(), selector.state_size(self._arms), choice)
+        order, offsets, carry = self._order, self.trace.offsets, self.carry is not None
+        params, state_size = configured.parameter_array(), selector.state_size(self._arms)
+        task: FullTask | ChosenTask
         if selector.feedback == CHOSEN:
-            arguments = (*head, self._gamma, self._settings(feedback, loss), *tail)
+            task = ChosenTask(order, offsets, acceptance, self._gamma, self.draft_length, carry,
+                              seed, params, state_size)
         else:
-            arguments = (*head, self.losses(loss), *self._estimates(loss),
-                         self._settings(feedback, loss), *tail)
-        compile_or_load(kernel, configured.name, *arguments)  # outside the measured time
-        seconds = self._over_queries(kernel, *arguments)
-        return self._replayed(configured.label, *_labels(selector, feedback, loss), seed, choice,
+            schedule = feedback.schedule(loss.window(self.draft_length))
+            task = FullTask(order, offsets, acceptance, self.losses(loss), *self._estimates(loss),
+                            schedule, self.draft_length, carry, seed, params, state_size)
+        compile_or_load(kernel, configured.name, task, choice)  # outside the measured time
+        seconds = self._over_queries(kernel, task, choice)
+        return self._replayed(configured.label, selector.feedback, feedback, loss, seed, choice,
                               seconds)
 
     def _exact_selector(
@@ -284,28 +293,13 @@ class Replayer:
         kernel = exact_kernel(configured)
         plays = np.zeros((len(self.trace.tokens), self._arms))
         visits, usage, variance = self._no_moments()
-        arguments = (self.trace.offsets, self._acceptance, self.losses(loss),
-                     self._settings(feedback, loss), configured.parameter_array(),
-                     selector.state_size(self._arms), plays, visits, usage, variance)
-        compile_or_load(kernel, configured.name, *arguments)
-        seconds = self._over_queries(kernel, *arguments)
-        return Replay(configured.label, *_labels(selector, feedback, loss), EXACT, None, None,
-                   visits, usage, variance, seconds, plays)
-
-    def _settings(self, feedback: Feedback, loss: Loss) -> np.ndarray:
-        """The kernels' array of settings; see `learning`."""
-        settings = np.zeros(learning.SETTINGS, dtype=np.int64)
-        settings[learning.DRAFT_LENGTH] = self.draft_length
-        settings[learning.WINDOW] = window = loss.window(self.draft_length)
-        settings[learning.COPIES] = feedback.copies(window)
-        settings[learning.DELAY] = feedback.rounds
-        settings[learning.EVERY] = feedback.every
-        settings[learning.BY_ROUND] = feedback.by_round
-        settings[learning.ACTUAL] = feedback.actual
-        settings[learning.COMPLETE] = feedback.complete
-        settings[learning.CUT] = feedback.cut
-        settings[learning.CARRY] = self.carry is not None
-        return settings
+        task = ExactTask(self.trace.offsets, self._acceptance, self.losses(loss),
+                         feedback.schedule(loss.window(self.draft_length)), self.draft_length,
+                         configured.parameter_array(), selector.state_size(self._arms))
+        compile_or_load(kernel, configured.name, task, plays, visits, usage, variance)
+        seconds = self._over_queries(kernel, task, plays, visits, usage, variance)
+        return Replay(configured.label, selector.feedback, feedback, loss, EXACT, None, None,
+                      visits, usage, variance, seconds, plays)
 
     def _run_schedule(self, text: str, seed: int, acceptance: np.ndarray) -> Replay:
         kernel = schedule_kernel()
@@ -314,7 +308,7 @@ class Replayer:
                      self.draft_length, seed, choice)
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
-        return self._replayed(text, knowledge(text), "none", seed, choice, seconds)
+        return self._replayed(text, knowledge(text), Feedback(), Loss(), seed, choice, seconds)
 
     def _exact_schedule(self, text: str) -> Replay:
         kernel = table_kernels().schedule_moments
@@ -324,17 +318,19 @@ class Replayer:
                      self.draft_length, visits, usage, variance)
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
-        return Replay(text, knowledge(text), "none", EXACT, None, None, visits, usage, variance,
-                   seconds, schedule)
+        return Replay(text, knowledge(text), Feedback(), Loss(), EXACT, None, None, visits, usage,
+                      variance, seconds, schedule)
 
-    def _replayed(self, label: str, feedback: str, loss: str, seed: int, choice: np.ndarray,
-                  seconds: float) -> Replay:
+    def _replayed(
+        self, label: str, knows: str, feedback: Feedback, loss: Loss, seed: int,
+        choice: np.ndarray, seconds: float,
+    ) -> Replay:
         queries, starts = len(self.trace.offsets) - 1, np.flatnonzero(choice >= 0)
         query = np.searchsorted(self.trace.offsets, starts, side="right") - 1
         usage = np.bincount(query * self._arms + choice[starts], minlength=queries * self._arms)
         usage = usage.reshape(queries, self._arms)
-        return Replay(label, feedback, loss, REPLAYED, seed, choice, choice >= 0, usage, None,
-                      seconds)
+        return Replay(label, knows, feedback, loss, REPLAYED, seed, choice, choice >= 0, usage,
+                      None, seconds)
 
     def _no_moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         queries = len(self.trace.offsets) - 1
@@ -409,13 +405,6 @@ class Replayer:
                 for done in [pool.submit(kernel, *block, *arguments) for block in self._blocks]:
                     done.result()
         return perf_counter() - started
-
-
-def _labels(selector: Selector, feedback: Feedback, loss: Loss) -> tuple[str, str]:
-    """How results name the feedback and the loss of a selector."""
-    if selector.feedback == CHOSEN:
-        return CHOSEN, "emitted"
-    return (NONE, NONE) if selector.feedback == NONE else (feedback.label, loss.label)
 
 
 def _query_blocks(offsets: np.ndarray, blocks: int) -> list[tuple[int, int]]:

@@ -9,8 +9,8 @@ from zlib import crc32
 import numpy as np
 
 from hedgespec.errors import HedgespecError
+from hedgespec.results.labels import QueryLabel
 from hedgespec.traces import Trace
-from hedgespec.traces.schema import REPHRASED
 
 FOLDS = 4
 RIDGE = 1e-2  # of features with unit mean square in all
@@ -76,7 +76,7 @@ def _embeddings(trace: Trace) -> np.ndarray:
 
 def _folds(trace: Trace) -> np.ndarray:
     """The part (Q) that each query's question falls into."""
-    questions = [name.split("/")[0].removesuffix(REPHRASED) for name in trace.queries["query_id"]]
+    questions = [QueryLabel.parse(name).question for name in trace.queries["query_id"]]
     return np.array([crc32(question.encode()) % FOLDS for question in questions])
 
 

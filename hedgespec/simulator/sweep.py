@@ -10,64 +10,29 @@ from itertools import chain, product
 from pathlib import Path
 
 import hedgespec
+from hedgespec.bundled import costs_file, trace_folder
 from hedgespec.command import command_line
-from hedgespec.costs.estimate import cost_basis
 from hedgespec.costs.file import load_costs, with_costs
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import sha256_file
+from hedgespec.results.labels import BEST_FIXED, ORACLE, fixed
+from hedgespec.results.store import CostBasis, Provenance, Results
 from hedgespec.selectors import BUILT_IN, DEFAULT
-from hedgespec.selectors.learning import Feedback, Loss, parse_feedback, parse_loss
+from hedgespec.selectors.feedback import Feedback, parse_feedback
+from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.simulator.compiling import compiling
 from hedgespec.simulator.kept import KeptResults
-from hedgespec.simulator.references import BEST_FIXED, ORACLE
 from hedgespec.simulator.replayer import Replayer
-from hedgespec.simulator.runs import Job, Results, TraceJobs, join
-from hedgespec.traces import Trace, read_trace
+from hedgespec.simulator.runs import Job, TraceJobs
+from hedgespec.simulator.settings import SweepSettings
+from hedgespec.traces import Costs, Trace, read_trace
 from hedgespec.traces.resize_pool import resize_pool
 from hedgespec.traces.schema import MANIFEST
-
-MODES = ("auto", "exact", "replayed")
-
-
-@dataclass(frozen=True)
-class SweepSettings:
-    """What to run: all combinations.
-
-    Of `selectors` "default" (as if empty) stands for the default ones, every fixed drafter,
-    best-fixed and oracle, "all" for every built-in learner; `rules`, `feedbacks`, `losses` and
-    `draft_lengths` empty the default of each selector and trace. `mode` "auto" takes exact
-    expectations where they exist, else replays with seeds 0..seeds-1. With `carry` learners are
-    carried over the queries, in an order drawn with this seed. `pools` are numbers of drafters to
-    choose from or to fill up to (see `resize_pool`), empty the trace's own. `costs` are those of a
-    file (see `with_costs`), None the traces' own. With `arm_lengths`
-    selectors choose between pairs of a drafter and one of these draft lengths, with `arms` between
-    those (see `make_arms`). `traces` are the folders to run on, empty those of the sweep. `answer`
-    is the id of a query whose answer is shown in detail (see `TraceJobs`).
-    """
-
-    selectors: tuple[str, ...] = ()
-    draft_lengths: tuple[int, ...] = ()
-    rules: tuple[str, ...] = ()
-    feedbacks: tuple[str, ...] = ()
-    losses: tuple[str, ...] = ()
-    estimators: tuple[str, ...] = ()
-    prefill: bool = False
-    carry: int | None = None
-    pools: tuple[int, ...] = ()
-    arm_lengths: tuple[int, ...] = ()
-    arms: tuple[str, ...] = ()
-    mode: str = "auto"
-    seeds: int = 5
-    threads: int = 1
-    traces: tuple[Path, ...] = ()
-    costs: Path | None = None
-    answer: str | None = None
 
 
 def default_selectors(names: list[str]) -> list[str]:
     """Every fixed drafter, the references and the default selectors."""
-    fixed = [f"fixed:{name}" for name in names]
-    return [*fixed, BEST_FIXED, ORACLE, *DEFAULT]
+    return [*map(fixed, names), BEST_FIXED, ORACLE, *DEFAULT]
 
 
 def run_sweep(
@@ -83,15 +48,14 @@ def run_sweep(
     sweep; the results so far come back with `complete` False. Of several settings the results of
     the first alone are in `first` too. Raises HedgespecError on bad input before anything runs.
     """
-    several = [settings] if isinstance(settings, SweepSettings) else list(settings)
-    for one in several:
-        _check(one)
-    if len({one.costs for one in several}) > 1:
-        raise HedgespecError("settings of one sweep must have the same costs: their seconds could "
-                             "not be told apart")
-    common = list(folders)
+    several = [_located(one) for one in (
+        [settings] if isinstance(settings, SweepSettings) else settings)]
+    _check_costs(several)
+    common = [trace_folder(folder) for folder in folders]
     wanted = [list(one.traces) or common for one in several]
     inputs = {folder: read_trace(folder) for folder in dict.fromkeys(chain(*wanted))}
+    if not inputs:
+        raise HedgespecError("there is nothing to run: no settings, or no traces")
     for together in [list(inputs), *wanted]:
         _check_names([inputs[folder] for folder in together])
     for one, chosen in zip(several, wanted, strict=True):
@@ -100,10 +64,11 @@ def run_sweep(
             for folder, trace in inputs.items()
             for number, one in enumerate(several) if folder in wanted[number]
             for part in _plan(folder, trace, one)]
+    _check_seeds(plan)
     jobs = [job for part in plan for job in part.jobs]
     with compiling(next(iter(inputs)), jobs, max(one.threads for one in several)):
         results = _run_jobs(plan, progress, KeptResults(store))
-    results.provenance = {"complete": results.complete, **_provenance(inputs, several)}
+    results.provenance = _provenance(inputs, several, results.complete)
     return results
 
 
@@ -149,22 +114,13 @@ def _run_jobs(
         complete = True
     except KeyboardInterrupt:
         pass
-    return replace(join(list(parts.values())), first=join(list(first.values())),
-                   complete=complete)
+    return replace(Results.joined(list(parts.values())), complete=complete,
+                   first=Results.joined(list(first.values())))
 
 
 def _report_run(progress: Callable[[str, int, int], None], name: str, total: int, before: int,
                 run: int) -> None:
     progress(name, before + run, total)
-
-
-def _check(settings: SweepSettings) -> None:
-    if settings.seeds < 1:
-        raise HedgespecError(f"--seeds must be at least 1, not {settings.seeds}")
-    if settings.threads < 1:
-        raise HedgespecError(f"--threads must be at least 1, not {settings.threads}")
-    if settings.mode not in MODES:
-        raise HedgespecError(f"--mode must be one of {', '.join(MODES)}, not {settings.mode!r}")
 
 
 def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
@@ -197,8 +153,9 @@ def _check_copies(trace: Trace, resized: Trace, replayer: Replayer) -> None:
     size = len(resized.manifest.drafters)
     enough = all(rule.label == "sampling" or rule.recorded for rule in replayer.arms.rules)
     if size > len(trace.manifest.drafters) and not enough:
-        raise HedgespecError(f"--pool {size}: weakened copies of drafters have no statistics of "
-                             f"rule {replayer.rule}; use --rule sampling")
+        raise HedgespecError(f"{arg('pools', size)}: weakened copies of drafters have no "
+                             f"statistics of rule {replayer.rule}; use "
+                             f"{arg('rules', ['sampling'])}")
 
 
 def _expanded(selectors: tuple[str, ...], names: list[str]) -> list[str]:
@@ -231,9 +188,39 @@ def _jobs(replayer: Replayer, text: str, settings: SweepSettings) -> list[Job]:
 def _exact(replayer: Replayer, text: str, feedback: Feedback | None, mode: str) -> bool:
     possible = replayer.is_exact(text, feedback)
     if mode == "exact" and not possible:
-        raise HedgespecError(f"--mode exact: {text} has no exact expectation with these settings; "
-                             "use --mode auto")
+        raise HedgespecError(f"{arg('mode', 'exact')}: {text} has no exact expectation with these "
+                             f"settings; use {arg('mode', 'auto')}")
     return possible and mode != "replayed"
+
+
+def _located(settings: SweepSettings) -> SweepSettings:
+    """The same with the paths of bundled traces and costs for their names."""
+    return replace(settings, traces=tuple(map(trace_folder, settings.traces)),
+                   costs=None if settings.costs is None else costs_file(settings.costs))
+
+
+def _check_costs(several: list[SweepSettings]) -> None:
+    costs = dict.fromkeys(str(one.costs or "the traces' own") for one in several)
+    if len(costs) > 1:
+        raise HedgespecError(f"all runs of a sweep must have the same {arg('costs')}, not "
+                             f"{' and '.join(costs)}: their seconds could not be told apart")
+
+
+def _check_seeds(plan: list[_Part]) -> None:
+    """Refuse two numbers of seeds for one setting: its curves, means over seeds, would differ."""
+    found: dict[tuple[object, ...], int] = {}
+    for part in plan:
+        replayer = part.replayer
+        for job in part.jobs:
+            setting = (replayer.trace.name, replayer.draft_length, replayer.rule, replayer.carry,
+                       replayer.arms_asked, job.text, job.feedback or Feedback(),
+                       job.loss or Loss(), job.exact)
+            seeds = found.setdefault(setting, job.seeds)
+            if seeds != job.seeds and not job.exact:
+                raise HedgespecError(
+                    f"trace {replayer.trace.name}: {job.text} with draft length "
+                    f"{replayer.draft_length} is in two runs, with {seeds} and with {job.seeds} "
+                    f"seeds; give both runs the same {arg('seeds')}")
 
 
 def _check_names(traces: list[Trace]) -> None:
@@ -246,22 +233,23 @@ def _check_names(traces: list[Trace]) -> None:
 def _check_answer(answer: str | None, traces: list[Trace]) -> None:
     if answer is not None and not any(
             answer in trace.queries["query_id"].to_list() for trace in traces):
-        raise HedgespecError(f"--answer: no trace has a query {answer!r}; queries.parquet of a "
-                             "trace names them")
+        raise HedgespecError(f"{arg('answer')}: no trace has a query {answer!r}; queries.parquet "
+                             "of a trace names them")
 
 
 def _provenance(
-    inputs: dict[Path, Trace], settings: list[SweepSettings]
-) -> dict[str, object]:
+    inputs: dict[Path, Trace], settings: list[SweepSettings], complete: bool
+) -> Provenance:
     """Everything needed to say which inputs, seeds and versions made the results."""
     given = None if settings[0].costs is None else load_costs(settings[0].costs)
     return {
+        "complete": complete,
         "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "traces": [
             {"name": trace.name, "folder": str(folder),
              "manifest_sha256": sha256_file(folder / MANIFEST),
-             "costs": cost_basis(given or trace.manifest.costs)}
+             "costs": _cost_basis(given or trace.manifest.costs)}
             for folder, trace in inputs.items()
         ],
         "settings": [{**asdict(one), "seeds": list(range(one.seeds)),
@@ -271,3 +259,11 @@ def _provenance(
         "versions": {"hedgespec": hedgespec.__version__, "python": platform.python_version(),
                      **{name: version(name) for name in ("numpy", "numba", "polars")}},
     }
+
+
+def _cost_basis(costs: Costs | None) -> CostBasis | None:
+    """Whose seconds they are: device, dtype, and how all drafters' evaluation is counted."""
+    if costs is None:
+        return None
+    evaluation = "one by one" if costs.evaluate_all is None else "in one batch"
+    return {"device": costs.device, "dtype": costs.dtype, "evaluation": evaluation}

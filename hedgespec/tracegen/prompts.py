@@ -8,6 +8,7 @@ from typing import Any
 
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_text
+from hedgespec.results.labels import QueryLabel
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Question:
 
     def query_id(self, turn: int) -> str:
         """Id of one turn's query: the question's own, then "ID/1", "ID/2", ..."""
-        return f"{self.id}/{turn}" if turn else self.id
+        return str(QueryLabel(self.id, turn))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.acceptance import generator_of, reduce_pair
 from hedgespec.models.distributions import Sampling, probabilities
 from hedgespec.models.drafters import Drafter, ScoringBatch
@@ -130,7 +130,7 @@ def _prompt_embeddings(last: torch.Tensor, prompts: list[list[int]]) -> torch.Te
 def _refuse_nan(logits: torch.Tensor, who: str) -> None:
     if bool(logits.isnan().any()):
         raise HedgespecError(f"{who} gave NaN logits; nothing of this batch was recorded. "
-                             "Half precision may overflow: try --dtype float32")
+                             f"Half precision may overflow: try {arg('dtype', 'float32')}")
 
 
 def _join(parts: list[Scores]) -> Scores:

@@ -1,7 +1,24 @@
-"""What a recording is made of. No torch here: the command line takes its defaults from it."""
+"""What a recording is made of. No torch here: the command line's options are made from it."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from hedgespec.options import Option, check_ranges, seed_option
+from hedgespec.traces.schema import MAX_DRAFT_LENGTH, PRECISIONS
+
+TOKENS, CPU_TOKENS = 512, 96
+CPU_PER_DOMAIN = 1
+# Options that the settings of other commands have too.
+TARGET = Option("Hugging Face id, folder or .gguf file; the default one is fetched, 93 MB", "MODEL")
+DEVICE = Option("default: cuda if there is one", choices=("auto", "cpu", "cuda"))
+DTYPE = Option("default: bfloat16 on cuda, float32 on the CPU",
+               choices=("auto", "float32", "bfloat16", "float16"))
+RULES = Option("also record what these verification rules need: gumbel, multi:K, multi-without:K, "
+               "kseq:K (docs/rules.md; sampling, greedy, onehot and block need nothing)", "RULE")
+TREES = Option("also record draft trees from every position, replayed with --rule tree: "
+               "dynamic[:TOTAL,DEPTH,TOPK] (EAGLE-2; 60,7,10) or static[:FILE] (rank paths), as "
+               "NAME=SHAPE for --rule tree:NAME", "SHAPE")
 
 
 @dataclass(frozen=True)
@@ -10,33 +27,47 @@ class RecordSettings:
 
     `target` is a model as `load_model` reads it, `drafters` are specifications as `make_drafters`
     reads them, by default `default_drafters`. `out` is the folder of the trace that is called
-    `name`. At most `per_domain` questions of each domain of the file `prompts` are answered,
-    `batch_size` at a time, each with at most `max_new_tokens` tokens; None of these are all, and
-    256 on a GPU, 8 on a CPU. `draft_length` is what a replay of the trace takes if it is not told.
-    `rules` and `trees` have their statistics recorded too. `precision` is compact or full, `costs`
-    measures seconds of the models first, and `resume` goes on with an interrupted recording.
+    `name`. None as `per_domain` are all questions, as `batch_size` 256 on a GPU and 8 on a CPU.
     """
 
-    target: str
-    prompts: Path
-    out: Path
-    name: str
-    drafters: tuple[str, ...] = ()
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int = 0
-    max_new_tokens: int = 512
-    draft_length: int = 5
-    per_domain: int | None = None
-    batch_size: int | None = None
-    device: str = "cpu"
-    dtype: str = "float32"
-    precision: str = "compact"
-    costs: bool = True
-    resume: bool = False
-    rules: tuple[str, ...] = ()
-    trees: tuple[str, ...] = ()
+    target: Annotated[str, TARGET]
+    prompts: Annotated[Path, Option(
+        "question.jsonl: question_id, category (the domain), turns (default: bundled)", "FILE")]
+    out: Annotated[Path, Option(
+        "the trace directory to make (default: recordings/NAME)", "DIR", made=True)]
+    name: Annotated[str, Option("name of the trace (default: prompts file and temperature)")]
+    drafters: Annotated[tuple[str, ...], Option(
+        "repeat for each; default: four early exits, prompt-lookup and ngram", "SPEC", "drafter",
+        repeated=True)] = ()
+    temperature: Annotated[float, Option("0 is greedy", "T")] = 1.0
+    top_p: Annotated[float, Option("1 is off", "P")] = 1.0
+    top_k: Annotated[int, Option("0 is off", "N")] = 0
+    seed: Annotated[int, seed_option("of the sampled text")] = 0
+    max_new_tokens: Annotated[int, Option(
+        f"longest answer (default: {TOKENS}, on a CPU {CPU_TOKENS})", "N", low=1)] = TOKENS
+    draft_length: Annotated[int, Option(
+        "the simulator's default for this trace; any other can be replayed too", "K", low=1,
+        high=MAX_DRAFT_LENGTH)] = 5
+    per_domain: Annotated[int | None, Option(
+        "questions of each domain (default: all of your --prompts, of the bundled ones "
+        f"{CPU_PER_DOMAIN} on a CPU)", "N", low=1)] = None
+    batch_size: Annotated[int | None, Option(
+        "answers written at once (default: 256 on a GPU, 8 on a CPU; halved by itself when memory "
+        "runs out)", "N", low=1)] = None
+    device: Annotated[str, DEVICE] = "cpu"
+    dtype: Annotated[str, DTYPE] = "float32"
+    precision: Annotated[str, Option(
+        "compact rounds statistics (docs/trace-format.md says how far); full keeps float32",
+        choices=tuple(PRECISIONS))] = "compact"
+    costs: Annotated[bool, Option(
+        "do not measure what target and drafters cost in time (default: measured first)")] = True
+    resume: Annotated[bool, Option("go on with an interrupted recording in --out")] = False
+    rules: Annotated[tuple[str, ...], RULES] = ()
+    trees: Annotated[tuple[str, ...], TREES] = ()
+
+    def __post_init__(self) -> None:
+        """Raises HedgespecError for a number out of range."""
+        check_ranges(self)
 
 
 @dataclass

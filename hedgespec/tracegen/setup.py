@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters import Drafter, check_sampling, default_drafters, make_drafters
 from hedgespec.models.target import LanguageModel, check_device, load_model
@@ -10,7 +10,6 @@ from hedgespec.models.trees import NamedTree, make_trees
 from hedgespec.rules import Rule, parse_rule
 from hedgespec.tracegen.settings import RecordSettings
 from hedgespec.traces.schema import (
-    MAX_DRAFT_LENGTH,
     PRECISIONS,
     TRACE_NAME_RULE,
     is_trace_name,
@@ -39,17 +38,9 @@ def check_settings(settings: RecordSettings) -> None:
     """Raise HedgespecError for settings out of range, before anything is loaded."""
     _sampling(settings)
     if settings.precision not in PRECISIONS:
-        raise HedgespecError(f"--precision must be one of {', '.join(PRECISIONS)}")
+        raise HedgespecError(f"{arg('precision')} must be one of {', '.join(PRECISIONS)}")
     if not is_trace_name(settings.name):
-        raise HedgespecError(f"--name {settings.name!r}: {TRACE_NAME_RULE}")
-    for name in ("max_new_tokens", "draft_length", "batch_size", "per_domain"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise HedgespecError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
-    if settings.draft_length > MAX_DRAFT_LENGTH:
-        raise HedgespecError(f"--draft-length must be at most {MAX_DRAFT_LENGTH}")
-    if not 0 <= settings.seed < 2**63:
-        raise HedgespecError(f"--seed must lie in 0..2^63-1, not {settings.seed}")
+        raise HedgespecError(f"{arg('name')} {settings.name!r}: {TRACE_NAME_RULE}")
     _recorded_rules(settings)
     make_trees(settings.trees)
     check_device(settings.device)
@@ -75,11 +66,11 @@ def _recorded_rules(settings: RecordSettings) -> list[Rule]:
     rules = [parse_rule(name) for name in settings.rules]
     for rule in rules:
         if not rule.recorded:
-            raise HedgespecError(f"--rules {rule.label}: nothing to record, every trace has what "
-                                 "this rule needs")
+            raise HedgespecError(f"{arg('rules', rule.label)}: nothing to record, every trace has "
+                                 "what this rule needs")
         if rule.path_only:
-            raise HedgespecError(f"--rules {rule.label}: draft trees are recorded with --trees, as "
-                                 "in --trees dynamic")
+            raise HedgespecError(f"{arg('rules', rule.label)}: draft trees are recorded with "
+                                 f"{arg('trees')}, as in {arg('trees', ['dynamic'])}")
     if len({rule.label for rule in rules}) < len(rules):
-        raise HedgespecError("--rules names a rule twice")
+        raise HedgespecError(f"{arg('rules')} names a rule twice")
     return rules

@@ -6,7 +6,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from hedgespec.errors import TraceError
+from hedgespec.bundled import trace_names
+from hedgespec.errors import TraceError, arg, did_you_mean
 from hedgespec.files import write_text
 from hedgespec.traces.schema import (
     FORMAT,
@@ -160,11 +161,12 @@ def load_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise TraceError(f"{folder}: no such trace directory")
+        raise TraceError(f"{folder}: no such trace directory"
+                         + did_you_mean(str(folder), trace_names()))
     if not path.is_file():
         unfinished = (folder / RECORDING).is_file()
         hint = (
-            "the recording is unfinished: run the same `hedgespec record` again with --resume"
+            f"the recording is unfinished: record again as before, with {arg('resume', True)}"
             if unfinished
             else "a trace directory holds manifest.json, queries.parquet and token shards"
         )

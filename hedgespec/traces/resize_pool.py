@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
+from hedgespec.results.labels import PoolLabel
 from hedgespec.traces.manifest import DrafterInfo
 from hedgespec.traces.reader import Trace
 
@@ -22,7 +23,7 @@ def resize_pool(trace: Trace, drafters: int, seed: int) -> Trace:
     """
     present = len(trace.manifest.drafters)
     if drafters < 1:
-        raise HedgespecError(f"--pool must be at least 1, not {drafters}")
+        raise HedgespecError(f"{arg('drafters')} must be at least 1, not {drafters}")
     if drafters > present and trace.manifest.sampling.temperature == 0:
         raise HedgespecError(
             f"trace {trace.name}: a pool of {drafters} needs weakened copies of its {present} "
@@ -44,7 +45,7 @@ def resize_pool(trace: Trace, drafters: int, seed: int) -> Trace:
              for number, arm in enumerate(arms)]
     return replace(
         trace,
-        manifest=replace(trace.manifest, drafters=infos, name=f"{trace.name}.n{drafters}",
+        manifest=replace(trace.manifest, drafters=infos, name=str(PoolLabel(trace.name, drafters)),
                          costs=None),
         log_q=np.where(factors < 1, weaker, trace.log_q[:, :, arms]).astype(np.float32),
         gamma=trace.gamma[:, :, arms] * factors,

@@ -16,8 +16,6 @@ MAX_DRAFT_LENGTH = 10_000
 MAX_TREE_LEVELS = 255
 SHA256_PATTERN = "^[0-9a-f]{64}$"
 
-# A query id with this ending asks the question of the one without it in other words.
-REPHRASED = "-rephrased"
 QUERY_COLUMNS: dict[str, pl.DataType] = {
     "query": pl.UInt32(),
     "query_id": pl.String(),

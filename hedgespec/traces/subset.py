@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import read_parquet
 from hedgespec.traces.checks import token_table_schema
 from hedgespec.traces.manifest import Manifest
@@ -26,9 +26,9 @@ def write_subset(
     is not empty, TraceError if the source is bad.
     """
     if per_domain is not None and per_domain < 1:
-        raise HedgespecError(f"--per-domain must be at least 1, not {per_domain}")
+        raise HedgespecError(f"{arg('per_domain')} must be at least 1, not {per_domain}")
     if depths is not None and depths < 2:
-        raise HedgespecError(f"--depths must be at least 2, not {depths}")
+        raise HedgespecError(f"{arg('depths')} must be at least 2, not {depths}")
     trace = read_trace(source)
     manifest = trace.manifest
     cut = replace(

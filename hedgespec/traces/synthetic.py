@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 import hedgespec
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.traces.manifest import DrafterInfo, Manifest, SamplingInfo, TargetInfo
 from hedgespec.traces.schema import QUERY_COLUMNS, TOKEN_COLUMNS, round_probability
 from hedgespec.traces.writer import TraceWriter
@@ -43,7 +43,7 @@ def write_synthetic(
         raise HedgespecError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}")
     for name, value in (("queries", queries), ("tokens", tokens), ("drafters", drafters)):
         if value < 1:
-            raise HedgespecError(f"--{name} must be at least 1, not {value}")
+            raise HedgespecError(f"{arg(name)} must be at least 1, not {value}")
     rng = np.random.default_rng(seed)
     gamma = _gamma(kind, queries, tokens, drafters, rng)
     gamma = round_probability(np.clip(gamma, 0, 1).astype(np.float32), "compact")

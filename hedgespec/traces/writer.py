@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from hedgespec.errors import HedgespecError, TraceError
+from hedgespec.errors import HedgespecError, TraceError, arg
 from hedgespec.files import check_writable, read_parquet, sha256_file, write_text, write_with
 from hedgespec.traces.checks import (
     check_queries,
@@ -117,15 +117,15 @@ def check_output(folder: Path, resume: bool) -> None:
     check_writable(folder)
     if (folder / MANIFEST).exists():
         _remove_leftovers(folder)  # killed just after the manifest was written
-        raise HedgespecError(f"{folder}: already holds a whole trace; choose another --out")
+        raise HedgespecError(f"{folder}: already holds a whole trace; choose another {arg('out')}")
     if (folder / RECORDING).exists():
         if not resume:
             raise HedgespecError(
-                f"{folder}: holds an unfinished recording; add --resume to go on with it, "
-                "or remove the folder"
+                f"{folder}: holds an unfinished recording; add {arg('resume', True)} to go on with "
+                "it, or remove the folder"
             )
     elif folder.exists() and any(folder.iterdir()):
-        raise HedgespecError(f"{folder}: not empty and no recording; choose another --out")
+        raise HedgespecError(f"{folder}: not empty and no recording; choose another {arg('out')}")
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -4,7 +4,7 @@ and small stand-alone models."""
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +17,7 @@ from transformers import LlamaForCausalLM
 import hedgespec
 from hedgespec.command import package_versions
 from hedgespec.costs.measure import device_name
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable, sha256_text, write_text
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.heads.eagle import EagleHead, ParallelHead, load_head, save_head
@@ -37,16 +37,21 @@ from hedgespec.zoo.new_heads import (
     new_parallel_head,
     new_recurrent_head,
 )
-from hedgespec.zoo.questions import DOMAINS, held_out_questions, training_questions
+from hedgespec.zoo.questions import held_out_questions, training_questions
+from hedgespec.zoo.settings import (
+    EXPERT_DOMAINS,
+    GENERAL,
+    LOSSES,
+    METHODS,
+    PARALLEL,
+    RECURRENT,
+    ZooSettings,
+)
 from hedgespec.zoo.small_models import load_small_model, new_small_model
 from hedgespec.zoo.teacher import Lessons, Teacher
 from hedgespec.zoo.training import Plan, train
-from hedgespec.zoo.training_losses import LOSSES, drafting_loss
+from hedgespec.zoo.training_losses import drafting_loss
 
-GENERAL = "general"
-PARALLEL, RECURRENT = "parallel", "redrafter"
-METHODS = (PARALLEL, RECURRENT)
-EXPERT_DOMAINS = tuple(domain for domain in DOMAINS if domain != GENERAL)
 SUMMARY = "zoo.json"
 _MADE = "training.json"
 # Settings that shape the text of one expert domain, and of all.
@@ -57,67 +62,6 @@ _TEXT = (*_OWN_TEXT, "general_questions", "general_answers")
 OnStep = Callable[[str, int, int, str], None]
 Network = TypeVar("Network", EagleHead, RecurrentHead)
 DraftsOf = Callable[[Batch, Lessons], Drafts]
-
-
-@dataclass(frozen=True)
-class ZooSettings:
-    """Everything that shapes a zoo.
-
-    `questions` and `answers` are per domain, the answers sampled to all questions in turn;
-    `general_*` are those of general chat. `positions` are padded tokens per training step, `depths`
-    the unrolled draft depths, `held_out` the test answers per domain. `methods` are trained on
-    general chat besides the generalist: a parallel head of `parallel_depths`, which starts as the
-    generalist, and a recurrent one.
-    """
-
-    target: str
-    out: Path
-    device: str = "cuda"
-    dtype: str = "bfloat16"
-    seed: int = 0
-    temperature: float = 0.7
-    domains: tuple[str, ...] = EXPERT_DOMAINS
-    methods: tuple[str, ...] = METHODS
-    small: tuple[str, ...] = ("math", "python")
-    questions: int = 1500
-    answers: int = 3072
-    general_questions: int = 5000
-    general_answers: int = 6144
-    held_out: int = 64
-    max_new_tokens: int = 384
-    batch_size: int = 3072
-    draft_vocabulary: int = 12288
-    depths: int = 5
-    positions: int = 16384
-    mlp_width: int | None = None
-    loss: str = "kl"
-    expert_loss: str = "kl"
-    generalist_steps: int = 1500
-    generalist_rate: float = 8e-3
-    expert_steps: int = 250
-    expert_rate: float = 4e-3
-    parallel_depths: int = 8
-    parallel_steps: int = 750
-    parallel_rate: float = 4e-3
-    recurrent_steps: int = 1500
-    recurrent_rate: float = 4e-3
-    small_steps: int = 150
-    small_rate: float = 3e-3
-
-    def with_small_of_domains(self) -> "ZooSettings":
-        """The same without small models of domains that are not trained."""
-        return replace(self, small=tuple(name for name in self.small if name in self.domains))
-
-    def scaled(self, scale: float) -> "ZooSettings":
-        """The same with `scale` times the text and steps; 1/250 is enough to try a CPU."""
-        counts = {name: max(least, round(getattr(self, name) * scale)) for name, least in
-                  (("questions", 4), ("answers", 4), ("general_questions", 4),
-                   ("general_answers", 4), ("held_out", 2), ("max_new_tokens", 16),
-                   ("positions", 512), ("generalist_steps", 2), ("expert_steps", 2),
-                   ("parallel_steps", 2), ("recurrent_steps", 2), ("small_steps", 2))}
-        if scale >= 1:
-            del counts["max_new_tokens"], counts["positions"], counts["held_out"]
-        return replace(self, **counts)
 
 
 def make_zoo(settings: ZooSettings, report: OnStep = lambda *_: None) -> dict[str, object]:
@@ -135,9 +79,9 @@ def make_zoo(settings: ZooSettings, report: OnStep = lambda *_: None) -> dict[st
 
 
 def _check(settings: ZooSettings) -> None:
-    for option, loss in (("--loss", settings.loss), ("--expert-loss", settings.expert_loss)):
+    for name, loss in (("loss", settings.loss), ("expert_loss", settings.expert_loss)):
         if loss not in LOSSES:
-            raise HedgespecError(f"{option} must be one of {', '.join(LOSSES)}, not {loss!r}")
+            raise HedgespecError(f"{arg(name)} must be one of {', '.join(LOSSES)}, not {loss!r}")
     for name in (*settings.domains, *settings.small):
         if name not in EXPERT_DOMAINS:
             raise HedgespecError(f"no domain {name!r}; choose from {', '.join(EXPERT_DOMAINS)}")
@@ -146,11 +90,11 @@ def _check(settings: ZooSettings) -> None:
             raise HedgespecError(f"no method {name!r}; choose from {', '.join(METHODS)}")
     for name in settings.small:
         if name not in settings.domains:
-            raise HedgespecError(f"--small {name}: not among --domains")
+            raise HedgespecError(f"{arg('small', name)}: not among {arg('domains')}")
     for item in fields(settings):
         value = getattr(settings, item.name)
         if isinstance(value, int | float) and item.name != "seed" and not value > 0:
-            raise HedgespecError(f"--{item.name.replace('_', '-')} must be positive, not {value}")
+            raise HedgespecError(f"{arg(item.name)} must be positive, not {value}")
     check_device(settings.device)
 
 
@@ -346,7 +290,7 @@ class _Zoo:
         if not path.is_file():
             return False
         if json.loads(path.read_text(encoding="utf-8")) != asdict(plan):
-            raise HedgespecError(f"{folder}: made with other settings; choose another --out, or "
+            raise HedgespecError(f"{folder}: made with other settings; choose another folder, or "
                                  "delete it to make it again")
         return True
 

@@ -148,6 +148,6 @@ def load_corpus(path: Path, fingerprint: str) -> Corpus | None:
     except (SafetensorError, OSError) as error:
         raise HedgespecError(f"{path}: damaged ({error}); delete it to make it again") from error
     if found != fingerprint:
-        raise HedgespecError(f"{path}: made with other settings; choose another --out, or delete "
+        raise HedgespecError(f"{path}: made with other settings; choose another folder, or delete "
                              "it to make it again")
     return Corpus(np.split(tokens, np.cumsum(lengths)[:-1]), prompts.tolist())

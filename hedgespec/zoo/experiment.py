@@ -5,13 +5,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
-from hedgespec.tracegen.record import RecordingProgress, RecordSettings, record
+from hedgespec.tracegen.record import record
+from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
 from hedgespec.traces import Manifest, load_manifest
 from hedgespec.traces.schema import MANIFEST, RECORDING
-from hedgespec.zoo.build import GENERAL, PARALLEL, RECURRENT, ZooSettings
 from hedgespec.zoo.questions import held_out_questions, rephrased, write_questions
+from hedgespec.zoo.settings import (
+    GENERAL,
+    PARALLEL,
+    RECURRENT,
+    ExperimentSettings,
+    ZooSettings,
+)
 
 
 @dataclass(frozen=True)
@@ -22,27 +29,6 @@ class Recording:
     prompts: Path
     temperature: float
     max_new_tokens: int
-
-
-@dataclass(frozen=True)
-class ExperimentSettings:
-    """What is recorded with a zoo. `spec_bench` is its question.jsonl, left out if None.
-
-    Rephrased questions are recorded at those of their temperatures that are among `temperatures`.
-    The recordings are made in `dtype`; float32 avoids any difference between the passes that
-    write and that score the text. `rules` have their statistics recorded too.
-    """
-
-    out: Path
-    per_domain: int = 40
-    max_new_tokens: int = 512
-    spec_bench: Path | None = None
-    spec_bench_tokens: int = 256
-    temperatures: tuple[float, ...] = (0.7, 0.0, 1.0)
-    rephrased_temperatures: tuple[float, ...] = (0.7,)
-    dtype: str = "float32"
-    rules: tuple[str, ...] = ()
-    trees: tuple[str, ...] = ()
 
 
 def zoo_drafters(zoo: ZooSettings, temperature: float) -> tuple[str, ...]:
@@ -66,7 +52,7 @@ def plan_recordings(zoo: ZooSettings, settings: ExperimentSettings) -> list[Reco
     """
     check_writable(settings.out)
     if settings.spec_bench is not None and not settings.spec_bench.is_file():
-        raise HedgespecError(f"--spec-bench {settings.spec_bench}: no such file")
+        raise HedgespecError(f"{arg('spec_bench', settings.spec_bench)}: no such file")
     folder = settings.out / "prompts"
     folder.mkdir(parents=True, exist_ok=True)
     mix, other = folder / "domain-mix.jsonl", folder / "rephrased.jsonl"

@@ -14,8 +14,8 @@ from pathlib import Path
 from hedgespec.bundled import PROMPTS
 from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text
+from hedgespec.results.labels import QueryLabel
 from hedgespec.tracegen.prompts import Question, read_questions
-from hedgespec.traces.schema import REPHRASED
 from hedgespec.zoo.domains import BUILT_IN, TemplatedDomain
 from hedgespec.zoo.domains.base import LONGEST_PROMPT
 
@@ -44,7 +44,7 @@ def rephrased(question: Question) -> Question:
         f"Give two answers to the following request, then choose the better one.\n\n{turn}"
         for turn in question.turns
     ]
-    return replace(question, id=f"{question.id}{REPHRASED}", turns=turns)
+    return replace(question, id=str(QueryLabel(question.id, rephrased=True)), turns=turns)
 
 
 def write_questions(questions: list[Question], path: Path) -> None:

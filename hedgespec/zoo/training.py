@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import write_text, write_with
 from hedgespec.zoo.corpus import Batch
 
@@ -99,7 +99,7 @@ def _mean(losses: list[torch.Tensor], folder: Path) -> float:
     mean = torch.stack(losses).mean().item()
     if not math.isfinite(mean):
         raise HedgespecError(f"{folder.name}: the training loss became {mean}; try a lower "
-                             "learning rate or --dtype float32")
+                             f"learning rate or {arg('dtype', 'float32')}")
     return mean
 
 
@@ -120,7 +120,7 @@ def _load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, 
     except Exception as error:  # damaged files raise many types
         raise HedgespecError(f"{path}: damaged ({error}); delete it to start again") from error
     if state["plan"] != asdict(plan):
-        raise HedgespecError(f"{path}: made with other settings; choose another --out, or delete "
+        raise HedgespecError(f"{path}: made with other settings; choose another folder, or delete "
                              "it to start again")
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

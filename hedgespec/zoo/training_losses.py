@@ -12,7 +12,6 @@ probability that the depth's token is accepted:
 
 import torch
 
-LOSSES = ("kl", "tv", "length")
 DECAY = 0.8
 
 

@@ -5,17 +5,18 @@ import re
 
 import numpy as np
 
-from benchmarks.findings import DOCUMENT, METHODS_HOT, REPLAYED, SECTIONS, Sweep, interval
-from hedgespec.bundled import bundled_traces, grid_file
+from benchmarks.findings import DOCUMENT, METHODS_HOT, REPLAYED, SECTIONS, Sweep, read_tables
+from benchmarks.pages import Said
+from hedgespec.bundled import grid_file, trace_names
+from hedgespec.results.statistics import mean_estimate
 from hedgespec.selectors import parse_selector
 from hedgespec.simulator.grid import read_grid
 from hedgespec.simulator.references import is_reference
 
 
 def test_default_grid_names_only_what_exists():
-    bundled = set(bundled_traces())
-    for run in read_grid(grid_file("default"), threads=1):
-        assert set(run.traces) <= bundled
+    for run in read_grid(grid_file("default")).runs:
+        assert set(map(str, run.traces)) <= set(trace_names())
         for text in set(run.selectors) - {"default", "all"}:
             assert is_reference(text) or parse_selector(text)
 
@@ -28,11 +29,17 @@ def test_every_table_of_the_findings_is_filled():
         assert len(table[1].splitlines()) > 3, name
 
 
+def interval(values: np.ndarray) -> list[float]:
+    """Mean and ends as a page shows them."""
+    shown = Said().cell("a quantity", mean_estimate(values[:, None]), "{:+.3f}")
+    return [float(number) for number in re.findall(r"[+-][\d.]+", shown)]
+
+
 def test_intervals_hold_the_mean_and_shrink_with_the_number_of_answers():
     values = np.random.default_rng(1).normal(3.0, 2.0, 4000)
     widths = []
     for count in (40, 4000):
-        mean, low, high = map(float, re.findall(r"[+-][\d.]+", interval(values[:count], 3)))
+        mean, low, high = interval(values[:count])
         assert low < mean < high
         assert abs(mean - 3.0) < 4 * 2.0 / np.sqrt(count)
         widths.append(high - low)
@@ -40,24 +47,23 @@ def test_intervals_hold_the_mean_and_shrink_with_the_number_of_answers():
 
 
 def test_a_tree_saves_rounds_against_chains_at_temperature_one():
-    sweep = Sweep(REPLAYED)
+    sweep = Sweep(read_tables(REPLAYED))
     heads = [name for name in sweep.selectors(METHODS_HOT)
              if name.startswith("fixed:") and name != "fixed:prompt-lookup"]
     assert len(heads) == 7
     for name in heads:
         tree, sampled, likeliest = (
-            sweep.values(METHODS_HOT, name, "rounds", draft_length=8, rule=rule)
+            sweep.run(METHODS_HOT, name, draft_length=8, rule=rule).values("rounds")
             for rule in ("tree", "sampling", "onehot"))
         for chain in (sampled, likeliest):
-            low = float(re.findall(r"[+-][\d.]+", interval(chain - tree, 3))[1])
-            assert low > 5
+            assert interval(chain - tree)[1] > 5
 
 
 def test_block_is_never_below_sampling_nor_gumbel_above_it():
-    sweep = Sweep(REPLAYED)
+    sweep = Sweep(read_tables(REPLAYED))
     for name in sweep.selectors(METHODS_HOT):
         if name.startswith("fixed:"):
-            block, sampling, gumbel = (sweep.mat(METHODS_HOT, name, rule, 8)
+            block, sampling, gumbel = (sweep.run(METHODS_HOT, name, draft_length=8, rule=rule).mat
                                        for rule in ("block", "sampling", "gumbel"))
             assert block >= sampling - 1e-9
             assert gumbel <= sampling + 1e-9

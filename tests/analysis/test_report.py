@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from hedgespec import __version__
-from hedgespec.analysis import statistics
 from hedgespec.analysis.comparison import compare
 from hedgespec.analysis.figures import FIGURES, answer_length, differences, pareto
 from hedgespec.analysis.figures.style import (
@@ -31,6 +30,7 @@ from hedgespec.analysis.figures.style import (
     styled,
 )
 from hedgespec.analysis.html import svg
+from hedgespec.analysis.overview import whose_seconds
 from hedgespec.analysis.pieces import read_vocabulary
 from hedgespec.analysis.report import Request, findings, write_report
 from hedgespec.analysis.report_tables import (
@@ -43,8 +43,10 @@ from hedgespec.analysis.report_tables import (
 )
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.tables import SETTING, whose_seconds
 from hedgespec.cli import main
+from hedgespec.results import statistics
+from hedgespec.results.keys import SETTING
+from hedgespec.results.labels import split_terms
 from hedgespec.results.statistics import (
     gain_difference,
     holm,
@@ -169,7 +171,7 @@ def test_groups_by_length_part_the_answers():
 @pytest.mark.parametrize(("feedback", "expected"), [
     ("queued", 9), ("every:3", 3), ("rounds:2+every:9", 1), ("chosen", 0), ("prompt", 0)])
 def test_evaluations_per_round(feedback, expected):
-    assert pareto.evaluations(feedback, 10) == expected
+    assert pareto.evaluations(dict(split_terms(feedback)), 10) == expected
 
 
 # Findings

@@ -8,14 +8,13 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from benchmarks.experiment import report
+from benchmarks.experiment import TRACE, answers_of, report
 from benchmarks.readme import bundled_results, table
 from hedgespec import __version__
 from hedgespec.analysis.figures import regret, regret_figure
-from hedgespec.analysis.tables import read_results
-from hedgespec.bundled import DATA
 from hedgespec.cli import COMMANDS, main
 from hedgespec.errors import HedgespecError
+from hedgespec.results.store import read_table
 from hedgespec.simulator import Replayer
 from tests.helpers.synthetic import write_trace
 
@@ -37,8 +36,8 @@ def sim(folder: Path, *arguments: str) -> int:
 
 def test_results_have_the_promised_columns_and_agree_with_each_other(folder, capsys):
     assert sim(folder, "--seeds", "3", "--draft-length", "4", "--mode", "replayed") == 0
-    summary = read_results(folder.parent / "out", "summary")
-    per_query = read_results(folder.parent / "out", "per_query")
+    summary = read_table(folder.parent / "out", "summary")
+    per_query = read_table(folder.parent / "out", "per_query")
     assert set(summary.columns) >= SUMMARY
     assert set(per_query.columns) >= PER_QUERY
     selectors = ["fixed:drafter-0", "fixed:drafter-1", "fixed:drafter-2", "best-fixed", "oracle",
@@ -64,7 +63,7 @@ def test_results_have_the_promised_columns_and_agree_with_each_other(folder, cap
 
 def test_regret_curve_ends_at_the_summarys_regret(folder):
     sim(folder, "--seeds", "2")
-    summary, curves = (read_results(folder.parent / "out", name) for name in ("summary", "curves"))
+    summary, curves = (read_table(folder.parent / "out", name) for name in ("summary", "curves"))
     expected = summary.group_by("selector").agg(
         (pl.col("regret_rounds") / pl.col("queries")).mean())
     last = curves.group_by("selector", maintain_order=True).last()
@@ -87,7 +86,7 @@ def test_seeds_are_reproducible_and_threads_change_nothing(folder):
     tables = []
     for threads in ("1", "3"):
         sim(folder, "--seeds", "2", "--threads", threads)
-        tables.append(read_results(folder.parent / "out", "per_query"))
+        tables.append(read_table(folder.parent / "out", "per_query"))
     assert tables[0].equals(tables[1])
 
 
@@ -103,7 +102,7 @@ def test_figure_is_drawn(folder):
 def test_one_query_of_one_token_is_enough(tmp_path):
     write_trace(tmp_path / "trace", lengths=(1,))
     assert sim(tmp_path / "trace", "--seeds", "1") == 0
-    summary = read_results(tmp_path / "out", "summary")
+    summary = read_table(tmp_path / "out", "summary")
     assert summary["rounds"].to_list() == [1] * 10
 
 
@@ -123,7 +122,7 @@ def test_interrupted_sweep_keeps_what_it_has(folder, monkeypatch, capsys):
     interrupt_at(monkeypatch, "hedge")
     assert sim(folder, "--seeds", "2", "--mode", "replayed") == 130
     assert "INTERRUPTED: these are the results so far" in capsys.readouterr().out
-    names = read_results(folder.parent / "out", "summary")["selector"]
+    names = read_table(folder.parent / "out", "summary")["selector"]
     assert "uniform" in names
     assert "normalhedge" not in names
     assert json.loads((folder.parent / "out" / "run.json").read_text())["complete"] is False
@@ -132,7 +131,7 @@ def test_interrupted_sweep_keeps_what_it_has(folder, monkeypatch, capsys):
 def test_selectors_named_twice_run_once(folder):
     sim(folder, "--seeds", "1", "--selectors", "hedge", "hedge:eta=-1", "hedge:eta=0.1",
         "hedge:eta=0.10", "hedge:eta=0.1000001")
-    names = read_results(folder.parent / "out", "summary")["selector"].to_list()
+    names = read_table(folder.parent / "out", "summary")["selector"].to_list()
     assert names == ["hedge", "hedge:eta=0.1", "hedge:eta=0.1000001"]
 
 
@@ -180,7 +179,7 @@ def test_out_that_cannot_be_written_is_said_before_any_work(folder, tmp_path, ca
 
 def test_missing_results_say_how_to_make_them(tmp_path):
     with pytest.raises(HedgespecError, match="make them with `hedgespec sim"):
-        read_results(tmp_path, "summary")
+        read_table(tmp_path, "summary")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -228,7 +227,7 @@ def test_readme_table_is_what_the_bundled_traces_give():
 
 
 def test_zoo_tables_are_what_the_bundled_trace_gives():
-    shown = report(DATA / "traces" / "domain-mix-t0.7")
+    shown = report(answers_of(TRACE))
     assert shown in (ROOT / "docs" / "zoo.md").read_text(), "run `make readme`"
 
 

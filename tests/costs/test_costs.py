@@ -16,9 +16,9 @@ from hedgespec.models.target import load_model  # noqa: E402
 from hedgespec.tracegen import record as record_module  # noqa: E402
 from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
 from hedgespec.traces import load_manifest, read_trace  # noqa: E402
+from tests.helpers.heads import random_head  # noqa: E402
 from tests.helpers.synthetic import write_trace  # noqa: E402
 from tests.helpers.tiny import save_questions  # noqa: E402
-from tests.models.test_eagle import random_head  # noqa: E402
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_the_context_stays_the_same_and_shrinks_to_what_there_is(tiny_models, mo
     assert {(40, 1), (40, 4), (36, 4), (41, 1), (42, 1)} <= set(read)
     assert max(length + count for length, count in read) == 44
     assert measure_costs(target, [], 3, repeats=1).context == 252
-    with pytest.raises(HedgespecError, match=r"no room to measure .* --no-costs"):
+    with pytest.raises(HedgespecError, match=r"no room to measure .* record with costs=False"):
         measure_costs(target, [], 200, repeats=1)
 
 

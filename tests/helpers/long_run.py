@@ -6,7 +6,7 @@ import numpy as np
 from hedgespec.selectors import CHOSEN, EMITTED, OUTCOMES, Selector
 
 
-def run(selector: Selector, state: np.ndarray, params: np.ndarray, steps: int) -> None:
+def feed_for_long(selector: Selector, state: np.ndarray, params: np.ndarray, steps: int) -> None:
     """Drafter 1 is best: smallest loss, longest rounds."""
     play, learn = selector.play, selector.learn
     if selector.feedback == CHOSEN:

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from hedgespec.analysis.tables import SETTING, save_results
+from hedgespec.results.keys import SETTING
+from hedgespec.results.schema import ANSWER, CURVES, PER_QUERY, SUMMARY
+from hedgespec.results.store import Results, save_results
 
 DRAFTERS = 3
 COSTS = {"device": "A GPU", "dtype": "bfloat16", "evaluation": "one by one"}
@@ -84,14 +86,18 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
     per_query = pl.concat(parts)
     totals = per_query.group_by(*SETTING, "seed", maintain_order=True).agg(
         pl.len().alias("queries"), pl.col("tokens", "rounds", "regret_rounds").sum(),
+        pl.col("mat").mean().alias("mat_per_query"),
         pl.when(pl.col("seconds").is_not_null().all()).then(pl.col("seconds").sum()))
     summary = totals.with_columns(
-        mat=pl.col("tokens") / pl.col("rounds"),
-        tokens_per_second=pl.col("tokens") / pl.col("seconds")).drop("seconds")
-    save_results(folder, summary, per_query, pl.concat(curves), pl.concat(shown, how="diagonal"), {
-        "complete": True, "command": ["hedgespec", "sim"], "created": "2026-01-01",
-        "traces": [{"name": name, "manifest_sha256": digest, "costs": COSTS} for name in traces],
-        "settings": [], "versions": {"hedgespec": "0"}})
+        mat=pl.col("tokens") / pl.col("rounds"), rounds_sd=None, rounds_per_second=1e6,
+        tokens_per_second=pl.col("tokens") / pl.col("seconds"))
+    save_results(folder, Results(
+        SUMMARY.shaped(summary), PER_QUERY.shaped(per_query), CURVES.shaped(pl.concat(curves)),
+        ANSWER.shaped(pl.concat(shown, how="diagonal")), {
+            "complete": True, "command": ["hedgespec", "sim"], "created": "2026-01-01",
+            "traces": [{"name": name, "manifest_sha256": digest, "costs": COSTS}
+                       for name in traces],
+            "settings": [], "versions": {"hedgespec": "0"}}))
     return folder
 
 

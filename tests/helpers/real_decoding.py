@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
+import polars as pl
 
 from hedgespec.selectors import CHOSEN, EMITTED, OUTCOMES, draw, parse_selector
 from hedgespec.selectors.losses import length_loss
+from hedgespec.traces import DrafterInfo, Manifest, SamplingInfo, TargetInfo, Trace
 
 
 @dataclass(frozen=True)
@@ -110,3 +112,31 @@ def decode(pair: TinyPair, text: str, draft_length: int, episodes: int, seed: in
     tokens, choice = np.zeros(shape, np.int64), np.full(shape, -1, np.int16)
     run(pair.p, pair.q, pair.gamma, configured.parameter_array(), tokens, choice)
     return tokens, choice
+
+
+def recorded_texts(pair: TinyPair, count: int, seed: int, draft_length: int = 2) -> Trace:
+    """A trace of `count` texts drawn from the target alone."""
+    drafters, length, _, vocabulary = pair.q.shape
+    rng = np.random.default_rng(seed)
+    tokens = np.zeros((count, length), dtype=np.int64)
+    shape = (count, length, 1, drafters)
+    log_p, log_q, gamma = np.zeros((count, length)), np.zeros(shape), np.zeros(shape)
+    code, rows = np.zeros(count, dtype=np.int64), np.arange(count)
+    for position in range(length):
+        p, q = pair.p[position, code], pair.q[:, position, code]
+        token = (rng.random((count, 1)) > p.cumsum(axis=1)).sum(axis=1).clip(max=vocabulary - 1)
+        tokens[:, position] = token
+        log_p[:, position] = np.log(p[rows, token])
+        log_q[:, position, 0] = np.log(q[:, rows, token]).T
+        gamma[:, position, 0] = pair.gamma[position, code]
+        code = code * vocabulary + token
+    manifest = Manifest(
+        "tiny", "", TargetInfo("tiny", "", "", vocabulary),
+        [DrafterInfo(f"d{i}", "tiny", "", None) for i in range(drafters)],
+        SamplingInfo(1.0, 1.0, 0, seed, length), draft_length, "full", "", "", count,
+        count * length, {},
+    )
+    flat = (count * length, 1, drafters)
+    return Trace(manifest, pl.DataFrame(), np.arange(count + 1) * length, tokens.reshape(-1),
+                 log_p.reshape(-1), log_q.reshape(flat), gamma.reshape(flat),
+                 np.zeros(flat, dtype=bool), np.zeros(flat))

@@ -29,6 +29,38 @@ def save_tiny_model(folder: Path, seed: int, layers: int, extra_words: int = 0) 
     model.save_pretrained(folder)
 
 
+def save_other_architecture(kind: str, folder: Path, tokenizer_of: str) -> str:
+    """Random models whose layers, norm and positions are not where Llama has them."""
+    import torch
+    from transformers import (
+        AutoTokenizer,
+        GPT2Config,
+        GPT2LMHeadModel,
+        MistralConfig,
+        MistralForCausalLM,
+        OPTConfig,
+        OPTForCausalLM,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_of)
+    tokenizer.save_pretrained(folder)
+    common = {"vocab_size": len(tokenizer), "bos_token_id": None, "eos_token_id": 1,
+              "pad_token_id": 0}
+    torch.manual_seed(3)
+    models = {
+        "gpt2": lambda: GPT2LMHeadModel(GPT2Config(
+            n_positions=64, n_embd=32, n_layer=3, n_head=2, **common)),
+        "opt": lambda: OPTForCausalLM(OPTConfig(
+            hidden_size=32, ffn_dim=64, num_hidden_layers=3, num_attention_heads=2,
+            max_position_embeddings=64, word_embed_proj_dim=32, **common)),
+        "sliding": lambda: MistralForCausalLM(MistralConfig(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+            num_key_value_heads=2, sliding_window=4, max_position_embeddings=64, **common)),
+    }
+    models[kind]().save_pretrained(folder)
+    return str(folder)
+
+
 def save_questions(path: Path, count: int = 12) -> Path:
     """A question file of several domains, lengths and turns."""
     with open(path, "w", encoding="utf-8") as handle:

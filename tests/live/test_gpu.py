@@ -16,9 +16,8 @@ from hedgespec.models.trees import DynamicTree, score_trees  # noqa: E402
 from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
 from hedgespec.tracegen.score import score, teacher_force  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
+from tests.helpers.heads import random_head, random_recurrent  # noqa: E402
 from tests.helpers.tiny import save_questions  # noqa: E402
-from tests.models.test_eagle import random_head  # noqa: E402
-from tests.models.test_redrafter import random_recurrent  # noqa: E402
 
 pytestmark = [
     pytest.mark.gpu,

@@ -16,26 +16,20 @@ from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.heads.recurrent import save_redrafter  # noqa: E402
-from hedgespec.models.target import load_model  # noqa: E402
-from hedgespec.selectors.learning import parse_feedback, parse_loss  # noqa: E402
+from hedgespec.selectors.feedback import parse_feedback  # noqa: E402
+from hedgespec.selectors.learning import parse_loss  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
 from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
-from tests.live.test_live import PROMPT, plain_greedy, save_noisy_copy  # noqa: E402
-from tests.models.test_eagle import random_head  # noqa: E402
-from tests.models.test_redrafter import random_recurrent  # noqa: E402
+from tests.helpers.heads import random_head, random_recurrent  # noqa: E402
+from tests.helpers.live_text import PROMPT, plain_greedy, save_noisy_copy  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CHAINS = ("sampling", "onehot", "block", "gumbel")
 SEVERAL = ("multi:2", "multi-without:3", "kseq:2")
 SAMPLING = Sampling(1.5, top_k=5)
-
-
-@pytest.fixture(scope="module")
-def target(tiny_models):
-    return load_model(tiny_models["target"], "cpu", "float32")
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,12 @@ from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.heads.eagle.stack import stack_heads  # noqa: E402
 from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
-from hedgespec.selectors.learning import parse_feedback  # noqa: E402
+from hedgespec.selectors.feedback import parse_feedback  # noqa: E402
 from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
-from tests.live.test_live import PROMPT, plain_greedy, save_noisy_copy  # noqa: E402
-from tests.live.test_live_selection import POLICIES  # noqa: E402
-from tests.models.test_eagle import random_head  # noqa: E402
+from tests.helpers.heads import random_head  # noqa: E402
+from tests.helpers.live_text import PROMPT, plain_greedy, save_noisy_copy  # noqa: E402
+from tests.helpers.policies import POLICIES  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,20 +12,15 @@ from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.models import cached  # noqa: E402
 from hedgespec.models import drafters as families  # noqa: E402
 from hedgespec.models.cached import CachedModel, first_layers  # noqa: E402
-from hedgespec.models.drafters import Drafter, ScoringBatch, make_drafters  # noqa: E402
+from hedgespec.models.drafters import Drafter, make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
-from tests.helpers.tiny import save_questions  # noqa: E402
-from tests.models.test_eagle import random_head  # noqa: E402
+from tests.helpers.drafting import DEPTHS, LENGTH, check_draft, extend, scored  # noqa: E402
+from tests.helpers.heads import random_head  # noqa: E402
+from tests.helpers.tiny import save_other_architecture, save_questions  # noqa: E402
 
-LENGTH, DEPTHS = 24, 5
 FAMILIES = ("lm", "early-exit", "prompt-lookup", "ngram", "eagle-3", "eagle-3-whole", "eagle-1",
             "parallel")
-
-
-@pytest.fixture(scope="module")
-def target(tiny_models: dict[str, str]) -> LanguageModel:
-    return load_model(tiny_models["target"], "cpu", "float64")
 
 
 @pytest.fixture(scope="module")
@@ -61,24 +56,6 @@ def states(target: LanguageModel, text) -> dict[int, "torch.Tensor"]:
     return {layer: state[0] for layer, state in found.items()}
 
 
-def scored(drafter: Drafter, text, states) -> list["torch.Tensor"]:
-    """Per depth the logits (L-1, V) of scoring; row t-1 is that of token t."""
-    ids = text[None]
-    batch = ScoringBatch(
-        ids, torch.ones_like(ids), torch.arange(LENGTH - 1), [text[:1].tolist()],
-        [text[1:].tolist()], {layer: state[None] for layer, state in states.items()})
-    prepared = drafter.prepare(batch)
-    return [drafter.logits(prepared, min(depth, drafter.depths), slice(0, LENGTH - 1))
-            for depth in range(1, DEPTHS + 1)]
-
-
-def extend(session, text, states, begin: int, end: int) -> "torch.Tensor":
-    """Tell the session tokens begin..end-1 of the text, and the states that exist by then."""
-    known = slice(max(begin - 1, 0), end - 1)
-    return session.extend(
-        text[begin:end], {layer: state[known] for layer, state in states.items()})[0]
-
-
 @pytest.mark.parametrize("name", FAMILIES)
 def test_logits_after_each_verified_token_are_those_of_scoring(drafters, name, text, states):
     """Whatever pieces the text comes in; what was drafted in between leaves no trace."""
@@ -93,18 +70,6 @@ def test_logits_after_each_verified_token_are_those_of_scoring(drafters, name, t
             torch.testing.assert_close(found[: LENGTH - 1 - begin], expected[begin:end],
                                        atol=1e-5, rtol=1e-5)
             session.step(text[begin])
-
-
-def check_draft(session, first, expected, text, start: int) -> None:
-    """Compare a round that drafts the text's own tokens from `start` on."""
-    logits = first
-    for number in range(min(DEPTHS, LENGTH - start)):
-        if number:
-            logits = session.step(text[start + number - 1])
-        assert logits.shape == (63,)
-        assert logits.dtype == torch.float32
-        torch.testing.assert_close(
-            logits, expected[number][start + number - 1], rtol=1e-5, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -161,37 +126,6 @@ def test_a_cached_model_equals_one_pass_and_can_be_cut(target, text, states):
     model.cut(3)
     assert model.length == 3
     torch.testing.assert_close(model.read(text[3:6])[0], states[target.layers][3:6])
-
-
-def save_other_architecture(kind: str, folder: Path, tokenizer_of: str) -> str:
-    """Random models whose layers, norm and positions are not where Llama has them."""
-    from transformers import (
-        AutoTokenizer,
-        GPT2Config,
-        GPT2LMHeadModel,
-        MistralConfig,
-        MistralForCausalLM,
-        OPTConfig,
-        OPTForCausalLM,
-    )
-
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_of)
-    tokenizer.save_pretrained(folder)
-    common = {"vocab_size": len(tokenizer), "bos_token_id": None, "eos_token_id": 1,
-              "pad_token_id": 0}
-    torch.manual_seed(3)
-    models = {
-        "gpt2": lambda: GPT2LMHeadModel(GPT2Config(
-            n_positions=64, n_embd=32, n_layer=3, n_head=2, **common)),
-        "opt": lambda: OPTForCausalLM(OPTConfig(
-            hidden_size=32, ffn_dim=64, num_hidden_layers=3, num_attention_heads=2,
-            max_position_embeddings=64, word_embed_proj_dim=32, **common)),
-        "sliding": lambda: MistralForCausalLM(MistralConfig(
-            hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
-            num_key_value_heads=2, sliding_window=4, max_position_embeddings=64, **common)),
-    }
-    models[kind]().save_pretrained(folder)
-    return str(folder)
 
 
 @torch.inference_mode()

@@ -12,8 +12,8 @@ from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import Drafter, make_drafters  # noqa: E402
+from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.heads.recurrent import (  # noqa: E402
-    RecurrentConfig,
     RecurrentHead,
     load_redrafter,
     save_redrafter,
@@ -22,26 +22,9 @@ from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
 from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
+from tests.helpers.drafting import LENGTH, check_draft, extend, scored  # noqa: E402
+from tests.helpers.heads import VOCABULARY, WIDTH, random_head, random_recurrent  # noqa: E402
 from tests.helpers.tiny import save_questions  # noqa: E402
-from tests.models.test_draft_sessions import LENGTH, check_draft, extend, scored  # noqa: E402
-
-VOCABULARY, WIDTH = 63, 32
-
-
-def random_recurrent(tokens: list[int], seed: int = 0, spread: float = 0.3) -> RecurrentHead:
-    """Random weights over the target's tokens `tokens`."""
-    torch.manual_seed(seed)
-    head = RecurrentHead(RecurrentConfig(WIDTH, VOCABULARY, len(tokens)))
-    with torch.no_grad():
-        for parameter in head.parameters():
-            parameter.copy_(torch.randn_like(parameter) * spread)
-    head.d2t = torch.tensor(tokens) - torch.arange(len(tokens))
-    return head.eval()
-
-
-@pytest.fixture(scope="module")
-def target(tiny_models: dict[str, str]) -> LanguageModel:
-    return load_model(tiny_models["target"], "cpu", "float64")
 
 
 @pytest.fixture(scope="module")
@@ -274,9 +257,6 @@ def test_costs_are_measured(settings):
     ("{eagle}", "not the config.json of a recurrent head"),
 ])
 def test_bad_heads_are_named(target, folder, tmp_path, argument, message):
-    from hedgespec.models.heads.eagle import save_head
-    from tests.models.test_eagle import random_head
-
     save_head(random_head(), tmp_path / "eagle")
     specification = argument.format(folder=folder, eagle=tmp_path / "eagle")
     with pytest.raises(HedgespecError, match=message):

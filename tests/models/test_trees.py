@@ -25,8 +25,8 @@ from hedgespec.models.trees.accepted import walk  # noqa: E402
 from hedgespec.models.trees.growth import best_log_probabilities  # noqa: E402
 from hedgespec.tracegen.generate import generate_answers, query_uniforms  # noqa: E402
 from hedgespec.tracegen.score import score, teacher_force  # noqa: E402
-from tests.models.test_eagle import random_head  # noqa: E402
-from tests.models.test_redrafter import random_recurrent  # noqa: E402
+from tests.helpers.heads import random_head, random_recurrent  # noqa: E402
+from tests.helpers.tiny import save_other_architecture  # noqa: E402
 
 FAMILIES = ("lm", "early-exit", "eagle-3", "eagle-1", "parallel", "redrafter", "prompt-lookup",
             "ngram")
@@ -35,11 +35,6 @@ DYNAMIC = DynamicTree(total_tokens=10, depth=2, top_k=3)
 STATIC = StaticTree([[1], [0, 0], [0], [0, 2], [1, 0], [3], [0, 2, 1], [0, 2, 0]])
 PROMPTS = [[5, 9, 5, 4], [7], [12, 30]]
 ANSWERS = [[9, 8, 5, 9], [6, 7], [31, 9, 30, 31, 30, 9]]
-
-
-@pytest.fixture(scope="module")
-def target(tiny_models: dict[str, str]) -> LanguageModel:
-    return load_model(tiny_models["target"], "cpu", "float64")
 
 
 @pytest.fixture(scope="module")
@@ -376,8 +371,6 @@ def test_bad_dynamic_trees_are_refused():
 
 @torch.inference_mode()
 def test_models_with_sliding_windows_are_refused(tiny_models, tmp_path: Path, batch):
-    from tests.models.test_draft_sessions import save_other_architecture
-
     folder = save_other_architecture("sliding", tmp_path, tiny_models["target"])
     sliding = load_model(folder, "cpu", "float32")
     [drafter] = make_drafters([f"x=lm:{folder}"], sliding)

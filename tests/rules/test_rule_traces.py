@@ -20,11 +20,11 @@ from hedgespec.traces import RuleInfo, Trace, TraceWriter, read_trace  # noqa: E
 from hedgespec.traces.resize_pool import resize_pool  # noqa: E402
 from hedgespec.traces.schema import DRAFTER_STATISTICS, QUERY_COLUMNS, TOKEN_COLUMNS  # noqa: E402
 from hedgespec.traces.subset import write_subset  # noqa: E402
+from tests.helpers.brute_force import brute_force, prompt_of  # noqa: E402
 from tests.helpers.real_decoding import TinyPair  # noqa: E402
 from tests.helpers.rule_decoding import Trees, all_texts  # noqa: E402
 from tests.helpers.synthetic import write_trace  # noqa: E402
 from tests.helpers.tiny import save_questions  # noqa: E402
-from tests.tracegen.test_recording import brute_force, prompt_of  # noqa: E402
 
 RULES = ("gumbel", "multi:2", "multi-without:2", "kseq:3")
 

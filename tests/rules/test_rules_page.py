@@ -13,9 +13,9 @@ torch = pytest.importorskip("torch")
 from hedgespec.bundled import trace_folder  # noqa: E402
 from hedgespec.rules import RULES, parse_rule  # noqa: E402
 from hedgespec.simulator import Replayer, SweepSettings, run_sweep  # noqa: E402
+from tests.helpers.laws import chi_square_p  # noqa: E402
 from tests.helpers.real_decoding import TinyPair  # noqa: E402
 from tests.helpers.rule_decoding import all_texts, decode, law_of_starts  # noqa: E402
-from tests.rules.test_rules import chi_square_p  # noqa: E402
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
 CODE = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]

@@ -18,7 +18,8 @@ from hedgespec.selectors.thompson import beta
 from hedgespec.selectors.tsallis_inf import tsallis_weights
 from hedgespec.selectors.uniforms import decision_key, uniform
 from hedgespec.selectors.variates import gamma, normal
-from tests.selectors.test_selectors import LENGTH, Driver
+from tests.helpers.learner_driver import LENGTH, Driver
+from tests.helpers.marks import slow_but
 
 ARMS = [1, 2, 3, 8]
 
@@ -163,7 +164,7 @@ def rounds(driver: Driver, kind: str, steps: int, seed: int = 0):
 
 
 @pytest.mark.parametrize("text", INDEX)
-@pytest.mark.parametrize("arms", ARMS)
+@pytest.mark.parametrize("arms", slow_but([3], ARMS))
 def test_index_learners_equal_their_formulas(text, arms):
     for kind in FEEDBACK:
         for weights, history in rounds(Driver(text, arms), kind, 300):
@@ -177,7 +178,7 @@ def test_index_learners_equal_their_formulas(text, arms):
 
 
 @pytest.mark.parametrize("text", MIXED)
-@pytest.mark.parametrize("arms", ARMS)
+@pytest.mark.parametrize("arms", slow_but([3], ARMS))
 def test_mixing_learners_equal_their_formulas(text, arms):
     for kind in FEEDBACK:
         for weights, history in rounds(Driver(text, arms), kind, 300):

@@ -13,14 +13,8 @@ from scipy.stats import chisquare
 
 from hedgespec.selectors import squint as squint_module
 from hedgespec.selectors.uniforms import decision_key, uniform
-from tests.selectors.test_selectors import (
-    LENGTH,
-    Driver,
-    bound_hedge,
-    hedge,
-    loss_sequences,
-    play_all,
-)
+from tests.helpers.hedge import bound_hedge, hedge
+from tests.helpers.learner_driver import LENGTH, Driver, loss_sequences, play_all
 
 NOISE = 1e-12  # what the learners take for rounding, per loss seen
 NEW = ["hedge-doubling", "adanormalhedge", "squint", "adahedge", "fixed-share", "ftl", "ftpl",

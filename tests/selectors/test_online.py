@@ -1,16 +1,17 @@
 """Driving a selector round by round gives the decisions of the compiled replay, bit for bit."""
 
-import itertools
-
 import numpy as np
 import pytest
 
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors import BUILT_IN, CHOSEN, FULL, built_in, parse_selector
-from hedgespec.selectors.learning import parse_feedback, parse_loss
+from hedgespec.selectors.feedback import parse_feedback
+from hedgespec.selectors.learning import parse_loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.simulator import Replayer
 from hedgespec.traces import Trace
+from tests.helpers.marks import slow_but
+from tests.helpers.online import online_choice
 from tests.helpers.synthetic import write_trace
 
 LENGTH = 4
@@ -26,32 +27,7 @@ def trace(request, tmp_path_factory: pytest.TempPathFactory) -> Trace:
                        lengths=(60, 1, 5, 130))
 
 
-def online_choice(
-    trace: Trace, run: np.ndarray, online: OnlineSelector, lazy: bool = False
-) -> np.ndarray:
-    """The drafters it chooses at the round starts of a replay.
-
-    If `lazy`, statistics are given when they are needed and not before.
-    """
-    choice = np.full(len(trace.tokens), -1, dtype=np.int16)
-    realised = np.exp(np.minimum(trace.log_q - trace.log_p[:, None, None], 0.0))
-    for query, (begin, end) in enumerate(zip(trace.offsets[:-1], trace.offsets[1:], strict=True)):
-        online.begin(query)
-        waiting: list[tuple[np.ndarray, np.ndarray]] = []
-        starts = [*(np.flatnonzero(run[begin:end] >= 0) + begin), end]
-        for start, stop in itertools.pairwise(starts):
-            choice[start] = online.choose(int(start - begin))
-            arm = choice[start]
-            online.finished_round(int(stop - start), trace.gamma[np.arange(start, stop), :, arm])
-            waiting.append((trace.gamma[start:stop], realised[start:stop]))
-            if not lazy or online.needs(int(stop - begin)):
-                for statistics in waiting:
-                    online.verified(*statistics)
-                waiting.clear()
-    return choice
-
-
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", slow_but(["normalhedge", "ftpl", "exp3spec"], BUILT_IN))
 def test_every_selector_decides_as_in_a_replay(trace, name):
     for seed in range(3):
         run = Replayer(trace, LENGTH).run(name, seed)
@@ -60,8 +36,8 @@ def test_every_selector_decides_as_in_a_replay(trace, name):
     assert len(set(run.choice[run.choice >= 0])) > 1, "there is something to choose"
 
 
-@pytest.mark.parametrize("feedback", FEEDBACKS)
-@pytest.mark.parametrize("name", ["normalhedge", "hedge", "ftpl"])
+@pytest.mark.parametrize("feedback", slow_but(["queued", "rounds:2+every:3"], FEEDBACKS))
+@pytest.mark.parametrize("name", slow_but(["normalhedge"], ["normalhedge", "hedge", "ftpl"]))
 def test_every_feedback_setting_is_fed_as_in_a_replay(trace, name, feedback):
     setting = parse_feedback(feedback)
     run = Replayer(trace, LENGTH).run(name, 5, setting)
@@ -70,6 +46,7 @@ def test_every_feedback_setting_is_fed_as_in_a_replay(trace, name, feedback):
         np.testing.assert_array_equal(online_choice(trace, run.choice, online, lazy), run.choice)
 
 
+@pytest.mark.slow
 def test_skipped_rounds_need_few_evaluations(trace):
     """What is not learned from is not asked for."""
     asked = {}
@@ -91,7 +68,8 @@ def test_skipped_rounds_need_few_evaluations(trace):
     assert asked["every:8"] < 0.4
 
 
-@pytest.mark.parametrize("feedback", ["actual", "rounds:2+actual", "every:2+actual"])
+@pytest.mark.parametrize(
+    "feedback", slow_but(["every:2+actual"], ["actual", "rounds:2+actual", "every:2+actual"]))
 def test_plays_that_were_in_force_are_the_replays(trace, feedback):
     setting = parse_feedback(feedback)
     run = Replayer(trace, LENGTH).run("normalhedge", 1, setting)
@@ -99,7 +77,7 @@ def test_plays_that_were_in_force_are_the_replays(trace, feedback):
     np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", slow_but([("hybrid:0.3", "rb")], LOSSES))
 @pytest.mark.parametrize("prefill", [False, True])
 def test_every_loss_is_the_replays(trace, loss, prefill):
     chosen = parse_loss(*loss, prefill=prefill)
@@ -120,7 +98,7 @@ def test_other_seeds_and_losses_choose_otherwise(trace):
     ("hedge", {"feedback": parse_feedback("oracle")}, "not written yet"),
     ("metasd-ucb:reward=1", {}, "rewarded by text that is not written yet"),
     ("hedge", {"loss": parse_loss("seconds")}, "needs the seconds of a round"),
-    ("ucbspec", {"loss": parse_loss("accept")}, "--loss accept makes no sense"),
+    ("ucbspec", {"loss": parse_loss("accept")}, "loss='accept' makes no sense"),
 ])
 def test_what_cannot_be_had_live_is_refused(selector, options, message):
     with pytest.raises(HedgespecError, match=message):

@@ -1,81 +1,18 @@
 """Each learner against a short NumPy transcription of its paper, and a contract for all."""
 
-import importlib
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from hedgespec.selectors import (
-    BUILT_IN,
-    CHOSEN,
-    EMITTED,
-    FULL,
-    LOOKAHEAD,
-    OUTCOMES,
-    VERIFIED,
-    Selector,
-    built_in,
-    parse_selector,
-)
+from hedgespec.selectors import BUILT_IN, CHOSEN, FULL, built_in
+from tests.helpers.hedge import bound_hedge, hedge
+from tests.helpers.learner_driver import LENGTH, Driver, loss_sequences, play_all
+from tests.helpers.long_run import feed_for_long
+from tests.helpers.marks import slow_but
 
 ARMS = (1, 2, 3, 8, 256)
-LENGTH = 5
-
-
-class Driver:
-    """Calls a selector's functions as the replay does."""
-
-    def __init__(self, text: str, arms: int, draft_length: int = LENGTH):
-        configured = parse_selector(text)
-        self.selector: Selector = configured.selector
-        self.params = configured.parameter_array()
-        self.arms = arms
-        self.key = 0  # a learner's own random numbers differ from round to round
-        self.state = np.full(self.selector.state_size(arms), np.nan)
-        self.selector.reset(self.state, self.params, arms, draft_length)
-
-    def play(self) -> np.ndarray:
-        weights = np.full(self.arms, np.nan)
-        self.selector.play(self.state, self.params, self.key, weights)
-        return weights
-
-    def learn_losses(self, loss: np.ndarray) -> None:
-        self.selector.learn(self.state, self.params, 0, self.play(), loss)
-
-    def learn_round(self, arm: int, propensity: float, emitted: int,
-                    verified: float = 0.0, lookahead: float = 0.0) -> None:
-        outcome = np.zeros(OUTCOMES)
-        outcome[EMITTED], outcome[VERIFIED], outcome[LOOKAHEAD] = emitted, verified, lookahead
-        self.selector.learn(self.state, self.params, self.key, 0, arm, propensity, outcome)
-        self.key += 1
-
-
-def loss_sequences(arms: int, steps: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(arms)
-    gap = rng.random((steps, arms)) * np.linspace(0.6, 1.0, arms)
-    blocks = ((np.arange(steps)[:, None] // 20) % arms == np.arange(arms)).astype(float)
-    return {
-        "random": rng.random((steps, arms)),
-        "gap": gap,
-        "switching": blocks,
-        "zero": np.zeros((steps, arms)),
-        "one": np.ones((steps, arms)),
-        "alternating": np.indices((steps, arms)).sum(axis=0) % 2.0,
-        "tiny": rng.random((steps, arms)) * 1e-9,
-    }
-
-
-def hedge(losses: np.ndarray, eta: Callable[[int], float]) -> np.ndarray:
-    """w_i proportional to exp(-eta_t sum_{s<t} l_s), all plays at once."""
-    plays = []
-    for t in range(len(losses)):
-        weights = np.exp(-eta(t + 1) * (losses[:t].sum(axis=0) - losses[:t].sum(axis=0).min()))
-        plays.append(weights / weights.sum())
-    return np.array(plays)
 
 
 def normalhedge(losses: np.ndarray) -> np.ndarray:
@@ -95,15 +32,6 @@ def normalhedge(losses: np.ndarray) -> np.ndarray:
             weights /= weights.sum()
         plays.append(weights)
         regret += weights @ loss - loss
-    return np.array(plays)
-
-
-def play_all(text: str, losses: np.ndarray) -> np.ndarray:
-    driver = Driver(text, losses.shape[1])
-    plays = []
-    for loss in losses:
-        plays.append(driver.play())
-        driver.learn_losses(loss)
     return np.array(plays)
 
 
@@ -174,10 +102,6 @@ def test_exp3spec_equals_its_formula(arms):
         emitted = int(rng.integers(1, LENGTH + 2))
         z[arm] += (LENGTH + 1 - emitted) / (LENGTH * p[arm])
         driver.learn_round(arm, weights[arm], emitted)
-
-
-def bound_hedge(arms: int, steps: int) -> float:
-    return 2 * np.sqrt(steps * np.log(arms) / 2) + np.sqrt(np.log(arms) / 8)
 
 
 @pytest.mark.parametrize("arms", [2, 8])
@@ -259,12 +183,11 @@ def test_contract_identical_drafters_are_treated_alike(name):
     np.testing.assert_allclose(play_all(name, losses), 0.2, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", slow_but(["normalhedge", "exp3spec"], BUILT_IN))
 def test_contract_a_million_steps_stay_finite(name):
     """Driven by a compiled loop; the losses favour drafter 1 throughout."""
     driver = Driver(name, 3)
-    importlib.import_module("tests.helpers.long_run").run(
-        driver.selector, driver.state, driver.params, 1_000_000)
+    feed_for_long(driver.selector, driver.state, driver.params, 1_000_000)
     weights = driver.play()
     assert np.isfinite(weights).all()
     assert weights.sum() == pytest.approx(1)

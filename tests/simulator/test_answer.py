@@ -9,7 +9,7 @@ import pytest
 
 from hedgespec.bundled import DATA
 from hedgespec.cli import main
-from hedgespec.selectors.learning import parse_feedback
+from hedgespec.selectors.feedback import parse_feedback
 from hedgespec.simulator import Replayer, SweepSettings, run_sweep
 from hedgespec.simulator.adoption import WINDOW, rounds_until_best
 from hedgespec.simulator.answer import most_switching

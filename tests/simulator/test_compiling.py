@@ -31,6 +31,7 @@ def compiled() -> list[bool]:
     return [is_compiled(compiling._kernel(JOBS[0])), is_compiled(compiling._kernel(JOBS[2]))]
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_what_the_sweep_will_load(trace):
     assert compiling._missing(JOBS * 2) == [JOBS[0], JOBS[2]]
     subprocess.run([sys.executable, "-m", "hedgespec.simulator.compiling"], check=True,
@@ -39,6 +40,7 @@ def test_a_second_process_compiles_what_the_sweep_will_load(trace):
     assert compiling._missing(JOBS) == []
 
 
+@pytest.mark.slow
 def test_it_stops_where_the_sweep_has_been_or_is_no_more(trace):
     compile_jobs(os.getppid(), trace, [JOBS[2]])
     compile_jobs(os.getppid() - 1, trace, [JOBS[0]])

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from hedgespec.errors import HedgespecError
-from hedgespec.selectors import BUILT_IN, FULL, built_in, draw, parse_selector
-from hedgespec.selectors.learning import Feedback, Loss, parse_feedback, parse_loss
+from hedgespec.reference import expected_tokens, replay
+from hedgespec.selectors import BUILT_IN, FULL, built_in
+from hedgespec.selectors.feedback import Feedback, parse_feedback
+from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.selectors.losses import expected_emitted
-from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, decision_key, query_key, uniform
+from hedgespec.selectors.uniforms import query_key
 from hedgespec.simulator import Replayer
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts, read_trace
+from tests.helpers.plain import Wrapped, numbers, texts
 from tests.helpers.synthetic import write_trace
 
 K = 3
@@ -28,79 +31,57 @@ def trace(request, tmp_path_factory):
     return read_trace(folder)
 
 
-class Learner:
-    """Calls a selector's functions."""
+class Copies:
+    """Copies of a learner that are served in turn."""
 
-    def __init__(self, text, arms):
-        configured = parse_selector(text)
-        self.selector, self.params = configured.selector, configured.parameter_array()
-        self.state, self.arms = np.zeros(self.selector.state_size(arms)), arms
-        self.selector.reset(self.state, self.params, arms, K)
+    def __init__(self, text, count, key):
+        self.learners = [Wrapped(text, 3, K, key) for _ in range(count)]
 
-    def play(self, key):
-        weights = np.zeros(self.arms)
-        self.selector.play(self.state, self.params, key, weights)
-        return weights
+    def play(self, position):
+        return self.learners[position % len(self.learners)].play(position)
 
     def learn(self, position, played, loss):
-        self.selector.learn(self.state, self.params, position, played, loss)
+        self.learners[position % len(self.learners)].learn(position, played, loss)
+
+
+def plain_due(feedback, loss, losses):
+    """What docs/metrics.md says of a setting, for all positions of all rounds so far; `losses` (L,
+    N) are the whole ones of the text."""
+    amounts = dict(feedback.modifiers)
+    window = 1 if loss.accept_weight == 1 else K
+
+    def due(rounds, start, length, gamma):
+        # The verified text ends where the round began that is D rounds back.
+        back = len(rounds) - amounts.get("rounds", 0)
+        known = start if back == len(rounds) else rounds[back][0] if back >= 0 else 0
+        for number, (begun, _, played, emitted) in enumerate(rounds):
+            for position in range(begun, begun + emitted):
+                if number % amounts.get("every", 1) or ("round" in amounts and position != begun):
+                    continue
+                found = losses[position]
+                if feedback.arrival == "censored":
+                    # Of the text that is there at the end of the position's own round.
+                    there = min(K, begun + emitted - position)
+                    found = 1 - expected_tokens(gamma, position, there) / (K + 1)
+                elif np.isnan(found).any() or (
+                        feedback.arrival != "foresight" and position + window > known):
+                    continue
+                yield position, found, played if "actual" in amounts else None
+
+    return due
 
 
 def transcription(replayer, text, seed, feedback, loss):
-    """What docs/metrics.md says, position by position, with lists instead of rings and pointers."""
-    trace, gamma = replayer.trace, replayer.trace.gamma
-    accept = np.exp(np.minimum(trace.log_q - trace.log_p[:, None, None], 0))
-    deepest, arms = gamma.shape[1] - 1, gamma.shape[2]
-    window = 1 if loss.accept_weight == 1 else K
-    whole = replayer.losses(loss)
+    """The reference's decisions under a setting."""
+    trace, whole = replayer.trace, replayer.losses(loss)
+    copies = 2 * loss.window(K) if feedback.arrival == "bold" else 1
     choice = np.full(len(trace.tokens), -1, dtype=np.int16)
-    for query, (begin, end) in enumerate(zip(trace.offsets[:-1], trace.offsets[1:], strict=True)):
-        copies = 2 * window if feedback.kind == "bold" else 1
-        learners = [Learner(text, arms) for _ in range(copies)]
+    for query, part, gamma, accept in texts(trace):
         key = query_key(seed, query)
-        rounds, learned = [], set()  # (start, tokens, what was played)
-        start = begin
-        while start < end:
-            for number, (begun, emitted, played) in enumerate(rounds):
-                for position in range(begun, begun + emitted):
-                    if number % feedback.every or (feedback.by_round and position != begun):
-                        continue
-                    if position in learned:
-                        continue
-                    if feedback.kind == "censored":
-                        verified = min(K, begun + emitted - position)
-                        losses = np.array([1 - expected_emitted(
-                            gamma, gamma, position, verified, arm) / (K + 1)
-                            for arm in range(arms)])
-                    elif feedback.kind == "oracle":
-                        losses = whole[position]
-                        if np.isnan(losses).any():
-                            continue
-                    else:
-                        # The verified text ends where the round began that is D rounds back.
-                        back = len(rounds) - feedback.rounds
-                        known = start if back == len(rounds) else (
-                            rounds[back][0] if back >= 0 else begin)
-                        if position + window > known:
-                            continue
-                        losses = whole[position]
-                    learner = learners[(position - begin) % copies]
-                    if not feedback.actual:
-                        played = learner.play(decision_key(key, position - begin))
-                    learner.learn(position - begin, played, losses)
-                    learned.add(position)
-            learner = learners[(start - begin) % copies]
-            weights = learner.play(decision_key(key, start - begin))
-            arm = draw(weights, uniform(key, start - begin, SELECTION))
-            choice[start] = arm
-            accepted = 0
-            while accepted < min(K, end - start) and uniform(
-                key, start + accepted - begin, ACCEPTANCE
-            ) < np.float32(accept[start + accepted, min(accepted, deepest), arm]):
-                accepted += 1
-            emitted = min(accepted + 1, end - start)
-            rounds.append((start, emitted, weights))
-            start += emitted
+        rounds = replay(gamma, accept, K, Copies(text, copies, key), *numbers(key, len(gamma)),
+                        plain_due(feedback, loss, whole[part]))
+        for start, drafter, *_ in rounds:
+            choice[part.start + start] = drafter
     return choice
 
 
@@ -112,7 +93,7 @@ def test_each_setting_equals_its_transcription(trace, name, text):
         pytest.skip("hedge does not look at what was played")
     replayer = Replayer(trace, K)
     for loss in (Loss(), Loss(1.0), Loss(0.3, "realised")):
-        if feedback.kind == "censored" and loss != Loss():
+        if feedback.arrival == "censored" and loss != Loss():
             continue
         for seed in range(3):
             np.testing.assert_array_equal(
@@ -249,9 +230,10 @@ def test_what_makes_no_sense_for_a_learner_is_refused_by_name(trace):
     replayer = Replayer(trace, K)
     for text, feedback, loss, message in (
         ("ucbspec", Feedback("bold"), None, "ucbspec learns from the tokens of its own rounds"),
-        ("exp3spec", None, Loss(1.0), "--loss accept makes no sense for it"),
-        ("hedge", Feedback(actual=True), None, "hedge does not look at what was played"),
-        ("hedge", Feedback("censored"), Loss(1.0), "censored cuts the sums of the length loss"),
+        ("exp3spec", None, Loss(1.0), "loss='accept' makes no sense for it"),
+        ("hedge", parse_feedback("actual"), None, "hedge does not look at what was played"),
+        ("hedge", Feedback("censored"), Loss(1.0),
+         "feedback='censored' cuts the sums of the length loss"),
     ):
         with pytest.raises(HedgespecError, match=message):
             replayer.run(text, 0, feedback, loss)

@@ -6,11 +6,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hedgespec.analysis.tables import read_results
+from hedgespec.bundled import DATA
 from hedgespec.cli import main
+from hedgespec.costs.file import save_costs
 from hedgespec.errors import HedgespecError
+from hedgespec.results.store import read_table
+from hedgespec.simulator import SweepSettings, run_sweep
 from hedgespec.simulator.grid import read_grid
 from hedgespec.simulator.replayer import Replayer
+from hedgespec.traces import Costs, DrafterCosts, TargetCosts
 from tests.helpers.synthetic import write_trace
 
 GRID = """
@@ -28,6 +32,8 @@ selectors = "ucbspec"
 seeds = 3
 """
 
+SLOW = Costs("d", "float32", 9, 5, TargetCosts(10.0, 20.0), {"drafter-0": DrafterCosts(1, 5, 2)})
+
 
 @pytest.fixture
 def grid(tmp_path) -> Path:
@@ -36,13 +42,17 @@ def grid(tmp_path) -> Path:
     return tmp_path / "sweep.toml"
 
 
-def sim(grid: Path) -> int:
-    return main(["sim", "--grid", str(grid), "--out", str(grid.parent / "out")])
+def sim(grid: Path, *options: str) -> int:
+    return main(["sim", "--grid", str(grid), "--out", str(grid.parent / "out"), *options])
+
+
+def provenance(grid: Path) -> dict:
+    return json.loads((grid.parent / "out" / "run.json").read_text())
 
 
 def test_every_combination_is_run(grid):
     assert sim(grid) == 0
-    summary = read_results(grid.parent / "out", "summary")
+    summary = read_table(grid.parent / "out", "summary")
     learners = summary.filter(pl.col("selector") != "ucbspec")
     settings = learners.select("selector", "feedback", "loss", "draft_length").unique()
     assert len(settings) == 2 * 2 * 2 * 2
@@ -51,13 +61,14 @@ def test_every_combination_is_run(grid):
     assert exact["seed"].null_count() == 8
     assert learners.filter(pl.col("feedback") == "rounds:2")["seed"].to_list() == [0, 1] * 8
     assert summary.filter(pl.col("selector") == "ucbspec")["seed"].to_list() == [0, 1, 2]
-    settings = json.loads((grid.parent / "out" / "run.json").read_text())["settings"]
-    assert [one["seeds"] for one in settings] == [[0, 1], [0, 1, 2]]
+    run = provenance(grid)
+    assert [one["seeds"] for one in run["settings"]] == [[0, 1], [0, 1, 2]]
+    assert run["grid"] == {"file": str(grid), "overridden": {}}
 
 
 def test_an_interrupted_grid_goes_on_and_gives_the_same(grid, monkeypatch):
     sim(grid)
-    whole = {name: read_results(grid.parent / "out", name) for name in ("per_query", "curves")}
+    whole = {name: read_table(grid.parent / "out", name) for name in ("per_query", "curves")}
     for path in (grid.parent / "out" / "parts").iterdir():
         path.unlink()
     real, calls = Replayer.run, []
@@ -74,7 +85,7 @@ def test_an_interrupted_grid_goes_on_and_gives_the_same(grid, monkeypatch):
     assert 0 < kept < 17
     assert sim(grid) == 0
     for name, table in whole.items():
-        assert read_results(grid.parent / "out", name).equals(table)
+        assert read_table(grid.parent / "out", name).equals(table)
     before = len(calls)
     assert sim(grid) == 0
     assert len(calls) == before, "nothing is run again"
@@ -82,12 +93,12 @@ def test_an_interrupted_grid_goes_on_and_gives_the_same(grid, monkeypatch):
 
 def test_an_edited_trace_is_run_again(grid):
     sim(grid)
-    first = read_results(grid.parent / "out", "per_query")
+    first = read_table(grid.parent / "out", "per_query")
     for path in (grid.parent / "trace").iterdir():
         path.unlink()
     write_trace(grid.parent / "trace", seed=1)
     sim(grid)
-    assert not read_results(grid.parent / "out", "per_query").equals(first)
+    assert not read_table(grid.parent / "out", "per_query").equals(first)
 
 
 @pytest.mark.parametrize(("text", "message"), [
@@ -96,11 +107,19 @@ def test_an_edited_trace_is_run_again(grid):
     ("draft_length = [true]", r"draft_length = \[True\] has the wrong type"),
     ("run = 3", r"runs are written as \[\[run\]\]"),
     ("seeds =", "cannot be read as TOML"),
+    ("run = []", "there is no run"),
+    ("feedbak = 'bold'", "unknown key 'feedbak'.*; did you mean 'feedback'"),
+    ("costs = 3", "costs = 3 has the wrong type"),
+    ("out = 3", "out = 3 has the wrong type"),
+    ("seeds = -7", r"sweep.toml: seeds must be at least 1, not -7"),
+    ("carry = -1", r"sweep.toml: carry must be at least 0, not -1"),
+    ("pool = [2, 0]", r"sweep.toml: pool must be at least 1, not 0"),
+    ("mode = 'bogus'", "sweep.toml: mode must be one of auto, exact, replayed, not 'bogus'"),
 ])
 def test_bad_grids_are_told(tmp_path, text, message):
     (tmp_path / "sweep.toml").write_text(text)
     with pytest.raises(HedgespecError, match=message):
-        read_grid(tmp_path / "sweep.toml", 1)
+        read_grid(tmp_path / "sweep.toml")
 
 
 def test_settings_that_make_no_sense_are_refused_before_anything_runs(grid, capsys):
@@ -108,3 +127,99 @@ def test_settings_that_make_no_sense_are_refused_before_anything_runs(grid, caps
     assert sim(grid) == 1
     assert "ucbspec learns from the tokens of its own rounds" in capsys.readouterr().err
     assert not (grid.parent / "out").exists()
+
+
+def test_options_beside_a_grid_are_set_in_every_run(grid, tmp_path, capsys):
+    write_trace(tmp_path / "other", name="other")
+    save_costs(tmp_path / "costs.json", SLOW)
+    assert sim(grid, "--traces", str(tmp_path / "other"), "--seeds", "1", "--threads", "2",
+               "--carry", "7", "--mode", "replayed", "--costs", str(tmp_path / "costs.json")) == 0
+    summary = read_table(tmp_path / "out", "summary")
+    assert set(summary["trace"]) == {"other"}
+    assert set(summary["seed"]) == {0}
+    assert set(summary["carry"]) == {7}
+    assert set(summary["mode"]) == {"replayed"}
+    assert summary["tokens_per_second"].max() < 1
+    assert len(summary) == 2 * 2 * 2 * 2 + 1
+    given = {"traces": [str(tmp_path / "other")], "seeds": 1, "threads": 2, "carry": 7,
+             "costs": str(tmp_path / "costs.json"), "mode": "replayed"}
+    assert provenance(grid)["grid"] == {"file": str(grid), "overridden": given}
+    assert f"--seeds 1 --threads 2 --carry 7 --costs {tmp_path / 'costs.json'} --mode replayed" in (
+        capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("option", ["selectors", "draft-length", "rule", "feedback", "loss",
+                                    "estimator", "arm-lengths", "arms", "pool"])
+def test_options_that_a_grid_is_there_to_vary_are_refused(grid, capsys, option):
+    assert sim(grid, f"--{option}", "3") == 1
+    key = option.replace("-", "_")
+    assert (f"--{option} beside --grid would undo what the runs of {grid} vary: give {key} in the "
+            "file, or no --grid") in capsys.readouterr().err
+    assert not (grid.parent / "out").exists()
+
+
+@pytest.mark.parametrize(("option", "value", "message"), [
+    ("seeds", "-7", "--seeds must be at least 1, not -7"),
+    ("carry", "-1", "--carry must be at least 0, not -1"),
+    ("mode", "bogus", "--mode must be one of auto, exact, replayed, not 'bogus'"),
+    ("costs", "smolm2-135m-h100", "did you mean 'smollm2-135m-h100'?"),
+    ("traces", "domain-mix-t0.8", "did you mean 'domain-mix-t0.7'?"),
+    ("answer", "nobody", "--answer: no trace has a query 'nobody'"),
+])
+def test_options_beside_a_grid_are_checked_before_anything_runs(grid, capsys, option, value,
+                                                                message):
+    assert sim(grid, f"--{option}", value) == 1
+    assert message in capsys.readouterr().err
+    assert not (grid.parent / "out").exists()
+
+
+def test_a_misspelt_selector_of_any_run_is_told_before_anything_runs(grid, capsys):
+    grid.write_text(GRID.replace("ucbspec", "ucbspek"))
+    assert sim(grid) == 1
+    assert "unknown selector 'ucbspek'" in (told := capsys.readouterr().err)
+    assert "did you mean 'ucbspec'?" in told
+    assert not (grid.parent / "out").exists()
+
+
+def test_a_grid_says_its_costs_and_where_results_go(grid, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    save_costs(tmp_path / "slow.json", SLOW)
+    speed = {}
+    for name in ("slow.json", "smollm2-135m-h100"):
+        grid.write_text(f'out = "made"\ncosts = "{name}"\nseeds = 1\ntraces = ["trace"]\n'
+                        'selectors = ["uniform"]')
+        assert main(["sim", "--grid", str(grid)]) == 0
+        speed[name] = read_table(tmp_path / "made", "summary")["tokens_per_second"][0]
+    assert speed["slow.json"] < 1 < speed["smollm2-135m-h100"]
+
+
+def test_costs_that_differ_between_runs_are_refused(grid, capsys):
+    grid.write_text(GRID + 'costs = "smollm2-135m-h100"')
+    assert sim(grid) == 1
+    assert "all runs of a sweep must have the same --costs, not the traces' own and " in (
+        capsys.readouterr().err)
+
+
+def test_two_numbers_of_seeds_for_one_setting_are_refused(grid, capsys):
+    """Curves are means over seeds: a report could not tell which is which."""
+    grid.write_text(GRID.replace('selectors = "ucbspec"', 'selectors = "hedge"\nmode = "replayed"')
+                    .replace("seeds = 2", 'seeds = 2\nmode = "replayed"')
+                    .replace("draft_length = [2, 3]", "draft_length = [2, 5]"))
+    assert sim(grid) == 1
+    assert ("trace synthetic: hedge with draft length 5 is in two runs, with 2 and with 3 seeds; "
+            "give both runs the same --seeds") in capsys.readouterr().err
+    assert not (grid.parent / "out").exists()
+
+
+def test_nothing_to_run_is_told():
+    for folders, settings in (([], SweepSettings()), ([DATA], [])):
+        with pytest.raises(HedgespecError, match="there is nothing to run"):
+            run_sweep(folders, settings)
+
+
+def test_bundled_traces_and_costs_have_names(tmp_path):
+    results = run_sweep(["methods-t0"], SweepSettings(
+        selectors=("best-fixed",), costs=Path("smollm2-135m-h100")))
+    assert results.provenance["traces"][0]["folder"] == str(DATA / "traces" / "methods-t0")
+    assert results.provenance["traces"][0]["costs"]["device"] == "NVIDIA H100 80GB HBM3"

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors import BUILT_IN, CHOSEN, ConfiguredSelector, draw, parse_selector
+from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, decision_key, query_key, uniform
-from hedgespec.simulator import Replayer, learning
+from hedgespec.simulator import Replayer
 from hedgespec.simulator.kernels import _compiled_copy, selector_kernel
+from hedgespec.simulator.tasks import FullTask
 from hedgespec.traces import Trace
 from tests.helpers.synthetic import write_trace
 
@@ -289,6 +291,7 @@ def test_draft_length_beyond_the_recorded_depth_is_refused(deep_trace):
         Replayer(deep_trace, 7)
 
 
+@pytest.mark.slow
 def test_edited_selector_source_gives_a_new_kernel(tmp_path, trace, monkeypatch):
     """The disk cache notices edits: the stale kernel would pick drafter 0, the edited picks 2."""
     source = Path(importlib.import_module("hedgespec.selectors.uniform").__file__).read_text()
@@ -306,9 +309,9 @@ def test_edited_selector_source_gives_a_new_kernel(tmp_path, trace, monkeypatch)
         kernel = selector_kernel(ConfiguredSelector(module.SELECTOR, "edited_selector", {}))
         choice = np.full(len(trace.tokens), -1, dtype=np.int16)
         acceptance = np.zeros((len(trace.tokens), 1, 3), dtype=np.float32)
-        settings = np.ones(learning.SETTINGS, dtype=np.int64)
-        kernel(0, 4, np.arange(4), trace.offsets, acceptance, np.zeros((len(trace.tokens), 3)),
-               acceptance, acceptance, settings, 0, np.zeros(0), 1, choice)
+        kernel(0, 4, FullTask(
+            np.arange(4), trace.offsets, acceptance, np.zeros((len(trace.tokens), 3)), acceptance,
+            acceptance, Feedback().schedule(1), 1, False, 0, np.zeros(0), 1), choice)
         picks.append(set(choice.tolist()))
     assert picks == [{0}, {2}]
     assert len(list((tmp_path / "cache" / "kernels").glob("general-uniform_*.py"))) == 2

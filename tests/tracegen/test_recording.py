@@ -21,6 +21,7 @@ from hedgespec.models.memory import in_fitting_pieces  # noqa: E402
 from hedgespec.tracegen import record as record_module  # noqa: E402
 from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
+from tests.helpers.brute_force import brute_force, prompt_of  # noqa: E402
 from tests.helpers.tiny import save_questions  # noqa: E402
 
 DRAFTERS = ("lm:{drafter}", "early-exit:2", "early-exit:3", "prompt-lookup:2", "ngram:2")
@@ -36,59 +37,12 @@ def settings(tiny_models: dict[str, str], tmp_path: Path) -> RecordSettings:
     )
 
 
-def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
-    shifted = logits / temperature
-    weights = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
-    return weights / weights.sum(axis=-1, keepdims=True)
-
-
-def brute_force(
-    folder: str, tokens: list[int], first: int, temperature: float, layers: int | None = None,
-    top_p: float = 1.0, top_k: int = 0,
-) -> np.ndarray:
-    """Full distributions at positions first-1 .. end-1, one sequence, one plain forward pass.
-
-    `layers` keeps only the model's first layers: an early exit.
-    """
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    if layers is not None:
-        model.model.layers = model.model.layers[:layers]
-    with torch.no_grad():
-        logits = model(torch.tensor([tokens])).logits[0].double().numpy()[first - 1 : -1]
-    if top_k:
-        logits[logits < np.sort(logits, axis=1)[:, -top_k, None]] = -np.inf
-    probabilities = softmax(logits, temperature)
-    if top_p < 1:
-        for row in probabilities:
-            order = np.argsort(-row)
-            before = np.cumsum(row[order]) - row[order]
-            row[order[before >= top_p]] = 0
-        probabilities /= probabilities.sum(axis=1, keepdims=True)
-    return probabilities
-
-
 def brute_force_embedding(folder: str, prompt: list[int]) -> np.ndarray:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     with torch.no_grad():
         return model.model(torch.tensor([prompt])).last_hidden_state[0].mean(dim=0).numpy()
-
-
-def prompt_of(settings: RecordSettings, query_id: str, answers: dict[str, list[int]]) -> list[int]:
-    """The prompt's token ids, built independently of the recorder."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(settings.target)
-    question_id, _, turn = query_id.partition("/")
-    lines = map(json.loads, settings.prompts.read_text().splitlines())
-    turns = next(line["turns"] for line in lines if str(line["question_id"]) == question_id)
-    parts = [turns[0]]
-    if turn:
-        parts += [tokenizer.decode(answers[question_id], skip_special_tokens=True), turns[1]]
-    return tokenizer("\n\n".join(parts) + "\n\n")["input_ids"]
 
 
 @pytest.mark.parametrize(("temperature", "top_p", "top_k"),
@@ -237,7 +191,7 @@ def test_resume_refuses_other_settings(settings, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         record(settings)
     monkeypatch.undo()
-    with pytest.raises(HedgespecError, match="unfinished recording; add --resume"):
+    with pytest.raises(HedgespecError, match="unfinished recording; add resume=True"):
         record(settings)
     with pytest.raises(HedgespecError, match="cannot resume: seed was 0 and is now 1"):
         record(replace(settings, seed=1, resume=True))
@@ -371,16 +325,16 @@ def test_another_tokenizer_is_refused(settings, tiny_models):
     ({"drafters": ("early-exit:4",)}, "the layer must be a number from 1 to 3"),
     ({"drafters": ("ngram:0",)}, "must lie in 1..99"),
     ({"drafters": ("ngram", "ngram:2")}, "two drafters are called 'ngram'"),
-    ({"temperature": -1.0}, "--temperature must be 0"),
-    ({"temperature": 1e-40}, "--temperature must be 0"),
-    ({"top_p": 0.0}, "--top-p must lie in"),
+    ({"temperature": -1.0}, "^temperature must be 0"),
+    ({"temperature": 1e-40}, "^temperature must be 0"),
+    ({"top_p": 0.0}, "^top_p must lie in"),
     ({"drafters": ("Big=ngram",)}, "drafter name 'Big' may hold only a-z"),
     ({"drafters": ("ngram:²",)}, "must lie in 1..99"),
-    ({"seed": -1}, "--seed must lie in"),
-    ({"seed": 10**23}, "--seed must lie in"),
+    ({"seed": -1}, "^seed must be at least 0, not -1"),
+    ({"seed": 10**23}, "^seed must be at most 9223372036854775807, not 1000"),
     ({"name": "m[/foo]"}, "a trace's name may hold"),
-    ({"per_domain": 0}, "--per-domain must be at least 1"),
-    ({"max_new_tokens": 0}, "--max-new-tokens must be at least 1"),
+    ({"per_domain": 0}, "^per_domain must be at least 1"),
+    ({"max_new_tokens": 0}, "^max_new_tokens must be at least 1"),
     ({"prompts": Path("/no/such/file")}, "cannot read prompts"),
 ])
 def test_bad_input_is_one_clear_error_and_writes_nothing(settings, change, message):

@@ -12,8 +12,8 @@ from hedgespec.models.heads.eagle import save_head
 from hedgespec.simulator import Replayer
 from hedgespec.tracegen.record import RecordSettings, record
 from hedgespec.traces import read_trace
+from tests.helpers.heads import random_head
 from tests.helpers.tiny import save_questions
-from tests.models.test_eagle import random_head
 
 
 @pytest.fixture
@@ -73,5 +73,5 @@ def test_bad_trees_are_told(settings, trees, message):
 
 
 def test_the_rule_alone_says_how(settings):
-    with pytest.raises(HedgespecError, match="--trees dynamic"):
+    with pytest.raises(HedgespecError, match=r"as in trees=\('dynamic',\)"):
         record(replace(settings, rules=("tree",), trees=()))

@@ -91,8 +91,8 @@ def test_synthetic_kinds_have_what_they_promise(tmp_path):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("chaos", 1, 1, 1, 0), "unknown kind 'chaos'"),
-    (("iid", 0, 1, 1, 0), "--queries must be at least 1"),
-    (("iid", 1, 1, -2, 0), "--drafters must be at least 1"),
+    (("iid", 0, 1, 1, 0), "^queries must be at least 1"),
+    (("iid", 1, 1, -2, 0), "^drafters must be at least 1"),
 ])
 def test_bad_synthetic_traces_are_told(tmp_path, arguments, message):
     with pytest.raises(HedgespecError, match=message):
@@ -134,7 +134,7 @@ def test_bad_pools_are_told(tmp_path):
     with pytest.raises(HedgespecError, match="do not exist at temperature 0"):
         resize_pool(greedy, 4, seed=0)
     assert resize_pool(greedy, 2, seed=0).name == "synthetic.n2"
-    with pytest.raises(HedgespecError, match="--pool must be at least 1"):
+    with pytest.raises(HedgespecError, match=r"^drafters must be at least 1"):
         resize_pool(greedy, 0, seed=0)
 
 

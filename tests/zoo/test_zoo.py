@@ -343,12 +343,12 @@ def test_a_zoo_of_other_settings_is_refused(settings):
 
 def test_bad_settings_are_refused_before_any_work(settings):
     for change, message in (
-        ({"loss": "mse"}, "--loss must be one of kl, tv, length, not 'mse'"),
+        ({"loss": "mse"}, "^loss must be one of kl, tv, length, not 'mse'"),
         ({"domains": ("cooking",)}, "no domain 'cooking'"),
-        ({"small": ("law",)}, "--small law: not among --domains"),
+        ({"small": ("law",)}, "small='law': not among domains"),
         ({"methods": ("medusa",)}, "no method 'medusa'; choose from parallel, redrafter"),
-        ({"answers": 0}, "--answers must be positive"),
-        ({"temperature": math.nan}, "--temperature must be positive"),
+        ({"answers": 0}, "^answers must be positive"),
+        ({"temperature": math.nan}, "^temperature must be positive"),
     ):
         with pytest.raises(HedgespecError, match=message):
             make_zoo(replace(settings, **change))

@@ -17,11 +17,11 @@ from hedgespec.analysis.figures.style import (
     finish,
     short,
 )
-from hedgespec.analysis.results import FIXED
+from hedgespec.analysis.results import ALL
 from hedgespec.analysis.study import Study
+from hedgespec.results.labels import FIXED
 from hedgespec.results.statistics import LEVEL, SMALL, mat_estimate, mean_estimate
 
-ALL = "all"
 ROW, HEAD = 0.17, 0.9  # inches of a row, and of title and domains
 MEASURES = {
     "mat": ("acceptance", "Tokens per round (MAT)", "Pooled over the queries of a domain."),
@@ -46,7 +46,7 @@ def draw(study: Study) -> Iterator[Drawing]:
                 f"{how} The number of a domain's queries stands below its name (†: fewer than "
                 f"{SMALL}). Framed: the drafter with the most in each domain. "
                 "Above the gap one drafter for all rounds, below it selectors. "
-                f"{LEVEL:.0%} bootstrap intervals over queries are in the data.",
+                f"{LEVEL:.0%} bootstrap intervals over questions are in the data.",
                 _figure(data, trace, measure, len(fixed)),
                 data.select("trace", "selector", "domain", "queries",
                             pl.selectors.starts_with(measure)))
@@ -60,8 +60,9 @@ def _table(study: Study, trace: str, names: tuple[str, ...]) -> pl.DataFrame:
     for domain in [*answers.domains, ALL]:
         here = (answers.domain == domain) | (domain == ALL)
         chosen = list(columns.values())
-        found = {"mat": mat_estimate(answers.tokens[here], answers.rounds[here][:, chosen]),
-                 "gamma": mean_estimate(answers.gamma[here][:, chosen])}
+        asked = answers.question[here]
+        found = {"mat": mat_estimate(answers.tokens[here], answers.rounds[here][:, chosen], asked),
+                 "gamma": mean_estimate(answers.gamma[here][:, chosen], asked)}
         rows += [{"trace": trace, "selector": name, "domain": domain, "queries": int(here.sum()),
                   **{f"{measure}{end}": values[i] for measure, one in found.items()
                      for end, values in (("", one.value), ("_low", one.low), ("_high", one.high))}}

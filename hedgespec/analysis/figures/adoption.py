@@ -18,8 +18,8 @@ from hedgespec.analysis.figures.style import (
     looks,
     panels,
 )
-from hedgespec.analysis.results import CHOSEN, HINDSIGHT, PROMPT
 from hedgespec.analysis.study import Study
+from hedgespec.results.labels import CHOSEN, HINDSIGHT, NONE, PROMPT
 from hedgespec.results.statistics import LEVEL, SMALL, mean_estimate
 
 POINTS = 48
@@ -43,7 +43,7 @@ def _learners(study: Study, trace: str) -> dict[str, int]:
     """Columns of the chosen learners that learn."""
     feedback = study.run.answers(trace).settings["feedback"]
     return {name: column for name, column in study.columns(trace, study.learners).items()
-            if feedback[column] not in (HINDSIGHT, PROMPT, "none")}
+            if feedback[column] not in (HINDSIGHT, PROMPT, NONE)}
 
 
 def _found(study: Study, trace: str, column: int, rounds: np.ndarray) -> np.ndarray:
@@ -56,6 +56,7 @@ def _found(study: Study, trace: str, column: int, rounds: np.ndarray) -> np.ndar
 def _table(study: Study, trace: str) -> pl.DataFrame:
     """A row per learner and number of rounds."""
     learners = _learners(study, trace)
+    asked = study.run.answers(trace).question
     until = [study.run.until_best(trace, column) for column in learners.values()]
     ever = [values[~np.isnan(values)] for values in until]
     last = max((values.max() for values in ever if len(values)), default=0.0)
@@ -65,7 +66,7 @@ def _table(study: Study, trace: str) -> pl.DataFrame:
     rounds = np.unique(np.geomspace(np.floor(first), np.ceil(last) + 1, POINTS).round())
     parts = []
     for name, column in learners.items():
-        share = mean_estimate(_found(study, trace, column, rounds))
+        share = mean_estimate(_found(study, trace, column, rounds), asked)
         parts.append(pl.DataFrame({
             "trace": trace, "selector": name, "queries": share.queries, "rounds": rounds,
             "share_percent": 100 * share.value, "low": 100 * share.low, "high": 100 * share.high}))
@@ -107,7 +108,8 @@ def _ticks(rounds: np.ndarray) -> list[int]:
 def _claims(study: Study) -> Iterator[Claim]:
     """The learner that has found most against the bandit that has, where queries are most."""
     trace = study.most_queries(study.traces)
-    feedback = study.run.answers(trace).settings["feedback"]
+    answers = study.run.answers(trace)
+    feedback = answers.settings["feedback"]
     columns = _learners(study, trace)
     found = {name: 100 * _found(study, trace, column, np.array([CHECKED]))
              for name, column in columns.items()}
@@ -120,4 +122,4 @@ def _claims(study: Study) -> Iterator[Claim]:
             f"The share of answers of {trace} whose best drafter holds half of the weight within "
             f"{CHECKED} rounds is", ("percentage points higher", "percentage points lower"),
             f"with {best} than with {bandit}, the first of the bandits",
-            mean_estimate(found[best] - found[bandit]), digits=0)
+            mean_estimate(found[best] - found[bandit], answers.question), digits=0)

@@ -20,9 +20,10 @@ from hedgespec.analysis.figures.style import (
     label_ends,
     looks,
 )
-from hedgespec.analysis.results import CHOSEN, FIXED, WEIGHT
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.tables import SETTING
+from hedgespec.results.keys import SETTING
+from hedgespec.results.labels import CHOSEN, FIXED
+from hedgespec.results.schema import WEIGHT_OF
 
 NAMED = 6  # drafters with a colour of their own
 STRIPS = 5  # learners whose drafters are shown
@@ -43,7 +44,7 @@ def draw(study: Study) -> Iterator[Drawing]:
     row = tables[first].row(0, named=True)
     where = f"query {row['query_id']} ({row['domain']}) of {trace}"
     weighed = [name for name in tables[first].columns
-               if not name.startswith(WEIGHT) or not tables[first][name].has_nulls()]
+               if not name.startswith(WEIGHT_OF) or not tables[first][name].has_nulls()]
     learners[first] = tables[first].select(weighed)  # without other traces' drafters
     yield Drawing(
         "answer", f"One answer token by token: {where}",
@@ -89,12 +90,12 @@ def _data(learners: dict[str, pl.DataFrame], fixed: dict[str, pl.DataFrame]) -> 
     chosen = [rows[column].alias(f"{column}/{name}")
               for name, rows in learners.items() for column in ("round", "drafter")]
     return first.select("trace", "query_id", "position", "token",
-                        pl.selectors.starts_with(WEIGHT).round(6), *seen, *chosen)
+                        pl.selectors.starts_with(WEIGHT_OF).round(6), *seen, *chosen)
 
 
 def _has_weights(rows: pl.DataFrame) -> bool:
     """Whether weights stand in the rows that are no reference's, of one drafter throughout."""
-    columns = [name for name in rows.columns if name.startswith(WEIGHT)]
+    columns = [name for name in rows.columns if name.startswith(WEIGHT_OF)]
     weights = rows.select(columns).max_horizontal() if columns else pl.Series([None])
     return not weights.has_nulls() and weights.n_unique() > 1
 
@@ -147,7 +148,7 @@ def _acceptance(axis: Axes, fixed: dict[str, pl.DataFrame], named: dict[str, Loo
 
 
 def _weights(axis: Axes, rows: pl.DataFrame, named: dict[str, Look]) -> None:
-    columns = [name for name in rows.columns if name.startswith(WEIGHT)]
+    columns = [name for name in rows.columns if name.startswith(WEIGHT_OF)]
     for name, look in _grey_first(columns, named):
         _line(axis, rows["position"].to_numpy(), rows[name].to_numpy(), look)
     axis.set_ylim(0, 1.02)
@@ -156,7 +157,7 @@ def _weights(axis: Axes, rows: pl.DataFrame, named: dict[str, Look]) -> None:
 def _grey_first(names: Sequence[str], named: dict[str, Look]
                 ) -> list[tuple[str, Look | None]]:
     """The names with the looks of their drafters, those without one first."""
-    pairs = [(name, named.get(name.removeprefix(FIXED).removeprefix(WEIGHT))) for name in names]
+    pairs = [(name, named.get(name.removeprefix(FIXED).removeprefix(WEIGHT_OF))) for name in names]
     return sorted(pairs, key=lambda pair: pair[1] is not None)
 
 

@@ -34,8 +34,8 @@ def draw(study: Study) -> Iterator[Drawing]:
             "answer-length", f"Gain over {study.against} against the length of the answer",
             f"Pooled MAT above that of {study.against}, for queries in up to {GROUPS} groups of "
             "equal number by tokens generated; points stand at a group's mean length, set a little "
-            f"apart. Bars: {LEVEL:.0%} paired bootstrap intervals over the queries of a group, not "
-            f"corrected; groups of fewer than {SMALL} queries are flagged in the data. Domains "
+            f"apart. Bars: {LEVEL:.0%} paired bootstrap intervals over the questions of a group, "
+            f"not corrected; groups of fewer than {SMALL} queries are flagged in the data. Domains "
             "differ in length, so this is not the effect of length alone.",
             _figure(tables, looks(study.drawn)), data, list(_claims(study)))
 
@@ -68,7 +68,7 @@ def _table(study: Study, trace: str) -> pl.DataFrame | None:
     rows = []
     for group in groups:
         gain = mat_gain(answers.rounds[group][:, list(learners.values())],
-                        answers.rounds[group, base])
+                        answers.rounds[group, base], answers.question[group])
         tokens = answers.tokens[group]
         rows += [{"trace": trace, "selector": name, "against": study.against,
                   "shortest": tokens.min(), "longest": tokens.max(), "tokens": tokens.mean(),
@@ -106,7 +106,8 @@ def _claims(study: Study) -> Iterator[Claim]:
         learners, base = chosen
         best = min(learners, key=lambda name: answers.rounds[:, learners[name]].sum())
         pair = answers.rounds[:, [base, learners[best]]]
-        more = gain_difference(pair[groups[-1]], pair[groups[0]])
+        more = gain_difference(pair[groups[-1]], pair[groups[0]], answers.question[groups[-1]],
+                               answers.question[groups[0]])
         yield Claim.of(
             f"The gain of {best} over {study.against} is", ("percentage points higher",
                                                            "percentage points lower"),

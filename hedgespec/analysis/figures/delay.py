@@ -1,6 +1,5 @@
 """Regret and MAT against feedback delay, evaluation interval, and by feedback setting."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -22,9 +21,9 @@ from hedgespec.analysis.figures.style import (
     zero_line,
 )
 from hedgespec.analysis.study import Study
+from hedgespec.results.labels import DELAYED, EVERY, QUEUED
 from hedgespec.results.statistics import LEVEL, mat_estimate, mean_estimate
 
-QUEUED = "queued"
 DELAY, INTERVAL, SETTING = "rounds of delay", "evaluated every M-th round, M", "feedback setting"
 MEASURES = {"regret": "rounds above the best\nfixed drafter, per query",
             "mat": "tokens per round (MAT)"}
@@ -43,20 +42,19 @@ def draw(study: Study) -> Iterator[Drawing]:
             yield Drawing(
                 f"delay-{trace}", f"Regret and MAT by feedback: {trace}",
                 "No further delay, every round and queued are the same setting. Bars: "
-                f"{LEVEL:.0%} bootstrap intervals over queries, not corrected. What the settings "
+                f"{LEVEL:.0%} bootstrap intervals over questions, not corrected. What the settings "
                 "mean: docs/metrics.md.",
                 _figure(data, trace, kinds, looks(study.drawn)), data, list(_claims(study, trace)))
 
 
-def _place(feedback: str) -> list[tuple[str, int]]:
-    """The panels that a feedback setting belongs to, and its number there."""
-    if feedback == QUEUED:
+def _place(terms: dict[str, str]) -> list[tuple[str, int]]:
+    """The panels that a feedback setting, by its terms, belongs to, and its number there."""
+    if terms == {QUEUED: ""}:
         return [(DELAY, 0), (INTERVAL, 1), (SETTING, 0)]
-    for kind, form in ((DELAY, r"rounds:(\d+)"), (INTERVAL, r"every:(\d+)")):
-        match = re.fullmatch(form, feedback)
-        if match:
-            return [(kind, int(match[1]))]
-    return [] if re.search(r"rounds:|every:", feedback) else [(SETTING, 1)]
+    for kind, name in ((DELAY, DELAYED), (INTERVAL, EVERY)):
+        if terms.keys() == {name}:
+            return [(kind, int(terms[name]))]
+    return [] if terms.keys() & {DELAYED, EVERY} else [(SETTING, 1)]
 
 
 def _table(study: Study, trace: str) -> pl.DataFrame:
@@ -68,14 +66,15 @@ def _table(study: Study, trace: str) -> pl.DataFrame:
         if len(settings) < 2:
             continue
         chosen = settings["column"].to_list()
-        estimates = {"regret": mean_estimate(answers.regret[:, chosen]),
-                     "mat": mat_estimate(answers.tokens, answers.rounds[:, chosen])}
+        estimates = {"regret": mean_estimate(answers.regret[:, chosen], answers.question),
+                     "mat": mat_estimate(answers.tokens, answers.rounds[:, chosen],
+                                         answers.question)}
         rows += [{"trace": trace, "measure": measure, "varied": kind, "selector": name,
                   "feedback": feedback, "number": number, "queries": found.queries,
                   "value": found.value[i], "low": found.low[i], "high": found.high[i]}
                  for measure, found in estimates.items()
                  for i, feedback in enumerate(settings["feedback"])
-                 for kind, number in _place(feedback)]
+                 for kind, number in _place(study.run.feedback[feedback])]
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
@@ -140,7 +139,7 @@ def _claims(study: Study, trace: str) -> Iterator[Claim]:
         settings = study.varied(trace, name, "feedback")
         numbers = {place: column
                    for feedback, column in settings.select("feedback", "column").rows()
-                   for place in _place(feedback)}
+                   for place in _place(study.run.feedback[feedback])}
         if len(settings) < 2 or (DELAY, 0) not in numbers:
             continue
         for kind, wording in ((DELAY, "With losses that arrive {} rounds later {} needs"),
@@ -149,7 +148,8 @@ def _claims(study: Study, trace: str) -> Iterator[Claim]:
             if longest[1] < 2:
                 continue
             more = mean_estimate(
-                answers.regret[:, [numbers[longest]]] - answers.regret[:, [numbers[DELAY, 0]]])
+                answers.regret[:, [numbers[longest]]] - answers.regret[:, [numbers[DELAY, 0]]],
+                answers.question)
             yield Claim.of(wording.format(longest[1], name), ("more", "fewer"),
                            f"rounds per query on {trace}", more)
         return

@@ -33,6 +33,6 @@ def draw(study: Study, comparison: Comparison, name: str) -> Iterator[Drawing]:
         axis.set_xlabel("MAT minus that of the other run")
     yield Drawing(
         name, f"MAT of {comparison.other.folder} minus that of {comparison.base.folder}",
-        f"Bars: {LEVEL:.0%} paired bootstrap intervals over queries. ▲ ▼: differs at 5% after "
+        f"Bars: {LEVEL:.0%} paired bootstrap intervals over questions. ▲ ▼: differs at 5% after "
         f"Holm's correction for all {len(comparison.table)} settings that both runs have.",
         finish(figure), pl.concat(tables))

@@ -17,8 +17,8 @@ from hedgespec.analysis.figures.style import (
     panels,
     zero_line,
 )
-from hedgespec.analysis.results import POOL
 from hedgespec.analysis.study import Study
+from hedgespec.results.labels import PoolLabel
 from hedgespec.results.statistics import LEVEL, mat_estimate, mean_estimate
 
 MEASURES = {"regret": "rounds above the best\nfixed drafter, per query",
@@ -38,9 +38,9 @@ def _pools(study: Study, trace: str) -> dict[int, str]:
     """Names of the pools made from `trace` by their number of drafters, smallest first."""
     found = {}
     for name in study.run.traces:
-        match = POOL.fullmatch(name)
-        if match and match["base"] == trace:
-            found[int(match["drafters"])] = name
+        pool = PoolLabel.parse(name)
+        if pool and pool.trace == trace:
+            found[pool.drafters] = name
     return dict(sorted(found.items()))
 
 
@@ -53,8 +53,9 @@ def _table(study: Study, trace: str, pools: dict[int, str]) -> pl.DataFrame:
         chosen = list(columns.values())
         if not chosen:
             continue
-        estimates = {"regret": mean_estimate(answers.regret[:, chosen]),
-                     "mat": mat_estimate(answers.tokens, answers.rounds[:, chosen])}
+        estimates = {"regret": mean_estimate(answers.regret[:, chosen], answers.question),
+                     "mat": mat_estimate(answers.tokens, answers.rounds[:, chosen],
+                                         answers.question)}
         rows += [{"trace": trace, "measure": measure, "selector": name, "drafters": drafters,
                   "queries": found.queries, "value": found.value[i], "low": found.low[i],
                   "high": found.high[i]}
@@ -84,7 +85,7 @@ def _drawing(study: Study, trace: str, data: pl.DataFrame, pools: dict[int, str]
     return Drawing(
         f"drafters-{trace}", f"Regret and MAT against the number of drafters: {trace}",
         "Pools are subsets of the trace's drafters, or all of them and weakened copies. Bars: "
-        f"{LEVEL:.0%} bootstrap intervals over queries, not corrected.",
+        f"{LEVEL:.0%} bootstrap intervals over questions, not corrected.",
         finish(figure), data, list(_claims(study, trace, pools)))
 
 
@@ -102,4 +103,4 @@ def _claims(study: Study, trace: str, pools: dict[int, str]) -> Iterator[Claim]:
     yield Claim.of(
         f"From {first} to {last} drafters, the regret of {shared[most]} on {trace} grows by",
         ("more", "less"), f"rounds per query than that of {shared[least]}",
-        mean_estimate(growth[:, [most]] - growth[:, [least]]))
+        mean_estimate(growth[:, [most]] - growth[:, [least]], small.question))

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import polars as pl
 
 from hedgespec.analysis.figures.style import Claim, Drawing, arm_label, forests, looks
-from hedgespec.analysis.results import FIXED
+from hedgespec.analysis.overview import speed_note
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.tables import speed_note
+from hedgespec.results.labels import FIXED
 from hedgespec.results.statistics import LEVEL, holm, mat_difference, mat_gain
 
 
@@ -35,7 +35,8 @@ def _table(study: Study, trace: str) -> pl.DataFrame | None:
         return None
     names = [study.against, *(name for name in columns if name != study.against)]
     chosen = [base[str(study.against)], *(columns[str(name)] for name in names[1:])]
-    found = mat_difference(answers.tokens, answers.rounds[:, chosen], answers.rounds[:, chosen[0]])
+    found = mat_difference(answers.tokens, answers.rounds[:, chosen], answers.rounds[:, chosen[0]],
+                           answers.question)
     speed = answers.settings["tokens_per_second"].gather(chosen)
     return pl.DataFrame({
         "trace": trace, "selector": names, "against": study.against,
@@ -57,7 +58,7 @@ def _claims(study: Study) -> Iterator[Claim]:
             continue
         best = min(learners, key=lambda name: answers.rounds[:, learners[name]].sum())
         gain = mat_gain(answers.rounds[:, [learners[best]]],
-                        answers.rounds[:, base[str(study.against)]])
+                        answers.rounds[:, base[str(study.against)]], answers.question)
         yield Claim.of(f"{best} emits", ("more", "fewer"),
                        f"tokens per round than {study.against} on {trace}", gain, digits=0,
                        unit="%")

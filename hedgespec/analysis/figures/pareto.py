@@ -1,7 +1,6 @@
 """MAT against what evaluation costs, and the front of the settings that no other beats."""
 
 import math
-import re
 from collections.abc import Iterator
 
 import polars as pl
@@ -20,12 +19,12 @@ from hedgespec.analysis.figures.style import (
     looks,
     panels,
 )
-from hedgespec.analysis.results import CHOSEN, FIXED, HINDSIGHT, PROMPT
 from hedgespec.analysis.study import Study
+from hedgespec.results.labels import CHOSEN, EVERY, FIXED, FORESIGHT, HINDSIGHT, NONE, PROMPT
 from hedgespec.results.statistics import LEVEL, mat_estimate
 
-UNEVALUATED = [CHOSEN, "none", PROMPT]  # feedback that needs no other drafter's statistics
-FORESIGHT = "oracle"  # feedback that live decoding cannot give
+UNEVALUATED = {CHOSEN, NONE, PROMPT}  # feedback that needs no other drafter's statistics
+NOT_LIVE = {HINDSIGHT, *FORESIGHT}
 
 
 def draw(study: Study) -> Iterator[Drawing]:
@@ -39,7 +38,7 @@ def draw(study: Study) -> Iterator[Drawing]:
             "Every selector that live decoding could run, at the trace's usual loss and draft "
             "length. An evaluation is one drafter other than the chosen one that reads the "
             "verified tokens of a round. Named and joined: settings that none beats in both. "
-            f"Bars: {LEVEL:.0%} bootstrap intervals over queries, not corrected.{_priced(study)}",
+            f"Bars: {LEVEL:.0%} bootstrap intervals over questions, not corrected.{_priced(study)}",
             _figure(tables, looks(study.drawn)), data)
 
 
@@ -49,12 +48,12 @@ def _priced(study: Study) -> str:
             "second." if whose else "")
 
 
-def evaluations(feedback: str, drafters: int) -> float:
-    """Drafters evaluated per round beside the chosen one, in a pool of `drafters`."""
-    if feedback in UNEVALUATED:
-        return 0.0
-    interval = re.search(r"every:(\d+)", feedback)
-    return (drafters - 1) / (int(interval[1]) if interval else 1)
+def evaluations(feedback: dict[str, str], drafters: int) -> float:
+    """Drafters evaluated per round beside the chosen one, in a pool of `drafters`.
+
+    `feedback` are the terms of the setting.
+    """
+    return 0.0 if feedback.keys() & UNEVALUATED else (drafters - 1) / int(feedback.get(EVERY, 1))
 
 
 def _table(study: Study, trace: str) -> pl.DataFrame:
@@ -64,14 +63,15 @@ def _table(study: Study, trace: str) -> pl.DataFrame:
     columns = {column: (name, feedback) for name in usual["selector"]
                for column, feedback in study.varied(trace, name, "feedback").select(
                    "column", "feedback").rows()
-               if feedback != HINDSIGHT and not feedback.startswith(FORESIGHT)}
-    mat = mat_estimate(answers.tokens, answers.rounds[:, list(columns)])
+               if not study.run.feedback[feedback].keys() & NOT_LIVE}
+    mat = mat_estimate(answers.tokens, answers.rounds[:, list(columns)], answers.question)
     drafters = study.run.drafters(trace)
     data = pl.DataFrame({
         "trace": [trace] * len(columns),
         "selector": [name for name, _ in columns.values()],
         "feedback": [feedback for _, feedback in columns.values()],
-        "evaluations": [evaluations(feedback, drafters) for _, feedback in columns.values()],
+        "evaluations": [evaluations(study.run.feedback[feedback], drafters)
+                        for _, feedback in columns.values()],
         "queries": [mat.queries] * len(columns),
         "mat": mat.value, "low": mat.low, "high": mat.high,
     }, schema_overrides={"selector": pl.String, "evaluations": pl.Float64})

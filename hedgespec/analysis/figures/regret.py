@@ -23,15 +23,12 @@ from hedgespec.analysis.figures.style import (
     styled,
     zero_line,
 )
-from hedgespec.analysis.results import FIXED
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.tables import SETTING
 from hedgespec.errors import HedgespecError
 from hedgespec.files import replacing
+from hedgespec.results.keys import CHOICES, SETTING
+from hedgespec.results.labels import BEST_FIXED, FIXED
 from hedgespec.results.statistics import mean_estimate
-
-BEST_FIXED = "best-fixed"
-_CHOICES = [name for name in SETTING if name not in ("trace", "selector", "mode")]
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ SECONDS = Version(
 def regret_figure(curves: pl.DataFrame, path: Path) -> None:
     """Cumulative regret against tokens, one panel per trace, one line per selector and setting.
 
-    `curves` is curves.parquet. The band is the 95% interval over queries. Fixed drafters other
+    `curves` is curves.parquet. The band is the 95% interval over questions. Fixed drafters other
     than the best two are left out. Raises HedgespecError if there is no curve.
     """
     if curves.is_empty():
@@ -111,8 +108,8 @@ def _drawing(study: Study, version: Version, claims: Sequence[Claim] = ()) -> It
             *dict.fromkeys(("position", version.x, version.y, *version.band)))
         yield Drawing(
             version.name, version.title,
-            f"{version.note}: mean over queries, with its 95% normal interval over queries (band, "
-            "not corrected). A query that has ended keeps its last value.",
+            f"{version.note}: mean over queries, with its 95% normal interval over questions "
+            "(band, not corrected). A query that has ended keeps its last value.",
             _figure(drawn, looks(study.drawn), version), data, claims)
 
 
@@ -146,8 +143,8 @@ def _panel(axis: Axes, curves: pl.DataFrame, look: dict[str, Look], version: Ver
 def _told_apart(curves: pl.DataFrame) -> pl.DataFrame:
     """The curves with what sets several settings of one selector apart added to its name."""
     one = ["trace", "selector"]
-    counts = curves.group_by(one).agg(pl.col(_CHOICES).n_unique())
-    varying = [name for name in _CHOICES if counts[name].max() != 1]
+    counts = curves.group_by(one).agg(pl.col(CHOICES).n_unique())
+    varying = [name for name in CHOICES if counts[name].max() != 1]
     if not varying:
         return curves
     setting = pl.concat_str(pl.col(varying).cast(pl.String).fill_null("-"), separator=" ")
@@ -170,7 +167,8 @@ def _claims(study: Study) -> Iterator[Claim]:
     answers = study.run.answers(trace)
     if pair := study.full_and_bandit(trace):
         best, bandit = pair
-        less = mean_estimate(answers.regret[:, [bandit]] - answers.regret[:, [best]])
+        less = mean_estimate(answers.regret[:, [bandit]] - answers.regret[:, [best]],
+                             answers.question)
         names = answers.settings["selector"]
         yield Claim.of(
             f"On {trace}, {names[best]}, which learns from every drafter's loss, has",

@@ -19,8 +19,8 @@ from hedgespec.analysis.figures.style import (
     short,
     zero_line,
 )
-from hedgespec.analysis.results import PROMPT
 from hedgespec.analysis.study import Study
+from hedgespec.results.labels import NONE, PROMPT
 from hedgespec.results.statistics import LEVEL, SMALL, mean_estimate
 
 ONLINE = 3  # learners shown beside the router
@@ -37,7 +37,7 @@ def draw(study: Study) -> Iterator[Drawing]:
             "router", "A router by the prompt, or online selection",
             "A router is trained on other questions of the same trace, router:TRACE on those "
             f"of another. Beside it the {len(learners)} chosen learners of least regret. Bars: "
-            f"{LEVEL:.0%} bootstrap intervals over queries, on the right paired by query; not "
+            f"{LEVEL:.0%} bootstrap intervals over questions, on the right paired by question; not "
             f"corrected. Behind a trace: its queries (†: fewer than {SMALL}).",
             _figure(tables, looks(study.drawn)), data, list(_claims(tables)))
 
@@ -55,7 +55,7 @@ def _online(study: Study) -> tuple[str, ...]:
     """The chosen learners of least regret on the traces that have them all."""
     settings = study.run.settings.filter(
         pl.col("usual"), pl.col("trace").is_in(study.traces),
-        pl.col("selector").is_in(study.learners), ~pl.col("feedback").is_in([PROMPT, "none"]))
+        pl.col("selector").is_in(study.learners), ~pl.col("feedback").is_in([PROMPT, NONE]))
     ranked = settings.group_by("selector", maintain_order=True).agg(pl.col("regret").mean())
     return tuple(ranked.sort("regret", "selector")["selector"][:ONLINE])
 
@@ -65,7 +65,8 @@ def _table(study: Study, trace: str, router: str, learners: tuple[str, ...]) -> 
     answers = study.run.answers(trace)
     columns = study.columns(trace, (router, *learners))
     regret = answers.regret[:, list(columns.values())]
-    found, difference = mean_estimate(regret), mean_estimate(regret - regret[:, :1])
+    found, difference = (mean_estimate(values, answers.question)
+                         for values in (regret, regret - regret[:, :1]))
     return pl.DataFrame({
         "trace": trace, "router": router, "selector": list(columns), "queries": found.queries,
         "regret": found.value, "low": found.low, "high": found.high,

@@ -7,8 +7,8 @@ import polars as pl
 
 from hedgespec.analysis.figures import regret
 from hedgespec.analysis.figures.style import Claim, Drawing, arm_label, forests, looks
-from hedgespec.analysis.results import FIXED
 from hedgespec.analysis.study import Study
+from hedgespec.results.labels import FIXED
 from hedgespec.results.statistics import LEVEL, holm, mat_gain
 
 
@@ -24,7 +24,7 @@ def draw(study: Study) -> Iterator[Drawing]:
             f"Estimated from {study.run.whose_seconds(study.traces)}; the learner's own time is "
             "left out. All queries of a trace pooled. Right: the part of its time that a learner "
             f"needs to evaluate the other drafters. Bars: {LEVEL:.0%} paired bootstrap intervals "
-            "over queries. ▲ ▼: differs at 5% after Holm's correction for the selectors of the "
+            "over questions. ▲ ▼: differs at 5% after Holm's correction for the selectors of the "
             "panel.",
             forests(shown, looks(study.drawn), f"tokens/s above\n{base}'s, %",
                     ("evaluation_percent", "evaluation,\n% of time", 0)),
@@ -42,7 +42,7 @@ def _table(study: Study, trace: str) -> pl.DataFrame | None:
     chosen = {**base, **columns}
     seconds = answers.seconds[:, list(chosen.values())]
     evaluation = answers.evaluation_seconds[:, list(chosen.values())]
-    found = mat_gain(seconds, seconds[:, 0])
+    found = mat_gain(seconds, seconds[:, 0], answers.question)
     return pl.DataFrame({
         "trace": trace, "selector": list(chosen), "against": study.against,
         "queries": found.queries, "tokens_per_second": answers.tokens.sum() / seconds.sum(axis=0),
@@ -61,9 +61,9 @@ def _claims(study: Study) -> Iterator[Claim]:
     answers = study.run.answers(trace)
     seconds, names = answers.seconds[:, list(pair)], answers.settings["selector"]
     evaluation = answers.evaluation_seconds[:, pair[0]]
-    gain = mat_gain(seconds[:, :1], seconds[:, 1])
-    without = mat_gain(seconds[:, :1] - evaluation[:, None], seconds[:, 1]).value[0]
-    link = ", although" if gain.value[0] > 0 else ", because" if without > 0 else ";"
+    gain, without = (mat_gain(mine[:, None], seconds[:, 1], answers.question)
+                     for mine in (seconds[:, 0], seconds[:, 0] - evaluation))
+    link = ", although" if gain.value[0] > 0 else ", because" if without.value[0] > 0 else ";"
     share = evaluation.sum() / seconds[:, 0].sum()
     yield Claim.of(
         f"On {trace}, the tokens per second of {names[pair[0]]} are", ("above", "below"),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.trees.dynamic_tree import DynamicTree
 from hedgespec.models.trees.growth import TreeShape
 from hedgespec.models.trees.static_tree import EAGLE_1, StaticTree
@@ -32,8 +32,8 @@ def make_trees(texts: Sequence[str]) -> dict[str, NamedTree]:
         name, specification = _named(text)
         label = parse_rule(f"{Tree.name}:{name}" if name else Tree.name).label
         if label in trees:
-            raise HedgespecError(f"--trees {text}: {label} stands twice; name one, as in "
-                                 f"--trees NAME={specification}")
+            raise HedgespecError(f"{arg('trees', text)}: {label} stands twice; name one, as in "
+                                 f"{arg('trees', f'NAME={specification}')}")
         trees[label] = NamedTree(label, specification, make_tree(specification))
     return trees
 

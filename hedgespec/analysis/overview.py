@@ -1,9 +1,6 @@
-"""Reads result tables and prints the overview."""
+"""The overview that `hedgespec sim` prints, and whose costs its tokens per second are from."""
 
-import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
@@ -11,35 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hedgespec.errors import HedgespecError
-from hedgespec.files import read_parquet, write_text, write_with
-
-SHARED = ["trace", "draft_length", "arm_lengths", "carry", "rule"]
-SETTING = [*SHARED, "selector", "feedback", "loss", "mode"]
-
-
-def save_results(
-    folder: Path,
-    summary: pl.DataFrame,
-    per_query: pl.DataFrame,
-    curves: pl.DataFrame,
-    answer: pl.DataFrame,
-    provenance: dict[str, object],
-) -> None:
-    """Write the four tables and run.json to `folder`, each file whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (("summary", summary), ("per_query", per_query), ("curves", curves),
-                        ("answer", answer)):
-        write_with(folder / f"{name}.parquet", table.write_parquet)
-    write_text(folder / "run.json", json.dumps(provenance, indent=1) + "\n")
-
-
-def read_results(folder: Path, name: str) -> pl.DataFrame:
-    """One table of a results folder. Raises HedgespecError if it is missing or unreadable."""
-    path = folder / f"{name}.parquet"
-    if not path.is_file():
-        raise HedgespecError(f"{path}: no such results; make them with `hedgespec sim --out DIR`")
-    return read_parquet(path)
+from hedgespec.results.keys import SETTING, SHARED
+from hedgespec.results.store import Provenance, TraceSource
 
 
 def overview(summary: pl.DataFrame) -> pl.DataFrame:
@@ -62,8 +32,7 @@ def overview(summary: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def print_overview(summary: pl.DataFrame, console: Console, provenance: Mapping[str, Any]
-                   ) -> None:
+def print_overview(summary: pl.DataFrame, console: Console, provenance: Provenance) -> None:
     """Print one table per trace and what else is shared by selectors that compete.
 
     Below stands whose costs the tokens per second are from, which `provenance` (run.json) says.
@@ -83,8 +52,8 @@ def print_overview(summary: pl.DataFrame, console: Console, provenance: Mapping[
         console.print(f"tokens/s: {whose}", highlight=False, markup=False)
 
 
-def whose_seconds(traces: Iterable[dict[str, Any]]) -> str:
-    """Whose costs the seconds of `traces` (entries of run.json) are estimated from, in one line.
+def whose_seconds(traces: Iterable[TraceSource]) -> str:
+    """Whose costs the seconds of `traces` are estimated from, in one line.
 
     Device, dtype, and how evaluation of all drafters is counted; with the names of the traces where
     they differ. Empty if no trace has costs.

@@ -1,0 +1,190 @@
+"""The columns of every result table: name, type, unit and meaning, said once.
+
+What is written is put into this shape, what is read is checked against it, and the tables of
+docs/results.md are made from it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import polars as pl
+
+from hedgespec.results.keys import RunKey
+
+# Before an arm's name: the columns of its rounds, and of its weight.
+ROUNDS_OF, WEIGHT_OF = "rounds/", "weight/"
+PARTS = ("select", "draft", "verify", "evaluate", "learn")  # of a live round, each with its seconds
+SECONDS_OF = "seconds_"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column, or, if its name ends with "/", one for each arm.
+
+    `key` columns together tell a table's rows apart. Of `averaged` ones readers take the mean over
+    seeds. `timed` is what the clock said: it differs when the same is run again.
+    """
+
+    name: str
+    dtype: pl.DataType
+    meaning: str
+    unit: str = ""
+    key: bool = False
+    averaged: bool = False
+    timed: bool = False
+
+    @property
+    def of_each_arm(self) -> bool:
+        """Whether it stands for a column per arm, called by the name and the arm's."""
+        return self.name.endswith("/")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: what a row of it is, and its columns in order."""
+
+    name: str
+    row: str
+    columns: Sequence[Column]
+
+    @property
+    def file(self) -> str:
+        """Its file in the folder."""
+        return f"{self.name}.parquet"
+
+    @property
+    def types(self) -> dict[str, pl.DataType]:
+        """The type of each column but those of the arms."""
+        return {column.name: column.dtype for column in self.columns if not column.of_each_arm}
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns that tell rows apart."""
+        return [column.name for column in self.columns if column.key]
+
+    @property
+    def averaged(self) -> list[str]:
+        """The columns that readers take the mean over seeds of."""
+        return [column.name for column in self.columns if column.averaged]
+
+    @property
+    def timed(self) -> list[str]:
+        """The columns that differ when the same is run again."""
+        return [column.name for column in self.columns if column.timed]
+
+    def empty(self) -> pl.DataFrame:
+        """The table without rows."""
+        return pl.DataFrame(schema=self.types)
+
+    def made(self, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+        """The table of these columns, each an array or one value, or of these rows.
+
+        NaN becomes null. Raises KeyError naming a column that is not declared here.
+        """
+        table = pl.DataFrame(values, nan_to_null=True)
+        arms = tuple(column.name for column in self.columns if column.of_each_arm)
+        unknown = [name for name in table.columns
+                   if name not in self.types and not name.startswith(arms)]
+        if unknown:
+            raise KeyError(f"{self.name} has no column {', '.join(unknown)}")
+        return self.shaped(table)
+
+    def lacking(self, table: pl.DataFrame) -> list[str]:
+        """The columns that `table` should have and has not."""
+        return [name for name in self.types if name not in table.columns]
+
+    def shaped(self, table: pl.DataFrame) -> pl.DataFrame:
+        """The columns of `table` that are declared here, in order, each with its type."""
+        chosen = [(name, column.dtype) for column in self.columns for name in (
+            [name for name in table.columns if name.startswith(column.name)]
+            if column.of_each_arm else [column.name])]
+        return table.select(pl.col(name).cast(dtype) for name, dtype in chosen)
+
+
+RUN = tuple(Column(item.name, **item.metadata, key=True) for item in fields(RunKey))
+SEED = Column("seed", pl.Int32(), "of acceptance and selection; null if exact", key=True)
+QUERY = (
+    Column("query", pl.UInt32(), "number of the query in the trace, counted from 0", key=True),
+    Column("query_id", pl.String(), "its id: QUESTION, or QUESTION/TURN of later turns"),
+    Column("domain", pl.String(), "its domain"),
+)
+QUERY_NAMES = [column.name for column in QUERY]
+
+SUMMARY = Table("summary", "trace, selector, setting and seed", (
+    *RUN, SEED,
+    Column("queries", pl.Int64(), "queries of the trace"),
+    Column("tokens", pl.Int64(), "emitted tokens of all queries", "tokens"),
+    Column("rounds", pl.Float64(), "rounds of all queries", "rounds"),
+    Column("rounds_sd", pl.Float64(), "standard deviation of `rounds` over replays of this text; "
+           "null if replayed", "rounds"),
+    Column("mat", pl.Float64(), "emitted tokens per round, pooled", "tokens/round"),
+    Column("mat_per_query", pl.Float64(), "the same, mean over queries", "tokens/round"),
+    Column("regret_rounds", pl.Float64(), "rounds above the best fixed drafter of each query, of "
+           "the same seed or both exact, summed", "rounds"),
+    Column("tokens_per_second", pl.Float64(), "what live decoding would reach, estimated from the "
+           "trace's costs; null without", "tokens/s"),
+    Column("rounds_per_second", pl.Float64(), "speed of the replay itself, compilation not counted",
+           "rounds/s", timed=True),
+))
+
+PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
+    *RUN, SEED, *QUERY,
+    Column("tokens", pl.Int64(), "emitted tokens", "tokens"),
+    Column("rounds", pl.Float64(), "rounds, expected if exact", "rounds", averaged=True),
+    Column("mat", pl.Float64(), "emitted tokens per round", "tokens/round"),
+    Column("regret_rounds", pl.Float64(), "rounds above the best fixed drafter's", "rounds",
+           averaged=True),
+    Column("seconds", pl.Float64(), "estimated seconds; null without costs", "s", averaged=True),
+    Column("evaluation_seconds", pl.Float64(), "those of them in which other drafters are "
+           "evaluated", "s", averaged=True),
+    Column(ROUNDS_OF, pl.Float64(), "rounds of this arm", "rounds"),
+    Column("gamma", pl.Float64(), "mean of gamma_t over the answer's tokens (first draft depth); "
+           "of several drafters weighted by their rounds", "probability", averaged=True),
+    Column("rounds_until_best", pl.Float64(), "[rounds until the best fixed drafter holds half of "
+           "the weight](metrics.md#measures); null if it does not before the answer ends",
+           "rounds"),
+))
+
+CURVES = Table("curves", "trace, selector, setting and up to 64 positions, of cumulative regret", (
+    *RUN,
+    Column("position", pl.Int64(), "tokens of the answer; a query that has ended keeps its final "
+           "values", "tokens", key=True),
+    Column("rounds", pl.Float64(), "rounds begun before that position, mean over queries, seeds "
+           "averaged first", "rounds"),
+    Column("regret_rounds", pl.Float64(), "those minus the best fixed drafter's", "rounds"),
+    Column("low", pl.Float64(), "lower end of its 95 % normal interval over questions", "rounds"),
+    Column("high", pl.Float64(), "upper end", "rounds"),
+    Column("seconds", pl.Float64(), "estimated seconds of `rounds`; null without costs", "s"),
+    Column("regret_seconds", pl.Float64(), "those minus the seconds of the drafter with the fewest "
+           "*rounds*", "s"),
+    Column("seconds_low", pl.Float64(), "lower end of its 95 % normal interval over questions",
+           "s"),
+    Column("seconds_high", pl.Float64(), "upper end", "s"),
+))
+
+ANSWER = Table("answer", "trace, selector, setting and token of one answer, replayed with seed 0", (
+    *RUN, *QUERY,
+    Column("position", pl.Int32(), "tokens of the answer before it", key=True),
+    Column("token", pl.UInt32(), "its id"),
+    Column("round", pl.Int32(), "number of its round, counted from 0"),
+    Column("drafter", pl.String(), "the round's drafter"),
+    Column("gamma", pl.Float32(), "that drafter's gamma there", "probability"),
+    Column(WEIGHT_OF, pl.Float32(), "the play in a round from there, where it depends on the "
+           "position only (`mode` exact), else null", "probability"),
+))
+
+TABLES = (SUMMARY, PER_QUERY, CURVES, ANSWER)
+
+LIVE_ROUNDS = Table("rounds", "round of `hedgespec live`", (
+    Column("query", pl.Int64(), "number of the query, counted from 0", key=True),
+    Column("position", pl.Int64(), "tokens of the answer before the round", "tokens", key=True),
+    Column("drafter", pl.String(), "the drafter that was chosen"),
+    Column("probability", pl.Float64(), "of choosing it", "probability"),
+    Column("weights", pl.List(pl.Float64()), "the whole play, in the drafters' order",
+           "probability"),
+    Column("drafted", pl.Int64(), "tokens drafted", "tokens"),
+    Column("emitted", pl.Int64(), "tokens emitted", "tokens"),
+    *(Column(f"{SECONDS_OF}{part}", pl.Float64(), f"wall-clock time of the part `{part}`", "s",
+             timed=True) for part in PARTS),
+))

@@ -1,0 +1,22 @@
+"""BOLD (Joulani, Gyorgy & Szepesvari 2013): queued losses to copies of the learner, in turn.
+
+The largest delay of a loss that takes `window` positions is 2 window - 1 decisions; with one copy
+more than that no copy decides before it has learned of its last decision.
+"""
+
+from hedgespec.selectors.feedback.contract import (
+    ArrivalPolicy,
+    DelayPolicy,
+    EvaluationPolicy,
+    RegretPolicy,
+)
+from hedgespec.selectors.feedback.queued import arrived
+
+POLICY = ArrivalPolicy(
+    name="bold",
+    help="the same to 2K independent copies of the learner, served in turn (BOLD)",
+    arrived=arrived,
+    copies=lambda window: 2 * window,
+    excludes=(DelayPolicy, EvaluationPolicy, RegretPolicy),
+    reason="bold has as many copies as the delay of queued needs, and stands alone",
+)

@@ -1,0 +1,20 @@
+"""Censored feedback: at the end of each round, sums cut off at what is verified by then."""
+
+from hedgespec.selectors.contract import compiled
+from hedgespec.selectors.feedback.contract import ArrivalPolicy, DelayPolicy
+
+
+@compiled
+def arrived(position, known, window, length):
+    """Whether the position itself is known."""
+    return position < known
+
+
+POLICY = ArrivalPolicy(
+    name="censored",
+    help="at the end of each round, sums cut off at what is verified: early and biased",
+    arrived=arrived,
+    cut=True,
+    excludes=(DelayPolicy,),
+    reason="censored comes at the end of the round; rounds:D delays queued only",
+)

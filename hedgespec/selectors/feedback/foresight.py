@@ -1,0 +1,21 @@
+"""Foresight: at the end of each round, complete losses, which need text that is not there yet."""
+
+from hedgespec.selectors.contract import compiled
+from hedgespec.selectors.feedback.contract import ArrivalPolicy, DelayPolicy
+
+
+@compiled
+def arrived(position, known, window, length):
+    """Whether the position is known, and its loss will ever be complete."""
+    return position < known and position + window <= length
+
+
+POLICY = ArrivalPolicy(
+    name="foresight",
+    help="at the end of each round, complete: cannot be had live, the upper bound",
+    arrived=arrived,
+    live=False,
+    excludes=(DelayPolicy,),
+    reason="foresight comes at the end of the round; rounds:D delays queued only",
+    aliases=("oracle",),
+)

@@ -1,0 +1,17 @@
+"""Learning from the positions alone where rounds started."""
+
+from hedgespec.selectors.contract import compiled
+from hedgespec.selectors.feedback.contract import EvaluationPolicy
+
+
+@compiled
+def evaluated(amount, number, begun):
+    """Whether a round started at the position."""
+    return begun
+
+
+POLICY = EvaluationPolicy(
+    name="round",
+    help="only positions where rounds started are learned from, instead of all",
+    evaluated=evaluated,
+)

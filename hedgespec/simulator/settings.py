@@ -1,0 +1,83 @@
+"""What a sweep runs; the options of `hedgespec sim` and the keys of its grids are made from it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from hedgespec.bundled import bundled_costs
+from hedgespec.errors import HedgespecError, arg
+from hedgespec.options import Option, check_ranges, seed_option
+
+MODES = ("auto", "exact", "replayed")
+_MOST_SEEDS = 1_000_000
+_MOST_DRAFTERS = 2**15 - 1  # choices are int16
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """Where results go."""
+
+    out: Annotated[Path, Option("where results go", "DIR", made=True)] = Path("results/sim")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSettings:
+    """What to run: all combinations of what is named.
+
+    `traces` and `costs` are folders and a file, or names of bundled ones; no traces are those of
+    the sweep, no costs the traces' own. No `rules`, `feedbacks`, `losses` and `draft_lengths` are
+    the default of each selector and trace. `pools` are numbers of drafters (see `resize_pool`),
+    none the traces' own. Raises HedgespecError for a value out of range.
+    """
+
+    traces: Annotated[tuple[Path, ...], Option(
+        "trace directories, or names of bundled traces (default: all bundled)", "DIR")] = ()
+    selectors: Annotated[tuple[str, ...], Option(
+        "name or name:key=value,... (see `hedgespec selectors`); default: `default`, five learners "
+        "and the references; `all`: every learner", "NAME")] = ()
+    draft_lengths: Annotated[tuple[int, ...], Option(
+        "draft tokens per round (default: the trace's own)", "K", "draft_length")] = ()
+    seeds: Annotated[int, Option(
+        "replays per selector, with seeds 0..N-1", "N", low=1, high=_MOST_SEEDS)] = 5
+    threads: Annotated[int, Option("results do not depend on it", "N", low=1)] = 1
+    rules: Annotated[tuple[str, ...], Option(
+        "verification: sampling, greedy, onehot or block, and what was recorded of gumbel, "
+        "multi:K, multi-without:K, kseq:K and tree (docs/rules.md; default: auto, greedy at "
+        "temperature 0, else sampling)", "RULE", "rule")] = ()
+    feedbacks: Annotated[tuple[str, ...], Option(
+        "of full-information learners: queued, bold, censored or oracle, with +rounds:D, +every:M, "
+        "+round, +actual (default: queued; docs/metrics.md)", "NAME", "feedback")] = ()
+    losses: Annotated[tuple[str, ...], Option(
+        "of full-information learners: length, accept, hybrid:X or seconds (default: length)",
+        "NAME", "loss")] = ()
+    estimators: Annotated[tuple[str, ...], Option(
+        "of the expected round length in the loss: gamma, realised or rb (default: gamma)",
+        "NAME", "estimator")] = ()
+    prefill: Annotated[bool, Option(
+        "losses from the first draft depth only, as evaluation by prefilling sees them")] = False
+    carry: Annotated[int | None, seed_option(
+        "carry learners over the queries, in an order drawn with this seed")] = None
+    arm_lengths: Annotated[tuple[int, ...], Option(
+        "choose between pairs of a drafter and one of these draft lengths, named DRAFTER*K; --loss "
+        "seconds weighs them", "K")] = ()
+    arms: Annotated[tuple[str, ...], Option(
+        "choose between these, each DRAFTER[@RULE][*K], where `all` is every drafter: all@block "
+        "generalist@tree expert-sql*3", "ARM")] = ()
+    pools: Annotated[tuple[int, ...], Option(
+        "take N of the drafters, or fill up to N with weakened copies (docs/metrics.md)", "N",
+        "pool", low=1, high=_MOST_DRAFTERS)] = ()
+    costs: Annotated[Path | None, Option(
+        "seconds of `hedgespec profile` instead of those in the traces, for tokens per second and "
+        f"--loss seconds: a file, or {' or '.join(bundled_costs())} as measured", "FILE")] = None
+    answer: Annotated[str | None, Option(
+        "query whose answer is shown token by token (default: of each trace that in which changing "
+        "the drafter would help most)", "ID")] = None
+    mode: Annotated[str, Option(
+        "exact expectations, replayed, or auto: exact where it can be had", "MODE")] = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the values that need no trace."""
+        check_ranges(self)
+        if self.mode not in MODES:
+            raise HedgespecError(f"{arg('mode')} must be one of {', '.join(MODES)}, not "
+                                 f"{self.mode!r}")

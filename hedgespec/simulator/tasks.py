@@ -1,0 +1,55 @@
+"""What the replay kernels work on: a named tuple for each kernel, beside the queries."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hedgespec.selectors.feedback import Schedule
+
+
+class FullTask(NamedTuple):
+    """Of replay_full. Queries come in the `order` (Q); `carry` does not reset the learner between.
+
+    `offsets` (Q+1) are the queries' first tokens. Per token: `acceptance` (T, D, N), with which the
+    rounds run, `loss` (T, N), and `survive` and `end` (T, D, N) of cut losses. The learner has
+    `params` and a state of `state_size` numbers; `schedule` says when it learns.
+    """
+
+    order: np.ndarray
+    offsets: np.ndarray
+    acceptance: np.ndarray
+    loss: np.ndarray
+    survive: np.ndarray
+    end: np.ndarray
+    schedule: Schedule
+    draft_length: int
+    carry: bool
+    seed: int
+    params: np.ndarray
+    state_size: int
+
+
+class ChosenTask(NamedTuple):
+    """Of replay_chosen: as `FullTask`, with `gamma` (T, D, N) of the rounds that were run."""
+
+    order: np.ndarray
+    offsets: np.ndarray
+    acceptance: np.ndarray
+    gamma: np.ndarray
+    draft_length: int
+    carry: bool
+    seed: int
+    params: np.ndarray
+    state_size: int
+
+
+class ExactTask(NamedTuple):
+    """Of replay_exact: as `FullTask`, of one expectation instead of a seed."""
+
+    offsets: np.ndarray
+    acceptance: np.ndarray
+    loss: np.ndarray
+    schedule: Schedule
+    draft_length: int
+    params: np.ndarray
+    state_size: int

@@ -1,0 +1,118 @@
+"""What a zoo and the experiment recorded with it are made of.
+
+No torch here: the command line's options are made from it.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+from hedgespec.options import Option, check_ranges, seed_option
+from hedgespec.tracegen.settings import DEVICE, DTYPE, RULES, TARGET, TREES
+from hedgespec.zoo.questions import DOMAINS
+
+GENERAL = "general"
+PARALLEL, RECURRENT = "parallel", "redrafter"
+METHODS = (PARALLEL, RECURRENT)
+EXPERT_DOMAINS = tuple(domain for domain in DOMAINS if domain != GENERAL)
+LOSSES = ("kl", "tv", "length")
+CPU_SCALE, CPU_PER_DOMAIN, CPU_TOKENS = 0.004, 1, 48
+
+
+@dataclass(frozen=True)
+class ZooSettings:
+    """Everything that shapes a zoo.
+
+    `questions` and `answers` are per domain, the answers sampled to all questions in turn;
+    `general_*` are those of general chat. `positions` are padded tokens per training step, `depths`
+    the unrolled draft depths, `held_out` the test answers per domain. `methods` are trained on
+    general chat besides the generalist: a parallel head of `parallel_depths`, which starts as the
+    generalist, and a recurrent one.
+    """
+
+    target: Annotated[str, TARGET]
+    out: Annotated[Path, Option("folder of the zoo", "DIR", "zoo", made=True)]
+    device: Annotated[str, DEVICE] = "cuda"
+    dtype: Annotated[str, DTYPE] = "bfloat16"
+    seed: Annotated[int, seed_option("of training text, weights and batches")] = 0
+    temperature: Annotated[float, Option(
+        "of the training text and of the loss", "T", "zoo_temperature")] = 0.7
+    domains: Annotated[tuple[str, ...], Option(
+        "experts to train", "DOMAIN", empty=True)] = EXPERT_DOMAINS
+    methods: Annotated[tuple[str, ...], Option(
+        "heads to train that draft by other methods", "METHOD", choices=METHODS, empty=True
+        )] = METHODS
+    small: Annotated[tuple[str, ...], Option(
+        "stand-alone models to train", "DOMAIN", empty=True)] = ("math", "python")
+    questions: int = 1500
+    answers: int = 3072
+    general_questions: int = 5000
+    general_answers: int = 6144
+    held_out: int = 64
+    max_new_tokens: int = 384
+    batch_size: int = 3072
+    draft_vocabulary: Annotated[int, Option(
+        "tokens that the heads know, the most frequent ones", "V")] = 12288
+    depths: Annotated[int, Option("draft depths unrolled in training", "D")] = 5
+    positions: int = 16384
+    mlp_width: Annotated[int | None, Option(
+        "of the heads' MLP (default: the target's)", "W")] = None
+    loss: Annotated[str, Option("of the generalist, see docs/zoo.md", choices=LOSSES)] = "kl"
+    expert_loss: Annotated[str, Option("of the experts", choices=LOSSES)] = "kl"
+    generalist_steps: int = 1500
+    generalist_rate: float = 8e-3
+    expert_steps: int = 250
+    expert_rate: float = 4e-3
+    parallel_depths: int = 8
+    parallel_steps: int = 750
+    parallel_rate: float = 4e-3
+    recurrent_steps: int = 1500
+    recurrent_rate: float = 4e-3
+    small_steps: int = 150
+    small_rate: float = 3e-3
+
+    def __post_init__(self) -> None:
+        """Raises HedgespecError for a seed out of range."""
+        check_ranges(self)
+
+    def with_small_of_domains(self) -> "ZooSettings":
+        """The same without small models of domains that are not trained."""
+        return replace(self, small=tuple(name for name in self.small if name in self.domains))
+
+    def scaled(self, scale: float) -> "ZooSettings":
+        """The same with `scale` times the text and steps; 1/250 is enough to try a CPU."""
+        counts = {name: max(least, round(getattr(self, name) * scale)) for name, least in
+                  (("questions", 4), ("answers", 4), ("general_questions", 4),
+                   ("general_answers", 4), ("held_out", 2), ("max_new_tokens", 16),
+                   ("positions", 512), ("generalist_steps", 2), ("expert_steps", 2),
+                   ("parallel_steps", 2), ("recurrent_steps", 2), ("small_steps", 2))}
+        if scale >= 1:
+            del counts["max_new_tokens"], counts["positions"], counts["held_out"]
+        return replace(self, **counts)
+
+
+@dataclass(frozen=True)
+class ExperimentSettings:
+    """What is recorded with a zoo. `spec_bench` is its question.jsonl, left out if None.
+
+    Rephrased questions are recorded at those of their temperatures that are among `temperatures`.
+    The recordings are made in `dtype`; float32 avoids any difference between the passes that
+    write and that score the text. `rules` have their statistics recorded too.
+    """
+
+    out: Annotated[Path, Option("folder of the traces", "DIR", made=True)]
+    per_domain: Annotated[int, Option(
+        f"questions of each domain (default: 40, on a CPU {CPU_PER_DOMAIN})", "N", low=1)] = 40
+    max_new_tokens: Annotated[int, Option(
+        f"longest answer (default: 512, on a CPU {CPU_TOKENS})", "N", low=1)] = 512
+    spec_bench: Annotated[Path | None, Option("Spec-Bench's question.jsonl", "FILE")] = None
+    spec_bench_tokens: int = 256
+    temperatures: Annotated[tuple[float, ...], Option("record at these", "T")] = (0.7, 0.0, 1.0)
+    rephrased_temperatures: tuple[float, ...] = (0.7,)
+    dtype: str = "float32"
+    rules: Annotated[tuple[str, ...], RULES] = ()
+    trees: Annotated[tuple[str, ...], TREES] = ()
+
+    def __post_init__(self) -> None:
+        """Raises HedgespecError for a number out of range."""
+        check_ranges(self)

@@ -1,0 +1,33 @@
+"""An online selector beside the rounds of a replay."""
+
+import itertools
+
+import numpy as np
+
+from hedgespec.selectors.online import OnlineSelector
+from hedgespec.traces import Trace
+
+
+def online_choice(
+    trace: Trace, run: np.ndarray, online: OnlineSelector, lazy: bool = False
+) -> np.ndarray:
+    """The drafters it chooses at the round starts of a replay.
+
+    If `lazy`, statistics are given when they are needed and not before.
+    """
+    choice = np.full(len(trace.tokens), -1, dtype=np.int16)
+    realised = np.exp(np.minimum(trace.log_q - trace.log_p[:, None, None], 0.0))
+    for query, (begin, end) in enumerate(zip(trace.offsets[:-1], trace.offsets[1:], strict=True)):
+        online.begin(query)
+        waiting: list[tuple[np.ndarray, np.ndarray]] = []
+        starts = [*(np.flatnonzero(run[begin:end] >= 0) + begin), end]
+        for start, stop in itertools.pairwise(starts):
+            choice[start] = online.choose(int(start - begin))
+            arm = choice[start]
+            online.finished_round(int(stop - start), trace.gamma[np.arange(start, stop), :, arm])
+            waiting.append((trace.gamma[start:stop], realised[start:stop]))
+            if not lazy or online.needs(int(stop - begin)):
+                for statistics in waiting:
+                    online.verified(*statistics)
+                waiting.clear()
+    return choice

@@ -1,0 +1,12 @@
+"""The target of the tests in this room."""
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def target(tiny_models: dict[str, str]):
+    """The tiny target on the CPU, in float64: sums in another order stay equal."""
+    pytest.importorskip("torch")
+    from hedgespec.models.target import load_model
+
+    return load_model(tiny_models["target"], "cpu", "float64")
