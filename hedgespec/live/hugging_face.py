@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from hedgespec.errors import HedgespecError
-from hedgespec.live.answer import Answer
 from hedgespec.live.decode import LiveDecoder
+from hedgespec.live.decoded import Answer
 
 
 def speculative_generate(

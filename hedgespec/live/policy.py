@@ -1,18 +1,40 @@
 """Who drafts: a selector that may learn, or always the same drafter."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 
 from hedgespec.errors import HedgespecError
-from hedgespec.live.answer import Answer
+from hedgespec.live.decoded import Answer
 from hedgespec.live.engine import Evaluation
 from hedgespec.live.evaluated import last_tokens
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.settings import DecoderSettings
 from hedgespec.results.labels import SelectorLabel, fixed
 from hedgespec.selectors import FULL, parse_selector
+from hedgespec.selectors.feedback import Feedback, parse_feedback
+from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.selectors.online import OnlineSelector
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What a selector is fed with, and its random numbers; None is the selector's default."""
+
+    feedback: Feedback | None
+    loss: Loss | None
+    seed: int
+    round_seconds: tuple[float, ...] | None
+
+
+def parse_learning(settings: DecoderSettings) -> Learning:
+    """The learning of some settings. Raises HedgespecError for unknown names."""
+    given = settings.loss is not None or settings.estimator != DecoderSettings.estimator
+    return Learning(
+        None if settings.feedback is None else parse_feedback(settings.feedback),
+        parse_loss(settings.loss or "length", settings.estimator) if given else None,
+        settings.seed, settings.round_seconds)
 
 
 class Policy(ABC):
@@ -66,13 +88,13 @@ class FixedDrafter(Policy):
 class Learner(Policy):
     """A selector, called as in the simulator."""
 
-    def __init__(self, text: str, arms: int, plan: RoundPlan, settings: DecoderSettings):
+    def __init__(self, text: str, arms: int, plan: RoundPlan, learning: Learning):
         """`text` is its name and parameters. Raises HedgespecError for one that cannot be used."""
         configured = parse_selector(text)
-        seconds = settings.round_seconds
+        seconds = learning.round_seconds
         self.label = configured.label
         self._online = OnlineSelector(
-            configured, arms, plan.draft_length, settings.feedback, settings.loss, settings.seed,
+            configured, arms, plan.draft_length, learning.feedback, learning.loss, learning.seed,
             None if seconds is None else np.array(seconds, dtype=float), plan.rule.path_only)
         self.uses_gamma = self._online.selector.uses_gamma
 
@@ -111,9 +133,7 @@ class Learner(Policy):
         self._online.finished_round(emitted, gamma)
 
 
-def make_policy(
-    text: str, names: list[str], plan: RoundPlan, settings: DecoderSettings
-) -> Policy:
+def make_policy(text: str, names: list[str], plan: RoundPlan, learning: Learning) -> Policy:
     """The policy `fixed:DRAFTER`, or a selector by its name and parameters, for drafters `names`.
 
     Raises HedgespecError for an unknown one, or settings that make no sense for it.
@@ -121,4 +141,4 @@ def make_policy(
     drafter = SelectorLabel.parse(text).arm
     if drafter is not None:
         return FixedDrafter(drafter, names)
-    return Learner(text, len(names), plan, settings)
+    return Learner(text, len(names), plan, learning)

@@ -299,7 +299,7 @@ def test_generate_refuses_what_it_cannot_do(target, drafters, inputs, tiny_model
 @pytest.mark.parametrize(("selector", "options", "message"), [
     ("nobody", {}, "unknown selector 'nobody'"),
     ("fixed:nobody", {}, "there is no such drafter; the pool has lm, early-exit-3"),
-    ("hedge", {"draft_length": 0}, "draft length must be at least 1"),
+    ("hedge", {"draft_length": 0}, "draft_length must be at least 1, not 0"),
     ("oracle", {}, "unknown selector"),
 ])
 def test_bad_settings_are_told(target, drafters, selector, options, message):
