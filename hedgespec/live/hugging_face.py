@@ -1,6 +1,6 @@
 """Plugs into Hugging Face: model.generate(..., custom_generate=speculative_generate, decoder=...).
 
-    decoder = LiveDecoder(target, drafters, "normalhedge")
+    decoder = make_decoder(model, tokenizer, ["early-exit:20", "prompt-lookup"])
     model.generate(**inputs, custom_generate=speculative_generate, decoder=decoder,
                    do_sample=True, temperature=0.7, max_new_tokens=200)
 
