@@ -259,7 +259,7 @@ def test_a_chat_drafts_trees_too(tiny_models, tmp_path, monkeypatch, capsys):
                         "give rule='tree'"),
     ({"trees": ("oak",)}, "unknown kind"),
     ({"draft_length": 5}, "rule tree: its trees have 4 levels; draft length 5 is longer"),
-    ({"draft_length": 0}, "draft length must be at least 1"),
+    ({"draft_length": 0}, "draft_length must be at least 1, not 0"),
     ({"static": True}, "rule tree cannot run on fixed tensors"),
 ])
 def test_what_cannot_be_drafted_is_told(target, drafters, options, message):
