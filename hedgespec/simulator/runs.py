@@ -15,16 +15,18 @@ from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
 from hedgespec.simulator.adoption import rounds_until_best
 from hedgespec.simulator.answer import answer_table, most_switching
-from hedgespec.simulator.replayer import Replay, Replayer
+from hedgespec.simulator.choosers import Chooser, as_chooser
+from hedgespec.simulator.replay import Replay
+from hedgespec.simulator.replayer import Replayer
 
 CURVE_POINTS = 64
 
 
 @dataclass(frozen=True)
 class Job:
-    """A selector with its settings, evaluated exactly or replayed with seeds 0..seeds-1."""
+    """A chooser with its settings, evaluated exactly or replayed with seeds 0..seeds-1."""
 
-    text: str
+    chooser: Chooser
     feedback: Feedback | None
     loss: Loss | None
     exact: bool
@@ -64,7 +66,7 @@ class TraceJobs:
         for number, seed in enumerate(job.runs):
             report(number)
             best = self._best_fixed(seed)
-            run = best if job.text == BEST_FIXED else self._run(job, seed)
+            run = best if job.chooser.label == BEST_FIXED else self._run(job, seed)
             parts.append(self._tables(run, best))
             curves.append(self._grid.curves(run, best))
             if number == 0:
@@ -128,14 +130,14 @@ class TraceJobs:
 
     def _best_fixed(self, seed: int | None) -> Replay:
         if seed not in self._best:
-            job = Job(BEST_FIXED, None, None, seed is None, 1)
+            job = Job(as_chooser(BEST_FIXED), None, None, seed is None, 1)
             self._best[seed] = self._run(job, seed)
         return self._best[seed]
 
     def _run(self, job: Job, seed: int | None) -> Replay:
         if seed is None:
-            return self._replayer.run_exact(job.text, job.feedback, job.loss)
-        return self._replayer.run(job.text, seed, job.feedback, job.loss)
+            return self._replayer.run_exact(job.chooser, job.feedback, job.loss)
+        return self._replayer.run(job.chooser, seed, job.feedback, job.loss)
 
 
 def _seconds(replayer: Replayer, run: Replay) -> tuple[np.ndarray, np.ndarray]:

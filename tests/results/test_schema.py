@@ -36,7 +36,7 @@ KEY = RunKey("mix", "hedge", "queued", "length:gamma", 5, "", None, "sampling", 
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     folder = tmp_path_factory.mktemp("trace") / "trace"
     write_trace(folder)
-    return run_sweep([folder], SweepSettings(("hedge", "ucbspec", "best-fixed"), seeds=2))
+    return run_sweep([folder], SweepSettings(selectors=("hedge", "ucbspec", "best-fixed"), seeds=2))
 
 
 def test_the_page_is_what_the_schema_gives():

@@ -280,10 +280,10 @@ def test_bad_settings_are_named(trace, options, message):
 
 def test_labels_tell_settings_apart_and_defaults_are_left_out(trace):
     replayer = Replayer(trace)
-    assert replayer.label("hedge:eta=-1") == "hedge"
-    assert replayer.label("hedge:eta=0.10") == "hedge:eta=0.1"
-    assert replayer.label("hedge:eta=0.1000001") == "hedge:eta=0.1000001"
-    assert replayer.label("hedge:eta=5e-7") == "hedge:eta=5e-07"
+    assert replayer.chooser("hedge:eta=-1").label == "hedge"
+    assert replayer.chooser("hedge:eta=0.10").label == "hedge:eta=0.1"
+    assert replayer.chooser("hedge:eta=0.1000001").label == "hedge:eta=0.1000001"
+    assert replayer.chooser("hedge:eta=5e-7").label == "hedge:eta=5e-07"
 
 
 def test_draft_length_beyond_the_recorded_depth_is_refused(deep_trace):
