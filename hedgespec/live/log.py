@@ -86,7 +86,7 @@ class LiveLog:
         """Write everything; return the trace's manifest. Raises HedgespecError without answers."""
         if not self._rounds:
             raise HedgespecError(f"{self._folder}: nothing was decoded")
-        rounds = LIVE_ROUNDS.made(self._rounds)
+        rounds = LIVE_ROUNDS.made(pl.DataFrame(self._rounds).to_dict())
         write_log(self._folder, self._run(rounds), rounds)
         return self._writer.finish(self._manifest())
 

@@ -86,8 +86,8 @@ class TraceJobs:
         """The summary row and the rows of each query."""
         replayer, trace = self._replayer, self._replayer.trace
         keys = {**asdict(self._key(run)), SEED.name: run.seed}
-        tokens, rounds = np.diff(trace.offsets), replayer.rounds_per_query(run)
-        regret = rounds - replayer.rounds_per_query(best)
+        tokens = np.diff(trace.offsets)
+        rounds, fewest = replayer.rounds_per_query(run), replayer.rounds_per_query(best)
         seconds, evaluation = _seconds(replayer, run)
         gamma, until_best = self._adoption(run)
         summary = SUMMARY.made({
@@ -98,7 +98,7 @@ class TraceJobs:
             "rounds_sd": None if run.variance is None else np.sqrt(run.variance.sum()),
             "mat": tokens.sum() / rounds.sum(),
             "mat_per_query": np.mean(tokens / rounds),
-            "regret_rounds": rounds.sum() - replayer.rounds_per_query(best).sum(),
+            "regret_rounds": rounds.sum() - fewest.sum(),
             "tokens_per_second": (None if trace.manifest.costs is None
                                   else tokens.sum() / seconds.sum()),
             "rounds_per_second": rounds.sum() / run.seconds,
@@ -109,7 +109,7 @@ class TraceJobs:
             "tokens": tokens,
             "rounds": rounds,
             "mat": tokens / rounds,
-            "regret_rounds": regret,
+            "regret_rounds": rounds - fewest,
             "seconds": seconds,
             "evaluation_seconds": evaluation,
             "gamma": gamma,
