@@ -9,6 +9,7 @@ set in Python only. Types are str, int, float, Path and bool, tuples of one of t
 
 import argparse
 import json
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -89,8 +90,8 @@ def check_ranges(settings: "DataclassInstance") -> None:
     for item in option_fields(type(settings)):
         value = getattr(settings, item.name)
         for number in value if item.several else [value]:
-            for bound, words, outside in ((item.option.low, "least", int.__lt__),
-                                          (item.option.high, "most", int.__gt__)):
+            for bound, words, outside in ((item.option.low, "least", operator.lt),
+                                          (item.option.high, "most", operator.gt)):
                 if bound is not None and number is not None and outside(number, bound):
                     raise HedgespecError(f"{arg(item.name)} must be at {words} {bound}, "
                                          f"not {number}")
@@ -99,22 +100,11 @@ def check_ranges(settings: "DataclassInstance") -> None:
 def add_options(parser: argparse.ArgumentParser, defaults: "DataclassInstance") -> None:
     """Give `parser` the options of a settings object, whose values are their defaults."""
     for item in option_fields(type(defaults)):
-        option, default = item.option, getattr(defaults, item.name)
-        flag = "--" + item.key.replace("_", "-")
-        shared: dict[str, Any] = {
-            "dest": _dest(type(defaults), item), "default": argparse.SUPPRESS,
-            "help": _help(option.help, default)}
-        if item.kind is bool:
-            parser.add_argument(flag.replace("--", "--no-", 1) if default else flag,
-                                action="store_false" if default else "store_true", **shared)
-            continue
-        if item.several and option.repeated:
-            shared["action"] = "append"
-        elif item.several:
-            shared["nargs"] = "*" if option.empty else "+"
-        if option.choices is None or option.metavar:
-            shared["metavar"] = option.metavar or item.name.upper()
-        parser.add_argument(flag, type=item.kind, choices=option.choices, **shared)
+        default = getattr(defaults, item.name)
+        negated = "no-" if item.kind is bool and default else ""
+        parser.add_argument(f"--{negated}{item.key.replace('_', '-')}",
+                            dest=_dest(type(defaults), item), default=argparse.SUPPRESS,
+                            help=_help(item.option.help, default), **_words(item, default))
 
 
 def given_options(
@@ -157,6 +147,21 @@ def as_table(settings: "type[DataclassInstance]", values: Mapping[str, Any]) -> 
 def _dest(settings: "type[DataclassInstance]", item: OptionField) -> str:
     """Where argparse keeps it: two settings of one command may have fields of one name."""
     return f"{settings.__name__}.{item.name}"
+
+
+def _words(item: OptionField, default: object) -> dict[str, Any]:
+    """Which words argparse reads after the option."""
+    option = item.option
+    if item.kind is bool:
+        return {"action": "store_false" if default else "store_true"}
+    words: dict[str, Any] = {"type": item.kind, "choices": option.choices}
+    if option.choices is None or option.metavar:
+        words["metavar"] = option.metavar or item.name.upper()
+    if item.several and option.repeated:
+        words["action"] = "append"
+    elif item.several:
+        words["nargs"] = "*" if option.empty else "+"
+    return words
 
 
 def _help(text: str, default: object) -> str:

@@ -39,6 +39,8 @@ def test_an_argument_is_named_as_its_reader_knows_it(named, python, shell):
      "give --draft-length or --arm-lengths, not both"),
     (["sim", "--pool", "0"], "--pool must be at least 1, not 0"),
     (["sim", "--rule", "gumbel"], "hedgespec traces --spec-bench"),
+    (["synthetic", "iid", "--seed", "-1"], "--seed must be at least 0, not -1"),
+    (["synthetic", "idd"], "did you mean 'iid'?"),
     (["subset", "nowhere", "--per-domain", "0"], "--per-domain must be at least 1, not 0"),
     (["synthetic", "iid", "--tokens", "0"], "--tokens must be at least 1, not 0"),
 ])

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
 import tomllib
 from dataclasses import dataclass, fields, replace
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hedgespec.cli import main, record, traces, zoo
+from hedgespec.cli import main, profile, record, traces, zoo
 from hedgespec.errors import HedgespecError
 from hedgespec.options import (
     Option,
@@ -24,9 +26,11 @@ from hedgespec.options import (
     read_settings,
 )
 from hedgespec.simulator.settings import MODES, OutputSettings, SweepSettings
+from hedgespec.traces.synthetic import SyntheticSettings
 
 SIM = [OutputSettings(), SweepSettings()]
-DEFAULTS = [*SIM, record._defaults(), zoo._defaults(), traces._defaults()]
+DEFAULTS = [*SIM, record._defaults(), zoo._defaults(), traces._defaults(), profile._defaults(),
+            SyntheticSettings()]
 TEXT = st.text("abcXYZ089 .,:=@*'\"\\%é", min_size=1)
 VALUES = {str: TEXT, bool: st.booleans(), Path: TEXT.map(lambda text: Path(f"absent-{text}")),
           float: st.floats(0, allow_infinity=False)}  # argparse reads -1e9 as an option
@@ -36,10 +40,12 @@ def values_of(item):
     """Values that a field may have."""
     if item.name == "mode":
         return st.sampled_from(MODES)
+    if item.name == "context":  # of a profile: longer than any draft
+        return st.integers(256)
     if item.option.choices is not None:
         one = st.sampled_from(item.option.choices)
     elif item.kind is int:
-        one = st.integers(item.option.low, item.option.high)
+        one = st.integers(item.option.low, item.option.high or 255)
     else:
         one = VALUES[item.kind]
     return st.lists(one, min_size=1, max_size=3).map(tuple) if item.several else one
@@ -142,6 +148,15 @@ def test_ranges_hold_for_every_value():
                            (Bounded(seed=-1), "seed must be at least 0, not -1")):
         with pytest.raises(HedgespecError, match=message):
             check_ranges(wrong)
+
+
+def test_options_are_defined_without_torch():
+    code = ("import sys; from hedgespec.cli import COMMANDS, main\n"
+            "for command in COMMANDS:\n"
+            "    try: main([command, '--help'])\n"
+            "    except SystemExit: pass\n"
+            "assert 'torch' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_every_option_of_sim_is_a_key_of_grids_and_the_reverse(capsys):

@@ -4,15 +4,13 @@ import argparse
 from types import TracebackType
 
 from hedgespec.errors import HedgespecError, at_shell
+from hedgespec.models.options import COMPILE, DEVICE, DTYPE
 
-COMPILE_HELP = ("make the models' kernels with torch.compile, on fixed tensors: faster rounds, "
-                "after a minute or more of compiling")
+COMPILE_HELP = COMPILE.help
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """--device and --dtype, as recordings have them."""
-    from hedgespec.tracegen.settings import DEVICE, DTYPE
-
     for flag, option in (("--device", DEVICE), ("--dtype", DTYPE)):
         parser.add_argument(flag, choices=option.choices, default="auto", help=option.help)
 

@@ -1,20 +1,17 @@
 """`hedgespec profile`: what a round costs for a target whose weights are not at hand."""
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hedgespec.cli.common import (
-    COMPILE_HELP,
-    add_device_options,
-    chosen_device,
-    chosen_dtype,
-    require_models,
-)
+from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
+from hedgespec.options import add_options, given_options
 
 if TYPE_CHECKING:
     from hedgespec.costs.profile import Profile
+    from hedgespec.costs.settings import ProfileSettings
     from hedgespec.models.drafters.eagle import Eagle
     from hedgespec.models.target import LanguageModel
     from hedgespec.traces import Costs
@@ -41,34 +38,29 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add = parser.add_argument
     add("--target-config", required=True, metavar="NAME",
         help="llama-3.1-8b, qwen3-8b, smollm2-135m, or a model's config.json")
-    add("--heads", type=int, default=10, metavar="N", help="EAGLE-3 heads (default: %(default)s)")
-    add("--draft-length", type=int, default=5, metavar="K", help="default: %(default)s")
-    add("--draft-vocabulary", type=int, default=32000, metavar="V",
-        help="tokens that a head knows (default: %(default)s)")
-    add("--context", type=int, default=256, metavar="L",
-        help="tokens before the round (default: %(default)s)")
-    add("--selector", default="normalhedge", metavar="NAME", help="default: %(default)s")
-    add("--compile", action="store_true", help=COMPILE_HELP)
-    add_device_options(parser)
+    add_options(parser, _defaults())
     add("--out", type=Path, metavar="FILE", help="write the costs as JSON, for `hedgespec sim`")
     parser.set_defaults(run=run)
+
+
+def _defaults() -> "ProfileSettings":
+    from hedgespec.costs.settings import ProfileSettings
+
+    return ProfileSettings(device="auto", dtype="auto")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write."""
     require_models("profiling")
     from hedgespec.costs.profile import profile
-    from hedgespec.errors import HedgespecError
+    from hedgespec.costs.settings import ProfileSettings
     from hedgespec.models.target import check_device
 
-    if options.heads < 1 or options.draft_length < 1 or options.context <= options.draft_length:
-        raise HedgespecError("--heads and --draft-length must be at least 1, --context longer than "
-                             "the draft")
-    device = chosen_device(options.device)
+    settings = replace(_defaults(), **given_options(options, ProfileSettings))
+    device = chosen_device(settings.device)
     check_device(device)
-    found = profile(options.target_config, options.heads, options.draft_length, device,
-                    chosen_dtype(options.dtype, device), partial(_measure, options),
-                    options.selector, options.draft_vocabulary)
+    settings = replace(settings, device=device, dtype=chosen_dtype(settings.dtype, device))
+    found = profile(options.target_config, settings, partial(_measure, settings))
     _print(found)
     if options.out is not None:
         from hedgespec.costs.file import save_costs
@@ -79,16 +71,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _measure(
-    options: argparse.Namespace, target: "LanguageModel", drafters: "list[Eagle]"
+    settings: "ProfileSettings", target: "LanguageModel", drafters: "list[Eagle]"
 ) -> "Costs":
     """Costs of the parts of a round on fixed tensors."""
     from hedgespec.live import LiveDecoder
     from hedgespec.models.distributions import Sampling
 
-    decoder = LiveDecoder(target, list(drafters), options.selector, sampling=Sampling(0.7),
-                          draft_length=options.draft_length, static=True,
-                          compiled=options.compile)
-    return decoder.costs(options.context)
+    decoder = LiveDecoder(target, list(drafters), settings.selector, sampling=Sampling(0.7),
+                          draft_length=settings.draft_length, static=True,
+                          compiled=settings.compiled)
+    return decoder.costs(settings.context)
 
 
 def _print(found: "Profile") -> None:

@@ -17,7 +17,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("trace", type=Path, metavar="TRACE", help="the trace directory to copy from")
+    add("trace", type=Path, metavar="TRACE",
+        help="the trace directory to copy from, or the name of a bundled one")
     add("--out", type=Path, required=True, metavar="DIR", help="the trace directory to make")
     add("--per-domain", type=int, metavar="N", help="queries of each domain (default: all)")
     add("--depths", type=int, metavar="D",
@@ -28,10 +29,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace) -> int:
     """Copy; say what is in the copy."""
+    from hedgespec.bundled import trace_folder
     from hedgespec.traces.subset import write_subset
 
-    manifest = write_subset(options.trace, options.out, options.per_domain, options.depths,
-                            options.name)
+    manifest = write_subset(trace_folder(options.trace), options.out, options.per_domain,
+                            options.depths, options.name)
     size = sum(path.stat().st_size for path in options.out.iterdir())
     print(f"{options.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
           f"{size / 1e6:.1f} MB")

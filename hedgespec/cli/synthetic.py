@@ -14,6 +14,9 @@ kinds:
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
+    from hedgespec.options import add_options
+    from hedgespec.traces.synthetic import SyntheticSettings
+
     parser = commands.add_parser(
         "synthetic", help="make up a trace without any model, for stress and tests",
         description="Draw acceptance statistics; trace and drafters are named synthetic.",
@@ -22,19 +25,17 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add = parser.add_argument
     add("kind", metavar="KIND", help="one of those below")
     add("--out", type=Path, required=True, metavar="DIR", help="the trace directory to make")
-    add("--queries", type=int, default=50, metavar="Q", help="default: %(default)s")
-    add("--tokens", type=int, default=500, metavar="T", help="of each answer (default: 500)")
-    add("--drafters", type=int, default=8, metavar="N", help="default: %(default)s")
-    add("--seed", type=int, default=0, help="default: %(default)s")
+    add_options(parser, SyntheticSettings())
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the trace; say where."""
-    from hedgespec.traces.synthetic import write_synthetic
+    from hedgespec.options import given_options
+    from hedgespec.traces.synthetic import SyntheticSettings, write_synthetic
 
-    manifest = write_synthetic(options.out, options.kind, options.queries, options.tokens,
-                               options.drafters, options.seed)
+    manifest = write_synthetic(options.out, options.kind,
+                               SyntheticSettings(**given_options(options, SyntheticSettings)))
     print(f"{options.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
           f"{len(manifest.drafters)} synthetic drafters")
     return 0

@@ -12,7 +12,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
                     "The first fault is named by file, row and column (docs/trace-format.md).",
     )
     parser.add_argument("traces", nargs="*", type=Path, metavar="DIR",
-                        help="trace directories (default: the bundled traces)")
+                        help="trace directories, or names of bundled ones (default: all of these)")
     parser.set_defaults(run=run)
 
 
@@ -20,13 +20,13 @@ def run(options: argparse.Namespace) -> int:
     """Check each trace; report all, fail if any failed."""
     import sys
 
-    from hedgespec.bundled import bundled_traces
+    from hedgespec.bundled import bundled_traces, trace_folder
     from hedgespec.errors import HedgespecError, at_shell
     from hedgespec.rules import verification_rule
     from hedgespec.traces import read_trace
 
     failed = 0
-    for folder in options.traces or bundled_traces():
+    for folder in map(trace_folder, options.traces) if options.traces else bundled_traces():
         try:
             trace = read_trace(folder)
             manifest = trace.manifest

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
+from hedgespec.costs.settings import ProfileSettings
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.heads.eagle import EagleHead
@@ -43,7 +44,6 @@ TARGETS: dict[str, dict[str, Any]] = {
         "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9,
         "num_key_value_heads": 3, "max_position_embeddings": 8192, "tie_word_embeddings": True},
 }
-_DRAFT_VOCABULARY = 32000  # of the released EAGLE-3 heads
 _SELECTOR_ROUNDS = 300
 
 
@@ -75,18 +75,19 @@ class Profile:
 
 
 def profile(
-    target: str, heads: int, draft_length: int, device: str, dtype: str,
-    measure: Callable[[LanguageModel, list[Eagle]], Costs], selector: str = "normalhedge",
-    draft_vocabulary: int = _DRAFT_VOCABULARY,
+    target: str, settings: ProfileSettings,
+    measure: Callable[[LanguageModel, list[Eagle]], Costs],
 ) -> Profile:
     """Measure a target of TARGETS, or of the shapes of a config.json, and EAGLE-3 heads for it.
 
-    `measure` times rounds of models (live decoding knows how); `selector` is timed here. Raises
+    `measure` times rounds of models (live decoding knows how); the selector is timed here. Raises
     HedgespecError for an unknown target, or one that cannot run on fixed tensors.
     """
-    model = random_target(target, device, dtype)
-    costs = measure(model, random_heads(model, heads, draft_vocabulary))
-    return Profile(target, heads, selector, selector_seconds(selector, heads, draft_length), costs)
+    heads, selector = settings.heads, settings.selector
+    model = random_target(target, settings.device, settings.dtype)
+    costs = measure(model, random_heads(model, heads, settings.draft_vocabulary))
+    return Profile(target, heads, selector,
+                   selector_seconds(selector, heads, settings.draft_length), costs)
 
 
 def random_target(target: str, device: str, dtype: str) -> LanguageModel:

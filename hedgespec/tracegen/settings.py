@@ -4,16 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from hedgespec.models.options import DEVICE, DTYPE, TARGET
 from hedgespec.options import Option, check_ranges, seed_option
 from hedgespec.traces.schema import MAX_DRAFT_LENGTH, PRECISIONS
 
 TOKENS, CPU_TOKENS = 512, 96
 CPU_PER_DOMAIN = 1
-# Options that the settings of other commands have too.
-TARGET = Option("Hugging Face id, folder or .gguf file; the default one is fetched, 93 MB", "MODEL")
-DEVICE = Option("default: cuda if there is one", choices=("auto", "cpu", "cuda"))
-DTYPE = Option("default: bfloat16 on cuda, float32 on the CPU",
-               choices=("auto", "float32", "bfloat16", "float16"))
+# Of other recordings too.
 RULES = Option("also record what these verification rules need: gumbel, multi:K, multi-without:K, "
                "kseq:K (docs/rules.md; sampling, greedy, onehot and block need nothing)", "RULE")
 TREES = Option("also record draft trees from every position, replayed with --rule tree: "

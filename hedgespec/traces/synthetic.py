@@ -5,14 +5,17 @@ and a, given the text, is 1 with probability gamma and else 0: its mean over tex
 must be. Tokens and argmax statistics mean nothing.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import polars as pl
 
 import hedgespec
-from hedgespec.errors import HedgespecError, arg
+from hedgespec.errors import HedgespecError, did_you_mean
+from hedgespec.options import Option, check_ranges, seed_option
 from hedgespec.traces.manifest import DrafterInfo, Manifest, SamplingInfo, TargetInfo
 from hedgespec.traces.schema import QUERY_COLUMNS, TOKEN_COLUMNS, round_probability
 from hedgespec.traces.writer import TraceWriter
@@ -32,18 +35,27 @@ _LOG_P, _VOCABULARY = -9.0, 1 << 14
 _HOME, _AWAY, _ANYWHERE = 0.82, 0.62, 0.74
 
 
-def write_synthetic(
-    folder: Path, kind: str, queries: int, tokens: int, drafters: int, seed: int
-) -> Manifest:
-    """Write a synthetic trace of `queries` answers of `tokens` tokens; see KINDS.
+@dataclass(frozen=True)
+class SyntheticSettings:
+    """The size of a synthetic trace, and the seed that it is drawn with."""
 
-    Raises HedgespecError for an unknown kind or sizes below 1.
-    """
+    queries: Annotated[int, Option("answers", "Q", low=1)] = 50
+    tokens: Annotated[int, Option("of each answer", "T", low=1)] = 500
+    drafters: Annotated[int, Option("to choose from", "N", low=1)] = 8
+    seed: Annotated[int, seed_option("of all that is drawn")] = 0
+
+    def __post_init__(self) -> None:
+        """Raises HedgespecError for a number out of range."""
+        check_ranges(self)
+
+
+def write_synthetic(folder: Path, kind: str, settings: SyntheticSettings) -> Manifest:
+    """Write a synthetic trace; see KINDS. Raises HedgespecError for an unknown kind."""
     if kind not in KINDS:
-        raise HedgespecError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}")
-    for name, value in (("queries", queries), ("tokens", tokens), ("drafters", drafters)):
-        if value < 1:
-            raise HedgespecError(f"{arg(name)} must be at least 1, not {value}")
+        raise HedgespecError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}"
+                             + did_you_mean(kind, KINDS))
+    queries, tokens = settings.queries, settings.tokens
+    drafters, seed = settings.drafters, settings.seed
     rng = np.random.default_rng(seed)
     gamma = _gamma(kind, queries, tokens, drafters, rng)
     gamma = round_probability(np.clip(gamma, 0, 1).astype(np.float32), "compact")

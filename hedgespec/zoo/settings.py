@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+from hedgespec.models.options import DEVICE, DTYPE, TARGET
 from hedgespec.options import Option, check_ranges, seed_option
-from hedgespec.tracegen.settings import DEVICE, DTYPE, RULES, TARGET, TREES
+from hedgespec.tracegen.settings import RULES, TREES
 from hedgespec.zoo.questions import DOMAINS
 
 GENERAL = "general"

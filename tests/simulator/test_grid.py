@@ -148,10 +148,13 @@ def test_options_beside_a_grid_are_set_in_every_run(grid, tmp_path, capsys):
         capsys.readouterr().out)
 
 
+VALUES = {"feedback": "bold", "loss": "accept", "estimator": "rb"}
+
+
 @pytest.mark.parametrize("option", ["selectors", "draft-length", "rule", "feedback", "loss",
                                     "estimator", "arm-lengths", "arms", "pool"])
 def test_options_that_a_grid_is_there_to_vary_are_refused(grid, capsys, option):
-    assert sim(grid, f"--{option}", "bold" if option == "feedback" else "3") == 1
+    assert sim(grid, f"--{option}", VALUES.get(option, "3")) == 1
     key = option.replace("-", "_")
     assert (f"--{option} beside --grid would undo what the runs of {grid} vary: give {key} in the "
             "file, or no --grid") in capsys.readouterr().err

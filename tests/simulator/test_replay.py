@@ -265,7 +265,7 @@ def test_draw_is_the_inverse_cdf_and_never_a_drafter_of_zero_weight(weights, u):
 ])
 def test_bad_selectors_are_named(trace, text, message):
     with pytest.raises(HedgespecError, match=message):
-        Replayer(trace).label(text)
+        Replayer(trace).chooser(text)
 
 
 @pytest.mark.parametrize(("options", "message"), [

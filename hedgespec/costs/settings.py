@@ -1,0 +1,30 @@
+"""What is profiled. No torch here: the command line's options are made from it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from hedgespec.errors import HedgespecError, arg
+from hedgespec.models.options import COMPILE, DEVICE, DTYPE
+from hedgespec.options import Option, check_ranges
+
+
+@dataclass(frozen=True)
+class ProfileSettings:
+    """Which rounds are timed: of `heads` EAGLE-3 heads and a selector, after `context` tokens."""
+
+    heads: Annotated[int, Option("EAGLE-3 heads", "N", low=1)] = 10
+    draft_length: Annotated[int, Option("draft tokens per round", "K", low=1)] = 5
+    draft_vocabulary: Annotated[int, Option(
+        "tokens that a head knows", "V", low=1)] = 32000  # of the released EAGLE-3 heads
+    context: Annotated[int, Option("tokens before the round", "L", low=1)] = 256
+    selector: Annotated[str, Option("timed with what it learns in a round", "NAME")] = "normalhedge"
+    compiled: Annotated[bool, COMPILE] = False
+    device: Annotated[str, DEVICE] = "cpu"
+    dtype: Annotated[str, DTYPE] = "float32"
+
+    def __post_init__(self) -> None:
+        """Raises HedgespecError for a number out of range."""
+        check_ranges(self)
+        if self.context <= self.draft_length:
+            raise HedgespecError(f"{arg('context')} must be longer than the draft of "
+                                 f"{self.draft_length} tokens, not {self.context}")
