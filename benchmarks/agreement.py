@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from hedgespec.live import LiveDecoder
+from hedgespec.live import DecoderSettings, LiveDecoder
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters import make_drafters
 from hedgespec.models.target import load_model
@@ -59,9 +59,8 @@ def main() -> None:
              if question.domain == options.domain]
     sampling = Sampling(manifest.sampling.temperature, manifest.sampling.top_p,
                         manifest.sampling.top_k)
-    decoder = LiveDecoder(
-        target, [drafter], fixed(drafter.name), sampling=sampling,
-        draft_length=manifest.draft_length, seed=options.seed)
+    decoder = LiveDecoder(target, [drafter], fixed(drafter.name), DecoderSettings(
+        sampling=sampling, draft_length=manifest.draft_length, seed=options.seed))
     counts = []
     started = perf_counter()
     for number in range(options.answers or len(asked)):

@@ -16,7 +16,7 @@ import torch
 
 from hedgespec.bundled import PROMPTS
 from hedgespec.files import write_text
-from hedgespec.live import LiveDecoder
+from hedgespec.live import DecoderSettings, LiveDecoder
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters import default_drafters, make_drafters
 from hedgespec.models.target import LanguageModel, load_model
@@ -59,7 +59,7 @@ def main() -> None:
     target = load_model(options.target, device, options.dtype)
     drafters = make_drafters(options.drafter or default_drafters(target.layers), target)
     selectors = options.selector or ["normalhedge", "ucbspec", "exp3spec", "uniform"]
-    decoder = LiveDecoder(target, drafters, sampling=Sampling(0.0))
+    decoder = LiveDecoder(target, drafters, settings=DecoderSettings(Sampling(0.0)))
     decoders = {name: decoder.with_selector(name) for name in selectors}
     questions = read_questions(options.prompts)[: options.answers]
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -26,8 +26,9 @@ import torch
 from hedgespec.command import command_line
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_text, write_text
-from hedgespec.live import LiveDecoder
+from hedgespec.live import DecoderSettings, LiveDecoder
 from hedgespec.live.engine import Clock, Evaluation
+from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_engine import StaticEngine
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters import Drafter, make_drafters
@@ -97,8 +98,8 @@ def decode_plainly(
     target: LanguageModel, sampling: Sampling, queries: list[Query], compiled: bool
 ) -> Measured:
     """Without drafting, on the same fixed tensors."""
-    engine = StaticEngine(target, [], 0, sampling, parse_rule("sampling"), Evaluation.NEVER,
-                          compiled)
+    plan = RoundPlan(parse_rule("sampling"), sampling, draft_length=0)
+    engine = StaticEngine(target, [], plan, Evaluation.NEVER, compiled)
     generator = torch.Generator().manual_seed(0)
     found = Measured()
     first = longest(queries)
@@ -254,8 +255,8 @@ def main() -> None:
     queries = stream(options, target)
     fitted, tested = queries[: options.fit], queries[options.fit :]
 
-    decoder = LiveDecoder(target, drafters, sampling=sampling, static=True,
-                          draft_length=options.draft_length, compiled=options.compile)
+    decoder = LiveDecoder(target, drafters, settings=DecoderSettings(
+        sampling, draft_length=options.draft_length, static=True, compiled=options.compile))
     table = Table(options, decoder.costs())
     table.add(PLAIN, decode_plainly(target, sampling, queries, options.compile))
     if options.hugging_face:

@@ -15,10 +15,8 @@ from hedgespec.cli.common import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hedgespec.live import Answer, LiveDecoder
+    from hedgespec.live import Answer, DecoderSettings, LiveDecoder
     from hedgespec.live.log import LiveLog
-    from hedgespec.selectors.feedback import Feedback
-    from hedgespec.selectors.learning import Loss
     from hedgespec.tracegen.prompts import Query, Question
 
 EPILOG = """\
@@ -36,11 +34,15 @@ distributed as the target's own, whatever they are. Needs the `models` extra.
 
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red", "bright_cyan", "bright_green",
             "bright_magenta", "bright_yellow", "bright_blue", "bright_red")
-_TOKENS = 200
+_TEMPERATURE = 0.7
+_LOSS, _ESTIMATOR = "length", "gamma"
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
+    from hedgespec.live.settings import DRAFT_LENGTH, NEW_TOKENS, DecoderSettings
+
+    default = DecoderSettings()
     parser = commands.add_parser(
         "live", help="decode with real models and a selector, or chat", epilog=EPILOG,
         description="Speculative decoding with a pool of drafters, one text at a time.",
@@ -59,21 +61,23 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="repeat for each; default: four early exits, prompt-lookup and ngram")
     add("--selector", default="normalhedge", metavar="NAME", help="default: %(default)s")
     add("--feedback", metavar="NAME", help="of full-information learners (default: queued)")
-    add("--loss", metavar="NAME", help="length, accept or hybrid:X (default: length)")
-    add("--estimator", default="gamma", metavar="NAME", help="gamma, realised or rb")
-    add("--rule", default="auto", metavar="RULE",
+    add("--loss", metavar="NAME", help=f"length, accept or hybrid:X (default: {_LOSS})")
+    add("--estimator", default=_ESTIMATOR, metavar="NAME", help="gamma, realised or rb")
+    add("--rule", default=default.rule, metavar="RULE",
         help="verification: sampling, onehot, block, gumbel, multi:K, multi-without:K, kseq:K, "
-             "tree[:NAME], or greedy at temperature 0 (default: auto, greedy at temperature 0, "
-             "else sampling)")
+             "tree[:NAME], or greedy at temperature 0 (default: %(default)s, greedy at temperature "
+             "0, else sampling)")
     add("--trees", nargs="+", default=[], metavar="SHAPE",
         help="what --rule tree drafts: dynamic[:TOTAL,DEPTH,TOPK] (the default; EAGLE-2, 60,7,10) "
              "or static[:FILE] (rank paths), as NAME=SHAPE for --rule tree:NAME")
-    add("--draft-length", type=int, metavar="K", help="default: 5, or a tree's levels")
-    add("--temperature", type=float, default=0.7, help="0 is greedy (default: %(default)s)")
-    add("--top-p", type=float, default=1.0, help="default: %(default)s (off)")
-    add("--top-k", type=int, default=0, help="default: %(default)s (off)")
-    add("--seed", type=int, default=0, help="default: %(default)s")
-    add("--max-new-tokens", type=int, default=_TOKENS, metavar="N",
+    add("--draft-length", type=int, default=default.draft_length, metavar="K",
+        help=f"default: {DRAFT_LENGTH}, or a tree's levels")
+    add("--temperature", type=float, default=_TEMPERATURE,
+        help="0 is greedy (default: %(default)s)")
+    add("--top-p", type=float, default=default.sampling.top_p, help="default: %(default)s (off)")
+    add("--top-k", type=int, default=default.sampling.top_k, help="default: %(default)s (off)")
+    add("--seed", type=int, default=default.seed, help="default: %(default)s")
+    add("--max-new-tokens", type=int, default=NEW_TOKENS, metavar="N",
         help="longest answer (default: %(default)s)")
     add("--compile", action="store_true", help=COMPILE_HELP)
     add_device_options(parser)
@@ -89,17 +93,9 @@ def run(options: argparse.Namespace) -> int:
     require_models("live decoding")
     from rich.console import Console
 
-    from hedgespec.live.log import LiveLog, LogSettings
-
-    decoder, dtype, feedback, loss = _decoder(options)
+    decoder = _decoder(options)
     console = Console(highlight=False)
-    log = None
-    if options.out is not None:
-        source = "chat" if options.chat else "prompt" if options.prompt else str(
-            (options.prompts or Path("prompts.jsonl")).name)
-        log = LiveLog(options.out, decoder, LogSettings(
-            source, options.max_new_tokens, dtype, feedback, loss,
-            None if options.no_costs else decoder.costs()))
+    log = None if options.out is None else _log(options, decoder)
     session = _Session(decoder, console, log, options.max_new_tokens)
     _legend(decoder, console)
     complete = True
@@ -118,31 +114,43 @@ def run(options: argparse.Namespace) -> int:
     return 0 if complete else 130
 
 
-def _decoder(
-    options: argparse.Namespace,
-) -> "tuple[LiveDecoder, str, Feedback | None, Loss | None]":
+def _decoder(options: argparse.Namespace) -> "LiveDecoder":
     from hedgespec.live import LiveDecoder
-    from hedgespec.models.distributions import Sampling
     from hedgespec.models.drafters import default_drafters, make_drafters
     from hedgespec.models.target import check_device, load_model
+
+    settings = _settings(options)
+    device = chosen_device(options.device)
+    check_device(device)
+    target = load_model(options.target, device, chosen_dtype(options.dtype, device))
+    drafters = make_drafters(options.drafters or default_drafters(target.layers), target)
+    return LiveDecoder(target, drafters, options.selector, settings)
+
+
+def _settings(options: argparse.Namespace) -> "DecoderSettings":
+    from hedgespec.live import DecoderSettings
+    from hedgespec.models.sampling import Sampling
     from hedgespec.selectors.feedback import parse_feedback
     from hedgespec.selectors.learning import parse_loss
 
-    sampling = Sampling(options.temperature, options.top_p, options.top_k)
-    feedback = parse_feedback(options.feedback) if options.feedback else None
-    given = options.loss is not None or options.estimator != "gamma"
-    loss = parse_loss(options.loss or "length", options.estimator) if given else None
-    device = chosen_device(options.device)
-    check_device(device)
-    dtype = chosen_dtype(options.dtype, device)
-    target = load_model(options.target, device, dtype)
-    drafters = make_drafters(options.drafters or default_drafters(target.layers), target)
-    decoder = LiveDecoder(
-        target, drafters, options.selector, sampling=sampling, draft_length=options.draft_length,
-        rule=options.rule, trees=options.trees,
-        feedback=feedback, loss=loss, seed=options.seed, evaluate_all=options.out is not None,
-        timed=options.out is not None, compiled=options.compile)
-    return decoder, dtype, feedback, loss
+    logged = options.out is not None
+    given = options.loss is not None or options.estimator != _ESTIMATOR
+    return DecoderSettings(
+        sampling=Sampling(options.temperature, options.top_p, options.top_k),
+        rule=options.rule, trees=tuple(options.trees), draft_length=options.draft_length,
+        seed=options.seed,
+        feedback=parse_feedback(options.feedback) if options.feedback else None,
+        loss=parse_loss(options.loss or _LOSS, options.estimator) if given else None,
+        evaluate_all=logged, timed=logged, compiled=options.compile)
+
+
+def _log(options: argparse.Namespace, decoder: "LiveDecoder") -> "LiveLog":
+    from hedgespec.live.log import LiveLog, LogSettings
+
+    source = "chat" if options.chat else "prompt" if options.prompt else str(
+        (options.prompts or Path("prompts.jsonl")).name)
+    costs = None if options.no_costs else decoder.costs()
+    return LiveLog(options.out, decoder, LogSettings(source, options.max_new_tokens, costs))
 
 
 def _questions(options: argparse.Namespace) -> "list[Question]":

@@ -74,13 +74,12 @@ def _measure(
     settings: "ProfileSettings", target: "LanguageModel", drafters: "list[Eagle]"
 ) -> "Costs":
     """Costs of the parts of a round on fixed tensors."""
-    from hedgespec.live import LiveDecoder
+    from hedgespec.live import DecoderSettings, LiveDecoder
     from hedgespec.models.distributions import Sampling
 
-    decoder = LiveDecoder(target, list(drafters), settings.selector, sampling=Sampling(0.7),
-                          draft_length=settings.draft_length, static=True,
-                          compiled=settings.compiled)
-    return decoder.costs(settings.context)
+    decoding = DecoderSettings(sampling=Sampling(0.7), draft_length=settings.draft_length,
+                               static=True, compiled=settings.compiled)
+    return LiveDecoder(target, list(drafters), settings.selector, decoding).costs(settings.context)
 
 
 def _print(found: "Profile") -> None:

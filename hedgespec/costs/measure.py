@@ -42,7 +42,7 @@ def measure_costs(
     _, states = model.read(text[: context - 1], tuple(sorted(layers)))
     model.read(text[context - 1 : context])
     return Costs(
-        device_name(target.device), str(target.model.dtype).removeprefix("torch."), context,
+        device_name(target.device), target.dtype, context,
         draft_length, _target_costs(target, model, text, context, repeats),
         {drafter.name: _drafter_costs(drafter, text[:context], states, draft_length, repeats)
          for drafter in drafters},

@@ -15,12 +15,12 @@ from hedgespec.live.candidates import (
 )
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.evaluated import host_statistics, reduce_for
+from hedgespec.live.plan import RoundPlan
 from hedgespec.live.pool import Distribute, Pool, Text
 from hedgespec.live.tree_session import TreeEvaluation
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.target import LanguageModel
-from hedgespec.models.trees import TreeShape
-from hedgespec.rules import Rule, Statistics
+from hedgespec.rules import Statistics
 from hedgespec.traces import Costs
 
 
@@ -28,13 +28,12 @@ class EagerEngine(Engine):
     """Growing caches, and one drafter evaluated after the other."""
 
     def __init__(
-        self, target: LanguageModel, pool: Pool, draft_length: int, distribute: Distribute,
-        rule: Rule, evaluation: Evaluation, shape: TreeShape | None = None,
+        self, target: LanguageModel, pool: Pool, plan: RoundPlan, distribute: Distribute,
+        evaluation: Evaluation,
     ):
-        """`shape` is that of the trees of rule tree."""
-        self._shape = shape
-        self._target, self._pool, self._draft_length = target, pool, draft_length
-        self._distribute, self._rule = distribute, rule
+        """`distribute` gives the distributions that text is drawn from."""
+        self._target, self._pool, self._plan = target, pool, plan
+        self._rule, self._shape, self._distribute = plan.rule, plan.shape, distribute
         self.evaluation = evaluation
         self._layers = tuple(sorted(
             {layer for item in pool.drafters for layer in item.target_layers}))
@@ -56,8 +55,8 @@ class EagerEngine(Engine):
     ) -> tuple[int, list[int]]:
         """As in Engine; the draft is no longer than `room`."""
         noise = noise.to(self._target.device)
-        branches = self._rule.candidates > 1 or self._shape is not None
-        drafted, emitted = (self._branches if branches else self._chain)(arm, noise, room, clock)
+        run = self._branches if self._plan.branches else self._chain
+        drafted, emitted = run(arm, noise, room, clock)
         if self.evaluation is not Evaluation.NEVER:
             self.waiting += len(emitted)
         return drafted, emitted[:room].tolist()
@@ -66,7 +65,7 @@ class EagerEngine(Engine):
         self, arm: int, noise: torch.Tensor, room: int, clock: Clock
     ) -> tuple[int, torch.Tensor]:
         model, text = self._model, self._text
-        draft, q = self._draft(arm, noise[: min(self._draft_length, room)])
+        draft, q = self._draft(arm, noise[: min(self._plan.draft_length, room)])
         clock.read("draft")
         final, states = model.read(torch.cat([text.tokens[-1:], draft]), self._layers)
         p = self._distribute(self._target.logits(final), torch.cat([text.tokens, draft]))
@@ -84,7 +83,7 @@ class EagerEngine(Engine):
     ) -> tuple[int, torch.Tensor]:
         """Several candidates behind each token; see `candidates`."""
         model, text = self._model, self._text
-        tree = self._draft_branches(arm, noise[: min(self._draft_length, room)])
+        tree = self._draft_branches(arm, noise[: min(self._plan.draft_length, room)])
         clock.read("draft")
         tokens = torch.cat([text.tokens[-1:], *(token[None] for token in tree.tokens)])
         # Row 0 is the text's last token, row i+1 node i.
@@ -130,7 +129,7 @@ class EagerEngine(Engine):
 
     def costs(self, context: int = 256) -> Costs:
         """Of the models as they are."""
-        return measure_costs(self._target, self._pool.drafters, self._draft_length, context)
+        return measure_costs(self._target, self._pool.drafters, self._plan.draft_length, context)
 
     def _draft(self, arm: int, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """At most len(noise) tokens (k) and the distributions (k+1, V) they are from.

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from hedgespec.errors import HedgespecError
-from hedgespec.live.decode import Answer, LiveDecoder
+from hedgespec.live.answer import Answer
+from hedgespec.live.decode import LiveDecoder
 
 
 def speculative_generate(

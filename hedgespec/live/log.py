@@ -17,15 +17,14 @@ from hedgespec.command import command_line, package_versions
 from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
-from hedgespec.live.decode import Answer, LiveDecoder
+from hedgespec.live.answer import Answer
+from hedgespec.live.decode import LiveDecoder
 from hedgespec.live.evaluated import last_tokens
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import TreeStatistics
 from hedgespec.results.log import TRACE, LiveRun, write_log
 from hedgespec.results.schema import LIVE_ROUNDS, PARTS, SECONDS_OF
 from hedgespec.rules.tree import Tree
-from hedgespec.selectors.feedback import Feedback
-from hedgespec.selectors.learning import Loss
 from hedgespec.tracegen.prompts import Query
 from hedgespec.tracegen.score import Scores, tree_columns
 from hedgespec.tracegen.write import query_table, token_table
@@ -42,9 +41,6 @@ class LogSettings:
 
     prompts: str
     max_new_tokens: int
-    dtype: str
-    feedback: Feedback | None = None
-    loss: Loss | None = None
     costs: Costs | None = None
 
 
@@ -116,12 +112,12 @@ class LiveLog:
         return [RuleInfo(rule.label)] if rule.recorded else []
 
     def _run(self, rounds: pl.DataFrame) -> LiveRun:
-        decoder, settings = self._decoder, self._settings
+        decoder, settings = self._decoder, self._decoder.settings
         tokens = int(rounds["emitted"].sum())
         return {
             "command": command_line(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "selector": decoder.label, "seed": decoder.seed, "draft_length": decoder.draft_length,
+            "selector": decoder.label, "seed": settings.seed, "draft_length": decoder.draft_length,
             "rule": decoder.rule.label,
             "feedback": settings.feedback.label if settings.feedback else None,
             "loss": settings.loss.label if settings.loss else None,
@@ -132,15 +128,16 @@ class LiveLog:
         }
 
     def _manifest(self) -> Manifest:
-        target, sampling = self._decoder.target, self._decoder.sampling
+        target, settings = self._decoder.target, self._decoder.settings
+        sampling = settings.sampling
         return Manifest(
             name="live", created=datetime.now(UTC).isoformat(timespec="seconds"),
             target=target.info(),
             drafters=[replace(drafter.info(), depths=1) for drafter in self._decoder.drafters],
             sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k,
-                                  self._decoder.seed, self._settings.max_new_tokens),
+                                  settings.seed, self._settings.max_new_tokens),
             draft_length=self._decoder.draft_length, precision=_PRECISION,
-            device=device_name(target.device), dtype=self._settings.dtype, queries=0, tokens=0,
+            device=device_name(target.device), dtype=target.dtype, queries=0, tokens=0,
             files={}, versions=package_versions(*_PACKAGES),
             recording={"live": self._decoder.label, "prompts": self._settings.prompts,
                        "statistics": "of the first draft depth; of trees all levels"},

@@ -1,10 +1,10 @@
 """The drafters of one text being decoded: drafting, evaluation, and the loss of one of them."""
 
-import warnings
 from collections.abc import Callable
 
 import torch
 
+from hedgespec.live.failures import reason_of, warn_dropped
 from hedgespec.models.drafters import Drafter
 from hedgespec.models.drafters.session import DraftSession
 from hedgespec.models.trees import BLOCK, DraftTrees, Growth, TreeShape
@@ -126,7 +126,7 @@ class Pool:
             growth = session.growth()
             return none if growth is None else _grown(growth, shape, places, device)
         except Exception as error:  # as in `_guarded`
-            self._drop(arm, _reason(error))
+            self._drop(arm, reason_of(error))
             return none
 
     def evaluate(self, arm: int, text: Text, count: int) -> torch.Tensor:
@@ -156,7 +156,7 @@ class Pool:
                 return logits
             reason = "gave NaN logits"
         except Exception as error:  # whatever a drafter does, the target's text goes on
-            reason = _reason(error)
+            reason = reason_of(error)
         self._drop(arm, reason)
         return self._nothing.expand(rows, -1)
 
@@ -164,13 +164,7 @@ class Pool:
         name = self.drafters[arm].name
         self.dropped[name] = reason
         self._sessions[arm] = self._last_trees[arm] = None
-        warnings.warn(f"drafter {name} is dropped, decoding goes on without it: {reason}",
-                      RuntimeWarning, stacklevel=2)
-
-
-def _reason(error: Exception) -> str:
-    said = str(error).strip()
-    return f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__
+        warn_dropped(name, reason)
 
 
 def _grown(growth: Growth, shape: TreeShape, places: range, device: torch.device) -> DraftTrees:

@@ -11,6 +11,7 @@ from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.fixed_tensors import StaticModel, has_plain_attention, reach
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.stack import stack_heads, stackable
+from hedgespec.models.target import LanguageModel
 
 
 @dataclass
@@ -21,6 +22,16 @@ class StaticText:
     tokens: torch.Tensor
     length: torch.Tensor
     states: dict[int, torch.Tensor]
+
+    @classmethod
+    def empty(cls, target: LanguageModel, layers: tuple[int, ...], room: int) -> "StaticText":
+        """No token yet; it has room for the target's states of some layers."""
+        device, dtype = target.device, target.model.dtype
+        return cls(
+            torch.zeros(room, dtype=torch.long, device=device),
+            torch.zeros(1, dtype=torch.long, device=device),
+            {layer: torch.zeros(room, target.hidden_size, dtype=dtype, device=device)
+             for layer in layers})
 
 
 class Group(ABC):

@@ -5,10 +5,9 @@ They follow each other on the device; the host waits for the tokens, and for the
 selector needs them.
 """
 
-import warnings
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -16,14 +15,15 @@ import torch
 from hedgespec.costs.measure import REPEATS, device_name, median_seconds
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.evaluated import no_statistics, unpack
+from hedgespec.live.failures import DrafterFailureError, warn_dropped
 from hedgespec.live.graphs import Captured, Fetched
+from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import can_run_static
-from hedgespec.live.static_round import DrafterFailureError, StaticRound
-from hedgespec.models.distributions import Sampling
+from hedgespec.live.static_round import StaticRound
 from hedgespec.models.drafters.base import Drafter
 from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.target import LanguageModel
-from hedgespec.rules import Rule, Statistics
+from hedgespec.rules import Statistics
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
 
 _ROOM = 512  # a text's room is a multiple of it
@@ -51,17 +51,17 @@ class StaticEngine(Engine):
         return has_plain_attention(target) and all(map(can_run_static, drafters))
 
     def __init__(
-        self, target: LanguageModel, drafters: list[Drafter], draft_length: int,
-        sampling: Sampling, rule: Rule, evaluation: Evaluation, compiled: bool = False,
+        self, target: LanguageModel, drafters: list[Drafter], plan: RoundPlan,
+        evaluation: Evaluation, compiled: bool = False,
     ):
-        """`draft_length` 0 decodes without drafting; `compiled` as in StaticRound."""
+        """`compiled` as in StaticRound."""
         self._names = [drafter.name for drafter in drafters]
         self._vocabulary = target.vocabulary_size
-        self._dtype = str(target.model.dtype).removeprefix("torch.")
-        self._plain = partial(StaticEngine, target, [], 0, sampling, rule, Evaluation.NEVER,
-                              compiled)
-        self._draft_length, self.evaluation, self._rule = draft_length, evaluation, rule
-        self._make = partial(StaticRound, target, drafters, draft_length, sampling, rule,
+        self._dtype = target.dtype
+        self._plain = partial(StaticEngine, target, [], replace(plan, draft_length=0),
+                              Evaluation.NEVER, compiled)
+        self._draft_length, self.evaluation, self._rule = plan.draft_length, evaluation, plan.rule
+        self._make = partial(StaticRound, target, drafters, plan,
                              apart=evaluation is Evaluation.ASIDE, compiled=compiled)
         self._device = target.device
         self._side = torch.cuda.Stream(self._device) if (
@@ -241,8 +241,7 @@ class StaticEngine(Engine):
                 self.dropped[name] = reason
                 self._parts.leave_out(arm)
                 self.forget_graphs()  # they are made anew without it
-                warnings.warn(f"drafter {name} is dropped, decoding goes on without it: {reason}",
-                              RuntimeWarning, stacklevel=2)
+                warn_dropped(name, reason)
 
     def forget_graphs(self) -> None:
         """Have the graphs made anew, in new pools: one that no graph uses any more is gone."""

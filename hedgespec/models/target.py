@@ -58,6 +58,11 @@ class LanguageModel:
         return device
 
     @property
+    def dtype(self) -> str:
+        """Type of the weights, such as "bfloat16"."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
     def layers(self) -> int:
         """Number of decoder layers."""
         return int(self.model.config.get_text_config().num_hidden_layers)
@@ -208,8 +213,6 @@ def _check_in_memory(model: Any, tokenizer: Any) -> None:
         raise HedgespecError(f"{who} is not a causal language model")
     if model.training:
         raise HedgespecError(f"{who} is in training mode: call model.eval() first")
-    if not model.dtype.is_floating_point:
-        raise HedgespecError(f"{who} holds weights of type {model.dtype}, not floating-point ones")
     devices = sorted({str(parameter.device) for parameter in model.parameters()})
     if len(devices) > 1 or devices == ["meta"]:
         raise HedgespecError(f"{who} has its weights on {' and '.join(devices)}: put all of them "

@@ -1,6 +1,7 @@
 """Selectors that live decoding is tested with, and their settings."""
 
-from hedgespec.selectors.learning import parse_feedback, parse_loss
+from hedgespec.selectors.feedback import parse_feedback
+from hedgespec.selectors.learning import parse_loss
 
 # NormalHedge under all that changes its feeding, and learners of each kind.
 POLICIES: dict[str, dict[str, object]] = {

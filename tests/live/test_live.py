@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from hedgespec.errors import HedgespecError  # noqa: E402
-from hedgespec.live import LiveDecoder  # noqa: E402
+from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import Drafter, make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
@@ -52,9 +52,9 @@ def drafters(target: LanguageModel, specifications: tuple[str, ...]) -> dict[str
 
 def decode(target, drafter, prompt, sampling, new_tokens, seed=0, draft_length=DRAFT_LENGTH
            ) -> tuple[list[int], list[int]]:
-    answer = LiveDecoder(
-        target, [drafter], f"fixed:{drafter.name}", sampling=sampling, draft_length=draft_length,
-        seed=seed).generate(prompt, new_tokens)
+    settings = DecoderSettings(sampling=sampling, draft_length=draft_length, seed=seed)
+    answer = LiveDecoder(target, [drafter], f"fixed:{drafter.name}", settings).generate(
+        prompt, new_tokens)
     tokens, emitted = answer.tokens, [len(done.tokens) for done in answer.rounds]
     assert sum(emitted) == len(tokens) <= new_tokens
     assert all(1 <= count <= draft_length + 1 for count in emitted)

@@ -9,7 +9,7 @@ from scipy.stats import chi2
 torch = pytest.importorskip("torch")
 
 from hedgespec.errors import HedgespecError  # noqa: E402
-from hedgespec.live import LiveDecoder  # noqa: E402
+from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.live.log import LiveLog, LogSettings  # noqa: E402
 from hedgespec.models.cached import CachedModel  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
@@ -42,8 +42,8 @@ def drafters(target, tiny_models, tmp_path_factory):
 
 
 def decoder_of(target, drafters, rule, selector="uniform", **options) -> LiveDecoder:
-    return LiveDecoder(target, drafters, selector, rule=rule,
-                       **{"sampling": SAMPLING, "draft_length": 3, **options})
+    return LiveDecoder(target, drafters, selector, DecoderSettings(
+        rule=rule, **{"sampling": SAMPLING, "draft_length": 3, **options}))
 
 
 def next_law(target, tokens: list[int]) -> np.ndarray:
@@ -128,7 +128,7 @@ def test_the_replay_of_a_log_comes_to_the_same_decisions(
     loss = parse_loss("length", loss) if loss else None
     decoder = decoder_of(target, drafters, rule, selector, feedback=feedback, loss=loss,
                          evaluate_all=True)
-    log = LiveLog(tmp_path / "log", decoder, LogSettings("prompts", 40, "float32", feedback, loss))
+    log = LiveLog(tmp_path / "log", decoder, LogSettings("prompts", 40))
     for number in range(3):
         query = Query(number, Question(f"q{number}", "d", [""]), 0, f"{number:064x}", PROMPT, 40)
         log.add(query, decoder.generate(PROMPT, 40, number))
@@ -145,7 +145,7 @@ def test_the_replay_of_a_log_comes_to_the_same_decisions(
 def test_rounds_are_as_many_as_the_replay_of_the_same_text_says(target, drafters, tmp_path, rule):
     """Exact expectations on the texts that were decoded, a fixed drafter of the first depth."""
     decoder = decoder_of(target, drafters[:1], rule, "fixed:lm", evaluate_all=True)
-    log = LiveLog(tmp_path / "log", decoder, LogSettings("prompts", 25, "float32"))
+    log = LiveLog(tmp_path / "log", decoder, LogSettings("prompts", 25))
     rounds = 0
     for number in range(8):
         answer = decoder.generate(PROMPT, 25, number)

@@ -16,7 +16,7 @@ from transformers import MaxTimeCriteria, StoppingCriteriaList  # noqa: E402
 
 from hedgespec.cli import main  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
-from hedgespec.live import LiveDecoder  # noqa: E402
+from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.live.hugging_face import speculative_generate  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import Drafter, make_drafters  # noqa: E402
@@ -57,8 +57,8 @@ def drafters(target, specifications) -> list[Drafter]:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_greedy_is_the_targets_text_whoever_drafts(target, drafters, policy):
-    decoder = LiveDecoder(target, drafters, policy, sampling=Sampling(0.0), draft_length=4,
-                          **POLICIES[policy])
+    decoder = LiveDecoder(target, drafters, policy, DecoderSettings(
+        sampling=Sampling(0.0), draft_length=4, **POLICIES[policy]))
     for number, prompt in enumerate((PROMPT, [17], [5, 9, 7, 5, 9])):
         answer = decoder.generate(prompt, 40, number)
         assert answer.tokens == plain_greedy(target, prompt, 40)
@@ -72,7 +72,8 @@ def test_adaptive_selection_leaves_the_sampled_law_alone(target, drafters):
     law = law_of_two_tokens(target, prompt, sampling)
     counts = np.zeros_like(law)
     used = set()
-    decoder = LiveDecoder(target, drafters, "exp3spec", sampling=sampling, draft_length=1)
+    decoder = LiveDecoder(target, drafters, "exp3spec",
+                          DecoderSettings(sampling=sampling, draft_length=1))
     for run in range(600):
         answer = decoder.generate(prompt, 2, run)
         counts[tuple([*answer.tokens, 0][:2])] += 1
@@ -185,7 +186,8 @@ def test_a_faulty_drafter_is_dropped_and_the_text_stays(
 ):
     sound = drafters[0].session
     monkeypatch.setattr(drafters[0], "session", lambda: Faulty(sound(), fault, 3))
-    decoder = LiveDecoder(target, drafters, selector, sampling=Sampling(0.0), draft_length=4)
+    decoder = LiveDecoder(target, drafters, selector,
+                          DecoderSettings(sampling=Sampling(0.0), draft_length=4))
     with pytest.warns(RuntimeWarning, match=f"drafter lm is dropped.*{reason}"):
         answer = decoder.generate(PROMPT, 40)
     assert answer.tokens == plain_greedy(target, PROMPT, 40)
@@ -274,7 +276,8 @@ def test_generate_samples_from_the_warped_law(target, drafters):
     counts = np.zeros_like(law)
     ids = torch.tensor([prompt])
     for run in range(300):
-        decoder = LiveDecoder(target, drafters, "uniform", seed=run, draft_length=2)
+        decoder = LiveDecoder(target, drafters, "uniform",
+                              DecoderSettings(seed=run, draft_length=2))
         found = target.model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=2.0,
             top_k=4, max_new_tokens=2, custom_generate=speculative_generate, decoder=decoder)
@@ -301,22 +304,29 @@ def test_generate_refuses_what_it_cannot_do(target, drafters, inputs, tiny_model
 ])
 def test_bad_settings_are_told(target, drafters, selector, options, message):
     with pytest.raises(HedgespecError, match=message):
-        LiveDecoder(target, drafters, selector, **options)
+        LiveDecoder(target, drafters, selector, DecoderSettings(**options))
     with pytest.raises(HedgespecError, match="there is no drafter"):
         LiveDecoder(target, [], "hedge")
 
 
 def test_every_learner_decodes(target, drafters):
     for name in BUILT_IN:
-        answer = LiveDecoder(target, drafters, name, sampling=Sampling(0.8)).generate(PROMPT, 12)
+        decoder = LiveDecoder(target, drafters, name, DecoderSettings(sampling=Sampling(0.8)))
+        answer = decoder.generate(PROMPT, 12)
         assert answer.tokens
 
 
 def test_the_documentation_runs(tiny_models):
     text = (Path(__file__).parents[2] / "docs" / "live.md").read_text()
-    first, second = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    first, in_memory, second = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     first = first.replace("smollm2-135m-instruct", tiny_models["target"])
     first = first.replace("exit:25", "exit:3")
+    target, small = (load_model(tiny_models[name], "cpu", "float32")
+                     for name in ("target", "drafter"))
+    memory: dict[str, object] = {"model": target.model, "tokenizer": target.tokenizer,
+                                 "small_model": small.model}
+    exec(in_memory.replace("exit:25", "exit:3"), memory)
+    assert memory["text"]
     names: dict[str, object] = {}
     exec(first, names)
     ids = torch.tensor([PROMPT])

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from hedgespec.cli import main  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
-from hedgespec.live import LiveDecoder  # noqa: E402
+from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.live.log import LiveLog, LogSettings  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
@@ -68,13 +68,13 @@ def decoder_of(target, drafters, selector="uniform", trees=(DYNAMIC,), sampling=
                rule="tree", **options) -> LiveDecoder:
     able = [drafter for drafter in drafters
             if sampling.temperature == 0 or not drafter.greedy_only]
-    return LiveDecoder(target, able, selector, rule=rule, trees=trees, sampling=sampling,
-                       **options)
+    return LiveDecoder(target, able, selector, DecoderSettings(
+        rule=rule, trees=tuple(trees), sampling=sampling, **options))
 
 
-def logged(folder, decoder, new_tokens=40, queries=3, feedback=None, loss=None):
+def logged(folder, decoder, new_tokens=40, queries=3):
     """Answers, and the trace of the log that is written of them."""
-    log = LiveLog(folder, decoder, LogSettings("prompts", new_tokens, "float32", feedback, loss))
+    log = LiveLog(folder, decoder, LogSettings("prompts", new_tokens))
     answers = []
     for number in range(queries):
         prompt = PROMPTS[number % len(PROMPTS)]
@@ -111,8 +111,8 @@ def test_text_has_the_targets_distribution(tiny_models, tmp_path):
     target = load_model(tiny_models["drafter"], "cpu", "float32")
     save_noisy_copy(tmp_path / "noisy", tiny_models["drafter"])
     drafters = make_drafters([f"lm:{tmp_path / 'noisy'}", "early-exit:1"], target)
-    decoder = LiveDecoder(target, drafters, "exp3spec", rule="tree", trees=["dynamic:12,1,4"],
-                          sampling=sampling)
+    decoder = LiveDecoder(target, drafters, "exp3spec", DecoderSettings(
+        rule="tree", trees=("dynamic:12,1,4",), sampling=sampling))
     law = law_of_two_tokens(target, PROMPT, sampling)
     counts, accepted = np.zeros_like(law), np.zeros(3)
     for query in range(runs):
@@ -181,7 +181,7 @@ def test_so_it_does_with_other_feedback_losses_and_lengths(
     loss = parse_loss("length", loss) if loss else None
     decoder = decoder_of(target, drafters[1:4], selector, ("wide=" + DYNAMIC,), rule="tree:wide",
                          feedback=feedback, loss=loss, evaluate_all=True, **options)
-    logged(tmp_path / "log", decoder, queries=2, feedback=feedback, loss=loss)
+    logged(tmp_path / "log", decoder, queries=2)
     assert check_fidelity(tmp_path / "log") > 20
     run = json.loads((tmp_path / "log" / "run.json").read_text())
     assert (run["rule"], run["draft_length"]) == ("tree:wide", options.get("draft_length", 4))
@@ -213,8 +213,8 @@ def test_a_tree_that_is_a_chain_is_the_chain_under_onehot(target, drafters, tmp_
 
 def test_a_drafter_whose_trees_fail_is_dropped(target, drafters, monkeypatch):
     lm, _, eagle, *_ = drafters
-    decoder = LiveDecoder(target, [lm, eagle], "normalhedge", rule="tree", trees=[DYNAMIC],
-                          sampling=GREEDY, evaluate_all=True)
+    decoder = LiveDecoder(target, [lm, eagle], "normalhedge", DecoderSettings(
+        rule="tree", trees=(DYNAMIC,), sampling=GREEDY, evaluate_all=True))
     growth = type(eagle.session())
 
     def broken(session):

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from hedgespec.errors import HedgespecError  # noqa: E402
-from hedgespec.live import LiveDecoder  # noqa: E402
+from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.live.log import LiveLog, LogSettings  # noqa: E402
 from hedgespec.live.static_drafters import Heads, Reader  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
@@ -54,8 +54,8 @@ def drafters(target, specifications):
 
 
 def decoder_of(target, drafters, policy="normalhedge", temperature=0.8, **options) -> LiveDecoder:
-    return LiveDecoder(target, drafters, policy, sampling=Sampling(temperature), draft_length=4,
-                       **{"static": True, **options})
+    return LiveDecoder(target, drafters, policy, DecoderSettings(
+        sampling=Sampling(temperature), draft_length=4, **{"static": True, **options}))
 
 
 def stacked(answer, name: str) -> np.ndarray:
@@ -83,7 +83,7 @@ def test_fixed_tensors_change_nothing(target, drafters, policy, temperature, log
 def test_heads_of_one_shape_run_together(target, drafters):
     decoder = decoder_of(target, drafters)
     decoder.generate(PROMPT, 3)
-    groups = [group for group, _ in decoder.engine._parts._drafting.groups]
+    groups = [one.group for one in decoder.engine._parts._drafting.groups]
     assert [(type(group), [drafter.name for drafter in group.drafters]) for group in groups] == [
         (Heads, ["a", "b", "c"]), (Reader, ["lm"]), (Heads, ["old"]), (Reader, ["early-exit-3"])]
 
@@ -137,7 +137,7 @@ def test_a_longer_text_gets_more_room(target, drafters):
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_replays_of_a_log_decide_as_live(target, drafters, tmp_path, selector, temperature):
     decoder = decoder_of(target, drafters, selector, temperature, evaluate_all=True, timed=True)
-    log = LiveLog(tmp_path / "log", decoder, LogSettings("prompts", 40, "float32"))
+    log = LiveLog(tmp_path / "log", decoder, LogSettings("prompts", 40))
     rounds = 0
     for number, prompt in enumerate(PROMPTS):
         answer = decoder.generate(prompt, 40, number)
@@ -170,8 +170,8 @@ def test_a_faulty_drafter_is_dropped_and_the_text_stays(
     """From its second text on; a group that raises is dropped as a whole."""
     decoder = decoder_of(target, drafters, policy, 0.0)
     decoder.generate(PROMPT, 5)
-    standing = decoder.engine._parts._drafting
-    group = standing.groups[standing.of([one.name for one in drafters].index(part))[0]][0]
+    group = decoder.engine._parts._drafting.one(
+        [one.name for one in drafters].index(part)).group
     if fault == "nan":
         weight = drafters[0].head.fc.weight if part == "a" else (
             drafters[1].reader[0].model.get_output_embeddings().weight)

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from hedgespec.costs.measure import measure_costs  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
-from hedgespec.live import LiveDecoder  # noqa: E402
+from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import ParallelHead, load_head, save_head  # noqa: E402
@@ -119,7 +119,8 @@ def test_live_decoding_has_the_targets_distribution(tiny_models, tmp_path):
     sampling = Sampling(2.0, top_k=4)
     prompt = prompt_with_doubt(target, drafters, sampling)
     law = law_of_two_tokens(target, prompt, sampling)
-    decoder = LiveDecoder(target, drafters, "fixed:head", sampling=sampling, draft_length=2)
+    decoder = LiveDecoder(target, drafters, "fixed:head",
+                          DecoderSettings(sampling=sampling, draft_length=2))
     counts, rounds = np.zeros_like(law), []
     for query in range(RUNS):
         answer = decoder.generate(prompt, 3, query)

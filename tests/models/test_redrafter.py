@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from hedgespec.errors import HedgespecError  # noqa: E402
-from hedgespec.live import LiveDecoder  # noqa: E402
+from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import Drafter, make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
@@ -229,13 +229,14 @@ def test_other_temperatures_are_refused_for_recording_and_decoding(settings, tar
         record(replace(settings, temperature=0.7, drafters=(f"redrafter:{folder}",)))
     assert not settings.out.exists()
     with pytest.raises(HedgespecError, match=message):
-        LiveDecoder(target, [drafter_of(folder, target, 2)], "fixed:head", sampling=Sampling(0.7))
+        LiveDecoder(target, [drafter_of(folder, target, 2)], "fixed:head",
+                    DecoderSettings(sampling=Sampling(0.7)))
 
 
 def test_live_decoding_writes_the_targets_text(settings, folder):
     target = load_model(settings.target, "cpu", "float32")
     decoder = LiveDecoder(target, [drafter_of(folder, target, 3)], "fixed:head",
-                          sampling=Sampling(0.0), draft_length=3)
+                          DecoderSettings(sampling=Sampling(0.0), draft_length=3))
     tokens = decoder.generate([5, 9, 11], 12).tokens
     text = [5, 9, 11]
     with torch.inference_mode():

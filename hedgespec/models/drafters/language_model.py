@@ -18,8 +18,7 @@ class LanguageModelDrafter(ModelDrafter):
 
     def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
         """`argument` is the model. Raises HedgespecError if its tokenizer is another one."""
-        dtype = str(target.model.dtype).removeprefix("torch.")
-        model = load_model(argument, str(target.device), dtype)
+        model = load_model(argument, str(target.device), target.dtype)
         self._set(name or Path(argument).name.lower(), identity, model, target)
 
     @classmethod

@@ -1,0 +1,41 @@
+"""What decoding gives: rounds, and the answer that they make."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hedgespec.rules import Statistics
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round: the drafter's number, its probability, the tokens drafted and emitted.
+
+    `position` counts tokens of the answer before the round, `weights` (N) are the selector's play,
+    `seconds` wall-clock times of the round's parts.
+    """
+
+    position: int
+    drafter: int
+    weights: np.ndarray
+    drafted: int
+    tokens: list[int]
+    seconds: dict[str, float]
+
+
+@dataclass
+class Answer:
+    """The tokens of an answer and its rounds; `finish_reason` is "eos" or "length".
+
+    `statistics` are those of the tokens on which all drafters were evaluated, in order.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
+    statistics: list[Statistics] = field(default_factory=list)
+    finish_reason: str = "length"
+
+    @property
+    def mat(self) -> float:
+        """Emitted tokens per round."""
+        return len(self.tokens) / max(len(self.rounds), 1)

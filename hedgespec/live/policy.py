@@ -1,0 +1,124 @@
+"""Who drafts: a selector that may learn, or always the same drafter."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from hedgespec.errors import HedgespecError
+from hedgespec.live.answer import Answer
+from hedgespec.live.engine import Evaluation
+from hedgespec.live.evaluated import last_tokens
+from hedgespec.live.plan import RoundPlan
+from hedgespec.live.settings import DecoderSettings
+from hedgespec.results.labels import SelectorLabel, fixed
+from hedgespec.selectors import FULL, parse_selector
+from hedgespec.selectors.online import OnlineSelector
+
+
+class Policy(ABC):
+    """Chooses a drafter for each round of one text after the other.
+
+    `label` names it in results. `uses_gamma` says whether it wants the acceptance probability of
+    the drafter that ran.
+    """
+
+    label: str
+    uses_gamma: bool = False
+
+    def evaluation(self, evaluate_all: bool) -> Evaluation:
+        """When it needs all drafters evaluated; they are at some time if `evaluate_all`."""
+        return Evaluation.ON_DEMAND if evaluate_all else Evaluation.NEVER
+
+    def begin(self, query: int) -> None:  # noqa: B027 (there may be nothing to do)
+        """Start a text."""
+
+    def needs(self, position: int) -> int:
+        """How many tokens must be evaluated before a round at `position`; 0 if no more than are."""
+        return 0
+
+    @abstractmethod
+    def choose(self, position: int) -> tuple[int, np.ndarray]:
+        """The drafter of the round at `position`, and the probabilities (N) of all."""
+
+    def evaluated(self, answer: Answer, plan: RoundPlan) -> None:  # noqa: B027
+        """Take note of the answer's last statistics; `plan` is that of its rounds."""
+
+    def finished_round(self, emitted: int, gamma: np.ndarray | None) -> None:  # noqa: B027
+        """Take note of a round's tokens; `gamma` (m, D) is what `uses_gamma` asks for."""
+
+
+class FixedDrafter(Policy):
+    """Always the same drafter."""
+
+    def __init__(self, name: str, names: list[str]):
+        """Raises HedgespecError if `name` is not among `names` (N)."""
+        self.label = fixed(name)
+        if name not in names:
+            raise HedgespecError(f"{self.label}: there is no such drafter; the pool has "
+                                 f"{', '.join(names)}")
+        self._arm, self._count = names.index(name), len(names)
+
+    def choose(self, position: int) -> tuple[int, np.ndarray]:
+        """The drafter."""
+        return self._arm, np.eye(self._count)[self._arm]
+
+
+class Learner(Policy):
+    """A selector, called as in the simulator."""
+
+    def __init__(self, text: str, arms: int, plan: RoundPlan, settings: DecoderSettings):
+        """`text` is its name and parameters. Raises HedgespecError for one that cannot be used."""
+        configured = parse_selector(text)
+        seconds = settings.round_seconds
+        self.label = configured.label
+        self._online = OnlineSelector(
+            configured, arms, plan.draft_length, settings.feedback, settings.loss, settings.seed,
+            None if seconds is None else np.array(seconds, dtype=float), plan.rule.path_only)
+        self.uses_gamma = self._online.selector.uses_gamma
+
+    def evaluation(self, evaluate_all: bool) -> Evaluation:
+        """As its feedback says, if it learns from all drafters."""
+        if self._online.selector.feedback != FULL:
+            return super().evaluation(evaluate_all)
+        if self._online.feedback.evaluated_share < 1:
+            return Evaluation.ON_DEMAND
+        return Evaluation.ASIDE if self._online.feedback.delayed else Evaluation.EACH_ROUND
+
+    def begin(self, query: int) -> None:
+        """Forget the text before."""
+        self._online.begin(query)
+
+    def needs(self, position: int) -> int:
+        """As the selector says."""
+        return self._online.needs(position)
+
+    def choose(self, position: int) -> tuple[int, np.ndarray]:
+        """As the selector plays."""
+        arm = self._online.choose(position)
+        return arm, self._online.weights.copy()
+
+    def evaluated(self, answer: Answer, plan: RoundPlan) -> None:
+        """Tell the selector the acceptance probabilities of the new tokens."""
+        rule, length = plan.rule, plan.draft_length
+        count = len(answer.statistics[-1].log_p)
+        # A rule may need the positions from the start of a round on.
+        known = last_tokens(answer.statistics, count + length - 1)
+        self._online.verified(rule.expected(known, length)[-count:],
+                              rule.realised(known, length)[-count:])
+
+    def finished_round(self, emitted: int, gamma: np.ndarray | None) -> None:
+        """For selectors that learn from their own rounds."""
+        self._online.finished_round(emitted, gamma)
+
+
+def make_policy(
+    text: str, names: list[str], plan: RoundPlan, settings: DecoderSettings
+) -> Policy:
+    """The policy `fixed:DRAFTER`, or a selector by its name and parameters, for drafters `names`.
+
+    Raises HedgespecError for an unknown one, or settings that make no sense for it.
+    """
+    drafter = SelectorLabel.parse(text).arm
+    if drafter is not None:
+        return FixedDrafter(drafter, names)
+    return Learner(text, len(names), plan, settings)

@@ -1,0 +1,133 @@
+"""The rounds of one text: choose, draft, verify, and let the policy learn."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from hedgespec.live.answer import Answer, Round
+from hedgespec.live.engine import Clock
+from hedgespec.selectors.uniforms import query_key
+
+if TYPE_CHECKING:
+    from hedgespec.live.decode import LiveDecoder
+
+# Says of an answer's tokens whether it ends there.
+Stop = Callable[[list[int]], bool]
+# Tokens that wait for evaluation at most: each keeps a distribution over the vocabulary.
+_MOST_WAITING = 128
+
+
+@dataclass(frozen=True)
+class Request:
+    """A text to continue, as token ids, by at most `max_new_tokens`; `query` is its number.
+
+    It ends where `stop` says so, too.
+    """
+
+    prompt: list[int]
+    max_new_tokens: int
+    query: int = 0
+    stop: Stop | None = None
+
+
+class Rounds:
+    """One text being decoded; its answer grows round by round."""
+
+    def __init__(self, decoder: "LiveDecoder", request: Request, answer: Answer):
+        """What `decoder` does to meet a request."""
+        self._target, self._engine = decoder.target, decoder.engine
+        self._policy, self._plan, self._settings = decoder.policy, decoder.plan, decoder.settings
+        self._request, self._answer = request, answer
+        self._generator = _generator(self._settings.seed, request.query)
+
+    def run(self) -> Iterator[Round]:
+        """Read the prompt; then give each round when it is done."""
+        request, answer = self._request, self._answer
+        with torch.inference_mode():
+            self._engine.evaluation = self._policy.evaluation(self._settings.evaluate_all)
+            self._engine.begin(request.prompt, request.max_new_tokens)
+        self._policy.begin(request.query)
+        done = False
+        try:
+            while not done:
+                with torch.inference_mode():
+                    answer.rounds.append(self._round())
+                done = self._is_done()
+                yield answer.rounds[-1]
+        finally:  # also when interrupted: a log wants the statistics of what there is
+            if self._settings.evaluate_all:
+                with torch.inference_mode():
+                    self._evaluate()
+
+    def _round(self) -> Round:
+        engine, policy, answer = self._engine, self._policy, self._answer
+        position = len(answer.tokens)
+        clock = Clock(self._settings.timed, self._target.device)
+        needed = policy.needs(position)
+        if needed or engine.waiting >= _MOST_WAITING:
+            self._evaluate(needed or None)
+        clock.read("evaluate")
+        arm, weights = policy.choose(position)
+        clock.read("select")
+        drafted, emitted = engine.round(
+            arm, self._noise(position), self._request.max_new_tokens - position, clock)
+        tokens = self._up_to_end(emitted)
+        answer.tokens += tokens
+        engine.keep(len(tokens))
+        clock.read("verify")
+        policy.finished_round(len(tokens), self._gamma(arm) if policy.uses_gamma else None)
+        clock.read("learn")
+        return Round(position, arm, weights, drafted, tokens, clock.seconds)
+
+    def _noise(self, position: int) -> torch.Tensor:
+        """Uniform numbers (K+1, W) of the round at `position`."""
+        rule, rows = self._plan.rule, self._plan.draft_length + 1
+        width = rule.width(self._target.vocabulary_size)
+        if not rule.shared_noise:
+            return torch.rand(rows, width, generator=self._generator, dtype=torch.float64)
+        seed = self._generator.initial_seed()
+        return torch.stack([
+            torch.rand(width, dtype=torch.float64, generator=_generator(seed, place))
+            for place in range(position, position + rows)])
+
+    def _up_to_end(self, tokens: list[int]) -> list[int]:
+        """The tokens up to the first that ends the answer."""
+        before, stop = self._answer.tokens, self._request.stop
+        for number, token in enumerate(tokens, 1):
+            if token in self._target.eos_tokens or (
+                    stop is not None and stop([*before, *tokens[:number]])):
+                return tokens[:number]
+        return tokens
+
+    def _is_done(self) -> bool:
+        answer, stop = self._answer, self._request.stop
+        if answer.tokens[-1] in self._target.eos_tokens:
+            answer.finish_reason = "eos"
+            return True
+        return (len(answer.tokens) >= self._request.max_new_tokens
+                or (stop is not None and stop(answer.tokens)))
+
+    def _evaluate(self, until: int | None = None) -> None:
+        """All drafters on the tokens that wait for it, up to `until`; the policy is told."""
+        if self._engine.waiting == 0:
+            return
+        statistics = self._engine.evaluate(len(self._answer.tokens) if until is None else until)
+        self._answer.statistics.append(statistics)
+        self._policy.evaluated(self._answer, self._plan)
+
+    def _gamma(self, arm: int) -> np.ndarray:
+        """Acceptance probabilities (m, D) of the drafter that ran, on the round's m tokens."""
+        rule, length = self._plan.rule, self._plan.draft_length
+        if self._settings.evaluate_all:
+            # Evaluated once only: another time the rounding might differ from what was learned.
+            self._evaluate()
+            return rule.expected(self._answer.statistics[-1], length)[:, :, arm]
+        return rule.expected(self._engine.evaluate_one(arm), length)[:, :, 0]
+
+
+def _generator(seed: int, number: int) -> torch.Generator:
+    """Random numbers of a text, or of a position."""
+    return torch.Generator().manual_seed(int(query_key(seed, number)) % (1 << 63))

@@ -1,0 +1,93 @@
+"""Where drafters on fixed tensors stand in a text, and what drafting goes on from."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from hedgespec.live.failures import DrafterFailureError
+from hedgespec.live.static_drafters import Group, StaticText, make_groups
+from hedgespec.models.drafters.base import Drafter
+from hedgespec.models.target import LanguageModel
+
+
+@dataclass(frozen=True)
+class Members:
+    """Drafters that work in one pass: a group (`member` None), or one of it; M in all.
+
+    `first` (M, V) are the logits of the draft token that follows what they have read, and drafting
+    goes on from `features` (M, 1, H). Both are views of their standing, as `rows` of it.
+    """
+
+    group: Group
+    member: int | None
+    arms: list[int]
+    rows: slice
+    first: torch.Tensor
+    features: torch.Tensor
+
+    def read(self, text: StaticText, start: torch.Tensor, count: int) -> torch.Tensor:
+        """Features (M, n, H) of `count` tokens from place `start` (1) on."""
+        return self.group.read(text, start, count, self.member)
+
+    def step(
+        self, text: StaticText, number: int, token: torch.Tensor, feature: torch.Tensor
+    ) -> torch.Tensor:
+        """The feature (1, 1, H) of the `number`-th drafted token (1), going on from `feature`."""
+        assert self.member is not None
+        return self.group.step(self.member, text, number, token, feature)
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits (M, n, V), float32, of features (M, n, H)."""
+        return self.group.logits(features, self.member)
+
+    def settle(self, features: torch.Tensor, logits: torch.Tensor) -> None:
+        """Drafting goes on from features (M, 1, H) and logits (M, V)."""
+        self.features.copy_(features)
+        self.first.copy_(logits)
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Whatever is raised is these drafters' failure."""
+        try:
+            yield
+        except Exception as error:
+            raise DrafterFailureError(self.arms, error) from error
+
+
+class Standing:
+    """All N drafters, which have read a text up to some token.
+
+    `first` (N, V) are the logits of the draft token that follows; `slots[arm]` is a drafter's row
+    of it, for groups are rows side by side. `order` are the slots on the device.
+    """
+
+    def __init__(
+        self, drafters: list[Drafter], room: int, target: LanguageModel, compiled: int = 0
+    ):
+        """Nothing read yet; `compiled` as in StaticModel."""
+        groups = make_groups(drafters, room, compiled)
+        arms = [drafters.index(drafter) for group in groups for drafter in group.drafters]
+        self.slots = [arms.index(arm) for arm in range(len(arms))]
+        self.order = torch.tensor(self.slots, device=target.device, dtype=torch.long)
+        self.first = torch.full(
+            (len(arms), target.vocabulary_size), -torch.inf, device=target.device)
+        self.groups: list[Members] = []
+        begin = 0
+        for group in groups:
+            rows = slice(begin, begin + len(group.drafters))
+            features = torch.zeros(len(group.drafters), 1, group.width, dtype=group.dtype,
+                                   device=target.device)
+            self.groups.append(
+                Members(group, None, arms[rows], rows, self.first[rows], features))
+            begin = rows.stop
+
+    def one(self, arm: int) -> Members:
+        """A drafter alone."""
+        slot = self.slots[arm]
+        [whole] = [one for one in self.groups if one.rows.start <= slot < one.rows.stop]
+        member = slot - whole.rows.start
+        own = slice(member, member + 1)
+        return Members(whole.group, member, [arm], slice(slot, slot + 1), whole.first[own],
+                       whole.features[own])

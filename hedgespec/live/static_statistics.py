@@ -1,0 +1,58 @@
+"""Statistics of emitted tokens, made on the device in tensors of fixed size and place."""
+
+import torch
+
+from hedgespec.live.evaluated import emitted_log_p, reduce_for
+from hedgespec.live.plan import RoundPlan
+from hedgespec.live.static_drafters import StaticText
+from hedgespec.models.distributions import probabilities
+
+# The target's distributions at the last tokens, for evaluation; more than ever wait for it.
+KEPT = 256
+
+
+class TokenStatistics:
+    """Tables of the statistics of emitted tokens under drafters.
+
+    `tables[n, N]` (1+S, n, N) holds those of n tokens under N drafters, log p first.
+    """
+
+    def __init__(self, text: StaticText, plan: RoundPlan, vocabulary: int):
+        """Of tokens of `text`."""
+        device = text.tokens.device
+        self._text, self._plan = text, plan
+        self._p = torch.zeros(KEPT, vocabulary, device=device)
+        self._steps = torch.arange(max(KEPT, plan.draft_length + 1), device=device)
+        self.tables: dict[tuple[int, int], torch.Tensor] = {}
+
+    def note(self, places: torch.Tensor, p: torch.Tensor) -> None:
+        """Keep the distributions p (n, V) of the tokens at some places (n)."""
+        self._p.index_copy_(0, places % KEPT, p)
+
+    def reduce(
+        self, begin: torch.Tensor, first: torch.Tensor, logits: torch.Tensor
+    ) -> torch.Tensor:
+        """Statistics (S, M, n) of n tokens from `begin` (1) on.
+
+        `first` (M, V) are the logits of the first of them, `logits` (M, n, V) of those that follow.
+        """
+        members, count, _ = logits.shape
+        tokens, p = self._emitted(begin, count)
+        shifted = torch.cat([first[:, None], logits[:, :-1]], dim=1).flatten(0, 1)
+        found = reduce_for(self._plan.rule, p.repeat(members, 1),
+                           probabilities(shifted, self._plan.sampling), tokens.repeat(members))
+        return found.view(-1, members, count)
+
+    def tabulate(self, begin: torch.Tensor, found: torch.Tensor) -> None:
+        """Put statistics (S, N, n), and log p of the tokens, into a table."""
+        _, members, count = found.shape
+        log_p = emitted_log_p(*reversed(self._emitted(begin, count)))
+        table = torch.cat([log_p.expand(1, members, -1), found]).transpose(1, 2)
+        if (count, members) not in self.tables:
+            self.tables[count, members] = table.new_empty(table.shape)
+        self.tables[count, members].copy_(table)
+
+    def _emitted(self, begin: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens (n) from `begin` (1) on and the target's distributions (n, V) there."""
+        places = begin + self._steps[:count]
+        return self._text.tokens.index_select(0, places), self._p.index_select(0, places % KEPT)
