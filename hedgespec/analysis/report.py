@@ -27,6 +27,7 @@ from hedgespec.analysis.saving import FigureSaver
 from hedgespec.analysis.study import Study
 from hedgespec.files import write_text
 from hedgespec.results.statistics import DRAWS, LEVEL, holm
+from hedgespec.results.store import Results
 
 MOST_FINDINGS = 5
 OnProgress = Callable[[str, int, int], None]
@@ -40,7 +41,7 @@ class Request:
     Empty `traces` and `learners`, and no `against`, are chosen from the results.
     """
 
-    results: Sequence[Path]
+    results: Sequence[Path | Results]
     baseline: Path | None = None
     traces: Sequence[str] = ()
     learners: Sequence[str] = ()
@@ -58,12 +59,13 @@ class Report:
 
 
 def write_report(request: Request, out: Path, command: Sequence[str], version: str,
-                 progress: OnProgress = lambda *_: None) -> Report:
+                 progress: OnProgress = lambda *_: None, processes: int | None = None) -> Report:
     """Write report.html, figures/ and tables/ into `out`, each file whole or not at all.
 
     `command` and `version` (of hedgespec) are stated in the report; `progress` is told what is
-    done, how much, and of how much. Raises HedgespecError for results that cannot be reported on
-    or compared.
+    done, how much, and of how much. `processes` save figures, None is one on each core: a script
+    that asks for more than one must guard its main part. Raises HedgespecError for results that
+    cannot be reported on or compared.
     """
     runs = [ResultSet(folder) for folder in request.results]
     study = Study.of(runs[0], list(request.traces), list(request.learners), request.against)
@@ -75,7 +77,7 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
     steps = len(FIGURES) + len(comparisons) + 2
     sections: list[Section] = []
     drawn: list[list[Drawing]] = []
-    with styled(), FigureSaver(out / "figures") as saver:
+    with styled(), FigureSaver(out / "figures", processes) as saver:
         for i, one in enumerate(comparisons):
             progress("comparisons", i, steps)
             for drawing in (figures := list(
@@ -86,10 +88,10 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
                 [_regressions(one), *(figure_part(drawing, saver.picture(drawing))
                                       for drawing in figures),
                  _table(difference_table(one, f"differences-{i + 1}"), out)]))
-        for i, draw in enumerate(FIGURES.values()):
+        for i, kind in enumerate(FIGURES.values()):
             progress("figures", len(comparisons) + i, steps)
             drawn.append([])
-            for drawing in draw(study):
+            for drawing in kind.draw(study):
                 drawn[-1].append(_worded(drawing, vocabulary))
                 saver.save(drawing)
         progress("tables", steps - 2, steps)
@@ -100,9 +102,9 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
         tabled = Section("tables", "Tables", [_table(table, out) for table in tables])
         progress("page", steps - 1, steps)
         sections += [
-            Section(anchor(heading), heading,
+            Section(anchor(kind.heading), kind.heading,
                     [figure_part(drawing, saver.picture(drawing)) for drawing in figures])
-            for heading, figures in zip(FIGURES, drawn, strict=True) if figures]
+            for kind, figures in zip(FIGURES.values(), drawn, strict=True) if figures]
     sections.append(tabled)
     found = findings(drawn)
     sections.insert(0, Section("findings", "Findings", [_findings(found)]))

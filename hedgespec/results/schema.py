@@ -194,3 +194,9 @@ LIVE_ROUNDS = Table("rounds", "round of `hedgespec live`", (
     *(Column(f"{SECONDS_OF}{part}", pl.Float64(), f"wall-clock time of the part `{part}`", "s",
              timed=True) for part in PARTS),
 ))
+LIVE_LOSSES = Table("losses", "loss that the selector of `hedgespec live` learned, in that order", (
+    Column("query", pl.Int64(), "number of the query, counted from 0", key=True),
+    Column("position", pl.Int64(), "the token where a round would start", "tokens", key=True),
+    Column("losses", pl.List(pl.Float64()), "of all drafters, in their order, as they were fed",
+           "the [loss](metrics.md#losses)"),
+))

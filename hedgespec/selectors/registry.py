@@ -103,13 +103,17 @@ def parse_selector(text: str) -> ConfiguredSelector:
                               _values(selector, label.name, settings))
 
 
-def configure(selector: str | Selector, **values: float) -> ConfiguredSelector:
+def configure(
+    selector: str | Selector | ConfiguredSelector, **values: float
+) -> ConfiguredSelector:
     """A selector by its label, or one of your own, with these parameter values.
 
     Raises HedgespecError as `parse_selector` does, and if a selector of your own breaks the
     contract or has the name of a built-in one.
     """
-    if isinstance(selector, str):
+    if isinstance(selector, ConfiguredSelector):
+        configured = selector
+    elif isinstance(selector, str):
         configured = parse_selector(selector)
     elif selector.name not in BUILT_IN:
         check_contract(selector, f"selector {selector.name}")

@@ -14,4 +14,4 @@ def as_chooser(what: str | Selector | Chooser) -> Chooser:
     """
     if isinstance(what, str):
         return parse_reference(what) or parse_selector(what)
-    return configure(what) if isinstance(what, Selector) else what
+    return what if isinstance(what, Reference) else configure(what)

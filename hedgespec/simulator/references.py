@@ -97,7 +97,8 @@ def _best_single(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:
 
 def _oracle(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:
     emitted = replayer.table(table_kernels().round_table)
-    return emitted.argmax(axis=1)
+    best: np.ndarray = emitted.argmax(axis=1)
+    return best
 
 
 def _router(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:

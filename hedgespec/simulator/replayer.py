@@ -180,7 +180,8 @@ class Replayer:
         """
         if self.trace.manifest.costs is None:
             return None
-        return self.own_seconds() + self.evaluation_per_round(run)
+        seconds: np.ndarray = self.own_seconds() + self.evaluation_per_round(run)
+        return seconds
 
     def own_seconds(self) -> np.ndarray:
         """Seconds of a round of each arm alone, (N,). Raises HedgespecError without costs."""
@@ -218,7 +219,7 @@ class Replayer:
 
     @property
     def _arms(self) -> int:
-        return self._acceptance.shape[2]
+        return len(self.arms.names)
 
     def _run_selector(
         self, configured: ConfiguredSelector, seed: int, feedback: Feedback, loss: Loss,

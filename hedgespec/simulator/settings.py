@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from hedgespec.bundled import bundled_costs
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.options import Option, check_ranges, plain, seed_option
-from hedgespec.selectors import Selector
 from hedgespec.selectors.feedback import ARRIVALS, Feedback, modifier_help, parse_feedback
 from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.simulator.choosers import Chooser
@@ -38,7 +37,7 @@ class SweepSettings:
 
     traces: Annotated[tuple[Path, ...], Option(
         "trace directories, or names of bundled traces (default: all bundled)", "DIR")] = ()
-    selectors: Annotated[tuple[str | Selector | Chooser, ...], Option(
+    selectors: Annotated[tuple[str | Chooser, ...], Option(
         "name or name:key=value,... (see `hedgespec selectors`); default: `default`, five learners "
         "and the references; `all`: every learner", "NAME")] = ()
     draft_lengths: Annotated[tuple[int, ...], Option(

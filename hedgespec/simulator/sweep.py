@@ -17,7 +17,7 @@ from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import sha256_file
 from hedgespec.results.labels import BEST_FIXED, ORACLE, fixed
 from hedgespec.results.store import CostBasis, Provenance, Results
-from hedgespec.selectors import BUILT_IN, DEFAULT, NONE, Selector
+from hedgespec.selectors import BUILT_IN, DEFAULT, NONE
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss, check_learning
 from hedgespec.simulator.choosers import Chooser
@@ -162,11 +162,11 @@ def _check_copies(trace: Trace, resized: Trace, replayer: Replayer) -> None:
 
 
 def _expanded(
-    selectors: Sequence[str | Selector | Chooser], names: list[str]
-) -> list[str | Selector | Chooser]:
+    selectors: Sequence[str | Chooser], names: list[str]
+) -> list[str | Chooser]:
     """The selectors with "default" and "all" spelled out; none given is "default"."""
     groups = {"default": default_selectors(names), "all": list(BUILT_IN)}
-    found: list[str | Selector | Chooser] = []
+    found: list[str | Chooser] = []
     for one in selectors or ("default",):
         found += groups.get(one, [one]) if isinstance(one, str) else [one]
     return found
