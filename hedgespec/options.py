@@ -117,6 +117,11 @@ def given_options(
             for item in option_fields(settings) if (dest := _dest(settings, item)) in given}
 
 
+def with_given(defaults: Settings, options: argparse.Namespace) -> Settings:
+    """`defaults` with what options were given for."""
+    return replace(defaults, **given_options(options, type(defaults)))
+
+
 def read_settings(defaults: Settings, table: Mapping[str, Any], file: Path) -> Settings:
     """`defaults` with what a table of a TOML file says.
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hedgespec.cli import main, profile, record, traces, zoo
+from hedgespec.cli import live, main, profile, record, traces, zoo
 from hedgespec.errors import HedgespecError
 from hedgespec.options import (
     Option,
@@ -29,8 +29,9 @@ from hedgespec.simulator.settings import MODES, OutputSettings, SweepSettings
 from hedgespec.traces.synthetic import SyntheticSettings
 
 SIM = [OutputSettings(), SweepSettings()]
+LIVE, _, DECODER = live._defaults()
 DEFAULTS = [*SIM, record._defaults(), zoo._defaults(), traces._defaults(), profile._defaults(),
-            SyntheticSettings()]
+            LIVE, DECODER, SyntheticSettings()]
 TEXT = st.text("abcXYZ089 .,:=@*'\"\\%é", min_size=1)
 VALUES = {str: TEXT, bool: st.booleans(), Path: TEXT.map(lambda text: Path(f"absent-{text}")),
           float: st.floats(0, allow_infinity=False)}  # argparse reads -1e9 as an option

@@ -4,15 +4,6 @@ import argparse
 from types import TracebackType
 
 from hedgespec.errors import HedgespecError, at_shell
-from hedgespec.models.options import COMPILE, DEVICE, DTYPE
-
-COMPILE_HELP = COMPILE.help
-
-
-def add_device_options(parser: argparse.ArgumentParser) -> None:
-    """--device and --dtype, as recordings have them."""
-    for flag, option in (("--device", DEVICE), ("--dtype", DTYPE)):
-        parser.add_argument(flag, choices=option.choices, default="auto", help=option.help)
 
 
 def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:

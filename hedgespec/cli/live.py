@@ -1,22 +1,20 @@
 """`hedgespec live`: decode with real models and a selector."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hedgespec.cli.common import (
-    COMPILE_HELP,
-    add_device_options,
-    chosen_device,
-    chosen_dtype,
-    require_models,
-)
+from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
+from hedgespec.options import add_options, with_given
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from hedgespec.live import Answer, DecoderSettings, LiveDecoder
     from hedgespec.live.log import LiveLog
+    from hedgespec.live.settings import LiveSettings
+    from hedgespec.models.settings import Sampling
     from hedgespec.tracegen.prompts import Query, Question
 
 EPILOG = """\
@@ -34,58 +32,33 @@ distributed as the target's own, whatever they are. Needs the `models` extra.
 
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red", "bright_cyan", "bright_green",
             "bright_magenta", "bright_yellow", "bright_blue", "bright_red")
-_TEMPERATURE = 0.7
-_LOSS, _ESTIMATOR = "length", "gamma"
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
-    from hedgespec.live.settings import DRAFT_LENGTH, NEW_TOKENS, DecoderSettings
-
-    default = DecoderSettings()
     parser = commands.add_parser(
         "live", help="decode with real models and a selector, or chat", epilog=EPILOG,
         description="Speculative decoding with a pool of drafters, one text at a time.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--prompt", metavar="TEXT", help="one question")
     what.add_argument("--prompts", type=Path, metavar="FILE",
                       help="question.jsonl (default: the bundled questions, one per domain)")
     what.add_argument("--chat", action="store_true", help="talk to the target; Ctrl-D ends")
-    add("--per-domain", type=int, metavar="N", help="questions of each domain of --prompts")
-    add("--target", default="smollm2-135m-instruct", metavar="MODEL",
-        help="Hugging Face id, folder, .gguf file, or the default %(default)s (93 MB, fetched)")
-    add("--drafter", action="append", default=[], dest="drafters", metavar="SPEC",
-        help="repeat for each; default: four early exits, prompt-lookup and ngram")
-    add("--selector", default="normalhedge", metavar="NAME", help="default: %(default)s")
-    add("--feedback", metavar="NAME", help="of full-information learners (default: queued)")
-    add("--loss", metavar="NAME", help=f"length, accept or hybrid:X (default: {_LOSS})")
-    add("--estimator", default=_ESTIMATOR, metavar="NAME", help="gamma, realised or rb")
-    add("--rule", default=default.rule, metavar="RULE",
-        help="verification: sampling, onehot, block, gumbel, multi:K, multi-without:K, kseq:K, "
-             "tree[:NAME], or greedy at temperature 0 (default: %(default)s, greedy at temperature "
-             "0, else sampling)")
-    add("--trees", nargs="+", default=[], metavar="SHAPE",
-        help="what --rule tree drafts: dynamic[:TOTAL,DEPTH,TOPK] (the default; EAGLE-2, 60,7,10) "
-             "or static[:FILE] (rank paths), as NAME=SHAPE for --rule tree:NAME")
-    add("--draft-length", type=int, default=default.draft_length, metavar="K",
-        help=f"default: {DRAFT_LENGTH}, or a tree's levels")
-    add("--temperature", type=float, default=_TEMPERATURE,
-        help="0 is greedy (default: %(default)s)")
-    add("--top-p", type=float, default=default.sampling.top_p, help="default: %(default)s (off)")
-    add("--top-k", type=int, default=default.sampling.top_k, help="default: %(default)s (off)")
-    add("--seed", type=int, default=default.seed, help="default: %(default)s")
-    add("--max-new-tokens", type=int, default=NEW_TOKENS, metavar="N",
-        help="longest answer (default: %(default)s)")
-    add("--compile", action="store_true", help=COMPILE_HELP)
-    add_device_options(parser)
-    add("--out", type=Path, metavar="DIR",
-        help="write a log: a trace, every decision and its times")
-    add("--no-costs", action="store_true",
-        help="do not measure the seconds of the models first, for the log")
+    for defaults in _defaults():
+        add_options(parser, defaults)
     parser.set_defaults(run=run)
+
+
+def _defaults() -> "tuple[LiveSettings, Sampling, DecoderSettings]":
+    """What the command line begins with."""
+    from hedgespec.live.settings import DecoderSettings, LiveSettings
+    from hedgespec.models import smollm2
+    from hedgespec.models.settings import Sampling
+
+    return (LiveSettings(smollm2.NAME, device="auto", dtype="auto"), Sampling(temperature=0.7),
+            DecoderSettings())
 
 
 def run(options: argparse.Namespace) -> int:
@@ -93,74 +66,67 @@ def run(options: argparse.Namespace) -> int:
     require_models("live decoding")
     from rich.console import Console
 
-    decoder = _decoder(options)
+    live, sampling, decoding = _defaults()
+    live = with_given(live, options)
+    logged = live.out is not None
+    decoder = _decoder(live, replace(
+        with_given(decoding, options), sampling=with_given(sampling, options),
+        evaluate_all=logged, timed=logged))
     console = Console(highlight=False)
-    log = None if options.out is None else _log(options, decoder)
-    session = _Session(decoder, console, log, options.max_new_tokens)
+    log = _log(options, live, decoder)
+    session = _Session(decoder, console, log, live.max_new_tokens)
     _legend(decoder, console)
     complete = True
     try:
         if options.chat:
             session.chat()
         else:
-            session.answer_all(_questions(options))
+            session.answer_all(_questions(options, live.per_domain))
     except KeyboardInterrupt:
         console.print("\ninterrupted")
         complete = False
     if log is not None and session.count:
         manifest = log.finish()
-        console.print(f"log of {manifest.queries} answers, {manifest.tokens} tokens: {options.out}"
-                      f"\nreplay it: hedgespec fidelity {options.out}", markup=False)
+        console.print(f"log of {manifest.queries} answers, {manifest.tokens} tokens: {live.out}"
+                      f"\nreplay it: hedgespec fidelity {live.out}", markup=False)
     return 0 if complete else 130
 
 
-def _decoder(options: argparse.Namespace) -> "LiveDecoder":
+def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder":
     from hedgespec.live import LiveDecoder
+    from hedgespec.live.policy import parse_learning
     from hedgespec.models.drafters import default_drafters, make_drafters
     from hedgespec.models.target import check_device, load_model
 
-    settings = _settings(options)
-    device = chosen_device(options.device)
+    parse_learning(decoding)  # names that are wrong are told before models are loaded
+    device = chosen_device(live.device)
     check_device(device)
-    target = load_model(options.target, device, chosen_dtype(options.dtype, device))
-    drafters = make_drafters(options.drafters or default_drafters(target.layers), target)
-    return LiveDecoder(target, drafters, options.selector, settings)
+    target = load_model(live.target, device, chosen_dtype(live.dtype, device))
+    drafters = make_drafters(live.drafters or default_drafters(target.layers), target)
+    return LiveDecoder(target, drafters, live.selector, decoding)
 
 
-def _settings(options: argparse.Namespace) -> "DecoderSettings":
-    from hedgespec.live import DecoderSettings
-    from hedgespec.models.sampling import Sampling
-    from hedgespec.selectors.feedback import parse_feedback
-    from hedgespec.selectors.learning import parse_loss
-
-    logged = options.out is not None
-    given = options.loss is not None or options.estimator != _ESTIMATOR
-    return DecoderSettings(
-        sampling=Sampling(options.temperature, options.top_p, options.top_k),
-        rule=options.rule, trees=tuple(options.trees), draft_length=options.draft_length,
-        seed=options.seed,
-        feedback=parse_feedback(options.feedback) if options.feedback else None,
-        loss=parse_loss(options.loss or _LOSS, options.estimator) if given else None,
-        evaluate_all=logged, timed=logged, compiled=options.compile)
-
-
-def _log(options: argparse.Namespace, decoder: "LiveDecoder") -> "LiveLog":
+def _log(
+    options: argparse.Namespace, live: "LiveSettings", decoder: "LiveDecoder"
+) -> "LiveLog | None":
     from hedgespec.live.log import LiveLog, LogSettings
 
+    if live.out is None:
+        return None
     source = "chat" if options.chat else "prompt" if options.prompt else str(
         (options.prompts or Path("prompts.jsonl")).name)
-    costs = None if options.no_costs else decoder.costs()
-    return LiveLog(options.out, decoder, LogSettings(source, options.max_new_tokens, costs))
+    costs = decoder.costs() if live.costs else None
+    return LiveLog(live.out, decoder, LogSettings(source, live.max_new_tokens, costs))
 
 
-def _questions(options: argparse.Namespace) -> "list[Question]":
+def _questions(options: argparse.Namespace, per_domain: int | None) -> "list[Question]":
     from hedgespec.bundled import PROMPTS
     from hedgespec.tracegen.prompts import Question, read_questions
 
     if options.prompt is not None:
         return [Question("prompt", "prompt", [options.prompt])]
-    per_domain = options.per_domain or (None if options.prompts else 1)
-    return read_questions(options.prompts or PROMPTS, per_domain)
+    return read_questions(options.prompts or PROMPTS,
+                          per_domain or (None if options.prompts else 1))
 
 
 def _legend(decoder: "LiveDecoder", console: "Console") -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
-from hedgespec.options import add_options, given_options
+from hedgespec.options import add_options, with_given
 
 if TYPE_CHECKING:
     from hedgespec.costs.profile import Profile
@@ -53,10 +53,9 @@ def run(options: argparse.Namespace) -> int:
     """Measure, print, write."""
     require_models("profiling")
     from hedgespec.costs.profile import profile
-    from hedgespec.costs.settings import ProfileSettings
     from hedgespec.models.target import check_device
 
-    settings = replace(_defaults(), **given_options(options, ProfileSettings))
+    settings = with_given(_defaults(), options)
     device = chosen_device(settings.device)
     check_device(device)
     settings = replace(settings, device=device, dtype=chosen_dtype(settings.dtype, device))

@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hedgespec.live.answer import Answer, Round
     from hedgespec.live.decode import LiveDecoder, make_decoder
+    from hedgespec.live.decoded import Answer, Round
     from hedgespec.live.settings import DecoderSettings
 
-_HOMES = {"Answer": "answer", "DecoderSettings": "settings", "LiveDecoder": "decode",
-          "Round": "answer", "make_decoder": "decode"}
+_HOMES = {"Answer": "decoded", "DecoderSettings": "settings", "LiveDecoder": "decode",
+          "Round": "decoded", "make_decoder": "decode"}
 
 __all__ = ["Answer", "DecoderSettings", "LiveDecoder", "Round", "make_decoder"]
 

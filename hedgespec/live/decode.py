@@ -8,14 +8,14 @@ from typing import Any
 import torch
 
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.live.answer import Answer, Round
+from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.eager_engine import EagerEngine
 from hedgespec.live.engine import Engine, Evaluation
 from hedgespec.live.plan import plan_rounds
-from hedgespec.live.policy import Policy, make_policy
+from hedgespec.live.policy import Policy, make_policy, parse_learning
 from hedgespec.live.pool import Distribute, Pool
-from hedgespec.live.rounds import Request, Rounds, Stop
-from hedgespec.live.settings import NEW_TOKENS, DecoderSettings
+from hedgespec.live.rounds import Rounds, Stop, TextRequest
+from hedgespec.live.settings import NEW_TOKENS, SELECTOR, DecoderSettings
 from hedgespec.live.static_engine import StaticEngine
 from hedgespec.models.distributions import probabilities
 from hedgespec.models.drafters import (
@@ -45,7 +45,7 @@ class LiveDecoder:
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter],
-        selector: str | Selector | ConfiguredSelector = "normalhedge",
+        selector: str | Selector | ConfiguredSelector = SELECTOR,
         settings: DecoderSettings | None = None,
     ):
         """`selector` is a learner or its label, or fixed:DRAFTER.
@@ -58,6 +58,7 @@ class LiveDecoder:
         self.settings = settings or DecoderSettings()
         check_sampling(drafters, self.settings.sampling)
         self.plan = plan_rounds(self.settings, target)
+        self.learning = parse_learning(self.settings)
         self.policy = self._make_policy(selector)
         self.engine = self._make_engine()
         self.last: Answer | None = None
@@ -155,7 +156,7 @@ class LiveDecoder:
         random numbers. Raises HedgespecError if the prompt is empty, or prompt and answer may
         exceed a model's context.
         """
-        request = Request(prompt, max_new_tokens, query, stop)
+        request = TextRequest(prompt, max_new_tokens, query, stop)
         self._check(request)
         yield from Rounds(self, request, Answer() if answer is None else answer).run()
 
@@ -165,7 +166,7 @@ class LiveDecoder:
 
     def _make_policy(self, selector: str | Selector | ConfiguredSelector) -> Policy:
         names = [drafter.name for drafter in self.drafters]
-        return make_policy(selector, names, self.plan, self.settings)
+        return make_policy(selector, names, self.plan, self.learning)
 
     def _make_engine(self) -> Engine:
         if self._runs_static():
@@ -190,7 +191,7 @@ class LiveDecoder:
         pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device)
         return EagerEngine(self.target, pool, self.plan, distribute, self._evaluation)
 
-    def _check(self, request: Request) -> None:
+    def _check(self, request: TextRequest) -> None:
         if request.max_new_tokens < 1:
             raise HedgespecError("new tokens must be at least 1")
         if not request.prompt:
@@ -209,7 +210,7 @@ class LiveDecoder:
 
 def make_decoder(
     model: Any, tokenizer: Any, drafters: Sequence[Any] | Mapping[str, Any] | None = None,
-    selector: str | Selector | ConfiguredSelector = "normalhedge",
+    selector: str | Selector | ConfiguredSelector = SELECTOR,
     settings: DecoderSettings | None = None,
 ) -> LiveDecoder:
     """A decoder of a transformers model and its tokenizer that are in memory.

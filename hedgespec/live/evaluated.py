@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from hedgespec.models.acceptance import generator_of, reduce_pair
+from hedgespec.models.acceptance import emitted_log_p, generator_of, reduce_pair
 from hedgespec.rules import Rule, Statistics
 from hedgespec.traces.schema import DRAFTER_STATISTICS
 
@@ -28,12 +28,6 @@ def reduce_for(
         own = rule.reduce(p, q, tokens, generator_of(tokens) if rule.candidates > 1 else None)
         found |= {f"{statistic}.{rule.label}": own[statistic] for statistic in rule.recorded}
     return torch.stack([found[name].float() for name in statistic_names(rule)])
-
-
-def emitted_log_p(p: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """log p (n) of emitted tokens (n) under `p` (n, V): never -inf, for they were emitted."""
-    chosen = p.gather(-1, tokens[:, None])[:, 0]
-    return chosen.clamp_min(torch.finfo(p.dtype).tiny).log().float()
 
 
 def unpack(rule: Rule, log_p: torch.Tensor, table: torch.Tensor) -> Statistics:

@@ -1,6 +1,6 @@
 """Plugs into Hugging Face: model.generate(..., custom_generate=speculative_generate, decoder=...).
 
-    decoder = LiveDecoder(target, drafters, "normalhedge")
+    decoder = make_decoder(model, tokenizer, ["early-exit:20", "prompt-lookup"])
     model.generate(**inputs, custom_generate=speculative_generate, decoder=decoder,
                    do_sample=True, temperature=0.7, max_new_tokens=200)
 
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from hedgespec.errors import HedgespecError
-from hedgespec.live.answer import Answer
 from hedgespec.live.decode import LiveDecoder
+from hedgespec.live.decoded import Answer
 
 
 def speculative_generate(

@@ -17,8 +17,8 @@ from hedgespec.command import command_line, package_versions
 from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
-from hedgespec.live.answer import Answer
 from hedgespec.live.decode import LiveDecoder
+from hedgespec.live.decoded import Answer
 from hedgespec.live.evaluated import last_tokens
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import TreeStatistics
@@ -115,15 +115,15 @@ class LiveLog:
         return [RuleInfo(rule.label)] if rule.recorded else []
 
     def _run(self, rounds: pl.DataFrame) -> LiveRun:
-        decoder, settings = self._decoder, self._decoder.settings
+        decoder, learning = self._decoder, self._decoder.learning
         tokens = int(rounds["emitted"].sum())
         return {
             "command": command_line(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "selector": decoder.label, "seed": settings.seed, "draft_length": decoder.draft_length,
+            "selector": decoder.label, "seed": learning.seed, "draft_length": decoder.draft_length,
             "rule": decoder.rule.label,
-            "feedback": settings.feedback.label if settings.feedback else None,
-            "loss": settings.loss.label if settings.loss else None,
+            "feedback": learning.feedback.label if learning.feedback else None,
+            "loss": learning.loss.label if learning.loss else None,
             "rounds": len(rounds), "tokens": tokens, "mat": tokens / len(rounds),
             "seconds": {part: float(rounds[f"{SECONDS_OF}{part}"].sum()) for part in PARTS},
             "dropped_drafters": decoder.dropped,

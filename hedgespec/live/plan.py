@@ -71,8 +71,6 @@ def _tree_of(rule: Rule, texts: Sequence[str]) -> NamedTree | None:
 def _draft_length(given: int | None, tree: NamedTree | None) -> int:
     levels = tree.shape.deepest if tree else None
     length = given if given is not None else levels or DRAFT_LENGTH
-    if length < 1:
-        raise HedgespecError(f"draft length must be at least 1, not {length}")
     if tree and levels and length > levels:
         raise HedgespecError(f"rule {tree.label}: its trees have {levels} levels; draft length "
                              f"{length} is longer")

@@ -1,18 +1,40 @@
 """Who drafts: a selector that may learn, or always the same drafter."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 
 from hedgespec.errors import HedgespecError
-from hedgespec.live.answer import Answer
+from hedgespec.live.decoded import Answer
 from hedgespec.live.engine import Evaluation
 from hedgespec.live.evaluated import last_tokens
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.settings import DecoderSettings
 from hedgespec.results.labels import SelectorLabel, fixed
 from hedgespec.selectors import FULL, ConfiguredSelector, Selector, configure
+from hedgespec.selectors.feedback import Feedback, parse_feedback
+from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.selectors.online import OnlineSelector
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What a selector is fed with, and its random numbers; None is the selector's default."""
+
+    feedback: Feedback | None
+    loss: Loss | None
+    seed: int
+    round_seconds: tuple[float, ...] | None
+
+
+def parse_learning(settings: DecoderSettings) -> Learning:
+    """The learning of some settings. Raises HedgespecError for unknown names."""
+    given = settings.loss is not None or settings.estimator != DecoderSettings.estimator
+    return Learning(
+        None if settings.feedback is None else parse_feedback(settings.feedback),
+        parse_loss(settings.loss or "length", settings.estimator) if given else None,
+        settings.seed, settings.round_seconds)
 
 
 class Policy(ABC):
@@ -72,13 +94,13 @@ class Learner(Policy):
     """A selector, called as in the simulator."""
 
     def __init__(
-        self, configured: ConfiguredSelector, arms: int, plan: RoundPlan, settings: DecoderSettings
+        self, configured: ConfiguredSelector, arms: int, plan: RoundPlan, learning: Learning
     ):
         """Raises HedgespecError for a selector that cannot be used."""
-        seconds = settings.round_seconds
+        seconds = learning.round_seconds
         self.label = configured.label
         self._online = OnlineSelector(
-            configured, arms, plan.draft_length, settings.feedback, settings.loss, settings.seed,
+            configured, arms, plan.draft_length, learning.feedback, learning.loss, learning.seed,
             None if seconds is None else np.array(seconds, dtype=float), plan.rule.path_only)
         self.uses_gamma = self._online.selector.uses_gamma
 
@@ -124,7 +146,7 @@ class Learner(Policy):
 
 def make_policy(
     selector: str | Selector | ConfiguredSelector, names: list[str], plan: RoundPlan,
-    settings: DecoderSettings,
+    learning: Learning,
 ) -> Policy:
     """The policy `fixed:DRAFTER`, or a selector or its label, for drafters `names`.
 
@@ -133,4 +155,4 @@ def make_policy(
     drafter = SelectorLabel.parse(selector).arm if isinstance(selector, str) else None
     if drafter is not None:
         return FixedDrafter(drafter, names)
-    return Learner(configure(selector), len(names), plan, settings)
+    return Learner(configure(selector), len(names), plan, learning)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hedgespec.live.answer import Answer, Round
+from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.engine import Clock
 from hedgespec.selectors.uniforms import query_key
 
@@ -21,7 +21,7 @@ _MOST_WAITING = 128
 
 
 @dataclass(frozen=True)
-class Request:
+class TextRequest:
     """A text to continue, as token ids, by at most `max_new_tokens`; `query` is its number.
 
     It ends where `stop` says so, too.
@@ -36,7 +36,7 @@ class Request:
 class Rounds:
     """One text being decoded; its answer grows round by round."""
 
-    def __init__(self, decoder: "LiveDecoder", request: Request, answer: Answer):
+    def __init__(self, decoder: "LiveDecoder", request: TextRequest, answer: Answer):
         """What `decoder` does to meet a request."""
         self._target, self._engine = decoder.target, decoder.engine
         self._policy, self._plan, self._settings = decoder.policy, decoder.plan, decoder.settings

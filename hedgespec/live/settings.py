@@ -1,16 +1,16 @@
-"""What shapes decoding. No torch here: the command line takes its defaults from it."""
+"""What shapes live decoding. No torch here: the command line's options are made from it."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
 
-from hedgespec.models.sampling import Sampling
-
-if TYPE_CHECKING:
-    from hedgespec.selectors.feedback import Feedback
-    from hedgespec.selectors.learning import Loss
+from hedgespec.models.options import COMPILE, DEVICE, DRAFTERS, DTYPE, TARGET
+from hedgespec.models.settings import Sampling
+from hedgespec.options import Option, check_ranges, seed_option
 
 DRAFT_LENGTH = 5
 NEW_TOKENS = 200
+SELECTOR = "normalhedge"
 
 
 @dataclass(frozen=True)
@@ -22,26 +22,66 @@ class DecoderSettings:
     `dynamic` by default; see `make_trees`. At most `draft_length` tokens are drafted, by default
     DRAFT_LENGTH, or a tree's levels. `seed` and the number of the text give the random numbers.
 
-    Learning: `feedback` and `loss` are those of a learner; None is its default. Loss `seconds`
-    needs `round_seconds` (N), those of a round of each drafter.
+    Learning: `feedback`, `loss` and `estimator` are names as in the simulator; None is the
+    learner's default. Loss `seconds` needs `round_seconds` (N), those of a round of each drafter.
 
     Running: `evaluate_all` evaluates every drafter on every token, at the end of a text if the
     selector does not need it before. `timed` waits for the device before each clock reading.
     `static` has the models run on fixed tensors, by default on a GPU if all of them can; `compiled`
     then has torch.compile make their kernels, which takes a minute or more once.
+
+    Raises HedgespecError for a number out of range.
     """
 
-    sampling: Sampling = Sampling()  # noqa: RUF009 (frozen)
-    rule: str = "auto"
-    trees: tuple[str, ...] = ()
-    draft_length: int | None = None
-    seed: int = 0
+    sampling: Sampling = field(default_factory=Sampling)
+    rule: Annotated[str, Option(
+        "verification: sampling, onehot, block, gumbel, multi:K, multi-without:K, kseq:K, "
+        "tree[:NAME], or greedy at temperature 0 (default: auto, greedy at temperature 0, else "
+        "sampling)", "RULE")] = "auto"
+    trees: Annotated[tuple[str, ...], Option(
+        "what --rule tree drafts: dynamic[:TOTAL,DEPTH,TOPK] (the default; EAGLE-2, 60,7,10) or "
+        "static[:FILE] (rank paths), as NAME=SHAPE for --rule tree:NAME", "SHAPE")] = ()
+    draft_length: Annotated[int | None, Option(
+        f"draft tokens per round (default: {DRAFT_LENGTH}, or a tree's levels)", "K", low=1
+        )] = None
+    seed: Annotated[int, seed_option("of texts and choices")] = 0
 
-    feedback: "Feedback | None" = None
-    loss: "Loss | None" = None
+    feedback: Annotated[str | None, Option(
+        "of full-information learners (default: queued)", "NAME")] = None
+    loss: Annotated[str | None, Option(
+        "of full-information learners: length, accept or hybrid:X (default: length)", "NAME"
+        )] = None
+    estimator: Annotated[str, Option(
+        "of the expected round length in the loss: gamma, realised or rb", "NAME")] = "gamma"
     round_seconds: tuple[float, ...] | None = None
 
     evaluate_all: bool = False
     timed: bool = False
     static: bool | None = None
-    compiled: bool = False
+    compiled: Annotated[bool, COMPILE] = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """What `hedgespec live` decodes with, and what becomes of it."""
+
+    target: Annotated[str, TARGET]
+    drafters: Annotated[tuple[str, ...], DRAFTERS] = ()
+    selector: Annotated[str, Option("a learner, or fixed:DRAFTER", "NAME")] = SELECTOR
+    per_domain: Annotated[int | None, Option("questions of each domain of --prompts", "N", low=1
+                                             )] = None
+    max_new_tokens: Annotated[int, Option("longest answer", "N", low=1)] = NEW_TOKENS
+    device: Annotated[str, DEVICE] = "cpu"
+    dtype: Annotated[str, DTYPE] = "float32"
+    out: Annotated[Path | None, Option(
+        "write a log: a trace, every decision and its times", "DIR", made=True)] = None
+    costs: Annotated[bool, Option(
+        "do not measure the seconds of the models first, for the log")] = True
+
+    def __post_init__(self) -> None:
+        """Raises HedgespecError for a number out of range."""
+        check_ranges(self)

@@ -39,7 +39,7 @@ class StaticRound:
         self._text = StaticText.empty(target, self._layers, room)
         self._statistics = TokenStatistics(self._text, plan, target.vocabulary_size)
         self.tables = self._statistics.tables
-        # Where the same drafters stand that draft, and that were evaluated: one or two.
+        # Where drafting goes on and where evaluation does: one place, unless they run apart.
         self._drafting = Standing(drafters, room, target, few)
         self._evaluating = Standing(drafters, room, target, few) if apart else self._drafting
         self._standings = [self._drafting, self._evaluating][: 1 + apart]

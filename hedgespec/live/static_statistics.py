@@ -2,9 +2,10 @@
 
 import torch
 
-from hedgespec.live.evaluated import emitted_log_p, reduce_for
+from hedgespec.live.evaluated import reduce_for
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import StaticText
+from hedgespec.models.acceptance import emitted_log_p
 from hedgespec.models.distributions import probabilities
 
 # The target's distributions at the last tokens, for evaluation; more than ever wait for it.

@@ -21,6 +21,15 @@ def reduce_pair(
     }
 
 
+def emitted_log_p(p: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """log p (n) of emitted tokens (n) under `p` (n, V).
+
+    Never -inf: they were emitted, even where float32 has no number so small.
+    """
+    chosen = p.gather(-1, tokens[:, None])[:, 0]
+    return chosen.clamp_min(torch.finfo(p.dtype).tiny).log().float()
+
+
 def generator_of(tokens: torch.Tensor) -> torch.Generator:
     """For statistics that are estimated: the same tokens give the same ones."""
     return torch.Generator(tokens.device).manual_seed(int(tokens.sum()))

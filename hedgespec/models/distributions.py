@@ -8,7 +8,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from hedgespec.models.sampling import Sampling
+from hedgespec.models.settings import Sampling
 from hedgespec.rules.draws import sample
 
 __all__ = ["Sampling", "probabilities", "sample", "warp"]

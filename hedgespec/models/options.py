@@ -2,7 +2,12 @@
 
 from hedgespec.options import Option
 
+TEMPERATURE = Option("0 is greedy", "T")
+TOP_P = Option("1 is off", "P")
+TOP_K = Option("0 is off", "N")
 TARGET = Option("Hugging Face id, folder or .gguf file; the default one is fetched, 93 MB", "MODEL")
+DRAFTERS = Option("repeat for each; default: four early exits, prompt-lookup and ngram", "SPEC",
+                  "drafter", repeated=True)
 DEVICE = Option("default: cuda if there is one", choices=("auto", "cpu", "cuda"))
 DTYPE = Option("default: bfloat16 on cuda, float32 on the CPU",
                choices=("auto", "float32", "bfloat16", "float16"))

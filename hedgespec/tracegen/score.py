@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.models.acceptance import generator_of, reduce_pair
+from hedgespec.models.acceptance import emitted_log_p, generator_of, reduce_pair
 from hedgespec.models.distributions import Sampling, probabilities
 from hedgespec.models.drafters import Drafter, ScoringBatch
 from hedgespec.models.target import LanguageModel
@@ -45,10 +46,9 @@ def score(
 ) -> tuple[Scores, torch.Tensor]:
     """Teacher-force the target and all drafters on written answers.
 
-    `chunk` rows of full-vocabulary distributions exist at a time; `rules` have their statistics
-    recorded besides, and so have `trees`. Also returns the prompts'
-    embeddings (B, H): the mean of the target's last hidden state over the prompt. Raises
-    HedgespecError if a model gives NaN.
+    `chunk` rows of full-vocabulary distributions exist at a time; `rules` and `trees` have their
+    statistics recorded besides. Also returns the prompts' embeddings (B, H): the mean of the
+    target's last hidden state over the prompt. Raises HedgespecError if a model gives NaN.
     """
     layers = {layer for drafter in drafters for layer in drafter.target_layers}
     batch = teacher_force(target, prompts, answers, tuple(sorted(layers)))
@@ -61,38 +61,53 @@ def score(
     parts: list[Scores] = []
     for start in range(0, len(emitted), chunk):
         rows = slice(start, start + chunk)
-        logits = target.logits(final[rows])
-        _refuse_nan(logits, f"target {target.id}")
-        p = probabilities(logits, sampling, emitted=emitted[rows])
-        index = emitted[rows, None]
-        columns = {}
+        own, p = _target_scores(target, final[rows], emitted[rows], sampling)
         for drafter, state in zip(drafters, prepared, strict=True):
             for depth in range(1, drafter.depths + 1):
-                draft_logits = drafter.logits(state, depth, rows)
-                _refuse_nan(draft_logits, f"drafter {drafter.name}")
-                q = probabilities(draft_logits, sampling)
-                for statistic, values in reduce_pair(p, q, emitted[rows]).items():
-                    column = statistic_column(statistic, drafter.name, depth, drafter.depths)
-                    columns[column] = values
+                q = _distributions(drafter, state, depth, rows, sampling)
+                found = reduce_pair(p, q, emitted[rows])
                 for rule in rules:
-                    for statistic, values in rule.reduce(p, q, emitted[rows], generator).items():
-                        columns[statistic_column(f"{statistic}.{rule.label}", drafter.name, depth,
-                                                 drafter.depths)] = values
-        parts.append(Scores(
-            # Never 0: the token was emitted, even where float32 has no number so small.
-            p.gather(-1, index)[:, 0].clamp_min(torch.finfo(p.dtype).tiny).log(),
-            logits.gather(-1, index)[:, 0] - logits.logsumexp(dim=-1),
-            columns,
-        ))
+                    found |= {f"{statistic}.{rule.label}": values for statistic, values
+                              in rule.reduce(p, q, emitted[rows], generator).items()}
+                own.drafters.update({
+                    statistic_column(statistic, drafter.name, depth, drafter.depths): values
+                    for statistic, values in found.items()})
+        parts.append(own)
     scores = _join(parts)
     for tree in trees:
-        found = score_trees(
-            target, drafters, batch, tree.shape, sampling, BLOCK[target.device.type])
-        none = TreeStatistics.none(len(emitted), tree.shape.deepest)
-        for drafter in drafters:
-            scores.drafters.update(
-                tree_columns(tree.label, drafter.name, found.get(drafter.name, none)))
+        scores.drafters.update(_tree_scores(target, drafters, batch, tree, sampling))
     return scores, _prompt_embeddings(last, prompts).cpu()
+
+
+def _target_scores(
+    target: LanguageModel, final: torch.Tensor, emitted: torch.Tensor, sampling: Sampling
+) -> tuple[Scores, torch.Tensor]:
+    """Scores of emitted tokens (n) without drafters, and p (n, V), from final states (n, H)."""
+    logits = target.logits(final)
+    _refuse_nan(logits, f"target {target.id}")
+    p = probabilities(logits, sampling, emitted=emitted)
+    log_softmax = logits.gather(-1, emitted[:, None])[:, 0] - logits.logsumexp(dim=-1)
+    return Scores(emitted_log_p(p, emitted), log_softmax, {}), p
+
+
+def _distributions(
+    drafter: Drafter, prepared: Any, depth: int, rows: slice, sampling: Sampling
+) -> torch.Tensor:
+    """q (n, V) of a drafter at a draft depth, for some of the batch's rows."""
+    logits = drafter.logits(prepared, depth, rows)
+    _refuse_nan(logits, f"drafter {drafter.name}")
+    return probabilities(logits, sampling)
+
+
+def _tree_scores(
+    target: LanguageModel, drafters: list[Drafter], batch: ScoringBatch, tree: NamedTree,
+    sampling: Sampling,
+) -> dict[str, torch.Tensor]:
+    """The columns of all drafters' trees."""
+    found = score_trees(target, drafters, batch, tree.shape, sampling, BLOCK[target.device.type])
+    none = TreeStatistics.none(len(batch.rows), tree.shape.deepest)
+    return {column: values for drafter in drafters for column, values in tree_columns(
+        tree.label, drafter.name, found.get(drafter.name, none)).items()}
 
 
 def tree_columns(label: str, drafter: str, found: TreeStatistics) -> dict[str, torch.Tensor]:

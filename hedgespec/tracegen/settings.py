@@ -4,7 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from hedgespec.models.options import DEVICE, DTYPE, TARGET
+from hedgespec.models.options import (
+    DEVICE,
+    DRAFTERS,
+    DTYPE,
+    TARGET,
+    TEMPERATURE,
+    TOP_K,
+    TOP_P,
+)
+from hedgespec.models.settings import Sampling
 from hedgespec.options import Option, check_ranges, seed_option
 from hedgespec.traces.schema import MAX_DRAFT_LENGTH, PRECISIONS
 
@@ -33,12 +42,10 @@ class RecordSettings:
     out: Annotated[Path, Option(
         "the trace directory to make (default: recordings/NAME)", "DIR", made=True)]
     name: Annotated[str, Option("name of the trace (default: prompts file and temperature)")]
-    drafters: Annotated[tuple[str, ...], Option(
-        "repeat for each; default: four early exits, prompt-lookup and ngram", "SPEC", "drafter",
-        repeated=True)] = ()
-    temperature: Annotated[float, Option("0 is greedy", "T")] = 1.0
-    top_p: Annotated[float, Option("1 is off", "P")] = 1.0
-    top_k: Annotated[int, Option("0 is off", "N")] = 0
+    drafters: Annotated[tuple[str, ...], DRAFTERS] = ()
+    temperature: Annotated[float, TEMPERATURE] = Sampling.temperature
+    top_p: Annotated[float, TOP_P] = Sampling.top_p
+    top_k: Annotated[int, TOP_K] = Sampling.top_k
     seed: Annotated[int, seed_option("of the sampled text")] = 0
     max_new_tokens: Annotated[int, Option(
         f"longest answer (default: {TOKENS}, on a CPU {CPU_TOKENS})", "N", low=1)] = TOKENS

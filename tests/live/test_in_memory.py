@@ -17,7 +17,7 @@ from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import DecoderSettings, LiveDecoder, make_decoder  # noqa: E402
 from hedgespec.live.hugging_face import speculative_generate  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
-from hedgespec.models.sampling import Sampling  # noqa: E402
+from hedgespec.models.settings import Sampling  # noqa: E402
 from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")

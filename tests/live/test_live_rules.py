@@ -16,8 +16,6 @@ from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.heads.recurrent import save_redrafter  # noqa: E402
-from hedgespec.selectors.feedback import parse_feedback  # noqa: E402
-from hedgespec.selectors.learning import parse_loss  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
 from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
@@ -124,10 +122,9 @@ def test_under_gumbel_coupling_the_text_is_the_same_whoever_drafts(target, draft
 def test_the_replay_of_a_log_comes_to_the_same_decisions(
     target, drafters, tmp_path, rule, selector, feedback, loss
 ):
-    feedback = parse_feedback(feedback) if feedback else None
-    loss = parse_loss("length", loss) if loss else None
-    decoder = decoder_of(target, drafters, rule, selector, feedback=feedback, loss=loss,
-                         evaluate_all=True)
+    learning = {"loss": "length", "estimator": loss} if loss else {}
+    decoder = decoder_of(target, drafters, rule, selector, feedback=feedback, evaluate_all=True,
+                         **learning)
     log = LiveLog(tmp_path / "log", decoder, LogSettings("prompts", 40))
     for number in range(3):
         query = Query(number, Question(f"q{number}", "d", [""]), 0, f"{number:064x}", PROMPT, 40)

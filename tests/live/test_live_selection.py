@@ -18,6 +18,7 @@ from hedgespec.cli import main  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.live.hugging_face import speculative_generate  # noqa: E402
+from hedgespec.live.rounds import Rounds  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import Drafter, make_drafters  # noqa: E402
 from hedgespec.models.drafters.session import DraftSession  # noqa: E402
@@ -201,16 +202,14 @@ def test_ctrl_c_keeps_the_text_and_the_log(
     tiny_models, specifications, tmp_path, monkeypatch, capsys
 ):
     """The third answer is interrupted after some rounds."""
-    real = LiveDecoder._round
+    real = Rounds._round
 
-    def interrupted(self, *arguments):
-        if arguments[-1].rounds and len(arguments[-1].rounds) > 4 and self.asked == 3:
+    def interrupted(self):
+        if self._request.query == 2 and len(self._answer.rounds) > 4:
             raise KeyboardInterrupt
-        if not arguments[-1].rounds:
-            self.asked = getattr(self, "asked", 0) + 1
-        return real(self, *arguments)
+        return real(self)
 
-    monkeypatch.setattr(LiveDecoder, "_round", interrupted)
+    monkeypatch.setattr(Rounds, "_round", interrupted)
     out = tmp_path / "log"
     command = ["live", "--target", tiny_models["target"], "--temperature", "0.8", "--prompts",
                str(save_questions(tmp_path / "q.jsonl", 4)), "--out", str(out), "--max-new-tokens",
@@ -299,7 +298,7 @@ def test_generate_refuses_what_it_cannot_do(target, drafters, inputs, tiny_model
 @pytest.mark.parametrize(("selector", "options", "message"), [
     ("nobody", {}, "unknown selector 'nobody'"),
     ("fixed:nobody", {}, "there is no such drafter; the pool has lm, early-exit-3"),
-    ("hedge", {"draft_length": 0}, "draft length must be at least 1"),
+    ("hedge", {"draft_length": 0}, "draft_length must be at least 1, not 0"),
     ("oracle", {}, "unknown selector"),
 ])
 def test_bad_settings_are_told(target, drafters, selector, options, message):

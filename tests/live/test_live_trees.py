@@ -18,8 +18,6 @@ from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.heads.recurrent import save_redrafter  # noqa: E402
 from hedgespec.models.target import load_model  # noqa: E402
 from hedgespec.models.trees import make_trees  # noqa: E402
-from hedgespec.selectors.feedback import parse_feedback  # noqa: E402
-from hedgespec.selectors.learning import parse_loss  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
 from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
@@ -177,10 +175,9 @@ def test_the_replay_of_a_log_comes_to_the_same_decisions(
 def test_so_it_does_with_other_feedback_losses_and_lengths(
     target, drafters, tmp_path, selector, feedback, loss, options
 ):
-    feedback = parse_feedback(feedback) if feedback else None
-    loss = parse_loss("length", loss) if loss else None
+    learning = {"loss": "length", "estimator": loss} if loss else {}
     decoder = decoder_of(target, drafters[1:4], selector, ("wide=" + DYNAMIC,), rule="tree:wide",
-                         feedback=feedback, loss=loss, evaluate_all=True, **options)
+                         feedback=feedback, evaluate_all=True, **learning, **options)
     logged(tmp_path / "log", decoder, queries=2)
     assert check_fidelity(tmp_path / "log") > 20
     run = json.loads((tmp_path / "log" / "run.json").read_text())

@@ -17,7 +17,6 @@ from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.heads.eagle.stack import stack_heads  # noqa: E402
 from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
-from hedgespec.selectors.feedback import parse_feedback  # noqa: E402
 from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
 from tests.helpers.heads import random_head  # noqa: E402
@@ -151,7 +150,7 @@ def test_replays_of_a_log_decide_as_live(target, drafters, tmp_path, selector, t
 @pytest.mark.parametrize("feedback", ["rounds:1", "rounds:3", "every:8"])
 def test_evaluation_beside_the_next_round_or_seldom(target, drafters, feedback):
     """The engine keeps what is launched and what is needed apart."""
-    options = {"feedback": parse_feedback(feedback), "temperature": 0.8}
+    options = {"feedback": feedback, "temperature": 0.8}
     found, expected = (decoder_of(target, drafters, static=static, **options)
                        for static in (True, False))
     for number in range(3):
@@ -241,7 +240,7 @@ def test_selectors_that_share_a_decoder_decode_as_with_one_of_their_own(target, 
         assert mine.engine is shared.engine
         assert mine.label == other.label
     with pytest.raises(HedgespecError, match="cannot share a decoder"):
-        decoder_of(target, drafters, "normalhedge", feedback=parse_feedback("rounds:2"),
+        decoder_of(target, drafters, "normalhedge", feedback="rounds:2",
                    static=static).with_selector("fixed:b")
 
 

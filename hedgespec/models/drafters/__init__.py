@@ -12,7 +12,7 @@ from hedgespec.models.drafters.early_exit import EarlyExit
 from hedgespec.models.drafters.language_model import LanguageModelDrafter
 from hedgespec.models.drafters.parallel import Parallel
 from hedgespec.models.drafters.redrafter import Redrafter
-from hedgespec.models.sampling import Sampling
+from hedgespec.models.settings import Sampling
 from hedgespec.models.target import LanguageModel
 from hedgespec.traces.schema import is_drafter_name
 

@@ -1,7 +1,8 @@
 """Draft trees for recorded text: dynamic and static ones, built for all start positions in batches.
 
-A drafter says how its trees grow (`growth.py`), a tree's shape says which nodes grow (`dynamic.py`,
-`static.py`), `accepted.py` walks the text down each tree, and `score.py` does it for whole texts.
+A drafter says how its trees grow (`growth.py`), a tree's shape says which nodes grow
+(`dynamic_tree.py`, `static_tree.py`), `accepted.py` walks the text down each tree, and
+`recorded_text.py` does it for whole texts.
 """
 
 from hedgespec.models.trees.accepted import TreeStatistics

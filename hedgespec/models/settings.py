@@ -1,8 +1,10 @@
-"""How text is sampled. No torch here: settings hold it, and the command line its defaults."""
+"""How text is sampled. No torch here: the command line's options are made from it."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from hedgespec.errors import HedgespecError, arg
+from hedgespec.models.options import TEMPERATURE, TOP_K, TOP_P
 
 
 @dataclass(frozen=True)
@@ -12,9 +14,9 @@ class Sampling:
     Raises HedgespecError for values out of range.
     """
 
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
+    temperature: Annotated[float, TEMPERATURE] = 1.0
+    top_p: Annotated[float, TOP_P] = 1.0
+    top_k: Annotated[int, TOP_K] = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
