@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hedgespec.analysis import statistics
 from hedgespec.cli import main
+from hedgespec.results import statistics
 from tests.helpers.browser import Browser, installed
 from tests.helpers.made_results import make_results
 
