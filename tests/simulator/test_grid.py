@@ -55,6 +55,7 @@ def test_every_combination_is_run(grid):
     assert [one["seeds"] for one in settings] == [[0, 1], [0, 1, 2]]
 
 
+@pytest.mark.slow
 def test_an_interrupted_grid_goes_on_and_gives_the_same(grid, monkeypatch):
     sim(grid)
     whole = {name: read_results(grid.parent / "out", name) for name in ("per_query", "curves")}
