@@ -66,6 +66,7 @@ def test_every_combination_is_run(grid):
     assert run["grid"] == {"file": str(grid), "overridden": {}}
 
 
+@pytest.mark.slow
 def test_an_interrupted_grid_goes_on_and_gives_the_same(grid, monkeypatch):
     sim(grid)
     whole = {name: read_table(grid.parent / "out", name) for name in ("per_query", "curves")}
