@@ -339,7 +339,7 @@ def test_seconds_choose_the_draft_length(trace):
 
 
 def test_bad_arm_lengths_are_told(trace):
-    with pytest.raises(HedgespecError, match="names a length twice"):
+    with pytest.raises(HedgespecError, match="arm_lengths names drafter-0\\*2 twice"):
         Replayer(trace, arm_lengths=(2, 2))
     with pytest.raises(HedgespecError, match="not both"):
         Replayer(trace, 3, arm_lengths=(2,))
