@@ -127,7 +127,7 @@ def estimators(sweep: Sweep) -> str:
 
 def delays(sweep: Sweep) -> str:
     """Paired differences of feedback settings to `queued`."""
-    settings = ["oracle", "rounds:1", "rounds:2", "rounds:4", "rounds:8", "censored", "bold",
+    settings = ["foresight", "rounds:1", "rounds:2", "rounds:4", "rounds:8", "censored", "bold",
                 "round"]
     return _against(sweep, settings, "feedback", QUEUED)
 

@@ -2,7 +2,7 @@
 
 from benchmarks.pages import ROOT, fill
 from hedgespec.results.markdown import column_table, table_page
-from hedgespec.results.schema import LIVE_ROUNDS, RUN, TABLES
+from hedgespec.results.schema import LIVE_LOSSES, LIVE_ROUNDS, RUN, TABLES
 
 DOCUMENT = ROOT / "docs" / "results.md"
 
@@ -11,7 +11,7 @@ def tables() -> dict[str, str]:
     """The tables by the names of their places. What was run stands in a table of its own."""
     return {"run": column_table(RUN), **{
         table.name: table_page(table, [one for one in table.columns if one not in RUN])
-        for table in (*TABLES, LIVE_ROUNDS)}}
+        for table in (*TABLES, LIVE_ROUNDS, LIVE_LOSSES)}}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ set in Python only. Types are str, int, float, Path and bool, tuples of one of t
 import argparse
 import json
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
@@ -33,7 +33,8 @@ class Option:
     and with dashes of the option, where it is not the field's. Numbers lie in `low` to `high`;
     `choices` are the texts that may be given. Of a field of several values, `repeated` has the
     option once for each, as in --drafter A --drafter B, and `empty` allows it without any. A path
-    that is `made` is relative to a TOML file whether it exists or not.
+    that is `made` is relative to a TOML file whether it exists or not. `read` makes the value of
+    its text; such a value has a `label` that it is read from.
     """
 
     help: str
@@ -45,6 +46,7 @@ class Option:
     repeated: bool = False
     empty: bool = False
     made: bool = False
+    read: Callable[[str], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,10 @@ class OptionField:
     kind: type
     several: bool
     option: Option
+
+    def made_of(self, given: Any) -> Any:
+        """The value of what was given. Raises HedgespecError if it cannot be read."""
+        return given if self.option.read is None else self.option.read(given)
 
 
 def seed_option(help: str, metavar: str = "SEED") -> Option:
@@ -73,8 +79,10 @@ def option_fields(settings: "type[DataclassInstance]") -> Iterator[OptionField]:
         if isinstance(hint, UnionType):
             hint = next(part for part in get_args(hint) if part is not NoneType)
         several = get_origin(hint) is tuple
+        kind = get_args(hint)[0] if several else hint
         yield OptionField(item.name, option.name or item.name,
-                          get_args(hint)[0] if several else hint, several, option)
+                          str if option.read or isinstance(kind, UnionType) else kind, several,
+                          option)
 
 
 def check_ranges(settings: "DataclassInstance") -> None:
@@ -104,7 +112,8 @@ def given_options(
 ) -> dict[str, Any]:
     """The fields of a settings dataclass that options were given for, and what was given."""
     given = vars(options)
-    return {item.name: tuple(given[dest]) if item.several else given[dest]
+    return {item.name: tuple(map(item.made_of, given[dest])) if item.several
+            else item.made_of(given[dest])
             for item in option_fields(settings) if (dest := _dest(settings, item)) in given}
 
 
@@ -136,7 +145,7 @@ def read_settings(defaults: Settings, table: Mapping[str, Any], file: Path) -> S
 
 def as_table(settings: "type[DataclassInstance]", values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of some fields of a settings dataclass by their keys, as TOML and JSON have them."""
-    return {item.key: _plain(values[item.name]) for item in option_fields(settings)
+    return {item.key: plain(values[item.name]) for item in option_fields(settings)
             if item.name in values}
 
 
@@ -177,7 +186,8 @@ def _value(item: OptionField, value: Any, file: Path) -> Any:
         if item.option.choices and one not in item.option.choices:
             raise HedgespecError(f"{file}: {item.key} must be one of "
                                  f"{', '.join(item.option.choices)}, not {one!r}")
-        found.append(_path(one, file, item.option.made) if item.kind is Path else item.kind(one))
+        found.append(_path(one, file, item.option.made) if item.kind is Path
+                     else item.made_of(item.kind(one)))
     return tuple(found) if item.several else found[0]
 
 
@@ -186,7 +196,10 @@ def _path(text: str, file: Path, made: bool) -> Path:
     return beside if made or beside.exists() else Path(text)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of a settings dataclass as TOML and JSON have it."""
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    return str(value) if isinstance(value, Path) else value
+        return [plain(one) for one in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value if value is None or isinstance(value, str | int | float) else value.label

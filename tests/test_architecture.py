@@ -61,6 +61,7 @@ def test_no_test_imports_from_another():
         assert not {part for part in parts if part.startswith("test_")}, path
 
 
+@pytest.mark.slow
 def test_sim_runs_where_torch_cannot_be_imported(tmp_path):
     for name in ("torch", "transformers"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('blocked by the test')")

@@ -1,7 +1,7 @@
 """A report of results: figures, tables and findings, in a page and in files for papers."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -27,6 +27,7 @@ from hedgespec.analysis.saving import FigureSaver
 from hedgespec.analysis.study import Study
 from hedgespec.files import write_text
 from hedgespec.results.statistics import DRAWS, LEVEL, holm
+from hedgespec.results.store import Results
 
 MOST_FINDINGS = 5
 OnProgress = Callable[[str, int, int], None]
@@ -40,7 +41,7 @@ class Request:
     Empty `traces` and `learners`, and no `against`, are chosen from the results.
     """
 
-    results: Sequence[Path]
+    results: Sequence[Path | Results]
     baseline: Path | None = None
     traces: Sequence[str] = ()
     learners: Sequence[str] = ()
@@ -58,59 +59,101 @@ class Report:
 
 
 def write_report(request: Request, out: Path, command: Sequence[str], version: str,
-                 progress: OnProgress = lambda *_: None) -> Report:
+                 progress: OnProgress = lambda *_: None, processes: int | None = None) -> Report:
     """Write report.html, figures/ and tables/ into `out`, each file whole or not at all.
 
     `command` and `version` (of hedgespec) are stated in the report; `progress` is told what is
-    done, how much, and of how much. Raises HedgespecError for results that cannot be reported on
-    or compared.
+    done, how much, and of how much. `processes` save figures, None is one on each core: a script
+    that asks for more than one must guard its main part. Raises HedgespecError for results that
+    cannot be reported on or compared.
     """
     runs = [ResultSet(folder) for folder in request.results]
     study = Study.of(runs[0], list(request.traces), list(request.learners), request.against)
     comparisons = _compare(runs, request.baseline)
-    vocabulary = read_vocabulary(request.tokenizer) if request.tokenizer else {}
     for folder in ("figures", "tables"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    settings = {trace: settings_data(study, trace) for trace in study.run.traces}
     steps = len(FIGURES) + len(comparisons) + 2
-    sections: list[Section] = []
-    drawn: list[list[Drawing]] = []
-    with styled(), FigureSaver(out / "figures") as saver:
-        for i, one in enumerate(comparisons):
-            progress("comparisons", i, steps)
-            for drawing in (figures := list(
-                    differences.draw(study, one, f"differences-{i + 1}-figure"))):
-                saver.save(drawing)
-            sections.append(Section(
-                f"comparison-{i + 1}", f"{one.other.folder} against {one.base.folder}",
-                [_regressions(one), *(figure_part(drawing, saver.picture(drawing))
-                                      for drawing in figures),
-                 _table(difference_table(one, f"differences-{i + 1}"), out)]))
-        for i, draw in enumerate(FIGURES.values()):
-            progress("figures", len(comparisons) + i, steps)
-            drawn.append([])
-            for drawing in draw(study):
-                drawn[-1].append(_worded(drawing, vocabulary))
-                saver.save(drawing)
-        progress("tables", steps - 2, steps)
-        matrices = (matrix_table(trace, settings[trace]) for trace in study.traces)
-        tables = [overview_table(pl.concat(settings.values()),
-                                 study.run.whose_seconds(study.run.traces)),
-                  *(table for table in matrices if table is not None), *domain_tables(study)]
-        tabled = Section("tables", "Tables", [_table(table, out) for table in tables])
-        progress("page", steps - 1, steps)
-        sections += [
-            Section(anchor(heading), heading,
-                    [figure_part(drawing, saver.picture(drawing)) for drawing in figures])
-            for heading, figures in zip(FIGURES, drawn, strict=True) if figures]
-    sections.append(tabled)
-    found = findings(drawn)
-    sections.insert(0, Section("findings", "Findings", [_findings(found)]))
-    sections.append(Section("made", "How these numbers were made",
-                            [_provenance(runs, comparisons, command, version)]))
+
+    def tell(what: str, done: int) -> None:
+        progress(what, done, steps)
+
+    with styled(), FigureSaver(out / "figures", processes) as saver:
+        compared = _draw_comparisons(study, comparisons, saver, tell)
+        drawn = _draw_kinds(study, request.tokenizer, saver,
+                            lambda what, done: tell(what, len(compared) + done))
+        tell("tables", steps - 2)
+        tables = _tables(study, out)
+        tell("page", steps - 1)
+        found = findings(drawn)
+        sections = [
+            Section("findings", "Findings", [_findings(found)]),
+            *(_comparison_section(number, comparison, drawings, saver, out)
+              for number, (comparison, drawings) in enumerate(
+                  zip(comparisons, compared, strict=True), 1)),
+            *(Section(anchor(kind.heading), kind.heading, _pictures(drawings, saver))
+              for kind, drawings in zip(FIGURES.values(), drawn, strict=True) if drawings),
+            tables,
+            Section("made", "How these numbers were made",
+                    [_provenance(runs, comparisons, command, version)])]
     path = out / "report.html"
     write_text(path, page(f"Drafter selection: {runs[0].folder}", _introduction(study), sections))
     return Report(path, [claim.sentence for _, claim in found], comparisons)
+
+
+def _draw_comparisons(
+    study: Study, comparisons: Sequence[Comparison], saver: FigureSaver,
+    tell: Callable[[str, int], None],
+) -> list[list[Drawing]]:
+    """The figures of each comparison, given to be saved."""
+    drawn = []
+    for number, comparison in enumerate(comparisons):
+        tell("comparisons", number)
+        name = f"differences-{number + 1}-figure"
+        drawn.append(_saved(differences.draw(study, comparison, name), saver))
+    return drawn
+
+
+def _draw_kinds(
+    study: Study, tokenizer: Path | None, saver: FigureSaver, tell: Callable[[str, int], None]
+) -> list[list[Drawing]]:
+    """The figures of each kind, given to be saved."""
+    vocabulary = read_vocabulary(tokenizer) if tokenizer else {}
+    drawn = []
+    for number, kind in enumerate(FIGURES.values()):
+        tell("figures", number)
+        drawn.append(_saved((_worded(one, vocabulary) for one in kind.draw(study)), saver))
+    return drawn
+
+
+def _saved(drawings: Iterable[Drawing], saver: FigureSaver) -> list[Drawing]:
+    """The drawings, each given to be saved while the next is drawn."""
+    drawn = []
+    for drawing in drawings:
+        saver.save(drawing)
+        drawn.append(drawing)
+    return drawn
+
+
+def _pictures(drawings: Sequence[Drawing], saver: FigureSaver) -> list[str]:
+    return [figure_part(drawing, saver.picture(drawing)) for drawing in drawings]
+
+
+def _comparison_section(
+    number: int, comparison: Comparison, drawings: Sequence[Drawing], saver: FigureSaver, out: Path
+) -> Section:
+    return Section(
+        f"comparison-{number}", f"{comparison.other.folder} against {comparison.base.folder}",
+        [_regressions(comparison), *_pictures(drawings, saver),
+         _table(difference_table(comparison, f"differences-{number}"), out)])
+
+
+def _tables(study: Study, out: Path) -> Section:
+    settings = {trace: settings_data(study, trace) for trace in study.run.traces}
+    matrices = (matrix_table(trace, settings[trace]) for trace in study.traces)
+    tables = [overview_table(pl.concat(settings.values()),
+                             study.run.whose_seconds(study.run.traces)),
+              *(table for table in matrices if table is not None), *domain_tables(study)]
+    return Section("tables", "Tables", [_table(table, out) for table in tables])
 
 
 def findings(kinds: Sequence[Sequence[Drawing]]) -> list[tuple[Drawing, Claim]]:

@@ -178,7 +178,8 @@ def _by_domain(study: Study, trace: str) -> pl.DataFrame:
             difference_high=difference.high if difference else unknown,
             p=difference.p if difference else unknown))
     data = pl.concat(parts)
-    tested = pl.when(pl.col("selector") == study.against).then(float("nan")).otherwise("p")
+    itself = pl.col("selector").eq_missing(pl.lit(study.against, dtype=pl.String))
+    tested = pl.when(itself).then(float("nan")).otherwise("p")
     data = data.with_columns(p=tested)
     return data.with_columns(p_holm=holm(data["p"].to_numpy()), against=pl.lit(study.against))
 

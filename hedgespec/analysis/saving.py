@@ -19,8 +19,10 @@ WORTH_IT = 6  # figures; a further process takes a second to start
 class FigureSaver:
     """Writes figures as PDF, PNG and CSV into `folder`, on the other cores if there are many."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, processes: int | None = None):
+        """`processes` in all, this one among them; None is one on each core."""
         self._folder = folder
+        self._others = (processes or os.cpu_count() or 1) - 1
         self._jobs: dict[str, tuple[Figure, str, str]] = {}
         self._begun: dict[str, Future[str]] = {}
         self._pictures: dict[str, str] = {}
@@ -39,10 +41,9 @@ class FigureSaver:
         stem = str(self._folder / anchor(drawing.name))
         write_text(Path(f"{stem}.csv"), csv(drawing.data))
         self._jobs[drawing.name] = drawing.figure, stem, drawing.title
-        others = (os.cpu_count() or 1) - 1
-        if others and self._pool is None and len(self._jobs) >= WORTH_IT:
+        if self._others and self._pool is None and len(self._jobs) >= WORTH_IT:
             # New processes, not forks of this one, whose threads may hold locks.
-            self._pool = ProcessPoolExecutor(others, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(self._others, mp_context=get_context("spawn"))
         if self._pool is not None:
             for name, job in self._jobs.items():
                 if name not in self._begun:

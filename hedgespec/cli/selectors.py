@@ -20,7 +20,8 @@ def run(options: argparse.Namespace) -> int:
 
     from hedgespec.rules import RULES
     from hedgespec.selectors import BUILT_IN, built_in
-    from hedgespec.simulator.references import REFERENCES, knowledge
+    from hedgespec.selectors.feedback import feedback_help, modifier_help
+    from hedgespec.simulator.references import KINDS
 
     table = Table()
     for header in ("selector", "feedback", "parameters (default)", "source"):
@@ -30,13 +31,21 @@ def run(options: argparse.Namespace) -> int:
         parameters = "\n".join(f"{item.name} ({item.default:g}): {item.help}"
                                for item in selector.parameters)
         table.add_row(name, selector.feedback, parameters, selector.source)
-    for name, meaning in REFERENCES.items():
-        table.add_row(name, knowledge(name), "", meaning)
+    for kind in KINDS.values():
+        table.add_row(kind.shown, kind.knows, "", kind.meaning)
     console = Console()
     console.print(table)
     console.print("feedback: full = losses of all drafters, as --feedback of `hedgespec sim` says; "
                   "chosen = only the rounds of the drafter that ran. "
                   "A learner of your own: FILE.py:NAME (docs/tutorial.md)")
+    feedback = Table()
+    for header in ("--feedback", "what a full-information learner gets when"):
+        feedback.add_column(header, overflow="fold")
+    for name, meaning in feedback_help().items():
+        feedback.add_row(name, meaning)
+    for name, meaning in modifier_help().items():
+        feedback.add_row(f"+{name}", meaning)
+    console.print(feedback)
     rules = Table()
     for header in ("rule", "a draft token is accepted how", "recorded", "source"):
         rules.add_column(header, overflow="fold")

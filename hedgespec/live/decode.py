@@ -27,6 +27,7 @@ from hedgespec.models.drafters import (
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import NamedTree
 from hedgespec.rules import Rule, parse_rule
+from hedgespec.selectors import ConfiguredSelector, Selector
 from hedgespec.tracegen.prompts import render_messages, tokenize
 from hedgespec.traces import Costs
 
@@ -43,10 +44,11 @@ class LiveDecoder:
     """
 
     def __init__(
-        self, target: LanguageModel, drafters: list[Drafter], selector: str = SELECTOR,
+        self, target: LanguageModel, drafters: list[Drafter],
+        selector: str | Selector | ConfiguredSelector = SELECTOR,
         settings: DecoderSettings | None = None,
     ):
-        """`selector` is a learner's name and parameters, or fixed:DRAFTER.
+        """`selector` is a learner or its label, or fixed:DRAFTER.
 
         Raises HedgespecError for settings that make no sense.
         """
@@ -91,7 +93,9 @@ class LiveDecoder:
         with torch.inference_mode():
             return self.engine.costs(context)
 
-    def with_selector(self, selector: str) -> "LiveDecoder":
+    def with_selector(
+        self, selector: str | Selector | ConfiguredSelector
+    ) -> "LiveDecoder":
         """The same decoder with another selector, which takes no time: the two share models,
         tensors and graphs, so that only one of them may decode at a time.
 
@@ -160,7 +164,7 @@ class LiveDecoder:
     def _evaluation(self) -> Evaluation:
         return self.policy.evaluation(self.settings.evaluate_all)
 
-    def _make_policy(self, selector: str) -> Policy:
+    def _make_policy(self, selector: str | Selector | ConfiguredSelector) -> Policy:
         names = [drafter.name for drafter in self.drafters]
         return make_policy(selector, names, self.plan, self.learning)
 
@@ -206,7 +210,8 @@ class LiveDecoder:
 
 def make_decoder(
     model: Any, tokenizer: Any, drafters: Sequence[Any] | Mapping[str, Any] | None = None,
-    selector: str = SELECTOR, settings: DecoderSettings | None = None,
+    selector: str | Selector | ConfiguredSelector = SELECTOR,
+    settings: DecoderSettings | None = None,
 ) -> LiveDecoder:
     """A decoder of a transformers model and its tokenizer that are in memory.
 

@@ -27,13 +27,15 @@ class Round:
 class Answer:
     """The tokens of an answer and its rounds; `finish_reason` is "eos" or "length".
 
-    `statistics` are those of the tokens on which all drafters were evaluated, in order.
+    `statistics` are those of the tokens on which all drafters were evaluated, in order. `learned`
+    are the positions (M) whose losses the selector was fed with, in that order, and these (M, N).
     """
 
     tokens: list[int] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
     statistics: list[Statistics] = field(default_factory=list)
     finish_reason: str = "length"
+    learned: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def mat(self) -> float:

@@ -22,7 +22,7 @@ from hedgespec.live.decoded import Answer
 from hedgespec.live.evaluated import last_tokens
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import TreeStatistics
-from hedgespec.results.log import TRACE, LiveRun, write_log
+from hedgespec.results.log import TRACE, LiveRun, learned_losses, write_log
 from hedgespec.results.schema import LIVE_ROUNDS, PARTS, SECONDS_OF
 from hedgespec.rules.tree import Tree
 from hedgespec.tracegen.prompts import Query
@@ -55,6 +55,7 @@ class LiveLog:
         self._folder, self._decoder, self._settings = folder, decoder, settings
         self._names = [drafter.name for drafter in decoder.drafters]
         self._rounds: list[dict[str, object]] = []
+        self._learned: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._writer = TraceWriter(folder / TRACE, {"selector": decoder.label})
 
     def add(self, query: Query, answer: Answer) -> None:
@@ -70,6 +71,8 @@ class LiveLog:
             query_table(query, len(answer.tokens), answer.finish_reason, embedding,
                         Path(self._settings.prompts).stem, _PRECISION),
             token_table(query.number, answer.tokens, self._scores(answer), _PRECISION))
+        if answer.learned is not None:
+            self._learned[query.number] = answer.learned
         for one in answer.rounds:
             self._rounds.append({
                 "query": query.number, "position": one.position,
@@ -82,8 +85,8 @@ class LiveLog:
         """Write everything; return the trace's manifest. Raises HedgespecError without answers."""
         if not self._rounds:
             raise HedgespecError(f"{self._folder}: nothing was decoded")
-        rounds = LIVE_ROUNDS.made(self._rounds)
-        write_log(self._folder, self._run(rounds), rounds)
+        rounds = LIVE_ROUNDS.made(pl.DataFrame(self._rounds).to_dict())
+        write_log(self._folder, self._run(rounds), rounds, learned_losses(self._learned))
         return self._writer.finish(self._manifest())
 
     def _scores(self, answer: Answer) -> Scores:

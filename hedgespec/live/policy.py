@@ -12,7 +12,7 @@ from hedgespec.live.evaluated import last_tokens
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.settings import DecoderSettings
 from hedgespec.results.labels import SelectorLabel, fixed
-from hedgespec.selectors import FULL, parse_selector
+from hedgespec.selectors import FULL, ConfiguredSelector, Selector, configure
 from hedgespec.selectors.feedback import Feedback, parse_feedback
 from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.selectors.online import OnlineSelector
@@ -68,6 +68,11 @@ class Policy(ABC):
     def finished_round(self, emitted: int, gamma: np.ndarray | None) -> None:  # noqa: B027
         """Take note of a round's tokens; `gamma` (m, D) is what `uses_gamma` asks for."""
 
+    @property
+    def learned(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Positions (M) of the losses that it was fed with in this text, and the losses (M, N)."""
+        return None
+
 
 class FixedDrafter(Policy):
     """Always the same drafter."""
@@ -88,9 +93,10 @@ class FixedDrafter(Policy):
 class Learner(Policy):
     """A selector, called as in the simulator."""
 
-    def __init__(self, text: str, arms: int, plan: RoundPlan, learning: Learning):
-        """`text` is its name and parameters. Raises HedgespecError for one that cannot be used."""
-        configured = parse_selector(text)
+    def __init__(
+        self, configured: ConfiguredSelector, arms: int, plan: RoundPlan, learning: Learning
+    ):
+        """Raises HedgespecError for a selector that cannot be used."""
         seconds = learning.round_seconds
         self.label = configured.label
         self._online = OnlineSelector(
@@ -132,13 +138,21 @@ class Learner(Policy):
         """For selectors that learn from their own rounds."""
         self._online.finished_round(emitted, gamma)
 
+    @property
+    def learned(self) -> tuple[np.ndarray, np.ndarray]:
+        """As the selector was fed."""
+        return self._online.learned
 
-def make_policy(text: str, names: list[str], plan: RoundPlan, learning: Learning) -> Policy:
-    """The policy `fixed:DRAFTER`, or a selector by its name and parameters, for drafters `names`.
+
+def make_policy(
+    selector: str | Selector | ConfiguredSelector, names: list[str], plan: RoundPlan,
+    learning: Learning,
+) -> Policy:
+    """The policy `fixed:DRAFTER`, or a selector or its label, for drafters `names`.
 
     Raises HedgespecError for an unknown one, or settings that make no sense for it.
     """
-    drafter = SelectorLabel.parse(text).arm
+    drafter = SelectorLabel.parse(selector).arm if isinstance(selector, str) else None
     if drafter is not None:
         return FixedDrafter(drafter, names)
-    return Learner(text, len(names), plan, learning)
+    return Learner(configure(selector), len(names), plan, learning)

@@ -57,10 +57,11 @@ class Rounds:
                     answer.rounds.append(self._round())
                 done = self._is_done()
                 yield answer.rounds[-1]
-        finally:  # also when interrupted: a log wants the statistics of what there is
+        finally:  # also when interrupted: a log wants what there is
             if self._settings.evaluate_all:
                 with torch.inference_mode():
                     self._evaluate()
+            answer.learned = self._policy.learned
 
     def _round(self) -> Round:
         engine, policy, answer = self._engine, self._policy, self._answer

@@ -4,10 +4,11 @@ What is written is put into this shape, what is read is checked against it, and 
 docs/results.md are made from it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from hedgespec.results.keys import RunKey
@@ -77,18 +78,19 @@ class Table:
         """The table without rows."""
         return pl.DataFrame(schema=self.types)
 
-    def made(self, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-        """The table of these columns, each an array or one value, or of these rows.
+    def made(self, values: Mapping[str, Any]) -> pl.DataFrame:
+        """The table of these columns, each a NumPy array, a Series or one value; NaN becomes null.
 
-        NaN becomes null. Raises KeyError naming a column that is not declared here.
+        Raises KeyError for a column that is not declared here, or lacks.
         """
-        table = pl.DataFrame(values, nan_to_null=True)
-        arms = tuple(column.name for column in self.columns if column.of_each_arm)
-        unknown = [name for name in table.columns
-                   if name not in self.types and not name.startswith(arms)]
-        if unknown:
-            raise KeyError(f"{self.name} has no column {', '.join(unknown)}")
-        return self.shaped(table)
+        chosen = self._chosen(values)
+        if unknown := values.keys() - chosen.keys():
+            raise KeyError(f"{self.name} has no column {', '.join(sorted(unknown))}")
+        columns = {name: values[name] for name in chosen
+                   if isinstance(values[name], np.ndarray | pl.Series)}
+        return pl.DataFrame(columns, nan_to_null=True).select(
+            pl.col(name).cast(dtype) if name in columns
+            else pl.lit(values[name], dtype=dtype).alias(name) for name, dtype in chosen.items())
 
     def lacking(self, table: pl.DataFrame) -> list[str]:
         """The columns that `table` should have and has not."""
@@ -96,10 +98,14 @@ class Table:
 
     def shaped(self, table: pl.DataFrame) -> pl.DataFrame:
         """The columns of `table` that are declared here, in order, each with its type."""
-        chosen = [(name, column.dtype) for column in self.columns for name in (
-            [name for name in table.columns if name.startswith(column.name)]
-            if column.of_each_arm else [column.name])]
-        return table.select(pl.col(name).cast(dtype) for name, dtype in chosen)
+        return table.select(pl.col(name).cast(dtype)
+                            for name, dtype in self._chosen(table.columns).items())
+
+    def _chosen(self, names: Collection[str]) -> dict[str, pl.DataType]:
+        """The declared columns with their types, for each arm those of `names`."""
+        return {name: column.dtype for column in self.columns for name in (
+            [name for name in names if name.startswith(column.name)]
+            if column.of_each_arm else [column.name])}
 
 
 RUN = tuple(Column(item.name, **item.metadata, key=True) for item in fields(RunKey))
@@ -187,4 +193,10 @@ LIVE_ROUNDS = Table("rounds", "round of `hedgespec live`", (
     Column("emitted", pl.Int64(), "tokens emitted", "tokens"),
     *(Column(f"{SECONDS_OF}{part}", pl.Float64(), f"wall-clock time of the part `{part}`", "s",
              timed=True) for part in PARTS),
+))
+LIVE_LOSSES = Table("losses", "loss that the selector of `hedgespec live` learned, in that order", (
+    Column("query", pl.Int64(), "number of the query, counted from 0", key=True),
+    Column("position", pl.Int64(), "the token where a round would start", "tokens", key=True),
+    Column("losses", pl.List(pl.Float64()), "of all drafters, in their order, as they were fed",
+           "the [loss](metrics.md#losses)"),
 ))

@@ -4,13 +4,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import polars as pl
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import read_parquet, write_text, write_with
+from hedgespec.results.overview import overview
 from hedgespec.results.schema import TABLES, Table
+
+if TYPE_CHECKING:
+    import pandas
 
 RUN_FILE = "run.json"
 
@@ -58,6 +62,29 @@ class Results:
     provenance: Provenance = field(default_factory=lambda: Provenance())
     complete: bool = True
     first: "Results | None" = None
+
+    def save(self, folder: Path | str) -> None:
+        """Write the tables and run.json, as `hedgespec sim --out FOLDER` does."""
+        save_results(Path(folder), self)
+
+    def to_pandas(self, table: str = "summary") -> "pandas.DataFrame":
+        """One of the tables as a pandas frame. Raises HedgespecError where pandas is missing."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise HedgespecError("pandas is not installed: pip install pandas") from error
+        frames = {schema.name: frame for schema, frame in self.tables()}
+        if table not in frames:
+            raise HedgespecError(f"{arg('table', table)}: there are {', '.join(frames)}")
+        return pandas.DataFrame(frames[table].to_dict(as_series=False))
+
+    def overview(self) -> pl.DataFrame:
+        """Means over seeds of each setting, highest MAT first within a trace; see `overview`."""
+        return overview(self.summary)
+
+    def _repr_html_(self) -> str:
+        """The overview, where a notebook shows it."""
+        return self.overview()._repr_html_()
 
     def tables(self) -> Iterator[tuple[Table, pl.DataFrame]]:
         """Each table's schema and the table."""

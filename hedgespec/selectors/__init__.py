@@ -18,6 +18,7 @@ from hedgespec.selectors.registry import (
     DEFAULT,
     ConfiguredSelector,
     built_in,
+    configure,
     parse_selector,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "Selector",
     "built_in",
     "compiled",
+    "configure",
     "draw",
     "parse_selector",
 ]

@@ -7,7 +7,7 @@ regrets r_i, each with the rate before it, and eta_i = min(1/2, sqrt(ln N / sum 
 import math
 
 from hedgespec.selectors.contract import FULL, Selector, compiled
-from hedgespec.selectors.mixing import dot, normalise_logs
+from hedgespec.selectors.mixing import add_regret, dot, normalise_logs
 
 
 @compiled
@@ -41,8 +41,7 @@ def learn(state, params, position, played, loss):
     for arm in range(arms):
         regret = own - loss[arm]
         eta = _rate(state[2 * arm + 1], arms)
-        state[2 * arm] += regret - eta * regret * regret
-        state[2 * arm + 1] += regret * regret
+        add_regret(state, arm, regret - eta * regret * regret, regret)
 
 
 SELECTOR = Selector(

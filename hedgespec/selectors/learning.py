@@ -1,9 +1,9 @@
 """Losses, read from their names, and which settings make sense for which learner."""
 
-import re
 from dataclasses import dataclass
 
 from hedgespec.errors import HedgespecError, arg
+from hedgespec.results.labels import LossLabel
 from hedgespec.selectors.contract import CHOSEN, FULL, Selector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.losses import ESTIMATORS
@@ -35,34 +35,35 @@ class Loss:
     def label(self) -> str:
         """Its name in results."""
         if self.accept_weight == 1.0:
-            return "accept"
-        kind = f"hybrid:{self.accept_weight:g}" if self.accept_weight else "length"
-        if self.seconds:
-            kind = "seconds"
-        return f"{kind}:{self.estimator}" + (":prefill" if self.prefill else "")
+            return str(LossLabel("accept"))
+        kind, weight = "seconds" if self.seconds else "length", None
+        if self.accept_weight:
+            kind, weight = "hybrid", self.accept_weight
+        return str(LossLabel(kind, weight, self.estimator, self.prefill))
 
     def window(self, draft_length: int) -> int:
         """Positions from the start on that must be verified before it is known."""
         return 1 if self.accept_weight == 1.0 else draft_length
 
 
-def parse_loss(text: str, estimator: str = "gamma", prefill: bool = False) -> Loss:
-    """Read "length", "accept", "seconds" or "hybrid:X" with 0 < X < 1.
+def parse_loss(text: str, estimator: str = "", prefill: bool = False) -> Loss:
+    """Read "length", "accept", "seconds" or "hybrid:X" with 0 < X < 1, or a loss's whole label.
 
-    Raises HedgespecError for anything else, or an unknown estimator.
+    `estimator` and `prefill` are those of a text that does not name them. Raises HedgespecError for
+    anything else, or an unknown estimator.
     """
+    label = LossLabel.parse(text)
+    estimator = label.estimator or estimator or Loss.estimator
+    prefill = label.prefill or prefill
     if estimator not in ESTIMATORS:
         raise HedgespecError(f"unknown estimator {estimator!r} of the length loss; choose from "
                              f"{', '.join(ESTIMATORS)}")
-    if text == "length":
-        return Loss(0.0, estimator, prefill)
-    if text == "seconds":
-        return Loss(0.0, estimator, prefill, seconds=True)
-    if text == "accept":
+    if label.kind == "hybrid" and label.weight is not None and 0 < label.weight < 1:
+        return Loss(label.weight, estimator, prefill)
+    if label.weight is None and label.kind in ("length", "seconds"):
+        return Loss(0.0, estimator, prefill, seconds=label.kind == "seconds")
+    if label.weight is None and label.kind == "accept":
         return Loss(1.0)
-    name, _, number = text.partition(":")
-    if name == "hybrid" and re.fullmatch(r"0?\.\d+", number) and float(number) > 0:
-        return Loss(float(number), estimator, prefill)
     raise HedgespecError(
         f"unknown loss {text!r}; choose from {', '.join(LOSS_HELP)} with 0 < X < 1")
 

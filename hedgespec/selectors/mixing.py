@@ -93,3 +93,10 @@ def dot(one, other):
     for arm in range(one.shape[0]):
         total += one[arm] * other[arm]
     return total
+
+
+@compiled
+def add_regret(state, arm, gain, regret):
+    """Add to the sums of a drafter, state = [gains_1, squared regrets_1, ..., N]."""
+    state[2 * arm] += gain
+    state[2 * arm + 1] += regret * regret

@@ -95,13 +95,14 @@ class OnlineSelector:
     def learned(self) -> tuple[np.ndarray, np.ndarray]:
         """Positions (M) whose losses the learner was fed with, in that order, and these (M, N)."""
         count = self._memory.counts[LEARNED]
-        return self._memory.learned[:count].copy(), self._memory.losses[:count].copy()
+        return self._memory.learned[:count], self._memory.losses[:count]
 
     def choose(self, start: int) -> int:
         """The drafter of the round that starts at position `start`; `weights` are its play."""
         self._make_room(start)
-        self._arm: int = self._step(self._memory, self._evaluated, self._key, start)
-        return self._arm
+        arm: int = self._step(self._memory, self._evaluated, self._key, start)
+        self._arm = arm
+        return arm
 
     def needs(self, start: int) -> int:
         """How many positions must be known before a round at `start` can be chosen.

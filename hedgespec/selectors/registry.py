@@ -1,6 +1,7 @@
 """The selectors by name, and the reading of `name:key=value,...` and `FILE.py:NAME`."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from hedgespec.results.labels import (
     shortest,
     split_parameters,
 )
-from hedgespec.selectors.contract import Selector
-from hedgespec.selectors.user import load_user_selector
+from hedgespec.selectors.contract import Parameter, Selector
+from hedgespec.selectors.user import check_contract, load_user_selector
 
 # Each name is the module hedgespec.selectors.<name>, "-" read as "_", which defines SELECTOR.
 BUILT_IN = (
@@ -37,7 +38,8 @@ DEFAULT = ("uniform", "hedge", "normalhedge", "ucbspec", "exp3spec")
 class ConfiguredSelector:
     """A selector with its parameter values.
 
-    It is called `attribute` in `module`; `name` is what the user calls it.
+    It is called `attribute` in `module`, "" if it stands in no file; `name` is what the user calls
+    it. `parse_selector` and `configure` make one.
     """
 
     selector: Selector
@@ -101,29 +103,62 @@ def parse_selector(text: str) -> ConfiguredSelector:
                               _values(selector, label.name, settings))
 
 
+def configure(
+    selector: str | Selector | ConfiguredSelector, **values: float
+) -> ConfiguredSelector:
+    """A selector by its label, or one of your own, with these parameter values.
+
+    Raises HedgespecError as `parse_selector` does, and if a selector of your own breaks the
+    contract or has the name of a built-in one.
+    """
+    if isinstance(selector, ConfiguredSelector):
+        configured = selector
+    elif isinstance(selector, str):
+        configured = parse_selector(selector)
+    elif selector.name not in BUILT_IN:
+        check_contract(selector, f"selector {selector.name}")
+        configured = ConfiguredSelector(selector, "", selector.default_parameters())
+    elif selector is built_in(selector.name):
+        configured = parse_selector(selector.name)
+    else:
+        raise HedgespecError(f"selector {selector.name}: a built-in one has that name, and results "
+                             "could not be told apart; choose another")
+    return replace(configured, values={
+        **configured.values, **_checked(configured.selector, configured.name, values.items())})
+
+
 def _values(selector: Selector, name: str, settings: str) -> dict[str, float]:
     """Parameter values, the defaults where not set."""
-    values = selector.default_parameters()
-    for key, text in split_parameters(settings):
-        if key not in values:
-            known = ", ".join(values) or "none"
-            raise HedgespecError(f"selector {name}: unknown parameter {key!r}; it has: {known}")
-        values[key] = _number(selector, key, text)
-    return values
+    return {**selector.default_parameters(),
+            **_checked(selector, name, split_parameters(settings))}
 
 
-def _number(selector: Selector, key: str, text: str) -> float:
-    parameter = next(item for item in selector.parameters if item.name == key)
+def _checked(
+    selector: Selector, name: str, given: Iterable[tuple[str, str | float]]
+) -> dict[str, float]:
+    """The values that are given. Raises HedgespecError for an unknown or wrong one."""
+    known = {parameter.name: parameter for parameter in selector.parameters}
+    found = {}
+    for key, value in given:
+        if key not in known:
+            raise HedgespecError(f"selector {name}: unknown parameter {key!r}; it has: "
+                                 f"{', '.join(known) or 'none'}")
+        found[key] = _number(selector, known[key], value)
+    return found
+
+
+def _number(selector: Selector, parameter: Parameter, given: str | float) -> float:
+    key = parameter.name
     try:
-        value = float(text)
-    except ValueError:
+        value = float(given)
+    except (ValueError, TypeError):
         raise HedgespecError(
-            f"selector {selector.name}: {key}={text!r} is not a number") from None
+            f"selector {selector.name}: {key}={given!r} is not a number") from None
     if value != parameter.default and not parameter.low <= value <= parameter.high:
         raise HedgespecError(
-            f"selector {selector.name}: {key}={text} is outside "
+            f"selector {selector.name}: {key}={given} is outside "
             f"[{parameter.low:g}, {parameter.high:g}]"
         )
     if parameter.whole and value != int(value):
-        raise HedgespecError(f"selector {selector.name}: {key}={text} is not a whole number")
+        raise HedgespecError(f"selector {selector.name}: {key}={given} is not a whole number")
     return value

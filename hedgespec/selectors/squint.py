@@ -13,7 +13,7 @@ a = -R/(2s) and b = (V - R)/(2s), with erfcx(x) = exp(x^2) erfc(x), so that neit
 import math
 
 from hedgespec.selectors.contract import FULL, Selector, compiled
-from hedgespec.selectors.mixing import dot, normalise_logs
+from hedgespec.selectors.mixing import add_regret, dot, normalise_logs
 
 _SQRT_PI = math.sqrt(math.pi)
 _SMALL = 1e-10  # below it V moves the integral by less than V / 4 of its value
@@ -75,9 +75,7 @@ def learn(state, params, position, played, loss):
     """r_i = <played, loss> - loss_i; R += r, V += r^2."""
     own = dot(played, loss)
     for arm in range(loss.shape[0]):
-        regret = own - loss[arm]
-        state[2 * arm] += regret
-        state[2 * arm + 1] += regret * regret
+        add_regret(state, arm, own - loss[arm], own - loss[arm])
 
 
 SELECTOR = Selector(

@@ -6,34 +6,27 @@ ones; ties go to the lowest index.
 
 import math
 
+from hedgespec.selectors import means
 from hedgespec.selectors.contract import CHOSEN, Selector, compiled
-from hedgespec.selectors.means import (
-    ROUNDS,
-    all_on_highest,
-    count_of,
-    learn_accepted,
-    reset,
-    state_size,
-    unit_mean,
-)
 
 
 @compiled
 def play(state, params, key, weights):
     """All weight on the highest bound; before its first round a drafter's is infinite."""
     for arm in range(weights.shape[0]):
-        weights[arm] = unit_mean(state, arm)
+        weights[arm] = means.unit_mean(state, arm)
         if weights[arm] < math.inf:
-            weights[arm] += math.sqrt(2.0 * math.log(state[ROUNDS]) / count_of(state, arm))
-    all_on_highest(weights)
+            count = means.count_of(state, arm)
+            weights[arm] += math.sqrt(2.0 * math.log(state[means.ROUNDS]) / count)
+    means.all_on_highest(weights)
 
 
 SELECTOR = Selector(
     name="ucb1",
     feedback=CHOSEN,
     source="Auer, Cesa-Bianchi & Fischer 2002",
-    state_size=state_size,
-    reset=reset,
+    state_size=means.state_size,
+    reset=means.reset,
     play=play,
-    learn=learn_accepted,
+    learn=means.learn_accepted,
 )

@@ -1,4 +1,4 @@
-"""Learners in a file of the user's own: `FILE.py:NAME`."""
+"""Learners of the user's own: in a file, `FILE.py:NAME`, or as objects."""
 
 import hashlib
 import importlib.util
@@ -30,14 +30,19 @@ def load_user_selector(path: Path, name: str) -> tuple[Selector, str]:
         raise HedgespecError(
             f"{path}: no Selector called {name!r}; it has: {', '.join(found) or 'none'} "
             "(see docs/tutorial.md)")
+    check_contract(selector, f"{path}:{name}")
+    return selector, module.__name__
+
+
+def check_contract(selector: Selector, where: str) -> None:
+    """Raise HedgespecError, beginning with `where`, if a selector breaks the contract."""
     try:
         _try_out(selector)
     except HedgespecError as error:
-        raise HedgespecError(f"{path}:{name}: {error}") from error
+        raise HedgespecError(f"{where}: {error}") from error
     except Exception as error:  # whatever the user's code raises
         kind = type(error).__name__
-        raise HedgespecError(f"{path}:{name}: {kind}: {_first_line(error)}") from error
-    return selector, module.__name__
+        raise HedgespecError(f"{where}: {kind}: {_first_line(error)}") from error
 
 
 def _load(path: Path) -> ModuleType:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hedgespec.simulator.replayer import Replay
+from hedgespec.simulator.replay import Replay
 
 WINDOW = 10  # rounds
 

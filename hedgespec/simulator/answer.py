@@ -8,7 +8,8 @@ import polars as pl
 
 from hedgespec.results.keys import RunKey
 from hedgespec.results.schema import ANSWER, QUERY_NAMES, WEIGHT_OF
-from hedgespec.simulator.replayer import Replay, Replayer
+from hedgespec.simulator.replay import Replay
+from hedgespec.simulator.replayer import Replayer
 
 
 def most_switching(gamma: np.ndarray, offsets: np.ndarray) -> int:

@@ -79,36 +79,37 @@ def make_arms(
     what is left out is `rule` and `draft_length`. `draft_length` None is the trace's, or a tree's,
     own. Raises HedgespecError for an arm or length that stands twice or does not fit the trace.
     """
-    names = trace.manifest.drafter_names
-    if len(set(lengths)) < len(lengths):
-        raise HedgespecError(f"{arg('arm_lengths')} names a length twice: {list(lengths)}")
-    if named:
-        arms = [arm for text in named for arm in _parse(text, trace, rule, draft_length)]
-    else:
-        common = verification_rule(rule, trace)
-        arms = [(str(ArmLabel(name, length=length if lengths else None)), number, length, common)
-                for number, name in enumerate(names)
-                for length in lengths or [_default_length(draft_length, common, trace)]]
-    for name, number, length, own in arms:
+    labels = arm_labels(trace.manifest.drafter_names, lengths, named)
+    numbers = [trace.manifest.drafter_names.index(label.drafter) for label in labels]
+    rules = [verification_rule(label.rule or rule, trace) for label in labels]
+    chosen = [label.length or _default_length(draft_length, own, trace)
+              for label, own in zip(labels, rules, strict=True)]
+    for length, own, number in zip(chosen, rules, numbers, strict=True):
         _check_length(length, own, number, trace)
-        if [arm[0] for arm in arms].count(name) > 1:
-            raise HedgespecError(f"{arg('arms')} names {name} twice")
-    return Arms([arm[0] for arm in arms], np.array([arm[1] for arm in arms]),
-                np.array([arm[2] for arm in arms]), [arm[3] for arm in arms])
+    return Arms([str(label) for label in labels], np.array(numbers), np.array(chosen), rules)
 
 
-def _parse(
-    text: str, trace: Trace, default: str, draft_length: int | None
-) -> list[tuple[str, int, int, Rule]]:
-    """Name, drafter, draft length and rule of the arms that DRAFTER[@RULE][*K] names."""
-    arm, names = ArmLabel.parse(text), trace.manifest.drafter_names
-    if arm is None or arm.drafter not in (EVERY_DRAFTER, *names):
+def arm_labels(
+    drafters: list[str], lengths: tuple[int, ...] = (), named: tuple[str, ...] = ()
+) -> list[ArmLabel]:
+    """The arms that are asked for, each drafter spelled out; see `make_arms`."""
+    given = [_parse(text, drafters) for text in named] or [
+        ArmLabel(name, length=length) for name in drafters for length in lengths or [None]]
+    labels = [replace(label, drafter=name) for label in given
+              for name in (drafters if label.drafter == EVERY_DRAFTER else [label.drafter])]
+    for label in labels:
+        if labels.count(label) > 1:
+            option = "arms" if named else "arm_lengths"
+            raise HedgespecError(f"{arg(option)} names {label} twice")
+    return labels
+
+
+def _parse(text: str, drafters: list[str]) -> ArmLabel:
+    label = ArmLabel.parse(text)
+    if label is None or label.drafter not in (EVERY_DRAFTER, *drafters):
         raise HedgespecError(f"{arg('arms', text)}: want DRAFTER[@RULE][*K], DRAFTER being "
-                             f"{EVERY_DRAFTER} or one of {', '.join(names)}")
-    rule = verification_rule(arm.rule or default, trace)
-    length = arm.length or _default_length(draft_length, rule, trace)
-    chosen = names if arm.drafter == EVERY_DRAFTER else [arm.drafter]
-    return [(str(replace(arm, drafter=name)), names.index(name), length, rule) for name in chosen]
+                             f"{EVERY_DRAFTER} or one of {', '.join(drafters)}")
+    return label
 
 
 def _default_length(draft_length: int | None, rule: Rule, trace: Trace) -> int:

@@ -11,13 +11,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hedgespec.selectors import parse_selector
+from hedgespec.selectors import ConfiguredSelector, parse_selector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.simulator.kernels import exact_kernel, is_compiled, selector_kernel
-from hedgespec.simulator.references import is_reference
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.simulator.runs import Job
 from hedgespec.traces import read_trace
@@ -48,34 +48,45 @@ def compiling(trace: Path, jobs: Sequence[Job], threads: int) -> Iterator[None]:
         process.wait()
 
 
-def compile_jobs(parent: int, trace: Path, jobs: Sequence[Job]) -> None:
-    """Compile the kernels of `jobs`, up to one that is compiled, while process `parent` runs."""
+@dataclass(frozen=True)
+class Wanted:
+    """A kernel by what it is for, so that another process can compile it."""
+
+    selector: str
+    feedback: Feedback | None
+    exact: bool
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel, compiled or not."""
+        configured = parse_selector(self.selector)
+        if self.exact:
+            return exact_kernel(configured)
+        return selector_kernel(configured, (self.feedback or Feedback()) != Feedback())
+
+
+def compile_wanted(parent: int, trace: Path, wanted: Sequence[Wanted]) -> None:
+    """Compile kernels, up to one that is compiled, while process `parent` runs."""
     replayer = Replayer(read_trace(trace))
-    for job in jobs:
-        if os.getppid() != parent or is_compiled(_kernel(job)):
+    for one in wanted:
+        if os.getppid() != parent or is_compiled(one.kernel):
             return
         with suppress(Exception):  # a learner of the user's own: the sweep tells
-            if job.exact:
-                replayer.run_exact(job.text, job.feedback)
+            if one.exact:
+                replayer.run_exact(one.selector, one.feedback)
             else:
-                replayer.run(job.text, 0, job.feedback)
+                replayer.run(one.selector, 0, one.feedback)
 
 
-def _missing(jobs: Sequence[Job]) -> list[Job]:
-    """A job for each kernel that is to be compiled, in the order of first use."""
-    kernels: dict[Callable[..., None], Job] = {}
+def _missing(jobs: Sequence[Job]) -> list[Wanted]:
+    """Each kernel that is to be compiled and kept on disk, in the order of first use."""
+    kernels: dict[Callable[..., None], Wanted] = {}
     for job in jobs:
-        if not is_reference(job.text):
-            kernels.setdefault(_kernel(job), job)
-    return [job for kernel, job in kernels.items() if not is_compiled(kernel)]
-
-
-def _kernel(job: Job) -> Any:
-    configured = parse_selector(job.text)
-    if job.exact:
-        return exact_kernel(configured)
-    return selector_kernel(configured, (job.feedback or Feedback()) != Feedback())
+        if isinstance(job.chooser, ConfiguredSelector) and job.chooser.module:
+            wanted = Wanted(job.chooser.label, job.feedback, job.exact)
+            kernels.setdefault(wanted.kernel, wanted)
+    return [wanted for kernel, wanted in kernels.items() if not is_compiled(kernel)]
 
 
 if __name__ == "__main__":
-    compile_jobs(*pickle.load(sys.stdin.buffer))
+    compile_wanted(*pickle.load(sys.stdin.buffer))

@@ -86,15 +86,15 @@ def moments(plays, acceptance, begin, end, draft_length, visits, usage):
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def schedule_moments(
-    first, last, offsets, acceptance, schedule, draft_length, visits, usage, variance
+def assigned_moments(
+    first, last, offsets, acceptance, assigned, draft_length, visits, usage, variance
 ):
-    """Exact moments where a round from token t uses drafter schedule[t]; see `moments`."""
+    """Exact moments where a round from token t uses drafter assigned[t]; see `moments`."""
     for query in range(first, last):
         begin, end = offsets[query], offsets[query + 1]
         plays = np.zeros((end - begin, acceptance.shape[2]))
         for start in range(begin, end):
-            plays[start - begin, schedule[start]] = 1.0
+            plays[start - begin, assigned[start]] = 1.0
         variance[query] = moments(plays, acceptance, begin, end, draft_length,
                                   visits[begin:end], usage[query])
 

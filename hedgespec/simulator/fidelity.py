@@ -1,19 +1,17 @@
 """Replays the log of a live run: every decision must come out again."""
 
-from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from hedgespec.errors import HedgespecError
-from hedgespec.results.labels import LossLabel
-from hedgespec.results.log import TRACE, LiveRun, read_log
-from hedgespec.selectors import parse_selector
+from hedgespec.results.log import TRACE, learned_losses, read_log
+from hedgespec.selectors import ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback, parse_feedback
 from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.selectors.online import OnlineSelector
-from hedgespec.simulator.references import is_reference
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.traces import Trace, read_trace
 
@@ -22,30 +20,36 @@ def check_fidelity(folder: Path) -> int:
     """Replay the log in `folder`; return its number of rounds.
 
     The compiled replay, given the round lengths that were, must choose the same drafters; the
-    selector, fed with the logged statistics, must play the same probabilities bit for bit. Raises
-    HedgespecError naming the first round and field that differ, or what is missing.
+    selector, fed with the logged statistics, must learn the same losses and play the same
+    probabilities bit for bit. Raises HedgespecError naming the first loss, or round and field, that
+    differs, or what is missing.
     """
-    run, rounds = read_log(folder)
-    trace = read_trace(folder / TRACE)
+    log = read_log(folder)
+    run, rounds, trace = log.run, log.rounds, read_trace(folder / TRACE)
     starts = _starts(rounds, trace, folder)
     feedback = parse_feedback(run["feedback"]) if run["feedback"] else None
-    loss = _loss(run["loss"])
+    loss = parse_loss(run["loss"]) if run["loss"] else None
     replayer = Replayer(trace, run["draft_length"], run.get("rule", "auto"))
-    choice = replayer.run(run["selector"], run["seed"], feedback, loss,
+    chooser = replayer.chooser(run["selector"])
+    weights = None
+    if isinstance(chooser, ConfiguredSelector):
+        weights, learned = _driven(chooser, run["seed"], replayer, rounds, feedback, loss)
+        if log.losses is not None:
+            _compare_losses(learned, log.losses, trace)
+    choice = replayer.run(chooser, run["seed"], feedback, loss,
                           acceptance=_acceptance(starts, trace)).choice
     assert choice is not None
     names = np.array(trace.manifest.drafter_names)
     found = np.where(choice[starts] >= 0, names[choice[starts]], "no round")
     _compare("drafter", found, rounds["drafter"].to_numpy(), rounds)
-    if not is_reference(run["selector"]):
-        weights = _weights(run, replayer, rounds, feedback, loss)
+    if weights is not None:
         _compare("weights", weights, rounds["weights"].to_list(), rounds)
     return len(rounds)
 
 
 def _starts(rounds: pl.DataFrame, trace: Trace, folder: Path) -> np.ndarray:
     """Tokens at which rounds started; the rounds must cover the text without a gap."""
-    starts = trace.offsets[rounds["query"].to_numpy()] + rounds["position"].to_numpy()
+    starts: np.ndarray = trace.offsets[rounds["query"].to_numpy()] + rounds["position"].to_numpy()
     ends = starts + rounds["emitted"].to_numpy()
     if not np.array_equal(np.append(starts, trace.offsets[-1]), np.insert(ends, 0, 0)):
         raise HedgespecError(f"{folder}: the rounds do not cover the trace's tokens one by one")
@@ -60,35 +64,45 @@ def _acceptance(starts: np.ndarray, trace: Trace) -> np.ndarray:
     return np.repeat(accepted[:, None, None], len(trace.manifest.drafters), axis=2)
 
 
-def _weights(
-    run: LiveRun, replayer: Replayer, rounds: pl.DataFrame, feedback: Feedback | None,
-    loss: Loss | None,
-) -> list[list[float]]:
-    """What the selector plays in each round."""
+def _driven(
+    chooser: ConfiguredSelector, seed: int, replayer: Replayer, rounds: pl.DataFrame,
+    feedback: Feedback | None, loss: Loss | None,
+) -> tuple[list[list[float]], pl.DataFrame]:
+    """What the selector plays in each round, and the losses it learns."""
     trace = replayer.trace
     online = OnlineSelector(
-        parse_selector(run["selector"]), len(trace.manifest.drafters),
-        replayer.draft_length, feedback, loss, run["seed"],
+        chooser, len(trace.manifest.drafters), replayer.draft_length, feedback, loss, seed,
         path_only=bool(replayer.arms.path_only.all()))
     weights: list[list[float]] = []
+    learned: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for query, position, emitted in rounds.select("query", "position", "emitted").iter_rows():
         if position == 0:
             online.begin(query)
         arm = online.choose(position)
         weights.append(online.weights.tolist())
+        learned[query] = online.learned
         start = int(trace.offsets[query]) + position
         gamma, realised = replayer.statistics(start, start + emitted)
         online.finished_round(emitted, gamma[:, :, arm])
         online.verified(gamma, realised)
-    return weights
+    return weights, learned_losses(learned)
 
 
-def _loss(text: str | None) -> Loss | None:
-    if text is None:
-        return None
-    label = LossLabel.parse(text)
-    kind = str(replace(label, estimator="", prefill=False))
-    return parse_loss(kind, label.estimator or Loss.estimator, label.prefill)
+def _compare_losses(found: pl.DataFrame, logged: pl.DataFrame, trace: Trace) -> None:
+    """Raise HedgespecError naming the first loss that differs."""
+    names = trace.manifest.drafter_names
+    for now, then in zip_longest(found.iter_rows(), logged.iter_rows()):
+        if now is None or then is None or now[:2] != then[:2]:
+            raise HedgespecError(f"the replay differs first in what is learned: live "
+                                 f"{_place(then)}, replayed {_place(now)}")
+        for name, one, other in zip(names, now[2], then[2], strict=True):
+            if one != other:
+                raise HedgespecError(f"the replay differs first in the loss of {name} at "
+                                     f"{_place(now)}: live {other}, replayed {one}")
+
+
+def _place(row: tuple[int, int, list[float]] | None) -> str:
+    return "nothing more" if row is None else f"query {row[0]}, position {row[1]}"
 
 
 def _compare(field: str, found: object, logged: object, rounds: pl.DataFrame) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -13,8 +12,10 @@ from hedgespec.bundled import trace_folder
 from hedgespec.files import read_parquet, sha256_file, write_with
 from hedgespec.results.schema import TABLES, Table
 from hedgespec.results.store import Results
-from hedgespec.selectors import parse_selector
-from hedgespec.simulator.references import is_reference, router_trace
+from hedgespec.selectors import ConfiguredSelector
+from hedgespec.selectors.feedback import Feedback
+from hedgespec.selectors.learning import Loss
+from hedgespec.simulator.choosers import Chooser
 from hedgespec.simulator.runs import Job
 from hedgespec.traces.schema import MANIFEST
 
@@ -25,12 +26,12 @@ class KeptResults:
     def __init__(self, folder: Path | None):
         self._folder = folder
 
-    def key(self, made_of: Sequence[object]) -> str:
-        """Hash of a trace, its settings and, last, the job, and of the code that runs it."""
-        *identity, job = made_of
-        assert isinstance(job, Job)
-        text = json.dumps([*identity, asdict(job), _made_with(job.text), hedgespec.__version__,
-                           _sources()],
+    def key(self, identity: Sequence[object], job: Job) -> str:
+        """Hash of a job, of the trace and settings it belongs to, and of the code that runs it."""
+        parts = (job.feedback or Feedback(), job.loss or Loss())
+        text = json.dumps([*identity, job.chooser.label, [part.label for part in parts],
+                           job.feedback is None, job.loss is None, job.exact, job.seeds,
+                           _made_with(job.chooser), hedgespec.__version__, _sources()],
                           sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -42,9 +43,12 @@ class KeptResults:
                                               for table in TABLES)
         return Results(summary, per_query, curves, answer)
 
-    def save(self, key: str, found: Results) -> None:
-        """Keep a job's tables; the last of them makes it count."""
-        if self._folder is None:
+    def save(self, key: str, job: Job, found: Results) -> None:
+        """Keep a job's tables; the last of them makes it count.
+
+        A selector that stands in no file has no code to tell it by: its tables are not kept.
+        """
+        if self._folder is None or not _made_with(job.chooser):
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         for table, rows in found.tables():
@@ -55,11 +59,13 @@ class KeptResults:
         return self._folder / f"{key}.{table.file}"
 
 
-def _made_with(selector: str) -> str:
-    """What else than its name shapes a selector: its code, or what a router was trained on."""
-    if training := router_trace(selector):
-        return sha256_file(trace_folder(training) / MANIFEST)
-    return "" if is_reference(selector) else parse_selector(selector).module
+def _made_with(chooser: Chooser) -> str:
+    """What else than its label shapes a chooser: its code, or what a router was trained on."""
+    if isinstance(chooser, ConfiguredSelector):
+        return chooser.module
+    if chooser.name.trace is None:
+        return "reference"
+    return sha256_file(trace_folder(chooser.name.trace) / MANIFEST)
 
 
 @cache

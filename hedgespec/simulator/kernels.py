@@ -25,14 +25,14 @@ import numba
 from hedgespec import selectors
 from hedgespec.errors import HedgespecError
 from hedgespec.files import cache_folder, write_text
-from hedgespec.selectors import CHOSEN, ConfiguredSelector
+from hedgespec.selectors import CHOSEN, ConfiguredSelector, Selector
 from hedgespec.simulator import (
     expectations,
+    replay_assigned,
     replay_chosen,
     replay_drawn,
     replay_exact,
     replay_full,
-    replay_schedule,
     tasks,
     verification,
 )
@@ -58,6 +58,8 @@ def exact_kernel(configured: ConfiguredSelector) -> Callable[..., None]:
 def _selector_copy(
     template: ModuleType, configured: ConfiguredSelector, prefix: str, general: bool = True
 ) -> Callable[..., None]:
+    if not configured.module:
+        return _in_memory(template, configured.selector, general)
     loaded: Any = _compiled_copy(template, configured.module, prefix + configured.selector.name,
                                  configured.attribute, general)
     return loaded.replay
@@ -82,16 +84,16 @@ def is_compiled(kernel: Any) -> bool:
     return any(Path(kernel.stats.cache_path).glob(f"{name}.*.nbi"))
 
 
-def schedule_kernel() -> Callable[..., None]:
-    """The replay function of replay_schedule."""
-    loaded: Any = _compiled_copy(replay_schedule, None, "schedule")
+def assigned_kernel() -> Callable[..., None]:
+    """The replay function of replay_assigned."""
+    loaded: Any = _compiled_copy(replay_assigned, None, "assigned")
     return loaded.replay
 
 
 def drawing_kernel() -> Callable[..., Any]:
     """The function of replay_drawn."""
     loaded: Any = _compiled_copy(replay_drawn, None, "drawn")
-    return loaded.drawn_schedule
+    return loaded.drawn_drafters
 
 
 def table_kernels() -> Any:
@@ -100,15 +102,31 @@ def table_kernels() -> Any:
 
 
 @functools.cache
+def _in_memory(template: ModuleType, selector: Selector, general: bool) -> Callable[..., None]:
+    """The template's function for a selector that stands in no file: compiled in each process, for
+    what it is made of cannot be told from its name."""
+    text = _SELECTOR_IMPORT.sub("", _source(template, general)).replace("cache=True, ", "")
+    names: dict[str, Any] = {"SELECTOR": selector, "__name__": f"{template.__name__}_in_memory"}
+    exec(compile(text, template.__file__ or "", "exec"), names)
+    loaded: Callable[..., None] = names["replay"]
+    return loaded
+
+
+def _source(template: ModuleType, general: bool) -> str:
+    text = inspect.getsource(template)
+    if general:
+        return text
+    assert "GENERAL = True" in text
+    return text.replace("GENERAL = True", "GENERAL = False")
+
+
+@functools.cache
 def _compiled_copy(
     template: ModuleType, selector_module: str | None, name: str, attribute: str = "SELECTOR",
     general: bool = True,
 ) -> ModuleType:
     """The template's own module in the cache folder, with the selector's import put in."""
-    text = inspect.getsource(template)
-    if not general:
-        assert "GENERAL = True" in text
-        text = text.replace("GENERAL = True", "GENERAL = False")
+    text = _source(template, general)
     parts = [verification, tasks, expectations]
     if selector_module:
         imported = attribute if attribute == "SELECTOR" else f"{attribute} as SELECTOR"

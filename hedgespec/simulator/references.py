@@ -1,5 +1,15 @@
-"""What learners are compared with: fixed drafters, hindsight, and a router by the prompt."""
+"""What learners are compared with: fixed drafters, hindsight, and a router by the prompt.
 
+They learn nothing: which drafter would run a round from each token is known before the first.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hedgespec.errors import HedgespecError
 from hedgespec.results.labels import (
     BEST_FIXED,
     BEST_SINGLE,
@@ -11,33 +21,117 @@ from hedgespec.results.labels import (
     SelectorLabel,
     fixed,
 )
+from hedgespec.simulator.kernels import table_kernels
 
-REFERENCES = {
-    fixed("<drafter>"): "always this drafter",
-    BEST_FIXED: "per query, the fixed drafter with the fewest expected rounds (hindsight)",
-    BEST_SINGLE: "the one fixed drafter with the fewest expected rounds over the trace (hindsight)",
-    ORACLE: "per round, the drafter with the most expected tokens on the recorded text (hindsight)",
-    ROUTER: "per query, the drafter that a linear classifier picks from the prompt's embedding, "
-            "trained on other questions of the trace",
-    f"{ROUTER}:<trace>": "the same, trained on another trace: its folder, or a bundled trace's "
-                         "name",
-}
+if TYPE_CHECKING:
+    from hedgespec.simulator.replayer import Replayer
+
+Assign = Callable[["Replayer", SelectorLabel], np.ndarray]
+
+
+@dataclass(frozen=True)
+class ReferenceKind:
+    """`shown` is how it is written, `knows` what it knows before it chooses, as the column
+    `feedback` of the results says it; `assign` gives the arm of a round from each token, (T)."""
+
+    shown: str
+    meaning: str
+    knows: str
+    assign: Assign
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference by its label."""
+
+    name: SelectorLabel
+    kind: ReferenceKind
+
+    @property
+    def label(self) -> str:
+        """How results name it."""
+        return str(self.name)
+
+    @property
+    def knows(self) -> str:
+        """What it knows before it chooses."""
+        return self.kind.knows
+
+    def check(self, replayer: "Replayer") -> None:
+        """Raise HedgespecError if it cannot be had on the replayer's trace."""
+        if self.name.arm is not None:
+            _number(replayer, self.name)
+        if self.name.routes:
+            replayer.router.check(self.name)
+
+    def assign(self, replayer: "Replayer") -> np.ndarray:
+        """The arm of a round that would start at each token, (T) int16."""
+        return self.kind.assign(replayer, self.name).astype(np.int16)
+
+
+def parse_reference(text: str) -> Reference | None:
+    """The reference that `text` names; None if it names none."""
+    name = SelectorLabel.parse(text)
+    if name.arm is not None or name.routes:
+        return Reference(name, KINDS[name.name])
+    return Reference(name, KINDS[text]) if text in KINDS else None
 
 
 def is_reference(text: str) -> bool:
     """Whether `text` names a reference, not a learner."""
-    label = SelectorLabel.parse(text)
-    return label.arm is not None or label.routes or text in REFERENCES
+    return parse_reference(text) is not None
 
 
-def knowledge(text: str) -> str:
-    """What a reference knows before it chooses, as the column `feedback` of the results says it."""
-    label = SelectorLabel.parse(text)
-    if label.arm is not None:
-        return NONE
-    return PROMPT if label.routes else HINDSIGHT
+def _fixed(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:
+    return np.full(len(replayer.trace.tokens), _number(replayer, name))
 
 
-def router_trace(text: str) -> str | None:
-    """The trace that a router is to be trained on; None: the one it routes, or no router."""
-    return SelectorLabel.parse(text).trace
+def _best_fixed(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:
+    return throughout(replayer, replayer.expected_rounds.argmin(axis=1))
+
+
+def _best_single(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:
+    best = replayer.expected_rounds.sum(axis=0).argmin()
+    return np.full(len(replayer.trace.tokens), best)
+
+
+def _oracle(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:
+    emitted = replayer.table(table_kernels().round_table)
+    best: np.ndarray = emitted.argmax(axis=1)
+    return best
+
+
+def _router(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:
+    return throughout(replayer, replayer.router.route(name))
+
+
+KINDS = {
+    "fixed": ReferenceKind(fixed("<drafter>"), "always this drafter", NONE, _fixed),
+    BEST_FIXED: ReferenceKind(
+        BEST_FIXED, "per query, the fixed drafter with the fewest expected rounds (hindsight)",
+        HINDSIGHT, _best_fixed),
+    BEST_SINGLE: ReferenceKind(
+        BEST_SINGLE, "the one fixed drafter with the fewest expected rounds over the trace "
+        "(hindsight)", HINDSIGHT, _best_single),
+    ORACLE: ReferenceKind(
+        ORACLE, "per round, the drafter with the most expected tokens on the recorded text "
+        "(hindsight)", HINDSIGHT, _oracle),
+    ROUTER: ReferenceKind(
+        f"{ROUTER}[:<trace>]", "per query, the drafter that a linear classifier picks from the "
+        "prompt's embedding, trained on other questions of the trace, or of another one: its "
+        "folder, or a bundled trace's name", PROMPT, _router),
+}
+
+
+def throughout(replayer: "Replayer", arm: np.ndarray) -> np.ndarray:
+    """An arm for each query (Q) as one for each token (T)."""
+    return np.repeat(arm, np.diff(replayer.trace.offsets))
+
+
+def _number(replayer: "Replayer", name: SelectorLabel) -> int:
+    names = replayer.arms.names
+    if name.arm not in names:
+        raise HedgespecError(
+            f"{name}: trace {replayer.trace.name} has no drafter {name.arm!r}; it has: "
+            f"{', '.join(names)}")
+    return names.index(name.arm)

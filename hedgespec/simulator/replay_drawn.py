@@ -8,11 +8,11 @@ from hedgespec.selectors.uniforms import SELECTION, query_key, uniform
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def drawn_schedule(seed, query, begin, end, plays):
+def drawn_drafters(seed, query, begin, end, plays):
     """Drafter (T, int16) that replay_full with this seed draws from `plays` (T, N) in a round from
     each token of the query begin..end-1; -1 elsewhere."""
     key = query_key(seed, query)
-    schedule = np.full(len(plays), np.int16(-1))
+    drawn = np.full(len(plays), np.int16(-1))
     for start in range(begin, end):
-        schedule[start] = draw(plays[start], uniform(key, start - begin, SELECTION))
-    return schedule
+        drawn[start] = draw(plays[start], uniform(key, start - begin, SELECTION))
+    return drawn

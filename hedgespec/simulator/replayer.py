@@ -2,84 +2,33 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from time import perf_counter
 
 import numpy as np
 
-from hedgespec.bundled import trace_folder
 from hedgespec.costs.estimate import costs_of, evaluating_seconds, own_seconds
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.results.labels import BEST_FIXED, BEST_SINGLE, FIXED, ORACLE, PROMPT
-from hedgespec.selectors import CHOSEN, FULL, NONE, ConfiguredSelector, parse_selector
+from hedgespec.selectors import CHOSEN, FULL, ConfiguredSelector, Selector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss, check_learning
 from hedgespec.selectors.losses import estimator_arrays, per_second
 from hedgespec.simulator.arms import make_arms
+from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.kernels import (
+    assigned_kernel,
     compile_or_load,
     drawing_kernel,
     exact_kernel,
-    schedule_kernel,
-    selector_kernel,
+        selector_kernel,
     table_kernels,
 )
-from hedgespec.simulator.references import is_reference, knowledge, router_trace
-from hedgespec.simulator.router import check_route, route
+from hedgespec.simulator.references import Reference
+from hedgespec.simulator.replay import EXACT, REPLAYED, Replay
+from hedgespec.simulator.router import Router
 from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask
-from hedgespec.traces import Trace, read_trace
-
-REPLAYED, EXACT = "replayed", "exact"
-
-
-@dataclass(frozen=True)
-class Replay:
-    """One replay of a whole trace, or the exact expectation over all replays of it.
-
-    `choice` (T, int16) holds the drafter of the round that started at a token, -1 where none
-    did; None if exact. `visits` (T) are the rounds started at a token and `usage` (Q, N) those of
-    each drafter: counts, or expectations if exact. `variance` (Q) is that of a query's rounds, None
-    if replayed. `seconds` is the kernel's wall-clock time. `plays`, None if replayed, are the
-    probabilities of the drafters in a round from each token, (T, N), or the drafter itself, (T).
-    `knows` is what the selector learns from: FULL, CHOSEN or NONE, or what a reference knows;
-    `feedback` and `loss` mean nothing but for FULL.
-    """
-
-    label: str
-    knows: str
-    feedback: Feedback
-    loss: Loss
-    mode: str
-    seed: int | None
-    choice: np.ndarray | None
-    visits: np.ndarray
-    usage: np.ndarray
-    variance: np.ndarray | None
-    seconds: float
-    plays: np.ndarray | None = None
-
-    @property
-    def feedback_label(self) -> str:
-        """How tables name the feedback."""
-        return self.feedback.label if self.knows == FULL else self.knows
-
-    @property
-    def loss_label(self) -> str:
-        """How tables name the loss."""
-        if self.knows == FULL:
-            return self.loss.label
-        return "emitted" if self.knows == CHOSEN else NONE
-
-    def in_rounds(self, values: np.ndarray) -> np.ndarray:
-        """Of `values` (N) that of the drafter of a round from each token, expected if exact (T).
-
-        Where no round starts it means nothing.
-        """
-        arms = self.choice if self.plays is None else self.plays
-        assert arms is not None
-        found: np.ndarray = values[arms] if arms.ndim == 1 else arms @ values
-        return found
+from hedgespec.traces import Trace
 
 
 class Replayer:
@@ -122,70 +71,71 @@ class Replayer:
         self._acceptance = self.arms.spread(lambda rule, length: rule.realised(trace, length))
         self._gamma = self.arms.spread(lambda rule, length: rule.expected(trace, length))
         self._losses: dict[Loss, np.ndarray] = {}
-        self._routes: dict[str, np.ndarray] = {}
-        self._teachers: dict[str, Replayer] = {}
         self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
 
     def run(
-        self, text: str, seed: int, feedback: Feedback | None = None, loss: Loss | None = None,
-        acceptance: np.ndarray | None = None,
+        self, chooser: str | Selector | Chooser, seed: int, feedback: Feedback | None = None,
+        loss: Loss | None = None, acceptance: np.ndarray | None = None,
     ) -> Replay:
-        """Replay the selector or reference called `text`; see `parse_selector`.
+        """Replay a selector or reference, given as such or by its label.
 
         `feedback` and `loss` are those of full-information learners, None for the defaults.
         `acceptance` (T, D, N) replaces the realised acceptance probabilities of the rounds, not
         what is learned from. Raises HedgespecError where a setting makes no sense for the selector.
         """
+        chooser = as_chooser(chooser)
         accepted = self._acceptance if acceptance is None else acceptance
-        if is_reference(text):
-            return self._run_schedule(text, seed, accepted)
-        configured = parse_selector(text)
-        check_learning(configured.selector, feedback, loss)
-        return self._run_selector(configured, seed, feedback or Feedback(), loss or Loss(),
-                                  accepted)
+        if isinstance(chooser, Reference):
+            return self._run_reference(chooser, seed, accepted)
+        check_learning(chooser.selector, feedback, loss)
+        return self._run_selector(chooser, seed, feedback or Feedback(), loss or Loss(), accepted)
 
     def statistics(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """gamma and realised acceptance of tokens start..end-1, each (end-start, D, N)."""
         return self._gamma[start:end], self._acceptance[start:end]
 
-    def learns(self, text: str) -> bool:
-        """Whether feedback means something to the selector or reference."""
-        return not is_reference(text) and parse_selector(text).selector.feedback != NONE
-
-    def check(self, text: str, feedback: Feedback | None, loss: Loss | None) -> None:
-        """Raise HedgespecError as `run` does."""
-        check_learning(parse_selector(text).selector, feedback, loss)
-
-    def is_exact(self, text: str, feedback: Feedback | None = None) -> bool:
+    def is_exact(
+        self, chooser: str | Selector | Chooser, feedback: Feedback | None = None
+    ) -> bool:
         """Whether `run_exact` can be had: the play must depend on the position only."""
-        if is_reference(text):
+        chooser = as_chooser(chooser)
+        if isinstance(chooser, Reference):
             return True
-        selector = parse_selector(text).selector
+        selector = chooser.selector
         return (selector.feedback != CHOSEN and not selector.draws and self.carry is None
                 and (feedback or Feedback()).by_position)
 
     def run_exact(
-        self, text: str, feedback: Feedback | None = None, loss: Loss | None = None
+        self, chooser: str | Selector | Chooser, feedback: Feedback | None = None,
+        loss: Loss | None = None,
     ) -> Replay:
-        """Exact expectations of what `run` replays; see `tables.moments`.
+        """Exact expectations of what `run` replays; see `expectations.moments`.
 
         Raises HedgespecError as `run` does, and where `is_exact` is False.
         """
-        if not self.is_exact(text, feedback):
-            raise HedgespecError(f"{text}: no exact expectation with these settings; replay it")
-        if is_reference(text):
-            return self._exact_schedule(text)
-        configured = parse_selector(text)
-        check_learning(configured.selector, feedback, loss)
-        return self._exact_selector(configured, feedback or Feedback(), loss or Loss())
+        chooser = as_chooser(chooser)
+        if not self.is_exact(chooser, feedback):
+            raise HedgespecError(
+                f"{chooser.label}: no exact expectation with these settings; replay it")
+        if isinstance(chooser, Reference):
+            return self._exact_reference(chooser)
+        check_learning(chooser.selector, feedback, loss)
+        return self._exact_selector(chooser, feedback or Feedback(), loss or Loss())
 
-    def label(self, text: str) -> str:
-        """How results name `text`. Raises HedgespecError if it is no selector for this trace."""
-        if text.startswith(FIXED):
-            self._drafter(text)
-        if is_reference(text) and knowledge(text) == PROMPT:
-            check_route(self.trace, self._teacher(text).trace)
-        return text if is_reference(text) else parse_selector(text).label
+    def chooser(self, what: str | Selector | Chooser) -> Chooser:
+        """Whatever is named. Raises HedgespecError if it cannot be had on this trace."""
+        found = as_chooser(what)
+        if isinstance(found, Reference):
+            found.check(self)
+        return found
+
+    @cached_property
+    def router(self) -> Router:
+        """Chooses drafters by the prompt."""
+        rule, arms = self._asked
+        return Router(self, lambda trace: Replayer(
+            trace, None if self.arm_lengths or arms else self.draft_length, rule, self.threads,
+            arm_lengths=self.arm_lengths, arms=arms))
 
     @cached_property
     def expected_rounds(self) -> np.ndarray:
@@ -194,6 +144,12 @@ class Replayer:
         self._over_queries(table_kernels().expected_rounds, self.trace.offsets, self._acceptance,
                            self.draft_length, rounds)
         return rounds
+
+    def table(self, kernel: Callable[..., None]) -> np.ndarray:
+        """What a kernel of start positions finds for each, (T, N)."""
+        found = np.empty((len(self.trace.tokens), self._arms))
+        self._over_queries(kernel, self.trace.offsets, self._acceptance, self.draft_length, found)
+        return found
 
     def losses(self, loss: Loss) -> np.ndarray:
         """Loss of every start position, shape (T, N); NaN where never observable."""
@@ -224,7 +180,8 @@ class Replayer:
         """
         if self.trace.manifest.costs is None:
             return None
-        return self.own_seconds() + self.evaluation_per_round(run)
+        seconds: np.ndarray = self.own_seconds() + self.evaluation_per_round(run)
+        return seconds
 
     def own_seconds(self) -> np.ndarray:
         """Seconds of a round of each arm alone, (N,). Raises HedgespecError without costs."""
@@ -247,12 +204,12 @@ class Replayer:
         begin, end = self.trace.offsets[query : query + 2]
         choice = run.choice
         if choice is None:
-            schedule = run.plays
-            assert schedule is not None
-            if schedule.ndim == 2:
-                schedule = drawing_kernel()(0, query, begin, end, schedule)
+            assigned = run.plays
+            assert assigned is not None
+            if assigned.ndim == 2:
+                assigned = drawing_kernel()(0, query, begin, end, assigned)
             choice = self._no_choice()
-            schedule_kernel()(query, query + 1, self.trace.offsets, self._acceptance, schedule,
+            assigned_kernel()(query, query + 1, self.trace.offsets, self._acceptance, assigned,
                               self.draft_length, 0, choice)
         return choice[begin:end]
 
@@ -262,7 +219,7 @@ class Replayer:
 
     @property
     def _arms(self) -> int:
-        return self._acceptance.shape[2]
+        return len(self.arms.names)
 
     def _run_selector(
         self, configured: ConfiguredSelector, seed: int, feedback: Feedback, loss: Loss,
@@ -301,25 +258,26 @@ class Replayer:
         return Replay(configured.label, selector.feedback, feedback, loss, EXACT, None, None,
                       visits, usage, variance, seconds, plays)
 
-    def _run_schedule(self, text: str, seed: int, acceptance: np.ndarray) -> Replay:
-        kernel = schedule_kernel()
+    def _run_reference(self, chooser: Reference, seed: int, acceptance: np.ndarray) -> Replay:
+        kernel = assigned_kernel()
         choice = self._no_choice()
-        arguments = (self.trace.offsets, acceptance, self._schedule(text),
-                     self.draft_length, seed, choice)
+        arguments = (self.trace.offsets, acceptance, chooser.assign(self), self.draft_length, seed,
+                     choice)
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
-        return self._replayed(text, knowledge(text), Feedback(), Loss(), seed, choice, seconds)
+        return self._replayed(chooser.label, chooser.knows, Feedback(), Loss(), seed, choice,
+                              seconds)
 
-    def _exact_schedule(self, text: str) -> Replay:
-        kernel = table_kernels().schedule_moments
-        schedule = self._schedule(text)
+    def _exact_reference(self, chooser: Reference) -> Replay:
+        kernel = table_kernels().assigned_moments
+        assigned = chooser.assign(self)
         visits, usage, variance = self._no_moments()
-        arguments = (self.trace.offsets, self._acceptance, schedule,
-                     self.draft_length, visits, usage, variance)
+        arguments = (self.trace.offsets, self._acceptance, assigned, self.draft_length, visits,
+                     usage, variance)
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
-        return Replay(text, knowledge(text), Feedback(), Loss(), EXACT, None, None, visits, usage,
-                      variance, seconds, schedule)
+        return Replay(chooser.label, chooser.knows, Feedback(), Loss(), EXACT, None, None, visits,
+                      usage, variance, seconds, assigned)
 
     def _replayed(
         self, label: str, knows: str, feedback: Feedback, loss: Loss, seed: int,
@@ -336,61 +294,6 @@ class Replayer:
         queries = len(self.trace.offsets) - 1
         return (np.zeros(len(self.trace.tokens)), np.zeros((queries, self._arms)),
                 np.zeros(queries))
-
-    def _schedule(self, text: str) -> np.ndarray:
-        """Drafter of a round that would start at each token, shape (T,), int16."""
-        if text == BEST_FIXED:
-            return self._throughout(self.expected_rounds.argmin(axis=1))
-        if text == BEST_SINGLE:
-            best = self.expected_rounds.sum(axis=0).argmin()
-            return np.full(len(self.trace.tokens), best, dtype=np.int16)
-        if knowledge(text) == PROMPT:
-            return self._throughout(self._route(text))
-        if text == ORACLE:
-            emitted = np.empty((len(self.trace.tokens), self._arms))
-            self._over_queries(table_kernels().round_table, self.trace.offsets, self._acceptance,
-                               self.draft_length, emitted)
-            return emitted.argmax(axis=1).astype(np.int16)
-        return np.full(len(self.trace.tokens), self._drafter(text), dtype=np.int16)
-
-    def _throughout(self, arm: np.ndarray) -> np.ndarray:
-        """An arm for each query (Q) as a schedule (T)."""
-        return np.repeat(arm, np.diff(self.trace.offsets)).astype(np.int16)
-
-    def _route(self, text: str) -> np.ndarray:
-        """The router's arm for each query (Q)."""
-        if text not in self._routes:
-            teacher = self._teacher(text)
-            best = teacher.expected_rounds.argmin(axis=1)
-            self._routes[text] = route(self.trace, teacher.trace, best, self._arms)
-        return self._routes[text]
-
-    def _teacher(self, text: str) -> "Replayer":
-        """The replays that a router learns from: of its own trace, or of another one."""
-        training = router_trace(text)
-        if training is None:
-            return self
-        if text not in self._teachers:  # asked for when it is checked and when it is trained
-            rule, arms = self._asked
-            teacher = Replayer(
-                read_trace(trace_folder(training)),
-                None if self.arm_lengths or arms else self.draft_length, rule, self.threads,
-                arm_lengths=self.arm_lengths, arms=arms)
-            if teacher.arms.names != self.arms.names:
-                raise HedgespecError(
-                    f"{text}: that trace has other drafters than {self.trace.name}")
-            self._teachers[text] = teacher
-        return self._teachers[text]
-
-    def _drafter(self, text: str) -> int:
-        names = self.arms.names
-        name = text.removeprefix(FIXED)
-        if name not in names:
-            raise HedgespecError(
-                f"{text}: trace {self.trace.name} has no drafter {name!r}; it has: "
-                f"{', '.join(names)}"
-            )
-        return names.index(name)
 
     def _no_choice(self) -> np.ndarray:
         return np.full(len(self.trace.tokens), -1, dtype=np.int16)

@@ -4,17 +4,57 @@ What Not-a-Bandit (2510.20064) compares online selection with: it chooses before
 never again. Multinomial logistic regression with a ridge penalty.
 """
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
 
+from hedgespec.bundled import trace_folder
 from hedgespec.errors import HedgespecError
-from hedgespec.results.labels import QueryLabel
-from hedgespec.traces import Trace
+from hedgespec.results.labels import QueryLabel, SelectorLabel
+from hedgespec.traces import Trace, read_trace
+
+if TYPE_CHECKING:
+    from hedgespec.simulator.replayer import Replayer
 
 FOLDS = 4
 RIDGE = 1e-2  # of features with unit mean square in all
 _STEPS = 500
+
+
+class Router:
+    """Routes the queries of a replayer's trace; `replayed` makes a replayer of another trace."""
+
+    def __init__(self, replayer: "Replayer", replayed: Callable[[Trace], "Replayer"]):
+        self._replayer, self._replayed = replayer, replayed
+        self._routes: dict[str, np.ndarray] = {}
+        self._teachers: dict[str, Replayer] = {}
+
+    def route(self, name: SelectorLabel) -> np.ndarray:
+        """The arm for each query (Q), from a classifier trained on the trace that is named."""
+        if str(name) not in self._routes:
+            teacher = self._teacher(name)
+            best = teacher.expected_rounds.argmin(axis=1)
+            self._routes[str(name)] = route(self._replayer.trace, teacher.trace, best,
+                                            len(self._replayer.arms.names))
+        return self._routes[str(name)]
+
+    def check(self, name: SelectorLabel) -> None:
+        """Raise HedgespecError if it cannot be trained on that trace."""
+        check_route(self._replayer.trace, self._teacher(name).trace)
+
+    def _teacher(self, name: SelectorLabel) -> "Replayer":
+        """The replays that it learns from: of its own trace, or of another one."""
+        if name.trace is None:
+            return self._replayer
+        if str(name) not in self._teachers:  # asked for when it is checked and when it is trained
+            teacher = self._replayed(read_trace(trace_folder(name.trace)))
+            if teacher.arms.names != self._replayer.arms.names:
+                raise HedgespecError(f"{name}: that trace has other drafters than "
+                                     f"{self._replayer.trace.name}")
+            self._teachers[str(name)] = teacher
+        return self._teachers[str(name)]
 
 
 def route(trace: Trace, training: Trace, best: np.ndarray, arms: int) -> np.ndarray:

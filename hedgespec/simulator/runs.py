@@ -15,16 +15,18 @@ from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
 from hedgespec.simulator.adoption import rounds_until_best
 from hedgespec.simulator.answer import answer_table, most_switching
-from hedgespec.simulator.replayer import Replay, Replayer
+from hedgespec.simulator.choosers import Chooser, as_chooser
+from hedgespec.simulator.replay import Replay
+from hedgespec.simulator.replayer import Replayer
 
 CURVE_POINTS = 64
 
 
 @dataclass(frozen=True)
 class Job:
-    """A selector with its settings, evaluated exactly or replayed with seeds 0..seeds-1."""
+    """A chooser with its settings, evaluated exactly or replayed with seeds 0..seeds-1."""
 
-    text: str
+    chooser: Chooser
     feedback: Feedback | None
     loss: Loss | None
     exact: bool
@@ -64,7 +66,7 @@ class TraceJobs:
         for number, seed in enumerate(job.runs):
             report(number)
             best = self._best_fixed(seed)
-            run = best if job.text == BEST_FIXED else self._run(job, seed)
+            run = best if job.chooser.label == BEST_FIXED else self._run(job, seed)
             parts.append(self._tables(run, best))
             curves.append(self._grid.curves(run, best))
             if number == 0:
@@ -84,8 +86,8 @@ class TraceJobs:
         """The summary row and the rows of each query."""
         replayer, trace = self._replayer, self._replayer.trace
         keys = {**asdict(self._key(run)), SEED.name: run.seed}
-        tokens, rounds = np.diff(trace.offsets), replayer.rounds_per_query(run)
-        regret = rounds - replayer.rounds_per_query(best)
+        tokens = np.diff(trace.offsets)
+        rounds, fewest = replayer.rounds_per_query(run), replayer.rounds_per_query(best)
         seconds, evaluation = _seconds(replayer, run)
         gamma, until_best = self._adoption(run)
         summary = SUMMARY.made({
@@ -96,7 +98,7 @@ class TraceJobs:
             "rounds_sd": None if run.variance is None else np.sqrt(run.variance.sum()),
             "mat": tokens.sum() / rounds.sum(),
             "mat_per_query": np.mean(tokens / rounds),
-            "regret_rounds": rounds.sum() - replayer.rounds_per_query(best).sum(),
+            "regret_rounds": rounds.sum() - fewest.sum(),
             "tokens_per_second": (None if trace.manifest.costs is None
                                   else tokens.sum() / seconds.sum()),
             "rounds_per_second": rounds.sum() / run.seconds,
@@ -107,7 +109,7 @@ class TraceJobs:
             "tokens": tokens,
             "rounds": rounds,
             "mat": tokens / rounds,
-            "regret_rounds": regret,
+            "regret_rounds": rounds - fewest,
             "seconds": seconds,
             "evaluation_seconds": evaluation,
             "gamma": gamma,
@@ -128,14 +130,14 @@ class TraceJobs:
 
     def _best_fixed(self, seed: int | None) -> Replay:
         if seed not in self._best:
-            job = Job(BEST_FIXED, None, None, seed is None, 1)
+            job = Job(as_chooser(BEST_FIXED), None, None, seed is None, 1)
             self._best[seed] = self._run(job, seed)
         return self._best[seed]
 
     def _run(self, job: Job, seed: int | None) -> Replay:
         if seed is None:
-            return self._replayer.run_exact(job.text, job.feedback, job.loss)
-        return self._replayer.run(job.text, seed, job.feedback, job.loss)
+            return self._replayer.run_exact(job.chooser, job.feedback, job.loss)
+        return self._replayer.run(job.chooser, seed, job.feedback, job.loss)
 
 
 def _seconds(replayer: Replayer, run: Replay) -> tuple[np.ndarray, np.ndarray]:

@@ -1,12 +1,16 @@
 """What a sweep runs; the options of `hedgespec sim` and the keys of its grids are made from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from hedgespec.bundled import bundled_costs
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.options import Option, check_ranges, seed_option
+from hedgespec.options import Option, check_ranges, plain, seed_option
+from hedgespec.selectors.feedback import ARRIVALS, Feedback, modifier_help, parse_feedback
+from hedgespec.selectors.learning import Loss, parse_loss
+from hedgespec.simulator.choosers import Chooser
 
 MODES = ("auto", "exact", "replayed")
 _MOST_SEEDS = 1_000_000
@@ -24,15 +28,16 @@ class OutputSettings:
 class SweepSettings:
     """What to run: all combinations of what is named.
 
-    `traces` and `costs` are folders and a file, or names of bundled ones; no traces are those of
-    the sweep, no costs the traces' own. No `rules`, `feedbacks`, `losses` and `draft_lengths` are
-    the default of each selector and trace. `pools` are numbers of drafters (see `resize_pool`),
-    none the traces' own. Raises HedgespecError for a value out of range.
+    `selectors` are labels, or objects (see `as_chooser`). `traces` and `costs` are folders and a
+    file, or names of bundled ones; no traces are those of the sweep, no costs the traces' own. No
+    `rules`, `feedbacks`, `losses` and `draft_lengths` are the default of each selector and trace.
+    `pools` are numbers of drafters (see `resize_pool`), none the traces' own. Raises HedgespecError
+    for a value out of range.
     """
 
     traces: Annotated[tuple[Path, ...], Option(
         "trace directories, or names of bundled traces (default: all bundled)", "DIR")] = ()
-    selectors: Annotated[tuple[str, ...], Option(
+    selectors: Annotated[tuple[str | Chooser, ...], Option(
         "name or name:key=value,... (see `hedgespec selectors`); default: `default`, five learners "
         "and the references; `all`: every learner", "NAME")] = ()
     draft_lengths: Annotated[tuple[int, ...], Option(
@@ -44,9 +49,10 @@ class SweepSettings:
         "verification: sampling, greedy, onehot or block, and what was recorded of gumbel, "
         "multi:K, multi-without:K, kseq:K and tree (docs/rules.md; default: auto, greedy at "
         "temperature 0, else sampling)", "RULE", "rule")] = ()
-    feedbacks: Annotated[tuple[str, ...], Option(
-        "of full-information learners: queued, bold, censored or oracle, with +rounds:D, +every:M, "
-        "+round, +actual (default: queued; docs/metrics.md)", "NAME", "feedback")] = ()
+    feedbacks: Annotated[tuple[Feedback, ...], Option(
+        f"of full-information learners: {', '.join(ARRIVALS)}, with "
+        f"{', '.join(f'+{name}' for name in modifier_help())} (default: queued; docs/metrics.md)",
+        "NAME", "feedback", read=parse_feedback)] = ()
     losses: Annotated[tuple[str, ...], Option(
         "of full-information learners: length, accept, hybrid:X or seconds (default: length)",
         "NAME", "loss")] = ()
@@ -78,6 +84,23 @@ class SweepSettings:
     def __post_init__(self) -> None:
         """Check the values that need no trace."""
         check_ranges(self)
+        self.all_losses  # noqa: B018 - read once, and refused here
         if self.mode not in MODES:
             raise HedgespecError(f"{arg('mode')} must be one of {', '.join(MODES)}, not "
                                  f"{self.mode!r}")
+
+    @cached_property
+    def all_losses(self) -> tuple[Loss, ...]:
+        """Every loss that is named, with every estimator; none is the default.
+
+        Raises HedgespecError for an unknown one.
+        """
+        if not (self.losses or self.estimators or self.prefill):
+            return ()
+        return tuple(parse_loss(name, estimator, self.prefill)
+                     for name in self.losses or ["length"]
+                     for estimator in self.estimators or ["gamma"])
+
+    def described(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        return {item.name: plain(getattr(self, item.name)) for item in fields(self)}

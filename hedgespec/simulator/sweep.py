@@ -17,11 +17,13 @@ from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import sha256_file
 from hedgespec.results.labels import BEST_FIXED, ORACLE, fixed
 from hedgespec.results.store import CostBasis, Provenance, Results
-from hedgespec.selectors import BUILT_IN, DEFAULT
-from hedgespec.selectors.feedback import Feedback, parse_feedback
-from hedgespec.selectors.learning import Loss, parse_loss
+from hedgespec.selectors import BUILT_IN, DEFAULT, NONE
+from hedgespec.selectors.feedback import Feedback
+from hedgespec.selectors.learning import Loss, check_learning
+from hedgespec.simulator.choosers import Chooser
 from hedgespec.simulator.compiling import compiling
 from hedgespec.simulator.kept import KeptResults
+from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.simulator.runs import Job, TraceJobs
 from hedgespec.simulator.settings import SweepSettings
@@ -100,14 +102,14 @@ def _run_jobs(
             part = plan.pop(0)  # its tables are freed when it is done
             runner = TraceJobs(part.replayer, part.answer)
             for job in part.jobs:
-                name = f"{part.replayer.trace.name}  {job.text}"
-                key = kept.key([*part.identity, job])
+                name = f"{part.replayer.trace.name}  {job.chooser.label}"
+                key = kept.key(part.identity, job)
                 if key not in parts:
                     found = kept.load(key)
                     parts[key] = found or runner.run(
                         job, partial(_report_run, progress, name, total, done))
                     if found is None:
-                        kept.save(key, parts[key])
+                        kept.save(key, job, parts[key])
                 if part.first:
                     first[key] = parts[key]
                 done += len(job.runs)
@@ -138,9 +140,10 @@ def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
         replayer = Replayer(resized, draft_length, rule, settings.threads, settings.carry,
                             settings.arm_lengths, settings.arms)
         _check_copies(trace, resized, replayer)
-        selectors = dict.fromkeys(
-            replayer.label(text) for text in _expanded(settings.selectors, replayer.arms.names))
-        jobs = [job for text in selectors for job in _jobs(replayer, text, settings)]
+        choosers = [replayer.chooser(one)
+                    for one in _expanded(settings.selectors, replayer.arms.names)]
+        jobs = [job for chooser in {one.label: one for one in choosers}.values()
+                for job in _jobs(replayer, chooser, settings)]
         plan.append(_Part(replayer, jobs, [
             sha256_file(folder / MANIFEST), pool, replayer.draft_length, replayer.rule,
             settings.carry, settings.arm_lengths, settings.arms, costs and asdict(costs),
@@ -158,38 +161,35 @@ def _check_copies(trace: Trace, resized: Trace, replayer: Replayer) -> None:
                              f"{arg('rules', ['sampling'])}")
 
 
-def _expanded(selectors: tuple[str, ...], names: list[str]) -> list[str]:
+def _expanded(
+    selectors: Sequence[str | Chooser], names: list[str]
+) -> list[str | Chooser]:
     """The selectors with "default" and "all" spelled out; none given is "default"."""
     groups = {"default": default_selectors(names), "all": list(BUILT_IN)}
-    return [text for given in selectors or ("default",) for text in groups.get(given, [given])]
+    found: list[str | Chooser] = []
+    for one in selectors or ("default",):
+        found += groups.get(one, [one]) if isinstance(one, str) else [one]
+    return found
 
 
-def _jobs(replayer: Replayer, text: str, settings: SweepSettings) -> list[Job]:
-    feedbacks: list[Feedback | None] = [parse_feedback(name) for name in settings.feedbacks]
-    losses: list[Loss | None] = [
-        parse_loss(name, estimator, settings.prefill)
-        for name in settings.losses or ["length"]
-        for estimator in settings.estimators or ["gamma"]
-    ]
-    if not (settings.losses or settings.estimators or settings.prefill):
-        losses = [None]
+def _jobs(replayer: Replayer, chooser: Chooser, settings: SweepSettings) -> list[Job]:
+    if isinstance(chooser, Reference) or chooser.selector.feedback == NONE:
+        return [Job(chooser, None, None, _exact(replayer, chooser, None, settings.mode),
+                    settings.seeds)]
     jobs = []
-    for feedback in dict.fromkeys(feedbacks or [None]):
-        for loss in dict.fromkeys(losses):
-            if not replayer.learns(text):
-                exact = _exact(replayer, text, None, settings.mode)
-                return [Job(text, None, None, exact, settings.seeds)]
-            replayer.check(text, feedback, loss)
-            exact = _exact(replayer, text, feedback, settings.mode)
-            jobs.append(Job(text, feedback, loss, exact, settings.seeds))
+    for feedback, loss in product(dict.fromkeys(settings.feedbacks) or [None],
+                                  dict.fromkeys(settings.all_losses) or [None]):
+        check_learning(chooser.selector, feedback, loss)
+        exact = _exact(replayer, chooser, feedback, settings.mode)
+        jobs.append(Job(chooser, feedback, loss, exact, settings.seeds))
     return jobs
 
 
-def _exact(replayer: Replayer, text: str, feedback: Feedback | None, mode: str) -> bool:
-    possible = replayer.is_exact(text, feedback)
+def _exact(replayer: Replayer, chooser: Chooser, feedback: Feedback | None, mode: str) -> bool:
+    possible = replayer.is_exact(chooser, feedback)
     if mode == "exact" and not possible:
-        raise HedgespecError(f"{arg('mode', 'exact')}: {text} has no exact expectation with these "
-                             f"settings; use {arg('mode', 'auto')}")
+        raise HedgespecError(f"{arg('mode', 'exact')}: {chooser.label} has no exact expectation "
+                             f"with these settings; use {arg('mode', 'auto')}")
     return possible and mode != "replayed"
 
 
@@ -213,12 +213,12 @@ def _check_seeds(plan: list[_Part]) -> None:
         replayer = part.replayer
         for job in part.jobs:
             setting = (replayer.trace.name, replayer.draft_length, replayer.rule, replayer.carry,
-                       replayer.arms_asked, job.text, job.feedback or Feedback(),
+                       replayer.arms_asked, job.chooser.label, job.feedback or Feedback(),
                        job.loss or Loss(), job.exact)
             seeds = found.setdefault(setting, job.seeds)
             if seeds != job.seeds and not job.exact:
                 raise HedgespecError(
-                    f"trace {replayer.trace.name}: {job.text} with draft length "
+                    f"trace {replayer.trace.name}: {job.chooser.label} with draft length "
                     f"{replayer.draft_length} is in two runs, with {seeds} and with {job.seeds} "
                     f"seeds; give both runs the same {arg('seeds')}")
 
@@ -252,10 +252,7 @@ def _provenance(
              "costs": _cost_basis(given or trace.manifest.costs)}
             for folder, trace in inputs.items()
         ],
-        "settings": [{**asdict(one), "seeds": list(range(one.seeds)),
-                      "traces": [str(folder) for folder in one.traces],
-                      "costs": None if one.costs is None else str(one.costs)}
-                     for one in settings],
+        "settings": [{**one.described(), "seeds": list(range(one.seeds))} for one in settings],
         "versions": {"hedgespec": hedgespec.__version__, "python": platform.python_version(),
                      **{name: version(name) for name in ("numpy", "numba", "polars")}},
     }

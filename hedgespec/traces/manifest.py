@@ -185,7 +185,7 @@ def load_manifest(folder: Path) -> Manifest:
             f"{path}: trace format version {version} is newer than the {VERSION} that this "
             "hedgespec reads; upgrade hedgespec"
         )
-    manifest = _build(Manifest, document, path, "")
+    manifest: Manifest = _build(Manifest, document, path, "")
     _check_values(manifest, path)
     return manifest
 

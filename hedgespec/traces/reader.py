@@ -39,7 +39,7 @@ class Trace:
     all are prefix-only, D = 1. Its definition: docs/trace-format.md.
     `rules` are statistics of verification rules that were recorded: `gamma.RULE` and `a.RULE`
     (T, D, N); of trees `depth.RULE` and `nodes.RULE` (T, 1, N), and `mass.RULE` (T, levels, N) of
-    rounds that start at t.
+    rounds that start at t. `folder` is where it was read from, None for one made otherwise.
     """
 
     manifest: Manifest
@@ -52,6 +52,7 @@ class Trace:
     match: np.ndarray
     p_top: np.ndarray
     rules: dict[str, np.ndarray] = field(default_factory=dict)
+    folder: Path | None = None
 
     @property
     def name(self) -> str:
@@ -75,6 +76,7 @@ def read_trace(folder: str | Path) -> Trace:
     offsets = np.concatenate([[0], np.cumsum(queries["output_tokens"].to_numpy(), dtype=np.int64)])
     statistics = {name: _stack(tokens, name, manifest.drafters) for name in DRAFTER_STATISTICS}
     return Trace(
+        folder=folder,
         manifest=manifest,
         queries=queries,
         offsets=offsets,

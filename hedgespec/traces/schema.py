@@ -136,12 +136,14 @@ def is_trace_name(name: str) -> bool:
 
 def round_log(values: np.ndarray, precision: str) -> np.ndarray:
     """Round log-probabilities to the grid of `precision`; -inf stays, none ends above 0."""
-    return np.minimum(_round_to_grid(values, precision, "log"), np.float32(0))
+    rounded: np.ndarray = np.minimum(_round_to_grid(values, precision, "log"), np.float32(0))
+    return rounded
 
 
 def round_probability(values: np.ndarray, precision: str) -> np.ndarray:
     """Round probabilities to the grid of `precision`; the result stays in [0, 1]."""
-    return np.clip(_round_to_grid(values, precision, "probability"), 0.0, 1.0)
+    rounded: np.ndarray = np.clip(_round_to_grid(values, precision, "probability"), 0.0, 1.0)
+    return rounded
 
 
 def round_embedding(values: np.ndarray, precision: str) -> np.ndarray:
@@ -152,7 +154,8 @@ def round_embedding(values: np.ndarray, precision: str) -> np.ndarray:
         return values
     significand, exponent = np.frexp(values)
     scale = 2.0 ** settings["embedding"]
-    return np.ldexp(np.round(significand * scale) / scale, exponent).astype(np.float32)
+    rounded: np.ndarray = np.ldexp(np.round(significand * scale) / scale, exponent)
+    return rounded.astype(np.float32)
 
 
 def _round_to_grid(values: np.ndarray, precision: str, kind: str) -> np.ndarray:

@@ -86,7 +86,7 @@ def drawn(study: Study) -> list[Drawing]:
 
 def drawings(study: Study) -> list[Drawing]:
     with styled():
-        return [drawing for draw in FIGURES.values() for drawing in draw(study)]
+        return [drawing for kind in FIGURES.values() for drawing in kind.draw(study)]
 
 
 # Statistics
@@ -217,7 +217,7 @@ def told_seconds(results: Path, folder: Path, scale: float, evaluation: float) -
         evaluation_seconds=pl.when(mine).then(evaluation * seconds).otherwise("evaluation_seconds"),
     ).drop("bandit"))
     with styled():
-        [figure, *_] = FIGURES["And in seconds?"](
+        [figure, *_] = FIGURES["seconds"].draw(
             Study.of(ResultSet(folder), [], ["learner-00", "learner-01"], None))
     assert figure.name == "seconds"
     return [claim.sentence for _, claim in findings([[figure]])]
@@ -577,7 +577,7 @@ def test_token_ids_become_text(tmp_path, tokenizer, expected):
 
 def test_answer_is_shown_as_text_where_there_is_a_tokenizer(results, tmp_path, monkeypatch):
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES",
-                        {"Answer": FIGURES["Why did it switch?"]})
+                        {"answer": FIGURES["answer"]})
     path = tmp_path / "tokenizer.json"
     token = pl.read_parquet(results / "answer.parquet")["token"][5]
     path.write_text(json.dumps({"model": {"vocab": {"a<b": token}}, "decoder": None}))

@@ -15,7 +15,6 @@ from hedgespec.selectors.learning import parse_loss  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
 from hedgespec.traces import Trace  # noqa: E402
 from tests.helpers.laws import chi_square_p  # noqa: E402
-from tests.helpers.marks import slow_but  # noqa: E402
 from tests.helpers.real_decoding import TinyPair  # noqa: E402
 from tests.helpers.rule_decoding import Trees, all_texts, decode, law_of_starts, without  # noqa: E402
 
@@ -74,7 +73,8 @@ def put_exact(trace, pair, rule):
             prefix = prefix * VOCABULARY + token
 
 
-@pytest.mark.parametrize("name", slow_but(["block"], [*CHAINS, *SEVERAL, "tree"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*CHAINS, *SEVERAL, "tree"])
 def test_real_decoding_has_the_law_that_the_replay_says(pair, trees, name):
     """Text, acceptances, mean and variance of rounds."""
     rule = parse_rule(name)

@@ -15,6 +15,7 @@ from hedgespec.selectors import squint as squint_module
 from hedgespec.selectors.uniforms import decision_key, uniform
 from tests.helpers.hedge import bound_hedge, hedge
 from tests.helpers.learner_driver import LENGTH, Driver, loss_sequences, play_all
+from tests.helpers.marks import slow_but
 
 NOISE = 1e-12  # what the learners take for rounding, per loss seen
 NEW = ["hedge-doubling", "adanormalhedge", "squint", "adahedge", "fixed-share", "ftl", "ftpl",
@@ -413,7 +414,7 @@ BOUNDS: dict[str, Callable[[np.ndarray, int], float]] = {
 }
 
 
-@pytest.mark.parametrize("arms", [2, 8, 32])
+@pytest.mark.parametrize("arms", slow_but([8], [2, 8, 32]))
 @pytest.mark.parametrize("text", BOUNDS)
 def test_regret_stays_under_its_bound(text, arms):
     for name, losses in families(arms, 3000).items():

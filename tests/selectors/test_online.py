@@ -27,7 +27,7 @@ def trace(request, tmp_path_factory: pytest.TempPathFactory) -> Trace:
                        lengths=(60, 1, 5, 130))
 
 
-@pytest.mark.parametrize("name", slow_but(["normalhedge", "ftpl", "exp3spec"], BUILT_IN))
+@pytest.mark.parametrize("name", slow_but(["normalhedge", "exp3spec"], BUILT_IN))
 def test_every_selector_decides_as_in_a_replay(trace, name):
     for seed in range(3):
         run = Replayer(trace, LENGTH).run(name, seed)
@@ -36,7 +36,7 @@ def test_every_selector_decides_as_in_a_replay(trace, name):
     assert len(set(run.choice[run.choice >= 0])) > 1, "there is something to choose"
 
 
-@pytest.mark.parametrize("feedback", slow_but(["queued", "rounds:2+every:3"], FEEDBACKS))
+@pytest.mark.parametrize("feedback", slow_but(["rounds:2+every:3"], FEEDBACKS))
 @pytest.mark.parametrize("name", slow_but(["normalhedge"], ["normalhedge", "hedge", "ftpl"]))
 def test_every_feedback_setting_is_fed_as_in_a_replay(trace, name, feedback):
     setting = parse_feedback(feedback)
@@ -68,8 +68,8 @@ def test_skipped_rounds_need_few_evaluations(trace):
     assert asked["every:8"] < 0.4
 
 
-@pytest.mark.parametrize(
-    "feedback", slow_but(["every:2+actual"], ["actual", "rounds:2+actual", "every:2+actual"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("feedback", ["actual", "rounds:2+actual", "every:2+actual"])
 def test_plays_that_were_in_force_are_the_replays(trace, feedback):
     setting = parse_feedback(feedback)
     run = Replayer(trace, LENGTH).run("normalhedge", 1, setting)
@@ -77,7 +77,8 @@ def test_plays_that_were_in_force_are_the_replays(trace, feedback):
     np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
 
 
-@pytest.mark.parametrize("loss", slow_but([("hybrid:0.3", "rb")], LOSSES))
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("prefill", [False, True])
 def test_every_loss_is_the_replays(trace, loss, prefill):
     chosen = parse_loss(*loss, prefill=prefill)
@@ -87,6 +88,7 @@ def test_every_loss_is_the_replays(trace, loss, prefill):
     np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
 
 
+@pytest.mark.slow
 def test_other_seeds_and_losses_choose_otherwise(trace):
     run = Replayer(trace, LENGTH).run("hedge", 0)
     for online in (OnlineSelector(parse_selector("hedge"), 3, LENGTH, seed=1),

@@ -8,13 +8,16 @@ import sys
 import pytest
 
 from hedgespec.simulator import compiling
-from hedgespec.simulator.compiling import compile_jobs
+from hedgespec.simulator.choosers import as_chooser
+from hedgespec.simulator.compiling import Wanted, compile_wanted
 from hedgespec.simulator.kernels import _compiled_copy, is_compiled
 from hedgespec.simulator.runs import Job
 from tests.helpers.synthetic import write_trace
 
-JOBS = [Job("uniform", None, None, True, 1), Job("fixed:a", None, None, True, 1),
-        Job("epsilon-greedy", None, None, False, 1)]
+JOBS = [Job(as_chooser("uniform"), None, None, True, 1),
+        Job(as_chooser("fixed:a"), None, None, True, 1),
+        Job(as_chooser("epsilon-greedy"), None, None, False, 1)]
+EXACT, REPLAYED = Wanted("uniform", None, True), Wanted("epsilon-greedy", None, False)
 
 
 @pytest.fixture
@@ -28,24 +31,24 @@ def trace(tmp_path, monkeypatch):
 
 
 def compiled() -> list[bool]:
-    return [is_compiled(compiling._kernel(JOBS[0])), is_compiled(compiling._kernel(JOBS[2]))]
+    return [is_compiled(EXACT.kernel), is_compiled(REPLAYED.kernel)]
 
 
 @pytest.mark.slow
 def test_a_second_process_compiles_what_the_sweep_will_load(trace):
-    assert compiling._missing(JOBS * 2) == [JOBS[0], JOBS[2]]
+    assert compiling._missing(JOBS * 2) == [EXACT, REPLAYED]
     subprocess.run([sys.executable, "-m", "hedgespec.simulator.compiling"], check=True,
-                   input=pickle.dumps((os.getpid(), trace, [JOBS[2], JOBS[0]])))
+                   input=pickle.dumps((os.getpid(), trace, [REPLAYED, EXACT])))
     assert compiled() == [True, True]
     assert compiling._missing(JOBS) == []
 
 
 @pytest.mark.slow
 def test_it_stops_where_the_sweep_has_been_or_is_no_more(trace):
-    compile_jobs(os.getppid(), trace, [JOBS[2]])
-    compile_jobs(os.getppid() - 1, trace, [JOBS[0]])
+    compile_wanted(os.getppid(), trace, [REPLAYED])
+    compile_wanted(os.getppid() - 1, trace, [EXACT])
     assert compiled() == [False, True]
-    compile_jobs(os.getppid(), trace, [JOBS[2], JOBS[0]])
+    compile_wanted(os.getppid(), trace, [REPLAYED, EXACT])
     assert compiled() == [False, True]
 
 

@@ -14,6 +14,7 @@ from hedgespec.selectors.losses import expected_emitted
 from hedgespec.selectors.uniforms import query_key
 from hedgespec.simulator import Replayer
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts, read_trace
+from tests.helpers.marks import slow_but
 from tests.helpers.plain import Wrapped, numbers, texts
 from tests.helpers.synthetic import write_trace
 
@@ -126,12 +127,12 @@ def test_losses_equal_their_formulas(trace):
     assert prefill[start, 0] == pytest.approx(1 - emitted / (K + 1), rel=1e-6)
 
 
-@pytest.mark.parametrize("text", ["uniform", "hedge", "hedge:eta=3", "normalhedge",
-                                  "fixed:drafter-1", "best-fixed", "oracle"])
+@pytest.mark.parametrize("text", slow_but(["hedge:eta=3", "best-fixed"], [
+    "uniform", "hedge", "hedge:eta=3", "normalhedge", "fixed:drafter-1", "best-fixed", "oracle"]))
 @pytest.mark.parametrize("name", ["queued", "bold", "oracle"])
 def test_exact_expectations_equal_monte_carlo(trace, text, name):
     replayer = Replayer(trace, K)
-    learns = replayer.learns(text)
+    learns = text.split(":")[0] in BUILT_IN and text != "uniform"
     if name != "queued" and not learns:
         pytest.skip("feedback means nothing to it")
     feedback = parse_feedback(name) if learns else None
@@ -338,7 +339,7 @@ def test_seconds_choose_the_draft_length(trace):
 
 
 def test_bad_arm_lengths_are_told(trace):
-    with pytest.raises(HedgespecError, match="names a length twice"):
+    with pytest.raises(HedgespecError, match="arm_lengths names drafter-0\\*2 twice"):
         Replayer(trace, arm_lengths=(2, 2))
     with pytest.raises(HedgespecError, match="not both"):
         Replayer(trace, 3, arm_lengths=(2,))

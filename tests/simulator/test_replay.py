@@ -265,7 +265,7 @@ def test_draw_is_the_inverse_cdf_and_never_a_drafter_of_zero_weight(weights, u):
 ])
 def test_bad_selectors_are_named(trace, text, message):
     with pytest.raises(HedgespecError, match=message):
-        Replayer(trace).label(text)
+        Replayer(trace).chooser(text)
 
 
 @pytest.mark.parametrize(("options", "message"), [
@@ -280,10 +280,10 @@ def test_bad_settings_are_named(trace, options, message):
 
 def test_labels_tell_settings_apart_and_defaults_are_left_out(trace):
     replayer = Replayer(trace)
-    assert replayer.label("hedge:eta=-1") == "hedge"
-    assert replayer.label("hedge:eta=0.10") == "hedge:eta=0.1"
-    assert replayer.label("hedge:eta=0.1000001") == "hedge:eta=0.1000001"
-    assert replayer.label("hedge:eta=5e-7") == "hedge:eta=5e-07"
+    assert replayer.chooser("hedge:eta=-1").label == "hedge"
+    assert replayer.chooser("hedge:eta=0.10").label == "hedge:eta=0.1"
+    assert replayer.chooser("hedge:eta=0.1000001").label == "hedge:eta=0.1000001"
+    assert replayer.chooser("hedge:eta=5e-7").label == "hedge:eta=5e-07"
 
 
 def test_draft_length_beyond_the_recorded_depth_is_refused(deep_trace):

@@ -240,6 +240,7 @@ def test_at_temperature_zero_log_q_must_agree_with_match(tmp_path):
 
 @given(place=st.floats(0, 1, exclude_max=True), name=st.sampled_from([TOKENS, QUERIES]))
 @settings(max_examples=60, deadline=None, derandomize=True)
+@pytest.mark.slow
 def test_any_flipped_byte_is_noticed(tmp_path_factory, place, name):
     folder = tmp_path_factory.mktemp("flip") / "trace"
     write_trace(folder, lengths=(5, 3))

@@ -11,7 +11,6 @@ import pytest
 from hedgespec.errors import HedgespecError
 from hedgespec.tracegen.prompts import Question
 from hedgespec.traces import read_trace
-from hedgespec.zoo import experiment
 from tests.helpers.tiny import save_tiny_model
 
 torch = pytest.importorskip("torch")
@@ -21,7 +20,7 @@ from hedgespec.models.heads.eagle import load_head  # noqa: E402
 from hedgespec.models.heads.eagle.head import drafting_places  # noqa: E402
 from hedgespec.models.target import load_model  # noqa: E402
 from hedgespec.tracegen.generate import generate_answers, query_uniforms  # noqa: E402
-from hedgespec.zoo import build, training  # noqa: E402
+from hedgespec.zoo import build, experiment, training  # noqa: E402
 from hedgespec.zoo.build import ZooSettings, make_zoo  # noqa: E402
 from hedgespec.zoo.corpus import Corpus, load_corpus, save_corpus  # noqa: E402
 from hedgespec.zoo.new_heads import (  # noqa: E402

@@ -1,33 +1,31 @@
 """Figures from result tables, one kind per file; all in the style of `style.py`."""
 
-from hedgespec.analysis.figures import (
-    acceptance,
-    adoption,
-    answer,
-    answer_length,
-    delay,
-    drafters,
-    gains,
-    pareto,
-    regret,
-    router,
-    seconds,
-)
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+
 from hedgespec.analysis.figures.regret import regret_figure
+from hedgespec.analysis.figures.style import Drawing
+from hedgespec.analysis.study import Study
 
-# In the order of the report: what each shows, and the function that draws it.
-FIGURES = {
-    "Which drafter suits which domain?": acceptance.draw,
-    "Which learner?": gains.draw,
-    "How does regret grow with the answer?": regret.draw,
-    "And in seconds?": seconds.draw,
-    "How soon is the best drafter found?": adoption.draw,
-    "Why did it switch?": answer.draw,
-    "How many drafters?": drafters.draw,
-    "What does delay cost?": delay.draw,
-    "A router by the prompt, or online selection?": router.draw,
-    "What does evaluation buy?": pareto.draw,
-    "Do long answers gain more?": answer_length.draw,
-}
+# In the order of the report; each is a module of this folder with a HEADING and a function `draw`.
+_FILES = ("acceptance", "gains", "regret", "seconds", "adoption", "answer", "drafters", "delay",
+          "router", "pareto", "answer_length")
 
-__all__ = ["FIGURES", "regret_figure"]
+
+@dataclass(frozen=True)
+class FigureKind:
+    """What a kind of figure shows, and the function that draws it from a study."""
+
+    heading: str
+    draw: Callable[[Study], Iterator[Drawing]]
+
+
+def _kind(file: str) -> FigureKind:
+    module = import_module(f"{__name__}.{file}")
+    return FigureKind(module.HEADING, module.draw)
+
+
+FIGURES = {file.replace("_", "-"): _kind(file) for file in _FILES}
+
+__all__ = ["FIGURES", "FigureKind", "regret_figure"]

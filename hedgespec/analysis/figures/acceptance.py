@@ -22,6 +22,8 @@ from hedgespec.analysis.study import Study
 from hedgespec.results.labels import FIXED
 from hedgespec.results.statistics import LEVEL, SMALL, mat_estimate, mean_estimate
 
+HEADING = "Which drafter suits which domain?"
+
 ROW, HEAD = 0.17, 0.9  # inches of a row, and of title and domains
 MEASURES = {
     "mat": ("acceptance", "Tokens per round (MAT)", "Pooled over the queries of a domain."),

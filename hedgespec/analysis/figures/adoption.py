@@ -22,6 +22,8 @@ from hedgespec.analysis.study import Study
 from hedgespec.results.labels import CHOSEN, HINDSIGHT, NONE, PROMPT
 from hedgespec.results.statistics import LEVEL, SMALL, mean_estimate
 
+HEADING = "How soon is the best drafter found?"
+
 POINTS = 48
 CHECKED = 32  # rounds, of the finding
 

@@ -25,6 +25,8 @@ from hedgespec.results.keys import SETTING
 from hedgespec.results.labels import CHOSEN, FIXED
 from hedgespec.results.schema import WEIGHT_OF
 
+HEADING = "Why did it switch?"
+
 NAMED = 6  # drafters with a colour of their own
 STRIPS = 5  # learners whose drafters are shown
 SMOOTHED = 32  # tokens

@@ -22,6 +22,8 @@ from hedgespec.analysis.figures.style import (
 from hedgespec.analysis.study import Study
 from hedgespec.results.statistics import LEVEL, SMALL, gain_difference, mat_gain
 
+HEADING = "Do long answers gain more?"
+
 GROUPS = 4
 
 

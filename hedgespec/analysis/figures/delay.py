@@ -24,6 +24,8 @@ from hedgespec.analysis.study import Study
 from hedgespec.results.labels import DELAYED, EVERY, QUEUED
 from hedgespec.results.statistics import LEVEL, mat_estimate, mean_estimate
 
+HEADING = "What does delay cost?"
+
 DELAY, INTERVAL, SETTING = "rounds of delay", "evaluated every M-th round, M", "feedback setting"
 MEASURES = {"regret": "rounds above the best\nfixed drafter, per query",
             "mat": "tokens per round (MAT)"}

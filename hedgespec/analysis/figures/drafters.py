@@ -21,6 +21,8 @@ from hedgespec.analysis.study import Study
 from hedgespec.results.labels import PoolLabel
 from hedgespec.results.statistics import LEVEL, mat_estimate, mean_estimate
 
+HEADING = "How many drafters?"
+
 MEASURES = {"regret": "rounds above the best\nfixed drafter, per query",
             "mat": "tokens per round (MAT)"}
 

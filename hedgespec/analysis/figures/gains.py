@@ -10,6 +10,8 @@ from hedgespec.analysis.study import Study
 from hedgespec.results.labels import FIXED
 from hedgespec.results.statistics import LEVEL, holm, mat_difference, mat_gain
 
+HEADING = "Which learner?"
+
 
 def draw(study: Study) -> Iterator[Drawing]:
     """A panel per trace that the baseline selector was run on."""

@@ -23,6 +23,8 @@ from hedgespec.analysis.study import Study
 from hedgespec.results.labels import CHOSEN, EVERY, FIXED, FORESIGHT, HINDSIGHT, NONE, PROMPT
 from hedgespec.results.statistics import LEVEL, mat_estimate
 
+HEADING = "What does evaluation buy?"
+
 UNEVALUATED = {CHOSEN, NONE, PROMPT}  # feedback that needs no other drafter's statistics
 NOT_LIVE = {HINDSIGHT, *FORESIGHT}
 

@@ -30,6 +30,8 @@ from hedgespec.results.keys import CHOICES, SETTING
 from hedgespec.results.labels import BEST_FIXED, FIXED
 from hedgespec.results.statistics import mean_estimate
 
+HEADING = "How does regret grow with the answer?"
+
 
 @dataclass(frozen=True)
 class Version:

@@ -23,6 +23,8 @@ from hedgespec.analysis.study import Study
 from hedgespec.results.labels import NONE, PROMPT
 from hedgespec.results.statistics import LEVEL, SMALL, mean_estimate
 
+HEADING = "A router by the prompt, or online selection?"
+
 ONLINE = 3  # learners shown beside the router
 ROW, FRAME = 0.16, 0.6  # inches of a row, and of title and axis
 

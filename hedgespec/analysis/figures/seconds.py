@@ -11,6 +11,8 @@ from hedgespec.analysis.study import Study
 from hedgespec.results.labels import FIXED
 from hedgespec.results.statistics import LEVEL, holm, mat_gain
 
+HEADING = "And in seconds?"
+
 
 def draw(study: Study) -> Iterator[Drawing]:
     """A panel per trace with costs that the baseline selector was run on; and regret in seconds."""

@@ -1,4 +1,4 @@
-"""Replay loop for references whose drafter at each position is known beforehand."""
+"""Replay loop for references: the drafter of a round from each token is known beforehand."""
 
 import numba
 
@@ -7,13 +7,13 @@ from hedgespec.simulator.verification import emitted_tokens
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def replay(first, last, offsets, acceptance, schedule, draft_length, seed, choice):
-    """Replay queries first..last-1; a round that starts at token t uses drafter schedule[t]."""
+def replay(first, last, offsets, acceptance, assigned, draft_length, seed, choice):
+    """Replay queries first..last-1; a round that starts at token t uses drafter assigned[t]."""
     for query in range(first, last):
         begin, end = offsets[query], offsets[query + 1]
         key = query_key(seed, query)
         start = begin
         while start < end:
-            arm = schedule[start]
+            arm = assigned[start]
             choice[start] = arm
             start += emitted_tokens(acceptance, arm, begin, start, end, draft_length, key)
