@@ -70,6 +70,7 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
     runs = [ResultSet(folder) for folder in request.results]
     study = Study.of(runs[0], list(request.traces), list(request.learners), request.against)
     comparisons = _compare(runs, request.baseline)
+    vocabulary = read_vocabulary(request.tokenizer) if request.tokenizer else {}
     for folder in ("figures", "tables"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     steps = len(FIGURES) + len(comparisons) + 2
@@ -79,7 +80,7 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
 
     with styled(), FigureSaver(out / "figures", processes) as saver:
         compared = _draw_comparisons(study, comparisons, saver, tell)
-        drawn = _draw_kinds(study, request.tokenizer, saver,
+        drawn = _draw_kinds(study, vocabulary, saver,
                             lambda what, done: tell(what, len(compared) + done))
         tell("tables", steps - 2)
         tables = _tables(study, out)
@@ -114,10 +115,9 @@ def _draw_comparisons(
 
 
 def _draw_kinds(
-    study: Study, tokenizer: Path | None, saver: FigureSaver, tell: Callable[[str, int], None]
+    study: Study, vocabulary: dict[int, str], saver: FigureSaver, tell: Callable[[str, int], None]
 ) -> list[list[Drawing]]:
     """The figures of each kind, given to be saved."""
-    vocabulary = read_vocabulary(tokenizer) if tokenizer else {}
     drawn = []
     for number, kind in enumerate(FIGURES.values()):
         tell("figures", number)

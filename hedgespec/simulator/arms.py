@@ -82,7 +82,7 @@ def make_arms(
     labels = arm_labels(trace.manifest.drafter_names, lengths, named)
     numbers = [trace.manifest.drafter_names.index(label.drafter) for label in labels]
     rules = [verification_rule(label.rule or rule, trace) for label in labels]
-    chosen = [label.length or _default_length(draft_length, own, trace)
+    chosen = [_default_length(draft_length, own, trace) if label.length is None else label.length
               for label, own in zip(labels, rules, strict=True)]
     for length, own, number in zip(chosen, rules, numbers, strict=True):
         _check_length(length, own, number, trace)
