@@ -25,6 +25,8 @@ from hedgespec.models.drafters.session import DraftSession  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.target import load_model  # noqa: E402
 from hedgespec.selectors import BUILT_IN  # noqa: E402
+from hedgespec.selectors.learning import Loss  # noqa: E402
+from hedgespec.simulator import Replayer  # noqa: E402
 from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
 from tests.helpers.heads import random_head  # noqa: E402
@@ -139,6 +141,31 @@ def test_a_changed_decision_or_statistic_is_named(tiny_models, specifications, t
         check_fidelity(out)
     rounds.filter(pl.int_range(pl.len()) != 7).write_parquet(out / "rounds.parquet")
     with pytest.raises(HedgespecError, match="do not cover the trace's tokens"):
+        check_fidelity(out)
+
+
+def test_logged_losses_are_the_replays_and_a_changed_one_is_named(
+    tiny_models, specifications, tmp_path
+):
+    out = logged(tiny_models, specifications, tmp_path, "normalhedge", 0.8)
+    trace, losses = read_trace(out / "trace"), pl.read_parquet(out / "losses.parquet")
+    at = trace.offsets[losses["query"].to_numpy()] + losses["position"].to_numpy()
+    np.testing.assert_array_equal(np.array(losses["losses"].to_list()),
+                                  Replayer(trace, 4).losses(Loss())[at])
+    assert len(losses) > 40
+    query, position, values = losses.row(30)
+    moved = [*values[:1], values[1] + 1e-15, *values[2:]]
+    rows = losses["losses"].to_list()
+    rows[30] = moved
+    losses.with_columns(losses=pl.Series(rows)).write_parquet(out / "losses.parquet")
+    name = trace.manifest.drafter_names[1]
+    with pytest.raises(HedgespecError, match=(
+            f"first in the loss of {name} at query {query}, position {position}: live")):
+        check_fidelity(out)
+    losses.filter(pl.int_range(pl.len()) != 30).write_parquet(out / "losses.parquet")
+    with pytest.raises(HedgespecError, match=(
+            f"first in what is learned: live query .*, replayed query {query}, position "
+            f"{position}")):
         check_fidelity(out)
 
 
