@@ -23,8 +23,10 @@ from hedgespec.options import (
     check_ranges,
     given_options,
     option_fields,
+    plain,
     read_settings,
 )
+from hedgespec.selectors.feedback import parse_feedback
 from hedgespec.simulator.settings import MODES, OutputSettings, SweepSettings
 from hedgespec.traces.synthetic import SyntheticSettings
 
@@ -35,6 +37,9 @@ DEFAULTS = [*SIM, record._defaults(), zoo._defaults(), traces._defaults(), profi
 TEXT = st.text("abcXYZ089 .,:=@*'\"\\%é", min_size=1)
 VALUES = {str: TEXT, bool: st.booleans(), Path: TEXT.map(lambda text: Path(f"absent-{text}")),
           float: st.floats(0, allow_infinity=False)}  # argparse reads -1e9 as an option
+# Of options whose text is read at once.
+READ = {"feedback": [parse_feedback(label) for label in ("queued", "bold", "every:4+round")],
+        "loss": ["length", "accept", "hybrid:0.5"], "estimator": ["gamma", "realised", "rb"]}
 
 
 def values_of(item):
@@ -45,6 +50,8 @@ def values_of(item):
         return st.integers(256)
     if item.option.choices is not None:
         one = st.sampled_from(item.option.choices)
+    elif item.key in READ:
+        one = st.sampled_from(READ[item.key])
     elif item.kind is int:
         one = st.integers(item.option.low, item.option.high or 255)
     else:
@@ -76,11 +83,11 @@ def command(defaults, values: dict) -> list[str]:
         if item.kind is bool:
             words.append(flag if value else flag.replace("--", "--no-", 1))
         elif item.several and item.option.repeated:
-            words += [word for one in value for word in (flag, str(one))]
+            words += [word for one in value for word in (flag, str(plain(one)))]
         elif item.several:
-            words += [flag, *map(str, value)]
+            words += [flag, *map(str, plain(value))]
         else:
-            words.append(f"{flag}={value}")
+            words.append(f"{flag}={plain(value)}")
     return words
 
 

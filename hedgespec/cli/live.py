@@ -94,11 +94,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder":
     from hedgespec.live import LiveDecoder
-    from hedgespec.live.policy import parse_learning
     from hedgespec.models.drafters import default_drafters, make_drafters
     from hedgespec.models.target import check_device, load_model
 
-    parse_learning(decoding)  # names that are wrong are told before models are loaded
     device = chosen_device(live.device)
     check_device(device)
     target = load_model(live.target, device, chosen_dtype(live.dtype, device))

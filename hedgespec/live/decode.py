@@ -12,7 +12,7 @@ from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.eager_engine import EagerEngine
 from hedgespec.live.engine import Engine, Evaluation
 from hedgespec.live.plan import plan_rounds
-from hedgespec.live.policy import Policy, make_policy, parse_learning
+from hedgespec.live.policy import Policy, make_policy
 from hedgespec.live.pool import Distribute, Pool
 from hedgespec.live.rounds import Rounds, Stop, TextRequest
 from hedgespec.live.settings import NEW_TOKENS, SELECTOR, DecoderSettings
@@ -58,7 +58,6 @@ class LiveDecoder:
         self.settings = settings or DecoderSettings()
         check_sampling(drafters, self.settings.sampling)
         self.plan = plan_rounds(self.settings, target)
-        self.learning = parse_learning(self.settings)
         self.policy = self._make_policy(selector)
         self.engine = self._make_engine()
         self.last: Answer | None = None
@@ -166,7 +165,7 @@ class LiveDecoder:
 
     def _make_policy(self, selector: str | Selector | ConfiguredSelector) -> Policy:
         names = [drafter.name for drafter in self.drafters]
-        return make_policy(selector, names, self.plan, self.learning)
+        return make_policy(selector, names, self.plan, self.settings)
 
     def _make_engine(self) -> Engine:
         if self._runs_static():

@@ -115,15 +115,16 @@ class LiveLog:
         return [RuleInfo(rule.label)] if rule.recorded else []
 
     def _run(self, rounds: pl.DataFrame) -> LiveRun:
-        decoder, learning = self._decoder, self._decoder.learning
+        decoder, settings = self._decoder, self._decoder.settings
+        feedback, loss = settings.given_feedback, settings.given_loss
         tokens = int(rounds["emitted"].sum())
         return {
             "command": command_line(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "selector": decoder.label, "seed": learning.seed, "draft_length": decoder.draft_length,
+            "selector": decoder.label, "seed": settings.seed, "draft_length": decoder.draft_length,
             "rule": decoder.rule.label,
-            "feedback": learning.feedback.label if learning.feedback else None,
-            "loss": learning.loss.label if learning.loss else None,
+            "feedback": feedback.label if feedback else None,
+            "loss": loss.label if loss else None,
             "rounds": len(rounds), "tokens": tokens, "mat": tokens / len(rounds),
             "seconds": {part: float(rounds[f"{SECONDS_OF}{part}"].sum()) for part in PARTS},
             "dropped_drafters": decoder.dropped,

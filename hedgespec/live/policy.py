@@ -1,7 +1,6 @@
 """Who drafts: a selector that may learn, or always the same drafter."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,28 +12,7 @@ from hedgespec.live.plan import RoundPlan
 from hedgespec.live.settings import DecoderSettings
 from hedgespec.results.labels import SelectorLabel, fixed
 from hedgespec.selectors import FULL, ConfiguredSelector, Selector, configure
-from hedgespec.selectors.feedback import Feedback, parse_feedback
-from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.selectors.online import OnlineSelector
-
-
-@dataclass(frozen=True)
-class Learning:
-    """What a selector is fed with, and its random numbers; None is the selector's default."""
-
-    feedback: Feedback | None
-    loss: Loss | None
-    seed: int
-    round_seconds: tuple[float, ...] | None
-
-
-def parse_learning(settings: DecoderSettings) -> Learning:
-    """The learning of some settings. Raises HedgespecError for unknown names."""
-    given = settings.loss is not None or settings.estimator != DecoderSettings.estimator
-    return Learning(
-        None if settings.feedback is None else parse_feedback(settings.feedback),
-        parse_loss(settings.loss or "length", settings.estimator) if given else None,
-        settings.seed, settings.round_seconds)
 
 
 class Policy(ABC):
@@ -94,14 +72,15 @@ class Learner(Policy):
     """A selector, called as in the simulator."""
 
     def __init__(
-        self, configured: ConfiguredSelector, arms: int, plan: RoundPlan, learning: Learning
+        self, configured: ConfiguredSelector, arms: int, plan: RoundPlan, settings: DecoderSettings
     ):
         """Raises HedgespecError for a selector that cannot be used."""
-        seconds = learning.round_seconds
+        seconds = settings.round_seconds
         self.label = configured.label
         self._online = OnlineSelector(
-            configured, arms, plan.draft_length, learning.feedback, learning.loss, learning.seed,
-            None if seconds is None else np.array(seconds, dtype=float), plan.rule.path_only)
+            configured, arms, plan.draft_length, settings.given_feedback, settings.given_loss,
+            settings.seed, None if seconds is None else np.array(seconds, dtype=float),
+            plan.rule.path_only)
         self.uses_gamma = self._online.selector.uses_gamma
 
     def evaluation(self, evaluate_all: bool) -> Evaluation:
@@ -146,7 +125,7 @@ class Learner(Policy):
 
 def make_policy(
     selector: str | Selector | ConfiguredSelector, names: list[str], plan: RoundPlan,
-    learning: Learning,
+    settings: DecoderSettings,
 ) -> Policy:
     """The policy `fixed:DRAFTER`, or a selector or its label, for drafters `names`.
 
@@ -155,4 +134,4 @@ def make_policy(
     drafter = SelectorLabel.parse(selector).arm if isinstance(selector, str) else None
     if drafter is not None:
         return FixedDrafter(drafter, names)
-    return Learner(configure(selector), len(names), plan, learning)
+    return Learner(configure(selector), len(names), plan, settings)

@@ -1,12 +1,15 @@
 """What shapes live decoding. No torch here: the command line's options are made from it."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
 from hedgespec.models.options import COMPILE, DEVICE, DRAFTERS, DTYPE, TARGET
 from hedgespec.models.settings import Sampling
 from hedgespec.options import Option, check_ranges, seed_option
+from hedgespec.selectors.feedback import Feedback, parse_feedback
+from hedgespec.selectors.learning import Loss, parse_loss
 
 DRAFT_LENGTH = 5
 NEW_TOKENS = 200
@@ -22,15 +25,16 @@ class DecoderSettings:
     `dynamic` by default; see `make_trees`. At most `draft_length` tokens are drafted, by default
     DRAFT_LENGTH, or a tree's levels. `seed` and the number of the text give the random numbers.
 
-    Learning: `feedback`, `loss` and `estimator` are names as in the simulator; None is the
-    learner's default. Loss `seconds` needs `round_seconds` (N), those of a round of each drafter.
+    Learning: `feedback`, an object or its label, `loss` and `estimator` are those of the simulator;
+    None is the learner's default. Loss `seconds` needs `round_seconds` (N), those of a round of
+    each drafter.
 
     Running: `evaluate_all` evaluates every drafter on every token, at the end of a text if the
     selector does not need it before. `timed` waits for the device before each clock reading.
     `static` has the models run on fixed tensors, by default on a GPU if all of them can; `compiled`
     then has torch.compile make their kernels, which takes a minute or more once.
 
-    Raises HedgespecError for a number out of range.
+    Raises HedgespecError for a number out of range, or an unknown feedback or loss.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
@@ -46,8 +50,8 @@ class DecoderSettings:
         )] = None
     seed: Annotated[int, seed_option("of texts and choices")] = 0
 
-    feedback: Annotated[str | None, Option(
-        "of full-information learners (default: queued)", "NAME")] = None
+    feedback: Annotated[Feedback | str | None, Option(
+        "of full-information learners (default: queued)", "NAME", read=parse_feedback)] = None
     loss: Annotated[str | None, Option(
         "of full-information learners: length, accept or hybrid:X (default: length)", "NAME"
         )] = None
@@ -61,8 +65,22 @@ class DecoderSettings:
     compiled: Annotated[bool, COMPILE] = False
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check what needs no model."""
         check_ranges(self)
+        self.given_feedback, self.given_loss  # noqa: B018 - read once, and refused here
+
+    @cached_property
+    def given_feedback(self) -> Feedback | None:
+        """The feedback; None is the learner's default."""
+        label = self.feedback
+        return parse_feedback(label) if isinstance(label, str) else label
+
+    @cached_property
+    def given_loss(self) -> Loss | None:
+        """The loss; None is the learner's default."""
+        if self.loss is None and self.estimator == DecoderSettings.estimator:
+            return None
+        return parse_loss(self.loss or "length", self.estimator)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def test_validate_and_subset_keep_the_rules(recorded, settings, tmp_path, capsys
 
 
 @pytest.mark.parametrize(("rules", "message"), [
-    (("block",), "--rules block: nothing to record"), (("tree",), "--trees dynamic"),
+    (("block",), "rules='block': nothing to record"), (("tree",), "trees=('dynamic',)"),
     (("gumbel", "gumbel"), "names a rule twice"), (("multi",), "wants the number of candidates"),
     (("typical",), "unknown rule 'typical'"),
 ])
