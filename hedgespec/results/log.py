@@ -14,7 +14,7 @@ from typing import TypedDict
 import numpy as np
 import polars as pl
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import read_parquet, write_text, write_with
 from hedgespec.results.schema import LIVE_LOSSES, LIVE_ROUNDS
 from hedgespec.results.store import RUN_FILE
@@ -75,7 +75,8 @@ def read_log(folder: Path) -> LoggedRun:
     """Read a log. Raises HedgespecError if there is none."""
     path = folder / RUN_FILE
     if not path.is_file():
-        raise HedgespecError(f"{folder}: no log of a live run (hedgespec live --out)")
+        raise HedgespecError(f"{folder}: no log of a live run; `hedgespec live` writes one to its "
+                             f"{arg('out')}")
     run: LiveRun = json.loads(path.read_text(encoding="utf-8"))
     losses = folder / LIVE_LOSSES.file
     return LoggedRun(run, read_parquet(folder / LIVE_ROUNDS.file).sort(LIVE_ROUNDS.keys),

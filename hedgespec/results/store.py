@@ -125,7 +125,8 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
     [table] = [table for table in TABLES if table.name == name]
     path = folder / table.file
     if not path.is_file():
-        raise HedgespecError(f"{path}: no such results; make them with `hedgespec sim --out DIR`")
+        raise HedgespecError(f"{path}: no such results; make them with `hedgespec sim` and "
+                             f"its {arg('out')}")
     rows = read_parquet(path)
     if lacking := table.lacking(rows):
         raise HedgespecError(f"{path}: lacks the columns {', '.join(lacking)}; make the results "
@@ -137,7 +138,8 @@ def read_provenance(folder: Path) -> Provenance:
     """What made the results in a folder. Raises HedgespecError if it is not said."""
     path = folder / RUN_FILE
     if not path.is_file():
-        raise HedgespecError(f"{path}: missing; name a folder that `hedgespec sim --out` has made")
+        raise HedgespecError(f"{path}: missing; name a folder that `hedgespec sim` has made, its "
+                             f"{arg('out')}")
     try:
         found: Provenance = json.loads(path.read_text(encoding="utf-8"))
         for trace in found["traces"]:

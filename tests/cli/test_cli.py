@@ -15,7 +15,7 @@ from hedgespec.analysis.figures import regret, regret_figure
 from hedgespec.cli import COMMANDS, main
 from hedgespec.errors import HedgespecError
 from hedgespec.results.store import read_table
-from hedgespec.simulator import Replayer
+from hedgespec.simulator import Chooser, Replayer
 from tests.helpers.synthetic import write_trace
 
 ROOT = Path(__file__).parents[2]
@@ -110,10 +110,10 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, selector: str) -> None:
     """Ctrl-C when this selector comes to its second seed."""
     real = Replayer.run
 
-    def stop(self: Replayer, text: str, seed: int, *rest: object) -> object:
-        if text == selector and seed == 1:
+    def stop(self: Replayer, chooser: Chooser, seed: int, *rest: object) -> object:
+        if chooser.label == selector and seed == 1:
             raise KeyboardInterrupt
-        return real(self, text, seed, *rest)
+        return real(self, chooser, seed, *rest)
 
     monkeypatch.setattr(Replayer, "run", stop)
 

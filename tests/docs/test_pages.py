@@ -33,8 +33,8 @@ def results() -> Results:
     mixes = tuple(folders[name] for name in ("domain-mix-t0", WARM, "domain-mix-t1"))
     others = (folders["rephrased-t0.7"], folders["spec-bench-t0"])
     return run_sweep([], [
-        SweepSettings(("default", BEST_SINGLE, "router"), traces=mixes),
-        SweepSettings(("normalhedge", "router", f"router:{WARM}"), traces=others)])
+        SweepSettings(selectors=("default", BEST_SINGLE, "router"), traces=mixes),
+        SweepSettings(selectors=("normalhedge", "router", f"router:{WARM}"), traces=others)])
 
 
 def said_by_findings(results: Results) -> Said:

@@ -41,7 +41,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 def test_the_page_is_what_the_schema_gives():
     page = DOCUMENT.read_text(encoding="utf-8")
-    assert list(tables()) == ["run", "summary", "per_query", "curves", "answer", "rounds"]
+    assert list(tables()) == ["run", "summary", "per_query", "curves", "answer", "rounds",
+                              "losses"]
     for name, table in tables().items():
         assert marked(page, name) == table, f"{name}: run `make docs-tables`"
 

@@ -7,7 +7,9 @@ import pytest
 from scipy.stats import chi2
 
 from hedgespec.selectors import losses
-from hedgespec.simulator import Replayer, learning, replay_full
+from hedgespec.selectors.feedback import Feedback
+from hedgespec.simulator import Replayer, replay_full
+from hedgespec.simulator.tasks import FullTask
 from hedgespec.traces import Trace
 from tests.helpers.laws import two_sample_p
 from tests.helpers.real_decoding import TinyPair, decode, recorded_texts
@@ -163,13 +165,10 @@ def test_queued_feedback_is_never_early_and_at_most_2k_minus_1_late(draft_length
     monkeypatch.setattr(replay_full, "learn", note)
     monkeypatch.setattr(replay_full, "emitted_tokens", noted_length)
     acceptance = np.full((tokens, 1, 2), 0.8, dtype=np.float32)
-    queued = np.zeros(learning.SETTINGS, dtype=np.int64)
-    queued[[learning.DRAFT_LENGTH, learning.WINDOW]] = draft_length
-    queued[[learning.COPIES, learning.EVERY]] = 1
-    replay_full.replay.py_func(
-        0, 1, np.array([0]), np.array([0, tokens]), acceptance, np.zeros((tokens, 2)), acceptance,
-        acceptance, queued, 0, np.array([-1.0]), 3, choice,
-    )
+    replay_full.replay.py_func(0, 1, FullTask(
+        np.array([0]), np.array([0, tokens]), acceptance, np.zeros((tokens, 2)), acceptance,
+        acceptance, Feedback().schedule(draft_length), draft_length, False, 0, np.array([-1.0]), 3,
+    ), choice)
     assert list(arrival) == list(range(len(arrival))), "every loss once and in order"
     assert len(arrival) >= tokens - 2 * draft_length - 1
     # Joulani's delay: 0 means usable before the decision for the next position.
