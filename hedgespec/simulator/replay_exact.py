@@ -6,12 +6,13 @@
 import numba
 import numpy as np
 
-from hedgespec.selectors.feedback import next_due
+from hedgespec.selectors.feedback import Feedback, Schedule, next_due
 from hedgespec.selectors.hedge import SELECTOR
 from hedgespec.selectors.uniforms import decision_key
 from hedgespec.simulator.expectations import moments
 
 USES_PLAY = SELECTOR.uses_play
+QUEUED = Feedback().schedule(0)
 reset, play, learn = SELECTOR.reset, SELECTOR.play, SELECTOR.learn
 
 
@@ -24,7 +25,8 @@ def replay(first, last, task, plays, visits, usage, variance):
     `variance` (Q) of the number of rounds. The schedule of the `ExactTask` knows no rounds: what is
     learned depends on the position only.
     """
-    offsets, schedule, params = task.offsets, task.schedule, task.params
+    offsets, params, given = task.offsets, task.params, task.schedule
+    schedule = Schedule(given.arrival, QUEUED.amounts, given.window, given.copies, False, False)
     arms = task.loss.shape[1]
     states = np.empty((schedule.copies, task.state_size))
     virtual, no_rounds = np.empty(arms), np.empty(0, dtype=np.int64)

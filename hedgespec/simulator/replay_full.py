@@ -37,7 +37,10 @@ def replay(first, last, task, choice):
 
     `choice[t]` (T), -1 before, becomes the drafter of the round that starts at token t.
     """
-    arms, schedule = task.loss.shape[1], task.schedule
+    # Taken out of the tuple once: each time counts references.
+    loss, acceptance, survive, end_of = task.loss, task.acceptance, task.survive, task.end
+    params, schedule, draft_length = task.params, task.schedule, task.draft_length
+    arms = loss.shape[1]
     if not GENERAL:  # constants, but for the window
         schedule = Schedule(QUEUED.arrival, QUEUED.amounts, schedule.window, 1, False, False)
     copies = schedule.copies
@@ -56,7 +59,7 @@ def replay(first, last, task, choice):
         key = query_key(task.seed, query)
         if not task.carry or place == first:
             for copy in range(copies):
-                reset(states[copy], task.params, arms, task.draft_length)
+                reset(states[copy], params, arms, draft_length)
         start, rounds, fed, fed_round = 0, 0, 0, -1
         current = False  # whether `weights` are what the learner would play now
         while start < length:
@@ -68,18 +71,18 @@ def replay(first, last, task, choice):
                 state = states[position % copies]
             if not current and (due < 0 or (USES_PLAY and not schedule.actual)):
                 own_key = decision_key(key, position) if DRAWS else np.int64(0)
-                play(state, task.params, own_key, weights)
+                play(state, params, own_key, weights)
                 current = copies == 1
             if due >= 0:
-                now = task.loss[begin + due]
+                now = loss[begin + due]
                 if schedule.cut:
                     now = partial
-                    cut_length_loss(task.survive, task.end, begin + due,
-                                    min(task.draft_length, start - due), task.draft_length, partial)
+                    cut_length_loss(survive, end_of, begin + due, min(draft_length, start - due),
+                                    draft_length, partial)
                 if schedule.actual:
-                    learn(state, task.params, due, plays[fed_round], now)
+                    learn(state, params, due, plays[fed_round], now)
                 else:
-                    learn(state, task.params, due, weights, now)
+                    learn(state, params, due, weights, now)
                 current = False
                 continue
             starts[rounds] = start
@@ -90,6 +93,6 @@ def replay(first, last, task, choice):
                 current = False
             arm = draw(weights, uniform(key, start, SELECTION))
             choice[begin + start] = arm
-            start += emitted_tokens(task.acceptance, arm, begin, begin + start, begin + length,
-                                    task.draft_length, key)
+            start += emitted_tokens(acceptance, arm, begin, begin + start, begin + length,
+                                    draft_length, key)
             rounds += 1

@@ -8,10 +8,14 @@ evaluated for it. Both know every policy of the registry.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numba
+
 from hedgespec.selectors.contract import compiled
 from hedgespec.selectors.feedback.contract import DelayPolicy, EvaluationPolicy
 from hedgespec.selectors.feedback.registry import ARRIVALS, MODIFIERS
 
+# Put into the caller's loop by the compiler: a call would count references to `starts`.
+_inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
 NO_END = 1 << 62  # length of a text whose end is not known yet
 
 
@@ -30,7 +34,7 @@ class Schedule(NamedTuple):
     actual: bool
 
 
-@compiled
+@_inlined
 def next_due(schedule, key, starts, rounds, start, length, fed, fed_round):
     """The next position to learn from before the round number `rounds` at `start`; -1 for none.
 
@@ -74,7 +78,7 @@ def needed(schedule, key, starts, rounds, start, fed, fed_round, evaluated):
 def _arrival_chain() -> Callable[..., Any]:
     """arrived(arrival, position, known, window, length) of the policy of that number."""
 
-    @compiled
+    @_inlined
     def chain(arrival, position, known, window, length):
         return False
 
@@ -86,7 +90,7 @@ def _arrival_chain() -> Callable[..., Any]:
 def _arrival_link(
     own: int, arrived: Callable[..., Any], rest: Callable[..., Any]
 ) -> Callable[..., Any]:
-    @compiled
+    @_inlined
     def link(arrival, position, known, window, length):
         if arrival == own:
             return arrived(position, known, window, length)
@@ -98,7 +102,7 @@ def _arrival_link(
 def _delay_chain() -> Callable[..., Any]:
     """known(amounts, key, starts, rounds, start) of the delay policy that is asked for."""
 
-    @compiled
+    @_inlined
     def chain(amounts, key, starts, rounds, start):
         return start
 
@@ -111,7 +115,7 @@ def _delay_chain() -> Callable[..., Any]:
 def _delay_link(
     own: int, known: Callable[..., Any], rest: Callable[..., Any]
 ) -> Callable[..., Any]:
-    @compiled
+    @_inlined
     def link(amounts, key, starts, rounds, start):
         if amounts[own] > 0:
             return known(amounts[own], key, starts, rounds, start)
@@ -123,7 +127,7 @@ def _delay_link(
 def _evaluation_chain() -> Callable[..., Any]:
     """evaluated(amounts, number, begun): whether all evaluation policies asked for say so."""
 
-    @compiled
+    @_inlined
     def chain(amounts, number, begun):
         return True
 
@@ -136,7 +140,7 @@ def _evaluation_chain() -> Callable[..., Any]:
 def _evaluation_link(
     own: int, evaluated: Callable[..., Any], rest: Callable[..., Any]
 ) -> Callable[..., Any]:
-    @compiled
+    @_inlined
     def link(amounts, number, begun):
         if amounts[own] > 0 and not evaluated(amounts[own], number, begun):
             return False
