@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt
 CORE := $(wildcard $(addprefix tests/,simulator selectors rules traces results test_architecture.py))
-INPUTS := pyproject.toml constraints.txt hedgespec/__init__.py
+INPUTS := pyproject.toml constraints.txt hedgespec/version.py
 
 .DEFAULT_GOAL := help
 .PHONY: help sim report zoo traces fidelity live-speed test test-all check lint bench readme \

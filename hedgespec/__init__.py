@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hedgespec.errors import HedgespecError
+from hedgespec.version import __version__
 
 if TYPE_CHECKING:
     from hedgespec.api import (
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from hedgespec.selectors import Parameter, Selector, compiled, configure
     from hedgespec.simulator import Replay
     from hedgespec.traces import Trace
-
-__version__ = "0.1.0"
 
 # Where each public name stands; imported when it is asked for, so that none costs torch before.
 _HOMES = {

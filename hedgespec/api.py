@@ -142,13 +142,13 @@ def report(
 
     Raises HedgespecError for results that cannot be reported on.
     """
-    import hedgespec
     from hedgespec.analysis.report import Request, write_report
     from hedgespec.command import command_line
+    from hedgespec.version import __version__
 
     source = results if isinstance(results, Results) else Path(results)
     request = Request([source], traces=tuple(traces), learners=tuple(learners), against=against)
-    return write_report(request, Path(out), command_line(), hedgespec.__version__,
+    return write_report(request, Path(out), command_line(), __version__,
                         processes=1).page
 
 

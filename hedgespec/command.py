@@ -4,7 +4,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-import hedgespec
+from hedgespec.version import __version__
 
 
 def command_line() -> list[str]:
@@ -15,4 +15,4 @@ def command_line() -> list[str]:
 
 def package_versions(*names: str) -> dict[str, str]:
     """Versions of hedgespec and of some packages that it works with."""
-    return {"hedgespec": hedgespec.__version__, **{name: version(name) for name in names}}
+    return {"hedgespec": __version__, **{name: version(name) for name in names}}

@@ -4,9 +4,9 @@ import argparse
 import sys
 from importlib import import_module
 
-from hedgespec import __version__
 from hedgespec.cli.common import shell_words
 from hedgespec.errors import HedgespecError
+from hedgespec.version import __version__
 
 COMMANDS = ("sim", "report", "record", "zoo", "traces", "subset", "synthetic", "validate",
             "selectors", "live", "fidelity", "profile")

@@ -50,10 +50,10 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from hedgespec import __version__
     from hedgespec.analysis.report import Request, write_report
     from hedgespec.command import command_line
     from hedgespec.files import check_writable
+    from hedgespec.version import __version__
 
     check_writable(options.out)
     request = Request(options.results, options.baseline, options.traces, options.selectors,

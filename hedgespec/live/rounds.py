@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from hedgespec.live.decoded import Answer, Round
-from hedgespec.live.engine import Clock
+from hedgespec.live.engine import Clock, Engine
+from hedgespec.live.plan import RoundPlan
+from hedgespec.live.policy import Policy
+from hedgespec.live.settings import DecoderSettings
+from hedgespec.models.target import LanguageModel
 from hedgespec.selectors.uniforms import query_key
-
-if TYPE_CHECKING:
-    from hedgespec.live.decode import LiveDecoder
 
 # Says of an answer's tokens whether it ends there.
 Stop = Callable[[list[int]], bool]
@@ -33,10 +34,20 @@ class TextRequest:
     stop: Stop | None = None
 
 
+class Decoder(Protocol):
+    """What the rounds of a text are run with."""
+
+    target: LanguageModel
+    engine: Engine
+    policy: Policy
+    plan: RoundPlan
+    settings: DecoderSettings
+
+
 class Rounds:
     """One text being decoded; its answer grows round by round."""
 
-    def __init__(self, decoder: "LiveDecoder", request: TextRequest, answer: Answer):
+    def __init__(self, decoder: Decoder, request: TextRequest, answer: Answer):
         """What `decoder` does to meet a request."""
         self._target, self._engine = decoder.target, decoder.engine
         self._policy, self._plan, self._settings = decoder.policy, decoder.plan, decoder.settings

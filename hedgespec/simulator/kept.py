@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import hedgespec
 from hedgespec import results, rules, selectors
 from hedgespec.bundled import trace_folder
 from hedgespec.files import read_parquet, sha256_file, write_with
@@ -18,6 +17,7 @@ from hedgespec.selectors.learning import Loss
 from hedgespec.simulator.choosers import Chooser
 from hedgespec.simulator.runs import Job
 from hedgespec.traces.schema import MANIFEST
+from hedgespec.version import __version__
 
 
 class KeptResults:
@@ -31,7 +31,7 @@ class KeptResults:
         parts = (job.feedback or Feedback(), job.loss or Loss())
         text = json.dumps([*identity, job.chooser.label, [part.label for part in parts],
                            job.feedback is None, job.loss is None, job.exact, job.seeds,
-                           _made_with(job.chooser), hedgespec.__version__, _sources()],
+                           _made_with(job.chooser), __version__, _sources()],
                           sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 

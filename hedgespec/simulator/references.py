@@ -5,7 +5,6 @@ They learn nothing: which drafter would run a round from each token is known bef
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,11 +21,9 @@ from hedgespec.results.labels import (
     fixed,
 )
 from hedgespec.simulator.kernels import table_kernels
+from hedgespec.simulator.known import Known
 
-if TYPE_CHECKING:
-    from hedgespec.simulator.replayer import Replayer
-
-Assign = Callable[["Replayer", SelectorLabel], np.ndarray]
+Assign = Callable[[Known, SelectorLabel], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -57,16 +54,16 @@ class Reference:
         """What it knows before it chooses."""
         return self.kind.knows
 
-    def check(self, replayer: "Replayer") -> None:
+    def check(self, known: Known) -> None:
         """Raise HedgespecError if it cannot be had on the replayer's trace."""
         if self.name.arm is not None:
-            _number(replayer, self.name)
+            _number(known, self.name)
         if self.name.routes:
-            replayer.router.check(self.name)
+            known.check_router(self.name.trace)
 
-    def assign(self, replayer: "Replayer") -> np.ndarray:
+    def assign(self, known: Known) -> np.ndarray:
         """The arm of a round that would start at each token, (T) int16."""
-        return self.kind.assign(replayer, self.name).astype(np.int16)
+        return self.kind.assign(known, self.name).astype(np.int16)
 
 
 def parse_reference(text: str) -> Reference | None:
@@ -82,27 +79,27 @@ def is_reference(text: str) -> bool:
     return parse_reference(text) is not None
 
 
-def _fixed(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:
-    return np.full(len(replayer.trace.tokens), _number(replayer, name))
+def _fixed(known: Known, name: SelectorLabel) -> np.ndarray:
+    return np.full(len(known.trace.tokens), _number(known, name))
 
 
-def _best_fixed(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:
-    return throughout(replayer, replayer.expected_rounds.argmin(axis=1))
+def _best_fixed(known: Known, name: SelectorLabel) -> np.ndarray:
+    return throughout(known, known.expected_rounds.argmin(axis=1))
 
 
-def _best_single(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:
-    best = replayer.expected_rounds.sum(axis=0).argmin()
-    return np.full(len(replayer.trace.tokens), best)
+def _best_single(known: Known, name: SelectorLabel) -> np.ndarray:
+    best = known.expected_rounds.sum(axis=0).argmin()
+    return np.full(len(known.trace.tokens), best)
 
 
-def _oracle(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:
-    emitted = replayer.table(table_kernels().round_table)
+def _oracle(known: Known, name: SelectorLabel) -> np.ndarray:
+    emitted = known.table(table_kernels().round_table)
     best: np.ndarray = emitted.argmax(axis=1)
     return best
 
 
-def _router(replayer: "Replayer", name: SelectorLabel) -> np.ndarray:
-    return throughout(replayer, replayer.router.route(name))
+def _router(known: Known, name: SelectorLabel) -> np.ndarray:
+    return throughout(known, known.route(name.trace))
 
 
 KINDS = {
@@ -123,15 +120,15 @@ KINDS = {
 }
 
 
-def throughout(replayer: "Replayer", arm: np.ndarray) -> np.ndarray:
+def throughout(known: Known, arm: np.ndarray) -> np.ndarray:
     """An arm for each query (Q) as one for each token (T)."""
-    return np.repeat(arm, np.diff(replayer.trace.offsets))
+    return np.repeat(arm, np.diff(known.trace.offsets))
 
 
-def _number(replayer: "Replayer", name: SelectorLabel) -> int:
-    names = replayer.arms.names
+def _number(known: Known, name: SelectorLabel) -> int:
+    names = known.arms.names
     if name.arm not in names:
         raise HedgespecError(
-            f"{name}: trace {replayer.trace.name} has no drafter {name.arm!r}; it has: "
+            f"{name}: trace {known.trace.name} has no drafter {name.arm!r}; it has: "
             f"{', '.join(names)}")
     return names.index(name.arm)

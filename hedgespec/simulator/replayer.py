@@ -130,12 +130,19 @@ class Replayer:
         return found
 
     @cached_property
-    def router(self) -> Router:
-        """Chooses drafters by the prompt."""
+    def _router(self) -> Router:
         rule, arms = self._asked
         return Router(self, lambda trace: Replayer(
             trace, None if self.arm_lengths or arms else self.draft_length, rule, self.threads,
             arm_lengths=self.arm_lengths, arms=arms))
+
+    def route(self, training: str | None) -> np.ndarray:
+        """The arm (Q) that a router takes by the prompt; see `Known`."""
+        return self._router.route(training)
+
+    def check_router(self, training: str | None) -> None:
+        """Raise HedgespecError if `route` would."""
+        self._router.check(training)
 
     @cached_property
     def expected_rounds(self) -> np.ndarray:

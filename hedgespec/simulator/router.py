@@ -5,18 +5,15 @@ never again. Multinomial logistic regression with a ridge penalty.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
 
 from hedgespec.bundled import trace_folder
 from hedgespec.errors import HedgespecError
-from hedgespec.results.labels import QueryLabel, SelectorLabel
+from hedgespec.results.labels import ROUTER, QueryLabel, SelectorLabel
+from hedgespec.simulator.known import Known
 from hedgespec.traces import Trace, read_trace
-
-if TYPE_CHECKING:
-    from hedgespec.simulator.replayer import Replayer
 
 FOLDS = 4
 RIDGE = 1e-2  # of features with unit mean square in all
@@ -24,37 +21,37 @@ _STEPS = 500
 
 
 class Router:
-    """Routes the queries of a replayer's trace; `replayed` makes a replayer of another trace."""
+    """Routes the queries of a trace; `replayed` makes another trace ready to learn from."""
 
-    def __init__(self, replayer: "Replayer", replayed: Callable[[Trace], "Replayer"]):
-        self._replayer, self._replayed = replayer, replayed
-        self._routes: dict[str, np.ndarray] = {}
-        self._teachers: dict[str, Replayer] = {}
+    def __init__(self, known: Known, replayed: Callable[[Trace], Known]):
+        self._known, self._replayed = known, replayed
+        self._routes: dict[str | None, np.ndarray] = {}
+        self._teachers: dict[str, Known] = {}
 
-    def route(self, name: SelectorLabel) -> np.ndarray:
+    def route(self, training: str | None) -> np.ndarray:
         """The arm for each query (Q), from a classifier trained on the trace that is named."""
-        if str(name) not in self._routes:
-            teacher = self._teacher(name)
+        if training not in self._routes:
+            teacher = self._teacher(training)
             best = teacher.expected_rounds.argmin(axis=1)
-            self._routes[str(name)] = route(self._replayer.trace, teacher.trace, best,
-                                            len(self._replayer.arms.names))
-        return self._routes[str(name)]
+            self._routes[training] = route(self._known.trace, teacher.trace, best,
+                                           len(self._known.arms.names))
+        return self._routes[training]
 
-    def check(self, name: SelectorLabel) -> None:
+    def check(self, training: str | None) -> None:
         """Raise HedgespecError if it cannot be trained on that trace."""
-        check_route(self._replayer.trace, self._teacher(name).trace)
+        check_route(self._known.trace, self._teacher(training).trace)
 
-    def _teacher(self, name: SelectorLabel) -> "Replayer":
-        """The replays that it learns from: of its own trace, or of another one."""
-        if name.trace is None:
-            return self._replayer
-        if str(name) not in self._teachers:  # asked for when it is checked and when it is trained
-            teacher = self._replayed(read_trace(trace_folder(name.trace)))
-            if teacher.arms.names != self._replayer.arms.names:
-                raise HedgespecError(f"{name}: that trace has other drafters than "
-                                     f"{self._replayer.trace.name}")
-            self._teachers[str(name)] = teacher
-        return self._teachers[str(name)]
+    def _teacher(self, training: str | None) -> Known:
+        """What it learns from: its own trace, or another one."""
+        if training is None:
+            return self._known
+        if training not in self._teachers:  # asked for when it is checked and when it is trained
+            teacher = self._replayed(read_trace(trace_folder(training)))
+            if teacher.arms.names != self._known.arms.names:
+                raise HedgespecError(f"{SelectorLabel(ROUTER, training)}: that trace has other "
+                                     f"drafters than {self._known.trace.name}")
+            self._teachers[training] = teacher
+        return self._teachers[training]
 
 
 def route(trace: Trace, training: Trace, best: np.ndarray, arms: int) -> np.ndarray:

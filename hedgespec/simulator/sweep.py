@@ -9,7 +9,6 @@ from importlib.metadata import version
 from itertools import chain, product
 from pathlib import Path
 
-import hedgespec
 from hedgespec.bundled import costs_file, trace_folder
 from hedgespec.command import command_line
 from hedgespec.costs.file import load_costs, with_costs
@@ -30,6 +29,7 @@ from hedgespec.simulator.settings import SweepSettings
 from hedgespec.traces import Costs, Trace, read_trace
 from hedgespec.traces.resize_pool import resize_pool
 from hedgespec.traces.schema import MANIFEST
+from hedgespec.version import __version__
 
 
 def default_selectors(names: list[str]) -> list[str]:
@@ -253,7 +253,7 @@ def _provenance(
             for folder, trace in inputs.items()
         ],
         "settings": [{**one.described(), "seeds": list(range(one.seeds))} for one in settings],
-        "versions": {"hedgespec": hedgespec.__version__, "python": platform.python_version(),
+        "versions": {"hedgespec": __version__, "python": platform.python_version(),
                      **{name: version(name) for name in ("numpy", "numba", "polars")}},
     }
 

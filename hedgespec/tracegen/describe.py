@@ -5,12 +5,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-import hedgespec
 from hedgespec.command import command_line, package_versions
 from hedgespec.costs.measure import device_name
 from hedgespec.files import sha256_file
 from hedgespec.tracegen.setup import Setup
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo
+from hedgespec.version import __version__
 
 
 def fingerprint(setup: Setup, batch_size: int) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def fingerprint(setup: Setup, batch_size: int) -> dict[str, Any]:
         "prompts_sha256": sha256_file(setup.settings.prompts),
         "target_weights_sha256": setup.target.weights_sha256,
         "drafters": [asdict(drafter.info()) for drafter in setup.drafters],
-        "hedgespec": hedgespec.__version__,
+        "hedgespec": __version__,
     }
 
 

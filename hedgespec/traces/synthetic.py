@@ -13,12 +13,12 @@ from typing import Annotated
 import numpy as np
 import polars as pl
 
-import hedgespec
 from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.options import Option, check_ranges, seed_option
 from hedgespec.traces.manifest import DrafterInfo, Manifest, SamplingInfo, TargetInfo
 from hedgespec.traces.schema import QUERY_COLUMNS, TOKEN_COLUMNS, round_probability
 from hedgespec.traces.writer import TraceWriter
+from hedgespec.version import __version__
 
 KINDS = {
     "iid": "each drafter has an acceptance probability of its own, with noise",
@@ -69,7 +69,7 @@ def write_synthetic(folder: Path, kind: str, settings: SyntheticSettings) -> Man
         drafters=[DrafterInfo(name, "synthetic", f"synthetic:{kind}", None) for name in names],
         sampling=SamplingInfo(1.0, 1.0, 0, seed, tokens), draft_length=5, precision="compact",
         device="synthetic", dtype="none", queries=0, tokens=0, files={},
-        versions={"hedgespec": hedgespec.__version__},
+        versions={"hedgespec": __version__},
         recording={"synthetic": {"kind": kind, "seed": seed}},
     ))
 

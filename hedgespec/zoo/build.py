@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from transformers import LlamaForCausalLM
 
-import hedgespec
 from hedgespec.command import package_versions
 from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
@@ -25,6 +24,7 @@ from hedgespec.models.heads.eagle.config import default_layers
 from hedgespec.models.heads.eagle.head import drafting_places, target_tokens
 from hedgespec.models.heads.recurrent import RecurrentHead, load_redrafter, save_redrafter
 from hedgespec.models.target import LanguageModel, check_device, load_model
+from hedgespec.version import __version__
 from hedgespec.zoo.answers import Task, write_answers
 from hedgespec.zoo.corpus import Batch, Corpus, load_corpus, save_corpus
 from hedgespec.zoo.evaluation import Drafts, tokens_per_round
@@ -151,7 +151,7 @@ class _Zoo:
         """Hash of the target and of the settings that shape a part."""
         chosen = {name: getattr(self._settings, name) for name in names}
         return sha256_text(json.dumps(
-            [chosen, self._target.weights_sha256, hedgespec.__version__], sort_keys=True))
+            [chosen, self._target.weights_sha256, __version__], sort_keys=True))
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
