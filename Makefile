@@ -52,7 +52,7 @@ readme: $(VENV)/core ## regenerate README's figure and table, and docs/zoo.md's,
 	$(BIN)/python -m benchmarks.readme
 
 docs-tables: $(VENV)/core ## regenerate the tables of docs/results.md from the schema
-	$(BIN)/python -m benchmarks.schema
+	$(BIN)/python -m benchmarks.results_page
 
 findings: $(VENV)/core ## replay the default grid and regenerate the tables of docs/findings.md
 	$(BIN)/hedgespec sim --grid default

@@ -213,7 +213,7 @@ def _findings(found: Sequence[tuple[Drawing, Claim]]) -> str:
     items = "".join(f'<li>{escape(claim.sentence)} <a href="#{anchor(drawing.name)}">Figure</a>'
                     "</li>" for drawing, claim in found)
     return (f'<ul>{items}</ul>\n<p class="note">In brackets: {LEVEL:.0%} bootstrap intervals over '
-            "queries, not corrected. A sentence stands here only if its difference is "
+            "questions, not corrected. A sentence stands here only if its difference is "
             "significant at 5% after Holm's correction for all that were looked at. That the best "
             "or worst learner was picked by the same data is not corrected for.</p>")
 

@@ -14,9 +14,9 @@ from hedgespec.live.engine import Engine, Evaluation
 from hedgespec.live.plan import plan_rounds
 from hedgespec.live.policy import Policy, make_policy
 from hedgespec.live.pool import Distribute, Pool
-from hedgespec.live.rounds import Rounds, Stop, TextRequest
 from hedgespec.live.settings import NEW_TOKENS, SELECTOR, DecoderSettings
 from hedgespec.live.static_engine import StaticEngine
+from hedgespec.live.text_rounds import Rounds, Stop, TextRequest
 from hedgespec.models.distributions import probabilities
 from hedgespec.models.drafters import (
     Drafter,

@@ -18,7 +18,7 @@ from hedgespec.cli import main  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.live.hugging_face import speculative_generate  # noqa: E402
-from hedgespec.live.rounds import Rounds  # noqa: E402
+from hedgespec.live.text_rounds import Rounds  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import Drafter, make_drafters  # noqa: E402
 from hedgespec.models.drafters.session import DraftSession  # noqa: E402

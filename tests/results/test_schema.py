@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from benchmarks.pages import marked
-from benchmarks.schema import DOCUMENT, tables
+from benchmarks.results_page import DOCUMENT, tables
 from hedgespec.errors import HedgespecError
 from hedgespec.results.keys import CHOICES, SETTING, SHARED, RunKey
 from hedgespec.results.schema import (

@@ -37,7 +37,7 @@ def draw(study: Study) -> Iterator[Drawing]:
             "Share of answers in which, by then, the best fixed drafter of the answer has had half "
             "of ten rounds in a row (where exact, in expectation). What is missing to 100% had "
             f"not found it when the answer ended. Bands: {LEVEL:.0%} bootstrap intervals over "
-            f"queries, not corrected; traces of fewer than {SMALL} queries are marked †.",
+            f"questions, not corrected; traces of fewer than {SMALL} queries are marked †.",
             _figure(tables, looks(study.drawn)), pl.concat(tables), list(_claims(study)))
 
 
