@@ -30,7 +30,7 @@ test: $(VENV)/dev ## run the tests (CPU, tiny models)
 test-all: $(VENV)/dev ## also the tests that need a GPU (skipped without) or the 135M model
 	$(BIN)/python -m pytest
 
-check: lint ## in half a minute: lint and the core tests that are not slow
+check: lint ## in under a minute: lint and the core tests that are not slow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal \
 	  -m "not slow and not gpu and not smollm2" $(CORE)
 

@@ -21,6 +21,7 @@ from hedgespec.selectors.feedback import (
 )
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.simulator import Replayer
+from tests.helpers.marks import slow_but
 from tests.helpers.online import online_choice
 from tests.helpers.synthetic import write_trace
 
@@ -53,7 +54,7 @@ def trace(tmp_path_factory):
 
 
 @pytest.mark.parametrize("label", LABELS)
-@pytest.mark.parametrize("window", [1, LENGTH])
+@pytest.mark.parametrize("window", slow_but([LENGTH], [1, LENGTH]))
 @given(emitted=ROUNDS)
 @settings(max_examples=30, deadline=None)
 def test_positions_come_in_order_once_and_never_before_they_are_written(label, window, emitted):
@@ -69,7 +70,7 @@ def test_positions_come_in_order_once_and_never_before_they_are_written(label, w
 
 
 @pytest.mark.parametrize("label", LIVE)
-@pytest.mark.parametrize("window", [1, LENGTH])
+@pytest.mark.parametrize("window", slow_but([LENGTH], [1, LENGTH]))
 @given(emitted=ROUNDS, evaluated=st.integers(0, 200))
 @settings(max_examples=30, deadline=None)
 def test_what_is_needed_covers_what_is_due(label, window, emitted, evaluated):
@@ -93,8 +94,8 @@ def test_what_is_needed_covers_what_is_due(label, window, emitted, evaluated):
                 schedule, key, before, number, start, NO_END, fed, fed_round)
 
 
-@pytest.mark.parametrize("label", LIVE)
-@pytest.mark.parametrize("name", ["normalhedge", "ftpl"])
+@pytest.mark.parametrize("label", slow_but(["queued"], LIVE))
+@pytest.mark.parametrize("name", slow_but(["normalhedge"], ["normalhedge", "ftpl"]))
 def test_live_decoding_is_fed_as_the_replay(trace, name, label):
     feedback = parse_feedback(label)
     run = Replayer(trace, LENGTH).run(name, 3, feedback) if (
