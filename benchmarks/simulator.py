@@ -28,7 +28,7 @@ from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, query_key, uniform
 from hedgespec.simulator import Replayer
 from hedgespec.traces import Trace, read_trace
-from hedgespec.traces.synthetic import SyntheticSettings, write_synthetic
+from hedgespec.traces.synthetic import write_synthetic
 
 QUERIES, TOKENS, DRAFTERS, DRAFT_LENGTH = 200, 1000, 8, 5
 NUMPY_QUERIES = 4
@@ -38,8 +38,7 @@ REPEATS = 15
 def synthetic_trace(queries: int = QUERIES) -> Trace:
     """Independent acceptances, around .4 to .75 by drafter."""
     with tempfile.TemporaryDirectory() as folder:
-        write_synthetic(Path(folder) / "trace", "iid",
-                        SyntheticSettings(queries, TOKENS, DRAFTERS, seed=0))
+        write_synthetic(Path(folder) / "trace", "iid", queries, TOKENS, DRAFTERS, seed=0)
         return read_trace(Path(folder) / "trace")
 
 

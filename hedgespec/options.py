@@ -122,6 +122,16 @@ def with_given(defaults: Settings, options: argparse.Namespace) -> Settings:
     return replace(defaults, **given_options(options, type(defaults)))
 
 
+def changed_settings(defaults: Settings, changed: Mapping[str, Any]) -> Settings:
+    """`defaults` with other values for some fields. Raises HedgespecError for an unknown name."""
+    known = [item.name for item in fields(defaults)]
+    for name in changed:
+        if name not in known:
+            raise HedgespecError(f"unknown setting {name!r}; known are {', '.join(known)}"
+                                 + did_you_mean(name, known))
+    return replace(defaults, **changed)
+
+
 def read_settings(defaults: Settings, table: Mapping[str, Any], file: Path) -> Settings:
     """`defaults` with what a table of a TOML file says.
 

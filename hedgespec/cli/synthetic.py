@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.traces.synthetic import SyntheticSettings, write_synthetic
 
     manifest = write_synthetic(options.out, options.kind,
-                               SyntheticSettings(**given_options(options, SyntheticSettings)))
+                               **given_options(options, SyntheticSettings))
     print(f"{options.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
           f"{len(manifest.drafters)} synthetic drafters")
     return 0

@@ -26,6 +26,7 @@ from hedgespec.models.drafters import (
 )
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import NamedTree
+from hedgespec.options import changed_settings
 from hedgespec.rules import Rule, parse_rule
 from hedgespec.selectors import ConfiguredSelector, Selector
 from hedgespec.tracegen.prompts import render_messages, tokenize
@@ -46,16 +47,17 @@ class LiveDecoder:
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter],
         selector: str | Selector | ConfiguredSelector = SELECTOR,
-        settings: DecoderSettings | None = None,
+        settings: DecoderSettings | None = None, **changed: Any,
     ):
         """`selector` is a learner or its label, or fixed:DRAFTER.
 
-        Raises HedgespecError for settings that make no sense.
+        `changed` are fields of DecoderSettings, those of `settings` but for them. Raises
+        HedgespecError for settings that make no sense.
         """
         if not drafters:
             raise HedgespecError(f"there is no drafter: name one with {arg('drafters')}")
         self.target, self.drafters = target, drafters
-        self.settings = settings or DecoderSettings()
+        self.settings = changed_settings(settings or DecoderSettings(), changed)
         check_sampling(drafters, self.settings.sampling)
         self.plan = plan_rounds(self.settings, target)
         self.policy = self._make_policy(selector)
@@ -210,14 +212,15 @@ class LiveDecoder:
 def make_decoder(
     model: Any, tokenizer: Any, drafters: Sequence[Any] | Mapping[str, Any] | None = None,
     selector: str | Selector | ConfiguredSelector = SELECTOR,
-    settings: DecoderSettings | None = None,
+    settings: DecoderSettings | None = None, **changed: Any,
 ) -> LiveDecoder:
     """A decoder of a transformers model and its tokenizer that are in memory.
 
     `drafters` are as `make_drafters` takes them: specifications such as "early-exit:20" or
     "prompt-lookup", and transformers models with the same tokenizer, perhaps in a mapping that
-    names them; by default what any target has. Raises HedgespecError for what cannot be used.
+    names them; by default what any target has. `settings` and `changed` are LiveDecoder's. Raises
+    HedgespecError for what cannot be used.
     """
     target = LanguageModel.of(model, tokenizer)
     pool = default_drafters(target.layers) if drafters is None else drafters
-    return LiveDecoder(target, make_drafters(pool, target), selector, settings)
+    return LiveDecoder(target, make_drafters(pool, target), selector, settings, **changed)

@@ -1,6 +1,6 @@
 """What a sweep runs; the options of `hedgespec sim` and the keys of its grids are made from it."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,7 +39,7 @@ class SweepSettings:
         "trace directories, or names of bundled traces (default: all bundled)", "DIR")] = ()
     selectors: Annotated[tuple[str | Chooser, ...], Option(
         "name or name:key=value,... (see `hedgespec selectors`); default: `default`, five learners "
-        "and the references; `all`: every learner", "NAME")] = ()
+        "and the references; `all`: every learner", "NAME")] = field(default=(), kw_only=False)
     draft_lengths: Annotated[tuple[int, ...], Option(
         "draft tokens per round (default: the trace's own)", "K", "draft_length")] = ()
     seeds: Annotated[int, Option(

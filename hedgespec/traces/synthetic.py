@@ -49,8 +49,12 @@ class SyntheticSettings:
         check_ranges(self)
 
 
-def write_synthetic(folder: Path, kind: str, settings: SyntheticSettings) -> Manifest:
-    """Write a synthetic trace; see KINDS. Raises HedgespecError for an unknown kind."""
+def write_synthetic(folder: Path, kind: str, *sizes: int, **named: int) -> Manifest:
+    """Write a synthetic trace of a kind of KINDS; sizes are the fields of SyntheticSettings.
+
+    Raises HedgespecError for an unknown kind, or a number out of range.
+    """
+    settings = SyntheticSettings(*sizes, **named)
     if kind not in KINDS:
         raise HedgespecError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}"
                              + did_you_mean(kind, KINDS))

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.libraries import LIBRARIES, emitted_table, library_replay
 from hedgespec.simulator import Replayer
 from hedgespec.traces import read_trace
-from hedgespec.traces.synthetic import SyntheticSettings, write_synthetic
+from hedgespec.traces.synthetic import write_synthetic
 
 DRAFT_LENGTH, TOKENS = 5, 60
 
@@ -14,7 +14,7 @@ DRAFT_LENGTH, TOKENS = 5, 60
 @pytest.fixture(scope="module")
 def replayer(tmp_path_factory):
     folder = tmp_path_factory.mktemp("libraries") / "trace"
-    write_synthetic(folder, "iid", SyntheticSettings(3, TOKENS, 4, seed=0))
+    write_synthetic(folder, "iid", 3, TOKENS, 4, seed=0)
     return Replayer(read_trace(folder))
 
 

@@ -115,9 +115,12 @@ def test_the_tokenizers_end_token_serves_where_the_model_names_none(model, token
 def test_a_drafter_that_is_the_target_has_every_token_accepted(tiny_models, model, tokenizer):
     same = AutoModelForCausalLM.from_pretrained(tiny_models["target"])
     decoder = make_decoder(model, tokenizer, {"same": same}, "fixed:same",
-                           DecoderSettings(sampling=Sampling(0.0), draft_length=4))
+                           GREEDY, draft_length=4)
     answer = decoder.generate([5, 9, 7], 25)
     assert [len(done.tokens) for done in answer.rounds][:-1] == [5] * (len(answer.rounds) - 1)
+    assert decoder.settings == DecoderSettings(sampling=Sampling(0.0), draft_length=4)
+    with pytest.raises(HedgespecError, match=r"unknown setting 'draft_lenght'.*did you mean"):
+        make_decoder(model, tokenizer, {"same": same}, draft_lenght=4)
 
 
 def test_drafters_of_memory_keep_their_names_or_get_one(model, small, tokenizer):

@@ -11,7 +11,7 @@ from hedgespec.simulator import Replayer
 from hedgespec.traces import read_trace
 from hedgespec.traces.resize_pool import resize_pool
 from hedgespec.traces.subset import write_subset
-from hedgespec.traces.synthetic import KINDS, SyntheticSettings, write_synthetic
+from hedgespec.traces.synthetic import KINDS, write_synthetic
 from tests.helpers.synthetic import write_trace
 
 
@@ -72,7 +72,7 @@ def test_synthetic_traces_are_valid_labelled_and_consistent(tmp_path, kind):
 
 def test_synthetic_kinds_have_what_they_promise(tmp_path):
     for kind in KINDS:
-        write_synthetic(tmp_path / kind, kind, SyntheticSettings(20, 640, 4, seed=1))
+        write_synthetic(tmp_path / kind, kind, 20, 640, 4, seed=1)
     switching = read_trace(tmp_path / "switching").gamma[:, 0].reshape(-1, 64, 4).mean(axis=1)
     assert len(set(switching.argmax(axis=1))) == 4
     correlated = np.corrcoef(read_trace(tmp_path / "correlated").gamma[:, 0].T)
@@ -97,12 +97,12 @@ def test_synthetic_kinds_have_what_they_promise(tmp_path):
 ])
 def test_bad_synthetic_traces_are_told(tmp_path, kind, sizes, message):
     with pytest.raises(HedgespecError, match=message):
-        write_synthetic(tmp_path / "made", kind, SyntheticSettings(*sizes))
+        write_synthetic(tmp_path / "made", kind, *sizes)
 
 
 def test_one_synthetic_drafter_is_enough(tmp_path):
     for kind in KINDS:
-        write_synthetic(tmp_path / kind, kind, SyntheticSettings(2, 10, 1, seed=0))
+        write_synthetic(tmp_path / kind, kind, 2, 10, 1, seed=0)
         assert read_trace(tmp_path / kind).gamma.shape == (20, 1, 1)
 
 
