@@ -8,38 +8,35 @@ from hedgespec.cli.common import shell_words
 from hedgespec.errors import HedgespecError
 from hedgespec.version import __version__
 
-COMMANDS = ("sim", "report", "record", "zoo", "traces", "subset", "synthetic", "validate",
-            "selectors", "live", "fidelity", "profile")
-
-DESCRIPTION = """\
-Choose a drafter-selection policy for speculative decoding.
-
-  hedgespec record      run a target and its drafters once; write a trace
-  hedgespec zoo         train domain-expert draft heads for a target
-  hedgespec traces      train or load the zoo and record the bundled experiment with it
-  hedgespec subset      copy part of a trace
-  hedgespec synthetic   make up a trace without any model, for stress and tests
-  hedgespec validate    check a trace
-  hedgespec sim         replay traces with many selectors; write result tables and a figure
-  hedgespec report      figures, tables and findings from results of sim
-  hedgespec selectors   list the selectors and their parameters
-  hedgespec live        decode with real models and a selector, or chat
-  hedgespec fidelity    replay the log of a live run: the same decisions must come out
-  hedgespec profile     measure costs of a large target's shapes, with random weights
-"""
+COMMANDS = {
+    "record": "run a target and its drafters once; write a trace",
+    "zoo": "train domain-expert draft heads for a target",
+    "traces": "train or load the zoo and record the bundled experiment with it",
+    "subset": "copy part of a trace",
+    "synthetic": "make up a trace without any model, for stress and tests",
+    "validate": "check a trace",
+    "sim": "replay traces with many selectors; write result tables and a figure",
+    "report": "figures, tables and findings from results of sim",
+    "selectors": "list the selectors, their parameters, and the verification rules",
+    "live": "decode with real models and a selector, or chat",
+    "fidelity": "replay the log of a live run: the same decisions must come out",
+    "profile": "measure costs of a large target's shapes, with random weights",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status (0 good, 1 error told in one line, 130 Ctrl-C)."""
     parser = argparse.ArgumentParser(
-        prog="hedgespec", description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+        prog="hedgespec", description="Choose a drafter-selection policy for speculative decoding.")
     parser.add_argument("--version", action="version", version=f"hedgespec {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND",
+                                     required=True)
     given = sys.argv[1:] if arguments is None else arguments
-    for name in [name for name in COMMANDS if name in given] or COMMANDS:
-        import_module(f"hedgespec.cli.{name}").add_parser(commands)
+    for name, help in COMMANDS.items():
+        if name in given:
+            import_module(f"hedgespec.cli.{name}").add_parser(commands)
+        else:  # its options take a second to import
+            commands.add_parser(name, help=help)
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)

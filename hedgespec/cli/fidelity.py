@@ -7,7 +7,7 @@ from pathlib import Path
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "fidelity", help="replay the log of a live run: the same decisions must come out",
+        "fidelity",
         description="Replay what `hedgespec live --out` wrote. Every drafter chosen and every\n"
                     "probability played must come out again, bit for bit; the first that does not\n"
                     "is named, with status 1.",

@@ -37,7 +37,7 @@ _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red", "bright_cyan", 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "live", help="decode with real models and a selector, or chat", epilog=EPILOG,
+        "live", epilog=EPILOG,
         description="Speculative decoding with a pool of drafters, one text at a time.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -31,7 +31,7 @@ llama-3.1-8b about 30 GB of GPU memory.
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "profile", help="measure costs of a target's shapes, with random weights", epilog=EPILOG,
+        "profile", epilog=EPILOG,
         description="Seconds of target, drafting, evaluation and selection at batch 1.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -37,7 +37,7 @@ question per domain and 96 tokens; a GPU is wanted for more. Format: docs/trace-
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "record", help="run a target and its drafters once; write a trace", epilog=EPILOG,
+        "record", epilog=EPILOG,
         description="The target writes an answer to each prompt; every drafter is scored on it.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

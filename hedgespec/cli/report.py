@@ -21,7 +21,7 @@ over numbers of drafters need --pool, those over delays --feedback, of `hedgespe
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "report", help="figures, tables and findings from results", epilog=EPILOG,
+        "report", epilog=EPILOG,
         description="Turn results of `hedgespec sim` into a page, figures and tables.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -6,7 +6,7 @@ import argparse
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "selectors", help="list the selectors, their parameters, and the verification rules",
+        "selectors",
         description="List every selector with its feedback, source and parameters, and every "
                     "verification rule.",
     )

@@ -35,7 +35,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     from hedgespec.simulator.settings import OutputSettings
 
     parser = commands.add_parser(
-        "sim", help="replay traces with many selectors", epilog=EPILOG,
+        "sim", epilog=EPILOG,
         description="Replay recorded traces with drafter selectors.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -12,7 +12,7 @@ examples:
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "subset", help="copy part of a trace", epilog=EPILOG,
+        "subset", epilog=EPILOG,
         description="Copy the first queries of each domain, and perhaps fewer draft depths.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

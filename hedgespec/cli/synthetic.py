@@ -18,7 +18,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     from hedgespec.traces.synthetic import SyntheticSettings
 
     parser = commands.add_parser(
-        "synthetic", help="make up a trace without any model, for stress and tests",
+        "synthetic",
         description="Draw acceptance statistics; trace and drafters are named synthetic.",
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -31,7 +31,7 @@ Needs the `models` extra and a GPU; on a CPU both zoo and recordings are toys.
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "traces", help="train or load the zoo and record the bundled experiment with it",
+        "traces",
         description="Record the experiment of the bundled traces.", epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

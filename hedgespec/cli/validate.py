@@ -7,7 +7,7 @@ from pathlib import Path
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "validate", help="check a trace",
+        "validate",
         description="Check schema, hashes, ranges, order and consistency of trace directories. "
                     "The first fault is named by file, row and column (docs/trace-format.md).",
     )

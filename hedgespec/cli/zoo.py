@@ -34,7 +34,7 @@ How the heads are trained: docs/zoo.md. Needs the `models` extra and, unless --s
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "zoo", help="train domain-expert draft heads for a target", epilog=EPILOG,
+        "zoo", epilog=EPILOG,
         description="Train a generalist EAGLE-3 head, one expert per domain, and small models.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -239,3 +241,11 @@ def test_regret_figure_draws_each_setting_of_a_selector(tmp_path, monkeypatch):
         [drawn.extend(curves["selector"].unique(maintain_order=True))][:0]))
     regret_figure(pl.read_parquet(tmp_path / "out" / "curves.parquet"), tmp_path / "figure.png")
     assert drawn == ["hedge queued", "hedge bold", "uniform"]
+
+
+def test_help_lists_every_command_without_importing_what_they_need():
+    code = ("import sys; from hedgespec.cli import main\n"
+            "try: main(['--help'])\n"
+            "finally: print([name for name in ('numpy', 'numba', 'polars') if name in sys.modules])")
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert all(f"\n    {name}" in output for name in COMMANDS) and output.endswith("[]\n")
