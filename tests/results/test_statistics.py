@@ -69,6 +69,7 @@ def test_a_second_turn_that_repeats_the_first_makes_nothing_more_certain(queries
         assert (width[honest > 0] < 0.85 * honest[honest > 0]).all()
 
 
+@pytest.mark.slow
 def test_intervals_of_questions_with_turns_cover_as_often_as_they_say():
     rng, covered, queries = np.random.default_rng(0), [], 60
     question = np.repeat(np.arange(queries // 2), 2)
@@ -122,6 +123,7 @@ def calls(path: Path) -> list[ast.Call]:
             and node.func.id in ESTIMATORS]
 
 
+@pytest.mark.slow
 def test_no_interval_is_asked_for_without_saying_what_the_questions_are():
     home = ROOT / "hedgespec" / "results" / "statistics.py"
     paths = {*(ROOT / "hedgespec").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")} - {home}

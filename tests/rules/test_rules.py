@@ -102,6 +102,7 @@ def test_real_decoding_has_the_law_that_the_replay_says(pair, trees, name):
     assert abs(found.var() - variance) < 4 * squares.std() / np.sqrt(DECODES)
 
 
+@pytest.mark.slow
 def test_control_another_rules_law_is_noticed(pair):
     trace, texts = all_texts(pair, DRAFT_LENGTH)
     tokens, starts = decode(pair, parse_rule("block"), DRAFT_LENGTH, 200_000, seed=1)

@@ -48,6 +48,7 @@ def test_with_one_candidate_the_pages_rule_is_onehot():
                                   Replayer(trace, 2, "onehot").expected_rounds)
 
 
+@pytest.mark.slow
 def test_the_pages_table_is_what_its_command_gives():
     found = re.search(r"hedgespec sim --traces (.*?) --rule (.*?) \\\n +--selectors (.*)\n", PAGE)
     traces, rules, selectors = (part.split() for part in found.groups())

@@ -121,6 +121,7 @@ def test_mean_gamma_of_a_fixed_drafter_is_the_trace_s(results):
     assert np.allclose(found, expected)
 
 
+@pytest.mark.slow
 def test_answer_can_be_chosen(tmp_path, capsys):
     arguments = ["sim", "--traces", str(BUNDLED), "--selectors", "uniform", "--out", str(tmp_path)]
     assert main([*arguments, "--answer", "nothing"]) == 1

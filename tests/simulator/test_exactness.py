@@ -141,6 +141,7 @@ def test_length_loss_equals_the_papers_other_form():
     np.testing.assert_allclose(loss, 1 - emitted / 6, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draft_length", [1, 3, 5])
 def test_queued_feedback_is_never_early_and_at_most_2k_minus_1_late(draft_length, monkeypatch):
     """The replay loop itself, run as Python with a learner that notes when losses arrive."""

@@ -196,6 +196,7 @@ def test_rounds_of_every_selector(results, trace):
     assert found == GOLDEN[trace]
 
 
+@pytest.mark.slow
 def test_rounds_with_draft_trees():
     results = run_sweep([DATA / "traces" / "methods-t0"], SweepSettings(
         selectors=tuple(GOLDEN_TREES), rules=("tree",), draft_lengths=(8,), seeds=1, threads=2,
@@ -204,6 +205,7 @@ def test_rounds_with_draft_trees():
     assert found == GOLDEN_TREES
 
 
+@pytest.mark.slow
 def test_a_tree_beats_the_chain_of_eight_for_every_head():
     """EAGLE-2's claim (2406.16858)."""
     heads = ("fixed:generalist", "fixed:expert-math", "fixed:parallel", "fixed:redrafter")

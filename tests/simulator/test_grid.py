@@ -92,6 +92,7 @@ def test_an_interrupted_grid_goes_on_and_gives_the_same(grid, monkeypatch):
     assert len(calls) == before, "nothing is run again"
 
 
+@pytest.mark.slow
 def test_an_edited_trace_is_run_again(grid):
     sim(grid)
     first = read_table(grid.parent / "out", "per_query")

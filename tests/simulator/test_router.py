@@ -41,6 +41,7 @@ def test_it_learns_what_embeddings_tell_and_only_that(told):
     assert (route(trace, trace, shuffled, ARMS) == shuffled).mean() < 0.6
 
 
+@pytest.mark.slow
 def test_a_question_never_routes_itself(told):
     """Changing one label changes the routes of other queries at most, in every wording."""
     trace, best = told
@@ -95,6 +96,7 @@ def test_references_are_ordered_as_they_must_be(tmp_path):
     assert rounds["best-fixed"] <= rounds["router"]
 
 
+@pytest.mark.slow
 def test_sim_trains_on_another_trace_and_refuses_one_with_other_drafters(tmp_path, capsys):
     for name, seed in (("one", 0), ("two", 1)):
         write_trace(tmp_path / name, seed=seed, lengths=(9,) * 8, name=name)

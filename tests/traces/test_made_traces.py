@@ -70,6 +70,7 @@ def test_synthetic_traces_are_valid_labelled_and_consistent(tmp_path, kind):
     assert set(np.unique(a)) == {0.0, 1.0}
 
 
+@pytest.mark.slow
 def test_synthetic_kinds_have_what_they_promise(tmp_path):
     for kind in KINDS:
         write_synthetic(tmp_path / kind, kind, 20, 640, 4, seed=1)
@@ -139,6 +140,7 @@ def test_bad_pools_are_told(tmp_path):
         resize_pool(greedy, 0, seed=0)
 
 
+@pytest.mark.slow
 def test_pools_are_a_dimension_of_sweeps(tmp_path):
     write_trace(tmp_path / "trace")
     assert main(["sim", "--traces", str(tmp_path / "trace"), "--pool", "2", "5", "--selectors",

@@ -49,6 +49,7 @@ def test_drafters_and_domains_share_their_words():
     assert experts | {"general"} == set(trace.queries["domain"])
 
 
+@pytest.mark.slow
 def test_bundled_traces_hold_enough_and_stay_small():
     assert sum(read_trace(folder).manifest.tokens for folder in bundled_traces()) >= 100_000
     size = sum(path.stat().st_size for folder in bundled_traces() for path in folder.iterdir())
@@ -266,6 +267,7 @@ def test_validate_command_says_valid_or_names_the_fault(tmp_path, capsys):
 finite = st.floats(-60, 0, width=32)
 
 
+@pytest.mark.slow
 @given(arrays(np.float32, 20, elements=finite))
 def test_rounding_of_log_probabilities_costs_what_the_docs_say(values):
     assert np.abs(round_log(values, "compact") - values).max() <= 2.0**-11 + 1e-6
