@@ -21,7 +21,7 @@ from hedgespec.simulator.kernels import (
     compile_or_load,
     drawing_kernel,
     exact_kernel,
-        selector_kernel,
+    selector_kernel,
     table_kernels,
 )
 from hedgespec.simulator.references import Reference

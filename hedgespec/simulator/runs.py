@@ -1,25 +1,28 @@
-"""One job of a sweep: a selector with its settings, run with each seed, as result tables."""
+"""The jobs of a sweep: a selector with its settings, run with each seed, as result tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 
 import numpy as np
 import polars as pl
 
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.keys import RunKey
-from hedgespec.results.labels import BEST_FIXED, join_arms, questions
-from hedgespec.results.schema import CURVES, PER_QUERY, QUERY_NAMES, ROUNDS_OF, SEED, SUMMARY
-from hedgespec.results.statistics import normal_band
+from hedgespec.results.labels import BEST_FIXED, ORACLE, fixed, join_arms
+from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, SEED, SUMMARY
 from hedgespec.results.store import Results
+from hedgespec.selectors import BUILT_IN, DEFAULT, NONE
 from hedgespec.selectors.feedback import Feedback
-from hedgespec.selectors.learning import Loss
+from hedgespec.selectors.learning import Loss, check_learning
 from hedgespec.simulator.adoption import rounds_until_best
 from hedgespec.simulator.answer import answer_table, most_switching
 from hedgespec.simulator.choosers import Chooser, as_chooser
+from hedgespec.simulator.curves import CurveGrid
+from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import Replay
 from hedgespec.simulator.replayer import Replayer
-
-CURVE_POINTS = 64
+from hedgespec.simulator.settings import SweepSettings
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,45 @@ class Job:
         return [None] if self.exact else list(range(self.seeds))
 
 
+def jobs_of(replayer: Replayer, settings: SweepSettings) -> list[Job]:
+    """What the settings run on a trace. Refuses what makes no sense for a selector."""
+    choosers = [replayer.chooser(one) for one in _expanded(settings.selectors, replayer.arms.names)]
+    return [job for chooser in {one.label: one for one in choosers}.values()
+            for job in _jobs(replayer, chooser, settings)]
+
+
+def _expanded(
+    selectors: Sequence[str | Chooser], names: list[str]
+) -> list[str | Chooser]:
+    """The selectors with "default" and "all" spelled out; none given is "default"."""
+    default = [*map(fixed, names), BEST_FIXED, ORACLE, *DEFAULT]
+    groups = {"default": default, "all": list(BUILT_IN)}
+    found: list[str | Chooser] = []
+    for one in selectors or ("default",):
+        found += groups.get(one, [one]) if isinstance(one, str) else [one]
+    return found
+
+
+def _jobs(replayer: Replayer, chooser: Chooser, settings: SweepSettings) -> list[Job]:
+    if isinstance(chooser, Reference) or chooser.selector.feedback == NONE:
+        return [Job(chooser, None, None, _exact(replayer, chooser, None, settings.mode),
+                    settings.seeds)]
+    given = list(product(dict.fromkeys(settings.feedbacks) or [None],
+                         dict.fromkeys(settings.all_losses) or [None]))
+    for feedback, loss in given:
+        check_learning(chooser.selector, feedback, loss)
+    return [Job(chooser, feedback, loss, _exact(replayer, chooser, feedback, settings.mode),
+                settings.seeds) for feedback, loss in given]
+
+
+def _exact(replayer: Replayer, chooser: Chooser, feedback: Feedback | None, mode: str) -> bool:
+    possible = replayer.is_exact(chooser, feedback)
+    if mode == "exact" and not possible:
+        raise HedgespecError(f"{arg('mode', 'exact')}: {chooser.label} has no exact expectation "
+                             f"with these settings; use {arg('mode', 'auto')}")
+    return possible and mode != "replayed"
+
+
 class TraceJobs:
     """Runs jobs on one trace.
 
@@ -47,7 +89,7 @@ class TraceJobs:
 
     def __init__(self, replayer: Replayer, answer: str | None = None):
         self._replayer = replayer
-        self._grid = _CurveGrid(replayer)
+        self._grid = CurveGrid(replayer)
         self._best: dict[int | None, Replay] = {}
         offsets = replayer.trace.offsets
         self._gamma = replayer.statistics(0, offsets[-1])[0][:, 0]  # of a round's first draft token
@@ -147,54 +189,3 @@ def _seconds(replayer: Replayer, run: Replay) -> tuple[np.ndarray, np.ndarray]:
         unknown = np.full(len(run.usage), np.nan)
         return unknown, unknown
     return run.usage @ per_round, run.usage @ replayer.evaluation_per_round(run)
-
-
-class _CurveGrid:
-    """Cumulated rounds and seconds at a grid of token positions, per query."""
-
-    def __init__(self, replayer: Replayer):
-        offsets = replayer.trace.offsets
-        longest = int(np.diff(offsets).max())
-        self._replayer = replayer
-        self._questions = np.array(questions(replayer.trace.queries["query_id"].to_list()))
-        self._positions = np.unique(np.linspace(0, longest, CURVE_POINTS).round().astype(np.int64))
-        # A query that has ended keeps its final count, so the mean is over all queries everywhere.
-        self._ends = np.minimum(offsets[:-1, None] + self._positions, offsets[1:, None])
-        self._starts = offsets[:-1, None]
-
-    def curves(self, run: Replay, best: Replay) -> np.ndarray:
-        """Rounds and seconds, and how many more than those of `best`, (4, Q, G).
-
-        They are those of rounds that started before each grid position. Without costs seconds are
-        NaN.
-        """
-        mine, base = self._before(run), self._before(best)
-        return np.concatenate([mine, mine - base])
-
-    def _before(self, run: Replay) -> np.ndarray:
-        per_round = self._replayer.seconds_per_round(run)
-        counts = [self._cumulated(run.visits)]
-        if per_round is None:
-            counts.append(np.full_like(counts[0], np.nan))
-        else:
-            counts.append(self._cumulated(run.visits * run.in_rounds(per_round)))
-        return np.stack(counts)
-
-    def _cumulated(self, counts: np.ndarray) -> np.ndarray:
-        sums = np.concatenate([[0], np.cumsum(counts, dtype=np.float64)])
-        found: np.ndarray = sums[self._ends] - sums[self._starts]
-        return found
-
-    def table(self, key: RunKey, curves: list[np.ndarray]) -> pl.DataFrame:
-        """Means over queries of `curves` of several seeds, the differences with their bands.
-
-        Seeds are averaged first.
-        """
-        rounds, seconds, more_rounds, more_seconds = np.mean(curves, axis=0)
-        low, high = normal_band(more_rounds, self._questions)
-        seconds_low, seconds_high = normal_band(more_seconds, self._questions)
-        return CURVES.made({
-            **asdict(key), "position": self._positions, "rounds": rounds.mean(axis=0),
-            "regret_rounds": more_rounds.mean(axis=0), "low": low, "high": high,
-            "seconds": seconds.mean(axis=0), "regret_seconds": more_seconds.mean(axis=0),
-            "seconds_low": seconds_low, "seconds_high": seconds_high})

@@ -14,27 +14,18 @@ from hedgespec.command import command_line
 from hedgespec.costs.file import load_costs, with_costs
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import sha256_file
-from hedgespec.results.labels import BEST_FIXED, ORACLE, fixed
 from hedgespec.results.store import CostBasis, Provenance, Results
-from hedgespec.selectors import BUILT_IN, DEFAULT, NONE
 from hedgespec.selectors.feedback import Feedback
-from hedgespec.selectors.learning import Loss, check_learning
-from hedgespec.simulator.choosers import Chooser
+from hedgespec.selectors.learning import Loss
 from hedgespec.simulator.compiling import compiling
 from hedgespec.simulator.kept import KeptResults
-from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replayer import Replayer
-from hedgespec.simulator.runs import Job, TraceJobs
+from hedgespec.simulator.runs import Job, TraceJobs, jobs_of
 from hedgespec.simulator.settings import SweepSettings
 from hedgespec.traces import Costs, Trace, read_trace
 from hedgespec.traces.resize_pool import resize_pool
 from hedgespec.traces.schema import MANIFEST
 from hedgespec.version import __version__
-
-
-def default_selectors(names: list[str]) -> list[str]:
-    """Every fixed drafter, the references and the default selectors."""
-    return [*map(fixed, names), BEST_FIXED, ORACLE, *DEFAULT]
 
 
 def run_sweep(
@@ -126,28 +117,23 @@ def _report_run(progress: Callable[[str, int, int], None], name: str, total: int
 
 
 def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
-    """What runs on a trace, for each draft length. Refuses what makes no sense for a selector."""
-    plan = []
-    costs = None
-    if settings.costs is not None:
-        costs = load_costs(settings.costs)
+    """What runs on a trace, for each pool, rule and draft length."""
+    costs = None if settings.costs is None else load_costs(settings.costs)
+    if costs is not None:
         trace = with_costs(trace, costs)
+    made = [sha256_file(folder / MANIFEST), costs and asdict(costs), settings.answer]
     pools: dict[int | None, Trace] = {
         size: resize_pool(trace, size, seed=0) for size in settings.pools} or {None: trace}
-    lengths: list[int | None] = [*dict.fromkeys(settings.draft_lengths)]
-    rules = [*dict.fromkeys(settings.rules)] or ["auto"]
-    for (pool, resized), rule, draft_length in product(pools.items(), rules, lengths or [None]):
-        replayer = Replayer(resized, draft_length, rule, settings.threads, settings.carry,
+    plan = []
+    for (pool, resized), rule, length in product(pools.items(),
+                                                 dict.fromkeys(settings.rules) or ["auto"],
+                                                 dict.fromkeys(settings.draft_lengths) or [None]):
+        replayer = Replayer(resized, length, rule, settings.threads, settings.carry,
                             settings.arm_lengths, settings.arms)
         _check_copies(trace, resized, replayer)
-        choosers = [replayer.chooser(one)
-                    for one in _expanded(settings.selectors, replayer.arms.names)]
-        jobs = [job for chooser in {one.label: one for one in choosers}.values()
-                for job in _jobs(replayer, chooser, settings)]
-        plan.append(_Part(replayer, jobs, [
-            sha256_file(folder / MANIFEST), pool, replayer.draft_length, replayer.rule,
-            settings.carry, settings.arm_lengths, settings.arms, costs and asdict(costs),
-            settings.answer], settings.answer))
+        plan.append(_Part(replayer, jobs_of(replayer, settings), [
+            *made, pool, replayer.draft_length, replayer.rule, settings.carry,
+            settings.arm_lengths, settings.arms], settings.answer))
     return plan
 
 
@@ -159,38 +145,6 @@ def _check_copies(trace: Trace, resized: Trace, replayer: Replayer) -> None:
         raise HedgespecError(f"{arg('pools', size)}: weakened copies of drafters have no "
                              f"statistics of rule {replayer.rule}; use "
                              f"{arg('rules', ['sampling'])}")
-
-
-def _expanded(
-    selectors: Sequence[str | Chooser], names: list[str]
-) -> list[str | Chooser]:
-    """The selectors with "default" and "all" spelled out; none given is "default"."""
-    groups = {"default": default_selectors(names), "all": list(BUILT_IN)}
-    found: list[str | Chooser] = []
-    for one in selectors or ("default",):
-        found += groups.get(one, [one]) if isinstance(one, str) else [one]
-    return found
-
-
-def _jobs(replayer: Replayer, chooser: Chooser, settings: SweepSettings) -> list[Job]:
-    if isinstance(chooser, Reference) or chooser.selector.feedback == NONE:
-        return [Job(chooser, None, None, _exact(replayer, chooser, None, settings.mode),
-                    settings.seeds)]
-    jobs = []
-    for feedback, loss in product(dict.fromkeys(settings.feedbacks) or [None],
-                                  dict.fromkeys(settings.all_losses) or [None]):
-        check_learning(chooser.selector, feedback, loss)
-        exact = _exact(replayer, chooser, feedback, settings.mode)
-        jobs.append(Job(chooser, feedback, loss, exact, settings.seeds))
-    return jobs
-
-
-def _exact(replayer: Replayer, chooser: Chooser, feedback: Feedback | None, mode: str) -> bool:
-    possible = replayer.is_exact(chooser, feedback)
-    if mode == "exact" and not possible:
-        raise HedgespecError(f"{arg('mode', 'exact')}: {chooser.label} has no exact expectation "
-                             f"with these settings; use {arg('mode', 'auto')}")
-    return possible and mode != "replayed"
 
 
 def _located(settings: SweepSettings) -> SweepSettings:

@@ -1,0 +1,66 @@
+"""Cumulated rounds and seconds along the answers, as the table of curves."""
+
+from dataclasses import asdict
+
+import numpy as np
+import polars as pl
+
+from hedgespec.results.keys import RunKey
+from hedgespec.results.labels import questions
+from hedgespec.results.schema import CURVES
+from hedgespec.results.statistics import normal_band
+from hedgespec.simulator.replay import Replay
+from hedgespec.simulator.replayer import Replayer
+
+CURVE_POINTS = 64
+
+
+class CurveGrid:
+    """Cumulated rounds and seconds at a grid of token positions, per query."""
+
+    def __init__(self, replayer: Replayer):
+        offsets = replayer.trace.offsets
+        longest = int(np.diff(offsets).max())
+        self._replayer = replayer
+        self._questions = np.array(questions(replayer.trace.queries["query_id"].to_list()))
+        self._positions = np.unique(np.linspace(0, longest, CURVE_POINTS).round().astype(np.int64))
+        # A query that has ended keeps its final count, so the mean is over all queries everywhere.
+        self._ends = np.minimum(offsets[:-1, None] + self._positions, offsets[1:, None])
+        self._starts = offsets[:-1, None]
+
+    def curves(self, run: Replay, best: Replay) -> np.ndarray:
+        """Rounds and seconds, and how many more than those of `best`, (4, Q, G).
+
+        They are those of rounds that started before each grid position. Without costs seconds are
+        NaN.
+        """
+        mine, base = self._before(run), self._before(best)
+        return np.concatenate([mine, mine - base])
+
+    def _before(self, run: Replay) -> np.ndarray:
+        per_round = self._replayer.seconds_per_round(run)
+        counts = [self._cumulated(run.visits)]
+        if per_round is None:
+            counts.append(np.full_like(counts[0], np.nan))
+        else:
+            counts.append(self._cumulated(run.visits * run.in_rounds(per_round)))
+        return np.stack(counts)
+
+    def _cumulated(self, counts: np.ndarray) -> np.ndarray:
+        sums = np.concatenate([[0], np.cumsum(counts, dtype=np.float64)])
+        found: np.ndarray = sums[self._ends] - sums[self._starts]
+        return found
+
+    def table(self, key: RunKey, curves: list[np.ndarray]) -> pl.DataFrame:
+        """Means over queries of `curves` of several seeds, the differences with their bands.
+
+        Seeds are averaged first.
+        """
+        rounds, seconds, more_rounds, more_seconds = np.mean(curves, axis=0)
+        low, high = normal_band(more_rounds, self._questions)
+        seconds_low, seconds_high = normal_band(more_seconds, self._questions)
+        return CURVES.made({
+            **asdict(key), "position": self._positions, "rounds": rounds.mean(axis=0),
+            "regret_rounds": more_rounds.mean(axis=0), "low": low, "high": high,
+            "seconds": seconds.mean(axis=0), "regret_seconds": more_seconds.mean(axis=0),
+            "seconds_low": seconds_low, "seconds_high": seconds_high})
