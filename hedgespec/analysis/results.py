@@ -40,11 +40,11 @@ class QueryResults:
     """The queries of one trace under every setting that was run on it.
 
     `settings` has S rows; `question` (the number of the question that a query belongs to), `tokens`
-    and `domain` have shape (Q), `rounds`, `regret`, `gamma`,
-    `seconds` and `evaluation_seconds` (Q, S), means over seeds. `gamma` is the mean over the
-    answer's tokens of a drafter's acceptance probability; of several drafters they are weighted by
-    their rounds. `seconds` are estimated from the trace's costs, NaN without;
-    `evaluation_seconds` are those of them in which other drafters are evaluated.
+    and `domain` have shape (Q), `rounds`, `regret`, `gamma`, `evaluations`, `seconds` and
+    `evaluation_seconds` (Q, S), means over seeds. `gamma` is the mean over the answer's tokens of a
+    drafter's acceptance probability; of several drafters they are weighted by their rounds.
+    `seconds` are estimated from the trace's costs, NaN without; `evaluation_seconds` are those of
+    them in which other drafters are evaluated, before `evaluations` of the rounds.
     """
 
     settings: pl.DataFrame
@@ -55,6 +55,7 @@ class QueryResults:
     rounds: np.ndarray
     regret: np.ndarray
     gamma: np.ndarray
+    evaluations: np.ndarray
     seconds: np.ndarray
     evaluation_seconds: np.ndarray
 
@@ -189,7 +190,7 @@ class ResultSet:
             settings.drop("column"), one["query_id"].to_numpy(),
             np.array(questions(one["query_id"].to_list())), one["domain"].to_numpy(),
             one["tokens"].to_numpy(), means["rounds"], means["regret_rounds"], means["gamma"],
-            means["seconds"], means["evaluation_seconds"])
+            means["evaluations"], means["seconds"], means["evaluation_seconds"])
 
 
 def base_trace(name: str) -> str:

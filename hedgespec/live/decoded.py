@@ -12,12 +12,14 @@ class Round:
     """One round: the drafter's number, its probability, the tokens drafted and emitted.
 
     `position` counts tokens of the answer before the round, `weights` (N) are the selector's play,
-    `seconds` wall-clock times of the round's parts.
+    `evaluated` says whether all drafters were evaluated before it, `seconds` are wall-clock times
+    of the round's parts.
     """
 
     position: int
     drafter: int
     weights: np.ndarray
+    evaluated: bool
     drafted: int
     tokens: list[int]
     seconds: dict[str, float]

@@ -42,10 +42,11 @@ class Engine(ABC):
 
     `evaluation` may change between texts. `waiting` counts emitted tokens on which the drafters
     were not evaluated yet; `dropped` are drafters that failed, and why: they propose nothing, their
-    acceptance probability is 0.
+    acceptance probability is 0. `beside` says that evaluation is started after each round unasked.
     """
 
     evaluation: Evaluation
+    beside: bool = False
     waiting: int
     dropped: dict[str, str]
 

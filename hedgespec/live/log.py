@@ -78,7 +78,7 @@ class LiveLog:
                 "query": query.number, "position": one.position,
                 "drafter": self._names[one.drafter],
                 "probability": float(one.weights[one.drafter]), "weights": one.weights.tolist(),
-                "drafted": one.drafted, "emitted": len(one.tokens),
+                "evaluated": one.evaluated, "drafted": one.drafted, "emitted": len(one.tokens),
                 **{f"{SECONDS_OF}{part}": one.seconds[part] for part in PARTS}})
 
     def finish(self) -> Manifest:

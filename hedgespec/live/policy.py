@@ -87,7 +87,7 @@ class Learner(Policy):
         """As its feedback says, if it learns from all drafters."""
         if self._online.selector.feedback != FULL:
             return super().evaluation(evaluate_all)
-        if self._online.feedback.evaluated_share < 1:
+        if self._online.feedback.spares:
             return Evaluation.ON_DEMAND
         return Evaluation.ASIDE if self._online.feedback.delayed else Evaluation.EACH_ROUND
 

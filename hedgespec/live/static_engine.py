@@ -69,6 +69,11 @@ class StaticEngine(Engine):
         self.dropped: dict[str, str] = {}
         self._room = 0
 
+    @property
+    def beside(self) -> bool:  # type: ignore[override]
+        """On a stream of its own."""
+        return self.evaluation is Evaluation.ASIDE
+
     def begin(self, prompt: list[int], limit: int) -> None:
         """Read the prompt. The first text, or one longer than all before, takes some seconds."""
         self._wait_aside()

@@ -8,17 +8,16 @@ import numpy as np
 import torch
 
 from hedgespec.live.decoded import Answer, Round
-from hedgespec.live.engine import Clock, Engine
+from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.policy import Policy
 from hedgespec.live.settings import DecoderSettings
 from hedgespec.models.target import LanguageModel
+from hedgespec.selectors.feedback import MOST_WAITING
 from hedgespec.selectors.uniforms import query_key
 
 # Says of an answer's tokens whether it ends there.
 Stop = Callable[[list[int]], bool]
-# Tokens that wait for evaluation at most: each keeps a distribution over the vocabulary.
-_MOST_WAITING = 128
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,12 @@ class Rounds:
         position = len(answer.tokens)
         clock = Clock(self._settings.timed, self._target.device)
         needed = policy.needs(position)
-        if needed or engine.waiting >= _MOST_WAITING:
-            self._evaluate(needed or None)
+        each = engine.evaluation in (Evaluation.EACH_ROUND, Evaluation.ASIDE)
+        if needed or engine.waiting >= MOST_WAITING or (each and not engine.beside):
+            evaluated = self._evaluate(needed or None)
+        else:
+            evaluated = engine.beside and position > 0
+        evaluated &= policy.evaluation(False) is not Evaluation.NEVER  # else it is for the log
         clock.read("evaluate")
         arm, weights = policy.choose(position)
         clock.read("select")
@@ -92,7 +95,7 @@ class Rounds:
         clock.read("verify")
         policy.finished_round(len(tokens), self._gamma(arm) if policy.uses_gamma else None)
         clock.read("learn")
-        return Round(position, arm, weights, drafted, tokens, clock.seconds)
+        return Round(position, arm, weights, evaluated, drafted, tokens, clock.seconds)
 
     def _noise(self, position: int) -> torch.Tensor:
         """Uniform numbers (K+1, W) of the round at `position`."""
@@ -122,13 +125,17 @@ class Rounds:
         return (len(answer.tokens) >= self._request.max_new_tokens
                 or (stop is not None and stop(answer.tokens)))
 
-    def _evaluate(self, until: int | None = None) -> None:
-        """All drafters on the tokens that wait for it, up to `until`; the policy is told."""
+    def _evaluate(self, until: int | None = None) -> bool:
+        """All drafters on the tokens that wait for it, up to `until`; the policy is told.
+
+        False if none did.
+        """
         if self._engine.waiting == 0:
-            return
+            return False
         statistics = self._engine.evaluate(len(self._answer.tokens) if until is None else until)
         self._answer.statistics.append(statistics)
         self._policy.evaluated(self._answer, self._plan)
+        return True
 
     def _gamma(self, arm: int) -> np.ndarray:
         """Acceptance probabilities (m, D) of the drafter that ran, on the round's m tokens."""

@@ -122,6 +122,8 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
     Column("queries", pl.Int64(), "queries of the trace"),
     Column("tokens", pl.Int64(), "emitted tokens of all queries", "tokens"),
     Column("rounds", pl.Float64(), "rounds of all queries", "rounds"),
+    Column("evaluations", pl.Float64(), "rounds before which all drafters are evaluated, of all "
+           "queries", "rounds"),
     Column("rounds_sd", pl.Float64(), "standard deviation of `rounds` over replays of this text; "
            "null if replayed", "rounds"),
     Column("mat", pl.Float64(), "emitted tokens per round, pooled", "tokens/round"),
@@ -140,6 +142,8 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
     Column("rounds", pl.Float64(), "rounds, expected if exact", "rounds", averaged=True),
     Column("mat", pl.Float64(), "emitted tokens per round", "tokens/round"),
     Column("regret_rounds", pl.Float64(), "rounds above the best fixed drafter's", "rounds",
+           averaged=True),
+    Column("evaluations", pl.Float64(), "rounds before which all drafters are evaluated", "rounds",
            averaged=True),
     Column("seconds", pl.Float64(), "estimated seconds; null without costs", "s", averaged=True),
     Column("evaluation_seconds", pl.Float64(), "those of them in which other drafters are "
@@ -189,6 +193,7 @@ LIVE_ROUNDS = Table("rounds", "round of `hedgespec live`", (
     Column("probability", pl.Float64(), "of choosing it", "probability"),
     Column("weights", pl.List(pl.Float64()), "the whole play, in the drafters' order",
            "probability"),
+    Column("evaluated", pl.Boolean(), "whether all drafters were evaluated before the round"),
     Column("drafted", pl.Int64(), "tokens drafted", "tokens"),
     Column("emitted", pl.Int64(), "tokens emitted", "tokens"),
     *(Column(f"{SECONDS_OF}{part}", pl.Float64(), f"wall-clock time of the part `{part}`", "s",

@@ -38,13 +38,8 @@ class CurveGrid:
         return np.concatenate([mine, mine - base])
 
     def _before(self, run: Replay) -> np.ndarray:
-        per_round = self._replayer.seconds_per_round(run)
-        counts = [self._cumulated(run.visits)]
-        if per_round is None:
-            counts.append(np.full_like(counts[0], np.nan))
-        else:
-            counts.append(self._cumulated(run.visits * run.in_rounds(per_round)))
-        return np.stack(counts)
+        return np.stack([self._cumulated(run.visits),
+                         self._cumulated(self._replayer.seconds(run)[0])])
 
     def _cumulated(self, counts: np.ndarray) -> np.ndarray:
         sums = np.concatenate([[0], np.cumsum(counts, dtype=np.float64)])

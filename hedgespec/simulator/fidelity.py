@@ -36,12 +36,15 @@ def check_fidelity(folder: Path) -> int:
         weights, learned = _driven(chooser, run["seed"], replayer, rounds, feedback, loss)
         if log.losses is not None:
             _compare_losses(learned, log.losses, trace)
-    choice = replayer.run(chooser, run["seed"], feedback, loss,
-                          acceptance=_acceptance(starts, trace)).choice
+    found = replayer.run(chooser, run["seed"], feedback, loss,
+                         acceptance=_acceptance(starts, trace))
+    choice = found.choice
     assert choice is not None
     names = np.array(trace.manifest.drafter_names)
-    found = np.where(choice[starts] >= 0, names[choice[starts]], "no round")
-    _compare("drafter", found, rounds["drafter"].to_numpy(), rounds)
+    chosen = np.where(choice[starts] >= 0, names[choice[starts]], "no round")
+    _compare("drafter", chosen, rounds["drafter"].to_numpy(), rounds)
+    if "evaluated" in rounds:
+        _compare("evaluated", found.evaluated[starts], rounds["evaluated"].to_numpy(), rounds)
     if weights is not None:
         _compare("weights", weights, rounds["weights"].to_list(), rounds)
     return len(rounds)

@@ -27,6 +27,7 @@ from hedgespec.errors import HedgespecError
 from hedgespec.files import cache_folder, write_text
 from hedgespec.selectors import CHOSEN, ConfiguredSelector, Selector
 from hedgespec.simulator import (
+    evaluations,
     expectations,
     replay_assigned,
     replay_chosen,
@@ -94,6 +95,12 @@ def drawing_kernel() -> Callable[..., Any]:
     """The function of replay_drawn."""
     loaded: Any = _compiled_copy(replay_drawn, None, "drawn")
     return loaded.drawn_drafters
+
+
+def marking_kernel() -> Callable[..., None]:
+    """The function of evaluations.py."""
+    loaded: Any = _compiled_copy(evaluations, None, "evaluations")
+    return loaded.mark_evaluated
 
 
 def table_kernels() -> Any:

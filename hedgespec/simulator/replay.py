@@ -17,7 +17,8 @@ class Replay:
 
     `choice` (T, int16) holds the drafter of the round that started at a token, -1 where none
     did; None if exact. `visits` (T) are the rounds started at a token and `usage` (Q, N) those of
-    each drafter: counts, or expectations if exact. `variance` (Q) is that of a query's rounds, None
+    each drafter, `evaluated` (T) those rounds before which all drafters are evaluated: counts, or
+    expectations if exact. `variance` (Q) is that of a query's rounds, None
     if replayed. `seconds` is the kernel's wall-clock time. `plays`, None if replayed, are the
     probabilities of the drafters in a round from each token, (T, N), or the drafter itself, (T).
     `knows` is what the selector learns from: FULL, CHOSEN or NONE, or what a reference knows;
@@ -33,6 +34,7 @@ class Replay:
     choice: np.ndarray | None
     visits: np.ndarray
     usage: np.ndarray
+    evaluated: np.ndarray
     variance: np.ndarray | None
     seconds: float
     plays: np.ndarray | None = None

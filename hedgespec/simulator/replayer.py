@@ -21,6 +21,7 @@ from hedgespec.simulator.kernels import (
     compile_or_load,
     drawing_kernel,
     exact_kernel,
+    marking_kernel,
     selector_kernel,
     table_kernels,
 )
@@ -180,31 +181,26 @@ class Replayer:
             loss.estimator, self._gamma, self._acceptance, self.arms.path_only)
         return np.ascontiguousarray(survive[:, depths]), np.ascontiguousarray(end[:, depths])
 
-    def seconds_per_round(self, run: Replay) -> np.ndarray | None:
-        """Estimated seconds of a round of each drafter, (N,); None if the trace has no costs.
-
-        The evaluation of the other drafters is in them.
-        """
+    def seconds(self, run: Replay) -> tuple[np.ndarray, np.ndarray]:
+        """Estimated seconds of the rounds from each token, and those of them in which the other
+        drafters are evaluated, (T) each; NaN if the trace has no costs."""
         if self.trace.manifest.costs is None:
-            return None
-        seconds: np.ndarray = self.own_seconds() + self.evaluation_per_round(run)
-        return seconds
+            unknown = np.full(len(run.visits), np.nan)
+            return unknown, unknown
+        evaluation = run.evaluated * run.in_rounds(self.evaluating_seconds())
+        return run.visits * run.in_rounds(self.own_seconds()) + evaluation, evaluation
 
     def own_seconds(self) -> np.ndarray:
         """Seconds of a round of each arm alone, (N,). Raises HedgespecError without costs."""
         return own_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace),
                            self.arms.lengths, self.arms.verified(self.trace))
 
-    def evaluation_per_round(self, run: Replay) -> np.ndarray:
-        """Those of these seconds in which the other drafters are evaluated, (N,).
+    def evaluating_seconds(self) -> np.ndarray:
+        """Further seconds of a round of each arm before which all drafters are evaluated, (N,).
 
-        Under a full-information learner it happens in every round or every M-th, else never.
-        Raises HedgespecError if the trace holds no costs.
+        Raises HedgespecError without costs.
         """
-        if run.knows != FULL:
-            return np.zeros(len(self.arms.names))
-        seconds = evaluating_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace))
-        return seconds * run.feedback.evaluated_share
+        return evaluating_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace))
 
     def one_replay(self, run: Replay, query: int) -> np.ndarray:
         """Decisions (L) in one query: the run's own; of an expectation those with seed 0."""
@@ -263,7 +259,8 @@ class Replayer:
         compile_or_load(kernel, configured.name, task, plays, visits, usage, variance)
         seconds = self._over_queries(kernel, task, plays, visits, usage, variance)
         return Replay(configured.label, selector.feedback, feedback, loss, EXACT, None, None,
-                      visits, usage, variance, seconds, plays)
+                      visits, usage, self._each_round(selector.feedback, visits), variance, seconds,
+                      plays)
 
     def _run_reference(self, chooser: Reference, seed: int, acceptance: np.ndarray) -> Replay:
         kernel = assigned_kernel()
@@ -284,7 +281,7 @@ class Replayer:
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
         return Replay(chooser.label, chooser.knows, Feedback(), Loss(), EXACT, None, None, visits,
-                      usage, variance, seconds, assigned)
+                      usage, np.zeros_like(visits), variance, seconds, assigned)
 
     def _replayed(
         self, label: str, knows: str, feedback: Feedback, loss: Loss, seed: int,
@@ -295,7 +292,26 @@ class Replayer:
         usage = np.bincount(query * self._arms + choice[starts], minlength=queries * self._arms)
         usage = usage.reshape(queries, self._arms)
         return Replay(label, knows, feedback, loss, REPLAYED, seed, choice, choice >= 0, usage,
-                      None, seconds)
+                      self._evaluated(knows, feedback, loss, seed, choice), None, seconds)
+
+    def _evaluated(
+        self, knows: str, feedback: Feedback, loss: Loss, seed: int, choice: np.ndarray
+    ) -> np.ndarray:
+        """The rounds from each token before which all drafters are evaluated, (T)."""
+        if knows != FULL or not feedback.spares:
+            return self._each_round(knows, choice >= 0)
+        evaluated = np.zeros(len(choice), dtype=bool)
+        self._over_queries(marking_kernel(), self.trace.offsets, choice,
+                           feedback.schedule(loss.window(self.draft_length)), seed, evaluated)
+        return evaluated
+
+    def _each_round(self, knows: str, visits: np.ndarray) -> np.ndarray:
+        """All rounds but a text's first, before which there is nothing to evaluate, (T)."""
+        if knows != FULL:
+            return np.zeros_like(visits)
+        evaluated = visits.copy()
+        evaluated[self.trace.offsets[:-1]] = 0
+        return evaluated
 
     def _no_moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         queries = len(self.trace.offsets) - 1

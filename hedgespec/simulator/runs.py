@@ -93,8 +93,7 @@ class TraceJobs:
         self._best: dict[int | None, Replay] = {}
         offsets = replayer.trace.offsets
         self._gamma = replayer.statistics(0, offsets[-1])[0][:, 0]  # of a round's first draft token
-        self._mean_gamma = (np.add.reduceat(self._gamma, offsets[:-1], dtype=np.float64)
-                            / np.diff(offsets)[:, None])
+        self._mean_gamma = self._per_query(self._gamma) / np.diff(offsets)[:, None]
         ids = replayer.trace.queries["query_id"].to_list()
         self._shown = (ids.index(answer) if answer in ids
                        else most_switching(self._gamma, offsets))
@@ -130,13 +129,15 @@ class TraceJobs:
         keys = {**asdict(self._key(run)), SEED.name: run.seed}
         tokens = np.diff(trace.offsets)
         rounds, fewest = replayer.rounds_per_query(run), replayer.rounds_per_query(best)
-        seconds, evaluation = _seconds(replayer, run)
+        seconds, evaluation = (self._per_query(values) for values in replayer.seconds(run))
+        evaluations = self._per_query(run.evaluated)
         gamma, until_best = self._adoption(run)
         summary = SUMMARY.made({
             **keys,
             "queries": len(tokens),
             "tokens": tokens.sum(),
             "rounds": rounds.sum(),
+            "evaluations": evaluations.sum(),
             "rounds_sd": None if run.variance is None else np.sqrt(run.variance.sum()),
             "mat": tokens.sum() / rounds.sum(),
             "mat_per_query": np.mean(tokens / rounds),
@@ -152,6 +153,7 @@ class TraceJobs:
             "rounds": rounds,
             "mat": tokens / rounds,
             "regret_rounds": rounds - fewest,
+            "evaluations": evaluations,
             "seconds": seconds,
             "evaluation_seconds": evaluation,
             "gamma": gamma,
@@ -160,6 +162,10 @@ class TraceJobs:
                for arm, name in enumerate(replayer.arms.names)},
         })
         return summary, per_query
+
+    def _per_query(self, values: np.ndarray) -> np.ndarray:
+        """Sums (Q, ...) of what each token has, (T, ...)."""
+        return np.add.reduceat(values, self._replayer.trace.offsets[:-1], dtype=np.float64)
 
     def _adoption(self, run: Replay) -> tuple[np.ndarray, np.ndarray]:
         """How well each query's drafters' tokens were accepted, and how soon the best of them ran,
@@ -180,12 +186,3 @@ class TraceJobs:
         if seed is None:
             return self._replayer.run_exact(job.chooser, job.feedback, job.loss)
         return self._replayer.run(job.chooser, seed, job.feedback, job.loss)
-
-
-def _seconds(replayer: Replayer, run: Replay) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds of each query, and those of them that evaluation takes, (Q); NaN without costs."""
-    per_round = replayer.seconds_per_round(run)
-    if per_round is None:
-        unknown = np.full(len(run.usage), np.nan)
-        return unknown, unknown
-    return run.usage @ per_round, run.usage @ replayer.evaluation_per_round(run)

@@ -50,10 +50,12 @@ def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path,
     queries = pl.read_parquet(tmp_path / "sim" / "per_query.parquet")
     for selector, seconds in (("ucbspec", alone), ("normalhedge", together)):
         mine = queries.filter(pl.col("selector") == selector)
-        np.testing.assert_allclose(mine["seconds"], mine["rounds"] * seconds)
-        np.testing.assert_allclose(mine["evaluation_seconds"], mine["rounds"] * (seconds - alone))
+        further = mine["evaluations"] * (seconds - alone)
+        np.testing.assert_allclose(mine["seconds"], mine["rounds"] * alone + further)
+        np.testing.assert_allclose(mine["evaluation_seconds"], further)
         row = rows[selector]
-        assert row["tokens_per_second"] == pytest.approx(row["tokens"] / row["rounds"] / seconds)
+        assert row["tokens_per_second"] == pytest.approx(row["tokens"] / mine["seconds"].sum())
+        assert row["evaluations"] == pytest.approx(mine["evaluations"].sum())
     [trace] = json.loads((tmp_path / "sim" / "run.json").read_text())["traces"]
     assert trace["costs"] == {"device": found.device, "dtype": found.dtype,
                               "evaluation": "in one batch"}

@@ -37,6 +37,8 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
             mine = rounds + noise
             costs = np.nan if trace not in traces else 1.0  # pools of other sizes have none
             evaluation = costs * mine * EVALUATION * loss.startswith("length")
+            evaluations = mine * loss.startswith("length") / int(
+                feedback.removeprefix("every:") if feedback.startswith("every:") else 1)
             parts.append(pl.DataFrame({
                 "trace": trace, "selector": selector, "feedback": feedback, "loss": loss,
                 "draft_length": 5, "arm_lengths": arms, "carry": None, "rule": "sampling",
@@ -44,6 +46,7 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
                 "query": range(queries), "query_id": [f"q{i}" for i in range(queries)],
                 "domain": domain, "tokens": tokens, "rounds": mine, "mat": tokens / mine,
                 "regret_rounds": mine - best,
+                "evaluations": evaluations,
                 "seconds": costs * mine * ROUND + evaluation, "evaluation_seconds": evaluation,
                 "gamma": np.clip(tokens / mine / 4, 0, 1),
                 "rounds_until_best": np.where(mine < 120, 10 + mine / 4, np.nan),
@@ -85,7 +88,7 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
                     tokens / (speed - 0.003 * i * size))
     per_query = pl.concat(parts)
     totals = per_query.group_by(*SETTING, "seed", maintain_order=True).agg(
-        pl.len().alias("queries"), pl.col("tokens", "rounds", "regret_rounds").sum(),
+        pl.len().alias("queries"), pl.col("tokens", "rounds", "regret_rounds", "evaluations").sum(),
         pl.col("mat").mean().alias("mat_per_query"),
         pl.when(pl.col("seconds").is_not_null().all()).then(pl.col("seconds").sum()))
     summary = totals.with_columns(

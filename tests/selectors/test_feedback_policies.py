@@ -130,7 +130,6 @@ def test_labels_are_read_back_and_policies_are_explained(label):
     help_texts = feedback_help() | {key.partition(":")[0]: text
                                     for key, text in modifier_help().items()}
     assert help_texts[name]
-    assert 0 < feedback.evaluated_share <= 1
 
 
 @pytest.mark.parametrize("name", [name for name, policy in MODIFIERS.items()

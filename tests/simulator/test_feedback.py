@@ -290,11 +290,14 @@ def test_tokens_per_second_count_evaluation_where_it_is_needed(trace):
     own = np.array([0.002 + (K - 1) * step + 0.03 for step in (0.001, 0.010, 0.001)])
     for text, further in (("fixed:drafter-0", 0), ("ucbspec", 0), ("best-fixed", 0),
                           ("uniform", 0), ("hedge", 0.004)):
-        run = replayer.run(text, 0)
-        np.testing.assert_allclose(replayer.seconds_per_round(run), own + further)
-    skipping = replayer.run("hedge", 0, parse_feedback("every:4"))
-    np.testing.assert_allclose(replayer.seconds_per_round(skipping), own + 0.001)
-    assert Replayer(trace, K).seconds_per_round(run) is None
+        for feedback in (None, parse_feedback("every:4")) if text == "hedge" else (None,):
+            run = replayer.run(text, 0, feedback)
+            seconds, evaluation = replayer.seconds(run)
+            assert (evaluation.sum() > 0) == (further > 0)
+            np.testing.assert_allclose(evaluation, run.evaluated * further)
+            alone = np.where(run.visits, own[run.choice], 0)
+            np.testing.assert_allclose(seconds, alone + evaluation)
+    assert np.isnan(Replayer(trace, K).seconds(run)).all()
 
 
 def test_only_drafters_of_some_arm_are_evaluated(trace):
@@ -305,8 +308,7 @@ def test_only_drafters_of_some_arm_are_evaluated(trace):
                                 (trace, ("drafter-0", "drafter-2", "drafter-2*2"), 0.002),
                                 (together, ("drafter-0", "drafter-2", "drafter-2*2"), 0.002)):
         replayer = Replayer(told, K, arms=arms)
-        np.testing.assert_allclose(
-            replayer.evaluation_per_round(replayer.run("hedge", 0)), further, atol=1e-12)
+        np.testing.assert_allclose(replayer.evaluating_seconds(), further, atol=1e-12)
 
 
 def test_pairs_of_drafter_and_length_replay_as_the_shorter_drafts(trace):
@@ -330,12 +332,11 @@ def test_pairs_of_drafter_and_length_replay_as_the_shorter_drafts(trace):
 
 def test_seconds_choose_the_draft_length(trace):
     replayer = Replayer(costly(trace), arm_lengths=(1, 3))
-    seconds = replayer.seconds_per_round(replayer.run("fixed:drafter-1*3", 0))
+    seconds = replayer.own_seconds()
     slope = (0.03 - 0.02) / K
     assert seconds[2] == pytest.approx(0.002 + 0.02 + slope)
     assert seconds[3] == pytest.approx(0.002 + 2 * 0.010 + 0.02 + 3 * slope)
-    others = replayer.seconds_per_round(replayer.run("hedge", 0)) - seconds
-    np.testing.assert_allclose(others, 0.004)
+    np.testing.assert_allclose(replayer.evaluating_seconds(), 0.004)
 
 
 def test_bad_arm_lengths_are_told(trace):

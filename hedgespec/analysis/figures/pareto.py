@@ -1,6 +1,5 @@
 """MAT against what evaluation costs, and the front of the settings that no other beats."""
 
-import math
 from collections.abc import Iterator
 
 import polars as pl
@@ -20,13 +19,13 @@ from hedgespec.analysis.figures.style import (
     panels,
 )
 from hedgespec.analysis.study import Study
-from hedgespec.results.labels import CHOSEN, EVERY, FIXED, FORESIGHT, HINDSIGHT, NONE, PROMPT
+from hedgespec.results.labels import FIXED, FORESIGHT, HINDSIGHT
 from hedgespec.results.statistics import LEVEL, mat_estimate
 
 HEADING = "What does evaluation buy?"
 
-UNEVALUATED = {CHOSEN, NONE, PROMPT}  # feedback that needs no other drafter's statistics
 NOT_LIVE = {HINDSIGHT, *FORESIGHT}
+TICKS = (0, 0.5, 2, 8, 32, 128, 512, 2048)  # the axis is linear to 0.5, then logarithmic
 
 
 def draw(study: Study) -> Iterator[Drawing]:
@@ -39,7 +38,7 @@ def draw(study: Study) -> Iterator[Drawing]:
             "pareto", "MAT against evaluations",
             "Every selector that live decoding could run, at the trace's usual loss and draft "
             "length. An evaluation is one drafter other than the chosen one that reads the "
-            "verified tokens of a round. Named and joined: settings that none beats in both. "
+            "verified tokens before a round. Named and joined: settings that none beats in both. "
             f"Bars: {LEVEL:.0%} bootstrap intervals over questions, not corrected.{_priced(study)}",
             _figure(tables, looks(study.drawn)), data)
 
@@ -48,14 +47,6 @@ def _priced(study: Study) -> str:
     whose = study.run.whose_seconds(study.traces)
     return (f" What evaluations take in seconds, under {whose}, is in the figure of tokens per "
             "second." if whose else "")
-
-
-def evaluations(feedback: dict[str, str], drafters: int) -> float:
-    """Drafters evaluated per round beside the chosen one, in a pool of `drafters`.
-
-    `feedback` are the terms of the setting.
-    """
-    return 0.0 if feedback.keys() & UNEVALUATED else (drafters - 1) / int(feedback.get(EVERY, 1))
 
 
 def _table(study: Study, trace: str) -> pl.DataFrame:
@@ -68,12 +59,12 @@ def _table(study: Study, trace: str) -> pl.DataFrame:
                if not study.run.feedback[feedback].keys() & NOT_LIVE}
     mat = mat_estimate(answers.tokens, answers.rounds[:, list(columns)], answers.question)
     drafters = study.run.drafters(trace)
+    share = answers.evaluations.sum(axis=0) / answers.rounds.sum(axis=0)
     data = pl.DataFrame({
         "trace": [trace] * len(columns),
         "selector": [name for name, _ in columns.values()],
         "feedback": [feedback for _, feedback in columns.values()],
-        "evaluations": [evaluations(study.run.feedback[feedback], drafters)
-                        for _, feedback in columns.values()],
+        "evaluations": (drafters - 1) * share[list(columns)],
         "queries": [mat.queries] * len(columns),
         "mat": mat.value, "low": mat.low, "high": mat.high,
     }, schema_overrides={"selector": pl.String, "evaluations": pl.Float64})
@@ -82,22 +73,12 @@ def _table(study: Study, trace: str) -> pl.DataFrame:
         front=pl.col("mat") > pl.col("mat").cum_max().shift(1).fill_null(0.0))
 
 
-def _labels(ticks: list[float]) -> list[str]:
-    """Labels of ticks on a logarithmic axis from zero, none where they would touch."""
-    labels, right = [], math.inf
-    for tick in reversed(ticks):
-        apart = tick <= right / 3  # intervals are mostly powers of two
-        labels.append(f"{tick:.3g}" if apart else "")
-        right = tick if apart else right
-    return labels[::-1]
-
-
 def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
     named = max(len(table.filter("front")) for table in tables)
     figure, axes = panels([table["trace"][0] for table in tables], max(2.1, 0.9 + LINE * named))
     ends = []
     for axis, data in zip(axes, tables, strict=True):
-        axis.set_xscale("symlog", linthresh=0.5, base=2)
+        axis.set_xscale("symlog", linthresh=TICKS[1], base=2)
         for row in data.filter(~pl.col("front")).iter_rows(named=True):
             axis.plot(row["evaluations"], row["mat"], ".", color=MUTED, alpha=0.55)
         front = data.filter("front")
@@ -108,8 +89,9 @@ def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
             how = row["feedback"] if ":" in row["feedback"] else ""
             ends.append(End(axis, row["evaluations"], row["mat"],
                             f"{row['selector'].removeprefix(FIXED)} {how}".strip(), style.colour))
-        ticks = sorted(set(data["evaluations"].to_list()))
-        axis.set_xticks(ticks, _labels(ticks))
+        most = data["evaluations"].to_numpy().max()
+        ticks = [tick for tick in TICKS if tick <= 2 * most]
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
         axis.set_xlabel("evaluations of other drafters per round")
         axis.set_ylabel("tokens per round (MAT)")

@@ -7,7 +7,13 @@ from hedgespec.selectors.feedback.contract import (
     RegretPolicy,
 )
 from hedgespec.selectors.feedback.registry import ARRIVALS, MODIFIERS
-from hedgespec.selectors.feedback.schedule import NO_END, Schedule, needed, next_due
+from hedgespec.selectors.feedback.schedule import (
+    MOST_WAITING,
+    NO_END,
+    Schedule,
+    needed,
+    next_due,
+)
 from hedgespec.selectors.feedback.setting import (
     Feedback,
     feedback_help,
@@ -16,7 +22,7 @@ from hedgespec.selectors.feedback.setting import (
 )
 
 __all__ = [
-    "ARRIVALS", "MODIFIERS", "NO_END", "ArrivalPolicy", "DelayPolicy", "EvaluationPolicy",
-    "Feedback", "RegretPolicy", "Schedule", "feedback_help", "modifier_help", "needed", "next_due",
-    "parse_feedback",
+    "ARRIVALS", "MODIFIERS", "MOST_WAITING", "NO_END", "ArrivalPolicy", "DelayPolicy",
+    "EvaluationPolicy", "Feedback", "RegretPolicy", "Schedule", "feedback_help", "modifier_help",
+    "needed", "next_due", "parse_feedback",
 ]

@@ -39,12 +39,14 @@ class DelayPolicy:
 
     `known(amount, key, starts, rounds, start) -> position` before the round number `rounds` at
     `start`; `starts` (R) holds the starts of the rounds before it, `key` is the text's key for
-    random numbers (see `uniforms`). `symbol` stands for the amount in help.
+    random numbers (see `uniforms`). `spares` says that rounds may go without an evaluation.
+    `symbol` stands for the amount in help.
     """
 
     name: str
     help: str
     known: Callable[..., Any]
+    spares: bool = False
     symbol: str = "D"
 
 
@@ -52,15 +54,15 @@ class DelayPolicy:
 class EvaluationPolicy:
     """Which positions the drafters are evaluated on; of the others nothing is learned.
 
-    `evaluated(amount, number, begun) -> bool` for a position in the round `number`; `begun` says
-    that the round starts there. `share` is the share of rounds in which the drafters must be
-    evaluated, from the amount. A policy without `symbol` takes no amount.
+    `evaluated(amount, position, number, begun) -> bool` for a position in the round `number`;
+    `begun` says that the round starts there. `spares` as in DelayPolicy. A policy without `symbol`
+    takes no amount.
     """
 
     name: str
     help: str
     evaluated: Callable[..., Any]
-    share: Callable[[int], float] = lambda amount: 1.0
+    spares: bool = False
     symbol: str = ""
 
 

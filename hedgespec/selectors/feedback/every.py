@@ -5,7 +5,7 @@ from hedgespec.selectors.feedback.contract import EvaluationPolicy
 
 
 @compiled
-def evaluated(amount, number, begun):
+def evaluated(amount, position, number, begun):
     """Whether the round is an `amount`-th one."""
     return number % amount == 0
 
@@ -14,6 +14,6 @@ POLICY = EvaluationPolicy(
     name="every",
     help="only every M-th round is evaluated",
     evaluated=evaluated,
-    share=lambda amount: 1 / amount,
+    spares=True,
     symbol="M",
 )

@@ -5,7 +5,7 @@ from hedgespec.selectors.feedback.contract import EvaluationPolicy
 
 
 @compiled
-def evaluated(amount, number, begun):
+def evaluated(amount, position, number, begun):
     """Whether a round started at the position."""
     return begun
 

@@ -17,6 +17,8 @@ from hedgespec.selectors.feedback.registry import ARRIVALS, MODIFIERS
 # Put into the caller's loop by the compiler: a call would count references to `starts`.
 _inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
 NO_END = 1 << 62  # length of a text whose end is not known yet
+# Tokens that wait for evaluation at most: each keeps a distribution over the vocabulary.
+MOST_WAITING = 128
 
 
 class Schedule(NamedTuple):
@@ -48,7 +50,7 @@ def next_due(schedule, key, starts, rounds, start, length, fed, fed_round):
         begun = fed_round + 1 < rounds and starts[fed_round + 1] == fed
         fed_round += begun
         fed += 1
-        if _evaluated(schedule.amounts, fed_round, begun):
+        if _evaluated(schedule.amounts, fed - 1, fed_round, begun):
             return fed - 1, fed, fed_round
     return -1, fed, fed_round
 
@@ -125,10 +127,10 @@ def _delay_link(
 
 
 def _evaluation_chain() -> Callable[..., Any]:
-    """evaluated(amounts, number, begun): whether all evaluation policies asked for say so."""
+    """evaluated(amounts, position, number, begun): whether all policies asked for say so."""
 
     @_inlined
-    def chain(amounts, number, begun):
+    def chain(amounts, position, number, begun):
         return True
 
     for number, policy in enumerate(MODIFIERS.values()):
@@ -141,10 +143,10 @@ def _evaluation_link(
     own: int, evaluated: Callable[..., Any], rest: Callable[..., Any]
 ) -> Callable[..., Any]:
     @_inlined
-    def link(amounts, number, begun):
-        if amounts[own] > 0 and not evaluated(amounts[own], number, begun):
+    def link(amounts, position, number, begun):
+        if amounts[own] > 0 and not evaluated(amounts[own], position, number, begun):
             return False
-        return rest(amounts, number, begun)
+        return rest(amounts, position, number, begun)
 
     return link
 

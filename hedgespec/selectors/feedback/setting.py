@@ -47,17 +47,15 @@ class Feedback:
     @property
     def delayed(self) -> bool:
         """Whether evaluation goes on while further rounds run."""
-        return any(isinstance(MODIFIERS[name], DelayPolicy) for name, _ in self.modifiers)
+        return not self.spares and any(
+            isinstance(MODIFIERS[name], DelayPolicy) for name, _ in self.modifiers)
 
     @property
-    def evaluated_share(self) -> float:
-        """Share of rounds in which the drafters must be evaluated."""
-        share = 1.0
-        for name, amount in self.modifiers:
-            policy = MODIFIERS[name]
-            if isinstance(policy, EvaluationPolicy):
-                share *= policy.share(amount)
-        return share
+    def spares(self) -> bool:
+        """Whether drafters are evaluated when that is needed, instead of in each round."""
+        policies = [MODIFIERS[name] for name, _ in self.modifiers]
+        return any(policy.spares for policy in policies
+                   if isinstance(policy, DelayPolicy | EvaluationPolicy))
 
     @property
     def by_position(self) -> bool:

@@ -1,0 +1,32 @@
+"""Where a replay's drafters are evaluated: the schedule is asked as live decoding asks it."""
+
+import numba
+import numpy as np
+
+from hedgespec.selectors.feedback import MOST_WAITING, NO_END, needed, next_due
+from hedgespec.selectors.uniforms import query_key
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def mark_evaluated(first, last, offsets, choice, schedule, seed, evaluated):
+    """Set evaluated[t] (T) to 1 where all drafters are evaluated before the round from t.
+
+    `choice` (T) is that of the replay with `seed`; queries first..last-1.
+    """
+    for query in range(first, last):
+        begin, key = offsets[query], query_key(seed, query)
+        starts = np.empty(offsets[query + 1] - begin, dtype=np.int64)
+        rounds, fed, fed_round, known = 0, 0, -1, 0
+        for start in range(len(starts)):
+            if choice[begin + start] < 0:
+                continue
+            waits = start - known >= MOST_WAITING
+            if waits or needed(schedule, key, starts, rounds, start, fed, fed_round, known):
+                evaluated[begin + start] = 1
+                known = start
+            due = 0
+            while due >= 0:
+                due, fed, fed_round = next_due(
+                    schedule, key, starts, rounds, start, NO_END, fed, fed_round)
+            starts[rounds] = start
+            rounds += 1
