@@ -37,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add = parser.add_argument
     add("--target-config", required=True, metavar="NAME",
-        help="llama-3.1-8b, qwen3-8b, smollm2-135m, or a model's config.json")
+        help="llama-3.1-8b, qwen3-8b, qwen3-32b, smollm2-135m, or a model's config.json")
     add_options(parser, _defaults())
     add("--out", type=Path, metavar="FILE", help="write the costs as JSON, for `hedgespec sim`")
     parser.set_defaults(run=run)
@@ -62,9 +62,9 @@ def run(options: argparse.Namespace) -> int:
     found = profile(options.target_config, settings, partial(_measure, settings))
     _print(found)
     if options.out is not None:
-        from hedgespec.costs.file import save_costs
+        from hedgespec.costs.file import save_measured
 
-        save_costs(options.out, found.costs)
+        save_measured(options.out, found.costs)
         print(f"costs: {options.out}")
     return 0
 
@@ -78,15 +78,16 @@ def _measure(
 
     decoding = DecoderSettings(sampling=Sampling(0.7), draft_length=settings.draft_length,
                                static=True, compiled=settings.compiled)
-    return LiveDecoder(target, list(drafters), settings.selector, decoding).costs(settings.context)
+    return LiveDecoder(target, list(drafters), settings.selector, decoding).costs(
+        settings.context, settings.widths, settings.repeats)
 
 
 def _print(found: "Profile") -> None:
     costs, heads = found.costs, found.heads
     step = next(iter(costs.drafters.values()))
     rows = [
-        ("target, 1 token", costs.target.one),
-        (f"target, {costs.draft_length + 1} tokens", costs.target.round),
+        *((f"target, {width} token{'s' * (width != '1')}", seconds)
+          for width, seconds in costs.widths.items()),
         ("one draft step", step.step),
         (f"draft of {costs.draft_length} tokens", found.draft),
         ("evaluation of one head", step.evaluate),

@@ -16,14 +16,27 @@ def own_seconds(
     `drafters` (N) are the arms' drafters by name, `lengths` (N) their draft lengths K, `verified`
     (N) the draft tokens that the target's pass covers besides its own: K, or all nodes of a tree of
     K levels. Reading the round's verified tokens gives the first draft token's logits; K-1 steps
-    and the target's pass follow, which is taken to be linear in the tokens, through the two numbers
-    that were measured; the overhead is in every round.
+    and the target's pass follow; the overhead is in every round.
     """
     step = np.array([costs.drafters[name].step for name in drafters])
-    slope = (costs.target.round - costs.target.one) / costs.draft_length
     seconds: np.ndarray = (_evaluate(costs, drafters) + (lengths - 1) * step
-                           + costs.target.one + slope * verified + costs.overhead)
+                           + target_seconds(costs, verified + 1) + costs.overhead)
     return seconds
+
+
+def target_seconds(costs: Costs, tokens: np.ndarray) -> np.ndarray:
+    """Seconds of the target's pass over `tokens` (N).
+
+    Linear between the numbers of tokens that were measured, and beyond the last two of them.
+    """
+    known = {1: costs.target.one, costs.draft_length + 1: costs.target.round}
+    known |= {int(width): seconds for width, seconds in costs.widths.items()}
+    widths = np.array(sorted(known), dtype=float)
+    seconds = np.array([known[int(width)] for width in widths])
+    slope = (seconds[-1] - seconds[-2]) / (widths[-1] - widths[-2])
+    found: np.ndarray = (np.interp(tokens, widths, seconds)
+                         + slope * np.maximum(tokens - widths[-1], 0))
+    return found
 
 
 def evaluating_seconds(costs: Costs, drafters: Sequence[str]) -> np.ndarray:

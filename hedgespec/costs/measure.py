@@ -1,20 +1,20 @@
 """Measures what a round costs at batch 1: seconds of the target and of each drafter."""
 
 import platform
-from collections.abc import Callable
-from statistics import median
-from time import perf_counter
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 
+from hedgespec.costs.timing import Part, Timings, time_in_turn
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.drafters import Drafter
 from hedgespec.models.target import LanguageModel
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
 
-_WARM_UP = 2
-REPEATS = {"cpu": 5, "cuda": 20}
+EAGER = "eager"
+TARGET, EVALUATE_ALL = "target ", "evaluate"  # names of parts
 
 
 @torch.inference_mode()
@@ -24,29 +24,48 @@ def measure_costs(
     draft_length: int,
     context: int = 256,
     repeats: int | None = None,
+    widths: Sequence[int] = (),
 ) -> Costs:
-    """Median seconds of `repeats` runs (None: 20 on a GPU, 5 on a CPU), each after `context`
-    tokens of text.
+    """Medians of `repeats` runs (None: 20 on a GPU, 5 on a CPU), each after `context` tokens of
+    text; `widths` are further numbers of tokens that the target reads.
 
     A shorter context of target or drafters shortens `context`. Raises HedgespecError if there is
     too little of it, or if a drafter cannot draft step by step with this target.
     """
-    context = _fitting_context(target, drafters, draft_length, context)
-    repeats = repeats or REPEATS.get(target.device.type, 20)
+    longest = max(draft_length + 1, *widths) if widths else draft_length + 1
+    context = _fitting_context(target, drafters, draft_length, longest, context)
     chosen = torch.Generator().manual_seed(0)
-    text = torch.randint(target.vocabulary_size, (context + draft_length + 1,), generator=chosen)
+    text = torch.randint(target.vocabulary_size, (context + longest,), generator=chosen)
     text = text.to(target.device)
     layers = {layer for drafter in drafters for layer in drafter.target_layers}
     model = CachedModel(target)
     # The target has not read the last token when a round begins.
     _, states = model.read(text[: context - 1], tuple(sorted(layers)))
     model.read(text[context - 1 : context])
+    parts = _target_parts(target, model, text, {1, draft_length + 1, *widths})
+    for drafter in drafters:
+        parts += _drafter_parts(drafter, text[:context], states, draft_length)
+    found = time_in_turn(parts, target.device, repeats)
+    return costs_from(found, target, [drafter.name for drafter in drafters], draft_length, context,
+                      EAGER)
+
+
+def costs_from(
+    found: Timings, target: LanguageModel, drafters: Sequence[str], draft_length: int,
+    context: int, engine: str,
+) -> Costs:
+    """Costs of parts named as below; "evaluate" is that of all drafters together."""
+    medians = found.medians
+    widths = {name.removeprefix(TARGET): value for name, value in medians.items()
+              if name.startswith(TARGET)}
     return Costs(
-        device_name(target.device), target.dtype, context,
-        draft_length, _target_costs(target, model, text, context, repeats),
-        {drafter.name: _drafter_costs(drafter, text[:context], states, draft_length, repeats)
-         for drafter in drafters},
-    )
+        device_name(target.device), target.dtype, context, draft_length,
+        TargetCosts(one=medians[f"{TARGET}1"], round=medians[f"{TARGET}{draft_length + 1}"]),
+        {name: DrafterCosts(
+            step=medians.get(f"step {name}", medians[f"draft {name}"] / max(1, draft_length - 1)),
+            draft=medians[f"draft {name}"], evaluate=medians[f"evaluate {name}"])
+         for name in drafters},
+        evaluate_all=medians.get(EVALUATE_ALL), widths=widths, spread=found.spread, engine=engine)
 
 
 def device_name(device: torch.device) -> str:
@@ -57,11 +76,11 @@ def device_name(device: torch.device) -> str:
 
 
 def _fitting_context(
-    target: LanguageModel, drafters: list[Drafter], draft_length: int, context: int
+    target: LanguageModel, drafters: list[Drafter], draft_length: int, longest: int, context: int
 ) -> int:
     lengths = [target.context_length, *(drafter.context_length for drafter in drafters)]
     shortest = min(length for length in lengths if length is not None)
-    fitting = min(context, shortest - draft_length - 1)
+    fitting = min(context, shortest - longest)
     if fitting < draft_length + 2:
         raise HedgespecError(
             f"a context of {shortest} tokens leaves no room to measure the cost of drafting "
@@ -70,23 +89,22 @@ def _fitting_context(
     return fitting
 
 
-def _target_costs(
-    target: LanguageModel, model: CachedModel, text: torch.Tensor, context: int, repeats: int
-) -> TargetCosts:
-    """`text` goes on for a round behind the `context` tokens that `model` has read."""
+def _target_parts(
+    target: LanguageModel, model: CachedModel, text: torch.Tensor, widths: set[int]
+) -> list[Part]:
+    """`text` goes on behind the tokens that `model` has read."""
+    context = model.length
 
-    def forward(end: int) -> float:
-        return median_seconds(
-            lambda: model.cut(context),
-            lambda: target.logits(model.read(text[context:end])[0]), repeats, target.device)
+    def forward(width: int) -> torch.Tensor:
+        return target.logits(model.read(text[context : context + width])[0])
 
-    return TargetCosts(one=forward(context + 1), round=forward(len(text)))
+    return [Part(f"{TARGET}{width}", partial(model.cut, context), partial(forward, width))
+            for width in sorted(widths)]
 
 
-def _drafter_costs(
-    drafter: Drafter, text: torch.Tensor, states: dict[int, torch.Tensor], draft_length: int,
-    repeats: int,
-) -> DrafterCosts:
+def _drafter_parts(
+    drafter: Drafter, text: torch.Tensor, states: dict[int, torch.Tensor], draft_length: int
+) -> list[Part]:
     """The last round of `text` verified draft_length + 1 tokens."""
     session = drafter.session()
     before = len(text) - draft_length - 1
@@ -108,33 +126,6 @@ def _drafter_costs(
         for _ in range(steps):
             token = session.step(token).argmax()
 
-    return DrafterCosts(
-        step=median_seconds(begin_round, lambda: draft(1), repeats, text.device),
-        draft=median_seconds(begin_round, lambda: draft(draft_length), repeats, text.device),
-        evaluate=median_seconds(rewind, evaluate, repeats, text.device),
-    )
-
-
-def median_seconds(
-    prepare: Callable[[], object], work: Callable[[], object], repeats: int, device: torch.device
-) -> float:
-    """Median time of `work`, each run after a `prepare` that does not count."""
-    seconds = []
-    for _ in range(_WARM_UP + repeats):
-        prepare()
-        seconds.append(_seconds(work, device))
-    return median(seconds[_WARM_UP:])
-
-
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    if device.type == "cuda":
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        torch.cuda.synchronize(device)
-        start.record()
-        work()
-        end.record()
-        end.synchronize()
-        return float(start.elapsed_time(end)) / 1000
-    started = perf_counter()
-    work()
-    return perf_counter() - started
+    return [Part(f"step {drafter.name}", begin_round, partial(draft, 1)),
+            Part(f"draft {drafter.name}", begin_round, partial(draft, draft_length)),
+            Part(f"evaluate {drafter.name}", rewind, evaluate)]

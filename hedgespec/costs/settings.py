@@ -18,6 +18,11 @@ class ProfileSettings:
         "tokens that a head knows", "V", low=1)] = 32000  # of the released EAGLE-3 heads
     context: Annotated[int, Option("tokens before the round", "L", low=1)] = 256
     selector: Annotated[str, Option("timed with what it learns in a round", "NAME")] = "normalhedge"
+    widths: Annotated[tuple[int, ...], Option(
+        "further numbers of tokens that the target reads at once, as it does with draft trees", "W",
+        low=1, high=99_999, empty=True)] = (2, 16, 32, 64)
+    repeats: Annotated[int | None, Option(
+        "runs of each part, in turn (default: 20 on a GPU, 5 on a CPU)", "R", low=3)] = None
     compiled: Annotated[bool, COMPILE] = False
     device: Annotated[str, DEVICE] = "cpu"
     dtype: Annotated[str, DTYPE] = "float32"

@@ -89,10 +89,13 @@ class LiveDecoder:
         """Drafters that failed, and why."""
         return self.engine.dropped
 
-    def costs(self, context: int = 256) -> Costs:
-        """Measured seconds of the parts of a round after `context` tokens; takes some seconds."""
+    def costs(
+        self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None
+    ) -> Costs:
+        """Measured seconds of the parts of a round after `context` tokens, and of the target's pass
+        over `widths` tokens; takes some seconds."""
         with torch.inference_mode():
-            return self.engine.costs(context)
+            return self.engine.costs(context, widths, repeats)
 
     def with_selector(
         self, selector: str | Selector | ConfiguredSelector

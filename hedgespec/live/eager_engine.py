@@ -127,9 +127,12 @@ class EagerEngine(Engine):
         """The drafter reads them."""
         return self._statistics([arm], self._round_p, self._tree_evaluation(1))
 
-    def costs(self, context: int = 256) -> Costs:
+    def costs(
+        self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None
+    ) -> Costs:
         """Of the models as they are."""
-        return measure_costs(self._target, self._pool.drafters, self._plan.draft_length, context)
+        return measure_costs(self._target, self._pool.drafters, self._plan.draft_length, context,
+                             repeats, widths)
 
     def _draft(self, arm: int, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """At most len(noise) tokens (k) and the distributions (k+1, V) they are from.

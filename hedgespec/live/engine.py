@@ -1,6 +1,7 @@
 """What decoding one text needs of the models: drafting, verification, evaluation."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from enum import Enum
 from time import perf_counter
 
@@ -80,5 +81,10 @@ class Engine(ABC):
         """Statistics of one drafter (N = 1) on the last round's tokens."""
 
     @abstractmethod
-    def costs(self, context: int = 256) -> Costs:
-        """Measure what the parts of a round take after `context` tokens; ends the text."""
+    def costs(
+        self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None
+    ) -> Costs:
+        """Measure what the parts of a round take after `context` tokens; see `measure_costs`.
+
+        Ends the text.
+        """

@@ -6,13 +6,14 @@ selector needs them.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
-from hedgespec.costs.measure import REPEATS, device_name, median_seconds
+from hedgespec.costs.measure import EVALUATE_ALL, TARGET, costs_from
+from hedgespec.costs.timing import Part, time_in_turn
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.evaluated import no_statistics, unpack
 from hedgespec.live.failures import DrafterFailureError, warn_dropped
@@ -24,7 +25,7 @@ from hedgespec.models.drafters.base import Drafter
 from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.target import LanguageModel
 from hedgespec.rules import Statistics
-from hedgespec.traces import Costs, DrafterCosts, TargetCosts
+from hedgespec.traces import Costs
 
 _ROOM = 512  # a text's room is a multiple of it
 _MANY = 32  # tokens read at once by drafters that are far behind
@@ -57,9 +58,7 @@ class StaticEngine(Engine):
         """`compiled` as in StaticRound."""
         self._names = [drafter.name for drafter in drafters]
         self._vocabulary = target.vocabulary_size
-        self._dtype = target.dtype
-        self._plain = partial(StaticEngine, target, [], replace(plan, draft_length=0),
-                              Evaluation.NEVER, compiled)
+        self._target, self._plan, self._compiled = target, plan, compiled
         self._draft_length, self.evaluation, self._rule = plan.draft_length, evaluation, plan.rule
         self._make = partial(StaticRound, target, drafters, plan,
                              apart=evaluation is Evaluation.ASIDE, compiled=compiled)
@@ -148,35 +147,42 @@ class StaticEngine(Engine):
         found = Fetched(self._parts.tables[few, 1]).wait()[:, :count]
         return unpack(self._rule, found[0, :, 0], found[1:])
 
-    def costs(self, context: int = 256) -> Costs:
+    def costs(
+        self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None
+    ) -> Costs:
         """Of each graph alone; the target's pass over one token is that of decoding undrafted."""
         self._prepare_to_measure(context)
         parts, few = self._parts, self._draft_length + 1
-        arms = range(len(self._names))
 
-        def seconds(work: Callable[[], None]) -> float:
-            def prepare() -> None:
-                parts.rewind(context)
-                parts.place(context - few, context)
-            return median_seconds(prepare, work, REPEATS[self._device.type], self._device)
+        def prepare() -> None:
+            parts.rewind(context)
+            parts.place(context - few, context)
 
-        draft = [seconds(partial(self._draft, arm)) for arm in arms]
-        read = [seconds(partial(self._run, ("read", arm, few, False),
-                                partial(parts.read_on, arm, few, False))) for arm in arms]
-        verify = seconds(partial(self._run, "verify", parts.verify))
-        together = seconds(partial(self._run, ("evaluate", few), partial(parts.evaluate, few)))
-        plain = self._plain()
-        plain._prepare_to_measure(context)
-        one = median_seconds(
-            lambda: plain._parts.rewind(context),
-            partial(plain._run, "verify", plain._parts.verify),
-            REPEATS[self._device.type], self._device)
-        return Costs(
-            device_name(self._device), self._dtype, context, self._draft_length,
-            TargetCosts(one=one, round=verify),
-            {name: DrafterCosts(step=draft[arm] / max(1, self._draft_length - 1), draft=draft[arm],
-                                evaluate=read[arm]) for arm, name in enumerate(self._names)},
-            evaluate_all=together)
+        timed = [Part(f"{TARGET}{few}", prepare, partial(self._run, "verify", parts.verify)),
+                 Part(EVALUATE_ALL, prepare,
+                      partial(self._run, ("evaluate", few), partial(parts.evaluate, few)))]
+        timed += [self._plain(width)._target_part(context, width)
+                  for width in sorted({1, *widths} - {few})]
+        for arm, name in enumerate(self._names):
+            timed += [Part(f"draft {name}", prepare, partial(self._draft, arm)),
+                      Part(f"evaluate {name}", prepare, partial(
+                          self._run, ("read", arm, few, False),
+                          partial(parts.read_on, arm, few, False)))]
+        found = time_in_turn(timed, self._device, repeats)
+        return costs_from(found, self._target, self._names, self._draft_length, context,
+                          "compiled" if self._compiled else "fixed tensors")
+
+    def _target_part(self, context: int, width: int) -> Part:
+        """The target's pass over `width` tokens, K + 1."""
+        self._prepare_to_measure(context)
+        parts = self._parts
+        return Part(f"{TARGET}{width}", lambda: parts.rewind(context),
+                    partial(self._run, "verify", parts.verify))
+
+    def _plain(self, width: int) -> "StaticEngine":
+        """The target without drafters, reading `width` tokens in a round."""
+        return StaticEngine(self._target, [], replace(self._plan, draft_length=width - 1),
+                            Evaluation.NEVER, self._compiled)
 
     def _prepare_to_measure(self, context: int) -> None:
         text = torch.randint(self._vocabulary, (context,),

@@ -86,11 +86,24 @@ class DrafterCosts:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How `n` repeats of a measurement lie: their 10th and 90th percentile in seconds, and by how
+    much their second half is slower than their first, as a share."""
+
+    n: int
+    low: float
+    high: float
+    drift: float
+
+
+@dataclass(frozen=True)
 class Costs:
-    """Measured times at batch 1 after `context` tokens; K is this `draft_length`.
+    """Measured times at batch 1 after `context` tokens, medians; K is this `draft_length`.
 
     `evaluate_all` are seconds in which all drafters read a round's tokens together, None if they do
-    so one after the other; `overhead` what a round takes besides the models.
+    so one after the other; `overhead` what a round takes besides the models. `widths` are those of
+    the target's pass over other numbers of tokens. `spread` is that of each part by name; `engine`
+    says how the models ran, `made` when and by which command.
     """
 
     device: str
@@ -101,6 +114,10 @@ class Costs:
     drafters: dict[str, DrafterCosts]
     evaluate_all: float | None = None
     overhead: float = 0.0
+    widths: dict[str, float] = field(default_factory=dict)
+    spread: dict[str, Spread] = field(default_factory=dict)
+    engine: str = ""
+    made: str = ""
 
 
 @dataclass(frozen=True)
@@ -247,9 +264,13 @@ def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
         ]
     if not isinstance(value, dict):
         raise TraceError(f'{path}: field "{label}" is not an object')
-    entries = {dict[str, FileInfo]: FileInfo, dict[str, DrafterCosts]: DrafterCosts}
+    entries = {dict[str, FileInfo]: FileInfo, dict[str, DrafterCosts]: DrafterCosts,
+               dict[str, Spread]: Spread}
     if kind in entries:
         return {name: _build(entries[kind], item, path, f"{label}.{name}.")
+                for name, item in value.items()}
+    if kind == dict[str, float]:
+        return {name: _convert(float, item, path, f"{label}.{name}")
                 for name, item in value.items()}
     return value
 
@@ -301,9 +322,14 @@ def _cost_faults(costs: Costs, names: list[str]) -> list[tuple[bool, str]]:
     """What may be wrong with the field "costs" of a trace with drafters `names`."""
     seconds = {"target": asdict(costs.target)}
     seconds |= {f"drafters.{name}": asdict(item) for name, item in costs.drafters.items()}
+    seconds |= {"widths": costs.widths}
+    seconds |= {f"spread.{name}": {"low": item.low, "high": item.high}
+                for name, item in costs.spread.items()}
     faults = [
         (sorted(costs.drafters) != sorted(names),
          'field "costs.drafters" must name the trace\'s drafters'),
+        (not all(re.fullmatch(r"[1-9]\d{0,4}", width) for width in costs.widths),
+         'field "costs.widths": keys are numbers of tokens, 1 to 99999'),
         (costs.context < 1, 'field "costs.context" must be at least 1'),
         (costs.evaluate_all is not None and not 0 < costs.evaluate_all < float("inf"),
          'field "costs.evaluate_all" must be positive and finite seconds, or null, not '

@@ -101,7 +101,8 @@ def test_manifests_with_and_without_costs_are_read(tmp_path):
     costs = load_manifest(write_costs(tmp_path, COSTS)).costs
     assert costs is not None
     # What older manifests do not name.
-    assert asdict(costs) == {**COSTS, "evaluate_all": None, "overhead": 0.0}
+    assert asdict(costs) == {**COSTS, "evaluate_all": None, "overhead": 0.0, "widths": {},
+                             "spread": {}, "engine": "", "made": ""}
     assert load_manifest(write_costs(tmp_path, None)).costs is None
     document = json.loads((tmp_path / "manifest.json").read_text())
     del document["costs"]

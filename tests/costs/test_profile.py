@@ -1,23 +1,34 @@
 """Costs of random weights, and replays under them."""
 
 import json
+from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import polars as pl
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
-from hedgespec.cli import main
-from hedgespec.costs.file import load_costs
-from hedgespec.errors import HedgespecError
+from hedgespec.cli import main  # noqa: E402
+from hedgespec.costs import timing  # noqa: E402
+from hedgespec.costs.estimate import target_seconds  # noqa: E402
+from hedgespec.costs.file import load_costs, save_measured  # noqa: E402
+from hedgespec.errors import HedgespecError  # noqa: E402
+from hedgespec.traces import Costs, DrafterCosts, Spread, TargetCosts  # noqa: E402
 
 CONFIG = {"model_type": "llama", "vocab_size": 90, "hidden_size": 32, "intermediate_size": 64,
           "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2}
 
 
 @pytest.fixture
-def costs(tmp_path, capsys):
+def even_clock(monkeypatch):
+    """Everything takes a millisecond: whatever else runs here must not fail a test."""
+    monkeypatch.setattr(timing, "perf_counter", count(0.0, 1e-3).__next__)
+
+
+@pytest.fixture
+def costs(tmp_path, capsys, even_clock):
     """Measured by the command line."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     path = tmp_path / "costs.json"
@@ -41,8 +52,8 @@ def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path,
     rows = {row["selector"]: row
             for row in pl.read_parquet(tmp_path / "sim" / "summary.parquet").to_dicts()}
     head = next(iter(found.drafters.values()))
-    # Eleven drafters and a draft length of 5: the target's pass is linear in the tokens.
-    target = found.target.one + 5 * (found.target.round - found.target.one) / 3
+    # Eleven drafters and a draft length of 5.
+    target = target_seconds(found, np.array([6]))[0]
     others = {name: found.drafters.get(name, head) for name in found.drafters}
     assert all(one.step > 0 for one in others.values())
     alone = target + 4 * head.step + head.evaluate
@@ -77,3 +88,47 @@ def test_bad_profiles_are_told(costs, tmp_path, capsys):
                    ["--target-config", "smollm2-135m", "--heads", "0"]):
         assert main(["profile", "--device", "cpu", *option]) == 1
     assert "must be at least 1" in capsys.readouterr().err
+
+
+MEASURED = Costs("a GPU", "bfloat16", 256, 5, TargetCosts(1.0, 1.2),
+                 {"head": DrafterCosts(0.1, 0.5, 0.1)}, widths={"1": 1.0, "6": 1.2, "64": 2.0},
+                 spread={"target 1": Spread(20, 0.9, 1.1, 0.02)}, engine="eager")
+
+
+def test_the_targets_seconds_are_linear_between_the_measured_widths():
+    tokens = np.array([1, 3, 6, 35, 64, 122])
+    np.testing.assert_allclose(target_seconds(MEASURED, tokens), [1, 1.08, 1.2, 1.6, 2, 2.8])
+    few = replace(MEASURED, widths={})
+    np.testing.assert_allclose(target_seconds(few, tokens[:4]), [1, 1.08, 1.2, 2.36])
+
+
+def test_measured_costs_say_how_they_were_made_and_are_read_back(tmp_path):
+    save_measured(tmp_path / "costs.json", MEASURED)
+    found = load_costs(tmp_path / "costs.json")
+    assert replace(found, made="") == MEASURED
+    assert found.made.startswith("20")
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"spread": {"target 1": Spread(20, 0.9, 1.1, 0.3)}}, "'target 1' took 1.30 times the first"),
+    ({"spread": {"draft head": Spread(20, 0.9, 1.1, -0.2)}}, "'draft head' took 0.80 times"),
+    ({"widths": {"1": 1.0, "16": 0.7}}, "took 1 s for 1 tokens and 0.7 s for 16"),
+    ({"widths": {"16": 0.7, "2": 1.0, "128": 3.0}}, "took 1 s for 2 tokens and 0.7 s for 16"),
+])
+def test_costs_that_cannot_be_true_are_not_written(tmp_path, wrong, message):
+    with pytest.raises(HedgespecError, match=message):
+        save_measured(tmp_path / "costs.json", replace(MEASURED, **wrong))
+    assert not (tmp_path / "costs.json").exists()
+
+
+def test_parts_are_timed_in_turn_and_their_drift_is_seen(monkeypatch):
+    ran, clock = [], count()
+    monkeypatch.setattr(
+        timing, "_seconds", lambda work, device: (work(), 1.0 + next(clock) / 10)[1])
+    parts = [timing.Part(name, lambda: None, lambda name=name: ran.append(name)) for name in "ab"]
+    found = timing.time_in_turn(parts, torch.device("cpu"), 4)
+    assert ran == ["a", "b"] * 6
+    assert found.medians == pytest.approx({"a": 1.7, "b": 1.8})
+    assert found.spread["a"].n == 4
+    assert found.spread["a"].low == pytest.approx(1.46)
+    assert found.spread["a"].drift == pytest.approx(1.9 / 1.5 - 1)

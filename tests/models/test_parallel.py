@@ -89,7 +89,7 @@ def test_recorded_depths_are_those_that_the_head_drafts(tmp_path, tiny_models):
 
 def test_the_draft_costs_one_pass(tmp_path, tiny_models, monkeypatch):
     """Costs count seconds by the network's passes: all are in `evaluate`, none in `step`."""
-    from hedgespec.costs import measure
+    from hedgespec.costs import timing
 
     save_head(random_head(masks=MASKS), tmp_path / "head")
     target = load_model(tiny_models["target"], "cpu", "float32")
@@ -99,13 +99,12 @@ def test_the_draft_costs_one_pass(tmp_path, tiny_models, monkeypatch):
     monkeypatch.setattr(ParallelHead, "project", lambda self, *rest: (
         passes.append(1), real(self, *rest))[1])
 
-    def counted(prepare, work, repeats, device):
-        prepare()
+    def counted(work, device):
         passes.clear()
         work()
         return 1e-9 + len(passes)
 
-    monkeypatch.setattr(measure, "median_seconds", counted)
+    monkeypatch.setattr(timing, "_seconds", counted)
     measured = measure_costs(target, drafters, 3, context=40).drafters["head"]
     assert [round(value) for value in (measured.evaluate, measured.step, measured.draft)] == [
         1, 0, 0]

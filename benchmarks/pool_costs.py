@@ -1,0 +1,148 @@
+"""What rounds cost with the drafters of a recorded trace, all measured in one run.
+
+    python -m benchmarks.pool_costs domain-mix-t0.7 --compile --out costs.json
+    python -m benchmarks.pool_costs domain-mix-t0.7 --costs costs.json --into domain-mix-t0 ...
+
+Speed depends on shapes, not on values: target and drafters have random weights of the shapes of
+SmolLM2-135M and its zoo. Heads and small models run on fixed tensors as one pool, what cannot runs
+as it is (prompt lookup, heads of other methods). With --into, manifests of bundled traces get these
+costs for their own.
+"""
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+from hedgespec.bundled import trace_folder
+from hedgespec.costs.file import load_costs, save_measured
+from hedgespec.costs.profile import random_target
+from hedgespec.files import write_text
+from hedgespec.live import LiveDecoder
+from hedgespec.live.static_engine import StaticEngine
+from hedgespec.models.drafters import Drafter, make_drafters
+from hedgespec.models.heads.eagle import save_head
+from hedgespec.models.heads.recurrent import save_redrafter
+from hedgespec.models.settings import Sampling
+from hedgespec.models.target import LanguageModel
+from hedgespec.traces import Costs, load_manifest
+from hedgespec.traces.schema import MANIFEST
+from hedgespec.zoo.new_heads import new_head, new_parallel_head, new_recurrent_head
+from hedgespec.zoo.settings import ZooSettings
+from hedgespec.zoo.small_models import new_small_model
+
+WIDTHS = (2, 3, 4, 5, 16, 32, 64)
+TARGET = "smollm2-135m"
+
+
+def main() -> None:
+    """Measure, or put measured costs into manifests."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("trace", help="a bundled trace, whose drafters are measured")
+    add("--shapes", default=TARGET, help="of the target: a name of `hedgespec profile`, or a file")
+    add("--device", default="cuda")
+    add("--dtype", default="bfloat16")
+    add("--draft-length", type=int, default=5)
+    add("--context", type=int, default=256)
+    add("--repeats", type=int, default=50)
+    add("--widths", type=int, nargs="*", default=WIDTHS)
+    add("--compile", action="store_true")
+    add("--eager", action="store_true", help="run all as they are")
+    add("--out", type=Path)
+    add("--costs", type=Path, help="costs that were measured before")
+    add("--into", nargs="*", default=[], help="traces whose manifests get them")
+    options = parser.parse_args()
+    costs = load_costs(options.costs) if options.costs else measured(options)
+    if options.out:
+        save_measured(options.out, costs)
+    for name in options.into:
+        put_into(trace_folder(name) / MANIFEST, costs)
+
+
+@torch.inference_mode()
+def measured(options: argparse.Namespace) -> Costs:
+    """Costs of the trace's drafters, by name."""
+    target = with_words(random_target(options.shapes, options.device, options.dtype))
+    pool = random_pool(load_manifest(trace_folder(options.trace)).drafters, target)
+    fast = [] if options.eager else [
+        one for one in pool if StaticEngine.can_run(target, [one])]
+    found = []
+    for drafters, static in ((fast, True), ([one for one in pool if one not in fast], False)):
+        if drafters:
+            decoder = LiveDecoder(
+                target, drafters, "normalhedge", sampling=Sampling(0.0), static=static,
+                draft_length=options.draft_length, compiled=options.compile and static)
+            found.append(decoder.costs(options.context, options.widths if static or not fast
+                                       else (), options.repeats))
+    return joined(found, [one.name for one in pool])
+
+
+def joined(found: list[Costs], names: list[str]) -> Costs:
+    """Costs of several engines: the first one's target, each drafter in its own engine.
+
+    Whoever has no batch is evaluated beside it, one by one.
+    """
+    first, *others = found
+    drafters = {name: one for costs in found for name, one in costs.drafters.items()}
+    together = first.evaluate_all
+    if together is not None:
+        together += sum(one.evaluate for costs in others for one in costs.drafters.values())
+    engine = "; ".join([first.engine, *(
+        f"{', '.join(costs.drafters)}: {costs.engine}" for costs in others)])
+    spread = {name: one for costs in reversed(found) for name, one in costs.spread.items()}
+    return replace(first, drafters={name: drafters[name] for name in names},
+                   evaluate_all=together, spread=spread, engine=engine)
+
+
+def with_words(target: LanguageModel) -> LanguageModel:
+    """The target with a tokenizer of as many words as it knows."""
+    words = {f"w{number}": number for number in range(target.vocabulary_size)}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel(words, "w0")))
+    return LanguageModel(target.id, target.model, tokenizer)
+
+
+def random_pool(infos: list, target: LanguageModel) -> list[Drafter]:
+    """Drafters with the names and kinds of `infos`, random weights of the zoo's shapes."""
+    vocabulary = np.arange(min(ZooSettings.draft_vocabulary, target.vocabulary_size))
+    depths = ZooSettings.parallel_depths
+    pool = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for info in infos:
+            place = Path(folder) / info.name
+            if info.kind == "eagle":
+                save_head(new_head(target, vocabulary, None, 0), place)
+                pool[info.name] = f"eagle:{place}"
+            elif info.kind == "parallel":
+                head = new_head(target, vocabulary, None, 0)
+                save_head(new_parallel_head(head, depths, 0), place)
+                pool[info.name] = f"parallel:{place}"
+            elif info.kind == "redrafter":
+                save_redrafter(new_recurrent_head(target, vocabulary, 0), place)
+                pool[info.name] = f"redrafter:{place}"
+            elif info.kind == "lm":
+                small = new_small_model(target, 0).to(target.model.dtype).eval()
+                pool[info.name] = LanguageModel(info.name, small, target.tokenizer)
+            else:
+                pool[info.name] = info.kind
+        return make_drafters(pool, target)
+
+
+def put_into(path: Path, costs: Costs) -> None:
+    """Replace the costs in a manifest by those of its own drafters."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    names = [one["name"] for one in document["drafters"]]
+    own = replace(costs, drafters={name: costs.drafters[name] for name in names})
+    write_text(path, json.dumps({**document, "costs": asdict(own)}, indent=1) + "\n")
+    load_manifest(path.parent)
+
+
+if __name__ == "__main__":
+    main()
