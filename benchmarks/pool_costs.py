@@ -37,7 +37,7 @@ from hedgespec.zoo.new_heads import new_head, new_parallel_head, new_recurrent_h
 from hedgespec.zoo.settings import ZooSettings
 from hedgespec.zoo.small_models import new_small_model
 
-WIDTHS = (2, 3, 4, 5, 16, 32, 64)
+WIDTHS = (2, 16, 32, 64)
 TARGET = "smollm2-135m"
 
 

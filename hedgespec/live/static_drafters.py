@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
-from hedgespec.models.fixed_tensors import StaticModel, has_plain_attention, reach
+from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, has_plain_attention, reach
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.stack import stack_heads, stackable
 from hedgespec.models.target import LanguageModel
@@ -77,7 +77,7 @@ class Heads(Group):
         """`compiled` as in StaticModel."""
         self._heads = [drafter.head for drafter in drafters]
         self._compiled = compiled
-        self._short = torch.compile(_advance, dynamic=False) if compiled else _advance
+        self._short = compile_shapes(_advance) if compiled else _advance
         attention, weight = self._heads[0].layer.self_attn, self._heads[0].fc.weight
         super().__init__(list(drafters), self._heads[0].config.hidden_size, weight.dtype)
         self._stacked = stack_heads(self._heads)

@@ -5,6 +5,7 @@ kernels. With keys and values that stay where they are, a step can be captured o
 """
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from transformers.cache_utils import CacheLayerMixin
 
 from hedgespec.models.states import States, read_text_states
 from hedgespec.models.target import LanguageModel
+
+_SHAPES = 64  # of one function: numbers of tokens, rooms, models
 
 
 def has_plain_attention(model: LanguageModel) -> bool:
@@ -81,6 +84,16 @@ class FixedLayer(CacheLayerMixin):
         return self._room, 0
 
 
+def compile_shapes(work: Callable[..., Any]) -> Callable[..., Any]:
+    """`work` with kernels made by torch.compile for each shape of its arguments.
+
+    After eight shapes of one function torch would go on without compiling, and only log it.
+    """
+    torch._dynamo.config.recompile_limit = max(_SHAPES, torch._dynamo.config.recompile_limit)
+    compiled: Callable[..., Any] = torch.compile(work, dynamic=False)
+    return compiled
+
+
 class StaticModel:
     """A model that reads one text (batch 1) of at most `room` tokens into fixed tensors.
 
@@ -97,7 +110,7 @@ class StaticModel:
         self._last = model.layers
         self._network = model.model.base_model if network is None else network
         self._compiled = compiled
-        self._short = torch.compile(self._network, dynamic=False) if compiled else None
+        self._short = compile_shapes(self._network) if compiled else None
         self._longest = model.context_length
         self._places = Places()
         self._cache = Cache(layers=[FixedLayer(self._places, room) for _ in range(model.layers)])
