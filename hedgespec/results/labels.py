@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 from hedgespec.errors import HedgespecError
 
-# Selectors that are no learners: fixed:ARM, router[:TRACE], and three that know the recorded text.
+# Selectors that are no learners: fixed:ARM, router[:TRACE], and those that know the recorded text.
 _FIXED, ROUTER = "fixed", "router"
 FIXED = f"{_FIXED}:"
 BEST_FIXED, BEST_SINGLE, ORACLE = "best-fixed", "best-single", "oracle"
+FASTEST_FIXED, FASTEST_SINGLE = "fastest-fixed", "fastest-single"
 
 # What stands in the column `feedback` of selectors that are not fed with all drafters' losses: a
 # bandit's, none, the router's, and that of references which know the recorded text.

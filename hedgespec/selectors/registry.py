@@ -11,6 +11,8 @@ from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.results.labels import (
     BEST_FIXED,
     BEST_SINGLE,
+    FASTEST_FIXED,
+    FASTEST_SINGLE,
     ORACLE,
     ROUTER,
     SelectorLabel,
@@ -93,7 +95,8 @@ def parse_selector(text: str) -> ConfiguredSelector:
         return ConfiguredSelector(selector, module, _values(selector, text, settings), label.name,
                                   label.file)
     if label.name not in BUILT_IN:
-        references = (fixed("<drafter>"), BEST_FIXED, BEST_SINGLE, ORACLE, ROUTER)
+        references = (fixed("<drafter>"), BEST_FIXED, BEST_SINGLE, FASTEST_FIXED, FASTEST_SINGLE,
+                      ORACLE, ROUTER)
         raise HedgespecError(
             f"unknown selector {label.name!r}; choose from {', '.join((*BUILT_IN, *references))} "
             "(see `hedgespec selectors`), or FILE.py:NAME"

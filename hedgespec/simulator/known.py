@@ -19,6 +19,9 @@ class Known(Protocol):
     def expected_rounds(self) -> np.ndarray:
         """Exact expected rounds of each fixed arm, (Q, N)."""
 
+    def own_seconds(self) -> np.ndarray:
+        """Seconds of a round of each arm alone, (N,). Raises HedgespecError without costs."""
+
     def table(self, kernel: Callable[..., None]) -> np.ndarray:
         """What a kernel of start positions finds for each, (T, N)."""
 

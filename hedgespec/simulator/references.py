@@ -12,6 +12,8 @@ from hedgespec.errors import HedgespecError
 from hedgespec.results.labels import (
     BEST_FIXED,
     BEST_SINGLE,
+    FASTEST_FIXED,
+    FASTEST_SINGLE,
     HINDSIGHT,
     NONE,
     ORACLE,
@@ -29,12 +31,14 @@ Assign = Callable[[Known, SelectorLabel], np.ndarray]
 @dataclass(frozen=True)
 class ReferenceKind:
     """`shown` is how it is written, `knows` what it knows before it chooses, as the column
-    `feedback` of the results says it; `assign` gives the arm of a round from each token, (T)."""
+    `feedback` of the results says it; `assign` gives the arm of a round from each token, (T).
+    `timed` says that the trace must have costs."""
 
     shown: str
     meaning: str
     knows: str
     assign: Assign
+    timed: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Reference:
             _number(known, self.name)
         if self.name.routes:
             known.check_router(self.name.trace)
+        if self.kind.timed:
+            known.own_seconds()
 
     def assign(self, known: Known) -> np.ndarray:
         """The arm of a round that would start at each token, (T) int16."""
@@ -92,6 +98,15 @@ def _best_single(known: Known, name: SelectorLabel) -> np.ndarray:
     return np.full(len(known.trace.tokens), best)
 
 
+def _fastest_fixed(known: Known, name: SelectorLabel) -> np.ndarray:
+    return throughout(known, (known.expected_rounds * known.own_seconds()).argmin(axis=1))
+
+
+def _fastest_single(known: Known, name: SelectorLabel) -> np.ndarray:
+    fastest = (known.expected_rounds.sum(axis=0) * known.own_seconds()).argmin()
+    return np.full(len(known.trace.tokens), fastest)
+
+
 def _oracle(known: Known, name: SelectorLabel) -> np.ndarray:
     emitted = known.table(table_kernels().round_table)
     best: np.ndarray = emitted.argmax(axis=1)
@@ -110,6 +125,12 @@ KINDS = {
     BEST_SINGLE: ReferenceKind(
         BEST_SINGLE, "the one fixed drafter with the fewest expected rounds over the trace "
         "(hindsight)", HINDSIGHT, _best_single),
+    FASTEST_FIXED: ReferenceKind(
+        FASTEST_FIXED, "per query, the fixed drafter with the fewest expected seconds (hindsight)",
+        HINDSIGHT, _fastest_fixed, timed=True),
+    FASTEST_SINGLE: ReferenceKind(
+        FASTEST_SINGLE, "the one fixed drafter with the fewest expected seconds over the trace "
+        "(hindsight)", HINDSIGHT, _fastest_single, timed=True),
     ORACLE: ReferenceKind(
         ORACLE, "per round, the drafter with the most expected tokens on the recorded text "
         "(hindsight)", HINDSIGHT, _oracle),

@@ -250,8 +250,7 @@ def test_labels_are_read_back(name):
     assert parse_feedback(parse_feedback(name).label) == parse_feedback(name)
 
 
-def costly(trace, evaluate=0.002):
-    steps = (0.001, 0.010, 0.001)
+def costly(trace, evaluate=0.002, steps=(0.001, 0.010, 0.001)):
     drafters = {name: DrafterCosts(step, K * step, evaluate)
                 for name, step in zip(trace.manifest.drafter_names, steps, strict=True)}
     costs = Costs("test", "float32", 256, K, TargetCosts(0.02, 0.03), drafters)
@@ -346,3 +345,20 @@ def test_bad_arm_lengths_are_told(trace):
         Replayer(trace, 3, arm_lengths=(2,))
     with pytest.raises(HedgespecError, match="at least 1"):
         Replayer(trace, arm_lengths=(3, 0))
+
+
+def test_the_fastest_drafters_have_the_fewest_seconds(trace):
+    replayer = Replayer(costly(trace), K)
+    starts = trace.offsets[:-1]
+    seconds = np.stack([np.add.reduceat(replayer.seconds(replayer.run_exact(
+        f"fixed:{name}"))[0], starts) for name in replayer.arms.names], axis=1)
+    fixed, single = (np.add.reduceat(replayer.seconds(replayer.run_exact(name))[0], starts)
+                     for name in ("fastest-fixed", "fastest-single"))
+    np.testing.assert_allclose(fixed, seconds.min(axis=1))
+    assert single.sum() == pytest.approx(seconds.sum(axis=0).min())
+    best = replayer.expected_rounds.sum(axis=0).argmin()
+    dear = Replayer(costly(trace, steps=np.where(np.arange(3) == best, 1.0, 0.001).tolist()), K)
+    rounds = dear.run_exact("best-fixed").visits.sum()
+    assert dear.run_exact("fastest-fixed").visits.sum() > rounds
+    with pytest.raises(HedgespecError, match="holds no measured costs"):
+        Replayer(trace, K).chooser("fastest-fixed")
