@@ -20,7 +20,7 @@ from hedgespec.results.labels import (
     split_parameters,
 )
 from hedgespec.selectors.contract import Parameter, Selector
-from hedgespec.selectors.user import check_contract, load_user_selector
+from hedgespec.selectors.user import check_contract, check_on, load_user_selector
 
 # Each name is the module hedgespec.selectors.<name>, "-" read as "_", which defines SELECTOR.
 BUILT_IN = (
@@ -32,6 +32,8 @@ BUILT_IN = (
 )
 # What is run where none is named.
 DEFAULT = ("uniform", "hedge", "normalhedge", "ucbspec", "exp3spec")
+
+_ROOM = "hedgespec.selectors."
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class ConfiguredSelector:
         return str(self._label(None))
 
     @property
+    def own(self) -> bool:
+        """Whether it is the user's own: tried out, and checked wherever it runs."""
+        return not self.module.startswith(_ROOM)
+
+    @property
     def label(self) -> str:
         """The name, with the parameters that differ from their defaults."""
         defaults = self.selector.default_parameters()
@@ -69,9 +76,18 @@ class ConfiguredSelector:
         """Parameter values in declared order, float64."""
         return np.array(list(self.values.values()), dtype=np.float64)
 
+    def check_on(self, arms: int, draft_length: int) -> None:
+        """Try a learner of the user's own out with N = `arms` drafters and draft length K.
+
+        Called before it is compiled for them. Raises HedgespecError for a fault, at its line.
+        """
+        if self.own:
+            check_on(self.selector, tuple(self.parameter_array().tolist()), arms, draft_length,
+                     self.name)
+
 
 def _module(name: str) -> str:
-    return "hedgespec.selectors." + name.replace("-", "_")
+    return _ROOM + name.replace("-", "_")
 
 
 def built_in(name: str) -> Selector:
