@@ -72,7 +72,8 @@ def _is_compiled(value: object) -> bool:
 
 
 def _bounds_checked(copy: FunctionType, original: Any) -> Callable[..., Any]:
-    made: Callable[..., Any] = numba.njit(**{**original.targetoptions, "boundscheck": True})(copy)
+    options = {**original.targetoptions, "nopython": True, "boundscheck": True}
+    made: Callable[..., Any] = numba.jit(**options)(copy)
     return made
 
 
