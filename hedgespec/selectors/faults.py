@@ -1,5 +1,6 @@
 """What is wrong with a learner of the user's own, with file and line."""
 
+import re
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,8 @@ def fault_of(error: BaseException, selector: Selector) -> LearnerError:
     """
     if isinstance(error, LearnerError):
         return error
+    if isinstance(error, numba.core.errors.NumbaError):
+        return LearnerError(compile_fault(error))
     files = [_code(function).co_filename
              for function in (selector.reset, selector.play, selector.learn)]
     return LearnerError(f"{users_line(error, files) or line_of(selector.play)}: {told(error)}")
@@ -49,6 +52,16 @@ def users_line(error: BaseException, files: list[str]) -> str | None:
         if frame.filename in files or not _is_package(frame.filename):
             return _place(frame.filename, frame.lineno, frame.name)
     return None
+
+
+def compile_fault(error: numba.core.errors.NumbaError) -> str:
+    """What numba says of code that it cannot compile, with the line where it says one."""
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = next((line for line in lines if "rror" in line or "nknown" in line), lines[0])
+    places = re.findall(r'File "(.+)", line (\d+)', text)
+    place = "{}, line {}: ".format(*places[-1]) if places else ""
+    return f"{place}numba cannot compile it: {said}"
 
 
 def told(error: BaseException) -> str:

@@ -26,6 +26,7 @@ from hedgespec import selectors
 from hedgespec.errors import HedgespecError
 from hedgespec.files import cache_folder, write_text
 from hedgespec.selectors import CHOSEN, ConfiguredSelector, Selector
+from hedgespec.selectors.faults import compile_fault
 from hedgespec.selectors.trial import Plain
 from hedgespec.simulator import (
     expectations,
@@ -91,11 +92,7 @@ def compile_or_load(kernel: Callable[..., None], name: str, *arguments: object) 
     try:
         kernel(0, 0, *arguments)
     except numba.core.errors.NumbaError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = next((line for line in lines if "rror" in line or "nknown" in line), lines[0])
-        places = re.findall(r'File "(.+)", line (\d+)', str(error))
-        place = "{}, line {}: ".format(*places[-1]) if places else ""
-        raise HedgespecError(f"{name}: {place}numba cannot compile it: {told}") from error
+        raise HedgespecError(f"{name}: {compile_fault(error)}") from error
 
 
 def is_compiled(kernel: Any) -> bool:
