@@ -17,6 +17,7 @@ COMMANDS = {
     "validate": "check a trace",
     "sim": "replay traces with many selectors; write result tables and a figure",
     "report": "figures, tables and findings from results of sim",
+    "check": "check a learner of your own at length",
     "selectors": "list the selectors, their parameters, and the verification rules",
     "live": "decode with real models and a selector, or chat",
     "fidelity": "replay the log of a live run: the same decisions must come out",

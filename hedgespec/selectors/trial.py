@@ -94,13 +94,13 @@ def _at_fault(selector: Selector, unread: Unread) -> Callable[..., None]:
 
 def plays_of(
     selector: Selector, params: tuple[float, ...], draft_length: int, losses: np.ndarray,
-    unread: Unread | None = None, ends: float = np.inf,
+    unread: Unread | None = None, ends: float = np.inf, functions: Functions | None = None,
 ) -> np.ndarray:
     """What a learner plays (T, N) on losses (T, N) learned one position after the other.
 
-    Fewer rows if the time is over before; raises LearnerError for a call that breaks the contract.
+    As plain Python, unless other `functions` are given. Fewer rows if the time is over before; raises LearnerError for a call that breaks the contract.
     """
-    plain = Plain(selector, unread or Unread())
+    plain = Plain(selector, unread or Unread(), functions)
     plays: list[np.ndarray] = []
 
     def work() -> None:
@@ -171,16 +171,17 @@ def check_state_size(selector: Selector, arms: int) -> None:
 class Plain:
     """A learner's functions as plain Python, with the arguments that compiled code gives them.
 
-    Each raises whatever the user's code raises, and LearnerError for a play that is no
+    Others of its `functions` may stand for them. Each raises whatever the user's code raises, and LearnerError for a play that is no
     distribution.
     """
 
     selector: Selector
     unread: Unread = field(default_factory=Unread)
+    functions: Functions | None = None
     calls: int = 0
 
     def __post_init__(self) -> None:
-        self._functions: Functions = plain_functions(self.selector)
+        self._functions = self.functions or plain_functions(self.selector)
 
     def reset(self, state: np.ndarray, params: np.ndarray, arms: int, draft_length: int) -> None:
         """Before a text."""
@@ -202,8 +203,8 @@ class Plain:
         """After a position, or after a round."""
         self.calls += 1
         self._functions.learn(state, _read_only(params), *(
-            self._own_round(*known) if self.selector.feedback == CHOSEN  # type: ignore[call-arg, arg-type]
-            else self._position(*known)))  # type: ignore[call-arg, arg-type]
+            self._own_round(*known) if self.selector.feedback == CHOSEN  # type: ignore[arg-type]
+            else self._position(*known)))  # type: ignore[arg-type]
 
     def _key(self, key: int) -> np.int64:
         return np.int64(key if self.selector.draws else self.unread.key)

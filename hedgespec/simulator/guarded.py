@@ -54,8 +54,9 @@ def guarded(
 
 def read_only(task: Task) -> Task:
     """The task with losses and parameters that compiled code refuses to write to."""
-    names = {"loss", "params"} & set(task._fields)
-    return task._replace(**{name: _unwritable(getattr(task, name)) for name in names})
+    if isinstance(task, ChosenTask):
+        return task._replace(params=_unwritable(task.params))
+    return task._replace(params=_unwritable(task.params), loss=_unwritable(task.loss))
 
 
 def _unwritable(array: np.ndarray) -> np.ndarray:

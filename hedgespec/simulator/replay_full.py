@@ -41,8 +41,8 @@ if not CHECKED:
 def replay(first, last, task, choice):
     """Replay the queries order[first..last-1] of a `FullTask`; write the decisions to `choice`.
 
-    `choice[t]` (T), -1 before, becomes the drafter of the round that starts at token t. Returns FINE,
-    or the token where a play is no distribution, or `overrun` of a query (see `selectors.guard`).
+    `choice[t]` (T), -1 before, becomes the drafter of the round that starts at token t. Returns
+    FINE, the token where a play is no distribution, or `overrun` of a query (`selectors.guard`).
     """
     # Taken out of the tuple once: each time counts references.
     loss, acceptance, survive, end_of = task.loss, task.acceptance, task.survive, task.end

@@ -1,4 +1,4 @@
-"""Learners of the user's own: a fault of any kind is told with file and line, and gives no table."""
+"""Learners of the user's own: a fault of any kind is told with its line, and gives no table."""
 
 import re
 
