@@ -110,6 +110,9 @@ FAULTY = {
         learner(play="state[0] += 1; weights[:] = 0.0\n"
                      "    weights[int(state[0]) % weights.size] = 1.0"),
         "play changes what it plays next", "play"),
+    "remembers": Faulty(learner(
+        before="SEEN = []", learn="SEEN.append(1); state[1 + len(SEEN) % 2] += len(SEEN) // 200"),
+        "outside of `state`", "learn"),
     "reads gamma unsaid": Faulty(
         _CHOSEN.format(learn="state[arm] += outcome[1]").replace(
             "weights[:] = 1.0 / weights.shape[0]",

@@ -23,5 +23,5 @@ def weights_figure(
             panel.set(title=f"{title} on {trace}", ylabel="weight", ylim=(0, 1),
                       xlim=(0, starts[-1]))
         panels[-1].set_xlabel("position in the text, tokens")
-        panels[0].legend(loc="lower right", ncols=weights.shape[1])
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=8)
         figure.savefig(path, facecolor="white")
