@@ -100,7 +100,8 @@ def plays_of(
 ) -> np.ndarray:
     """What a learner plays (T, N) on losses (T, N) learned one position after the other.
 
-    As plain Python, unless other `functions` are given. Fewer rows if the time is over before; raises LearnerError for a call that breaks the contract.
+    As plain Python, unless other `functions` are given. Fewer rows if the time is over before.
+    Raises LearnerError for a call that breaks the contract.
     """
     plain = Plain(selector, unread or Unread(), functions)
     plays: list[np.ndarray] = []
@@ -173,8 +174,8 @@ def check_state_size(selector: Selector, arms: int) -> None:
 class Plain:
     """A learner's functions as plain Python, with the arguments that compiled code gives them.
 
-    Others of its `functions` may stand for them. Each raises whatever the user's code raises, and LearnerError for a play that is no
-    distribution.
+    Others of its `functions` may stand for them. Each raises whatever the user's code raises, and
+    LearnerError for a play that is no distribution.
     """
 
     selector: Selector
