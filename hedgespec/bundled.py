@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hedgespec.errors import HedgespecError, arg
+from hedgespec.errors import HedgespecError, arg, did_you_mean
 
 DATA = Path(__file__).parent / "data"
 PROMPTS = DATA / "prompts.jsonl"
@@ -24,15 +24,29 @@ def trace_names() -> list[str]:
 
 
 def trace_folder(text: str | Path) -> Path:
-    """The directory `text`; if there is none, that of the bundled trace called so."""
-    bundled = DATA / "traces" / text
-    return bundled if bundled.is_dir() and not Path(text).exists() else Path(text)
+    """The directory `text`; if there is none, that of the bundled trace called so.
+
+    Raises HedgespecError if there is neither.
+    """
+    if Path(text).exists():
+        return Path(text)
+    if str(text) in trace_names():
+        return DATA / "traces" / text
+    raise HedgespecError(f"{text}: no such trace directory; bundled are "
+                         f"{', '.join(trace_names())}" + did_you_mean(str(text), trace_names()))
 
 
 def costs_file(path: str | Path) -> Path:
-    """The file `path`; if there is none, the bundled costs called so."""
-    bundled = DATA / "costs" / f"{path}.json"
-    return bundled if bundled.is_file() and not Path(path).exists() else Path(path)
+    """The file `path`; if there is none, the bundled costs called so.
+
+    Raises HedgespecError if there is neither.
+    """
+    if Path(path).exists():
+        return Path(path)
+    if str(path) in bundled_costs():
+        return DATA / "costs" / f"{path}.json"
+    raise HedgespecError(f"{arg('costs', path)}: no such file; bundled are "
+                         f"{', '.join(bundled_costs())}" + did_you_mean(str(path), bundled_costs()))
 
 
 def bundled_costs() -> list[str]:

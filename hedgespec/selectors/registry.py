@@ -158,7 +158,7 @@ def _checked(
     for key, value in given:
         if key not in known:
             raise HedgespecError(f"selector {name}: unknown parameter {key!r}; it has: "
-                                 f"{', '.join(known) or 'none'}")
+                                 f"{', '.join(known) or 'none'}" + did_you_mean(key, known))
         found[key] = _number(selector, known[key], value)
     return found
 

@@ -32,9 +32,9 @@ class Memory(NamedTuple):
     """What a selector holds while it drives one text.
 
     `states` (copies, S) belong to positions in turn, `guard` lies behind them. `counts` (COUNTS,
-    int64) as above. `weights` (N) is the last play; `starts` (R, int64) and `plays` (R, N) are those
-    of the rounds so far; `learned` (T, int64) the positions learned from and `losses` (T, N) their
-    losses.
+    int64) as above. `weights` (N) is the last play; `starts` (R, int64) and `plays` (R, N) are
+    those of the rounds so far; `learned` (T, int64) the positions learned from and `losses` (T, N)
+    their losses.
     """
 
     states: np.ndarray

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.selectors.contract import CHOSEN, FULL, NONE, Parameter, Selector
 from hedgespec.selectors.faults import LearnerError, told, users_line
 from hedgespec.selectors.limits import run_limited
@@ -28,7 +28,7 @@ def load_user_selector(path: Path, name: str) -> tuple[Selector, str]:
         found = [key for key, value in vars(module).items() if isinstance(value, Selector)]
         raise HedgespecError(
             f"{path}: no Selector called {name!r}; it has: {', '.join(found) or 'none'} "
-            "(see docs/tutorial.md)")
+            "(see docs/tutorial.md)" + did_you_mean(name, found))
     check_contract(selector, f"{path}:{name}")
     return selector, module.__name__
 
