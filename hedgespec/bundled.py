@@ -37,16 +37,9 @@ def trace_folder(text: str | Path) -> Path:
 
 
 def costs_file(path: str | Path) -> Path:
-    """The file `path`; if there is none, the bundled costs called so.
-
-    Raises HedgespecError if there is neither.
-    """
-    if Path(path).exists():
-        return Path(path)
-    if str(path) in bundled_costs():
-        return DATA / "costs" / f"{path}.json"
-    raise HedgespecError(f"{arg('costs', path)}: no such file; bundled are "
-                         f"{', '.join(bundled_costs())}" + did_you_mean(str(path), bundled_costs()))
+    """The file `path`; if there is none, the bundled costs called so."""
+    bundled = DATA / "costs" / f"{path}.json"
+    return bundled if bundled.is_file() and not Path(path).exists() else Path(path)
 
 
 def bundled_costs() -> list[str]:

@@ -37,7 +37,7 @@ class Unread:
     """What stands where a learner says that it does not read."""
 
     state: float = 0.0  # before reset
-    played: float = 0.0  # without uses_play
+    played: float = 0.0  # without uses_play: of one drafter after the other
     key: int = 0  # without draws
     outcome: float = 0.0  # VERIFIED and LOOKAHEAD without uses_gamma
     repeated: bool = False  # each play is made twice, without draws
@@ -48,7 +48,7 @@ _RULES = {
     "the same losses gave other plays the second time: it keeps something outside of `state`":
         Unread(),
     "reset leaves part of the state as it was": Unread(state=np.nan),
-    "learn reads `played`, and the Selector does not say uses_play=True": Unread(played=0.5),
+    "learn reads `played`, and the Selector does not say uses_play=True": Unread(played=1.0),
     "it reads `key`, and the Selector does not say draws=True": Unread(key=1),
     "learn reads outcome[VERIFIED] or outcome[LOOKAHEAD], and the Selector does not say "
     "uses_gamma=True": Unread(outcome=1.0),
@@ -214,7 +214,8 @@ class Plain:
 
     def _position(self, position: int, played: np.ndarray, loss: np.ndarray) -> Sequence[object]:
         if not self.selector.uses_play:
-            played = np.full_like(played, self.unread.played)
+            played = np.zeros_like(played)
+            played[self.calls % len(played)] = self.unread.played
         return np.int64(position), _read_only(played), _read_only(loss)
 
     def _own_round(
