@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hedgespec.bundled import bundled_traces, costs_file, grid_file, trace_folder
-from hedgespec.bundled import trace_names as trace_names
+from hedgespec.bundled import bundled_traces, costs_file, grid_file, trace_folder, trace_names
 from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.options import option_fields
 from hedgespec.results.store import Results
@@ -39,7 +38,11 @@ def read_trace(trace: str | Path) -> Trace:
 
     Raises TraceError if it is damaged, HedgespecError if there is none.
     """
-    return read_folder(trace_folder(trace))
+    folder = trace_folder(trace)
+    if not folder.exists():
+        raise HedgespecError(f"{trace}: no such trace; bundled are {', '.join(trace_names())}"
+                             + did_you_mean(str(trace), trace_names()))
+    return read_folder(folder)
 
 
 def replay(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hedgespec.errors import HedgespecError, arg, did_you_mean
+from hedgespec.errors import HedgespecError, arg
 
 DATA = Path(__file__).parent / "data"
 PROMPTS = DATA / "prompts.jsonl"
@@ -24,16 +24,9 @@ def trace_names() -> list[str]:
 
 
 def trace_folder(text: str | Path) -> Path:
-    """The directory `text`; if there is none, that of the bundled trace called so.
-
-    Raises HedgespecError if there is neither.
-    """
-    if Path(text).exists():
-        return Path(text)
-    if str(text) in trace_names():
-        return DATA / "traces" / text
-    raise HedgespecError(f"{text}: no such trace directory; bundled are "
-                         f"{', '.join(trace_names())}" + did_you_mean(str(text), trace_names()))
+    """The directory `text`; if there is none, that of the bundled trace called so."""
+    bundled = DATA / "traces" / text
+    return bundled if bundled.is_dir() and not Path(text).exists() else Path(text)
 
 
 def costs_file(path: str | Path) -> Path:

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     if options.what == "list":
         return _list()
     given = given_options(options, ExperimentSettings)
-    replace(_defaults(), **given)  # what is wrong is told before anything is loaded
+    replace(_defaults(), **given).check()  # what is wrong is told before anything is loaded
     zoo = zoo_settings(options)
     from hedgespec.cli.common import StepBar
     from hedgespec.cli.record import Bar

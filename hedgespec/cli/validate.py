@@ -26,9 +26,9 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.traces import read_trace
 
     failed = 0
-    for folder in options.traces or bundled_traces():
+    for folder in map(trace_folder, options.traces) if options.traces else bundled_traces():
         try:
-            trace = read_trace(trace_folder(folder))
+            trace = read_trace(folder)
             manifest = trace.manifest
             for rule in manifest.rules:
                 verification_rule(rule.name, trace)

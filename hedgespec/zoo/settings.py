@@ -117,8 +117,11 @@ class ExperimentSettings:
     trees: Annotated[tuple[str, ...], TREES] = ()
 
     def __post_init__(self) -> None:
-        """Raises HedgespecError for a number out of range: before the zoo is trained for it."""
+        """Raises HedgespecError for a number out of range."""
         check_ranges(self)
+
+    def check(self) -> None:
+        """Raise HedgespecError for temperatures that recording would refuse, after the training."""
         for temperature in self.temperatures:
             try:
                 Sampling(temperature)

@@ -81,4 +81,4 @@ def test_temperatures_are_refused_before_a_zoo_is_made(capsys, temperatures):
 
 def test_temperatures_are_refused_in_python():
     with pytest.raises(HedgespecError, match="temperatures=1000"):
-        ExperimentSettings(None, temperatures=(1000.0,))
+        ExperimentSettings(None, temperatures=(1000.0,)).check()

@@ -7,7 +7,7 @@ import numpy as np
 
 from hedgespec.errors import HedgespecError
 from hedgespec.results.store import Results, read_results
-from tests.fuzz.killing import check_told, run, run_killed, seconds_of
+from tests.fuzz.killing import check_line, check_told, run, run_killed, seconds_of
 from tests.helpers.synthetic import write_trace
 
 # In runs of a grid finished jobs are kept, and taken up again.
@@ -70,7 +70,7 @@ def _state(out: Path) -> Results | None:
     try:
         found = read_results(out)
     except HedgespecError as error:
-        assert "\n" not in str(error), str(error)
+        check_line(error)
         return None
     return found if found.complete else None
 

@@ -45,5 +45,10 @@ def check_told(done: subprocess.CompletedProcess[str]) -> bool:
     return False
 
 
+def check_line(error: Exception) -> None:
+    """A refusal is one line."""
+    assert "\n" not in str(error), str(error)
+
+
 def _environment(cache: Path | None) -> dict[str, str]:
     return {**os.environ, **({} if cache is None else {"HEDGESPEC_CACHE": str(cache)})}

@@ -80,8 +80,9 @@ def _in_process(name: str, seed: int, seconds: float) -> tuple[list[str], str | 
     code = f"from tests.fuzz.run import _batch; raise SystemExit(_batch({name!r}, {seed}, 10**9, " \
            f"{seconds}))"
     try:
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
-                              timeout=seconds + HANGS, check=False, errors="replace")
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False,
+            timeout=seconds + HANGS, errors="replace")
     except subprocess.TimeoutExpired as error:
         return (error.stdout or b"").decode(errors="replace").splitlines(), "it hangs"
     lines = done.stdout.splitlines()
