@@ -37,7 +37,7 @@ def test_a_finding_is_told_with_its_seed(monkeypatch, capsys):
     assert run.main(["--only", name, "--seed", "7", "--seconds", "0.0001"]) == 1
     shown = capsys.readouterr().out
     assert f"FINDING {name} --seed 8: status -6: aborted" in shown
-    assert "1 refused | 1 |" in shown
+    assert " refused | " in shown
 
 
 def test_a_trial_that_raises_ends_its_process_not_the_run():
