@@ -3,10 +3,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt
 CORE := $(wildcard $(addprefix tests/,simulator selectors rules traces results test_architecture.py))
+SECONDS ?= 600
 INPUTS := pyproject.toml constraints.txt hedgespec/version.py
 
 .DEFAULT_GOAL := help
-.PHONY: help sim report zoo traces fidelity live-speed test test-all check lint bench readme \
+.PHONY: help sim report zoo traces fidelity live-speed test test-all check lint fuzz bench readme \
   docs-tables findings clean
 
 help: ## list the targets
@@ -33,6 +34,9 @@ test-all: $(VENV)/dev ## also the tests that need a GPU (skipped without) or the
 check: lint ## in under a minute: lint and the core tests that are not slow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal \
 	  -m "not slow and not gpu and not smollm2" $(CORE)
+
+fuzz: $(VENV)/dev ## random faults in files, learners and running processes; make fuzz SECONDS=60
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) $(ARGS)
 
 lint: $(VENV)/dev ## ruff and mypy
 	$(BIN)/ruff check .

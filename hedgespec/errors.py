@@ -56,5 +56,6 @@ class TraceError(HedgespecError):
 
 def did_you_mean(text: str, known: Iterable[str]) -> str:
     """What to add to an error about the unknown name `text`; "" where no known one is near."""
-    near = get_close_matches(text, list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    names = {name.casefold(): name for name in known}
+    near = get_close_matches(text.casefold(), names, 1)
+    return f"; did you mean {names[near[0]]!r}?" if near else ""

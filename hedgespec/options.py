@@ -195,7 +195,8 @@ def _value(item: OptionField, value: Any, file: Path) -> Any:
             raise HedgespecError(f"{file}: {item.key} = {value!r} has the wrong type")
         if item.option.choices and one not in item.option.choices:
             raise HedgespecError(f"{file}: {item.key} must be one of "
-                                 f"{', '.join(item.option.choices)}, not {one!r}")
+                                 f"{', '.join(item.option.choices)}, not {one!r}"
+                                 + did_you_mean(one, item.option.choices))
         found.append(_path(one, file, item.option.made) if item.kind is Path
                      else item.made_of(item.kind(one)))
     return tuple(found) if item.several else found[0]

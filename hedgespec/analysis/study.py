@@ -7,7 +7,7 @@ from functools import cached_property
 import polars as pl
 
 from hedgespec.analysis.results import ResultSet
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.results.keys import CHOICES
 from hedgespec.results.labels import (
     BEST_SINGLE,
@@ -101,7 +101,7 @@ def _check(run: ResultSet, kind: str, names: list[str], known: list[str]) -> Non
     missing = [name for name in names if name not in known]
     if missing:
         raise HedgespecError(f"{run.folder}: has no {kind} {', '.join(map(repr, missing))}; "
-                             f"there are {', '.join(known)}")
+                             f"there are {', '.join(known)}" + did_you_mean(missing[0], known))
 
 
 def _common_learners(usual: pl.DataFrame) -> list[str]:

@@ -1,22 +1,22 @@
 """The command line: `hedgespec COMMAND --help`. Each command is one thin module."""
 
-import argparse
 import sys
 from importlib import import_module
 
-from hedgespec.cli.common import shell_words
-from hedgespec.errors import HedgespecError
+from hedgespec.cli.common import Parser, shell_words
+from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.version import __version__
 
 COMMANDS = {
     "record": "run a target and its drafters once; write a trace",
     "zoo": "train domain-expert draft heads for a target",
-    "traces": "train or load the zoo and record the bundled experiment with it",
+    "traces": "list the bundled traces; or record their experiment with a zoo",
     "subset": "copy part of a trace",
     "synthetic": "make up a trace without any model, for stress and tests",
     "validate": "check a trace",
     "sim": "replay traces with many selectors; write result tables and a figure",
     "report": "figures, tables and findings from results of sim",
+    "check": "check a learner of your own at length",
     "selectors": "list the selectors, their parameters, and the verification rules",
     "live": "decode with real models and a selector, or chat",
     "fidelity": "replay the log of a live run: the same decisions must come out",
@@ -26,7 +26,7 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status (0 good, 1 error told in one line, 130 Ctrl-C)."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="hedgespec", description="Choose a drafter-selection policy for speculative decoding.")
     parser.add_argument("--version", action="version", version=f"hedgespec {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND",
@@ -37,7 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
             import_module(f"hedgespec.cli.{name}").add_parser(commands)
         else:  # its options take a second to import
             commands.add_parser(name, help=help)
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        command = commands.choices[options.command]
+        command.error(f"unrecognized arguments: {' '.join(unknown)}"
+                      + did_you_mean(unknown[0].partition("=")[0], command._option_string_actions))
     try:
         status: int = options.run(options)
     except (HedgespecError, OSError) as error:  # OSError: a full disk, a missing permission

@@ -2,8 +2,21 @@
 
 import argparse
 from types import TracebackType
+from typing import Any
 
-from hedgespec.errors import HedgespecError, at_shell
+from hedgespec.errors import HedgespecError, at_shell, did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what an unknown choice may have meant."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            choices = [str(choice) for choice in action.choices or ()]
+            raise argparse.ArgumentError(
+                action, error.message + did_you_mean(str(value), choices)) from error
 
 
 def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:

@@ -1,11 +1,16 @@
 """`hedgespec live`: decode with real models and a selector."""
 
 import argparse
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hedgespec.cli.chat import chat
 from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
+from hedgespec.cli.shown import Shown
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.options import add_options, with_given
 
 if TYPE_CHECKING:
@@ -45,7 +50,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     what.add_argument("--prompt", metavar="TEXT", help="one question")
     what.add_argument("--prompts", type=Path, metavar="FILE",
                       help="question.jsonl (default: the bundled questions, one per domain)")
-    what.add_argument("--chat", action="store_true", help="talk to the target; Ctrl-D ends")
+    what.add_argument("--chat", action="store_true", help="talk to the target; /help says how")
     for defaults in _defaults():
         add_options(parser, defaults)
     parser.set_defaults(run=run)
@@ -79,7 +84,8 @@ def run(options: argparse.Namespace) -> int:
     complete = True
     try:
         if options.chat:
-            session.chat()
+            console.print("/help lists the commands", style="dim")
+            chat(session)
         else:
             session.answer_all(_questions(options, live.per_domain))
     except KeyboardInterrupt:
@@ -157,23 +163,28 @@ class _Session:
                 self._console.print(f"\n> {turn}", style="bold", markup=False)
                 answers.append(self._answer(question, answers))
 
-    def chat(self) -> None:
-        """A conversation, until the end of the input."""
+    def say(self, line: str) -> None:
+        """A line that is not the target's."""
+        self._console.print(line, style="dim", markup=False)
+
+    def answer(self, turns: list[str], answers: list[str], stopped: Callable[[], bool]) -> str:
+        """Answer the last turn of a chat."""
         from hedgespec.tracegen.prompts import Question
 
-        turns: list[str] = []
-        answers: list[str] = []
-        while True:
-            try:
-                asked = self._console.input("\n[bold]> [/bold]").strip()
-            except EOFError:
-                self._console.print()
-                return
-            if asked:
-                turns.append(asked)
-                answers.append(self._answer(Question("chat", "chat", list(turns)), answers))
+        return self._answer(Question("chat", "chat", turns), answers, stopped)
 
-    def _answer(self, question: "Question", answers: list[str]) -> str:
+    def select(self, selector: str) -> None:
+        """Go on with another selector. Raises HedgespecError for one that cannot be had."""
+        if self._log is not None:
+            raise HedgespecError(f"{arg('out')} keeps the log of one selector: leave it out to "
+                                 "change to another")
+        self._decoder = self._decoder.with_selector(selector)
+        _legend(self._decoder, self._console)
+
+    def _answer(
+        self, question: "Question", answers: list[str],
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> str:
         """Decode one turn, showing it; an interrupted answer is logged too."""
         from time import perf_counter
 
@@ -183,14 +194,17 @@ class _Session:
         tokenizer = self._decoder.target.tokenizer
         query = Query.of(tokenizer, self.count, question, answers, self._limit)
         answer = Answer()
-        shown = _Shown(self._console, tokenizer)
+        shown = Shown(self._console, tokenizer)
         started = perf_counter()
         try:
-            for done in self._decoder.rounds(query.prompt, self._limit, query.number,
-                                             answer=answer):
-                shown.add(done.tokens, _colour(done.drafter))
+            with closing(self._decoder.rounds(  # ended before the answer is kept
+                    query.prompt, self._limit, query.number, answer=answer)) as rounds:
+                for done in rounds:
+                    shown.add(done.tokens, _colour(done.drafter))
+                    if stopped():
+                        break
         finally:
-            self._console.print()
+            shown.end()
             if answer.tokens:
                 self._status(answer, perf_counter() - started)
                 self._keep(query, answer)
@@ -214,27 +228,3 @@ class _Session:
                 line.append(f"{self._decoder.drafters[number].name} {weight:.2f}  ",
                             _colour(int(number)))
         self._console.print(line)
-
-
-class _Shown:
-    """Prints tokens as text as soon as they make whole characters."""
-
-    def __init__(self, console: "Console", tokenizer: object):
-        self._console, self._tokenizer = console, tokenizer
-        self._tokens: list[int] = []
-        self._printed = ""
-
-    def add(self, tokens: list[int], colour: str) -> None:
-        """A round's tokens: all but the last were drafted, the last is the target's own."""
-        from rich.text import Text
-
-        for number, token in enumerate(tokens, 1):
-            self._tokens.append(token)
-            text: str = self._tokenizer.decode(  # type: ignore[attr-defined]
-                self._tokens, skip_special_tokens=True)
-            if text.endswith("\ufffd"):  # a character of several tokens
-                continue
-            new = text[len(self._printed):]
-            self._console.print(Text(new, colour if number < len(tokens) else ""), end="",
-                                soft_wrap=True)
-            self._printed = text

@@ -20,6 +20,7 @@ temperature 0 the recurrent one, the small models and prompt lookup. What is the
 an interrupted recording goes on.
 
 examples:
+  hedgespec traces list                             those that ship with hedgespec, by name
   hedgespec traces                                  the zoo, the domain mix, rephrased
   hedgespec traces --spec-bench question.jsonl      and Spec-Bench
   hedgespec sim --traces recordings/domain-mix-t0.7
@@ -32,9 +33,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "traces",
-        description="Record the experiment of the bundled traces.", epilog=EPILOG,
+        description="Record the experiment of the bundled traces, or list these.", epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("what", nargs="?", choices=("record", "list"), default="record",
+                        metavar="list", help="list the bundled traces, which every command takes "
+                                             "by name; without it, record")
     add_options(parser, _defaults())
     add_zoo_options(parser)
     parser.set_defaults(run=run)
@@ -47,17 +51,24 @@ def _defaults() -> "ExperimentSettings":
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the zoo, record, and say where the traces are."""
+    """Make the zoo, record, and say where the traces are; or list the bundled ones."""
+    from hedgespec.zoo.settings import ExperimentSettings
+
+    if options.what == "list":
+        return _list()
+    given = given_options(options, ExperimentSettings)
+    replace(_defaults(), **given).check()  # what is wrong is told before anything is loaded
     zoo = zoo_settings(options)
     from hedgespec.cli.common import StepBar
     from hedgespec.cli.record import Bar
     from hedgespec.zoo.build import make_zoo
-    from hedgespec.zoo.experiment import record_experiment
-    from hedgespec.zoo.settings import CPU_PER_DOMAIN, CPU_TOKENS, ExperimentSettings
+    from hedgespec.zoo.experiment import plan_recordings, record_experiment
+    from hedgespec.zoo.settings import CPU_PER_DOMAIN, CPU_TOKENS
 
     on_cpu = {"per_domain": CPU_PER_DOMAIN, "max_new_tokens": CPU_TOKENS,
               "spec_bench_tokens": CPU_TOKENS} if zoo.device == "cpu" else {}
-    settings = replace(_defaults(), **{**on_cpu, **given_options(options, ExperimentSettings)})
+    settings = replace(_defaults(), **{**on_cpu, **given})
+    plan_recordings(zoo, settings)
     try:
         with StepBar() as bar:
             summary = make_zoo(zoo, bar.update)
@@ -74,4 +85,23 @@ def run(options: argparse.Namespace) -> int:
               f"{manifest.tokens} tokens, {len(manifest.drafters)} drafters")
     print(f"{sum(manifest.tokens for manifest in manifests)} tokens in all; replay them: "
           f"hedgespec sim --traces {settings.out}/*")
+    return 0
+
+
+def _list() -> int:
+    """A line for each bundled trace."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from hedgespec.bundled import bundled_traces
+    from hedgespec.traces import load_manifest
+
+    table = Table("name", "answers", "tokens", "temperature", "drafters", "target", box=None)
+    for folder in bundled_traces():
+        manifest = load_manifest(folder)
+        table.add_row(folder.name, str(manifest.queries), str(manifest.tokens),
+                      f"{manifest.sampling.temperature:g}", str(len(manifest.drafters)),
+                      manifest.target.id)
+    Console().print(table)
+    print("replay one: hedgespec sim --traces NAME")
     return 0

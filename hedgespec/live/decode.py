@@ -1,7 +1,7 @@
 """Lossless speculative decoding of one text at a time with a pool of drafters and a selector."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -152,7 +152,7 @@ class LiveDecoder:
     def rounds(
         self, prompt: list[int], max_new_tokens: int, query: int = 0, stop: Stop | None = None,
         answer: Answer | None = None,
-    ) -> Iterator[Round]:
+    ) -> Generator[Round, None, None]:
         """Continue `prompt`, giving each round when it is done; `answer` grows with them.
 
         It ends with an end token, at `max_new_tokens`, or where `stop(answer's tokens)` says so; a

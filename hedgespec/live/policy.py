@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.live.decoded import Answer
 from hedgespec.live.engine import Evaluation
 from hedgespec.live.evaluated import last_tokens
@@ -60,7 +60,7 @@ class FixedDrafter(Policy):
         self.label = fixed(name)
         if name not in names:
             raise HedgespecError(f"{self.label}: there is no such drafter; the pool has "
-                                 f"{', '.join(names)}")
+                                 f"{', '.join(names)}" + did_you_mean(name, names))
         self._arm, self._count = names.index(name), len(names)
 
     def choose(self, position: int) -> tuple[int, np.ndarray]:

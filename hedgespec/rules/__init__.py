@@ -5,7 +5,7 @@ Each rule is one file that defines RULE; see `base.Rule`. Choose one with `verif
 
 from importlib import import_module
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.rules.base import Rule, Statistics
 from hedgespec.traces import Trace
 
@@ -24,7 +24,8 @@ def parse_rule(text: str) -> Rule:
     """
     name, colon, argument = text.partition(":")
     if name not in RULES or (colon and not argument):
-        raise HedgespecError(f"unknown rule {text!r}; choose from auto, {', '.join(RULES)}")
+        raise HedgespecError(f"unknown rule {text!r}; choose from auto, {', '.join(RULES)}"
+                             + did_you_mean(name, RULES))
     return RULES[name](argument)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hedgespec.errors import HedgespecError, arg
+from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.results.labels import LossLabel
 from hedgespec.selectors.contract import CHOSEN, FULL, Selector
 from hedgespec.selectors.feedback import Feedback
@@ -57,7 +57,7 @@ def parse_loss(text: str, estimator: str = "", prefill: bool = False) -> Loss:
     prefill = label.prefill or prefill
     if estimator not in ESTIMATORS:
         raise HedgespecError(f"unknown estimator {estimator!r} of the length loss; choose from "
-                             f"{', '.join(ESTIMATORS)}")
+                             f"{', '.join(ESTIMATORS)}" + did_you_mean(estimator, ESTIMATORS))
     if label.kind == "hybrid" and label.weight is not None and 0 < label.weight < 1:
         return Loss(label.weight, estimator, prefill)
     if label.weight is None and label.kind in ("length", "seconds"):
@@ -65,7 +65,8 @@ def parse_loss(text: str, estimator: str = "", prefill: bool = False) -> Loss:
     if label.weight is None and label.kind == "accept":
         return Loss(1.0)
     raise HedgespecError(
-        f"unknown loss {text!r}; choose from {', '.join(LOSS_HELP)} with 0 < X < 1")
+        f"unknown loss {text!r}; choose from {', '.join(LOSS_HELP)} with 0 < X < 1"
+        + did_you_mean(label.kind, [name.partition(":")[0] for name in LOSS_HELP]))
 
 
 def check_learning(selector: Selector, feedback: Feedback | None, loss: Loss | None) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.selectors.contract import compiled
 
 ESTIMATORS = ("gamma", "realised", "rb")
@@ -88,4 +88,4 @@ def estimator_arrays(
         return realised, expected
     raise HedgespecError(
         f"unknown estimator {estimator!r} of the length loss; choose from {', '.join(ESTIMATORS)}"
-    )
+        + did_you_mean(estimator, ESTIMATORS))

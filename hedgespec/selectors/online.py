@@ -5,12 +5,20 @@ round by round: the same functions, fed in the same order, so that a replay of w
 comes to the same decisions bit for bit (tests/selectors/test_online.py, `hedgespec fidelity`).
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors.contract import CHOSEN, EMITTED, FULL, OUTCOMES, VERIFIED
+from hedgespec.selectors.faults import LearnerError, fault_of, line_of
 from hedgespec.selectors.feedback import Feedback, needed
+from hedgespec.selectors.functions import compiled_functions
+from hedgespec.selectors.guard import new_states
 from hedgespec.selectors.learning import Loss, check_learning
+from hedgespec.selectors.limits import run_limited
 from hedgespec.selectors.losses import estimator_arrays
 from hedgespec.selectors.registry import ConfiguredSelector
 from hedgespec.selectors.step import (
@@ -19,6 +27,8 @@ from hedgespec.selectors.step import (
     FED,
     FED_ROUND,
     LEARNED,
+    NO_PLAY,
+    OVERRUN,
     ROUNDS,
     Evaluated,
     Memory,
@@ -56,6 +66,8 @@ class OnlineSelector:
                                  "it can be replayed, not decoded live")
         if self.loss.seconds and round_seconds is None:
             raise HedgespecError("loss seconds needs the seconds of a round of each drafter")
+        configured.check_on(arms, draft_length)
+        self._name, self._own = configured.name, configured.own
         self._params = configured.parameter_array()
         self._arms, self._length, self._seed = arms, draft_length, seed
         self._path_only = path_only
@@ -63,28 +75,57 @@ class OnlineSelector:
         self._step = compile_step(
             self.selector, self.feedback, self.loss, draft_length,
             tuple(round_seconds.tolist()) if self.loss.seconds and round_seconds is not None
-            else None)
+            else None, self._own)
+        self._functions = compiled_functions(self.selector, self._own)
         self.weights = np.zeros(arms)
         self._compile()
         self.begin(0)
 
     def _compile(self) -> None:
-        """Run everything once, so that the first round of a text does not wait for it."""
+        """Run everything once, so that the first round of a text does not wait for it.
+
+        Compiling may take longer than a call of a learner may: no limit is kept.
+        """
+        self._limited = False
         self.begin(0)
         self.choose(0)
         self.finished_round(1, np.zeros((1, 1), dtype=np.float32))
         self.needs(1)
+        self._limited = self._own
+
+    def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
+        """Call what calls the learner. Raises HedgespecError for a fault of the user's own one."""
+        if not self._own:
+            return function(*arguments)
+        try:
+            work = partial(function, *arguments)
+            found = run_limited(work, lambda: None) if self._limited else work()
+            if found in (NO_PLAY, OVERRUN):
+                raise self._fault(found)
+            return found
+        except Exception as error:
+            raise HedgespecError(f"{self._name}: {fault_of(error, self.selector)}") from error
+
+    def _fault(self, found: int) -> LearnerError:
+        rounds, selector = self._memory.counts[ROUNDS], self.selector
+        if found == OVERRUN:
+            return LearnerError(f"{line_of(selector.learn)}: it writes past the end of `state` "
+                                f"(round {rounds})")
+        return LearnerError(f"{line_of(selector.play)}: it wrote {self.weights.tolist()}, no "
+                            f"probabilities of {self._arms} drafters (round {rounds})")
 
     def begin(self, query: int) -> None:
         """Start a text; its number and the seed give the uniform numbers."""
         self._key = query_key(self._seed, query)
-        states = np.zeros((self._schedule.copies, self.selector.state_size(self._arms)))
+        states, guard = new_states(
+            self._schedule.copies, self.selector.state_size(self._arms))
+        states[:] = 0.0
         for state in states:
-            self.selector.reset(state, self._params, self._arms, self._length)
+            self._call(self._functions.reset, state, self._params, self._arms, self._length)
         counts = np.zeros(COUNTS, dtype=np.int64)
         counts[FED_ROUND] = -1
         self._memory = Memory(
-            states, self._params, counts, self.weights, starts=np.empty(64, dtype=np.int64),
+            states, guard, self._params, counts, self.weights, starts=np.empty(64, dtype=np.int64),
             plays=np.empty((64, self._arms)), learned=np.empty(64, dtype=np.int64),
             losses=np.empty((64, self._arms)))
         nothing = np.empty((0, 1, self._arms), dtype=np.float32)
@@ -100,7 +141,7 @@ class OnlineSelector:
     def choose(self, start: int) -> int:
         """The drafter of the round that starts at position `start`; `weights` are its play."""
         self._make_room(start)
-        arm: int = self._step(self._memory, self._evaluated, self._key, start)
+        arm: int = self._call(self._step, self._memory, self._evaluated, self._key, start)
         self._arm = arm
         return arm
 
@@ -151,8 +192,8 @@ class OnlineSelector:
                 total += gamma[step, min(step, deepest)]
             outcome[VERIFIED] = total / count
         own_key = decision_key(self._key, start) if self.selector.draws else 0
-        self.selector.learn(memory.states[0], self._params, own_key, start, arm, self.weights[arm],
-                            outcome)
+        self._call(self._functions.learn, memory.states[0], self._params, own_key, start, arm,
+                   self.weights[arm], outcome)
         memory.counts[CURRENT] = False
 
     def _keep_statistics(self, gamma: np.ndarray, realised: np.ndarray) -> None:

@@ -22,7 +22,7 @@ from hedgespec.results.labels import (
     split_parameters,
 )
 from hedgespec.selectors.contract import Parameter, Selector
-from hedgespec.selectors.user import check_contract, load_user_selector
+from hedgespec.selectors.user import check_contract, check_on, load_user_selector
 
 # Each name is the module hedgespec.selectors.<name>, "-" read as "_", which defines SELECTOR.
 BUILT_IN = (
@@ -34,6 +34,8 @@ BUILT_IN = (
 )
 # What is run where none is named.
 DEFAULT = ("uniform", "hedge", "normalhedge", "ucbspec", "exp3spec")
+
+_ROOM = "hedgespec.selectors."
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class ConfiguredSelector:
         return str(self._label(None))
 
     @property
+    def own(self) -> bool:
+        """Whether it is the user's own: tried out, and checked wherever it runs."""
+        return not self.module.startswith(_ROOM)
+
+    @property
     def label(self) -> str:
         """The name, with the parameters that differ from their defaults."""
         defaults = self.selector.default_parameters()
@@ -71,9 +78,18 @@ class ConfiguredSelector:
         """Parameter values in declared order, float64."""
         return np.array(list(self.values.values()), dtype=np.float64)
 
+    def check_on(self, arms: int, draft_length: int) -> None:
+        """Try a learner of the user's own out with N = `arms` drafters and draft length K.
+
+        Called before it is compiled for them. Raises HedgespecError for a fault, at its line.
+        """
+        if self.own:
+            check_on(self.selector, tuple(self.parameter_array().tolist()), arms, draft_length,
+                     self.name)
+
 
 def _module(name: str) -> str:
-    return "hedgespec.selectors." + name.replace("-", "_")
+    return _ROOM + name.replace("-", "_")
 
 
 def built_in(name: str) -> Selector:
@@ -145,7 +161,7 @@ def _checked(
     for key, value in given:
         if key not in known:
             raise HedgespecError(f"selector {name}: unknown parameter {key!r}; it has: "
-                                 f"{', '.join(known) or 'none'}")
+                                 f"{', '.join(known) or 'none'}" + did_you_mean(key, known))
         found[key] = _number(selector, known[key], value)
     return found
 

@@ -12,12 +12,15 @@ import numpy as np
 
 from hedgespec.selectors.contract import FULL, Selector, compiled, draw
 from hedgespec.selectors.feedback import NO_END, Feedback, next_due
+from hedgespec.selectors.functions import compiled_functions, is_distribution
+from hedgespec.selectors.guard import is_whole
 from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.losses import cut_length_loss, per_second, position_loss
 from hedgespec.selectors.uniforms import SELECTION, decision_key, uniform
 
-# step(memory, evaluated, key, start) -> drafter
+# step(memory, evaluated, key, start) -> drafter, or one of those below
 Step = Callable[..., Any]
+NO_PLAY, OVERRUN = -1, -2  # a play is no distribution; memory behind the states was written to
 
 # Entries of `Memory.counts`: rounds chosen; positions passed by the schedule, and the round of the
 # last of them; losses learned; whether `weights` are what would be played now.
@@ -28,12 +31,14 @@ COUNTS = 5
 class Memory(NamedTuple):
     """What a selector holds while it drives one text.
 
-    `states` (copies, S) belong to positions in turn. `counts` (COUNTS, int64) as above. `weights`
-    (N) is the last play; `starts` (R, int64) and `plays` (R, N) are those of the rounds so far;
-    `learned` (T, int64) the positions learned from and `losses` (T, N) their losses.
+    `states` (copies, S) belong to positions in turn, `guard` lies behind them. `counts` (COUNTS,
+    int64) as above. `weights` (N) is the last play; `starts` (R, int64) and `plays` (R, N) are
+    those of the rounds so far; `learned` (T, int64) the positions learned from and `losses` (T, N)
+    their losses.
     """
 
     states: np.ndarray
+    guard: np.ndarray
     params: np.ndarray
     counts: np.ndarray
     weights: np.ndarray
@@ -54,24 +59,31 @@ class Evaluated(NamedTuple):
 @cache
 def compile_step(
     selector: Selector, feedback: Feedback, loss: Loss, draft_length: int,
-    round_seconds: tuple[float, ...] | None,
+    round_seconds: tuple[float, ...] | None, checked: bool = False,
 ) -> Step:
     """The step of a selector; compiled at its first call.
 
     It chooses for a round at position `start` and notes it in `memory` with its play.
-    Full-information learners first learn of the positions that the schedule says are due.
+    Full-information learners first learn of the positions that the schedule says are due. With
+    `checked` bounds, plays and the guard are checked.
     """
-    play, draws = selector.play, selector.draws
-    learn_due = _full_learning(selector, feedback, loss, draft_length, round_seconds) if (
-        selector.feedback == FULL) else _no_learning
+    play, draws = compiled_functions(selector, checked).play, selector.draws
+    learn_due = _full_learning(
+        selector, feedback, loss, draft_length, round_seconds, checked
+    ) if selector.feedback == FULL else _no_learning
 
     @compiled
     def step(memory, evaluated, key, start):
         counts, weights = memory.counts, memory.weights
-        learn_due(memory, evaluated, key, start)
+        if not learn_due(memory, evaluated, key, start):
+            return NO_PLAY
         if not counts[CURRENT]:
             own_key = decision_key(key, start) if draws else np.int64(0)
             play(memory.states[start % memory.states.shape[0]], memory.params, own_key, weights)
+        if checked and not is_distribution(weights):
+            return NO_PLAY
+        if checked and not is_whole(memory.guard):
+            return OVERRUN
         number = counts[ROUNDS]
         memory.starts[number] = start
         for arm in range(weights.shape[0]):
@@ -86,14 +98,15 @@ def compile_step(
 @compiled
 def _no_learning(memory, evaluated, key, start):
     """Bandits learn when their round is finished, others never."""
+    return True
 
 
 def _full_learning(
     selector: Selector, feedback: Feedback, loss: Loss, draft_length: int,
-    round_seconds: tuple[float, ...] | None,
+    round_seconds: tuple[float, ...] | None, checked: bool,
 ) -> Step:
-    """Learn from the positions that are due, in order."""
-    play, learn, draws = selector.play, selector.learn, selector.draws
+    """Learn from the positions that are due, in order; False where a play is no distribution."""
+    (_, play, learn), draws = compiled_functions(selector, checked), selector.draws
     schedule = feedback.schedule(loss.window(draft_length))
     actual, cut = feedback.actual, feedback.policy.cut
     virtual = selector.uses_play and not actual
@@ -115,6 +128,8 @@ def _full_learning(
             if virtual and not counts[CURRENT]:
                 own_key = decision_key(key, position) if draws else np.int64(0)
                 play(state, memory.params, own_key, weights)
+                if checked and not is_distribution(weights):
+                    return False
             found = memory.losses[counts[LEARNED]]
             if cut:
                 cut_length_loss(evaluated.survive, evaluated.end, position,
@@ -130,5 +145,6 @@ def _full_learning(
             counts[LEARNED] += 1
             counts[CURRENT] = False
         counts[FED], counts[FED_ROUND] = fed, fed_round
+        return True
 
     return learn_due

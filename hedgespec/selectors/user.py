@@ -3,16 +3,15 @@
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable
-from functools import cache
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-import numpy as np
-
-from hedgespec.errors import HedgespecError
-from hedgespec.selectors.contract import CHOSEN, FULL, NONE, OUTCOMES, Selector
+from hedgespec.errors import HedgespecError, did_you_mean
+from hedgespec.selectors.contract import CHOSEN, FULL, NONE, Parameter, Selector
+from hedgespec.selectors.faults import LearnerError, told, users_line
+from hedgespec.selectors.limits import run_limited
+from hedgespec.selectors.trial import try_out
 
 
 def load_user_selector(path: Path, name: str) -> tuple[Selector, str]:
@@ -29,20 +28,46 @@ def load_user_selector(path: Path, name: str) -> tuple[Selector, str]:
         found = [key for key, value in vars(module).items() if isinstance(value, Selector)]
         raise HedgespecError(
             f"{path}: no Selector called {name!r}; it has: {', '.join(found) or 'none'} "
-            "(see docs/tutorial.md)")
+            "(see docs/tutorial.md)" + did_you_mean(name, found))
     check_contract(selector, f"{path}:{name}")
     return selector, module.__name__
 
 
 def check_contract(selector: Selector, where: str) -> None:
-    """Raise HedgespecError, beginning with `where`, if a selector breaks the contract."""
+    """Raise HedgespecError, beginning with `where`, if a selector breaks the contract.
+
+    It is tried out on three drafters with its default parameters.
+    """
+    _check_description(selector, where)
+    params = tuple(float(item.default) for item in selector.parameters)
+    check_on(selector, params, 3, 5, where)
+
+
+def check_on(
+    selector: Selector, params: tuple[float, ...], arms: int, draft_length: int, where: str
+) -> None:
+    """The same with these parameters, N = `arms` drafters and draft length K.
+
+    Whatever compiles a learner of the user's own calls it before. Each N and K is tried once.
+    """
     try:
-        _try_out(selector)
-    except HedgespecError as error:
+        try_out(selector, params, arms, draft_length)
+    except LearnerError as error:
         raise HedgespecError(f"{where}: {error}") from error
-    except Exception as error:  # whatever the user's code raises
-        kind = type(error).__name__
-        raise HedgespecError(f"{where}: {kind}: {_first_line(error)}") from error
+
+
+def _check_description(selector: Selector, where: str) -> None:
+    if selector.feedback not in (FULL, CHOSEN, NONE):
+        raise HedgespecError(
+            f"{where}: feedback is {selector.feedback!r}, not FULL, CHOSEN or NONE")
+    for function in (selector.reset, selector.play, selector.learn):
+        if not hasattr(function, "py_func"):
+            raise HedgespecError(f"{where}: reset, play and learn must be decorated with "
+                                 "`compiled`")
+    for item in selector.parameters:
+        if not isinstance(item, Parameter) or not isinstance(item.default, int | float):
+            raise HedgespecError(f"{where}: parameters must hold Parameter(name, number, help), "
+                                 f"not {item!r}")
 
 
 def _load(path: Path) -> ModuleType:
@@ -60,51 +85,11 @@ def _load(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        run_limited(partial(spec.loader.exec_module, module), lambda: len(sys.modules))
+    except BaseException as error:
         del sys.modules[name]
-        kind = type(error).__name__
-        raise HedgespecError(f"{path}: {kind}: {_first_line(error)}") from error
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        place = users_line(error, [str(path)]) or str(path)
+        raise HedgespecError(f"{path}: {place}: {told(error)}") from error
     return module
-
-
-@cache
-def _try_out(selector: Selector) -> None:
-    """A few rounds of three drafters, once per process, as plain Python: nothing is compiled yet.
-
-    Raises HedgespecError where the contract is broken.
-    """
-    if selector.feedback not in (FULL, CHOSEN, NONE):
-        raise HedgespecError(f"feedback is {selector.feedback!r}, not FULL, CHOSEN or NONE")
-    arms, plain = 3, _functions(selector)
-    params = np.array([item.default for item in selector.parameters], dtype=np.float64)
-    state, weights = np.empty(selector.state_size(arms)), np.empty(arms)
-    plain["reset"](state, params, arms, 5)
-    rng = np.random.default_rng(0)
-    for position in range(20):
-        weights[:] = np.nan
-        plain["play"](state, params, position, weights)
-        if not (np.isfinite(weights).all() and (weights >= 0).all()
-                and abs(weights.sum() - 1) < 1e-6):
-            raise HedgespecError(f"play wrote {weights.tolist()}: no probabilities of 3 drafters")
-        if selector.feedback == CHOSEN:
-            arm = int(weights.argmax())
-            outcome = np.ones(OUTCOMES)
-            plain["learn"](state, params, position, position, arm, weights[arm], outcome)
-        else:
-            plain["learn"](state, params, position, weights, rng.random(arms))
-
-
-def _functions(selector: Selector) -> dict[str, Callable[..., Any]]:
-    """reset, play and learn as plain Python."""
-    functions = {}
-    for name in ("reset", "play", "learn"):
-        function: Any = getattr(selector, name)
-        if not hasattr(function, "py_func"):
-            raise HedgespecError("reset, play and learn must be decorated with `compiled`")
-        functions[name] = function.py_func
-    return functions
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

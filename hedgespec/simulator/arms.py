@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError, arg
+from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.results.labels import EVERY_DRAFTER, ArmLabel
 from hedgespec.rules import Rule, verification_rule
 from hedgespec.traces import Trace
@@ -108,7 +108,8 @@ def _parse(text: str, drafters: list[str]) -> ArmLabel:
     label = ArmLabel.parse(text)
     if label is None or label.drafter not in (EVERY_DRAFTER, *drafters):
         raise HedgespecError(f"{arg('arms', text)}: want DRAFTER[@RULE][*K], DRAFTER being "
-                             f"{EVERY_DRAFTER} or one of {', '.join(drafters)}")
+                             f"{EVERY_DRAFTER} or one of {', '.join(drafters)}"
+                             + did_you_mean(label.drafter if label else text, drafters))
     return label
 
 

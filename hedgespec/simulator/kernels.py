@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numba
@@ -26,6 +26,8 @@ from hedgespec import selectors
 from hedgespec.errors import HedgespecError
 from hedgespec.files import cache_folder, write_text
 from hedgespec.selectors import CHOSEN, ConfiguredSelector, Selector
+from hedgespec.selectors.faults import compile_fault
+from hedgespec.selectors.trial import Plain
 from hedgespec.simulator import (
     evaluations,
     expectations,
@@ -51,6 +53,23 @@ def selector_kernel(configured: ConfiguredSelector, general: bool = True) -> Cal
     return _selector_copy(replay_full, configured, "general-" if general else "", general)
 
 
+def plain_kernel(
+    configured: ConfiguredSelector, exact: bool
+) -> tuple[Callable[..., int], Plain]:
+    """The same loops as plain Python, each call of the learner checked: slow, and with lines.
+
+    Also the learner that it calls.
+    """
+    selector = configured.selector
+    template = replay_exact if exact else (
+        replay_chosen if selector.feedback == CHOSEN else replay_full)
+    names = _in_memory(template, selector, True, False)
+    plain = Plain(selector)
+    names |= {"reset": plain.reset, "play": plain.play, "learn": plain.learn}
+    loop: Callable[..., int] = FunctionType(names["replay"].py_func.__code__, names)
+    return loop, plain
+
+
 def exact_kernel(configured: ConfiguredSelector) -> Callable[..., None]:
     """The exact expectations compiled for this selector (see replay_exact)."""
     return _selector_copy(replay_exact, configured, "exact-")
@@ -60,9 +79,9 @@ def _selector_copy(
     template: ModuleType, configured: ConfiguredSelector, prefix: str, general: bool = True
 ) -> Callable[..., None]:
     if not configured.module:
-        return _in_memory(template, configured.selector, general)
+        return _compiled_in_memory(template, configured.selector, general)
     loaded: Any = _compiled_copy(template, configured.module, prefix + configured.selector.name,
-                                 configured.attribute, general)
+                                 configured.attribute, general, configured.own)
     return loaded.replay
 
 
@@ -74,9 +93,7 @@ def compile_or_load(kernel: Callable[..., None], name: str, *arguments: object) 
     try:
         kernel(0, 0, *arguments)
     except numba.core.errors.NumbaError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = next((line for line in lines if "rror" in line or "nknown" in line), lines[0])
-        raise HedgespecError(f"{name}: numba cannot compile it: {told}") from error
+        raise HedgespecError(f"{name}: {compile_fault(error)}") from error
 
 
 def is_compiled(kernel: Any) -> bool:
@@ -109,31 +126,42 @@ def table_kernels() -> Any:
 
 
 @functools.cache
-def _in_memory(template: ModuleType, selector: Selector, general: bool) -> Callable[..., None]:
+def _compiled_in_memory(
+    template: ModuleType, selector: Selector, general: bool
+) -> Callable[..., None]:
     """The template's function for a selector that stands in no file: compiled in each process, for
     what it is made of cannot be told from its name."""
-    text = _SELECTOR_IMPORT.sub("", _source(template, general)).replace("cache=True, ", "")
-    names: dict[str, Any] = {"SELECTOR": selector, "__name__": f"{template.__name__}_in_memory"}
-    exec(compile(text, template.__file__ or "", "exec"), names)
-    loaded: Callable[..., None] = names["replay"]
+    loaded: Callable[..., None] = _in_memory(template, selector, general, True)["replay"]
     return loaded
 
 
-def _source(template: ModuleType, general: bool) -> str:
+def _in_memory(
+    template: ModuleType, selector: Selector, general: bool, checked: bool
+) -> dict[str, Any]:
+    """The names of the template with the selector put in, in no file."""
+    text = _SELECTOR_IMPORT.sub("", _source(template, general, checked)).replace("cache=True, ", "")
+    names: dict[str, Any] = {"SELECTOR": selector, "__name__": f"{template.__name__}_in_memory"}
+    exec(compile(text, template.__file__ or "", "exec"), names)
+    return names
+
+
+def _source(template: ModuleType, general: bool, checked: bool) -> str:
+    """The text of a template with its constants set."""
     text = inspect.getsource(template)
-    if general:
-        return text
-    assert "GENERAL = True" in text
-    return text.replace("GENERAL = True", "GENERAL = False")
+    for name, before, now in (("GENERAL", True, general), ("CHECKED", False, checked)):
+        if now != before:
+            assert f"{name} = {before}\n" in text
+            text = text.replace(f"{name} = {before}\n", f"{name} = {now}\n")
+    return text
 
 
 @functools.cache
 def _compiled_copy(
     template: ModuleType, selector_module: str | None, name: str, attribute: str = "SELECTOR",
-    general: bool = True,
+    general: bool = True, checked: bool = False,
 ) -> ModuleType:
     """The template's own module in the cache folder, with the selector's import put in."""
-    text = _source(template, general)
+    text = _source(template, general, checked)
     parts = [verification, tasks, expectations]
     if selector_module:
         imported = attribute if attribute == "SELECTOR" else f"{attribute} as SELECTOR"

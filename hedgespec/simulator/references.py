@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.results.labels import (
     BEST_FIXED,
     BEST_SINGLE,
@@ -151,5 +151,5 @@ def _number(known: Known, name: SelectorLabel) -> int:
     if name.arm not in names:
         raise HedgespecError(
             f"{name}: trace {known.trace.name} has no drafter {name.arm!r}; it has: "
-            f"{', '.join(names)}")
+            f"{', '.join(names)}" + did_you_mean(name.arm or "", names))
     return names.index(name.arm)

@@ -7,12 +7,16 @@ import numba
 import numpy as np
 
 from hedgespec.selectors.contract import EMITTED, LOOKAHEAD, OUTCOMES, VERIFIED, draw
+from hedgespec.selectors.functions import compiled_functions, is_distribution
+from hedgespec.selectors.guard import FINE, is_whole, new_states, overrun
 from hedgespec.selectors.ucbspec import SELECTOR
 from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator.verification import emitted_tokens
 
+# True in the copies for learners of the user's own: bounds and plays are checked.
+CHECKED = False
 USES_GAMMA, DRAWS = SELECTOR.uses_gamma, SELECTOR.draws
-reset, play, learn = SELECTOR.reset, SELECTOR.play, SELECTOR.learn
+reset, play, learn = compiled_functions(SELECTOR, CHECKED)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -20,7 +24,8 @@ def replay(first, last, task, choice):
     """Replay the queries order[first..last-1] of a `ChosenTask`; as replay_full."""
     draft_length, params = task.draft_length, task.params
     arms = task.acceptance.shape[2]
-    state = np.empty(task.state_size)
+    states, guard = new_states(1, task.state_size)
+    state = states[0]
     outcome = np.zeros(OUTCOMES)
     weights = np.empty(arms)
     for place in range(first, last):
@@ -33,6 +38,8 @@ def replay(first, last, task, choice):
         while start < end:
             own_key = decision_key(key, start - begin) if DRAWS else np.int64(0)
             play(state, params, own_key, weights)
+            if CHECKED and not is_distribution(weights):
+                return start
             arm = draw(weights, uniform(key, start - begin, SELECTION))
             choice[start] = arm
             emitted = emitted_tokens(task.acceptance, arm, begin, start, end, draft_length, key)
@@ -43,6 +50,9 @@ def replay(first, last, task, choice):
                 outcome[LOOKAHEAD] = _mean_gamma(task.gamma, arm, start, drafted)
             learn(state, params, own_key, start - begin, arm, weights[arm], outcome)
             start += emitted
+        if CHECKED and not is_whole(guard):
+            return overrun(begin)
+    return FINE
 
 
 @numba.njit(nogil=True)

@@ -7,13 +7,17 @@ import numba
 import numpy as np
 
 from hedgespec.selectors.feedback import Feedback, Schedule, next_due
+from hedgespec.selectors.functions import compiled_functions, is_distribution
+from hedgespec.selectors.guard import FINE, is_whole, new_states, overrun
 from hedgespec.selectors.hedge import SELECTOR
 from hedgespec.selectors.uniforms import decision_key
 from hedgespec.simulator.expectations import moments
 
+# True in the copies for learners of the user's own: bounds and plays are checked.
+CHECKED = False
 USES_PLAY = SELECTOR.uses_play
 QUEUED = Feedback().schedule(0)
-reset, play, learn = SELECTOR.reset, SELECTOR.play, SELECTOR.learn
+reset, play, learn = compiled_functions(SELECTOR, CHECKED)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -23,12 +27,12 @@ def replay(first, last, task, plays, visits, usage, variance):
     Fills `plays` (T, N), what the learner plays in a round from a token, `visits` (T), the
     probability that a round starts there, `usage` (Q, N), the expected rounds of each drafter, and
     `variance` (Q) of the number of rounds. The schedule of the `ExactTask` knows no rounds: what is
-    learned depends on the position only.
+    learned depends on the position only. Returns what replay_full does.
     """
     offsets, params, given = task.offsets, task.params, task.schedule
     schedule = Schedule(given.arrival, QUEUED.amounts, given.window, given.copies, False, False)
     arms = task.loss.shape[1]
-    states = np.empty((schedule.copies, task.state_size))
+    states, guard = new_states(schedule.copies, task.state_size)
     virtual, no_rounds = np.empty(arms), np.empty(0, dtype=np.int64)
     for query in range(first, last):
         begin, end = offsets[query], offsets[query + 1]
@@ -44,8 +48,15 @@ def replay(first, last, task, plays, visits, usage, variance):
                 state = states[due % schedule.copies]
                 if USES_PLAY:
                     play(state, params, decision_key(0, due), virtual)
+                    if CHECKED and not is_distribution(virtual):
+                        return begin + due
                 learn(state, params, due, virtual, task.loss[begin + due])
             play(states[start % schedule.copies], params, decision_key(0, start),
                  plays[begin + start])
+            if CHECKED and not is_distribution(plays[begin + start]):
+                return begin + start
+        if CHECKED and not is_whole(guard):
+            return overrun(begin)
         variance[query] = moments(plays[begin:end], task.acceptance, begin, end, task.draft_length,
                                   visits[begin:end], usage[query])
+    return FINE

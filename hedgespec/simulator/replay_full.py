@@ -12,6 +12,8 @@ import numpy as np
 
 from hedgespec.selectors.contract import draw
 from hedgespec.selectors.feedback import Feedback, Schedule, next_due
+from hedgespec.selectors.functions import compiled_functions, is_distribution
+from hedgespec.selectors.guard import FINE, is_whole, new_states, overrun
 from hedgespec.selectors.hedge import SELECTOR
 from hedgespec.selectors.losses import cut_length_loss
 from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
@@ -19,6 +21,8 @@ from hedgespec.simulator.verification import emitted_tokens
 
 # False in the copies for `queued` without modifiers, which then have no trace of the rest.
 GENERAL = True
+# True in the copies for learners of the user's own: bounds and plays are checked.
+CHECKED = False
 USES_PLAY, DRAWS = SELECTOR.uses_play, SELECTOR.draws
 QUEUED = Feedback().schedule(0)
 
@@ -28,14 +32,17 @@ def _inlined(function: Any) -> Any:
     return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function.py_func)
 
 
-reset, play, learn = SELECTOR.reset, _inlined(SELECTOR.play), _inlined(SELECTOR.learn)
+reset, play, learn = compiled_functions(SELECTOR, CHECKED)
+if not CHECKED:
+    play, learn = _inlined(play), _inlined(learn)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def replay(first, last, task, choice):
     """Replay the queries order[first..last-1] of a `FullTask`; write the decisions to `choice`.
 
-    `choice[t]` (T), -1 before, becomes the drafter of the round that starts at token t.
+    `choice[t]` (T), -1 before, becomes the drafter of the round that starts at token t. Returns
+    FINE, the token where a play is no distribution, or `overrun` of a query (`selectors.guard`).
     """
     # Taken out of the tuple once: each time counts references.
     loss, acceptance, survive, end_of = task.loss, task.acceptance, task.survive, task.end
@@ -44,7 +51,7 @@ def replay(first, last, task, choice):
     if not GENERAL:  # constants, but for the window
         schedule = Schedule(QUEUED.arrival, QUEUED.amounts, schedule.window, 1, False, False)
     copies = schedule.copies
-    states = np.empty((copies, task.state_size))
+    states, guard = new_states(copies, task.state_size)
     weights, partial = np.empty(arms), np.empty(arms)
     longest = 0
     for query in range(len(task.offsets) - 1):
@@ -72,6 +79,8 @@ def replay(first, last, task, choice):
             if not current and (due < 0 or (USES_PLAY and not schedule.actual)):
                 own_key = decision_key(key, position) if DRAWS else np.int64(0)
                 play(state, params, own_key, weights)
+                if CHECKED and not is_distribution(weights):
+                    return begin + position
                 current = copies == 1
             if due >= 0:
                 now = loss[begin + due]
@@ -96,3 +105,6 @@ def replay(first, last, task, choice):
             start += emitted_tokens(acceptance, arm, begin, begin + start, begin + length,
                                     draft_length, key)
             rounds += 1
+        if CHECKED and not is_whole(guard):
+            return overrun(begin)
+    return FINE

@@ -16,6 +16,7 @@ from hedgespec.selectors.learning import Loss, check_learning
 from hedgespec.selectors.losses import estimator_arrays, per_second
 from hedgespec.simulator.arms import make_arms
 from hedgespec.simulator.choosers import Chooser, as_chooser
+from hedgespec.simulator.guarded import Task, guarded, read_only
 from hedgespec.simulator.kernels import (
     assigned_kernel,
     compile_or_load,
@@ -128,6 +129,8 @@ class Replayer:
         found = as_chooser(what)
         if isinstance(found, Reference):
             found.check(self)
+        else:
+            found.check_on(self._arms, self.draft_length)
         return found
 
     @cached_property
@@ -228,6 +231,7 @@ class Replayer:
         self, configured: ConfiguredSelector, seed: int, feedback: Feedback, loss: Loss,
         acceptance: np.ndarray,
     ) -> Replay:
+        configured.check_on(self._arms, self.draft_length)
         selector = configured.selector
         kernel = selector_kernel(configured, feedback != Feedback())
         choice = self._no_choice()
@@ -241,14 +245,14 @@ class Replayer:
             schedule = feedback.schedule(loss.window(self.draft_length))
             task = FullTask(order, offsets, acceptance, self.losses(loss), *self._estimates(loss),
                             schedule, self.draft_length, carry, seed, params, state_size)
-        compile_or_load(kernel, configured.name, task, choice)  # outside the measured time
-        seconds = self._over_queries(kernel, task, choice)
+        seconds = self._run_learner(configured, kernel, task, choice)
         return self._replayed(configured.label, selector.feedback, feedback, loss, seed, choice,
                               seconds)
 
     def _exact_selector(
         self, configured: ConfiguredSelector, feedback: Feedback, loss: Loss
     ) -> Replay:
+        configured.check_on(self._arms, self.draft_length)
         selector = configured.selector
         kernel = exact_kernel(configured)
         plays = np.zeros((len(self.trace.tokens), self._arms))
@@ -256,11 +260,22 @@ class Replayer:
         task = ExactTask(self.trace.offsets, self._acceptance, self.losses(loss),
                          feedback.schedule(loss.window(self.draft_length)), self.draft_length,
                          configured.parameter_array(), selector.state_size(self._arms))
-        compile_or_load(kernel, configured.name, task, plays, visits, usage, variance)
-        seconds = self._over_queries(kernel, task, plays, visits, usage, variance)
+        seconds = self._run_learner(configured, kernel, task, plays, visits, usage, variance)
         return Replay(configured.label, selector.feedback, feedback, loss, EXACT, None, None,
                       visits, usage, self._each_round(selector.feedback, visits), variance, seconds,
                       plays)
+
+    def _run_learner(
+        self, configured: ConfiguredSelector, kernel: Callable[..., None], task: Task,
+        *outputs: np.ndarray,
+    ) -> float:
+        """Fill the outputs; return the seconds, without those of compiling."""
+        if not configured.own:
+            compile_or_load(kernel, configured.name, task, *outputs)
+            return self._over_queries(kernel, task, *outputs)
+        task = read_only(task)
+        compile_or_load(kernel, configured.name, task, *outputs)
+        return self._over_queries(guarded(kernel, configured, self.trace.name), task, *outputs)
 
     def _run_reference(self, chooser: Reference, seed: int, acceptance: np.ndarray) -> Replay:
         kernel = assigned_kernel()

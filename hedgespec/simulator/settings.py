@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from hedgespec.bundled import bundled_costs
-from hedgespec.errors import HedgespecError, arg
+from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.options import Option, check_ranges, plain, seed_option
 from hedgespec.selectors.feedback import ARRIVALS, Feedback, modifier_help, parse_feedback
 from hedgespec.selectors.learning import Loss, parse_loss
@@ -87,7 +87,7 @@ class SweepSettings:
         self.all_losses  # noqa: B018 - read once, and refused here
         if self.mode not in MODES:
             raise HedgespecError(f"{arg('mode')} must be one of {', '.join(MODES)}, not "
-                                 f"{self.mode!r}")
+                                 f"{self.mode!r}" + did_you_mean(self.mode, MODES))
 
     @cached_property
     def all_losses(self) -> tuple[Loss, ...]:

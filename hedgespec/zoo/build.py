@@ -16,7 +16,7 @@ from transformers import LlamaForCausalLM
 
 from hedgespec.command import package_versions
 from hedgespec.costs.measure import device_name
-from hedgespec.errors import HedgespecError, arg
+from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.files import check_writable, sha256_text, write_text
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.heads.eagle import EagleHead, ParallelHead, load_head, save_head
@@ -81,13 +81,16 @@ def make_zoo(settings: ZooSettings, report: OnStep = lambda *_: None) -> dict[st
 def _check(settings: ZooSettings) -> None:
     for name, loss in (("loss", settings.loss), ("expert_loss", settings.expert_loss)):
         if loss not in LOSSES:
-            raise HedgespecError(f"{arg(name)} must be one of {', '.join(LOSSES)}, not {loss!r}")
+            raise HedgespecError(f"{arg(name)} must be one of {', '.join(LOSSES)}, not {loss!r}"
+                                 + did_you_mean(loss, LOSSES))
     for name in (*settings.domains, *settings.small):
         if name not in EXPERT_DOMAINS:
-            raise HedgespecError(f"no domain {name!r}; choose from {', '.join(EXPERT_DOMAINS)}")
+            raise HedgespecError(f"no domain {name!r}; choose from {', '.join(EXPERT_DOMAINS)}"
+                                 + did_you_mean(name, EXPERT_DOMAINS))
     for name in settings.methods:
         if name not in METHODS:
-            raise HedgespecError(f"no method {name!r}; choose from {', '.join(METHODS)}")
+            raise HedgespecError(f"no method {name!r}; choose from {', '.join(METHODS)}"
+                                 + did_you_mean(name, METHODS))
     for name in settings.small:
         if name not in settings.domains:
             raise HedgespecError(f"{arg('small', name)}: not among {arg('domains')}")

@@ -48,8 +48,9 @@ def zoo_drafters(zoo: ZooSettings, temperature: float) -> tuple[str, ...]:
 def plan_recordings(zoo: ZooSettings, settings: ExperimentSettings) -> list[Recording]:
     """Write the prompt files; list the recordings.
 
-    Raises HedgespecError if Spec-Bench's file does not exist.
+    Raises HedgespecError if Spec-Bench's file does not exist, or for a temperature out of range.
     """
+    settings.check()
     check_writable(settings.out)
     if settings.spec_bench is not None and not settings.spec_bench.is_file():
         raise HedgespecError(f"{arg('spec_bench', settings.spec_bench)}: no such file")

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.options import DEVICE, DTYPE, TARGET
+from hedgespec.models.settings import Sampling
 from hedgespec.options import Option, check_ranges, seed_option
 from hedgespec.tracegen.settings import RULES, TREES
 from hedgespec.zoo.questions import DOMAINS
@@ -117,3 +119,13 @@ class ExperimentSettings:
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""
         check_ranges(self)
+
+    def check(self) -> None:
+        """Raise HedgespecError for temperatures that recording would refuse, after the training."""
+        for temperature in self.temperatures:
+            try:
+                Sampling(temperature)
+            except HedgespecError as error:
+                raise HedgespecError(f"{arg('temperatures', temperature)}: {error}") from error
+            if self.temperatures.count(temperature) > 1:
+                raise HedgespecError(f"{arg('temperatures')} names {temperature:g} twice")

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from hedgespec.errors import HedgespecError
-from hedgespec.selectors import BUILT_IN, CHOSEN, FULL, built_in, parse_selector
+from hedgespec.selectors import BUILT_IN, CHOSEN, FULL, built_in, limits, parse_selector
 from hedgespec.selectors.feedback import parse_feedback
 from hedgespec.selectors.learning import parse_loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.simulator import Replayer
 from hedgespec.traces import Trace
+from tests.helpers.faulty_learners import LATE, LATE_FAULTS, learner
 from tests.helpers.marks import slow_but
 from tests.helpers.online import online_choice
 from tests.helpers.synthetic import write_trace
@@ -109,3 +110,29 @@ def test_what_cannot_be_had_live_is_refused(selector, options, message):
 
 def test_both_kinds_of_feedback_are_covered():
     assert {built_in(name).feedback for name in BUILT_IN} >= {CHOSEN, FULL}
+
+
+@pytest.mark.parametrize("name", ["weights vanish", "helper out of bounds", "raises",
+                                  "never returns", "bandit out of bounds", "bandit raises"])
+def test_faults_of_a_users_learner_are_told_live(tmp_path_factory, long_trace, name, monkeypatch):
+    monkeypatch.setattr(limits, "SECONDS", 0.5)
+    fault = LATE_FAULTS[name]
+    # One file for all: another one would be compiled anew.
+    file = tmp_path_factory.getbasetemp() / "online_learner.py"
+    file.write_text(fault.text)
+    online = OnlineSelector(parse_selector(f"{file}:LEARNER:rate={fault.rate}"), 3, LENGTH)
+    choice = np.full(len(long_trace.tokens), -1)
+    choice[::2] = 0
+    with pytest.raises(HedgespecError, match=rf"{file}:LEARNER: {file}, line \d+, in "):
+        online_choice(long_trace, choice, online)
+
+
+@pytest.fixture(scope="module")
+def long_trace(tmp_path_factory):
+    return write_trace(tmp_path_factory.mktemp("online") / "trace", lengths=(2 * LATE,))
+
+
+def test_a_learner_too_small_for_the_pool_is_refused_before_it_decodes(tmp_path):
+    (tmp_path / "mine.py").write_text(learner(size="4"))
+    with pytest.raises(HedgespecError, match=r"in learn: .*\(8 drafters"):
+        OnlineSelector(parse_selector(f"{tmp_path / 'mine.py'}:LEARNER"), 8, LENGTH)

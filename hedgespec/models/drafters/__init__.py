@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.models.drafters.base import Drafter, ScoringBatch
 from hedgespec.models.drafters.context import NGram, PromptLookup
 from hedgespec.models.drafters.eagle import Eagle
@@ -85,7 +85,7 @@ def _of_specification(text: str, target: LanguageModel) -> Drafter:
     if family not in FAMILIES:
         raise HedgespecError(
             f"drafter {text!r}: unknown family {family!r}; choose from {', '.join(FAMILIES)}"
-        )
+            + did_you_mean(family, FAMILIES))
     return FAMILIES[family](name, identity, target, argument)
 
 

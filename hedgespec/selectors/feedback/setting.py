@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.results.labels import Term, join_terms, split_terms
 from hedgespec.selectors.feedback.contract import (
     ArrivalPolicy,
@@ -86,7 +86,8 @@ def parse_feedback(label: str) -> Feedback:
         else:
             known = ", ".join([*ARRIVALS, *modifier_help()])
             raise HedgespecError(f"unknown feedback {join_terms([(name, value)])!r} in {label!r}; "
-                                 f"choose from {known}, joined by +")
+                                 f"choose from {known}, joined by +"
+                                 + did_you_mean(name, [*arrivals, *MODIFIERS]))
     feedback = Feedback(arrival, tuple((name, amounts[name]) for name in MODIFIERS
                                        if name in amounts))
     _check(feedback, label)
