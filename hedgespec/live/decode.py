@@ -13,7 +13,7 @@ from hedgespec.live.eager_engine import EagerEngine
 from hedgespec.live.engine import Engine, Evaluation
 from hedgespec.live.plan import plan_rounds
 from hedgespec.live.policy import Policy, make_policy
-from hedgespec.live.pool import Distribute, Pool
+from hedgespec.live.pool import Laws, Pool
 from hedgespec.live.settings import NEW_TOKENS, SELECTOR, DecoderSettings
 from hedgespec.live.static_engine import StaticEngine
 from hedgespec.live.text_rounds import Rounds, Stop, TextRequest
@@ -31,6 +31,9 @@ from hedgespec.rules import Rule, parse_rule
 from hedgespec.selectors import ConfiguredSelector, Selector
 from hedgespec.tracegen.prompts import render_messages, tokenize
 from hedgespec.traces import Costs
+
+# Texts without a seed have one of this many numbers.
+_NUMBERS = 1 << 62
 
 
 class LiveDecoder:
@@ -63,6 +66,7 @@ class LiveDecoder:
         self.policy = self._make_policy(selector)
         self.engine = self._make_engine()
         self.last: Answer | None = None
+        self._texts = 0
 
     @property
     def label(self) -> str:
@@ -110,14 +114,21 @@ class LiveDecoder:
                                  "feedback of rounds: make another one")
         return other
 
-    def with_distribution(self, distribute: Distribute) -> "LiveDecoder":
+    def with_laws(self, laws: Laws) -> "LiveDecoder":
         """The same decoder with other distributions; what drafters were dropped stay so."""
         other = copy.copy(self)
         if self.rule.label == "greedy":
             other.plan = replace(self.plan, rule=parse_rule("sampling"))
-        other.engine = other._eager_engine(distribute)
+        other.engine = other._eager_engine(laws)
         other.engine.dropped.update(self.dropped)
         return other
+
+    def next_number(self) -> int:
+        """A number for the next text: 0, 1, 2, ... of a seed, without one of torch's generator."""
+        if self.settings.seed is None:
+            return int(torch.randint(_NUMBERS, ()))
+        self._texts += 1
+        return self._texts - 1
 
     def generate(
         self, prompt: list[int], max_new_tokens: int, query: int = 0, stop: Stop | None = None
@@ -130,9 +141,11 @@ class LiveDecoder:
 
     def generate_text(
         self, prompt: str | Sequence[Mapping[str, str]], max_new_tokens: int = NEW_TOKENS,
-        query: int = 0,
+        query: int | None = None,
     ) -> str:
         """Continue a text, or answer a conversation; the rounds are then in `last`.
+
+        Texts differ from call to call, unless `query` is given: see `next_number`.
 
         A text is continued as it is. A conversation is a list of {"role": ..., "content": ...},
         rendered by the tokenizer's chat template if there is one. See `rounds`.
@@ -142,7 +155,8 @@ class LiveDecoder:
             ids: list[int] = tokenizer(prompt)["input_ids"]
         else:
             ids = tokenize(tokenizer, render_messages(tokenizer, prompt))
-        self.last = self.generate(ids, max_new_tokens, query)
+        number = self.next_number() if query is None else query
+        self.last = self.generate(ids, max_new_tokens, number)
         text: str = tokenizer.decode(self.last.tokens, skip_special_tokens=True)
         return text
 
@@ -153,13 +167,17 @@ class LiveDecoder:
         """Continue `prompt`, giving each round when it is done; `answer` grows with them.
 
         It ends with an end token, at `max_new_tokens`, or where `stop(answer's tokens)` says so; a
-        round that would run past the end is cut there, as in a replay. Seed and `query` give the
-        random numbers. Raises HedgespecError if the prompt is empty, or prompt and answer may
+        round that would run past the end is cut there, as in a replay. Seed (0 if None) and `query`
+        give the random numbers. Raises HedgespecError if the prompt is empty, or prompt and answer may
         exceed a model's context.
         """
         request = TextRequest(prompt, max_new_tokens, query, stop)
+        yield from self.run(request, Answer() if answer is None else answer)
+
+    def run(self, request: TextRequest, answer: Answer) -> Iterator[Round]:
+        """`rounds` of a request."""
         self._check(request)
-        yield from Rounds(self, request, Answer() if answer is None else answer).run()
+        yield from Rounds(self, request, answer).run()
 
     @property
     def _evaluation(self) -> Evaluation:
@@ -173,7 +191,8 @@ class LiveDecoder:
         if self._runs_static():
             return StaticEngine(self.target, self.drafters, self.plan, self._evaluation,
                                 self.settings.compiled)
-        return self._eager_engine(lambda logits, _: probabilities(logits, self.plan.sampling))
+        sampling = self.plan.sampling
+        return self._eager_engine(Laws(*2 * [lambda logits, _: probabilities(logits, sampling)]))
 
     def _runs_static(self) -> bool:
         """Whether on fixed tensors. Raises HedgespecError if that is asked for and cannot be."""
@@ -188,9 +207,9 @@ class LiveDecoder:
             return self.target.device.type == "cuda" and not self.plan.branches and can_run
         return static
 
-    def _eager_engine(self, distribute: Distribute) -> Engine:
+    def _eager_engine(self, laws: Laws) -> Engine:
         pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device)
-        return EagerEngine(self.target, pool, self.plan, distribute, self._evaluation)
+        return EagerEngine(self.target, pool, self.plan, laws, self._evaluation)
 
     def _check(self, request: TextRequest) -> None:
         if request.max_new_tokens < 1:

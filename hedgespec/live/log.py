@@ -121,7 +121,7 @@ class LiveLog:
         return {
             "command": command_line(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "selector": decoder.label, "seed": settings.seed, "draft_length": decoder.draft_length,
+            "selector": decoder.label, "seed": settings.base_seed, "draft_length": decoder.draft_length,
             "rule": decoder.rule.label,
             "feedback": feedback.label if feedback else None,
             "loss": loss.label if loss else None,
@@ -139,7 +139,7 @@ class LiveLog:
             target=target.info(),
             drafters=[replace(drafter.info(), depths=1) for drafter in self._decoder.drafters],
             sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k,
-                                  settings.seed, self._settings.max_new_tokens),
+                                  settings.base_seed, self._settings.max_new_tokens),
             draft_length=self._decoder.draft_length, precision=_PRECISION,
             device=device_name(target.device), dtype=target.dtype, queries=0, tokens=0,
             files={}, versions=package_versions(*_PACKAGES),
