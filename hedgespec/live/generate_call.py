@@ -5,7 +5,7 @@ it is set, until it stands here.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -56,12 +56,12 @@ _MODEL_ARGUMENTS = ("attention_mask", "position_ids", "past_key_values", "use_ca
 _KEPT_BACK = ("tokenizer", "assistant_tokenizer")
 
 
-def refuse_fields(config: GenerationConfig) -> None:
-    """Raise HedgespecError naming the first field that is set and not done."""
+def refuse_fields(given: Mapping[str, Any]) -> None:
+    """Raise HedgespecError naming the first of some fields that is set and not done."""
     defaults = GenerationConfig._get_default_generation_params() if hasattr(
         GenerationConfig, "_get_default_generation_params") else vars(GenerationConfig())
     for name in vars(GenerationConfig()):
-        value = getattr(config, name, None)
+        value = given.get(name)
         unset = value is None or value is False or value == defaults.get(name)
         if name.startswith("_") or unset or FIELDS.get(name, Use.REFUSED) is not Use.REFUSED:
             continue
@@ -127,16 +127,25 @@ def have_whole_calls(function: Callable[..., Any]) -> None:
             model, custom_generate, kwargs, synced_gpus, assistant_model, streamer)
         if _innermost(custom_generate) is not function:
             return found
-        refused = {"assistant_model": assistant_model, "synced_gpus": synced_gpus,
-                   "assistant_tokenizer": before["assistant_tokenizer"]}
-        for name, value in refused.items():
-            if value:
-                raise HedgespecError(f"speculative decoding does not take {arg(name)} of generate: "
-                                     "the decoder has its drafters")
+        try:  # before generate tries them
+            refuse_fields(kwargs)
+            _refuse_helpers(assistant_model=assistant_model, synced_gpus=synced_gpus,
+                            assistant_tokenizer=before["assistant_tokenizer"])
+        except HedgespecError:
+            if streamer is not None:
+                streamer.end()
+            raise
         handed = {"tokenizer": before["tokenizer"], "streamer": streamer, "whole_call": True}
         return found | {name: value for name, value in handed.items() if value is not None}
 
     GenerationMixin._extract_generation_mode_kwargs = extract
+
+
+def _refuse_helpers(**given: Any) -> None:
+    for name, value in given.items():
+        if value:
+            raise HedgespecError(f"speculative decoding does not take {arg(name)} of generate: "
+                                 "the decoder has its drafters")
 
 
 def _innermost(function: Any) -> Any:

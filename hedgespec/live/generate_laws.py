@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from transformers import LogitsProcessorList
 from transformers.generation import logits_process, stopping_criteria
 
 from hedgespec.errors import HedgespecError
@@ -46,8 +45,7 @@ class GenerateLaws:
         """Of `input_ids` (L) the last `prompt` are the text's, the others padding."""
         self._pads = input_ids[: len(input_ids) - prompt]
         self._processors, self._criteria = processors, criteria
-        self._pure = LogitsProcessorList(
-            [one for one in processors if type(one) in _PURE_PROCESSORS])
+        self._pure = [one for one in processors if type(one) in _PURE_PROCESSORS]
         self._do_sample = do_sample
         self._prompt = self._judged = prompt
         self._over = False
@@ -82,13 +80,19 @@ class GenerateLaws:
 
     def _draft(self, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Rows of zeros where there is no proposal, or none that the processors let pass."""
-        nothing = logits.isneginf().all(dim=-1, keepdim=True)
-        rows = [self._pure(self._ids(context), row[None])[0]
+        rows = [self._draft_row(self._ids(context), row[None].to(self._pads.device, copy=True))
                 for context, row in _contexts(logits, tokens)]
-        processed = torch.stack(rows).to(logits.device)
-        law = self._law(processed)
-        banned = processed.isneginf().all(dim=-1, keepdim=True) | law.isnan().any(-1, keepdim=True)
-        return law.masked_fill(nothing | banned, 0.0)
+        return torch.cat(rows).to(logits.device)
+
+    def _draft_row(self, ids: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+        """The law (1, V) of a drafter's logits (1, V)."""
+        for process in self._pure:
+            if not row.isfinite().any():  # some processors raise then
+                break
+            row = process(ids, row)
+        law = self._law(row)
+        proposes = row.isfinite().any() & ~law.isnan().any()
+        return torch.where(proposes, law, torch.zeros_like(law))
 
     def _target(self, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Raises HedgespecError where nothing can be drawn."""

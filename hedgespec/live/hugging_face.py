@@ -110,7 +110,7 @@ class _Text:
 
 
 def _check(model: Any, decoder: LiveDecoder, config: Any, input_ids: torch.Tensor) -> None:
-    refuse_fields(config)
+    refuse_fields(vars(config))
     texts = len(input_ids) // (config.num_return_sequences or 1)
     if texts != 1:
         raise HedgespecError(
