@@ -9,7 +9,8 @@ import torch
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.cached import CachedModel
-from hedgespec.models.drafters import Drafter
+from hedgespec.models.drafters import Drafter, check_readers
+from hedgespec.models.lossless import check_lossless
 from hedgespec.models.target import LanguageModel
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
 
@@ -29,8 +30,10 @@ def measure_costs(
     tokens of text.
 
     A shorter context of target or drafters shortens `context`. Raises HedgespecError if there is
-    too little of it, or if a drafter cannot draft step by step with this target.
+    too little of it, if a drafter cannot draft step by step with this target, or if a model cannot
+    be read in pieces at all.
     """
+    _check(target, drafters)
     context = _fitting_context(target, drafters, draft_length, context)
     repeats = repeats or REPEATS.get(target.device.type, 20)
     chosen = torch.Generator().manual_seed(0)
@@ -49,6 +52,14 @@ def measure_costs(
     )
 
 
+def _check(target: LanguageModel, drafters: list[Drafter]) -> None:
+    try:
+        check_lossless(target)
+        check_readers(drafters)
+    except HedgespecError as error:
+        raise HedgespecError(f"{error}; record with {arg('costs', False)}") from error
+
+
 def device_name(device: torch.device) -> str:
     """The GPU's or processor's name."""
     if device.type == "cuda":
@@ -59,7 +70,8 @@ def device_name(device: torch.device) -> str:
 def _fitting_context(
     target: LanguageModel, drafters: list[Drafter], draft_length: int, context: int
 ) -> int:
-    lengths = [target.context_length, *(drafter.context_length for drafter in drafters)]
+    lengths = [target.context_length, target.rope_switch, check_lossless(target).length,
+               *(drafter.context_length for drafter in drafters)]
     shortest = min(length for length in lengths if length is not None)
     fitting = min(context, shortest - draft_length - 1)
     if fitting < draft_length + 2:

@@ -102,7 +102,7 @@ def verify_candidates(
     `ended(path)` says so, the path's own last token is the one after it, and p is asked no more.
     """
     path: list[int] = []
-    rows = []
+    rows: list[torch.Tensor] = []
     while True:
         node = path[-1] if path else ROOT
         if path and ended is not None and ended(path):

@@ -1,6 +1,7 @@
 """Lossless speculative decoding of one text at a time with a pool of drafters and a selector."""
 
 import copy
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,10 +21,12 @@ from hedgespec.live.text_rounds import Rounds, Stop, TextRequest
 from hedgespec.models.distributions import probabilities
 from hedgespec.models.drafters import (
     Drafter,
+    check_readers,
     check_sampling,
     default_drafters,
     make_drafters,
 )
+from hedgespec.models.lossless import check_lossless
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import NamedTree
 from hedgespec.options import changed_settings
@@ -62,6 +65,8 @@ class LiveDecoder:
         self.target, self.drafters = target, drafters
         self.settings = changed_settings(settings or DecoderSettings(), changed)
         check_sampling(drafters, self.settings.sampling)
+        self._lossless = check_lossless(target)
+        check_readers(drafters)
         self.plan = plan_rounds(self.settings, target)
         self.policy = self._make_policy(selector)
         self.engine = self._make_engine()
@@ -168,8 +173,8 @@ class LiveDecoder:
 
         It ends with an end token, at `max_new_tokens`, or where `stop(answer's tokens)` says so; a
         round that would run past the end is cut there, as in a replay. Seed (0 if None) and `query`
-        give the random numbers. Raises HedgespecError if the prompt is empty, or prompt and answer may
-        exceed a model's context.
+        give the random numbers. Raises HedgespecError if the prompt is empty, or prompt and answer
+        may exceed a model's context.
         """
         request = TextRequest(prompt, max_new_tokens, query, stop)
         yield from self.run(request, Answer() if answer is None else answer)
@@ -191,8 +196,10 @@ class LiveDecoder:
         if self._runs_static():
             return StaticEngine(self.target, self.drafters, self.plan, self._evaluation,
                                 self.settings.compiled)
-        sampling = self.plan.sampling
-        return self._eager_engine(Laws(*2 * [lambda logits, _: probabilities(logits, sampling)]))
+        return self._eager_engine(Laws(self._plain_law, self._plain_law))
+
+    def _plain_law(self, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        return probabilities(logits, self.plan.sampling)
 
     def _runs_static(self) -> bool:
         """Whether on fixed tensors. Raises HedgespecError if that is asked for and cannot be."""
@@ -219,6 +226,7 @@ class LiveDecoder:
         highest, known = max(request.prompt), self.target.vocabulary_size
         if highest >= known:
             raise HedgespecError(f"the prompt holds token {highest}; the target knows {known}")
+        self._check_length(len(request.prompt) + request.max_new_tokens)
         lengths = [self.target.context_length, *(item.context_length for item in self.drafters)]
         context = min(length for length in lengths if length is not None)
         if len(request.prompt) + request.max_new_tokens > context:
@@ -226,6 +234,15 @@ class LiveDecoder:
                 f"{len(request.prompt)} prompt tokens and {request.max_new_tokens} new ones "
                 f"exceed the shortest context of target and drafters, {context}"
             )
+
+    def _check_length(self, tokens: int) -> None:
+        """Refuse, or warn of, a text that gets where the target may not read as it should."""
+        found = self._lossless
+        if found.length is None or tokens <= found.length:
+            return
+        if not found.unknown:
+            raise HedgespecError(found.reason)
+        warnings.warn(found.reason, RuntimeWarning, stacklevel=4)
 
 
 def make_decoder(

@@ -44,6 +44,7 @@ def speculative_generate(
         _check(model, decoder, generation_config, input_ids)
         _check_order(decoder, logits_processor)
         prompt = unpadded_prompt(input_ids[:1], arguments)
+        _check_padding(decoder, input_ids.shape[1] - len(prompt), generation_config)
         _check_several(len(input_ids), logits_processor, stopping_criteria, generation_config,
                        streamers)
         if token_streamer is not None:
@@ -126,6 +127,14 @@ def _check_order(decoder: LiveDecoder, processors: Any) -> None:
     for name in () if decoder.rule.in_order else with_a_state(processors):
         raise HedgespecError(f"rule {decoder.rule.label} verifies a whole draft at once, and "
                              f"{name} may keep a state; use {arg('rule', 'sampling')}")
+
+
+def _check_padding(decoder: LiveDecoder, pads: int, config: Any) -> None:
+    """Raise HedgespecError where generate counts padding as if it were text."""
+    switch = decoder.target.rope_switch
+    if pads and switch is not None and config.max_length > switch:
+        raise HedgespecError(f"{arg('attention_mask')}: the target's RoPE switches at {switch} "
+                             "tokens, padding included; leave the padding out")
 
 
 def _check_several(

@@ -121,7 +121,8 @@ class LiveLog:
         return {
             "command": command_line(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "selector": decoder.label, "seed": settings.base_seed, "draft_length": decoder.draft_length,
+            "selector": decoder.label, "seed": settings.base_seed,
+            "draft_length": decoder.draft_length,
             "rule": decoder.rule.label,
             "feedback": feedback.label if feedback else None,
             "loss": loss.label if loss else None,

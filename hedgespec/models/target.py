@@ -83,6 +83,24 @@ class LanguageModel:
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 1 << 30))
 
     @property
+    def network(self) -> Any:
+        """The layers without the head: ids to hidden states."""
+        base = self.model.base_model
+        return getattr(base, "model", base) if base is self.model else base  # Llama 4 names none
+
+    @property
+    def rope_switch(self) -> int | None:
+        """Length beyond which RoPE is another one from the text's first place on (longrope).
+
+        None if it is the same at all lengths.
+        """
+        rope = getattr(self.model.config.get_text_config(), "rope_parameters", None) or {}
+        kinds = [one for one in (rope, *rope.values()) if isinstance(one, dict)]
+        switches = [one.get("original_max_position_embeddings") for one in kinds
+                    if one.get("rope_type") == "longrope"]
+        return min((int(length) for length in switches if length), default=None)
+
+    @property
     def eos_tokens(self) -> list[int]:
         """Ids that end an answer: the model's, or its tokenizer's where it names none."""
         ids = self.model.generation_config.eos_token_id
@@ -115,7 +133,7 @@ class LanguageModel:
         Layers count as in `read_states`. The last one, `self.layers`, comes after the final norm,
         ready for `logits`.
         """
-        final, states = read_states(self.model.base_model, self.layers, layers,
+        final, states = read_states(self.network, self.layers, layers,
                                     input_ids=ids, attention_mask=mask, use_cache=False)
         return {self.layers: final, **states}
 
@@ -143,7 +161,7 @@ class LanguageModel:
 
     @cached_property
     def final_norm(self) -> Any:
-        base = self.model.base_model
+        base = self.network
         for holder in (base, getattr(base, "decoder", None)):
             for name in _FINAL_NORMS:
                 if hasattr(holder, name):
@@ -155,14 +173,17 @@ class LanguageModel:
         """Raise HedgespecError if `logits` is not what the model itself computes."""
         ids = torch.arange(4, device=self.device)[None] % self.vocabulary_size
         mask = torch.ones_like(ids)
-        with torch.inference_mode():
-            own = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
-            ours = self.logits(self.hidden_states(ids, mask, ())[self.layers])
-        if not torch.allclose(own, ours, rtol=1e-2, atol=1e-2):
-            raise HedgespecError(
-                f"{self.id}: this architecture ({type(self.model).__name__}) computes its logits "
-                "in a way that hedgespec does not know; please report it"
-            )
+        unknown = (f"{self.id}: this architecture ({type(self.model).__name__}) computes its "
+                   "logits in a way that hedgespec does not know; please report it")
+        try:
+            with torch.inference_mode():
+                own = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+                ours = self.logits(self.hidden_states(ids, mask, ())[self.layers])
+        except (AttributeError, TypeError, KeyError, IndexError, ValueError, RuntimeError) as error:
+            raise HedgespecError(f"{unknown} ({type(error).__name__}: "
+                                 f"{' '.join(str(error).split())[:200]})") from error
+        if own.shape != ours.shape or not torch.allclose(own.float(), ours, rtol=1e-2, atol=1e-2):
+            raise HedgespecError(unknown)
 
 
 def parameters_sha256(parameters: dict[str, torch.Tensor]) -> str:

@@ -246,7 +246,7 @@ def test_processors_and_criteria_with_a_state_are_called_as_generate_calls_them(
 def test_a_rule_that_asks_out_of_order_refuses_processors_with_a_state(target):
     block = decoder_of(target, rule="block")
     assert call(target, block).tolist() == call(target).tolist()
-    with pytest.raises(HedgespecError, match="rule block verifies .* Counting may keep a state"):
+    with pytest.raises(HedgespecError, match=r"rule block verifies .* Counting may keep a state"):
         call(target, block, logits_processor=LogitsProcessorList([Counting()]))
 
 
