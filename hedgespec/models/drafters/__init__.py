@@ -98,5 +98,6 @@ def _of_specification(text: str, target: LanguageModel) -> Drafter:
 
 
 __all__ = [
-    "FAMILIES", "Drafter", "ScoringBatch", "check_readers", "check_sampling", "default_drafters", "make_drafters",
+    "FAMILIES", "Drafter", "ScoringBatch", "check_readers", "check_sampling", "default_drafters",
+    "make_drafters",
 ]
