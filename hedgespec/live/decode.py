@@ -65,10 +65,11 @@ class LiveDecoder:
         self.target, self.drafters = target, drafters
         self.settings = changed_settings(settings or DecoderSettings(), changed)
         check_sampling(drafters, self.settings.sampling)
-        self._lossless = check_lossless(target)
-        check_readers(drafters)
         self.plan = plan_rounds(self.settings, target)
         self.policy = self._make_policy(selector)
+        self._lossless = check_lossless(
+            target, branches=self.plan.branches, static=self._runs_static())
+        check_readers(drafters)
         self.engine = self._make_engine()
         self.last: Answer | None = None
         self._texts = 0

@@ -6,10 +6,9 @@ length would make another text, and nothing would tell.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -19,7 +18,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from hedgespec.errors import HedgespecError
 from hedgespec.models.cached import CachedModel
-from hedgespec.models.fixed_tensors import StaticModel, has_plain_attention
+from hedgespec.models.fixed_tensors import StaticModel
 from hedgespec.models.target import LanguageModel
 
 # |difference| / |logits| of a row that rounding may make, at most.
@@ -91,35 +90,39 @@ class _Static:
         self._length = length
 
 
-_FOUND: "WeakKeyDictionary[Any, Lossless]" = WeakKeyDictionary()
+_FOUND: "WeakKeyDictionary[Any, dict[str, Lossless]]" = WeakKeyDictionary()
 
 
-def check_lossless(model: LanguageModel) -> Lossless:
-    """What is found of a model, once for each. Takes seconds.
+def check_lossless(
+    model: LanguageModel, *, branches: bool = False, static: bool = False
+) -> Lossless:
+    """What is found of a model, once for each way of reading it. Takes seconds.
 
-    Raises HedgespecError, with the reason, if not even short texts are read alike.
+    It is read piece by piece into a growing cache; with `branches` trees of drafts too, and with
+    `static` into fixed tensors, both of which want plain attention. Raises HedgespecError, with the
+    reason, if not even short texts are read alike.
     """
-    if model.model not in _FOUND:
-        with torch.inference_mode():
-            _FOUND[model.model] = _examine(model)
-    found = _FOUND[model.model]
-    if found.length == 0:
-        raise HedgespecError(found.reason)
-    return found
+    known = _FOUND.setdefault(model.model, {})
+    for name in ["cached", *branches * ["tree"], *static * ["static"]]:
+        if name not in known:
+            with torch.inference_mode():
+                known[name] = _examine(model, name)
+        if known[name].length == 0:
+            raise HedgespecError(known[name].reason)
+    return known["cached"]
 
 
-def _examine(model: LanguageModel) -> Lossless:
+def _examine(model: LanguageModel, reader: str) -> Lossless:
     known, pace = 0, 0.0
     for place, what in [(min(_FIRST, model.context_length - _BEHIND), ""), *_places(model)]:
         if place * pace > _PATIENCE:
             return Lossless(known, f"{model.id}: texts of more than {known} tokens were not "
                             f"checked, which would take some {place * pace:.0f} seconds here, for "
                             f"{what}: they may not be the target's own", unknown=True)
-        for reader in _readers(model, place + _BEHIND):
-            right, difference = _compare(model, reader, place)
-            if difference:
-                known = max(known, right)
-                return Lossless(known, _refusal(model, known, what, difference))
+        right, difference = _compare(model, reader, place)
+        if difference:
+            known = max(known, right)
+            return Lossless(known, _refusal(model, known, what, difference))
         known, pace = place, pace or _pace(model)
     return Lossless(None)
 
@@ -132,9 +135,10 @@ def _pace(model: LanguageModel) -> float:
     return 2 * (perf_counter() - started) / ids.shape[1]
 
 
-def _readers(model: LanguageModel, room: int) -> Iterable[Any]:
-    further = [partial(_Tree, model), partial(_Static, model, 2 * room)]
-    return [partial(_Cached, model), *(further if has_plain_attention(model) else [])]
+def _reader(model: LanguageModel, name: str, room: int) -> _Reader:
+    if name == "static":
+        return _Static(model, room)
+    return _Tree(model) if name == "tree" else _Cached(model)
 
 
 def _places(model: LanguageModel) -> list[tuple[int, str]]:
@@ -158,7 +162,7 @@ def _lengths(config: dict[str, Any]) -> Iterator[tuple[str, int]]:
             yield name, value
 
 
-def _compare(model: LanguageModel, make: Any, place: int) -> tuple[int, str]:
+def _compare(model: LanguageModel, reader: str, place: int) -> tuple[int, str]:
     """How what a reader gives differs from what `generate` draws from; "" if by rounding alone.
 
     Also returns up to which length of a text it does not.
@@ -169,7 +173,7 @@ def _compare(model: LanguageModel, make: Any, place: int) -> tuple[int, str]:
     text %= model.vocabulary_size
     try:
         own = _own_logits(model, text, start)
-        found = model.logits(_in_pieces(make(), text, start))
+        found = model.logits(_in_pieces(_reader(model, reader, 2 * end), text, start))
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:  # whatever its code does where it was not made for this

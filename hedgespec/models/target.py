@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
@@ -201,8 +203,7 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
 
     `dtype` is "float32", "bfloat16" or "float16". Raises HedgespecError if it cannot be loaded.
     """
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    _quieten()
     place, options = _locate(identity)
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
@@ -219,6 +220,14 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
     model.generation_config = GenerationConfig(
         eos_token_id=loaded.eos_tokens or None, pad_token_id=loaded.pad_token)
     return loaded
+
+
+def _quieten() -> None:
+    """No bars, no notes and no counted retries of other packages: an error says what is wrong."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()
+    disable_progress_bars()
 
 
 def _check_in_memory(model: Any, tokenizer: Any) -> None:
@@ -256,4 +265,6 @@ def _locate(identity: str) -> tuple[str, dict[str, str]]:
         if not path.is_file():
             raise HedgespecError(f"{path}: no such GGUF file")
         return str(path.parent), {"gguf_file": path.name}
+    if (path.is_absolute() or identity.startswith((".", "~"))) and not path.is_dir():
+        raise HedgespecError(f"cannot load model {identity!r}: no such folder")
     return identity, {}

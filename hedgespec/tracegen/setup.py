@@ -34,7 +34,8 @@ class Setup:
         Texts stay below a switch of the target's RoPE: scored whole, their first tokens would have
         another one than when they were written.
         """
-        lengths = [self.target.context_length, self.target.rope_switch, *(one.context_length for one in self.drafters)]
+        lengths = [self.target.context_length, self.target.rope_switch,
+                   *(one.context_length for one in self.drafters)]
         return min(length for length in lengths if length is not None)
 
 

@@ -32,10 +32,11 @@ def check_gap(recording: dict[str, Any], dtype: str, path: Path) -> None:
     if FIELD not in recording:
         return
     found = recording[FIELD]
-    values = [found.get(name) for name in ("mean", "max")] if isinstance(found, dict) else [None]
+    values: list[Any] = [found.get(name) for name in ("mean", "max")] if isinstance(found, dict) else [None]
     if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
         raise TraceError(f'{path}: field "recording.{FIELD}" must hold numbers "mean" and "max"')
-    fault = gap_fault(*values, dtype)
+    mean, greatest = values
+    fault = gap_fault(mean, greatest, dtype)
     if fault:
         raise TraceError(f'{path}: field "recording.{FIELD}": {fault}; record it again, with a '
                          "target whose logits do not depend on how a text is read")

@@ -153,8 +153,19 @@ def test_reading_on_fixed_tensors_is_looked_at_too(tiny_models, monkeypatch):
         return update(self, keys, values + 0.5 * (keys.shape[2] > 1), *more, **named)
 
     monkeypatch.setattr(FixedLayer, "update", shifted)
+    assert check_lossless(target).length is None
     with pytest.raises(HedgespecError, match="does not read a text in pieces as it reads it whole"):
-        check_lossless(target)
+        LiveDecoder(target, make_drafters(["early-exit:2"], target), static=True)
+
+
+def test_reading_trees_is_looked_at_too(tiny_models, monkeypatch):
+    target = load_model(tiny_models["target"], "cpu", "float32")
+    monkeypatch.setattr(CachedModel, "keep", lambda self, rows: setattr(
+        self, "length", self.length + len(rows)))
+    drafters = make_drafters(["early-exit:2"], target)
+    LiveDecoder(target, drafters)
+    with pytest.raises(HedgespecError, match="cannot be decoded live"):
+        LiveDecoder(target, drafters, rule="multi:2")
 
 
 def test_an_architecture_whose_hidden_states_are_elsewhere_is_one_line(tiny_models):
