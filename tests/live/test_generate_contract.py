@@ -1,6 +1,7 @@
 """Every keyword of generate: the same text as without drafters, or refused by its name."""
 
 import inspect
+from functools import partial
 
 import pytest
 
@@ -373,3 +374,11 @@ def test_a_greedy_decoder_samples_where_generate_does(target):
     assert call(target, decoder).tolist() == call(target).tolist()
     assert call(target, decoder, do_sample=True).tolist() != call(
         target, decoder, do_sample=True).tolist()
+
+
+def test_the_decoder_may_be_bound_to_the_function(target):
+    decoder = decoder_of(target)
+    bound = partial(speculative_generate, decoder=decoder)
+    own = call(target, stop_strings=["e"])
+    assert target.model.generate(IDS, max_new_tokens=16, stop_strings=["e"], custom_generate=bound,
+                                 tokenizer=target.tokenizer).tolist() == own.tolist()
