@@ -20,8 +20,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace) -> int:
     """Check each log."""
+    from hedgespec.results.log import TRACE
     from hedgespec.simulator.fidelity import check_fidelity
+    from hedgespec.traces import load_manifest
+    from hedgespec.traces.gap import FIELD
 
     for folder in options.logs:
-        print(f"{folder}: {check_fidelity(folder)} rounds, every decision replayed")
+        rounds = check_fidelity(folder)  # also refuses text that is not the target's
+        told = FIELD in load_manifest(folder / TRACE).recording
+        print(f"{folder}: {rounds} rounds, every decision replayed"
+              + ("" if told else "; this old log does not say whether its text is the target's"))
     return 0

@@ -63,7 +63,7 @@ def _defaults() -> "tuple[LiveSettings, Sampling, DecoderSettings]":
     from hedgespec.models.settings import Sampling
 
     return (LiveSettings(smollm2.NAME, device="auto", dtype="auto"), Sampling(temperature=0.7),
-            DecoderSettings())
+            DecoderSettings(seed=0))
 
 
 def run(options: argparse.Namespace) -> int:

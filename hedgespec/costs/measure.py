@@ -9,7 +9,8 @@ import torch
 from hedgespec.costs.timing import Part, Timings, time_in_turn
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.cached import CachedModel
-from hedgespec.models.drafters import Drafter
+from hedgespec.models.drafters import Drafter, check_readers
+from hedgespec.models.lossless import check_lossless
 from hedgespec.models.target import LanguageModel
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
 
@@ -30,8 +31,10 @@ def measure_costs(
     text; `widths` are further numbers of tokens that the target reads.
 
     A shorter context of target or drafters shortens `context`. Raises HedgespecError if there is
-    too little of it, or if a drafter cannot draft step by step with this target.
+    too little of it, if a drafter cannot draft step by step with this target, or if a model cannot
+    be read in pieces at all.
     """
+    _check(target, drafters)
     longest = max(draft_length + 1, *widths) if widths else draft_length + 1
     context = _fitting_context(target, drafters, draft_length, longest, context)
     chosen = torch.Generator().manual_seed(0)
@@ -68,6 +71,14 @@ def costs_from(
         evaluate_all=medians.get(EVALUATE_ALL), widths=widths, spread=found.spread, engine=engine)
 
 
+def _check(target: LanguageModel, drafters: list[Drafter]) -> None:
+    try:
+        check_lossless(target)
+        check_readers(drafters)
+    except HedgespecError as error:
+        raise HedgespecError(f"{error}; record with {arg('costs', False)}") from error
+
+
 def device_name(device: torch.device) -> str:
     """The GPU's or processor's name."""
     if device.type == "cuda":
@@ -78,7 +89,8 @@ def device_name(device: torch.device) -> str:
 def _fitting_context(
     target: LanguageModel, drafters: list[Drafter], draft_length: int, longest: int, context: int
 ) -> int:
-    lengths = [target.context_length, *(drafter.context_length for drafter in drafters)]
+    lengths = [target.context_length, target.rope_switch, check_lossless(target).length,
+               *(drafter.context_length for drafter in drafters)]
     shortest = min(length for length in lengths if length is not None)
     fitting = min(context, shortest - longest)
     if fitting < draft_length + 2:

@@ -44,6 +44,14 @@ def node_count(candidates: int, levels: int) -> int:
     return sum(candidates**level for level in range(1, levels + 1))
 
 
+def chain_candidates(draft: torch.Tensor, q: torch.Tensor) -> Candidates:
+    """A draft (K), each token of which was drawn from its row of q (K+1, V)."""
+    chain = Candidates()
+    for parent, token in enumerate(draft, ROOT):
+        chain.q[parent] = q[chain.add(token, parent)]
+    return chain
+
+
 def draft_candidates(
     pool: Pool, arm: int, text: Text, rule: Rule, noise: torch.Tensor, distribute: Distribute
 ) -> Candidates:
@@ -85,16 +93,20 @@ def tree_candidates(trees: DraftTrees, levels: int, proposed: torch.Tensor) -> C
 def verify_candidates(
     tree: Candidates, rule: Rule, noise: torch.Tensor,
     target: Callable[[int, list[int]], torch.Tensor],
+    ended: Callable[[list[int]], bool] | None = None,
 ) -> tuple[list[int], torch.Tensor, torch.Tensor]:
     """Follow the accepted candidates with noise (K+1, W).
 
     `target(node, path)` gives p (V) behind a node, `path` being the nodes to it. Returns the
-    accepted path (m), the target's token (1) after it, and p (m+1, V) along it.
+    accepted path (m), the target's token (1) after it, and p (m+1, V) along it. Where
+    `ended(path)` says so, the path's own last token is the one after it, and p is asked no more.
     """
     path: list[int] = []
-    rows = []
+    rows: list[torch.Tensor] = []
     while True:
         node = path[-1] if path else ROOT
+        if path and ended is not None and ended(path):
+            return path[:-1], tree.tokens[node][None], torch.stack(rows)
         p = target(node, path)
         rows.append(p)
         own, children = noise[len(path)], tree.children.get(node)

@@ -1,7 +1,8 @@
 """Lossless speculative decoding of one text at a time with a pool of drafters and a selector."""
 
 import copy
-from collections.abc import Generator, Mapping, Sequence
+import warnings
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,17 +14,19 @@ from hedgespec.live.eager_engine import EagerEngine
 from hedgespec.live.engine import Engine, Evaluation
 from hedgespec.live.plan import plan_rounds
 from hedgespec.live.policy import Policy, make_policy
-from hedgespec.live.pool import Distribute, Pool
+from hedgespec.live.pool import Laws, Pool
 from hedgespec.live.settings import NEW_TOKENS, SELECTOR, DecoderSettings
 from hedgespec.live.static_engine import StaticEngine
 from hedgespec.live.text_rounds import Rounds, Stop, TextRequest
 from hedgespec.models.distributions import probabilities
 from hedgespec.models.drafters import (
     Drafter,
+    check_readers,
     check_sampling,
     default_drafters,
     make_drafters,
 )
+from hedgespec.models.lossless import check_lossless
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import NamedTree
 from hedgespec.options import changed_settings
@@ -31,6 +34,9 @@ from hedgespec.rules import Rule, parse_rule
 from hedgespec.selectors import ConfiguredSelector, Selector
 from hedgespec.tracegen.prompts import render_messages, tokenize
 from hedgespec.traces import Costs
+
+# Texts without a seed have one of this many numbers.
+_NUMBERS = 1 << 62
 
 
 class LiveDecoder:
@@ -61,8 +67,12 @@ class LiveDecoder:
         check_sampling(drafters, self.settings.sampling)
         self.plan = plan_rounds(self.settings, target)
         self.policy = self._make_policy(selector)
+        self._lossless = check_lossless(
+            target, branches=self.plan.branches, static=self._runs_static())
+        check_readers(drafters)
         self.engine = self._make_engine()
         self.last: Answer | None = None
+        self._texts = 0
 
     @property
     def label(self) -> str:
@@ -113,14 +123,21 @@ class LiveDecoder:
                                  "feedback of rounds: make another one")
         return other
 
-    def with_distribution(self, distribute: Distribute) -> "LiveDecoder":
+    def with_laws(self, laws: Laws) -> "LiveDecoder":
         """The same decoder with other distributions; what drafters were dropped stay so."""
         other = copy.copy(self)
         if self.rule.label == "greedy":
             other.plan = replace(self.plan, rule=parse_rule("sampling"))
-        other.engine = other._eager_engine(distribute)
+        other.engine = other._eager_engine(laws)
         other.engine.dropped.update(self.dropped)
         return other
+
+    def next_number(self) -> int:
+        """A number for the next text: 0, 1, 2, ... of a seed, without one of torch's generator."""
+        if self.settings.seed is None:
+            return int(torch.randint(_NUMBERS, ()))
+        self._texts += 1
+        return self._texts - 1
 
     def generate(
         self, prompt: list[int], max_new_tokens: int, query: int = 0, stop: Stop | None = None
@@ -133,9 +150,11 @@ class LiveDecoder:
 
     def generate_text(
         self, prompt: str | Sequence[Mapping[str, str]], max_new_tokens: int = NEW_TOKENS,
-        query: int = 0,
+        query: int | None = None,
     ) -> str:
         """Continue a text, or answer a conversation; the rounds are then in `last`.
+
+        Texts differ from call to call, unless `query` is given: see `next_number`.
 
         A text is continued as it is. A conversation is a list of {"role": ..., "content": ...},
         rendered by the tokenizer's chat template if there is one. See `rounds`.
@@ -145,7 +164,8 @@ class LiveDecoder:
             ids: list[int] = tokenizer(prompt)["input_ids"]
         else:
             ids = tokenize(tokenizer, render_messages(tokenizer, prompt))
-        self.last = self.generate(ids, max_new_tokens, query)
+        number = self.next_number() if query is None else query
+        self.last = self.generate(ids, max_new_tokens, number)
         text: str = tokenizer.decode(self.last.tokens, skip_special_tokens=True)
         return text
 
@@ -156,13 +176,17 @@ class LiveDecoder:
         """Continue `prompt`, giving each round when it is done; `answer` grows with them.
 
         It ends with an end token, at `max_new_tokens`, or where `stop(answer's tokens)` says so; a
-        round that would run past the end is cut there, as in a replay. Seed and `query` give the
-        random numbers. Raises HedgespecError if the prompt is empty, or prompt and answer may
-        exceed a model's context.
+        round that would run past the end is cut there, as in a replay. Seed (0 if None) and `query`
+        give the random numbers. Raises HedgespecError if the prompt is empty, or prompt and answer
+        may exceed a model's context.
         """
         request = TextRequest(prompt, max_new_tokens, query, stop)
+        yield from self.run(request, Answer() if answer is None else answer)
+
+    def run(self, request: TextRequest, answer: Answer) -> Iterator[Round]:
+        """`rounds` of a request."""
         self._check(request)
-        yield from Rounds(self, request, Answer() if answer is None else answer).run()
+        yield from Rounds(self, request, answer).run()
 
     @property
     def _evaluation(self) -> Evaluation:
@@ -176,7 +200,10 @@ class LiveDecoder:
         if self._runs_static():
             return StaticEngine(self.target, self.drafters, self.plan, self._evaluation,
                                 self.settings.compiled)
-        return self._eager_engine(lambda logits, _: probabilities(logits, self.plan.sampling))
+        return self._eager_engine(Laws(self._plain_law, self._plain_law))
+
+    def _plain_law(self, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        return probabilities(logits, self.plan.sampling)
 
     def _runs_static(self) -> bool:
         """Whether on fixed tensors. Raises HedgespecError if that is asked for and cannot be."""
@@ -191,9 +218,9 @@ class LiveDecoder:
             return self.target.device.type == "cuda" and not self.plan.branches and can_run
         return static
 
-    def _eager_engine(self, distribute: Distribute) -> Engine:
+    def _eager_engine(self, laws: Laws) -> Engine:
         pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device)
-        return EagerEngine(self.target, pool, self.plan, distribute, self._evaluation)
+        return EagerEngine(self.target, pool, self.plan, laws, self._evaluation)
 
     def _check(self, request: TextRequest) -> None:
         if request.max_new_tokens < 1:
@@ -203,6 +230,7 @@ class LiveDecoder:
         highest, known = max(request.prompt), self.target.vocabulary_size
         if highest >= known:
             raise HedgespecError(f"the prompt holds token {highest}; the target knows {known}")
+        self._check_length(len(request.prompt) + request.max_new_tokens)
         lengths = [self.target.context_length, *(item.context_length for item in self.drafters)]
         context = min(length for length in lengths if length is not None)
         if len(request.prompt) + request.max_new_tokens > context:
@@ -210,6 +238,15 @@ class LiveDecoder:
                 f"{len(request.prompt)} prompt tokens and {request.max_new_tokens} new ones "
                 f"exceed the shortest context of target and drafters, {context}"
             )
+
+    def _check_length(self, tokens: int) -> None:
+        """Refuse, or warn of, a text that gets where the target may not read as it should."""
+        found = self._lossless
+        if found.length is None or tokens <= found.length:
+            return
+        if not found.unknown:
+            raise HedgespecError(found.reason)
+        warnings.warn(found.reason, RuntimeWarning, stacklevel=4)
 
 
 def make_decoder(

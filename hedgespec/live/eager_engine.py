@@ -9,6 +9,7 @@ from hedgespec.costs.measure import measure_costs
 from hedgespec.live.candidates import (
     ROOT,
     Candidates,
+    chain_candidates,
     draft_candidates,
     tree_candidates,
     verify_candidates,
@@ -16,7 +17,7 @@ from hedgespec.live.candidates import (
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.evaluated import host_statistics, reduce_for
 from hedgespec.live.plan import RoundPlan
-from hedgespec.live.pool import Distribute, Pool, Text
+from hedgespec.live.pool import Laws, Pool, Text
 from hedgespec.live.tree_session import TreeEvaluation
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.target import LanguageModel
@@ -28,12 +29,12 @@ class EagerEngine(Engine):
     """Growing caches, and one drafter evaluated after the other."""
 
     def __init__(
-        self, target: LanguageModel, pool: Pool, plan: RoundPlan, distribute: Distribute,
+        self, target: LanguageModel, pool: Pool, plan: RoundPlan, laws: Laws,
         evaluation: Evaluation,
     ):
-        """`distribute` gives the distributions that text is drawn from."""
+        """`laws` give the distributions that drafts and text are drawn from."""
         self._target, self._pool, self._plan = target, pool, plan
-        self._rule, self._shape, self._distribute = plan.rule, plan.shape, distribute
+        self._rule, self._shape, self._laws = plan.rule, plan.shape, laws
         self.evaluation = evaluation
         self._layers = tuple(sorted(
             {layer for item in pool.drafters for layer in item.target_layers}))
@@ -68,15 +69,46 @@ class EagerEngine(Engine):
         draft, q = self._draft(arm, noise[: min(self._plan.draft_length, room)])
         clock.read("draft")
         final, states = model.read(torch.cat([text.tokens[-1:], draft]), self._layers)
-        p = self._distribute(self._target.logits(final), torch.cat([text.tokens, draft]))
-        count, following = self._rule.verify(
-            p[None], q[None], draft[None], noise[None, : len(draft) + 1])
-        accepted = int(count)
+        accepted, following = self._verify_chain(draft, q, final, noise[: len(draft) + 1])
         emitted = torch.cat([draft[:accepted], following])
         model.cut(model.length - len(draft) + accepted)
         text.append(emitted, {layer: state[: accepted + 1] for layer, state in states.items()})
-        self._round_p = p[: accepted + 1]
         return len(draft), emitted
+
+    def _verify_chain(
+        self, draft: torch.Tensor, q: torch.Tensor, final: torch.Tensor, noise: torch.Tensor
+    ) -> tuple[int, torch.Tensor]:
+        """How many tokens of a draft (k) are accepted, and the one (1) that follows these.
+
+        q is (k+1, V), `final` (k+1, H) the target's states, noise (k+1, W).
+        """
+        if self._laws.ended is not None and self._rule.in_order:
+            path, following, self._round_p = self._descend(
+                chain_candidates(draft, q), final, noise)
+            return len(path), following
+        p = self._laws.target(
+            self._target.logits(final), torch.cat([self._text.tokens, draft]))
+        count, following = self._rule.verify(p[None], q[None], draft[None], noise[None])
+        accepted = int(count)
+        self._round_p = p[: accepted + 1]
+        return accepted, following
+
+    def _descend(
+        self, tree: Candidates, final: torch.Tensor, noise: torch.Tensor
+    ) -> tuple[list[int], torch.Tensor, torch.Tensor]:
+        """`verify_candidates`; `final` are the target's states at the root and the nodes."""
+        text, ended = self._text, self._laws.ended
+
+        def context(path: list[int]) -> torch.Tensor:
+            return torch.cat([text.tokens, *(tree.tokens[place][None] for place in path)])
+
+        def target(node: int, path: list[int]) -> torch.Tensor:
+            logits = self._target.logits(final[node + 1][None])
+            return self._laws.target(logits, context(path))[0]
+
+        return verify_candidates(
+            tree, self._rule, noise, target,
+            None if ended is None else lambda path: ended(context(path)))
 
     def _branches(
         self, arm: int, noise: torch.Tensor, room: int, clock: Clock
@@ -89,12 +121,7 @@ class EagerEngine(Engine):
         # Row 0 is the text's last token, row i+1 node i.
         final, states = model.read_tree(
             tokens, [ROOT, *(parent + 1 for parent in tree.parents)], self._layers)
-
-        def target(node: int, path: list[int]) -> torch.Tensor:
-            context = torch.cat([text.tokens, *(tree.tokens[place][None] for place in path)])
-            return self._distribute(self._target.logits(final[node + 1][None]), context)[0]
-
-        path, following, self._round_p = verify_candidates(tree, self._rule, noise, target)
+        path, following, self._round_p = self._descend(tree, final, noise)
         rows = [0, *(node + 1 for node in path)]
         model.keep(rows)
         emitted = torch.cat([tokens[rows[1:]], following])
@@ -105,7 +132,7 @@ class EagerEngine(Engine):
         """As many levels as `noise` (k, W) has."""
         pool, text = self._pool, self._text
         if self._shape is None:
-            return draft_candidates(pool, arm, text, self._rule, noise, self._distribute)
+            return draft_candidates(pool, arm, text, self._rule, noise, self._laws.draft)
         proposed = torch.ones_like(pool.first(arm, text))
         return tree_candidates(pool.trees(arm, text, self._shape, 0), len(noise), proposed)
 
@@ -146,7 +173,7 @@ class EagerEngine(Engine):
             if number:
                 logits = self._pool.step(arm, tokens[-1])
             context = torch.cat([self._text.tokens, *(token[None] for token in tokens)])
-            row = self._distribute(logits[None], context)[0]
+            row = self._laws.draft(logits[None], context)[0]
             if not row.any():
                 break
             rows.append(row)
@@ -168,7 +195,7 @@ class EagerEngine(Engine):
         tokens = text.tokens[len(text) - count :]
         columns, trees = [], []
         for arm in arms:
-            q = self._distribute(self._pool.evaluate(arm, text, count), text.tokens[:-1])
+            q = self._laws.draft(self._pool.evaluate(arm, text, count), text.tokens[:-1])
             columns.append(reduce_for(self._rule, p, q, tokens))
             if self._shape is not None:
                 trees.append(self._pool.trees(arm, text, self._shape, count).part(slice(count)))

@@ -20,6 +20,7 @@ from hedgespec.files import check_writable
 from hedgespec.live.decode import LiveDecoder
 from hedgespec.live.decoded import Answer
 from hedgespec.live.evaluated import last_tokens
+from hedgespec.live.whole_read import answer_gap
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import TreeStatistics
 from hedgespec.results.log import TRACE, LiveRun, learned_losses, write_log
@@ -29,6 +30,7 @@ from hedgespec.tracegen.prompts import Query
 from hedgespec.tracegen.score import Scores, tree_columns
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TraceWriter
+from hedgespec.traces.gap import FIELD
 from hedgespec.traces.schema import DRAFTER_STATISTICS, statistic_column
 
 _PRECISION = "full"
@@ -55,6 +57,7 @@ class LiveLog:
         self._folder, self._decoder, self._settings = folder, decoder, settings
         self._names = [drafter.name for drafter in decoder.drafters]
         self._rounds: list[dict[str, object]] = []
+        self._gaps: list[np.ndarray] = []
         self._learned: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._writer = TraceWriter(folder / TRACE, {"selector": decoder.label})
 
@@ -65,12 +68,15 @@ class LiveLog:
         """
         if not answer.tokens:
             return
-        embedding = prompt_embedding(self._decoder.target, query.prompt)
+        target, scores = self._decoder.target, self._scores(answer)
+        embedding = prompt_embedding(target, query.prompt)
+        self._gaps.append(answer_gap(target, query.prompt, answer.tokens, scores.log_p.numpy(),
+                                     self._decoder.settings.sampling))
         self._writer.write_batch(
             f"{query.number:06d}",
             query_table(query, len(answer.tokens), answer.finish_reason, embedding,
                         Path(self._settings.prompts).stem, _PRECISION),
-            token_table(query.number, answer.tokens, self._scores(answer), _PRECISION))
+            token_table(query.number, answer.tokens, scores, _PRECISION))
         if answer.learned is not None:
             self._learned[query.number] = answer.learned
         for one in answer.rounds:
@@ -121,7 +127,8 @@ class LiveLog:
         return {
             "command": command_line(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "selector": decoder.label, "seed": settings.seed, "draft_length": decoder.draft_length,
+            "selector": decoder.label, "seed": settings.base_seed,
+            "draft_length": decoder.draft_length,
             "rule": decoder.rule.label,
             "feedback": feedback.label if feedback else None,
             "loss": loss.label if loss else None,
@@ -133,18 +140,19 @@ class LiveLog:
 
     def _manifest(self) -> Manifest:
         target, settings = self._decoder.target, self._decoder.settings
-        sampling = settings.sampling
+        sampling, gaps = settings.sampling, np.concatenate(self._gaps)
         return Manifest(
             name="live", created=datetime.now(UTC).isoformat(timespec="seconds"),
             target=target.info(),
             drafters=[replace(drafter.info(), depths=1) for drafter in self._decoder.drafters],
             sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k,
-                                  settings.seed, self._settings.max_new_tokens),
+                                  settings.base_seed, self._settings.max_new_tokens),
             draft_length=self._decoder.draft_length, precision=_PRECISION,
             device=device_name(target.device), dtype=target.dtype, queries=0, tokens=0,
             files={}, versions=package_versions(*_PACKAGES),
             recording={"live": self._decoder.label, "prompts": self._settings.prompts,
-                       "statistics": "of the first draft depth; of trees all levels"},
+                       "statistics": "of the first draft depth; of trees all levels",
+                       FIELD: {"mean": float(gaps.mean()), "max": float(gaps.max())}},
             costs=self._settings.costs,
             rules=self._rules(),
         )

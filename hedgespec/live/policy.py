@@ -79,7 +79,7 @@ class Learner(Policy):
         self.label = configured.label
         self._online = OnlineSelector(
             configured, arms, plan.draft_length, settings.given_feedback, settings.given_loss,
-            settings.seed, None if seconds is None else np.array(seconds, dtype=float),
+            settings.base_seed, None if seconds is None else np.array(seconds, dtype=float),
             plan.rule.path_only)
         self.uses_gamma = self._online.selector.uses_gamma
 

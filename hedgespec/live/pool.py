@@ -1,6 +1,7 @@
 """The drafters of one text being decoded: drafting, evaluation, and the loss of one of them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -12,6 +13,20 @@ from hedgespec.models.trees import BLOCK, DraftTrees, Growth, TreeShape
 # From logits (n, V) to the distributions (n, V) that tokens are drawn from; row r follows the
 # first len(tokens) - n + 1 + r of the tokens (L).
 Distribute = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Laws:
+    """What drafters draft from (`draft`) and what the target's own tokens follow (`target`).
+
+    With `ended`, the target's is asked for row by row and along the text alone: once for each of
+    its positions, in their order, up to where `ended(tokens)` says of tokens (L) that they are all.
+    A rule that is not `in_order` needs all rows of a round before.
+    """
+
+    draft: Distribute
+    target: Distribute
+    ended: Callable[[torch.Tensor], bool] | None = None
 
 
 class Text:

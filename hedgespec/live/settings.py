@@ -23,7 +23,8 @@ class DecoderSettings:
     Drafting: text is drawn as `sampling` says. `rule` is a verification rule's name, "auto" being
     greedy at temperature 0, else sampling. Rule tree drafts the one of `trees` that has its name,
     `dynamic` by default; see `make_trees`. At most `draft_length` tokens are drafted, by default
-    DRAFT_LENGTH, or a tree's levels. `seed` and the number of the text give the random numbers.
+    DRAFT_LENGTH, or a tree's levels. `seed` and the number of the text give the random numbers;
+    without a seed the numbers of texts, where none is given, are drawn from torch's generator.
 
     Learning: `feedback`, an object or its label, `loss` and `estimator` are those of the simulator;
     None is the learner's default. Loss `seconds` needs `round_seconds` (N), those of a round of
@@ -48,7 +49,7 @@ class DecoderSettings:
     draft_length: Annotated[int | None, Option(
         f"draft tokens per round (default: {DRAFT_LENGTH}, or a tree's levels)", "K", low=1
         )] = None
-    seed: Annotated[int, seed_option("of texts and choices")] = 0
+    seed: Annotated[int | None, seed_option("of texts and choices")] = None
 
     feedback: Annotated[Feedback | str | None, Option(
         "of full-information learners (default: queued)", "NAME", read=parse_feedback)] = None
@@ -68,6 +69,11 @@ class DecoderSettings:
         """Check what needs no model."""
         check_ranges(self)
         self.given_feedback, self.given_loss  # noqa: B018 - read once, and refused here
+
+    @property
+    def base_seed(self) -> int:
+        """The seed; 0 where none is given."""
+        return self.seed or 0
 
     @cached_property
     def given_feedback(self) -> Feedback | None:

@@ -24,13 +24,14 @@ Stop = Callable[[list[int]], bool]
 class TextRequest:
     """A text to continue, as token ids, by at most `max_new_tokens`; `query` is its number.
 
-    It ends where `stop` says so, too.
+    It ends with one of `ends`, by default the target's end tokens, and where `stop` says so.
     """
 
     prompt: list[int]
     max_new_tokens: int
     query: int = 0
     stop: Stop | None = None
+    ends: list[int] | None = None
 
 
 class Decoder(Protocol):
@@ -51,7 +52,8 @@ class Rounds:
         self._target, self._engine = decoder.target, decoder.engine
         self._policy, self._plan, self._settings = decoder.policy, decoder.plan, decoder.settings
         self._request, self._answer = request, answer
-        self._generator = _generator(self._settings.seed, request.query)
+        self._generator = _generator(self._settings.base_seed, request.query)
+        self._ends = self._target.eos_tokens if request.ends is None else request.ends
 
     def run(self) -> Iterator[Round]:
         """Read the prompt; then give each round when it is done."""
@@ -112,14 +114,14 @@ class Rounds:
         """The tokens up to the first that ends the answer."""
         before, stop = self._answer.tokens, self._request.stop
         for number, token in enumerate(tokens, 1):
-            if token in self._target.eos_tokens or (
+            if token in self._ends or (
                     stop is not None and stop([*before, *tokens[:number]])):
                 return tokens[:number]
         return tokens
 
     def _is_done(self) -> bool:
         answer, stop = self._answer, self._request.stop
-        if answer.tokens[-1] in self._target.eos_tokens:
+        if answer.tokens[-1] in self._ends:
             answer.finish_reason = "eos"
             return True
         return (len(answer.tokens) >= self._request.max_new_tokens

@@ -16,7 +16,8 @@ class CachedModel:
     """Reads on where it stopped, and can forget what it read last.
 
     `length` is the number of tokens read so far; `cache` holds their keys and values, which
-    `network` reads.
+    `network` reads. Where RoPE is another one for longer texts (`rope_switch`), a text that gets
+    there is read anew from its beginning, as `generate` does.
     """
 
     def __init__(self, model: LanguageModel, network: Any = None):
@@ -24,9 +25,12 @@ class CachedModel:
         self.model, self.device = model, model.device
         self.length = 0
         self._last = model.layers
-        self.network = model.model.base_model if network is None else network
+        self.network = model.network if network is None else network
         # Without a config every layer keeps all keys, so that those of sliding windows can be cut.
         self.cache = DynamicCache()
+        self._switch = model.rope_switch
+        self._text = torch.empty(0, dtype=torch.long, device=model.device)  # with a switch only
+        self._beyond = False  # whether keys are those of a text beyond the switch
 
     def read(
         self, tokens: torch.Tensor, layers: tuple[int, ...] = ()
@@ -35,9 +39,29 @@ class CachedModel:
 
         Layers count as in `read_states`; each of their states is (n, H).
         """
+        if self._switch is not None:
+            return self._read_switching(tokens, layers, self._switch)
         found = self._call(layers, input_ids=tokens[None])
         self.length += len(tokens)
         return found
+
+    def _read_switching(
+        self, tokens: torch.Tensor, layers: tuple[int, ...], switch: int
+    ) -> tuple[torch.Tensor, States]:
+        """`read`, each token as in a text that ends with it."""
+        before = switch - self.length
+        if self.length and 0 < before < len(tokens):
+            parts = [self._read_switching(part, layers, switch)
+                     for part in (tokens[:before], tokens[before:])]
+            return (torch.cat([final for final, _ in parts]),
+                    {layer: torch.cat([states[layer] for _, states in parts]) for layer in layers})
+        count, beyond = len(tokens), self.length + len(tokens) > switch
+        self._text = torch.cat([self._text[: self.length], tokens])
+        if self.length and beyond != self._beyond:
+            self.cache, self.length, tokens = DynamicCache(), 0, self._text
+        final, states = self._call(layers, input_ids=tokens[None])
+        self.length, self._beyond = len(self._text), beyond
+        return final[-count:], {layer: state[-count:] for layer, state in states.items()}
 
     def read_tree(
         self, tokens: torch.Tensor, parents: list[int], layers: tuple[int, ...] = ()
@@ -92,7 +116,7 @@ def first_layers(model: LanguageModel, count: int) -> Any:
     It applies the final norm to what they put out. Raises HedgespecError for an architecture where
     this cannot be done.
     """
-    network = holder = _view(model.model.base_model)
+    network = holder = _view(model.network)
     if isinstance(holder._modules.get("decoder"), nn.Module):  # OPT
         holder = _view(network.decoder)
         network._modules["decoder"] = holder

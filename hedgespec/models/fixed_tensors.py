@@ -27,8 +27,8 @@ def has_plain_attention(model: LanguageModel) -> bool:
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     return (
         layers == {"full_attention"} and not getattr(config, "sliding_window", None)
-        and config._attn_implementation == "sdpa"
-        and "position_ids" in inspect.signature(model.model.base_model.forward).parameters
+        and config._attn_implementation == "sdpa" and model.rope_switch is None
+        and "position_ids" in inspect.signature(model.network.forward).parameters
     )
 
 
@@ -108,7 +108,7 @@ class StaticModel:
         for each number of tokens and leaves a third of the kernels.
         """
         self._last = model.layers
-        self._network = model.model.base_model if network is None else network
+        self._network = model.network if network is None else network
         self._compiled = compiled
         self._short = compile_shapes(self._network) if compiled else None
         self._longest = model.context_length

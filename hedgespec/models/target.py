@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
@@ -83,6 +85,24 @@ class LanguageModel:
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 1 << 30))
 
     @property
+    def network(self) -> Any:
+        """The layers without the head: ids to hidden states."""
+        base = self.model.base_model
+        return getattr(base, "model", base) if base is self.model else base  # Llama 4 names none
+
+    @property
+    def rope_switch(self) -> int | None:
+        """Length beyond which RoPE is another one from the text's first place on (longrope).
+
+        None if it is the same at all lengths.
+        """
+        rope = getattr(self.model.config.get_text_config(), "rope_parameters", None) or {}
+        kinds = [one for one in (rope, *rope.values()) if isinstance(one, dict)]
+        switches = [one.get("original_max_position_embeddings") for one in kinds
+                    if one.get("rope_type") == "longrope"]
+        return min((int(length) for length in switches if length), default=None)
+
+    @property
     def eos_tokens(self) -> list[int]:
         """Ids that end an answer: the model's, or its tokenizer's where it names none."""
         ids = self.model.generation_config.eos_token_id
@@ -115,7 +135,7 @@ class LanguageModel:
         Layers count as in `read_states`. The last one, `self.layers`, comes after the final norm,
         ready for `logits`.
         """
-        final, states = read_states(self.model.base_model, self.layers, layers,
+        final, states = read_states(self.network, self.layers, layers,
                                     input_ids=ids, attention_mask=mask, use_cache=False)
         return {self.layers: final, **states}
 
@@ -143,7 +163,7 @@ class LanguageModel:
 
     @cached_property
     def final_norm(self) -> Any:
-        base = self.model.base_model
+        base = self.network
         for holder in (base, getattr(base, "decoder", None)):
             for name in _FINAL_NORMS:
                 if hasattr(holder, name):
@@ -155,14 +175,17 @@ class LanguageModel:
         """Raise HedgespecError if `logits` is not what the model itself computes."""
         ids = torch.arange(4, device=self.device)[None] % self.vocabulary_size
         mask = torch.ones_like(ids)
-        with torch.inference_mode():
-            own = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
-            ours = self.logits(self.hidden_states(ids, mask, ())[self.layers])
-        if not torch.allclose(own, ours, rtol=1e-2, atol=1e-2):
-            raise HedgespecError(
-                f"{self.id}: this architecture ({type(self.model).__name__}) computes its logits "
-                "in a way that hedgespec does not know; please report it"
-            )
+        unknown = (f"{self.id}: this architecture ({type(self.model).__name__}) computes its "
+                   "logits in a way that hedgespec does not know; please report it")
+        try:
+            with torch.inference_mode():
+                own = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+                ours = self.logits(self.hidden_states(ids, mask, ())[self.layers])
+        except (AttributeError, TypeError, KeyError, IndexError, ValueError, RuntimeError) as error:
+            raise HedgespecError(f"{unknown} ({type(error).__name__}: "
+                                 f"{' '.join(str(error).split())[:200]})") from error
+        if own.shape != ours.shape or not torch.allclose(own.float(), ours, rtol=1e-2, atol=1e-2):
+            raise HedgespecError(unknown)
 
 
 def parameters_sha256(parameters: dict[str, torch.Tensor]) -> str:
@@ -180,8 +203,7 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
 
     `dtype` is "float32", "bfloat16" or "float16". Raises HedgespecError if it cannot be loaded.
     """
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    _quieten()
     place, options = _locate(identity)
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
@@ -198,6 +220,14 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
     model.generation_config = GenerationConfig(
         eos_token_id=loaded.eos_tokens or None, pad_token_id=loaded.pad_token)
     return loaded
+
+
+def _quieten() -> None:
+    """No bars, no notes and no counted retries of other packages: an error says what is wrong."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()
+    disable_progress_bars()
 
 
 def _check_in_memory(model: Any, tokenizer: Any) -> None:
@@ -235,4 +265,6 @@ def _locate(identity: str) -> tuple[str, dict[str, str]]:
         if not path.is_file():
             raise HedgespecError(f"{path}: no such GGUF file")
         return str(path.parent), {"gguf_file": path.name}
+    if (path.is_absolute() or identity.startswith((".", "~"))) and not path.is_dir():
+        raise HedgespecError(f"cannot load model {identity!r}: no such folder")
     return identity, {}

@@ -38,8 +38,8 @@ class Rule(ABC):
     that `reduce` makes while a trace is recorded, named in `recorded`; `option` is the recorder's.
     For real decoding: `draft`, `accept` and `follow`, of one position; `verify` makes a chain of
     them. `path_only`: statistics end where the text leaves what was drafted. `shared_noise`: a
-    position's random numbers are the same in every round and for every drafter. `candidates`:
-    tokens proposed at a position.
+    position's random numbers are the same in every round and for every drafter. `in_order`: a token
+    is verified without the distributions behind it. `candidates`: tokens proposed at a position.
     """
 
     name: ClassVar[str]
@@ -49,6 +49,7 @@ class Rule(ABC):
     option: ClassVar[str] = "rules"
     path_only: ClassVar[bool] = False
     shared_noise: ClassVar[bool] = False
+    in_order: ClassVar[bool] = True
     candidates: int = 1
 
     def __init__(self, argument: str = ""):

@@ -31,6 +31,7 @@ class Block(ChainSampling):
     name = "block"
     help = "accept or cut the whole draft at once; never shorter than sampling"
     source = "Sun et al. 2403.10444"
+    in_order = False
 
     def expected(self, trace: Statistics | Trace, draft_length: int) -> np.ndarray:
         """gamma of `sampling`: products of it are below what `block` accepts."""

@@ -65,7 +65,7 @@ def _read_prompts(
     target: LanguageModel, ids: torch.Tensor, mask: torch.Tensor
 ) -> tuple[Layers, torch.Tensor]:
     """Keys and values of prompts, and the final states (B, H) of their last tokens."""
-    prompt = target.model.base_model(
+    prompt = target.network(
         input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
         past_key_values=DynamicCache(), use_cache=True)
     past = [(layer.keys, layer.values) for layer in prompt.past_key_values.layers]
@@ -135,7 +135,7 @@ class _Stretch:
 
     def _advance(self) -> None:
         self._mask.index_fill_(3, self._place, True)
-        states = self._target.model.base_model(
+        states = self._target.network(
             input_ids=self._token, attention_mask=self._mask, position_ids=self._position,
             past_key_values=self._cache, use_cache=True,
         ).last_hidden_state

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from hedgespec.costs.measure import measure_costs
+from hedgespec.errors import HedgespecError
 from hedgespec.models.memory import in_fitting_pieces
 from hedgespec.tracegen.describe import fingerprint, manifest
 from hedgespec.tracegen.generate import GeneratedAnswer, generate_answers, query_uniforms
@@ -20,12 +21,14 @@ from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
 from hedgespec.tracegen.setup import Setup, check_settings, load_setup
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, TraceWriter, check_output
+from hedgespec.traces.gap import FIELD, gap_fault
 
 # Rows of full-vocabulary float32 distributions held at a time, and padded tokens teacher-forced
 # at a time, per kind of device.
 CHUNK_ROWS = {"cpu": 256, "cuda": 4096}
 _SCORING_TOKENS = {"cpu": 2048, "cuda": 65536}
 _BATCH = {"cpu": 8, "cuda": 256}
+_FEW = 16  # tokens: of fewer, rounding does not make a mean yet
 
 
 def record(settings: RecordSettings, report: Callable[[RecordingProgress], None] = lambda _: None
@@ -167,10 +170,22 @@ class _Recorder:
                                one.embedding, source, precision) for one in scored]
         # Not part of the trace: how far teacher forcing is from the generating pass.
         tokens = [token_table(one.query.number, one.answer.tokens, one.scores, precision)
-                  .with_columns(_gap=np.abs(
-                      one.scores.log_softmax.numpy() - one.answer.log_softmax))
-                  for one in scored]
+                  .with_columns(_gap=self._checked_gap(one)) for one in scored]
         return pl.concat(queries), pl.concat(tokens)
+
+    def _checked_gap(self, one: _Scored) -> np.ndarray:
+        """|log softmax of the emitted tokens| between the passes, (T).
+
+        Raises HedgespecError if they are different models.
+        """
+        gap: np.ndarray = np.abs(one.scores.log_softmax.numpy() - one.answer.log_softmax)
+        mean = float(gap.sum()) / max(len(gap), _FEW)
+        fault = gap_fault(mean, float(gap.max()), self._setup.settings.dtype)
+        if fault:
+            raise HedgespecError(
+                f"question {one.query.question.query_id(one.query.turn)}: {fault}; nothing of "
+                f"this batch was recorded. {self._setup.target.id} cannot be recorded")
+        return gap
 
     def _timed(self, phase: str, work: Callable[[], Any]) -> Any:
         started = perf_counter()
@@ -189,7 +204,7 @@ class _Recorder:
         return {
             "seconds": {key: round(value, 3) for key, value in self._seconds.items()},
             "tokens_in_these_seconds": self._tokens_timed,
-            "log_softmax_gap": self._gap(),
+            FIELD: self._gap(),
             "left_out_for_lack_of_context": self._queries.left_out,
         }
 

@@ -29,8 +29,13 @@ class Setup:
 
     @property
     def context(self) -> int:
-        """The shortest context of target and drafters, in tokens."""
-        lengths = [self.target.context_length, *(one.context_length for one in self.drafters)]
+        """The shortest context of target and drafters, in tokens.
+
+        Texts stay below a switch of the target's RoPE: scored whole, their first tokens would have
+        another one than when they were written.
+        """
+        lengths = [self.target.context_length, self.target.rope_switch,
+                   *(one.context_length for one in self.drafters)]
         return min(length for length in lengths if length is not None)
 
 

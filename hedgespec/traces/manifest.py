@@ -9,6 +9,7 @@ from typing import Any
 from hedgespec.bundled import trace_names
 from hedgespec.errors import TraceError, arg, did_you_mean
 from hedgespec.files import write_text
+from hedgespec.traces.gap import check_gap
 from hedgespec.traces.schema import (
     FORMAT,
     MANIFEST,
@@ -316,6 +317,7 @@ def _check_values(manifest: Manifest, path: Path) -> None:
     for wrong, message in faults:
         if wrong:
             raise TraceError(f"{path}: {message}")
+    check_gap(manifest.recording, manifest.dtype, path)
 
 
 def _cost_faults(costs: Costs, names: list[str]) -> list[tuple[bool, str]]:

@@ -41,7 +41,7 @@ def new_head(
     try:
         layer = LlamaConfig(**{key: getattr(config, key) for key in _LAYER_KEYS},
                             num_hidden_layers=1)
-        source = target.model.base_model.layers[-1]
+        source = target.network.layers[-1]
     except AttributeError as error:
         raise HedgespecError(
             f"{target.id}: no head can be started from this architecture ({error}); the zoo "

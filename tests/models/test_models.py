@@ -77,3 +77,12 @@ def test_hash_depends_on_the_weights_only(tiny_models):
     other = load_model(tiny_models["drafter"], "cpu", "float32")
     assert first.weights_sha256 == again.weights_sha256 != other.weights_sha256
     assert first.tokenizer_sha256 == other.tokenizer_sha256
+
+
+@pytest.mark.parametrize("identity", ["nobody/no-such-model", "./no-such-folder"])
+def test_a_missing_model_is_one_line_and_nothing_else_is_said(identity, monkeypatch, capfd):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(HedgespecError, match="cannot load model") as told:
+        load_model(identity, "cpu", "float32")
+    assert "\n" not in str(told.value)
+    assert capfd.readouterr() == ("", "")

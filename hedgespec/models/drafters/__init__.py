@@ -12,6 +12,7 @@ from hedgespec.models.drafters.early_exit import EarlyExit
 from hedgespec.models.drafters.language_model import LanguageModelDrafter
 from hedgespec.models.drafters.parallel import Parallel
 from hedgespec.models.drafters.redrafter import Redrafter
+from hedgespec.models.lossless import check_lossless
 from hedgespec.models.settings import Sampling
 from hedgespec.models.target import LanguageModel
 from hedgespec.traces.schema import is_drafter_name
@@ -64,6 +65,13 @@ def check_sampling(drafters: list[Drafter], sampling: Sampling) -> None:
                 f"{sampling.temperature:g}: {drafter.greedy_only}")
 
 
+def check_readers(drafters: Sequence[Drafter]) -> None:
+    """Raise HedgespecError if a drafter's own model cannot draft step by step; takes seconds."""
+    for drafter in drafters:
+        if isinstance(drafter, LanguageModelDrafter):
+            check_lossless(drafter.reader[0])
+
+
 def _make(name: str, given: Any, target: LanguageModel) -> Drafter:
     if isinstance(given, str):
         return _of_specification(f"{name}={given}" if name else given, target)
@@ -90,5 +98,6 @@ def _of_specification(text: str, target: LanguageModel) -> Drafter:
 
 
 __all__ = [
-    "FAMILIES", "Drafter", "ScoringBatch", "check_sampling", "default_drafters", "make_drafters",
+    "FAMILIES", "Drafter", "ScoringBatch", "check_readers", "check_sampling", "default_drafters",
+    "make_drafters",
 ]
