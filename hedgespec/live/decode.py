@@ -189,7 +189,8 @@ class LiveDecoder:
         return static
 
     def _eager_engine(self, distribute: Distribute) -> Engine:
-        pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device)
+        pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device,
+                    self.settings.drafter_seconds)
         return EagerEngine(self.target, pool, self.plan, distribute, self._evaluation)
 
     def _check(self, request: TextRequest) -> None:

@@ -10,7 +10,7 @@ from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.fixed_tensors import StaticModel, has_plain_attention, reach
 from hedgespec.models.heads.eagle import EagleHead
-from hedgespec.models.heads.eagle.stack import stack_heads, stackable
+from hedgespec.models.heads.eagle.stack import held, stack_heads, stackable
 from hedgespec.models.target import LanguageModel
 
 
@@ -75,12 +75,13 @@ class Heads(Group):
 
     def __init__(self, drafters: list[Eagle], room: int, compiled: int = 0):
         """`compiled` as in StaticModel."""
-        self._heads = [drafter.head for drafter in drafters]
+        own = [drafter.head for drafter in drafters]
+        self._stacked = stack_heads(own)
+        self._heads = [held(head) for head in own]  # graphs know where their weights lie
         self._compiled = compiled
         self._short = torch.compile(_advance, dynamic=False) if compiled else _advance
         attention, weight = self._heads[0].layer.self_attn, self._heads[0].fc.weight
         super().__init__(list(drafters), self._heads[0].config.hidden_size, weight.dtype)
-        self._stacked = stack_heads(self._heads)
         self._layers = drafters[0].target_layers
         self._keys, self._values = (
             weight.new_zeros(len(drafters), attention.heads, room, attention.width)
