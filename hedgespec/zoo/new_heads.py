@@ -133,7 +133,7 @@ def new_recurrent_head(
 
 def attach(head: Head, target: LanguageModel) -> Head:
     """Lend the head the target's embedding, which it has none of its own of."""
-    head.attach(target.model.get_input_embeddings(), target.model.get_output_embeddings())
+    head.attach(target.model.get_input_embeddings(), target.logits)
     return head
 
 

@@ -7,6 +7,7 @@ import torch
 
 from hedgespec.errors import HedgespecError
 from hedgespec.models.drafters.base import ModelDrafter, ScoringBatch
+from hedgespec.models.heads.eagle.head import fit_vocabulary
 from hedgespec.models.target import LanguageModel, load_model
 
 
@@ -63,11 +64,7 @@ class LanguageModelDrafter(ModelDrafter):
 
     def final_logits(self, final: torch.Tensor) -> torch.Tensor:
         """Its logits, cut or filled with -inf where its embedding is padded otherwise."""
-        logits = self._model.logits(final)
-        missing = self._vocabulary - logits.shape[-1]
-        if missing > 0:
-            return torch.nn.functional.pad(logits, (0, missing), value=-torch.inf)
-        return logits[:, : self._vocabulary]
+        return fit_vocabulary(self._model.logits(final), self._vocabulary)
 
     @property
     def reader(self) -> tuple[LanguageModel, Any]:
