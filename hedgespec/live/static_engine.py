@@ -42,7 +42,8 @@ class StaticEngine(Engine):
     """For targets and drafters of plain attention, and EAGLE heads.
 
     Heads of one shape are evaluated as one batch: after each round, when needed, or beside the next
-    round on a stream of their own (see Evaluation). A drafter that raises or gives NaN or +inf is dropped.
+    round on a stream of their own (see Evaluation). A drafter that raises, or whose logits break
+    their contract (models/logits.py), is dropped.
     """
 
     @staticmethod

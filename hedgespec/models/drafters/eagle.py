@@ -77,7 +77,7 @@ def check_fit(identity: str, target: LanguageModel, vocabulary: int, width: int)
     """
     found, wanted = (vocabulary, width), (target.vocabulary_size, target.hidden_size)
     known = len(target.tokenizer) if target.tokenizer is not None else max(found[0], wanted[0])
-    if width != wanted[1] or vocabulary != wanted[0] and min(vocabulary, wanted[0]) < known:
+    if width != wanted[1] or (vocabulary != wanted[0] and min(vocabulary, wanted[0]) < known):
         raise HedgespecError(
             f"drafter {identity}: made for a target of (vocabulary, width) {found}, this one "
             f"({target.id}) has {wanted}"

@@ -17,8 +17,8 @@ MOST = 1 << 20
 # What transformers and the trainers write that does not shape the network.
 HARMLESS = frozenset({
     "_attn_implementation_autoset", "_name_or_path", "add_cross_attention", "architectures",
-    "attention_dropout", "attn_implementation", "auto_map", "bad_words_ids", "begin_suppress_tokens",
-    "bos_token_id", "chunk_size_feed_forward", "cross_attention_hidden_size",
+    "attention_dropout", "attn_implementation", "auto_map", "bad_words_ids",
+    "begin_suppress_tokens", "bos_token_id", "chunk_size_feed_forward", "cross_attention_hidden_size",
     "decoder_start_token_id", "diversity_penalty", "do_sample", "dtype", "early_stopping",
     "embed_requires_grad", "encoder_no_repeat_ngram_size", "eos_token_id",
     "exponential_decay_length_penalty", "finetuning_task", "forced_bos_token_id",

@@ -7,7 +7,6 @@ settings in `transformer_layer_config`. Every key is used, known to do nothing, 
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any
 
 from transformers import LlamaConfig
@@ -21,7 +20,7 @@ from hedgespec.models.heads.keys import HARMLESS, Keys
 DIALECTS = ("eagle", "speculators")
 LAYER_IDS = "eagle_aux_hidden_state_layer_ids"
 _MASKS = "mask_tokens"  # hedgespec's own
-_MOST_LAYERS = 64
+_MOST_LAYERS, _MOST_HEADS, _WIDEST_HEAD = 64, 1 << 12, 1 << 14
 _LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "eagle", "eagle3", "llama_eagle3",
                "speculators", "speculator_model")
 # Flags of the whole head, which stand at the top level or in `eagle_config`.
@@ -72,38 +71,52 @@ def _parse(
     third = third or _has(tensors, "layer.hidden_norm.weight")
     eagle = keys.inner("eagle_config") or Keys({}, keys.where)
     _refuse_other_layouts(keys, eagle)
-    flags = {name: _either_flag(keys, eagle, name) for name in _FLAGS}
     depth = layer.whole("num_hidden_layers", 1, _MOST_LAYERS) or 1
-    settings, windows = _layer_config(layer), _windows(layer, depth)
-    biased = bool(layer.flag("attention_bias"))
-    fc_bias = keys.flag("bias")
+    fc_bias, tied = keys.flag("bias"), _either_flag(keys, layer, "tie_word_embeddings")
     config = EagleConfig(
-        layer=settings, generation=3 if third else 1,
+        layer=_layer_config(layer), generation=3 if third else 1,
         draft_vocabulary_size=keys.whole("draft_vocab_size"),
         target_hidden_size=keys.whole("target_hidden_size"),
-        norm_before_residual=bool(flags["norm_before_residual"]),
         fc_bias=_believed(tensors, "fc.bias", (not third) if fc_bias is None else fc_bias),
-        masks=keys.whole(_MASKS, 0) or 0, depth=depth, windows=windows,
-        qkv_bias=_believed(tensors, "layer.self_attn.q_proj.bias",
-                           bool(layer.flag("qkv_bias")) or biased),
-        o_bias=_has(tensors, "layer.self_attn.o_proj.bias") if tensors else biased,
-        qk_norm=_has(tensors, "layer.self_attn.q_norm.weight"),
-        norm_before_fc=_agreed(keys, tensors, "norm_before_fc", flags, "input_norm.weight"),
-        fc_norm=_agreed(keys, tensors, "fc_norm", flags, "fc_norm.0.weight"),
-        norm_output=bool(flags["norm_output"]),
-        has_fc=not third or flags["use_aux_hidden_state"] is not False or _has(tensors, "fc.weight"),
-        last_state=not third or flags["use_aux_hidden_state"] is False,
-        tied=bool(_either_flag(keys, layer, "tie_word_embeddings")) and third,
-        logit_scale=keys.number("logit_scale", 1e-6, 1e6) or 1.0)
-    stated = _stated_layers(keys, eagle)
+        masks=keys.whole(_MASKS, 0) or 0, depth=depth, windows=_windows(layer, depth),
+        tied=bool(tied) and third, logit_scale=keys.number("logit_scale", 1e-6, 1e6) or 1.0,
+        **_attention(layer, tensors), **_features(keys, eagle, tensors, third))
     eagle.finish(frozenset({"parallel_draft_heads_num_layers", "has_lm_head"}))
-    if tensors is not None and not third and any((config.norm_before_fc, config.fc_norm, config.norm_output,
-                          config.norm_before_residual, stated)):
-        raise HedgespecError(f"{keys.where}: norms and layers of EAGLE-3 in a head whose tensors "
-                             "are those of EAGLE-1 (no 'hidden_norm.weight')")
-    if config.last_state and third and stated:
-        raise keys.wrong(LAYER_IDS, "empty, and use_aux_hidden_state is false")
-    return replace(config, **stated)
+    return config
+
+
+def _attention(layer: Keys, tensors: Collection[str] | None) -> dict[str, Any]:
+    """Biases and norms of the attention, by the field of EagleConfig.
+
+    Qwen-2's attention_bias is of queries, keys and values alone.
+    """
+    biased, qkv = bool(layer.flag("attention_bias")), bool(layer.flag("qkv_bias"))
+    return {
+        "qkv_bias": _believed(tensors, "layer.self_attn.q_proj.bias", biased or qkv),
+        "o_bias": _has(tensors, "layer.self_attn.o_proj.bias") if tensors else biased,
+        "qk_norm": _has(tensors, "layer.self_attn.q_norm.weight")}
+
+
+def _features(
+    keys: Keys, eagle: Keys, tensors: Collection[str] | None, third: bool
+) -> dict[str, Any]:
+    """What is read of the target and how it is normed, by the field of EagleConfig."""
+    flags = {name: _either_flag(keys, eagle, name) for name in _FLAGS}
+    layers = _stated_layers(keys, eagle)
+    last = flags["use_aux_hidden_state"] is False
+    found = {
+        "norm_before_residual": bool(flags["norm_before_residual"]),
+        "norm_output": bool(flags["norm_output"]),
+        "norm_before_fc": _agreed(keys, tensors, "norm_before_fc", flags, "input_norm.weight"),
+        "fc_norm": _agreed(keys, tensors, "fc_norm", flags, "fc_norm.0.weight"), **layers}
+    if tensors is not None and not third and any(found.values()):
+        raise HedgespecError(f"{keys.where}: norms or layers of EAGLE-3, but its tensors are those "
+                             "of an EAGLE-1 head: there is no 'hidden_norm.weight'")
+    if third and last and layers:
+        raise HedgespecError(f"{keys.where}: {LAYER_IDS} names layers, but use_aux_hidden_state is "
+                             "false: it reads the last state alone")
+    return found | {"last_state": last or not third,
+                    "has_fc": not (third and last) or _has(tensors, "fc.weight")}
 
 
 def _layer_config(keys: Keys) -> LlamaConfig:
@@ -113,10 +126,11 @@ def _layer_config(keys: Keys) -> LlamaConfig:
             raise HedgespecError(f"{keys.where}: no {key}; is this the config.json of an EAGLE "
                                  "head?")
     keys.must_be("model_type", *_LLAMA_LIKE)
-    size, heads = keys.whole("hidden_size"), keys.whole("num_attention_heads")
+    size, heads = keys.whole("hidden_size"), keys.whole("num_attention_heads", 1, _MOST_HEADS)
     assert size is not None
     assert heads is not None
-    kv_heads, width = keys.whole("num_key_value_heads") or heads, keys.whole("head_dim")
+    kv_heads, width = keys.whole("num_key_value_heads") or heads, keys.whole(
+        "head_dim", 1, _WIDEST_HEAD)
     if heads % kv_heads:
         raise keys.wrong("num_key_value_heads", f"a divisor of num_attention_heads, {heads}")
     if width is None and size % heads:

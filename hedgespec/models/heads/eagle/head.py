@@ -150,7 +150,7 @@ class EagleHead(nn.Module):
     @property
     def layers(self) -> list[_Layer]:
         """All decoder layers."""
-        return [self.layer, *self.upper]  # type: ignore[list-item]
+        return [self.layer, *self.upper]
 
     def attach(
         self, embedding: Callable[[torch.Tensor], torch.Tensor],

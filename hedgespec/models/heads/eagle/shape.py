@@ -82,11 +82,12 @@ class EagleConfig:
         if len(possible) == 1:
             return possible[0]
         if possible:
+            states, outputs = map(list, possible)
             raise HedgespecError(
-                f"EAGLE head: the layers {list(possible[0])} in its eagle_config may count the "
-                "target's hidden states or its layer outputs, and differ from the default of "
-                "either; write eagle_aux_hidden_state_layer_ids at the top level of its "
-                f"config.json, counted as hidden states: {' or '.join(map(str, map(list, possible)))}"
+                f"EAGLE head: the layers {states} in its eagle_config may count the target's "
+                "hidden states or its layer outputs, and differ from the default of either; write "
+                "eagle_aux_hidden_state_layer_ids at the top level of its config.json, counted as "
+                f"hidden states: {states} or {outputs} (`hedgespec head` compares them)"
             )
         layers = self.target_layers or self.unsure_layers or default_layers(target_layers)
         raise HedgespecError(
