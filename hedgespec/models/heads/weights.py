@@ -1,7 +1,7 @@
 """A head's tensors from its folder: safetensors or pytorch_model.bin, in one file or several."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,23 +41,28 @@ def write_weights(folder: Path, tensors: Tensors) -> None:
     write_with(folder / _WEIGHTS, lambda path: save_file(tensors, path))
 
 
-def check_tensors(head: nn.Module, tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
-    """Raise HedgespecError unless `tensors` are those of `head`, in name, shape and kind."""
+def check_tensors(
+    head: nn.Module, tensors: Mapping[str, torch.Tensor], folder: Path,
+    stored: Callable[[str], str] = str,
+) -> None:
+    """Raise HedgespecError unless `tensors` are those of `head`, in name, shape and kind.
+
+    `stored` is what the file calls a tensor.
+    """
     expected = head.state_dict()
     for name, tensor in expected.items():
+        who = f"{folder}: tensor {stored(name)!r}"
         if name not in tensors:
-            raise HedgespecError(f"{folder}: tensor {name!r} is missing")
+            raise HedgespecError(f"{who} is missing")
         found = tensors[name]
         if found.shape != tensor.shape:
-            raise HedgespecError(
-                f"{folder}: tensor {name!r} has shape {tuple(found.shape)}, its config "
-                f"says {tuple(tensor.shape)}"
-            )
+            raise HedgespecError(f"{who} has shape {tuple(found.shape)}, its config says "
+                                 f"{tuple(tensor.shape)}")
         if found.is_floating_point() != tensor.is_floating_point():
-            raise HedgespecError(f"{folder}: tensor {name!r} is of type {_type(found)}")
+            raise HedgespecError(f"{who} is of type {_type(found)}")
     for name in tensors:
         if name not in expected:
-            raise HedgespecError(f"{folder}: unknown tensor {name!r}")
+            raise HedgespecError(f"{folder}: unknown tensor {stored(name)!r}")
 
 
 def check_d2t(d2t: torch.Tensor, vocabulary: int, folder: Path) -> torch.Tensor:
@@ -76,17 +81,18 @@ def check_d2t(d2t: torch.Tensor, vocabulary: int, folder: Path) -> torch.Tensor:
 
 
 def load_tensors(
-    head: nn.Module, tensors: Mapping[str, torch.Tensor], folder: Path, dtype: torch.dtype
+    head: nn.Module, tensors: Mapping[str, torch.Tensor], folder: Path, dtype: torch.dtype,
+    stored: Callable[[str], str] = str,
 ) -> None:
     """Give `head` checked tensors, weights in a type. Raises HedgespecError for one not finite."""
     own = {}
     for name, tensor in tensors.items():
         own[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
         if not bool(own[name].isfinite().all()):
+            advice = f"; stored it does not: try {arg('dtype', 'float32')}"
             raise HedgespecError(
-                f"{folder}: tensor {name!r} holds NaN or infinite numbers as {_type(own[name])}"
-                + ("" if not bool(tensor.isfinite().all()) else
-                   f"; stored it does not: try {arg('dtype', 'float32')}"))
+                f"{folder}: tensor {stored(name)!r} holds NaN or infinite numbers as "
+                f"{_type(own[name])}{advice if bool(tensor.isfinite().all()) else ''}")
     head.load_state_dict(own, assign=True)
 
 

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,15 +40,17 @@ def load_head(folder: Path, dtype: torch.dtype = torch.float32) -> EagleHead:
     folder = Path(folder)
     document, where = read_document(folder), str(folder / CONFIG)
     parse_config(document, where)  # before the tensors, which may be large, are read
-    tensors = _own_names(read_weights(folder), folder)
+    names = _own_names(found := read_weights(folder), folder)
+    tensors = {name: found[stored] for name, stored in names.items()}
     config = _fitted(parse_config(document, where, tensors), tensors, folder)
     network = ParallelHead if config.masks else EagleHead
     with torch.device("meta"):
         head = network(config, "embed_tokens.weight" in tensors, "lm_head.weight" in tensors)
-    check_tensors(head, tensors, folder)
+    stored = partial(_name_in_file, names)
+    check_tensors(head, tensors, folder, stored)
     # The rotary frequencies are no weights: they are computed, on the real device.
     head.rotary = make_rotary(config.layer, where)
-    load_tensors(head, tensors, folder, dtype)
+    load_tensors(head, tensors, folder, dtype, stored)
     return head.eval()
 
 
@@ -72,17 +76,23 @@ def _stored_name(name: str, first: str) -> str:
     return first + name.removeprefix("layer.") if name.startswith("layer.") else name
 
 
-def _own_names(tensors: Tensors, folder: Path) -> Tensors:
-    """Tensors by the network's names."""
-    found: Tensors = {}
-    for stored, tensor in tensors.items():
+def _name_in_file(names: dict[str, str], name: str) -> str:
+    """What the file calls a tensor, or would call it in its dialect."""
+    spoken = any("midlayer." in stored for stored in names.values())
+    return names.get(name) or _stored_name(name, _LAYER_NAMES["eagle" if spoken else "speculators"])
+
+
+def _own_names(tensors: Iterable[str], folder: Path) -> dict[str, str]:
+    """The network's names of stored tensors, with these."""
+    found: dict[str, str] = {}
+    for stored in tensors:
         # Old checkpoints also stored the rotary frequencies, which are computed from the config.
         if stored.endswith("rotary_emb.inv_freq"):
             continue
         name = _own_name(stored)
         if name in found:
             raise HedgespecError(f"{folder}: tensor {stored!r} stands there under another name too")
-        found[name] = tensor
+        found[name] = stored
     return found
 
 
