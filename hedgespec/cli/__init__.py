@@ -11,6 +11,7 @@ from hedgespec.version import __version__
 COMMANDS = {
     "record": "run a target and its drafters once; write a trace",
     "zoo": "train domain-expert draft heads for a target",
+    "head": "say what an EAGLE head is made of, and how much of it a target accepts",
     "traces": "train or load the zoo and record the bundled experiment with it",
     "subset": "copy part of a trace",
     "synthetic": "make up a trace without any model, for stress and tests",

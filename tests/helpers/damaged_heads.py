@@ -25,7 +25,8 @@ from tests.helpers.tiny import save_tiny_model
 
 VALUES = [
     0, -1, 1, 2, 3, 31, 63, 64, 2**20, 2**31, 2**63, 10**30, 10**400, 0.5, 1e308, math.nan,
-    math.inf, True, False, "", "32", "\ud800", "llama", [], [1], [[1]], [0] * 999, {}, {"a": None}, None]
+    math.inf, True, False, "", "32", "\ud800", "llama", [], [1], [[1]], [0] * 999, {},
+    {"a": None}, None]
 
 
 def recurrent() -> Shape:

@@ -160,7 +160,7 @@ def test_a_drafter_that_cannot_begin_is_dropped(target):
 @pytest.mark.parametrize("fault", ["nan", "inf", "narrow", "whole numbers"])
 def test_a_recording_names_the_faulty_drafter(target, fault):
     give, _ = FAULTS[fault]
-    with pytest.raises(HedgespecError, match="^drafter bad gave .* nothing of this batch was"):
+    with pytest.raises(HedgespecError, match=r"^drafter bad gave .* nothing of this batch was"):
         score(target, [Given(give)], [[5, 9]], [[7, 5]], Sampling(), 8)
 
 
@@ -175,7 +175,7 @@ def test_a_head_spoilt_in_memory_is_told_in_every_way_of_running(target, tmp_pat
     [head] = make_drafters([f"bad={kind}:{tmp_path}"], target)
     with torch.no_grad():
         head.head.lm_head.weight.fill_(value)
-    with pytest.raises(HedgespecError, match="^drafter bad gave (NaN|infinite) logits"):
+    with pytest.raises(HedgespecError, match=r"^drafter bad gave (NaN|infinite) logits"):
         score(target, [head], [[5, 9]], [[7, 5]], Sampling(0.0), 8)
     ways = [{"static": False}, {"rule": "tree", "trees": ("dynamic:8,2,2",)}]
     for way in [*ways, {"static": True}] if kind == "eagle" else ways[:1]:

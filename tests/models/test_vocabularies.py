@@ -1,4 +1,4 @@
-"""Targets, heads and drafters whose vocabularies, tokenizers and LM heads are not quite the same."""
+"""Targets, heads and drafters whose vocabularies, tokenizers or LM heads are not quite the same."""
 
 import shutil
 import warnings
