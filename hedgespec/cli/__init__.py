@@ -10,6 +10,7 @@ from hedgespec.version import __version__
 COMMANDS = {
     "record": "run a target and its drafters once; write a trace",
     "zoo": "train domain-expert draft heads for a target",
+    "head": "say what an EAGLE head is made of, and how much of it a target accepts",
     "traces": "list the bundled traces; or record their experiment with a zoo",
     "subset": "copy part of a trace",
     "synthetic": "make up a trace without any model, for stress and tests",

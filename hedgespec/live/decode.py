@@ -219,7 +219,8 @@ class LiveDecoder:
         return static
 
     def _eager_engine(self, laws: Laws) -> Engine:
-        pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device)
+        pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device,
+                    self.settings.drafter_seconds)
         return EagerEngine(self.target, pool, self.plan, laws, self._evaluation)
 
     def _check(self, request: TextRequest) -> None:

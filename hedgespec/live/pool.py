@@ -1,18 +1,23 @@
 """The drafters of one text being decoded: drafting, evaluation, and the loss of one of them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
+from typing import TypeVar
 
 import torch
 
 from hedgespec.live.failures import reason_of, warn_dropped
 from hedgespec.models.drafters import Drafter
 from hedgespec.models.drafters.session import DraftSession
+from hedgespec.models.logits import LogitsError, check_logits
 from hedgespec.models.trees import BLOCK, DraftTrees, Growth, TreeShape
 
 # From logits (n, V) to the distributions (n, V) that tokens are drawn from; row r follows the
 # first len(tokens) - n + 1 + r of the tokens (L).
 Distribute = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -62,23 +67,29 @@ class Text:
 class Pool:
     """Sessions of N drafters on one text after the other.
 
-    A drafter that raises, runs out of memory or gives NaN is dropped with a warning: from then on
-    it proposes nothing and its acceptance probability is 0, in this text and in later ones.
+    A drafter that raises, runs out of memory, breaks the contract of models/logits.py or takes more
+    than `seconds` for one call is dropped with a warning: from then on it proposes nothing and its
+    acceptance probability is 0, in this text and in later ones. It gets copies of the text, and
+    what it gives is copied where it is kept: it may change either.
     """
 
-    def __init__(self, drafters: list[Drafter], vocabulary_size: int, device: torch.device):
-        self.drafters = drafters
+    def __init__(
+        self, drafters: list[Drafter], vocabulary_size: int, device: torch.device,
+        seconds: float = math.inf,
+    ):
+        self.drafters, self._seconds = drafters, seconds
         self.dropped: dict[str, str] = {}
         self._nothing = torch.full((vocabulary_size,), -torch.inf, device=device)
 
     def begin(self) -> None:
         """A new text."""
-        self._sessions: list[DraftSession | None] = [
-            None if drafter.name in self.dropped else drafter.session()
-            for drafter in self.drafters]
+        self._sessions: list[DraftSession | None] = [None] * len(self.drafters)
         self._first: list[torch.Tensor | None] = [None] * len(self.drafters)
         # Place of a last verified token, and the tree of the round behind it.
         self._last_trees: list[tuple[int, DraftTrees] | None] = [None] * len(self.drafters)
+        for arm, drafter in enumerate(self.drafters):
+            if drafter.name not in self.dropped:
+                self._sessions[arm] = self._guarded(arm, drafter.session)
 
     def first(self, arm: int, text: Text) -> torch.Tensor:
         """Logits (V) of the first draft token after the text."""
@@ -93,7 +104,7 @@ class Pool:
         session = self._sessions[arm]
         if session is None:
             return self._nothing
-        return self._guarded(arm, lambda: session.step(token)[None], 1)[0]
+        return self._logits(arm, lambda: session.step(token.clone())[None], 1)[0]
 
     def branch(
         self, arm: int, session: DraftSession | None, token: torch.Tensor
@@ -109,9 +120,9 @@ class Pool:
 
         def work() -> torch.Tensor:
             branches.append(before.fork())
-            return branches[0].step(token)[None]
+            return branches[0].step(token.clone())[None]
 
-        logits = self._guarded(arm, work, 1)[0]
+        logits = self._logits(arm, work, 1)[0]
         return branches[0] if branches else None, logits
 
     def trees(self, arm: int, text: Text, shape: TreeShape, count: int) -> DraftTrees:
@@ -137,12 +148,12 @@ class Pool:
         none = DraftTrees.none(len(places), device)
         if session is None:
             return none
-        try:
+
+        def work() -> DraftTrees:
             growth = session.growth()
             return none if growth is None else _grown(growth, shape, places, device)
-        except Exception as error:  # as in `_guarded`
-            self._drop(arm, reason_of(error))
-            return none
+
+        return self._guarded(arm, work) or none
 
     def evaluate(self, arm: int, text: Text, count: int) -> torch.Tensor:
         """Logits (count, V) for the last `count` tokens of the text, each given those before it."""
@@ -156,24 +167,40 @@ class Pool:
         session = self._sessions[arm]
         if session is None:
             return self._nothing.expand(rows, -1)
-        if session.verified > len(text) - rows:  # rows it has given before: read them again
-            session.rewind(len(text) - rows)
-        new = text.tokens[session.verified :]
-        states = text.new_states(session.verified, self.drafters[arm].target_layers)
-        logits = self._guarded(arm, lambda: session.extend(new, states, rows), rows)
-        self._first[arm] = logits[-1]
+
+        def work() -> torch.Tensor:
+            if session.verified > len(text) - rows:  # rows it has given before: read them again
+                session.rewind(len(text) - rows)
+            new = text.tokens[session.verified :].clone()
+            states = text.new_states(session.verified, self.drafters[arm].target_layers)
+            return session.extend(
+                new, {layer: state.clone() for layer, state in states.items()}, rows)
+
+        logits = self._logits(arm, work, rows)
+        self._first[arm] = logits[-1].clone()
         return logits
 
-    def _guarded(self, arm: int, work: Callable[[], torch.Tensor], rows: int) -> torch.Tensor:
+    def _logits(self, arm: int, work: Callable[[], torch.Tensor], rows: int) -> torch.Tensor:
+        """Logits (rows, V) that `work` gives; nothing where it fails."""
+        shape, device = (rows, len(self._nothing)), self._nothing.device
+        logits = self._guarded(arm, lambda: check_logits(work(), shape, device))
+        return self._nothing.expand(rows, -1) if logits is None else logits
+
+    def _guarded(self, arm: int, work: Callable[[], Result]) -> Result | None:
+        """What a drafter's work gives; None if it fails, and then the drafter is dropped."""
+        started = perf_counter()
         try:
-            logits = work()
-            if not bool(logits.isnan().any()):
-                return logits
-            reason = "gave NaN logits"
+            result = work()
+        except LogitsError as error:
+            self._drop(arm, str(error))
         except Exception as error:  # whatever a drafter does, the target's text goes on
-            reason = reason_of(error)
-        self._drop(arm, reason)
-        return self._nothing.expand(rows, -1)
+            self._drop(arm, reason_of(error))
+        else:
+            taken = perf_counter() - started
+            if taken <= self._seconds:
+                return result
+            self._drop(arm, f"took {taken:.1f} s for one call, more than {self._seconds:g} s")
+        return None
 
     def _drop(self, arm: int, reason: str) -> None:
         name = self.drafters[arm].name

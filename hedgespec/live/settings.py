@@ -33,7 +33,8 @@ class DecoderSettings:
     Running: `evaluate_all` evaluates every drafter on every token, at the end of a text if the
     selector does not need it before. `timed` waits for the device before each clock reading.
     `static` has the models run on fixed tensors, by default on a GPU if all of them can; `compiled`
-    then has torch.compile make their kernels, which takes a minute or more once.
+    then has torch.compile make their kernels, which takes a minute or more once. A drafter whose
+    one call took more than `drafter_seconds` is dropped; on fixed tensors none is timed.
 
     Raises HedgespecError for a number out of range, or an unknown feedback or loss.
     """
@@ -63,6 +64,9 @@ class DecoderSettings:
     evaluate_all: bool = False
     timed: bool = False
     static: bool | None = None
+    drafter_seconds: Annotated[float, Option(
+        "a drafter that takes longer for one call is dropped, and the text goes on", "S", low=0
+        )] = 60.0
     compiled: Annotated[bool, COMPILE] = False
 
     def __post_init__(self) -> None:

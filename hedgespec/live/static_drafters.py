@@ -10,8 +10,9 @@ from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, has_plain_attention, reach
 from hedgespec.models.heads.eagle import EagleHead
-from hedgespec.models.heads.eagle.stack import stack_heads, stackable
+from hedgespec.models.heads.eagle.stack import held, stack_heads, stackable
 from hedgespec.models.target import LanguageModel
+from hedgespec.models.trees.heads import Caches
 
 
 @dataclass
@@ -75,16 +76,19 @@ class Heads(Group):
 
     def __init__(self, drafters: list[Eagle], room: int, compiled: int = 0):
         """`compiled` as in StaticModel."""
-        self._heads = [drafter.head for drafter in drafters]
+        own = [drafter.head for drafter in drafters]
+        self._stacked = stack_heads(own)
+        self._heads = [held(head) for head in own]  # graphs know where their weights lie
         self._compiled = compiled
         self._short = compile_shapes(_advance) if compiled else _advance
-        attention, weight = self._heads[0].layer.self_attn, self._heads[0].fc.weight
+        attention = self._heads[0].layer.self_attn
+        weight = attention.q_proj.weight
         super().__init__(list(drafters), self._heads[0].config.hidden_size, weight.dtype)
-        self._stacked = stack_heads(self._heads)
         self._layers = drafters[0].target_layers
-        self._keys, self._values = (
+        # Keys and values of each layer.
+        self._caches = [tuple(
             weight.new_zeros(len(drafters), attention.heads, room, attention.width)
-            for _ in range(2))
+            for _ in range(2)) for _ in self._heads[0].layers]
         self._all = torch.arange(room, device=weight.device)
 
     def read(
@@ -120,23 +124,28 @@ class Heads(Group):
     ) -> torch.Tensor:
         network, batch = self._members(member)
         rows = slice(None) if member is None else slice(member, member + 1)
-        keys, values = self._keys[rows], self._values[rows]
+        caches = [(keys[rows], values[rows]) for keys, values in self._caches]
         embedded = network.embed(tokens[None]).expand(batch, -1, -1)
         advance = self._short if len(tokens) <= self._compiled else _advance
-        return advance(network, keys, values, embedded, features, places, self._all)
+        return advance(network, caches, embedded, features, places, self._all)
 
 
 def _advance(
-    network: EagleHead, keys: torch.Tensor, values: torch.Tensor, embedded: torch.Tensor,
-    features: torch.Tensor, places: torch.Tensor, all_places: torch.Tensor,
+    network: EagleHead, caches: Caches, embedded: torch.Tensor, features: torch.Tensor,
+    places: torch.Tensor, all_places: torch.Tensor,
 ) -> torch.Tensor:
     """One pass over embedded tokens beside features (M, n, H) at places (n), in fixed tensors."""
-    residual, (queries, new_keys, new_values) = network.project(embedded, features, places[None])
-    keys.index_copy_(2, places, new_keys)
-    values.index_copy_(2, places, new_values)
-    attended = functional.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=reach(all_places, places))
-    return network.finish(residual, attended)
+    def attended(
+        layer: int, queries: torch.Tensor, new_keys: torch.Tensor, new_values: torch.Tensor
+    ) -> torch.Tensor:
+        keys, values = caches[layer]
+        keys.index_copy_(2, places, new_keys)
+        values.index_copy_(2, places, new_values)
+        return functional.scaled_dot_product_attention(
+            queries, keys, values,
+            attn_mask=reach(all_places, places, network.config.window(layer)))
+
+    return network.read(embedded, features, places[None], attended)
 
 
 class Reader(Group):

@@ -43,7 +43,8 @@ class StaticEngine(Engine):
     """For targets and drafters of plain attention, and EAGLE heads.
 
     Heads of one shape are evaluated as one batch: after each round, when needed, or beside the next
-    round on a stream of their own (see Evaluation). A drafter that raises or gives NaN is dropped.
+    round on a stream of their own (see Evaluation). A drafter that raises, or whose logits break
+    their contract (models/logits.py), is dropped.
     """
 
     @staticmethod
@@ -111,7 +112,7 @@ class StaticEngine(Engine):
         if each:
             self._evaluation_reached(self._length)
         for number in [number for number, flag in enumerate(broken) if flag]:
-            self._drop([number], "gave NaN logits")
+            self._drop([number], "gave NaN or infinite logits")
         return min(self._draft_length, room), emitted[:room]
 
     def keep(self, count: int) -> None:

@@ -13,6 +13,7 @@ from hedgespec.live.static_statistics import TokenStatistics
 from hedgespec.models.distributions import probabilities
 from hedgespec.models.drafters.base import Drafter
 from hedgespec.models.fixed_tensors import StaticModel
+from hedgespec.models.logits import are_faulty, check_shape
 from hedgespec.models.target import LanguageModel
 
 
@@ -21,8 +22,8 @@ class StaticRound:
 
     `uniforms` (K+1, W) are read by `draft` and `verify`; `packet` holds after `verify` the number
     of accepted tokens, K+1 tokens of which the first accepted + 1 were emitted, and a flag for each
-    drafter that gave NaN; `tables[n, N]` (1+S, n, N) after `evaluate` the statistics of n tokens,
-    log p first, and `tables[n, 1]` after `read_on` those of one drafter.
+    drafter whose logits broke their contract; `tables[n, N]` (1+S, n, N) after `evaluate` the
+    statistics of n tokens, log p first, and `tables[n, 1]` after `read_on` those of one drafter.
     """
 
     def __init__(
@@ -197,8 +198,9 @@ class StaticRound:
         return table
 
     def _logits(self, members: Members, features: torch.Tensor) -> torch.Tensor:
-        """Logits (M, n, V) of features; -inf of who gives NaN, and from then on."""
+        """Logits (M, n, V) of features; -inf of who breaks their contract, and from then on."""
         logits = members.logits(features)
+        check_shape(logits, (*features.shape[:2], self._q.shape[1]))
         broken = self._broken[members.rows]
-        broken.logical_or_(logits.isnan().flatten(1).any(dim=1))
+        broken.logical_or_(are_faulty(logits).flatten(1).any(dim=1))
         return logits.masked_fill(broken[:, None, None], -torch.inf)

@@ -133,6 +133,10 @@ class StaticModel:
         )
 
 
-def reach(all_places: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Which of all places (room) each of some places (n) attends to, (n, room)."""
-    return all_places <= places[:, None]
+def reach(
+    all_places: torch.Tensor, places: torch.Tensor, window: int | None = None
+) -> torch.Tensor:
+    """Which of all places (room) each of some places (n) attends to, (n, room): those up to it,
+    less than `window` back."""
+    before = all_places <= places[:, None]
+    return before if window is None else before & (all_places > places[:, None] - window)

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.acceptance import emitted_log_p, generator_of, reduce_pair
 from hedgespec.models.distributions import Sampling, probabilities
 from hedgespec.models.drafters import Drafter, ScoringBatch
+from hedgespec.models.logits import check_logits, recorded, refuse_faulty
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import BLOCK, NamedTree, TreeStatistics, score_trees
 from hedgespec.rules import Rule
@@ -48,13 +48,17 @@ def score(
 
     `chunk` rows of full-vocabulary distributions exist at a time; `rules` and `trees` have their
     statistics recorded besides. Also returns the prompts' embeddings (B, H): the mean of the
-    target's last hidden state over the prompt. Raises HedgespecError if a model gives NaN.
+    target's last hidden state over the prompt. Raises HedgespecError if a model's
+    logits break their contract (models/logits.py).
     """
     layers = {layer for drafter in drafters for layer in drafter.target_layers}
     batch = teacher_force(target, prompts, answers, tuple(sorted(layers)))
     last = batch.states[target.layers]
     final = batch.at_rows(last)
-    prepared = [drafter.prepare(batch) for drafter in drafters]
+    prepared = []
+    for drafter in drafters:
+        with recorded(f"drafter {drafter.name}"):
+            prepared.append(drafter.prepare(batch))
     emitted = torch.tensor([token for answer in answers for token in answer],
                            device=batch.ids.device)
     generator = generator_of(emitted)
@@ -64,7 +68,7 @@ def score(
         own, p = _target_scores(target, final[rows], emitted[rows], sampling)
         for drafter, state in zip(drafters, prepared, strict=True):
             for depth in range(1, drafter.depths + 1):
-                q = _distributions(drafter, state, depth, rows, sampling)
+                q = _distributions(drafter, state, depth, rows, p, sampling)
                 found = reduce_pair(p, q, emitted[rows])
                 for rule in rules:
                     found |= {f"{statistic}.{rule.label}": values for statistic, values
@@ -83,19 +87,19 @@ def _target_scores(
     target: LanguageModel, final: torch.Tensor, emitted: torch.Tensor, sampling: Sampling
 ) -> tuple[Scores, torch.Tensor]:
     """Scores of emitted tokens (n) without drafters, and p (n, V), from final states (n, H)."""
-    logits = target.logits(final)
-    _refuse_nan(logits, f"target {target.id}")
+    with recorded(f"target {target.id}"):
+        logits = refuse_faulty(target.logits(final), empty=False)
     p = probabilities(logits, sampling, emitted=emitted)
     log_softmax = logits.gather(-1, emitted[:, None])[:, 0] - logits.logsumexp(dim=-1)
     return Scores(emitted_log_p(p, emitted), log_softmax, {}), p
 
 
 def _distributions(
-    drafter: Drafter, prepared: Any, depth: int, rows: slice, sampling: Sampling
+    drafter: Drafter, prepared: Any, depth: int, rows: slice, p: torch.Tensor, sampling: Sampling
 ) -> torch.Tensor:
-    """q (n, V) of a drafter at a draft depth, for some of the batch's rows."""
-    logits = drafter.logits(prepared, depth, rows)
-    _refuse_nan(logits, f"drafter {drafter.name}")
+    """q (n, V) of a drafter at a draft depth, for some of the batch's rows, whose law is p."""
+    with recorded(f"drafter {drafter.name}"):
+        logits = check_logits(drafter.logits(prepared, depth, rows), p.shape, p.device)
     return probabilities(logits, sampling)
 
 
@@ -140,12 +144,6 @@ def teacher_force(
 def _prompt_embeddings(last: torch.Tensor, prompts: list[list[int]]) -> torch.Tensor:
     return torch.stack([last[row, : len(prompt)].float().mean(dim=0)
                         for row, prompt in enumerate(prompts)])
-
-
-def _refuse_nan(logits: torch.Tensor, who: str) -> None:
-    if bool(logits.isnan().any()):
-        raise HedgespecError(f"{who} gave NaN logits; nothing of this batch was recorded. "
-                             f"Half precision may overflow: try {arg('dtype', 'float32')}")
 
 
 def _join(parts: list[Scores]) -> Scores:

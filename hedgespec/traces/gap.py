@@ -32,7 +32,8 @@ def check_gap(recording: dict[str, Any], dtype: str, path: Path) -> None:
     if FIELD not in recording:
         return
     found = recording[FIELD]
-    values: list[Any] = [found.get(name) for name in ("mean", "max")] if isinstance(found, dict) else [None]
+    numbers = found if isinstance(found, dict) else {}
+    values: list[Any] = [numbers.get(name) for name in ("mean", "max")]
     if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
         raise TraceError(f'{path}: field "recording.{FIELD}" must hold numbers "mean" and "max"')
     mean, greatest = values

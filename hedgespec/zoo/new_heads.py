@@ -53,6 +53,7 @@ def new_head(
     with torch.no_grad():
         _copy_layer(head, source)
         size = head_config.hidden_size
+        assert head.fc is not None
         head.fc.weight.normal_(std=0.01)
         head.fc.weight[:, 2 * size:] += torch.eye(size)
         head.norm.weight.copy_(target.final_norm.weight)
@@ -106,7 +107,7 @@ def new_parallel_head(start: EagleHead, depths: int, seed: int) -> ParallelHead:
     torch.manual_seed(seed)
     head = ParallelHead(replace(start.config, masks=depths - 1))
     head.load_state_dict(start.state_dict(), strict=False)
-    return head.to(start.fc.weight.device)
+    return head.to(next(start.parameters()).device)
 
 
 def new_recurrent_head(
@@ -133,7 +134,7 @@ def new_recurrent_head(
 
 def attach(head: Head, target: LanguageModel) -> Head:
     """Lend the head the target's embedding, which it has none of its own of."""
-    head.attach(target.model.get_input_embeddings(), target.model.get_output_embeddings())
+    head.attach(target.model.get_input_embeddings(), target.logits)
     return head
 
 

@@ -247,3 +247,20 @@ def test_selectors_that_share_a_decoder_decode_as_with_one_of_their_own(target, 
 def test_fixed_tensors_are_refused_where_a_drafter_has_none(target):
     with pytest.raises(HedgespecError, match="can run on fixed tensors"):
         decoder_of(target, make_drafters(["early-exit:2", "ngram"], target))
+
+
+def test_another_decoder_of_the_same_heads_leaves_a_decoder_its_weights(target, drafters):
+    """CUDA graphs know where weights lie: what another decoder moves must not be theirs."""
+    def places() -> list[int]:
+        return [parameter.data_ptr() for one in decoder.engine._parts._drafting.groups
+                if isinstance(one.group, Heads)
+                for head in (one.group._stacked, *one.group._heads)
+                for parameter in head.parameters()]
+
+    decoder = decoder_of(target, drafters, temperature=0.0)
+    decoder.generate(PROMPT, 5)
+    before = places()
+    for others in (drafters, drafters[:3], drafters[:1]):
+        decoder_of(target, others, temperature=0.0).generate(PROMPT, 5)
+        assert places() == before
+    assert decoder.generate(PROMPT, 20).tokens == plain_greedy_on(target, PROMPT, 20)

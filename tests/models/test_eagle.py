@@ -191,7 +191,9 @@ def test_damaged_heads_name_the_tensor(tmp_path, damage, message):
     ("{", "cannot be read"),
     ("{}", "no hidden_size; is this the config.json of an EAGLE head?"),
     (json.dumps({"speculators_model_type": "mlp"}), "'mlp' is not supported"),
-    (json.dumps({"speculators_model_type": "eagle3", "fc_norm": True}), "the head needs fc_norm"),
+    (json.dumps({"speculators_model_type": "eagle3", "use_mtp_layernorm": True}),
+     "the head needs use_mtp_layernorm"),
+    (json.dumps({"speculators_model_type": "eagle3", "fc_norm": True}), "no hidden_size"),
 ])
 def test_bad_configs_are_named(tmp_path, document, message):
     (tmp_path / "config.json").write_text(document)

@@ -1,5 +1,6 @@
 """EAGLE heads: they draft from the target's hidden states and, deeper, from their own output."""
 
+import copy
 from abc import abstractmethod
 from pathlib import Path
 from typing import Self
@@ -11,9 +12,10 @@ from hedgespec.errors import HedgespecError
 from hedgespec.models.drafters.base import Drafter, ScoringBatch
 from hedgespec.models.drafters.session import DraftSession
 from hedgespec.models.heads.eagle import EagleHead, load_head
-from hedgespec.models.heads.eagle.head import unroll_rows
+from hedgespec.models.heads.eagle.head import target_tokens, unroll_rows
+from hedgespec.models.heads.eagle.rope import longest_text
 from hedgespec.models.target import LanguageModel, parameters_sha256
-from hedgespec.models.trees.heads import EagleGrowth
+from hedgespec.models.trees.heads import Caches, EagleGrowth
 
 DEPTHS = 8
 
@@ -37,15 +39,17 @@ class HeadDrafter(Drafter):
     def _set(self, name: str, identity: str, head: EagleHead, target: LanguageModel) -> None:
         super().__init__(name, identity)
         self.head, config = head, head.config
-        found = (config.vocabulary_size, config.target_hidden_size or config.hidden_size)
-        wanted = (target.vocabulary_size, target.hidden_size)
-        if found != wanted:
-            raise HedgespecError(
-                f"drafter {identity}: made for a target of (vocabulary, width) {found}, this one "
-                f"({target.id}) has {wanted}"
-            )
-        head.attach(target.model.get_input_embeddings(), target.model.get_output_embeddings())
-        self.target_layers = config.fused_layers(target.layers)
+        check_fit(identity, target, config.vocabulary_size,
+                  config.target_hidden_size or config.hidden_size)
+        check_known_tokens(identity, target, getattr(head, "d2t", None))
+        if config.hidden_size != target.hidden_size:
+            _check_own(identity, target, head)
+        head.attach(target.model.get_input_embeddings(), target.logits, target.vocabulary_size)
+        try:
+            self.target_layers = config.fused_layers(target.layers)
+        except HedgespecError as error:
+            raise HedgespecError(f"drafter {identity}: {error}") from error
+        self.context_length = longest_text(config.layer)
 
     def prepare(self, batch: ScoringBatch) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Output features of each depth at the batch's rows, each (M, H), and their places (M)."""
@@ -64,6 +68,39 @@ class HeadDrafter(Drafter):
         outputs, places = prepared
         absent = places[rows] < depth - 1
         return self.head.logits(outputs[depth - 1][rows]).masked_fill(absent[:, None], -torch.inf)
+
+
+def check_fit(identity: str, target: LanguageModel, vocabulary: int, width: int) -> None:
+    """Raise HedgespecError unless a head is made for a target of this width and vocabulary.
+
+    The vocabularies may be padded differently behind the tokens of the target's tokenizer.
+    """
+    found, wanted = (vocabulary, width), (target.vocabulary_size, target.hidden_size)
+    known = len(target.tokenizer) if target.tokenizer is not None else max(found[0], wanted[0])
+    if width != wanted[1] or (vocabulary != wanted[0] and min(vocabulary, wanted[0]) < known):
+        raise HedgespecError(
+            f"drafter {identity}: made for a target of (vocabulary, width) {found}, this one "
+            f"({target.id}) has {wanted}"
+        )
+
+
+def check_known_tokens(identity: str, target: LanguageModel, d2t: torch.Tensor | None) -> None:
+    """Raise HedgespecError if a head's tokens go beyond the target's."""
+    highest = -1 if d2t is None else int(target_tokens(d2t).max())
+    if highest >= target.vocabulary_size:
+        raise HedgespecError(f"drafter {identity}: its tensor 'd2t' names token {highest}, the "
+                             f"target ({target.id}) knows {target.vocabulary_size}")
+
+
+def _check_own(identity: str, target: LanguageModel, head: EagleHead) -> None:
+    """Raise HedgespecError if a head would borrow from a target of another width."""
+    for module, name in ((head.embed_tokens, "embed_tokens.weight"), (head.lm_head,
+                                                                      "lm_head.weight")):
+        if module is None:
+            raise HedgespecError(
+                f"drafter {identity}: it has no {name} of its own and is "
+                f"{head.config.hidden_size} wide; the target's ({target.id}) is "
+                f"{target.hidden_size} wide")
 
 
 class Eagle(HeadDrafter):
@@ -99,12 +136,13 @@ class HeadSession(DraftSession):
         super().__init__()
         self._head = head
         self._layers = layers
-        attention, weight = head.layer.self_attn, head.fc.weight
-        self._keys = self._values = weight.new_empty(1, attention.heads, 0, attention.width)
+        attention = head.layer.self_attn
+        weight = attention.q_proj.weight
+        none = weight.new_empty(1, attention.heads, 0, attention.width)
+        self._caches: Caches = [(none, none) for _ in head.layers]
         self._outputs = weight.new_empty(0, head.config.hidden_size)  # of verified places
         self._output: torch.Tensor | None = None
-        self._no_proposal = torch.full(
-            (head.config.vocabulary_size,), -torch.inf, device=weight.device)
+        self._no_proposal = torch.full((head.vocabulary,), -torch.inf, device=weight.device)
 
     def _extend(
         self, tokens: torch.Tensor, states: dict[int, torch.Tensor], rows: int
@@ -124,30 +162,44 @@ class HeadSession(DraftSession):
     def _begin(self, embedded: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """Outputs (n, H) at the new places, which read embeddings beside features (n, H)."""
 
-    def _of_places(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Keys, values (1, heads, L, width) and outputs (1, L, H) of the verified places."""
-        count = len(self._outputs)
-        return self._keys[:, :, :count], self._values[:, :, :count], self._outputs[None]
+    def fork(self) -> "HeadSession":
+        """Keys and values so far are shared."""
+        other = copy.copy(self)
+        other._caches = list(self._caches)  # reading on makes new tensors, it changes none
+        return other
+
+    def _of_places(self) -> tuple[Caches, torch.Tensor]:
+        """Each layer's keys and values (1, heads, L, width), and outputs (1, L, H), of the
+        verified places."""
+        return self._first(len(self._outputs)), self._outputs[None]
+
+    def _first(self, places: int) -> Caches:
+        return [(keys[:, :, :places], values[:, :, :places]) for keys, values in self._caches]
 
     def _cut(self, length: int) -> None:
         places = max(length - 1, 0)
-        self._keys, self._values = self._keys[:, :, :places], self._values[:, :, :places]
+        self._caches = self._first(places)
         self._outputs = self._outputs[:places]
         self._output = None
 
     def _advance(self, embedded: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """Outputs (n, H) at new places, verified or drafted."""
-        head, start, count = self._head, self._keys.shape[2], len(embedded)
+        head, start, count = self._head, self._caches[0][0].shape[2], len(embedded)
         device = embedded.device
-        residual, (queries, keys, values) = head.project(
-            embedded[None], features[None],
-            torch.arange(start, start + count, device=device)[None])
-        self._keys = torch.cat([self._keys, keys], dim=2)
-        self._values = torch.cat([self._values, values], dim=2)
-        reach = torch.ones(count, start + count, dtype=torch.bool, device=device).tril(start)
-        attended = functional.scaled_dot_product_attention(
-            queries, self._keys, self._values, attn_mask=reach)
-        output: torch.Tensor = head.finish(residual, attended)[0]
+        everywhere = torch.ones(count, start + count, dtype=torch.bool, device=device).tril(start)
+
+        def attended(
+            layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+        ) -> torch.Tensor:
+            known = self._caches[layer]
+            self._caches[layer] = keys, values = (
+                torch.cat([known[0], keys], dim=2), torch.cat([known[1], values], dim=2))
+            window = head.config.window(layer)
+            reach = everywhere if window is None else everywhere.triu(start + 1 - window)
+            return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=reach)
+
+        places = torch.arange(start, start + count, device=device)[None]
+        output = head.read(embedded[None], features[None], places, attended)[0]
         self._output = output[-1:]
         return output
 
@@ -159,7 +211,7 @@ class _EagleSession(HeadSession):
         """Go on from the head's own last output."""
         if self._output is None:
             return self._no_proposal
-        ids = torch.as_tensor(token, device=self._keys.device).reshape(1)
+        ids = torch.as_tensor(token, device=self._output.device).reshape(1)
         return self._head.logits(self._advance(self._head.embed(ids), self._output))[0]
 
     def growth(self) -> EagleGrowth:

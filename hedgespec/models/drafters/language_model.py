@@ -1,13 +1,17 @@
 """A separate language model that shares the target's tokenizer."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from hedgespec.errors import HedgespecError
 from hedgespec.models.drafters.base import ModelDrafter, ScoringBatch
+from hedgespec.models.heads.eagle.head import fit_vocabulary
 from hedgespec.models.target import LanguageModel, load_model
+from hedgespec.models.tokenizers import differing_tokens, listed
 
 
 class LanguageModelDrafter(ModelDrafter):
@@ -35,10 +39,7 @@ class LanguageModelDrafter(ModelDrafter):
     def _set(self, name: str, identity: str, model: LanguageModel, target: LanguageModel) -> None:
         super().__init__(name, identity)
         if model.tokenizer_sha256 != target.tokenizer_sha256:
-            raise HedgespecError(
-                f"drafter {identity}: its tokenizer differs from the target's ({target.id}); "
-                "token-level speculative sampling needs the same vocabulary"
-            )
+            _compare_tokenizers(identity, model, target)
         known = min(len(target.tokenizer), target.vocabulary_size)
         if model.vocabulary_size < known:
             raise HedgespecError(f"drafter {identity}: knows {model.vocabulary_size} tokens, the "
@@ -46,7 +47,10 @@ class LanguageModelDrafter(ModelDrafter):
         if model.device != target.device:
             raise HedgespecError(f"drafter {identity}: on {model.device}, but the target is on "
                                  f"{target.device}")
-        self._model = model
+        self._model, self._network = model, None
+        known = int(model.model.get_input_embeddings().weight.shape[0])
+        if known < target.vocabulary_size:
+            self._network = _KnownTokens(model.model.base_model, known)
         self.context_length = model.context_length
         self._vocabulary = target.vocabulary_size
         self.weights_sha256 = model.weights_sha256
@@ -54,7 +58,8 @@ class LanguageModelDrafter(ModelDrafter):
     def prepare(self, batch: ScoringBatch) -> torch.Tensor:
         """Teacher-forced hidden states at the batch's rows, (M, H)."""
         last = self._model.layers
-        states = self._model.hidden_states(batch.ids, batch.mask, ())[last]
+        ids = batch.ids if self._network is None else self._network.known(batch.ids)
+        states = self._model.hidden_states(ids, batch.mask, ())[last]
         return batch.at_rows(states)
 
     def logits(self, prepared: torch.Tensor, depth: int, rows: slice) -> torch.Tensor:
@@ -63,13 +68,41 @@ class LanguageModelDrafter(ModelDrafter):
 
     def final_logits(self, final: torch.Tensor) -> torch.Tensor:
         """Its logits, cut or filled with -inf where its embedding is padded otherwise."""
-        logits = self._model.logits(final)
-        missing = self._vocabulary - logits.shape[-1]
-        if missing > 0:
-            return torch.nn.functional.pad(logits, (0, missing), value=-torch.inf)
-        return logits[:, : self._vocabulary]
+        return fit_vocabulary(self._model.logits(final), self._vocabulary)
 
     @property
     def reader(self) -> tuple[LanguageModel, Any]:
         """The whole model."""
-        return self._model, None
+        return self._model, self._network
+
+
+class _KnownTokens(nn.Module):
+    """A network that reads tokens which only the target's padding has as the last one it knows."""
+
+    def __init__(self, network: nn.Module, count: int):
+        """`count` tokens have an embedding."""
+        super().__init__()
+        self._network, self._count = network, count
+
+    def known(self, ids: torch.Tensor) -> torch.Tensor:
+        """Tokens that it can read."""
+        return ids.clamp(max=self._count - 1)
+
+    def forward(self, input_ids: torch.Tensor, **inputs: Any) -> Any:
+        """What the network makes of them."""
+        return self._network(input_ids=self.known(input_ids), **inputs)
+
+
+def _compare_tokenizers(identity: str, model: LanguageModel, target: LanguageModel) -> None:
+    """Warn of added and special tokens that differ; raise HedgespecError for others."""
+    differences, harmless = differing_tokens(model.tokenizer, target.tokenizer)
+    if not harmless:
+        raise HedgespecError(
+            f"drafter {identity}: its tokenizer differs from the target's ({target.id}) in tokens "
+            f"{listed(differences)}; token-level speculative sampling needs the same vocabulary"
+        )
+    if differences:
+        warnings.warn(
+            f"drafter {identity}: its tokenizer and the target's ({target.id}) differ in added or "
+            f"special tokens: {listed(differences)}; drafting goes on, and all others are the same",
+            UserWarning, stacklevel=2)

@@ -16,7 +16,7 @@ import torch
 
 from hedgespec.errors import HedgespecError
 from hedgespec.models.drafters.base import Drafter, ScoringBatch
-from hedgespec.models.drafters.eagle import DEPTHS
+from hedgespec.models.drafters.eagle import DEPTHS, check_fit, check_known_tokens
 from hedgespec.models.drafters.session import DraftSession
 from hedgespec.models.heads.recurrent import BeamSearch, RecurrentHead, load_redrafter
 from hedgespec.models.target import LanguageModel, parameters_sha256
@@ -52,14 +52,10 @@ class Redrafter(Drafter):
             raise HedgespecError(f"drafter {identity}: the beam search needs a width of at least 1")
         self.head = load_redrafter(folder, target.model.dtype).to(target.device)
         config = self.head.config
-        found = (config.vocabulary_size, config.hidden_size)
-        wanted = (target.vocabulary_size, target.hidden_size)
-        if found != wanted:
-            raise HedgespecError(
-                f"drafter {identity}: made for a target of (vocabulary, width) {found}, this one "
-                f"({target.id}) has {wanted}"
-            )
-        self.head.attach(target.model.get_input_embeddings(), target.model.get_output_embeddings())
+        check_fit(identity, target, config.vocabulary_size, config.hidden_size)
+        check_known_tokens(identity, target, self.head.d2t)
+        self.head.attach(target.model.get_input_embeddings(), target.logits)
+        self._vocabulary = target.vocabulary_size
         self.target_layers = (target.layers,)
         self.weights_sha256 = parameters_sha256(self.head.state_dict())
         self._chunk = _CHUNK.get(target.device.type, _CHUNK["cuda"])
@@ -99,7 +95,7 @@ class Redrafter(Drafter):
 
     def one_hot(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits (n, V) of proposed tokens (n), -1 being none."""
-        logits = torch.full((len(tokens), self.head.config.vocabulary_size), -torch.inf,
+        logits = torch.full((len(tokens), self._vocabulary), -torch.inf,
                             device=tokens.device)
         values = torch.where(tokens < 0, -torch.inf, 0.0)
         return logits.scatter_(1, tokens.clamp(min=0)[:, None], values[:, None])

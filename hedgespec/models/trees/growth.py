@@ -8,6 +8,8 @@ from typing import ClassVar
 import torch
 from torch.nn.functional import pad
 
+from hedgespec.models.logits import refuse_faulty
+
 _GROUP = 64
 
 
@@ -128,8 +130,9 @@ def best_log_probabilities(
     """Greatest log-probabilities (..., count), descending, and their indices, of logits (..., v).
 
     There are fewer if v is less. What has no probability has -inf, all where all logits are -inf.
+    Raises LogitsError for NaN or +inf.
     """
-    values, index = _greatest(logits, min(count, logits.shape[-1]))
+    values, index = _greatest(refuse_faulty(logits), min(count, logits.shape[-1]))
     normaliser = logits.logsumexp(-1, keepdim=True)
     return (values - normaliser).masked_fill(values.isneginf(), -torch.inf), index
 

@@ -9,6 +9,9 @@ from hedgespec.models.heads.eagle.head import attend, target_tokens
 from hedgespec.models.heads.recurrent.network import RecurrentHead
 from hedgespec.models.trees.growth import Ancestry, Growth, pick
 
+# Keys and values (B, heads, L, width) of each layer of a head.
+Caches = list[tuple[torch.Tensor, torch.Tensor]]
+
 
 class EagleGrowth(Growth):
     """A node reads its token beside its parent's output, as a chain does.
@@ -19,23 +22,27 @@ class EagleGrowth(Growth):
 
     first_place = 1
 
-    def __init__(
-        self, head: EagleHead, keys: torch.Tensor, values: torch.Tensor, outputs: torch.Tensor
-    ):
-        """What the head has at the places of texts: `keys` and `values` (B, heads, L, width), and
-        `outputs` (B, L, H)."""
+    def __init__(self, head: EagleHead, caches: Caches, outputs: torch.Tensor):
+        """What the head has at the places of texts: each layer's keys and values
+        (B, heads, L, width), and `outputs` (B, L, H)."""
         self._head = head
-        self._keys, self._values, self._text_outputs = keys, values, outputs
+        self._caches, self._text_outputs = caches, outputs
 
     @classmethod
     def of_texts(cls, head: EagleHead, ids: torch.Tensor, features: torch.Tensor) -> Self:
         """One pass over texts `ids` (B, L) and their fused `features` (B, L, H)."""
         following = torch.cat([ids[:, 1:], ids[:, -1:]], dim=1)
         positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        residual, (queries, keys, values) = head.project(
-            head.embed(following), features, positions)
-        return cls(head, keys, values,
-                   head.finish(residual, attend(queries, (keys, values), [], 0)))
+        caches: Caches = []
+
+        def attended(
+            layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+        ) -> torch.Tensor:
+            caches.append((keys, values))
+            return attend(queries, (keys, values), [], 0, head.config.window(layer))
+
+        outputs = head.read(head.embed(following), features, positions, attended)
+        return cls(head, caches, outputs)
 
     @property
     def known(self) -> torch.Tensor | None:
@@ -46,7 +53,7 @@ class EagleGrowth(Growth):
         """The text's own outputs."""
         starts = (places - 1).clamp(min=0)
         self._outputs = pick(self._text_outputs, starts).flatten(0, 1)[:, None]
-        self._block = _Block(starts, self._keys, self._values)
+        self._block = _Block(starts, self._caches, self._head.config.windows)
         return self._head.draft_logits(self._outputs[:, 0])
 
     def grow(self, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
@@ -60,9 +67,8 @@ class EagleGrowth(Growth):
         head, block = self._head, self._block
         positions = block.next_level(parents)
         by_text = (len(positions), -1, embedded.shape[-1])
-        residual, projected = head.project(
-            embedded.reshape(by_text), features.reshape(by_text), positions)
-        output = head.finish(residual, block.attend(*projected))
+        output = head.read(embedded.reshape(by_text), features.reshape(by_text), positions,
+                           block.attend)
         self._outputs = output.view(embedded.shape)
         return head.draft_logits(self._outputs)
 
@@ -73,17 +79,21 @@ class _Block:
     `level` is that of the last nodes; it has m of them in each round.
     """
 
-    def __init__(self, starts: torch.Tensor, keys: torch.Tensor, values: torch.Tensor):
-        """Rounds that go on from the places `starts` (B, S) of texts, whose `keys` and `values` are
-        (B, heads, L, width)."""
+    def __init__(
+        self, starts: torch.Tensor, caches: Caches, windows: tuple[int | None, ...] = ()
+    ):
+        """Rounds that go on from the places `starts` (B, S) of texts, whose keys and values are
+        `caches`; `windows` as in EagleConfig."""
         self.level, self._starts = 0, starts
         # No round of the block reads text behind the last start.
-        places = torch.arange(int(starts.max()) + 1, device=starts.device)
-        self._reach = places <= starts[:, None, :, None, None]
-        self._text = keys[:, :, : len(places)], values[:, :, : len(places)]
-        batch, heads, _, width = keys.shape
-        none = keys.new_empty(batch, heads, starts.shape[1], 0, width)
-        self._own = none, none  # keys and values of the nodes so far
+        self._places = torch.arange(int(starts.max()) + 1, device=starts.device)
+        self._reach = self._places <= starts[:, None, :, None, None]
+        count = len(self._places)
+        self._texts = [(keys[:, :, :count], values[:, :, :count]) for keys, values in caches]
+        self._windows = windows or (None,) * len(caches)
+        batch, heads, _, width = caches[0][0].shape
+        none = caches[0][0].new_empty(batch, heads, starts.shape[1], 0, width)
+        self._own = [(none, none) for _ in caches]  # keys and values of the nodes so far
         self._ancestry = Ancestry(starts.numel(), starts.device)
 
     def next_level(self, parents: torch.Tensor) -> torch.Tensor:
@@ -94,24 +104,35 @@ class _Block:
         return positions.reshape(len(positions), -1)
 
     def attend(
-        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+        self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
     ) -> torch.Tensor:
         """Attended values of the level's nodes; all are (B, heads, S*m, width)."""
         shape = (self._starts.shape[1], self._ancestry.sizes[-1])
         queries, keys, values = (part.unflatten(2, shape) for part in (queries, keys, values))
-        (text_keys, text_values), (own_keys, own_values) = self._text, self._own
+        (text_keys, text_values), (own_keys, own_values) = self._texts[layer], self._own[layer]
         own_keys = torch.cat([own_keys, keys], dim=3)
         own_values = torch.cat([own_values, values], dim=3)
-        self._own = own_keys, own_values
+        self._own[layer] = own_keys, own_values
+        in_text, among_nodes = self._within(self._windows[layer])
         queries = queries * queries.shape[-1] ** -0.5
         to_text = (queries.flatten(2, 3) @ text_keys.mT).unflatten(2, shape)
-        to_text = to_text.masked_fill(~self._reach, -torch.inf)
-        sees = self._ancestry.sees.unflatten(0, self._starts.shape)[:, None]
+        to_text = to_text.masked_fill(~in_text, -torch.inf)
+        sees = self._ancestry.sees.unflatten(0, self._starts.shape)[:, None] & among_nodes
         to_own = (queries @ own_keys.mT).masked_fill(~sees, -torch.inf)
         weights = torch.cat([to_text, to_own], dim=-1).softmax(-1)
-        reach = self._reach.shape[-1]
-        attended = weights[..., :reach].flatten(2, 3) @ text_values
-        return attended + (weights[..., reach:] @ own_values).flatten(2, 3)
+        count = len(self._places)
+        attended = weights[..., :count].flatten(2, 3) @ text_values
+        return attended + (weights[..., count:] @ own_values).flatten(2, 3)
+
+    def _within(self, window: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the level's nodes may attend to of the text, and of the nodes (so far)."""
+        levels = torch.repeat_interleave(
+            torch.arange(1, self.level + 1), torch.tensor(self._ancestry.sizes)
+        ).to(self._places.device)
+        if window is None:
+            return self._reach, torch.ones_like(levels, dtype=torch.bool)
+        oldest = self._starts[:, None, :, None, None] + self.level + 1 - window
+        return self._reach & (self._places >= oldest), levels > self.level - window
 
 
 class ParallelGrowth(EagleGrowth):
@@ -120,11 +141,9 @@ class ParallelGrowth(EagleGrowth):
     The masks are read as a chain of nodes would be. Behind the last one there are no children.
     """
 
-    def __init__(
-        self, head: ParallelHead, keys: torch.Tensor, values: torch.Tensor, outputs: torch.Tensor
-    ):
+    def __init__(self, head: ParallelHead, caches: Caches, outputs: torch.Tensor):
         """As of any head."""
-        super().__init__(head, keys, values, outputs)
+        super().__init__(head, caches, outputs)
         self._masks = (head.mask_embeddings, head.mask_features)
 
     def begin(self, places: torch.Tensor) -> torch.Tensor:

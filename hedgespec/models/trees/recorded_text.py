@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from hedgespec.models.distributions import Sampling, probabilities
+from hedgespec.models.logits import recorded
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees.accepted import TreeStatistics, walk
 from hedgespec.models.trees.growth import Growth, TreeShape
@@ -38,7 +39,8 @@ def score_trees(
         p = _distributions(target, batch, rounds, sampling)
         order.append(rounds.numbers[rounds.real])
         for name, growth in growths.items():
-            parts[name].append(_score_block(growth, shape, rounds, p))
+            with recorded(f"drafter {name}"):
+                parts[name].append(_score_block(growth, shape, rounds, p))
     back = torch.cat(order).argsort().cpu()
     return {name: TreeStatistics.join(part).at(back) for name, part in parts.items()}
 

@@ -1,13 +1,18 @@
-"""The EAGLE network: one decoder layer over [token embedding, target feature].
+"""The EAGLE network: a decoder layer, or several, over [token embedding, target feature].
 
 EAGLE-1/2 (2401.15077, 2406.16858): the feature is the target's last hidden state; `fc` [H, 2H]
 fuses it with the embedding of the next token, and the target's own head reads the output.
 EAGLE-3 (2503.01840): `fc` [H, 3H] fuses a low, a middle and a high layer; embedding and feature,
 each normed, enter the attention side by side; the head has an LM head of its own, perhaps over a
 reduced vocabulary. In both, later draft tokens use the head's own output as their feature.
+
+Published heads differ in more than that: see EagleConfig (shape.py). Layers behind the first one
+are the layers of a plain Llama; where their projections are as wide as the first one's, they read
+the embedding again, as the first one normed it, beside their own normed input.
 """
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -16,57 +21,91 @@ from torch.nn import functional
 from transformers.models.llama.modeling_llama import (
     LlamaMLP,
     LlamaRMSNorm,
-    LlamaRotaryEmbedding,
     apply_rotary_pos_emb,
 )
 
-from hedgespec.models.heads.eagle.config import EagleConfig
+from hedgespec.models.heads.eagle.rope import Rotary
+from hedgespec.models.heads.eagle.shape import EagleConfig
+
+Projected = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+# From the number of a layer and its queries, keys and values to the attended values.
+Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class _Attention(nn.Module):
-    """Projections of the layer's attention; what attends to what is the caller's business."""
+    """Projections of a layer's attention; what attends to what is the caller's business."""
 
-    def __init__(self, config: EagleConfig):
+    def __init__(self, config: EagleConfig, inputs: int):
         super().__init__()
-        layer = config.layer
+        layer, bias = config.layer, config.qkv_bias
         self.heads, self.kv_heads = layer.num_attention_heads, layer.num_key_value_heads
         self.width = getattr(layer, "head_dim", None) or layer.hidden_size // self.heads
-        inputs = config.hidden_size * (2 if config.generation == 3 else 1)
-        bias = bool(layer.attention_bias)
         self.q_proj = nn.Linear(inputs, self.heads * self.width, bias=bias)
         self.k_proj = nn.Linear(inputs, self.kv_heads * self.width, bias=bias)
         self.v_proj = nn.Linear(inputs, self.kv_heads * self.width, bias=bias)
-        self.o_proj = nn.Linear(self.heads * self.width, config.hidden_size, bias=bias)
+        self.o_proj = nn.Linear(self.heads * self.width, config.hidden_size, bias=config.o_bias)
+        eps = layer.rms_norm_eps
+        self.q_norm = LlamaRMSNorm(self.width, eps=eps) if config.qk_norm else None
+        self.k_norm = LlamaRMSNorm(self.width, eps=eps) if config.qk_norm else None
 
     def project(
         self, states: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> Projected:
         """Queries, keys, values (B, heads, L, width), keys and values repeated for each query."""
         batch, length, _ = states.shape
 
-        def split(projected: torch.Tensor, heads: int) -> torch.Tensor:
-            return projected.view(batch, length, heads, self.width).transpose(1, 2)
+        def split(
+            projected: torch.Tensor, heads: int, norm: nn.Module | None = None
+        ) -> torch.Tensor:
+            normed = _normed(norm, projected.view(batch, length * heads, self.width))
+            return normed.view(batch, length, heads, self.width).transpose(1, 2)
 
-        queries = split(self.q_proj(states), self.heads)
-        keys = split(self.k_proj(states), self.kv_heads)
+        queries = split(self.q_proj(states), self.heads, self.q_norm)
+        keys = split(self.k_proj(states), self.kv_heads, self.k_norm)
         values = split(self.v_proj(states), self.kv_heads)
-        queries, keys = apply_rotary_pos_emb(queries, keys, *rotary)
+        queries, keys = _turned(queries, keys, *rotary)
         groups = self.heads // self.kv_heads
         return queries, keys.repeat_interleave(groups, 1), values.repeat_interleave(groups, 1)
 
 
-class _Layer(nn.Module):
-    """The decoder layer, in the released code's parameter names."""
+def _normed(norm: nn.Module | None, states: torch.Tensor) -> torch.Tensor:
+    return states if norm is None else norm(states)
 
-    def __init__(self, config: EagleConfig):
+
+def _turned(
+    queries: torch.Tensor, keys: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Queries and keys whose first part, as wide as the cosines, is turned by their positions."""
+    part = cos.shape[-1]
+    turned = apply_rotary_pos_emb(queries[..., :part], keys[..., :part], cos, sin)
+    if part == queries.shape[-1]:
+        return turned
+    queries, keys = (torch.cat([new, old[..., part:]], dim=-1)
+                     for new, old in zip(turned, (queries, keys), strict=True))
+    return queries, keys
+
+
+class _Layer(nn.Module):
+    """A decoder layer, in the released code's parameter names."""
+
+    def __init__(self, config: EagleConfig, number: int):
         super().__init__()
         size, eps = config.hidden_size, config.layer.rms_norm_eps
-        self.self_attn = _Attention(config)
+        third, first = config.generation == 3, number == 0
+        beside = third if first else config.wide
+        self.self_attn = _Attention(config, size * (2 if beside else 1))
         self.mlp = LlamaMLP(config.layer)
         self.post_attention_layernorm = LlamaRMSNorm(size, eps=eps)
-        if config.generation == 3:
+        if third or not first:
             self.input_layernorm = LlamaRMSNorm(size, eps=eps)
+        if third and first:
             self.hidden_norm = LlamaRMSNorm(size, eps=eps)
+
+    def finish(self, residual: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        """Output (B, L, H) from the attended values (B, heads, L, width)."""
+        states = residual + self.self_attn.o_proj(attended.transpose(1, 2).flatten(2))
+        output: torch.Tensor = states + self.mlp(self.post_attention_layernorm(states))
+        return output
 
 
 class EagleHead(nn.Module):
@@ -79,15 +118,20 @@ class EagleHead(nn.Module):
         """Random weights; `own_head` False leaves the logits to the target's head."""
         super().__init__()
         self.config = config
-        size = config.hidden_size
-        if config.generation == 3:
-            inputs = 3 if config.target_layers is None else len(config.target_layers)
-            self.fc = nn.Linear(inputs * (config.target_hidden_size or size), size, bias=False)
-            self.norm = LlamaRMSNorm(size, eps=config.layer.rms_norm_eps)
-        else:
-            self.fc = nn.Linear(2 * size, size, bias=config.fc_bias)
-        self.layer = _Layer(config)
-        self.rotary = LlamaRotaryEmbedding(config.layer)
+        size, eps = config.hidden_size, config.layer.rms_norm_eps
+        third = config.generation == 3
+        read = config.target_hidden_size or size
+        inputs = config.features * read if third else 2 * size
+        self.fc = nn.Linear(inputs, size, bias=config.fc_bias) if config.has_fc else None
+        self.input_norm = LlamaRMSNorm(inputs, eps=eps) if config.norm_before_fc else None
+        self.fc_norm = nn.ModuleList(
+            LlamaRMSNorm(read, eps=eps) for _ in range(config.features)
+        ) if config.fc_norm else None
+        if third:
+            self.norm = LlamaRMSNorm(size, eps=eps)
+        self.layer = _Layer(config, 0)
+        self.upper = nn.ModuleList(_Layer(config, number) for number in range(1, config.depth))
+        self.rotary = Rotary(config.layer)
         self.embed_tokens = nn.Embedding(config.vocabulary_size, size) if own_embedding else None
         vocabulary = config.draft_vocabulary_size or config.vocabulary_size
         self.lm_head = nn.Linear(size, vocabulary, bias=False) if own_head else None
@@ -95,35 +139,73 @@ class EagleHead(nn.Module):
             self.register_buffer("d2t", torch.zeros(vocabulary, dtype=torch.long))
             self.register_buffer(
                 "t2d", torch.arange(config.vocabulary_size) < vocabulary)
-        self._target: tuple[nn.Module, nn.Module] | None = None
+        self.vocabulary = config.vocabulary_size
+        self._target: tuple[Callable[..., torch.Tensor], ...] | None = None
 
     @property
     def reduced(self) -> bool:
         """Whether the head knows only part of the target's vocabulary."""
         return self.lm_head is not None and self.config.draft_vocabulary_size is not None
 
-    def attach(self, embedding: nn.Module, head: nn.Module) -> None:
-        """Use the target's embedding and LM head where the head has none of its own."""
-        self._target = (embedding, head)  # in a tuple: not a submodule, not saved
+    @property
+    def layers(self) -> list[_Layer]:
+        """All decoder layers."""
+        return [self.layer, *self.upper]
+
+    def attach(
+        self, embedding: Callable[[torch.Tensor], torch.Tensor],
+        logits: Callable[[torch.Tensor], torch.Tensor], vocabulary: int | None = None,
+    ) -> None:
+        """Use the target's embedding where the head has none of its own, and the target's way from
+        final states to `logits` where it has no LM head. `vocabulary` (V) is the target's, where
+        it is padded otherwise than the head's."""
+        self._target = (embedding, logits)  # in a tuple: not a submodule, not saved
+        self.vocabulary = vocabulary or self.config.vocabulary_size
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
-        """Token embeddings (..., H)."""
-        embedded: torch.Tensor = self._own_or_targets(self.embed_tokens, 0)(ids)
+        """Token embeddings (..., H); of a token that only the target knows some other one's."""
+        embedding = self._own_or_targets(self.embed_tokens, 0)
+        if self.embed_tokens is not None and self.vocabulary > self.config.vocabulary_size:
+            ids = ids.clamp(max=self.config.vocabulary_size - 1)
+        embedded: torch.Tensor = embedding(ids)
         return embedded
 
     def fuse(self, states: list[torch.Tensor]) -> torch.Tensor:
         """Features (..., H) of the target's hidden states in the order of `fused_layers`."""
         if self.config.generation == 1:
             return states[0]
-        fused: torch.Tensor = self.fc(torch.cat(states, dim=-1))
-        return fused
+        if self.fc_norm is not None:
+            states = [norm(part) for norm, part in zip(
+                self.fc_norm, torch.cat(states, dim=-1).chunk(len(self.fc_norm), -1), strict=True)]
+        fused = _normed(self.input_norm, torch.cat(states, dim=-1))
+        return fused if self.fc is None else self.fc(fused)
+
+    def read(
+        self, embedded: torch.Tensor, features: torch.Tensor, positions: torch.Tensor,
+        attend: Attend,
+    ) -> torch.Tensor:
+        """Output features (B, L, H) of embeddings beside features, each (B, L, H).
+
+        `attend` keeps the keys and values of each layer, and says what attends to what.
+        """
+        residual, projected = self.project(embedded, features, positions)
+        states = self.layer.finish(residual, attend(0, *projected))
+        for number, layer in enumerate(self.layers[1:], 1):
+            normed = layer.input_layernorm(states)
+            if self.config.wide:
+                normed = torch.cat([self.layer.input_layernorm(embedded), normed], dim=-1)
+            projected = layer.self_attn.project(normed, self.rotary(normed, positions))
+            states = layer.finish(states, attend(number, *projected))
+        return self._output(states)
 
     def project(
         self, embedded: torch.Tensor, features: torch.Tensor, positions: torch.Tensor
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Residual stream (B, L, H) and queries, keys, values at `positions` (B, L)."""
+    ) -> tuple[torch.Tensor, Projected]:
+        """The first layer's residual stream (B, L, H), and queries, keys, values at `positions`
+        (B, L)."""
         layer = self.layer
         if self.config.generation == 1:
+            assert self.fc is not None
             residual = states = self.fc(torch.cat([embedded, features], dim=-1))
         else:
             normed = layer.hidden_norm(features)
@@ -133,12 +215,14 @@ class EagleHead(nn.Module):
         return residual, layer.self_attn.project(states, rotary)
 
     def finish(self, residual: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-        """Output features (B, L, H) from the attended values (B, heads, L, width)."""
-        layer = self.layer
-        merged = attended.transpose(1, 2).flatten(2)
-        states = residual + layer.self_attn.o_proj(merged)
-        output: torch.Tensor = states + layer.mlp(layer.post_attention_layernorm(states))
-        return output
+        """Output features (B, L, H) of a head of one layer, from the attended values
+        (B, heads, L, width)."""
+        return self._output(self.layer.finish(residual, attended))
+
+    def _output(self, states: torch.Tensor) -> torch.Tensor:
+        """What the head goes on from, and its logits are made of."""
+        normed: torch.Tensor = self.norm(states) if self.config.norm_output else states
+        return normed
 
     def unroll(
         self, embedded: torch.Tensor, features: torch.Tensor, depths: int
@@ -148,24 +232,31 @@ class EagleHead(nn.Module):
 
     def readout(self, features: torch.Tensor) -> torch.Tensor:
         """What the LM head reads of output features (..., H)."""
-        normed: torch.Tensor = self.norm(features) if self.config.generation == 3 else features
+        if self.config.generation == 1 or self.config.norm_output:
+            return features
+        normed: torch.Tensor = self.norm(features)
         return normed
 
     def draft_logits(self, features: torch.Tensor) -> torch.Tensor:
-        """Next-token logits (..., v) over the tokens that the head knows, float32."""
+        """Next-token logits (..., v) over the tokens that the head knows, float32: those of `d2t`,
+        or all of the target's."""
         lm_head = self._own_or_targets(self.lm_head, 1)
         logits: torch.Tensor = lm_head(self.readout(features)).float()
-        return logits
+        if self.lm_head is not None and self.config.logit_scale != 1:
+            logits = logits * self.config.logit_scale
+        return logits if self.reduced else fit_vocabulary(logits, self.vocabulary)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """Next-token logits (..., V) over the target's vocabulary, float32; -inf where unknown."""
         logits = self.draft_logits(features)
         if not self.reduced:
             return logits
-        full = logits.new_full((*logits.shape[:-1], self.config.vocabulary_size), -math.inf)
+        full = logits.new_full((*logits.shape[:-1], self.vocabulary), -math.inf)
         return full.scatter_(-1, target_tokens(self.d2t).expand_as(logits), logits)
 
-    def _own_or_targets(self, own: nn.Module | None, number: int) -> nn.Module:
+    def _own_or_targets(
+        self, own: nn.Module | None, number: int
+    ) -> Callable[..., torch.Tensor]:
         if own is not None:
             return own
         assert self._target is not None, "attach the target first"
@@ -175,8 +266,11 @@ class EagleHead(nn.Module):
 class DraftHead(Protocol):
     """A network that drafts from the target's hidden states, all starts of a text at once."""
 
-    def attach(self, embedding: nn.Module, head: nn.Module) -> None:
-        """Use the target's embedding and LM head where there is none of its own."""
+    def attach(
+        self, embedding: Callable[[torch.Tensor], torch.Tensor],
+        logits: Callable[[torch.Tensor], torch.Tensor], vocabulary: int | None = None,
+    ) -> None:
+        """Use the target's embedding and logits where there are none of its own."""
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Token embeddings (..., H)."""
@@ -190,6 +284,14 @@ class DraftHead(Protocol):
 def target_tokens(d2t: torch.Tensor) -> torch.Tensor:
     """Target token of each draft token: `d2t` holds the offsets between the two."""
     return torch.arange(d2t.shape[-1], device=d2t.device) + d2t
+
+
+def fit_vocabulary(logits: torch.Tensor, vocabulary: int) -> torch.Tensor:
+    """Logits (..., v) over a target's vocabulary (V): cut, or -inf behind those that there are."""
+    missing = vocabulary - logits.shape[-1]
+    if missing > 0:
+        return functional.pad(logits, (0, missing), value=-math.inf)
+    return logits[..., :vocabulary]
 
 
 def unroll(
@@ -208,14 +310,20 @@ def unroll(
     batch, length, _ = embedded.shape
     positions = torch.arange(length, device=embedded.device).expand(batch, -1)
     outputs: list[torch.Tensor] = []
-    chain: list[tuple[torch.Tensor, torch.Tensor]] = []
+    chains: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in head.layers]
     for depth in range(depths):
-        residual, (queries, keys, values) = head.project(embedded, features, positions)
-        chain.append((keys, values))
-        own = [(shift(keys, depth - number, dim=2), shift(values, depth - number, dim=2))
-               for number, (keys, values) in enumerate(chain) if number]
-        attended = attend(queries, chain[0], own, depth)
-        outputs.append(head.finish(residual, attended))
+        def attended(
+            layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
+            lag: int = depth,
+        ) -> torch.Tensor:
+            chain = chains[layer]
+            chain.append((keys, values))
+            own = [(lag - number, shift(keys, lag - number, dim=2),
+                    shift(values, lag - number, dim=2))
+                   for number, (keys, values) in enumerate(chain) if number]
+            return attend(queries, chain[0], own, lag, head.config.window(layer))
+
+        outputs.append(head.read(embedded, features, positions, attended))
         features = shift(outputs[-1], 1, dim=1)
     return outputs
 
@@ -241,19 +349,26 @@ def drafting_places(rows: torch.Tensor) -> torch.Tensor:
 
 def attend(
     queries: torch.Tensor, text: tuple[torch.Tensor, torch.Tensor],
-    own: list[tuple[torch.Tensor, torch.Tensor]], lag: int,
+    own: list[tuple[int, torch.Tensor, torch.Tensor]], lag: int, window: int | None = None,
+    ahead: int = 0,
 ) -> torch.Tensor:
     """Attention of query j to the `text`'s keys up to j-lag and to key j of each of `own`.
 
-    Queries, keys and values are (B, heads, L, width).
+    Queries, keys and values are (B, heads, L, width). Each of `own` comes with its distance from
+    the queries; what lies `window` tokens back or more is not attended to, query j standing at
+    place j+ahead.
     """
-    if not own:
+    if not own and window is None and lag == 0:
         return functional.scaled_dot_product_attention(queries, *text, is_causal=True)
     length = queries.shape[2]
-    everywhere = torch.ones(length, length, dtype=torch.bool, device=queries.device)
     one = torch.eye(length, dtype=torch.bool, device=queries.device)
-    mask = torch.cat([everywhere.tril(-lag), *[one] * len(own)], dim=1)
-    keys, values = (torch.cat(parts, dim=2) for parts in zip(text, *own, strict=True))
+    near = [(keys, values) for distance, keys, values in own
+            if window is None or distance < window]
+    reach = torch.ones(length, length, dtype=torch.bool, device=queries.device).tril(-lag)
+    if window is not None:
+        reach = reach.triu(1 - window + ahead)
+    mask = torch.cat([reach, *[one] * len(near)], dim=1)
+    keys, values = (torch.cat(parts, dim=2) for parts in zip(text, *near, strict=True))
     return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
 
 

@@ -13,8 +13,8 @@ their keys are the same for all rounds, and all rounds of a text can be scored t
 import torch
 from torch import nn
 
-from hedgespec.models.heads.eagle.config import EagleConfig
 from hedgespec.models.heads.eagle.head import EagleHead, attend, shift
+from hedgespec.models.heads.eagle.shape import EagleConfig
 
 
 class ParallelHead(EagleHead):
@@ -47,14 +47,20 @@ class ParallelHead(EagleHead):
         """
         batch, length, _ = embedded.shape
         positions = torch.arange(length, device=embedded.device).expand(batch, -1)
-        residual, (queries, *text) = self.project(embedded, features, positions)
-        known = (text[0], text[1])
-        outputs = [self.finish(residual, attend(queries, known, [], 0))]
-        own: list[tuple[torch.Tensor, torch.Tensor]] = []
+        caches: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in self.layers]
+
+        def attended(
+            layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+        ) -> torch.Tensor:
+            caches[layer].append((keys, values))
+            text, *masks = caches[layer]
+            own = [(len(masks) - number, *pair) for number, pair in enumerate(masks, 1)]
+            return attend(queries, text, own, 0, self.config.window(layer), ahead=len(masks))
+
+        outputs = [self.read(embedded, features, positions, attended)]
         for number in range(depths - 1):
-            residual, (queries, keys, values) = self.project(
+            outputs.append(self.read(
                 self.mask_embeddings[number].expand(batch, length, -1),
-                self.mask_features[number].expand(batch, length, -1), positions + number + 1)
-            own.append((keys, values))
-            outputs.append(self.finish(residual, attend(queries, known, own, 0)))
+                self.mask_features[number].expand(batch, length, -1), positions + number + 1,
+                attended))
         return outputs

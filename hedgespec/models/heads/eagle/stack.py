@@ -37,12 +37,32 @@ def stack_heads(heads: list[EagleHead]) -> EagleHead:
     """One network for N `stackable` heads, whose weights become views of its own.
 
     Its methods take a batch of N, one entry for each head: `project`, `finish`, `fuse`, `logits`.
+    Stacking heads again, alone or with others, moves their weights: who captures work with a head
+    as CUDA graphs must keep `held` of it, or the graphs read memory that is someone else's by then.
     """
     if len(heads) == 1:
-        return heads[0]
+        return held(heads[0])
     stacked = _copied(list(heads))
     assert isinstance(stacked, EagleHead)
     return stacked
+
+
+def held(head: EagleHead) -> EagleHead:
+    """The head on its weights as they lie now, wherever its own ones are moved to later."""
+    view = _held(head)
+    assert isinstance(view, EagleHead)
+    return view
+
+
+def _held(module: nn.Module) -> nn.Module:
+    view = copy.copy(module)
+    view._parameters = {
+        name: None if parameter is None else nn.Parameter(parameter.data, False)
+        for name, parameter in module._parameters.items()}
+    view._buffers = dict(module._buffers)
+    view._modules = {name: None if child is None else _held(child)
+                     for name, child in module._modules.items()}
+    return view
 
 
 def _copied(modules: list[nn.Module]) -> nn.Module:

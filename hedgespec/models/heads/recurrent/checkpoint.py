@@ -1,21 +1,23 @@
 """Recurrent heads as folders with config.json and safetensors."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from reprlib import repr as short
 
 import torch
 
 from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text
-from hedgespec.models.heads.eagle.checkpoint import (
-    CONFIG,
+from hedgespec.models.heads.keys import CONFIG, Keys, read_document
+from hedgespec.models.heads.recurrent.network import RecurrentConfig, RecurrentHead
+from hedgespec.models.heads.weights import (
+    check_d2t,
     check_tensors,
-    read_document,
+    load_tensors,
     read_weights,
     write_weights,
 )
-from hedgespec.models.heads.recurrent.network import RecurrentConfig, RecurrentHead
 
 _TYPE = {"model_type": "hedgespec_redrafter"}
 
@@ -30,21 +32,25 @@ def save_redrafter(head: RecurrentHead, folder: Path) -> None:
 def load_redrafter(folder: Path, dtype: torch.dtype = torch.float32) -> RecurrentHead:
     """Read a head. Raises HedgespecError naming the file and what is wrong with it."""
     folder = Path(folder)
-    document = read_document(folder)
-    try:
-        kind = {"model_type": document.pop("model_type")}
-        config = RecurrentConfig(**document)
-    except (KeyError, TypeError) as error:
-        raise HedgespecError(f"{folder / CONFIG}: not the config.json of a recurrent head "
-                             f"({error})") from error
-    if kind != _TYPE:
-        raise HedgespecError(f"{folder / CONFIG}: model_type is {kind['model_type']!r}, not "
-                             f"{_TYPE['model_type']!r}")
+    config = _config(Keys(read_document(folder), str(folder / CONFIG)))
     tensors = read_weights(folder)
     with torch.device("meta"):
         head = RecurrentHead(config)
     check_tensors(head, tensors, folder)
-    head.load_state_dict(
-        {name: tensor.to(dtype) if tensor.is_floating_point() else tensor
-         for name, tensor in tensors.items()}, assign=True)
+    load_tensors(head, tensors, folder, dtype)
+    check_d2t(head.d2t, config.vocabulary_size, folder)
     return head.eval()
+
+
+def _config(keys: Keys) -> RecurrentConfig:
+    kind = keys.get("model_type")
+    if kind != _TYPE["model_type"]:
+        raise HedgespecError(f"{keys.where}: not the config.json of a recurrent head: model_type "
+                             f"is {short(kind)}, not {_TYPE['model_type']!r}")
+    sizes = {field.name: keys.whole(field.name) for field in fields(RecurrentConfig)}
+    for name, size in sizes.items():
+        if size is None:
+            raise HedgespecError(f"{keys.where}: not the config.json of a recurrent head (no "
+                                 f"{name})")
+    keys.finish()
+    return RecurrentConfig(**sizes)  # type: ignore[arg-type]

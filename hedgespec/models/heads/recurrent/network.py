@@ -9,6 +9,7 @@ The MLP is two residual blocks, as published, and a projection to the target's w
 LM head can start as rows of the target's.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -45,9 +46,12 @@ class RecurrentHead(nn.Module):
         self.down = nn.Linear(2 * size, size, bias=False)
         self.lm_head = nn.Linear(size, config.draft_vocabulary_size, bias=False)
         self.register_buffer("d2t", torch.zeros(config.draft_vocabulary_size, dtype=torch.long))
-        self._embedding: tuple[nn.Module, ...] = ()
+        self._embedding: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = ()
 
-    def attach(self, embedding: nn.Module, head: nn.Module) -> None:
+    def attach(
+        self, embedding: Callable[[torch.Tensor], torch.Tensor],
+        logits: Callable[[torch.Tensor], torch.Tensor], vocabulary: int | None = None,
+    ) -> None:
         """Use the target's embedding; the LM head is its own."""
         self._embedding = (embedding,)  # in a tuple: not a submodule, not saved
 
