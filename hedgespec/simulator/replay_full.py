@@ -31,7 +31,7 @@ def _inlined(function: Any) -> Any:
 reset, play, learn = SELECTOR.reset, _inlined(SELECTOR.play), _inlined(SELECTOR.learn)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def replay(first, last, task, choice):
     """Replay the queries order[first..last-1] of a `FullTask`; write the decisions to `choice`.
 
