@@ -9,11 +9,12 @@ import json
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -69,13 +70,40 @@ def write_table(path: Path, table: pl.DataFrame, **options: Any) -> str:
         return sha256_file(temporary)
 
 
+@contextmanager
+def folder_beside(folder: Path) -> Iterator[Path]:
+    """Yield a new folder in `folder`, to make files in that then go up with `move_up`."""
+    make_folder(folder)
+    beside = folder / f".{secrets.token_hex(8)}.tmp"
+    make_folder(beside)
+    try:
+        yield beside
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def move_up(beside: Path, names: Iterable[str]) -> None:
+    """Let files of a `folder_beside`, by their relative paths, take their places at once.
+
+    The last of them, without which the others count for nothing, goes first and comes last.
+    """
+    folder, names = beside.parent, list(names)
+    try:
+        (folder / names[-1]).unlink(missing_ok=True)
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(beside / name, folder / name)
+    except OSError as fault:
+        raise HedgespecError(f"{folder}: cannot be written ({_reason(fault)})") from fault
+
+
 def remove_leftovers(*folders: Path) -> None:
     """Remove temporary files of processes that were killed: those older than this process."""
     for folder in folders:
         for left in folder.glob(".*.tmp"):
             with suppress(OSError):
                 if left.lstat().st_mtime < _STARTED:
-                    left.unlink()
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def make_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TextIO
 
 import hedgespec
 from hedgespec.errors import HedgespecError, at_shell
@@ -29,11 +29,12 @@ def one_line_warnings() -> Iterator[None]:
     """hedgespec's own warnings are a line each, without the place in its code."""
     before = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int,
+             file: TextIO | None = None, line: str | None = None) -> None:
         if Path(filename).is_relative_to(Path(hedgespec.__file__).parent):
             print(f"hedgespec: warning: {message}", file=sys.stderr)
         else:
-            before(message, category, filename, *rest)
+            before(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
     try:

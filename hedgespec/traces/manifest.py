@@ -231,7 +231,7 @@ def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
             raise TraceError(f'{path}: field "{label}" has the wrong type: {_shown(value)}')
         if isinstance(value, str) and has_control(value):
             raise TraceError(f'{path}: field "{label}" holds a control character: {_shown(value)}')
-        if kind in (float, float | None) and value is not None:
+        if kind in (float, float | None) and isinstance(value, int | float):
             return _float(value, path, label)
         return value
     if kind in (TargetInfo, SamplingInfo, TargetCosts):

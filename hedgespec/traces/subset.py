@@ -21,9 +21,9 @@ def write_subset(
     """Write a trace of the first `per_domain` queries of each domain of another one.
 
     `depths` keeps that many draft depths of the drafters that have several; replaying longer drafts
-    than that needs the whole trace, and the copy's own draft length is no longer. `name` is the copy's, if it is to have one of its own. The
-    manifest's `recording` says what was copied. Raises HedgespecError if nothing is left or `out`
-    is not empty, TraceError if the source is bad.
+    than that needs the whole trace, and the copy's own draft length is no longer. `name` is the
+    copy's, if it is to have one of its own. The manifest's `recording` says what was copied. Raises
+    HedgespecError if nothing is left or `out` is not empty, TraceError if the source is bad.
     """
     if per_domain is not None and per_domain < 1:
         raise HedgespecError(f"{arg('per_domain')} must be at least 1, not {per_domain}")
