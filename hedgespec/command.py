@@ -4,13 +4,15 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from hedgespec.files import as_unicode
 from hedgespec.version import __version__
 
 
 def command_line() -> list[str]:
     """Program and arguments of this process, the program without its folder."""
     path = Path(sys.argv[0])
-    return [path.parent.name if path.name == "__main__.py" else path.name, *sys.argv[1:]]
+    name = path.parent.name if path.name == "__main__.py" else path.name
+    return [as_unicode(word) for word in (name, *sys.argv[1:])]
 
 
 def package_versions(*names: str) -> dict[str, str]:

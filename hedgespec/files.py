@@ -1,28 +1,54 @@
-"""Files that are written whole or not at all, checked reading, and the cache folder."""
+"""Files that are written whole or not at all, checked reading, and the cache folder.
+
+What is read is not trusted: the hash of a file is compared before anything parses it, and where
+none was recorded another process tries first, since damaged bytes end a parser's process.
+"""
 
 import hashlib
+import json
 import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from hedgespec.errors import HedgespecError
 
+_STARTED = time.time()
+_TRIAL = "import sys, polars; polars.read_parquet(sys.argv[1], memory_map=False, glob=False)"
+_TRIAL_SECONDS = 300
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes `path`'s place atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Yield a temporary path beside `path`; on success it takes `path`'s place atomically.
+
+    No other process or thread has the same temporary path. Raises HedgespecError naming `path`
+    where it cannot be written: a full disk, a missing permission.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         yield temporary
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
+    except (OSError, pl.exceptions.PolarsError) as fault:
+        raise HedgespecError(f"{path}: cannot be written ({_reason(fault)})") from fault
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -37,19 +63,156 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
 
 
+def write_table(path: Path, table: pl.DataFrame, **options: Any) -> str:
+    """Write a table as Parquet; return the file's sha256."""
+    with replacing(path) as temporary:
+        table.write_parquet(temporary, **options)
+        return sha256_file(temporary)
+
+
+@contextmanager
+def folder_beside(folder: Path) -> Iterator[Path]:
+    """Yield a new folder in `folder`, to make files in that then go up with `move_up`."""
+    make_folder(folder)
+    beside = folder / f".{secrets.token_hex(8)}.tmp"
+    make_folder(beside)
+    try:
+        yield beside
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def move_up(beside: Path, names: Iterable[str]) -> None:
+    """Let files of a `folder_beside`, by their relative paths, take their places at once.
+
+    The last of them, without which the others count for nothing, goes first and comes last.
+    """
+    folder, names = beside.parent, list(names)
+    try:
+        (folder / names[-1]).unlink(missing_ok=True)
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(beside / name, folder / name)
+    except OSError as fault:
+        raise HedgespecError(f"{folder}: cannot be written ({_reason(fault)})") from fault
+
+
+def remove_leftovers(*folders: Path) -> None:
+    """Remove temporary files of processes that were killed: those older than this process."""
+    for folder in folders:
+        for left in folder.glob(".*.tmp"):
+            with suppress(OSError):
+                if left.lstat().st_mtime < _STARTED:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. Raises HedgespecError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise HedgespecError(f"{folder}: cannot be made ({_reason(fault)})") from fault
+
+
 def read_parquet(
     path: Path,
     error: type[HedgespecError] = HedgespecError,
     columns: list[str] | None = None,
+    sha256: str | None = None,
+    where: str = "",
 ) -> pl.DataFrame:
-    """Read one Parquet file, or some of its columns; a damaged one raises `error` with its name."""
+    """Read one Parquet file, or some of its columns; a damaged one raises `error` with its name.
+
+    `sha256` is the file's hash as `where` (the manifest, run.json) has it: other bytes are not
+    parsed. Without one a process of its own reads the file first.
+    """
     try:
-        return pl.read_parquet(path, columns=columns, memory_map=False, glob=False)
+        content = path.read_bytes()
+        if sha256 is not None:
+            _check_hash(path, content, sha256, where, error)
+        else:
+            _try_elsewhere(path, error)
+        return pl.read_parquet(BytesIO(content), columns=columns)
+    except HedgespecError:
+        raise
     except (Exception, pl.exceptions.PanicException) as fault:  # damaged bytes raise anything
-        raise error(
-            f"{path}: not readable as Parquet ({str(fault).splitlines()[0]}); "
-            "the file is truncated or damaged"
-        ) from fault
+        raise unreadable(path, _reason(fault), error) from fault
+
+
+def unreadable(path: Path, why: str, error: type[HedgespecError]) -> HedgespecError:
+    """What to raise for a Parquet file that cannot be believed."""
+    return error(f"{path}: not readable as Parquet ({why}); the file is truncated or damaged")
+
+
+def _check_hash(
+    path: Path, content: bytes, sha256: str, where: str, error: type[HedgespecError]
+) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found == sha256:
+        return
+    if not (content[:4] == content[-4:] == b"PAR1"):  # it has neither beginning nor end of one
+        raise unreadable(path, f"its sha256 is not that of {where}", error)
+    raise error(f"{path}: sha256 is {found[:12]}..., {where} says {sha256[:12]}...: the file was "
+                "changed or damaged; copy or make it again")
+
+
+def _try_elsewhere(path: Path, error: type[HedgespecError]) -> None:
+    """Raise `error` if another process cannot read the Parquet file."""
+    try:
+        done = subprocess.run([sys.executable, "-c", _TRIAL, str(path.absolute())],
+                              capture_output=True, timeout=_TRIAL_SECONDS)
+    except subprocess.TimeoutExpired as fault:
+        raise unreadable(path, f"reading it takes over {_TRIAL_SECONDS} s", error) from fault
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise unreadable(path, said[-1] if said else "the parser crashed", error)
+
+
+def read_json(path: Path, error: type[HedgespecError] = HedgespecError) -> Any:
+    """The JSON in a file. Raises `error` naming the file, and the place where there is one.
+
+    See `parse_json` for what is refused.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return parse_json(text)
+    except (OSError, ValueError, RecursionError) as fault:
+        raise error(f"{path}: not readable as JSON ({_reason(fault)})") from fault
+
+
+def parse_json(text: str) -> Any:
+    """What JSON says. Raises ValueError where texts could be understood in two ways or written in
+    none: a key twice in one object, half a surrogate pair; RecursionError if nested too deeply."""
+    found = json.loads(text, object_pairs_hook=_each_once)
+    if "\\u" in text and (half := _SURROGATE.search(json.dumps(found, ensure_ascii=False))):
+        raise ValueError(f"holds half a surrogate pair, {half[0]!r}")
+    return found
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return found
+
+
+def has_control(text: str) -> bool:
+    """Whether a text holds NUL or another control character, which no name may."""
+    return _UNPRINTABLE.search(text) is not None
+
+
+def as_unicode(text: str) -> str:
+    """The text with bytes of a path that are no UTF-8 written out, as in \\xff."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _reason(fault: BaseException) -> str:
+    """An error in one line, without the file's name, which stands before it."""
+    if isinstance(fault, OSError) and fault.strerror:
+        return fault.strerror
+    return (str(fault).splitlines() or [type(fault).__name__])[0]
 
 
 def check_writable(folder: Path) -> None:
@@ -79,6 +242,13 @@ def sha256_text(text: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Folder for compiled kernels and fetched weights: $HEDGESPEC_CACHE or ~/.cache/hedgespec."""
+    """Folder for compiled kernels and fetched weights: $HEDGESPEC_CACHE or ~/.cache/hedgespec.
+
+    Raises HedgespecError where there is no home.
+    """
     chosen = os.environ.get("HEDGESPEC_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "hedgespec"
+    try:
+        return Path(chosen) if chosen else Path.home() / ".cache" / "hedgespec"
+    except RuntimeError as fault:
+        raise HedgespecError("there is no home folder for the cache; name a folder in the "
+                             "environment variable HEDGESPEC_CACHE") from fault

@@ -17,6 +17,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from hedgespec.errors import HedgespecError, arg, did_you_mean
+from hedgespec.files import as_unicode
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -211,6 +212,6 @@ def plain(value: Any) -> Any:
     """A value of a settings dataclass as TOML and JSON have it."""
     if isinstance(value, tuple):
         return [plain(one) for one in value]
-    if isinstance(value, Path):
-        return str(value)
-    return value if value is None or isinstance(value, str | int | float) else value.label
+    if isinstance(value, Path | str):
+        return as_unicode(str(value))
+    return value if value is None or isinstance(value, int | float) else value.label

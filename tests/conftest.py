@@ -1,14 +1,15 @@
-"""Fixtures: compiled kernels go to one cache per test session's machine, models are tiny."""
+"""Fixtures: compiled kernels go to one cache per clone, models are tiny."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-# Kernels compiled by the tests stay out of the user's cache but are shared between tests.
-os.environ.setdefault("HEDGESPEC_CACHE", str(Path(tempfile.gettempdir()) / "hedgespec-tests"))
+# Kernels compiled by the tests stay out of the user's cache but are shared between tests. They lie
+# in the clone: what is run from there must not be another user's, as in a shared /tmp.
+os.environ.setdefault("HEDGESPEC_CACHE",
+                      str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "hedgespec"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -106,8 +106,17 @@ def svg(figure: Figure, prefix: str, label: str) -> str:
 
 
 def csv(data: pl.DataFrame) -> str:
-    """The numbers of a figure or table, to nine digits after the point."""
-    return data.write_csv(float_precision=9)
+    """The numbers of a figure or table, with all their digits.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
+    safe = {name: _no_formula(pl.Series([name]))[0] for name in data.columns}
+    return data.with_columns(
+        pl.col(pl.String).map_batches(_no_formula, return_dtype=pl.String)).rename(safe).write_csv()
+
+
+def _no_formula(texts: pl.Series) -> pl.Series:
+    return texts.str.replace(r"^([=+\-@\t\r])", "'$1")
 
 
 def anchor(name: str) -> str:

@@ -1,5 +1,7 @@
 """A report of results: figures, tables and findings, in a page and in files for papers."""
 
+import json
+import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -25,11 +27,21 @@ from hedgespec.analysis.report_tables import (
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.saving import FigureSaver
 from hedgespec.analysis.study import Study
-from hedgespec.files import write_text
+from hedgespec.errors import HedgespecError
+from hedgespec.files import (
+    folder_beside,
+    make_folder,
+    move_up,
+    read_json,
+    remove_leftovers,
+    write_text,
+)
 from hedgespec.results.statistics import DRAWS, LEVEL, holm
 from hedgespec.results.store import Results
 
 MOST_FINDINGS = 5
+PAGE, LIST = "report.html", "report.json"
+_FILE = re.compile(r"(figures|tables)/[A-Za-z0-9_.-]+")
 OnProgress = Callable[[str, int, int], None]
 
 
@@ -60,9 +72,9 @@ class Report:
 
 def write_report(request: Request, out: Path, command: Sequence[str], version: str,
                  progress: OnProgress = lambda *_: None, processes: int | None = None) -> Report:
-    """Write report.html, figures/ and tables/ into `out`, each file whole or not at all.
+    """Write report.html, figures/ and tables/ into `out`, in place of an earlier report there.
 
-    `command` and `version` (of hedgespec) are stated in the report; `progress` is told what is
+    All are written beside and then take their places; report.json lists them. `command` and `version` (of hedgespec) are stated in the report; `progress` is told what is
     done, how much, and of how much. `processes` save figures, None is one on each core: a script
     that asks for more than one must guard its main part. Raises HedgespecError for results that
     cannot be reported on or compared.
@@ -71,8 +83,21 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
     study = Study.of(runs[0], list(request.traces), list(request.learners), request.against)
     comparisons = _compare(runs, request.baseline)
     vocabulary = read_vocabulary(request.tokenizer) if request.tokenizer else {}
-    for folder in ("figures", "tables"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+    with folder_beside(out) as beside:
+        for folder in ("figures", "tables"):
+            make_folder(beside / folder)
+        found = _write(runs, study, comparisons, vocabulary, beside,
+                       _made(runs, comparisons, command, version), progress, processes)
+        _replace(out, beside)
+    remove_leftovers(out)
+    return Report(out / PAGE, [claim.sentence for _, claim in found], comparisons)
+
+
+def _write(
+    runs: Sequence[ResultSet], study: Study, comparisons: Sequence[Comparison],
+    vocabulary: dict[int, str], out: Path, made: str, progress: OnProgress, processes: int | None,
+) -> list[tuple[Drawing, Claim]]:
+    """All files of a report; what it found. `made` says how its numbers were made."""
     steps = len(FIGURES) + len(comparisons) + 2
 
     def tell(what: str, done: int) -> None:
@@ -93,12 +118,28 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
                   zip(comparisons, compared, strict=True), 1)),
             *(Section(anchor(kind.heading), kind.heading, _pictures(drawings, saver))
               for kind, drawings in zip(FIGURES.values(), drawn, strict=True) if drawings),
-            tables,
-            Section("made", "How these numbers were made",
-                    [_provenance(runs, comparisons, command, version)])]
-    path = out / "report.html"
-    write_text(path, page(f"Drafter selection: {runs[0].folder}", _introduction(study), sections))
-    return Report(path, [claim.sentence for _, claim in found], comparisons)
+            tables, Section("made", "How these numbers were made", [made])]
+    write_text(out / PAGE,
+               page(f"Drafter selection: {runs[0].folder}", _introduction(study), sections))
+    return found
+
+
+def _replace(out: Path, beside: Path) -> None:
+    """Let the new files take their places; those of the report before that are no more, go."""
+    names = sorted(str(path.relative_to(beside)) for path in beside.glob("*/*"))
+    for name in set(_listed(out / LIST)) - set(names):
+        (out / name).unlink(missing_ok=True)
+    write_text(beside / LIST, json.dumps({"files": names}, indent=1) + "\n")
+    move_up(beside, [*names, LIST, PAGE])
+
+
+def _listed(path: Path) -> list[str]:
+    """The files that a report's list names; none where there is no list."""
+    try:
+        found = read_json(path)["files"]
+        return [name for name in found if _FILE.fullmatch(name)]
+    except (HedgespecError, TypeError, KeyError):
+        return []
 
 
 def _draw_comparisons(
@@ -229,7 +270,7 @@ def _regressions(comparison: Comparison) -> str:
     return f"<ul>{items}</ul>"
 
 
-def _provenance(
+def _made(
     runs: Sequence[ResultSet], comparisons: Sequence[Comparison], command: Sequence[str],
     version: str,
 ) -> str:

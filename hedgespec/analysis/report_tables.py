@@ -10,7 +10,7 @@ import polars as pl
 from hedgespec.analysis.comparison import Comparison
 from hedgespec.analysis.figures.style import mark
 from hedgespec.analysis.overview import speed_note
-from hedgespec.analysis.results import ALL
+from hedgespec.analysis.results import of_all
 from hedgespec.analysis.study import Study
 from hedgespec.results.markdown import markdown
 from hedgespec.results.statistics import (
@@ -68,7 +68,8 @@ def domain_tables(study: Study) -> Iterator[ReportTable]:
             rows.append([*cells, _number(speed, 1)])
         rows.sort(key=lambda row: row[-2].value, reverse=True)
         sizes = data.group_by("domain", maintain_order=True).agg(pl.col("queries").first())
-        counts = [f"{name} ({count}{'†' if count < SMALL else ''})"
+        total = of_all(sizes["domain"].to_list())
+        counts = [f"{name or total} ({count}{'†' if count < SMALL else ''})"
                   for name, count in sizes.iter_rows()]
         yield ReportTable(
             f"mat-by-domain-{trace}", f"MAT by domain: {trace}",
@@ -161,8 +162,8 @@ def _by_domain(study: Study, trace: str) -> pl.DataFrame:
     against = study.columns(trace, (study.against,) if study.against else ())
     base = against.get(str(study.against))
     parts = []
-    for domain in [*answers.domains, ALL]:
-        here = (answers.domain == domain) | (domain == ALL)
+    for domain in [*answers.domains, None]:
+        here = np.full(len(answers.domain), True) if domain is None else answers.domain == domain
         tokens, rounds = answers.tokens[here], answers.rounds[here]
         asked = answers.question[here]
         found = mat_estimate(tokens, rounds[:, columns], asked)
@@ -171,7 +172,7 @@ def _by_domain(study: Study, trace: str) -> pl.DataFrame:
         unknown = np.full(len(columns), np.nan)
         parts.append(usual.select(
             "trace", "selector", "how", "tokens_per_second",
-            domain=pl.lit(domain), queries=pl.lit(found.queries)).with_columns(
+            domain=pl.lit(domain, dtype=pl.String), queries=pl.lit(found.queries)).with_columns(
             mat=found.value, low=found.low, high=found.high,
             difference=difference.value if difference else unknown,
             difference_low=difference.low if difference else unknown,

@@ -1,6 +1,6 @@
 """Results of one `hedgespec sim` run, checked and averaged over seeds."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,6 @@ from hedgespec.results.store import RUN_FILE, Results, read_results
 
 USUAL_FEEDBACK = [QUEUED, CHOSEN, NONE, PROMPT, HINDSIGHT]
 USUAL_LOSS = ["length:gamma", "emitted", NONE]
-ALL = "all"  # in place of a domain
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,8 @@ class ResultSet:
         self._queries = per_query.group_by(*SETTING, *QUERY_NAMES, maintain_order=True).agg(
             pl.col("tokens").first(), pl.col(PER_QUERY.averaged).mean())
         self._answers: dict[str, QueryResults] = {}
-        unknown = {base_trace(name) for name in self.traces} - set(self.hashes)
+        unknown = {pool.trace if (pool := self.pool(name)) else name
+                   for name in self.traces} - set(self.hashes)
         if unknown:
             raise HedgespecError(
                 f"{self.folder}: {RUN_FILE} does not name the traces "
@@ -112,6 +112,13 @@ class ResultSet:
                     f"{self.folder}: {RUN_FILE}: two versions of the trace {name} are mixed "
                     f"({found[name][:12]} and {digest[:12]}); replay one of them anew")
         return found
+
+    def pool(self, trace: str) -> PoolLabel | None:
+        """What a trace was made from, if its pool has another size; None of one as recorded.
+
+        A recorded trace's own name may look like a pool's.
+        """
+        return None if trace in self.hashes else PoolLabel.parse(trace)
 
     def whose_seconds(self, traces: Iterable[str]) -> str:
         """Of which device, dtype and way of evaluation the costs of `traces` are; empty without."""
@@ -193,10 +200,12 @@ class ResultSet:
             means["evaluations"], means["seconds"], means["evaluation_seconds"])
 
 
-def base_trace(name: str) -> str:
-    """The trace that a pool of another size was made from; else the name itself."""
-    pool = PoolLabel.parse(name)
-    return pool.trace if pool else name
+def of_all(domains: Collection[str | None]) -> str:
+    """How the total over domains is shown. In data it has no domain: one may be called "all"."""
+    shown = "all"
+    while shown in domains:
+        shown += " domains"
+    return shown
 
 
 def check_same_traces(one: ResultSet, other: ResultSet) -> None:

@@ -16,7 +16,6 @@ from hedgespec.results.labels import (
     HINDSIGHT,
     NONE,
     PROMPT,
-    PoolLabel,
 )
 
 MOST_LEARNERS = 8  # drawn unless more are asked for
@@ -40,7 +39,7 @@ class Study:
         cls, run: ResultSet, traces: list[str], learners: list[str], against: str | None
     ) -> "Study":
         """Check the names, or choose. Raises HedgespecError for names not in the results."""
-        recorded = [name for name in run.traces if PoolLabel.parse(name) is None] or run.traces
+        recorded = [name for name in run.traces if run.pool(name) is None] or run.traces
         _check(run, "trace", traces, recorded)
         shown = traces or recorded
         usual = run.settings.filter(pl.col("usual"), pl.col("trace").is_in(shown))

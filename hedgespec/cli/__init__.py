@@ -2,8 +2,9 @@
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
-from hedgespec.cli.common import Parser, shell_words
+from hedgespec.cli.common import Parser, one_line_warnings, shell_words
 from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.version import __version__
 
@@ -27,6 +28,12 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status (0 good, 1 error told in one line, 130 Ctrl-C)."""
+    _replace_what_cannot_be_shown()
+    with one_line_warnings():
+        return _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> int:
     parser = Parser(
         prog="hedgespec", description="Choose a drafter-selection policy for speculative decoding.")
     parser.add_argument("--version", action="version", version=f"hedgespec {__version__}")
@@ -53,3 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"hedgespec {options.command}: interrupted", file=sys.stderr)
         return 130
     return status
+
+
+def _replace_what_cannot_be_shown() -> None:
+    """A stream may have no sign for a name's letter, or for ±: it then shows another."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")

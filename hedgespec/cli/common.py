@@ -1,9 +1,15 @@
 """What the commands that run models share: their imports, devices and a progress bar."""
 
 import argparse
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
+import hedgespec
 from hedgespec.errors import HedgespecError, at_shell, did_you_mean
 
 
@@ -28,6 +34,25 @@ def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:
                for action in reversed(command._actions) for option in action.option_strings
                if not option.startswith("--no-")}
     return error.worded(lambda name, *value: at_shell(options.get(name, name), *value))
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """hedgespec's own warnings are a line each, without the place in its code."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int,
+             file: TextIO | None = None, line: str | None = None) -> None:
+        if Path(filename).is_relative_to(Path(hedgespec.__file__).parent):
+            print(f"hedgespec: warning: {message}", file=sys.stderr)
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def require_models(what: str) -> None:

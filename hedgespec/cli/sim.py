@@ -3,6 +3,7 @@
 import argparse
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hedgespec.simulator import Results, SweepSettings
+    from hedgespec.simulator.kept import KeptResults
+    from hedgespec.simulator.settings import OutputSettings
 
 
 EPILOG = """\
@@ -64,47 +67,71 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.bundled import bundled_traces
     from hedgespec.files import check_writable
     from hedgespec.options import as_table, given_options
+    from hedgespec.results.store import PARTS_FOLDER, check_replaceable
     from hedgespec.simulator import SweepSettings, run_sweep
+    from hedgespec.simulator.kept import KeptResults
+    from hedgespec.simulator.sweep import asked
 
     console = Console()
     given = given_options(options, SweepSettings)
-    runs, out = _runs(options, given)
+    runs, output = _runs(options, given)
+    out = output.out
     check_writable(out)
+    traces = [] if all(one.traces for one in runs) else bundled_traces()
+    wanted, overridden = asked(traces, runs), as_table(SweepSettings, given)
+    kept = KeptResults(None)
+    if options.grid is not None:
+        wanted["grid"] = {"file": str(options.grid), "overridden": overridden}
+        kept = KeptResults(out / PARTS_FOLDER, wanted)
+    check_replaceable(out, wanted, output.force)
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
                    MofNCompleteColumn(), console=Console(stderr=True), transient=True)
     with bar:
         task = bar.add_task("reading traces", total=None)
         results = run_sweep(
-            [] if all(one.traces for one in runs) else bundled_traces(), runs,
+            traces, runs,
             lambda label, done, total: bar.update(
                 task, description=label, completed=done, total=total),
-            None if options.grid is None else out / "parts",
+            kept,
         )
     if results.summary.is_empty():
         console.print("interrupted before the first result; nothing written")
         return 130
     if options.grid is not None:
-        overridden = as_table(SweepSettings, given)
-        results.provenance["grid"] = {"file": str(options.grid), "overridden": overridden}
+        results.provenance["grid"] = wanted["grid"]
         _say_overridden(overridden, console)
     _save(out, results, console)
+    if results.complete:
+        _tidy(out, kept, options.grid is not None)
     return 0 if results.complete else 130
 
 
 def _runs(
     options: argparse.Namespace, given: dict[str, Any]
-) -> "tuple[list[SweepSettings], Path]":
+) -> "tuple[list[SweepSettings], OutputSettings]":
     """The settings of each run, and where their results go."""
     from hedgespec.bundled import grid_file
-    from hedgespec.options import given_options
+    from hedgespec.options import with_given
     from hedgespec.simulator.grid import read_grid
     from hedgespec.simulator.settings import OutputSettings
 
-    runs, out = [replace(_defaults(), **given)], OutputSettings().out  # checks what is given
+    runs, output = [replace(_defaults(), **given)], OutputSettings()  # checks what is given
     if options.grid is not None:
         grid = read_grid(grid_file(options.grid), _defaults()).with_options(given)
-        runs, out = grid.runs, grid.out or out
-    return runs, given_options(options, OutputSettings).get("out", out)
+        runs, output = grid.runs, replace(output, out=grid.out or output.out)
+    return runs, with_given(output, options)
+
+
+def _tidy(folder: Path, kept: "KeptResults", goes_on: bool) -> None:
+    """Remove what only other runs, replaced now, needed."""
+    import shutil
+
+    from hedgespec.results.store import PARTS_FOLDER
+
+    if goes_on:
+        kept.drop_unused()
+    else:
+        shutil.rmtree(folder / PARTS_FOLDER, ignore_errors=True)
 
 
 def _say_overridden(overridden: dict[str, Any], console: "Console") -> None:
@@ -122,9 +149,8 @@ def _save(folder: Path, results: "Results", console: "Console") -> None:
     from hedgespec.analysis.overview import print_overview
     from hedgespec.results.store import save_results
 
-    save_results(folder, results)
     shown = results.first if results.first and not results.first.summary.is_empty() else results
-    regret_figure(shown.curves, folder / "regret.png")
+    save_results(folder, results, {"regret.png": partial(regret_figure, shown.curves)})
     print_overview(shown.summary, console, results.provenance)
     if len(shown.summary) < len(results.summary):
         console.print(f"{len(results.summary) - len(shown.summary)} further rows, of the other "

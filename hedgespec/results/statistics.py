@@ -113,7 +113,10 @@ def gain_difference(
 def normal_band(
     values: np.ndarray, questions: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ends (M) of the 95% normal interval of the mean over queries of `values` (Q, M)."""
+    """Ends (M) of the 95% normal interval of the mean over queries of `values` (Q, M).
+
+    NaN where one question leaves nothing to tell a spread from.
+    """
     mean = values.mean(axis=0)
     half = _NORMAL * _error_of_sum(values - mean, questions) / len(values)
     return mean - half, mean + half
@@ -122,7 +125,10 @@ def normal_band(
 def mat_error(
     tokens: np.ndarray, rounds: np.ndarray, questions: np.ndarray | None = None
 ) -> tuple[float, float]:
-    """Pooled MAT of `tokens` (Q) over `rounds` (Q), and its standard error (delta method)."""
+    """Pooled MAT of `tokens` (Q) over `rounds` (Q), and its standard error (delta method).
+
+    The error of one question is NaN.
+    """
     mat = tokens.sum() / rounds.sum()
     error = _error_of_sum((tokens - mat * rounds)[:, None], questions)[0] / rounds.sum()
     return float(mat), float(error)
@@ -182,9 +188,11 @@ def _by_question(values: np.ndarray, questions: np.ndarray | None) -> np.ndarray
 
 
 def _error_of_sum(apart: np.ndarray, questions: np.ndarray | None) -> np.ndarray:
-    """Standard error (M) of the sum of `apart` (Q, M), which is 0 in all; 0 for one question."""
+    """Standard error (M) of the sum of `apart` (Q, M), which is 0 in all; NaN for one question."""
     apart = _by_question(apart, questions)
-    spread: np.ndarray = np.sqrt((apart**2).sum(axis=0) * len(apart) / max(1, len(apart) - 1))
+    if len(apart) < 2:
+        return np.full(apart.shape[1], np.nan)
+    spread: np.ndarray = np.sqrt((apart**2).sum(axis=0) * len(apart) / (len(apart) - 1))
     return spread
 
 

@@ -1,7 +1,7 @@
 """Results in memory, and the folder they are written to and read from."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import polars as pl
 
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.files import read_parquet, write_text, write_with
+from hedgespec.files import (
+    folder_beside,
+    move_up,
+    read_json,
+    read_parquet,
+    remove_leftovers,
+    write_table,
+    write_text,
+)
 from hedgespec.results.overview import overview
 from hedgespec.results.schema import TABLES, Table
 
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
     import pandas
 
 RUN_FILE = "run.json"
+PARTS_FOLDER = "parts"  # of a run that is to go on after an interruption
 
 
 class CostBasis(TypedDict):
@@ -37,7 +46,10 @@ class TraceSource(TypedDict, total=False):
 
 
 class Provenance(TypedDict, total=False):
-    """What made the results: the keys of run.json."""
+    """What made the results: the keys of run.json.
+
+    `tables` are the sha256 of the files beside it; in memory there are none.
+    """
 
     complete: bool
     command: list[str]
@@ -46,6 +58,7 @@ class Provenance(TypedDict, total=False):
     settings: list[dict[str, Any]]
     versions: dict[str, str]
     grid: dict[str, Any]
+    tables: dict[str, str]
 
 
 @dataclass
@@ -63,8 +76,13 @@ class Results:
     complete: bool = True
     first: "Results | None" = None
 
-    def save(self, folder: Path | str) -> None:
-        """Write the tables and run.json, as `hedgespec sim --out FOLDER` does."""
+    def save(self, folder: Path | str, force: bool = False) -> None:
+        """Write the tables and run.json, as `hedgespec sim --out FOLDER` does.
+
+        Raises HedgespecError if the folder holds another run, unless that is to be replaced by
+        `force`.
+        """
+        check_replaceable(Path(folder), self.provenance, force)
         save_results(Path(folder), self)
 
     def to_pandas(self, table: str = "summary") -> "pandas.DataFrame":
@@ -101,12 +119,71 @@ class Results:
         return cls(summary, per_query, curves, answer)
 
 
-def save_results(folder: Path, results: Results) -> None:
-    """Write the four tables and run.json to `folder`, each file whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for table, rows in results.tables():
-        write_with(folder / table.file, rows.write_parquet)
-    write_text(folder / RUN_FILE, json.dumps(results.provenance, indent=1) + "\n")
+def save_results(
+    folder: Path, results: Results, pictures: Mapping[str, Callable[[Path], object]] | None = None
+) -> None:
+    """Write the four tables, `pictures` and run.json to `folder`, in place of what was there.
+
+    All are written beside and then take their places, run.json last, which has the tables' hashes:
+    tables of two runs are never taken for one. `pictures` write a file of their name each.
+    """
+    pictures = pictures or {}
+    with folder_beside(folder) as beside:
+        hashes = {table.file: write_table(beside / table.file, rows)
+                  for table, rows in results.tables()}
+        for name, write in pictures.items():
+            write(beside / name)
+        provenance = {**results.provenance, "tables": hashes}
+        write_text(beside / RUN_FILE, json.dumps(provenance, indent=1) + "\n")
+        move_up(beside, [*hashes, *pictures, RUN_FILE])
+    remove_leftovers(folder)
+
+
+def check_replaceable(folder: Path, now: Provenance, force: bool) -> None:
+    """Raise HedgespecError if `folder` holds another run than `now`, unless it is to be replaced.
+
+    The same run is one of the same grid, or of the same settings on traces of the same names.
+    """
+    if (folder / "manifest.json").exists():
+        raise HedgespecError(f"{folder}: holds a trace; choose another {arg('out')}")
+    if force:
+        return
+    instead = f"choose another {arg('out')}, or replace them with {arg('force', True)}"
+    for path in (folder / RUN_FILE, folder / PARTS_FOLDER / RUN_FILE):
+        if path.exists():
+            before = read_json(path)
+            if not isinstance(before, dict) or not isinstance(before.get("settings"), list):
+                raise HedgespecError(f"{folder}: holds files that are no results of `hedgespec "
+                                     f"sim`; {instead}")
+            if differs := _difference(before, json.loads(json.dumps(now))):
+                raise HedgespecError(f"{folder}: holds results of another run: {differs}; "
+                                     f"{instead}")
+            return
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What sets one run apart from another, in words; empty for the same run."""
+    grids = [(run.get("grid") or {}).get("file") for run in (before, now)]
+    if grids[0] or grids[1]:
+        return "" if grids[0] == grids[1] else _was(arg("grid"), *grids)
+    if len(before["settings"]) != len(now["settings"]):
+        return _was("the number of runs", len(before["settings"]), len(now["settings"]))
+    for one, other in zip(before["settings"], now["settings"], strict=True):
+        for name in other.keys() - {"traces", "threads"}:
+            if one.get(name) != other[name]:
+                return _was(arg(name), one.get(name), other[name])
+    names = [sorted(trace["name"] for trace in run["traces"]) for run in (before, now)]
+    return "" if names[0] == names[1] else _was(arg("traces"), *names)
+
+
+def _was(name: str, before: object, now: object) -> str:
+    return f"{name} was {_given(before)} and is now {_given(now)}"
+
+
+def _given(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "not given"
+    return "not given" if value is None else str(value)
 
 
 def read_results(folder: Path) -> Results:
@@ -127,11 +204,19 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
     if not path.is_file():
         raise HedgespecError(f"{path}: no such results; make them with `hedgespec sim` and "
                              f"its {arg('out')}")
-    rows = read_parquet(path)
+    rows = read_parquet(path, sha256=_hash(folder, table.file), where=RUN_FILE)
     if lacking := table.lacking(rows):
         raise HedgespecError(f"{path}: lacks the columns {', '.join(lacking)}; make the results "
                              "anew with this version's `hedgespec sim`")
     return table.shaped(rows)
+
+
+def _hash(folder: Path, file: str) -> str | None:
+    """The sha256 of a table that run.json has; None in results of early versions."""
+    path = folder / RUN_FILE
+    found = read_json(path) if path.is_file() else {}
+    hashes = found.get("tables", {}) if isinstance(found, dict) else {}
+    return str(hashes.get(file)) if isinstance(hashes, dict) and hashes else None
 
 
 def read_provenance(folder: Path) -> Provenance:
@@ -140,11 +225,12 @@ def read_provenance(folder: Path) -> Provenance:
     if not path.is_file():
         raise HedgespecError(f"{path}: missing; name a folder that `hedgespec sim` has made, its "
                              f"{arg('out')}")
+    found: Provenance = read_json(path)
     try:
-        found: Provenance = json.loads(path.read_text(encoding="utf-8"))
         for trace in found["traces"]:
             trace["name"], trace["manifest_sha256"]
         found["command"], found["created"], found["versions"], found["complete"]
-    except (ValueError, TypeError, KeyError) as fault:
+        found.pop("tables", None)
+    except (TypeError, KeyError, AttributeError) as fault:
         raise HedgespecError(f"{path}: not a run.json of `hedgespec sim` ({fault!r})") from fault
     return found

@@ -20,6 +20,7 @@ from `key`, an int64 of its own for each position, with `uniforms.uniform(key, n
 says `draws=True`.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,11 @@ import numpy as np
 
 from hedgespec.results.labels import CHOSEN as CHOSEN
 from hedgespec.results.labels import NONE as NONE
+
+if numba.config.DISABLE_JIT:  # set for other programs' sake: here nothing works without
+    warnings.warn("NUMBA_DISABLE_JIT is set, but hedgespec needs numba's compiler: it is used",
+                  stacklevel=2)
+    numba.config.DISABLE_JIT = 0
 
 # Disk caching of the replay kernels is the simulator's business; see simulator/kernels.py.
 compiled = numba.njit(nogil=True, error_model="numpy")

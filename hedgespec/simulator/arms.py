@@ -1,5 +1,6 @@
 """What a selector chooses between: drafters, with their verification rules and draft lengths."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,8 @@ from hedgespec.results.labels import EVERY_DRAFTER, ArmLabel
 from hedgespec.rules import Rule, verification_rule
 from hedgespec.traces import Trace
 from hedgespec.traces.schema import MAX_DRAFT_LENGTH
+
+MOST_ARMS = 2**15 - 1  # choices are int16
 
 
 @dataclass(frozen=True)
@@ -97,15 +100,21 @@ def arm_labels(
         ArmLabel(name, length=length) for name in drafters for length in lengths or [None]]
     labels = [replace(label, drafter=name) for label in given
               for name in (drafters if label.drafter == EVERY_DRAFTER else [label.drafter])]
-    for label in labels:
-        if labels.count(label) > 1:
-            option = "arms" if named else "arm_lengths"
+    option = "arms" if named else "arm_lengths"
+    if len(labels) > MOST_ARMS:
+        raise HedgespecError(f"{arg(option)} and the trace's drafters make {len(labels)} arms; at "
+                             f"most {MOST_ARMS} can be told apart")
+    for label, times in Counter(labels).items():
+        if times > 1:
             raise HedgespecError(f"{arg(option)} names {label} twice")
     return labels
 
 
 def _parse(text: str, drafters: list[str]) -> ArmLabel:
     label = ArmLabel.parse(text)
+    if label is not None and label.drafter == EVERY_DRAFTER and EVERY_DRAFTER in drafters:
+        raise HedgespecError(f"{arg('arms', text)}: the trace has a drafter called "
+                             f"{EVERY_DRAFTER}; name each drafter")
     if label is None or label.drafter not in (EVERY_DRAFTER, *drafters):
         raise HedgespecError(f"{arg('arms', text)}: want DRAFTER[@RULE][*K], DRAFTER being "
                              f"{EVERY_DRAFTER} or one of {', '.join(drafters)}"

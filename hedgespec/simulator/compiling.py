@@ -17,6 +17,7 @@ from typing import Any
 
 from hedgespec.selectors import ConfiguredSelector, parse_selector
 from hedgespec.selectors.feedback import Feedback
+from hedgespec.simulator.kernel_cache import kernel_folder
 from hedgespec.simulator.kernels import exact_kernel, is_compiled, selector_kernel
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.simulator.runs import Job
@@ -31,7 +32,7 @@ def compiling(trace: Path, jobs: Sequence[Job], threads: int) -> Iterator[None]:
 
     Nothing is done with one thread, or for few kernels. The process ends with the block.
     """
-    missing = _missing(jobs) if threads > 1 else []
+    missing = _missing(jobs) if threads > 1 and kernel_folder() is not None else []
     if len(missing) < WORTH_IT:
         yield
         return

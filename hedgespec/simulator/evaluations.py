@@ -7,7 +7,7 @@ from hedgespec.selectors.feedback import MOST_WAITING, NO_END, needed, next_due
 from hedgespec.selectors.uniforms import query_key
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def mark_evaluated(first, last, offsets, choice, schedule, seed, evaluated):
     """Set evaluated[t] (T) to 1 where all drafters are evaluated before the round from t.
 

@@ -6,7 +6,7 @@ import numpy as np
 from hedgespec.selectors.losses import expected_emitted, position_loss
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def loss_table(
     first, last, offsets, survive, end, gamma, accept_weight, window, draft_length, loss
 ):
@@ -24,7 +24,7 @@ def loss_table(
             position_loss(survive, end, gamma, start, accept_weight, draft_length, loss[start])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def round_table(first, last, offsets, acceptance, draft_length, emitted):
     """Fill emitted[t] (T, N): expected tokens of a round from t given the text, cut at its end."""
     for query in range(first, last):
@@ -85,7 +85,7 @@ def moments(plays, acceptance, begin, end, draft_length, visits, usage):
     return square[0] - mean[0] * mean[0]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def assigned_moments(
     first, last, offsets, acceptance, assigned, draft_length, visits, usage, variance
 ):
@@ -99,7 +99,7 @@ def assigned_moments(
                                   visits[begin:end], usage[query])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def expected_rounds(first, last, offsets, acceptance, draft_length, rounds):
     """Fill rounds[query] (Q, N): exact expected rounds of each fixed drafter; see `moments`."""
     law = np.empty(draft_length + 2)

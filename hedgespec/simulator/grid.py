@@ -41,7 +41,7 @@ def read_grid(path: Path, defaults: SweepSettings = _DEFAULTS) -> Grid:
     traces and costs will do. Raises HedgespecError naming the key that is unknown or wrong.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise HedgespecError(f"{path}: cannot be read as TOML ({error})") from error
     runs = document.pop("run", [{}])

@@ -8,9 +8,18 @@ from pathlib import Path
 
 from hedgespec import results, rules, selectors
 from hedgespec.bundled import trace_folder
-from hedgespec.files import read_parquet, sha256_file, write_with
+from hedgespec.errors import HedgespecError
+from hedgespec.files import (
+    make_folder,
+    read_json,
+    read_parquet,
+    remove_leftovers,
+    sha256_file,
+    write_table,
+    write_text,
+)
 from hedgespec.results.schema import TABLES, Table
-from hedgespec.results.store import Results
+from hedgespec.results.store import RUN_FILE, Provenance, Results
 from hedgespec.selectors import ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
@@ -21,10 +30,15 @@ from hedgespec.version import __version__
 
 
 class KeptResults:
-    """Result tables by what made them; keeps nothing if `folder` is None."""
+    """Result tables by what made them; keeps nothing if `folder` is None.
 
-    def __init__(self, folder: Path | None):
+    `run` is said in the folder, which may be left before there are results.
+    """
+
+    def __init__(self, folder: Path | None, run: Provenance | None = None):
         self._folder = folder
+        self._run = run
+        self._used: set[str] = set()
 
     def key(self, identity: Sequence[object], job: Job) -> str:
         """Hash of a job, of the trace and settings it belongs to, and of the code that runs it."""
@@ -36,23 +50,47 @@ class KeptResults:
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def load(self, key: str) -> Results | None:
-        """The tables of a job, None if they are not there."""
-        if self._folder is None or not self._path(key, TABLES[-1]).is_file():
+        """The tables of a job, None if they are not there whole: they are then made anew."""
+        if self._folder is None or not self._hashes(key).is_file():
             return None
-        summary, per_query, curves, answer = (read_parquet(self._path(key, table))
-                                              for table in TABLES)
+        try:
+            hashes = read_json(self._hashes(key))
+            summary, per_query, curves, answer = (
+                read_parquet(self._path(key, table), sha256=str(hashes[table.name]),
+                             where=self._hashes(key).name) for table in TABLES)
+        except (HedgespecError, TypeError, KeyError):
+            return None
+        self._used.add(key)
         return Results(summary, per_query, curves, answer)
 
     def save(self, key: str, job: Job, found: Results) -> None:
-        """Keep a job's tables; the last of them makes it count.
+        """Keep a job's tables; their hashes, written last, make them count.
 
         A selector that stands in no file has no code to tell it by: its tables are not kept.
         """
         if self._folder is None or not _made_with(job.chooser):
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for table, rows in found.tables():
-            write_with(self._path(key, table), rows.write_parquet)
+        make_folder(self._folder)
+        if self._run is not None:
+            write_text(self._folder / RUN_FILE, json.dumps(self._run, indent=1) + "\n")
+            self._run = None
+        hashes = {table.name: write_table(self._path(key, table), rows)
+                  for table, rows in found.tables()}
+        write_text(self._hashes(key), json.dumps(hashes) + "\n")
+        self._used.add(key)
+
+    def drop_unused(self) -> None:
+        """Remove what this sweep, which is complete, neither made nor took."""
+        if self._folder is None or not self._folder.is_dir():
+            return
+        for path in self._folder.glob("*.*"):
+            if path.name.partition(".")[0] not in self._used | {"", Path(RUN_FILE).stem}:
+                path.unlink(missing_ok=True)
+        remove_leftovers(self._folder)
+
+    def _hashes(self, key: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{key}.json"
 
     def _path(self, key: str, table: Table) -> Path:
         assert self._folder is not None

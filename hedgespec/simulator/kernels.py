@@ -2,19 +2,19 @@
 
 Numba caches a function by the file it stands in and does not notice changes in other files, and a
 kernel that receives the selector's functions as arguments is never found in the cache again. So
-each selector gets a small module of its own in the cache folder: the text of the replay template
-with the selector's import put in, under a name that contains the hash of every source file the
-kernel is made of. A changed source gives a new name, hence a fresh compilation; the speed is that
-of a hand-written kernel.
+each selector gets a small module of its own: the text of the replay template with the selector's
+import put in, under a name that contains the hash of every source file the kernel is made of. A
+changed source gives a new name, hence a fresh compilation; the speed is that of a hand-written
+kernel. Beside what is compiled (`kernel_cache.py`) lies the text, to be read; it is never run.
 """
 
 import functools
 import hashlib
-import importlib.util
 import inspect
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -24,7 +24,7 @@ import numba
 
 from hedgespec import selectors
 from hedgespec.errors import HedgespecError
-from hedgespec.files import cache_folder, write_text
+from hedgespec.files import write_text
 from hedgespec.selectors import CHOSEN, ConfiguredSelector, Selector
 from hedgespec.selectors.faults import compile_fault
 from hedgespec.selectors.trial import Plain
@@ -39,6 +39,7 @@ from hedgespec.simulator import (
     tasks,
     verification,
 )
+from hedgespec.simulator.kernel_cache import is_kept, keep_compiled, kernel_folder
 
 _SELECTOR_IMPORT = re.compile(r"^from hedgespec\.selectors\.\w+ import SELECTOR$", re.MULTILINE)
 
@@ -98,8 +99,7 @@ def compile_or_load(kernel: Callable[..., None], name: str, *arguments: object) 
 
 def is_compiled(kernel: Any) -> bool:
     """Whether `kernel` is in the cache: for some arguments, and all calls have the same types."""
-    name = Path(kernel.py_func.__code__.co_filename).stem
-    return any(Path(kernel.stats.cache_path).glob(f"{name}.*.nbi"))
+    return is_kept(kernel)
 
 
 def assigned_kernel() -> Callable[..., None]:
@@ -160,7 +160,7 @@ def _compiled_copy(
     template: ModuleType, selector_module: str | None, name: str, attribute: str = "SELECTOR",
     general: bool = True, checked: bool = False,
 ) -> ModuleType:
-    """The template's own module in the cache folder, with the selector's import put in."""
+    """The template's own module, with the selector's import put in."""
     text = _source(template, general, checked)
     parts = [verification, tasks, expectations]
     if selector_module:
@@ -173,19 +173,29 @@ def _compiled_copy(
     sources = [text, *(inspect.getsource(part) for part in parts),
                *(path.read_text(encoding="utf-8") for path in learners)]
     digest = hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
-    return _load(cache_folder() / "kernels" / f"{name}_{digest}.py", text)
+    return _load(f"{name}_{digest}", text, template.__file__ or "")
 
 
-def _load(path: Path, text: str) -> ModuleType:
-    """Import the generated file, writing it first if it is new."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
-    qualified = f"hedgespec_kernel_{path.stem}"
-    spec = importlib.util.spec_from_file_location(qualified, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[qualified] = module
-    spec.loader.exec_module(module)
+def _load(name: str, text: str, template: str) -> ModuleType:
+    """The text as a module, its compiled functions kept on disk."""
+    _show(f"{name}.py", text)
+    module = ModuleType(f"hedgespec_kernel_{name}")
+    sys.modules[module.__name__] = module  # numba looks there for what it finds on disk
+    exec(compile(text, template, "exec"), module.__dict__)
+    for function in vars(module).values():
+        if isinstance(function, numba.core.registry.CPUDispatcher) and (
+                function.py_func.__module__ == module.__name__):
+            keep_compiled(function, name)
     return module
+
+
+def _show(name: str, text: str) -> None:
+    """Have the text of a kernel in the cache folder, where there is one."""
+    folder = kernel_folder()
+    with suppress(HedgespecError, OSError):  # a full disk: nothing is lost
+        if folder is not None and not _holds(folder / name, text):
+            write_text(folder / name, text)
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()

@@ -6,7 +6,7 @@ from hedgespec.selectors.uniforms import query_key
 from hedgespec.simulator.verification import emitted_tokens
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def replay(first, last, offsets, acceptance, assigned, draft_length, seed, choice):
     """Replay queries first..last-1; a round that starts at token t uses drafter assigned[t]."""
     for query in range(first, last):

@@ -19,7 +19,7 @@ USES_GAMMA, DRAWS = SELECTOR.uses_gamma, SELECTOR.draws
 reset, play, learn = compiled_functions(SELECTOR, CHECKED)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def replay(first, last, task, choice):
     """Replay the queries order[first..last-1] of a `ChosenTask`; as replay_full."""
     draft_length, params = task.draft_length, task.params

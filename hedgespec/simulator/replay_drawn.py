@@ -7,7 +7,7 @@ from hedgespec.selectors.contract import draw
 from hedgespec.selectors.uniforms import SELECTION, query_key, uniform
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def drawn_drafters(seed, query, begin, end, plays):
     """Drafter (T, int16) that replay_full with this seed draws from `plays` (T, N) in a round from
     each token of the query begin..end-1; -1 elsewhere."""

@@ -20,7 +20,7 @@ QUEUED = Feedback().schedule(0)
 reset, play, learn = compiled_functions(SELECTOR, CHECKED)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def replay(first, last, task, plays, visits, usage, variance):
     """Exact expectations over acceptance and selection for the queries first..last-1.
 

@@ -37,7 +37,7 @@ if not CHECKED:
     play, learn = _inlined(play), _inlined(learn)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def replay(first, last, task, choice):
     """Replay the queries order[first..last-1] of a `FullTask`; write the decisions to `choice`.
 

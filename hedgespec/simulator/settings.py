@@ -19,9 +19,10 @@ _MOST_DRAFTERS = 2**15 - 1  # choices are int16
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """Where results go."""
+    """Where results go, and whether those of another run there are replaced."""
 
     out: Annotated[Path, Option("where results go", "DIR", made=True)] = Path("results/sim")
+    force: Annotated[bool, Option("replace results of another run in --out")] = False
 
 
 @dataclass(frozen=True, kw_only=True)

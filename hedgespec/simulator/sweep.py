@@ -8,12 +8,14 @@ from functools import partial
 from importlib.metadata import version
 from itertools import chain, product
 from pathlib import Path
+from typing import Any
 
 from hedgespec.bundled import costs_file, trace_folder
 from hedgespec.command import command_line
 from hedgespec.costs.file import load_costs, with_costs
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.files import sha256_file
+from hedgespec.files import as_unicode, sha256_file
+from hedgespec.results.labels import PoolLabel
 from hedgespec.results.store import CostBasis, Provenance, Results
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
@@ -22,7 +24,7 @@ from hedgespec.simulator.kept import KeptResults
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.simulator.runs import Job, TraceJobs, jobs_of
 from hedgespec.simulator.settings import SweepSettings
-from hedgespec.traces import Costs, Trace, read_trace
+from hedgespec.traces import Costs, Trace, load_manifest, read_trace
 from hedgespec.traces.resize_pool import resize_pool
 from hedgespec.traces.schema import MANIFEST
 from hedgespec.version import __version__
@@ -32,7 +34,7 @@ def run_sweep(
     folders: Iterable[Path],
     settings: SweepSettings | Sequence[SweepSettings],
     progress: Callable[[str, int, int], None] = lambda label, done, total: None,
-    store: Path | None = None,
+    store: Path | KeptResults | None = None,
 ) -> Results:
     """Run all jobs of one or several settings on every trace.
 
@@ -41,8 +43,7 @@ def run_sweep(
     sweep; the results so far come back with `complete` False. Of several settings the results of
     the first alone are in `first` too. Raises HedgespecError on bad input before anything runs.
     """
-    several = [_located(one) for one in (
-        [settings] if isinstance(settings, SweepSettings) else settings)]
+    several = _located(settings)
     _check_costs(several)
     common = [trace_folder(folder) for folder in folders]
     wanted = [list(one.traces) or common for one in several]
@@ -51,6 +52,7 @@ def run_sweep(
         raise HedgespecError("there is nothing to run: no settings, or no traces")
     for together in [list(inputs), *wanted]:
         _check_names([inputs[folder] for folder in together])
+    _check_pools(several, list(inputs.values()))
     for one, chosen in zip(several, wanted, strict=True):
         _check_answer(one.answer, [inputs[folder] for folder in chosen])
     plan = [replace(part, first=number == 0)
@@ -59,8 +61,9 @@ def run_sweep(
             for part in _plan(folder, trace, one)]
     _check_seeds(plan)
     jobs = [job for part in plan for job in part.jobs]
+    kept = store if isinstance(store, KeptResults) else KeptResults(store)
     with compiling(next(iter(inputs)), jobs, max(one.threads for one in several)):
-        results = _run_jobs(plan, progress, KeptResults(store))
+        results = _run_jobs(plan, progress, kept)
     results.provenance = _provenance(inputs, several, results.complete)
     return results
 
@@ -147,10 +150,26 @@ def _check_copies(trace: Trace, resized: Trace, replayer: Replayer) -> None:
                              f"{arg('rules', ['sampling'])}")
 
 
-def _located(settings: SweepSettings) -> SweepSettings:
-    """The same with the paths of bundled traces and costs for their names."""
-    return replace(settings, traces=tuple(map(trace_folder, settings.traces)),
-                   costs=None if settings.costs is None else costs_file(settings.costs))
+def asked(
+    folders: Iterable[Path], settings: SweepSettings | Sequence[SweepSettings]
+) -> Provenance:
+    """What of a sweep's provenance is known before it runs: its settings, and the traces' names."""
+    several, common = _located(settings), [trace_folder(folder) for folder in folders]
+    wanted = dict.fromkeys(chain(*(one.traces or common for one in several)))
+    return {"settings": _described(several),
+            "traces": [{"name": load_manifest(folder).name} for folder in wanted]}
+
+
+def _located(settings: SweepSettings | Sequence[SweepSettings]) -> list[SweepSettings]:
+    """Each with the paths of bundled traces and costs for their names."""
+    several = [settings] if isinstance(settings, SweepSettings) else settings
+    return [replace(one, traces=tuple(map(trace_folder, one.traces)),
+                    costs=None if one.costs is None else costs_file(one.costs))
+            for one in several]
+
+
+def _described(settings: Sequence[SweepSettings]) -> list[dict[str, Any]]:
+    return [{**one.described(), "seeds": list(range(one.seeds))} for one in settings]
 
 
 def _check_costs(several: list[SweepSettings]) -> None:
@@ -184,6 +203,15 @@ def _check_names(traces: list[Trace]) -> None:
             raise HedgespecError(f"two traces are called {name!r}: results could not be told apart")
 
 
+def _check_pools(several: list[SweepSettings], traces: list[Trace]) -> None:
+    """A recorded trace may be called as a pool of another one is."""
+    names = {trace.name for trace in traces}
+    pools = {str(PoolLabel(name, size)) for name in names for one in several for size in one.pools}
+    if both := sorted(names & pools):
+        raise HedgespecError(f"a pool of a trace and another trace are both called {both[0]!r}: "
+                             "results could not be told apart")
+
+
 def _check_answer(answer: str | None, traces: list[Trace]) -> None:
     if answer is not None and not any(
             answer in trace.queries["query_id"].to_list() for trace in traces):
@@ -201,12 +229,12 @@ def _provenance(
         "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "traces": [
-            {"name": trace.name, "folder": str(folder),
+            {"name": trace.name, "folder": as_unicode(str(folder)),
              "manifest_sha256": sha256_file(folder / MANIFEST),
              "costs": _cost_basis(given or trace.manifest.costs)}
             for folder, trace in inputs.items()
         ],
-        "settings": [{**one.described(), "seeds": list(range(one.seeds))} for one in settings],
+        "settings": _described(settings),
         "versions": {"hedgespec": __version__, "python": platform.python_version(),
                      **{name: version(name) for name in ("numpy", "numba", "polars")}},
     }

@@ -1,7 +1,7 @@
 """Content checks of trace tables: each finds the first row and column that breaks a rule."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +15,27 @@ from hedgespec.traces.schema import (
     PRECISIONS,
     SHA256_PATTERN,
     statistic_column,
-    token_schema,
+    token_columns,
     tree_column,
 )
 
 Check = tuple[str, pl.Expr, str]  # column, expression that is true on a fault, what is wrong
 
 
-def read_table(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
-    """Read a Parquet file and check that it has just the columns and types of `schema`."""
+def read_table(
+    path: Path, manifest: Manifest, columns: Iterable[tuple[str, pl.DataType]]
+) -> pl.DataFrame:
+    """Read a Parquet file whose hash the manifest has.
+
+    It must have just these columns and types, and the manifest's number of rows. Raises TraceError.
+    """
     if not path.is_file():
         raise TraceError(f"{path}: file is missing, though the manifest lists it")
-    table = read_parquet(path, TraceError)
-    for column, dtype in schema.items():
+    listed = manifest.files[path.name]
+    table = read_parquet(path, TraceError, sha256=listed.sha256, where="the manifest")
+    schema = {}
+    for column, dtype in columns:  # no more than there are: a manifest may claim any number
+        schema[column] = dtype
         if column not in table.columns:
             raise TraceError(f'{path}: column "{column}" is missing')
         if table[column].dtype != dtype:
@@ -40,6 +48,8 @@ def read_table(path: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
         if table[column].null_count():
             row = int(table[column].is_null().arg_max() or 0)
             raise TraceError(f'{path}: row {row}, column "{column}": value is null')
+    if len(table) != listed.rows:
+        raise TraceError(f"{path}: {len(table)} rows, the manifest says {listed.rows}")
     return table.select(list(schema))
 
 
@@ -53,6 +63,8 @@ def check_queries(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
         ("query_id", pl.col("query_id") == "", "is empty"),
         ("query_id", ~pl.col("query_id").is_first_distinct(), "appears twice"),
         ("domain", pl.col("domain") == "", "is empty"),
+        *((name, pl.col(name).str.contains(r"[\x00-\x1f\x7f]"), "holds a control character")
+          for name in ("query_id", "source", "domain")),
         ("prompt_sha256", ~pl.col("prompt_sha256").str.contains(SHA256_PATTERN),
          "is not 64 hexadecimal digits"),
         ("prompt_tokens", pl.col("prompt_tokens") < 1, "must be at least 1"),
@@ -66,10 +78,9 @@ def check_queries(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
          "holds null, NaN or infinity"),
     ]
     _raise_first(table, rules, path)
-    _check_rows(table, manifest, path)
     if len(table) != manifest.queries:
         raise TraceError(f"{path}: {len(table)} queries, the manifest says {manifest.queries}")
-    total = int(table["output_tokens"].sum())
+    total = int(table["output_tokens"].cast(pl.Int64).sum())  # in its own type it would wrap
     if total != manifest.tokens:
         raise TraceError(
             f'{path}: column "output_tokens" adds up to {total}, '
@@ -97,7 +108,6 @@ def check_tokens(
 
     `expected` holds the (query, position) rows that must stand in this shard, in order.
     """
-    _check_rows(table, manifest, path)
     table = table.with_columns(
         expected["query"].alias("_query"), expected["position"].alias("_position"),
         expected["left"].alias("_left"),
@@ -112,6 +122,9 @@ def check_tokens(
         ("log_p", ~(pl.col("log_p").is_finite() & (pl.col("log_p") <= 0)),
          "must be finite and <= 0: the emitted token has positive probability"),
     ]
+    if manifest.sampling.temperature == 0:
+        rules.append(("log_p", pl.col("log_p") != 0,
+                      "must be 0: at temperature 0 p is 1 on the emitted token"))
     for drafter in manifest.drafters:
         for depth in range(1, drafter.depths + 1):
             rules += _drafter_rules(drafter.name, depth, drafter.depths, manifest)
@@ -120,14 +133,14 @@ def check_tokens(
                 for depth in range(1, drafter.depths + 1):
                     rules += _rule_rules(rule.name, drafter, depth, manifest)
             else:
-                rules += _tree_rules(rule.name, drafter.name, rule.levels)
+                rules += _tree_rules(rule.name, drafter.name, rule.levels, manifest)
     _raise_first(table, rules, path)
 
 
-def token_table_schema(manifest: Manifest) -> dict[str, pl.DataType]:
-    """Columns of the manifest's token shards."""
-    return token_schema([(drafter.name, drafter.depths) for drafter in manifest.drafters],
-                        [(rule.name, rule.levels) for rule in manifest.rules])
+def token_table_columns(manifest: Manifest) -> Iterator[tuple[str, pl.DataType]]:
+    """Names and types of the columns of the manifest's token shards."""
+    return token_columns([(drafter.name, drafter.depths) for drafter in manifest.drafters],
+                         [(rule.name, rule.levels) for rule in manifest.rules])
 
 
 def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> Iterator[Check]:
@@ -145,8 +158,9 @@ def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> It
     if manifest.sampling.temperature == 0:
         yield log_q, (pl.col(log_q) == 0) != pl.col(match), (
             f'disagrees with "{match}": at temperature 0 q is 1 on its argmax and 0 elsewhere')
-        yield gamma, pl.col(gamma) != pl.col(match).cast(pl.Float32), (
-            f'differs from "{match}", but at temperature 0 both say the same')
+        for column in (gamma, p_top):
+            yield column, pl.col(column) != pl.col(match).cast(pl.Float32), (
+                f'differs from "{match}", but at temperature 0 both say the same')
     yield gamma, pl.col(gamma) < emitted - slack, (
         f'is below min(p, q) of the emitted token, from "log_p" and "{log_q}"')
     yield gamma, pl.col(gamma) > 1 - (p - q).abs() + slack, (
@@ -174,7 +188,7 @@ def _rule_rules(rule: str, drafter: DrafterInfo, depth: int, manifest: Manifest)
         f'is above 1 - p(x) (1 - a(x)) of the emitted token, from "log_p" and "{a}"')
 
 
-def _tree_rules(rule: str, drafter: str, levels: int) -> Iterator[Check]:
+def _tree_rules(rule: str, drafter: str, levels: int, manifest: Manifest) -> Iterator[Check]:
     """Nothing is known of a tree behind the node at which the text left it."""
     depth, nodes = (tree_column(statistic, rule, drafter, 1) for statistic in ("depth", "nodes"))
     yield depth, pl.col(depth) > levels, f"is deeper than the {levels} levels of the tree"
@@ -185,6 +199,10 @@ def _tree_rules(rule: str, drafter: str, levels: int) -> Iterator[Check]:
         yield mass, ~pl.col(mass).is_between(0, 1) | pl.col(mass).is_nan(), "must lie in [0, 1]"
         yield mass, (pl.col(mass) > 0) & (pl.col(depth) < level - 1), (
             f'is positive though the text left the tree before, at "{depth}"')
+        if manifest.sampling.temperature == 0:
+            yield mass, pl.col(mass) != (pl.col(depth) >= level).cast(pl.Float32), (
+                f'contradicts "{depth}": at temperature 0 all of p is on the text')
+
 
 def consistency_slack(manifest: Manifest) -> float:
     """What rounding may add up to when two stored statistics are compared."""
@@ -192,12 +210,6 @@ def consistency_slack(manifest: Manifest) -> float:
     if settings is None:
         return 1e-4
     return 2.0 ** -settings["log"] + 2.0 ** -settings["probability"] + 1e-4
-
-
-def _check_rows(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
-    rows = manifest.files[path.name].rows
-    if len(table) != rows:
-        raise TraceError(f"{path}: {len(table)} rows, the manifest says {rows}")
 
 
 def _raise_first(table: pl.DataFrame, rules: list[Check], path: Path) -> None:

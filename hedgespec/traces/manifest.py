@@ -8,7 +8,7 @@ from typing import Any
 
 from hedgespec.bundled import trace_names
 from hedgespec.errors import TraceError, arg, did_you_mean
-from hedgespec.files import write_text
+from hedgespec.files import has_control, read_json, write_text
 from hedgespec.traces.gap import check_gap
 from hedgespec.traces.schema import (
     FORMAT,
@@ -189,10 +189,7 @@ def load_manifest(folder: Path) -> Manifest:
             else "a trace directory holds manifest.json, queries.parquet and token shards"
         )
         raise TraceError(f"{folder}: no {MANIFEST}; {hint}")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise TraceError(f"{path}: not readable as JSON ({error})") from error
+    document = read_json(path, TraceError)
     if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
         raise TraceError(f'{path}: field "format" is not "{FORMAT}": this is not a trace')
     version = document.pop("version", None)
@@ -249,7 +246,11 @@ def _build(cls: type, document: Any, path: Path, where: str) -> Any:
 def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
     if kind in _PLAIN:
         if not isinstance(value, _PLAIN[kind]) or isinstance(value, bool):
-            raise TraceError(f'{path}: field "{label}" has the wrong type: {value!r}')
+            raise TraceError(f'{path}: field "{label}" has the wrong type: {_shown(value)}')
+        if isinstance(value, str) and has_control(value):
+            raise TraceError(f'{path}: field "{label}" holds a control character: {_shown(value)}')
+        if kind in (float, float | None) and isinstance(value, int | float):
+            return _float(value, path, label)
         return value
     if kind in (TargetInfo, SamplingInfo, TargetCosts):
         return _build(kind, value, path, f"{label}.")
@@ -276,6 +277,19 @@ def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
     return value
 
 
+def _float(value: float, path: Path, label: str) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise TraceError(f'{path}: field "{label}" is too large: {_shown(value)}') from error
+
+
+def _shown(value: object) -> str:
+    """A value in an error, however long it is."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _check_values(manifest: Manifest, path: Path) -> None:
     """Ranges and consistency of single fields."""
     names = manifest.drafter_names
@@ -297,15 +311,22 @@ def _check_values(manifest: Manifest, path: Path) -> None:
          'field "sampling.temperature" must be >= 0 and finite'),
         (not 0 < sampling.top_p <= 1, 'field "sampling.top_p" must lie in (0, 1]'),
         (sampling.top_k < 0 or sampling.seed < 0, 'field "sampling": top_k and seed must be >= 0'),
+        (max(sampling.top_k, sampling.seed, sampling.max_new_tokens) >= 2**63,
+         'field "sampling": top_k, seed and max_new_tokens must be below 2^63'),
+        (not all(1 <= info.rows < 2**32 for info in manifest.files.values()),
+         'field "files": a table has no row, or too many'),
         (sampling.max_new_tokens < 1, 'field "sampling.max_new_tokens" must be at least 1'),
         (manifest.queries < 1 or manifest.tokens < 1, "the trace holds no query or no token"),
+        (max(manifest.queries, manifest.tokens) >= 2**63,
+         'field "queries" or "tokens" must be below 2^63'),
         (not 1 <= manifest.target.vocabulary_size < 2**32,
          'field "target.vocabulary_size" must be positive and below 2^32'),
     ]
     for drafter in manifest.drafters:
         faults.append((not is_drafter_name(drafter.name),
                        f'drafter name {drafter.name!r} may hold only a-z, 0-9, ".", "_" and "-"'))
-        faults.append((drafter.depths < 1, f"drafter {drafter.name}: depths must be at least 1"))
+        faults.append((not 1 <= drafter.depths <= MAX_DRAFT_LENGTH,
+                       f"drafter {drafter.name}: depths must lie in 1..{MAX_DRAFT_LENGTH}"))
     for rule in manifest.rules:
         faults.append((not is_rule_name(rule.name), f"rule name {rule.name!r} cannot be one"))
         faults.append((rule.levels is not None and not 1 <= rule.levels <= MAX_TREE_LEVELS,
@@ -332,7 +353,7 @@ def _cost_faults(costs: Costs, names: list[str]) -> list[tuple[bool, str]]:
          'field "costs.drafters" must name the trace\'s drafters'),
         (not all(re.fullmatch(r"[1-9]\d{0,4}", width) for width in costs.widths),
          'field "costs.widths": keys are numbers of tokens, 1 to 99999'),
-        (costs.context < 1, 'field "costs.context" must be at least 1'),
+        (not 1 <= costs.context < 2**63, 'field "costs.context" must lie in 1..2^63-1'),
         (costs.evaluate_all is not None and not 0 < costs.evaluate_all < float("inf"),
          'field "costs.evaluate_all" must be positive and finite seconds, or null, not '
          f"{costs.evaluate_all!r}"),

@@ -7,13 +7,12 @@ import numpy as np
 import polars as pl
 
 from hedgespec.errors import TraceError
-from hedgespec.files import sha256_file
 from hedgespec.traces.checks import (
     check_queries,
     check_tokens,
     expected_rows,
     read_table,
-    token_table_schema,
+    token_table_columns,
 )
 from hedgespec.traces.manifest import DrafterInfo, Manifest, load_manifest
 from hedgespec.traces.schema import (
@@ -69,10 +68,9 @@ def read_trace(folder: str | Path) -> Trace:
     folder = Path(folder)
     manifest = load_manifest(folder)
     _check_listing(folder, manifest)
-    queries = read_table(folder / QUERIES, QUERY_COLUMNS)
+    queries = read_table(folder / QUERIES, manifest, QUERY_COLUMNS.items())
     check_queries(queries, manifest, folder / QUERIES)
     tokens = _read_shards(folder, manifest, queries)
-    _check_hashes(folder, manifest)
     offsets = np.concatenate([[0], np.cumsum(queries["output_tokens"].to_numpy(), dtype=np.int64)])
     statistics = {name: _stack(tokens, name, manifest.drafters) for name in DRAFTER_STATISTICS}
     return Trace(
@@ -102,33 +100,22 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
 
 
 def _read_shards(folder: Path, manifest: Manifest, queries: pl.DataFrame) -> pl.DataFrame:
-    expected = expected_rows(queries)
-    shards, start = [], 0
+    """The token shards in one, as many rows as queries.parquet, which was checked, counts."""
+    shards, left = {}, manifest.tokens
     for name in sorted(set(manifest.files) - {QUERIES}):
-        table = read_table(folder / name, token_table_schema(manifest))
-        rows = expected.slice(start, len(table))
-        if len(rows) < len(table):
-            raise TraceError(
-                f"{folder / name}: row {len(rows)}: more tokens than {QUERIES} counts"
-            )
-        check_tokens(table, rows, manifest, folder / name)
-        shards.append(table)
+        table = read_table(folder / name, manifest, token_table_columns(manifest))
+        if left < len(table):
+            raise TraceError(f"{folder / name}: row {left}: more tokens than {QUERIES} counts")
+        shards[name] = table
+        left -= len(table)
+    if left or not shards:
+        raise TraceError(f"{folder}: the token shards hold {manifest.tokens - left} tokens, "
+                         f"{QUERIES} counts {manifest.tokens}")
+    expected, start = expected_rows(queries), 0
+    for name, table in shards.items():
+        check_tokens(table, expected.slice(start, len(table)), manifest, folder / name)
         start += len(table)
-    if start != len(expected):
-        raise TraceError(
-            f"{folder}: the token shards hold {start} tokens, {QUERIES} counts {len(expected)}"
-        )
-    return pl.concat(shards)
-
-
-def _check_hashes(folder: Path, manifest: Manifest) -> None:
-    for name, info in manifest.files.items():
-        found = sha256_file(folder / name)
-        if found != info.sha256:
-            raise TraceError(
-                f"{folder / name}: sha256 is {found[:12]}..., the manifest says "
-                f"{info.sha256[:12]}...: the file was changed or damaged; copy or record it again"
-            )
+    return pl.concat(shards.values())
 
 
 def _stack(table: pl.DataFrame, statistic: str, drafters: list[DrafterInfo]) -> np.ndarray:

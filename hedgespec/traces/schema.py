@@ -1,7 +1,7 @@
 """Names, types and rounding of the trace format (see docs/trace-format.md)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -78,22 +78,28 @@ def statistic_column(statistic: str, drafter: str, depth: int, depths: int) -> s
     return f"{statistic}/{drafter}" if depths == 1 else f"{statistic}/{drafter}@{depth}"
 
 
-def token_schema(
+def token_columns(
     drafters: list[tuple[str, int]], rules: Sequence[tuple[str, int | None]] = ()
-) -> dict[str, pl.DataType]:
-    """Column names and types of a token shard.
+) -> Iterator[tuple[str, pl.DataType]]:
+    """Names and types of a token shard's columns, one by one: a manifest may claim any number.
 
     `drafters` is a list of (name, depths), `rules` one of (name, levels of its trees or None).
     """
-    schema = dict(TOKEN_COLUMNS)
+    yield from TOKEN_COLUMNS.items()
     for name, depths in drafters:
         for depth in range(1, depths + 1):
             for statistic, dtype in DRAFTER_STATISTICS.items():
-                schema[statistic_column(statistic, name, depth, depths)] = dtype
+                yield statistic_column(statistic, name, depth, depths), dtype
     for rule, levels in rules:
         for name, depths in drafters:
-            schema |= rule_schema(rule, levels, name, depths)
-    return schema
+            yield from rule_schema(rule, levels, name, depths).items()
+
+
+def token_schema(
+    drafters: list[tuple[str, int]], rules: Sequence[tuple[str, int | None]] = ()
+) -> dict[str, pl.DataType]:
+    """The same in one, of drafters and rules that are known to be there."""
+    return dict(token_columns(drafters, rules))
 
 
 def rule_schema(

@@ -7,10 +7,10 @@ import polars as pl
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import read_parquet
-from hedgespec.traces.checks import token_table_schema
+from hedgespec.traces.checks import token_table_columns
 from hedgespec.traces.manifest import Manifest
 from hedgespec.traces.reader import read_trace
-from hedgespec.traces.schema import QUERIES
+from hedgespec.traces.schema import QUERIES, TRACE_NAME_RULE, is_trace_name
 from hedgespec.traces.writer import TraceWriter
 
 
@@ -21,31 +21,45 @@ def write_subset(
     """Write a trace of the first `per_domain` queries of each domain of another one.
 
     `depths` keeps that many draft depths of the drafters that have several; replaying longer drafts
-    than that needs the whole trace. `name` is the copy's, if it is to have one of its own. The
-    manifest's `recording` says what was copied. Raises HedgespecError if nothing is left or `out`
-    is not empty, TraceError if the source is bad.
+    than that needs the whole trace, and the copy's own draft length is no longer. `name` is the
+    copy's, if it is to have one of its own. The manifest's `recording` says what was copied. Raises
+    HedgespecError if nothing is left or `out` is not empty, TraceError if the source is bad.
     """
     if per_domain is not None and per_domain < 1:
         raise HedgespecError(f"{arg('per_domain')} must be at least 1, not {per_domain}")
     if depths is not None and depths < 2:
         raise HedgespecError(f"{arg('depths')} must be at least 2, not {depths}")
+    if name is not None and not is_trace_name(name):
+        raise HedgespecError(f"{arg('name')} {name!r}: {TRACE_NAME_RULE}")
     trace = read_trace(source)
     manifest = trace.manifest
-    cut = replace(
-        manifest, name=name or manifest.name,
-        drafters=[replace(drafter, depths=min(drafter.depths, depths or drafter.depths))
-                  for drafter in manifest.drafters],
-        recording={**manifest.recording, "subset_of": {
-            "name": manifest.name, "queries": manifest.queries, "tokens": manifest.tokens,
-            "depths": max(drafter.depths for drafter in manifest.drafters)}},
-    )
+    cut = _cut(manifest, depths, name)
     queries = trace.queries
-    if per_domain is not None:
+    if per_domain is not None and per_domain < manifest.queries:
         queries = queries.filter(pl.int_range(pl.len()).over("domain") < per_domain)
+    kept = [column for column, _ in token_table_columns(cut)]
     tokens = pl.concat([
-        read_parquet(source / name).select(list(token_table_schema(cut)))
-        for name in sorted(set(manifest.files) - {QUERIES})
+        read_parquet(source / name, sha256=info.sha256, where="the manifest").select(kept)
+        for name, info in sorted(manifest.files.items()) if name != QUERIES
     ]).filter(pl.col("query").is_in(queries["query"].implode()))
     writer = TraceWriter(out, {"subset_of": manifest.name})
     writer.write_batch("all", queries, tokens)
     return writer.finish(cut)
+
+
+def _cut(manifest: Manifest, depths: int | None, name: str | None) -> Manifest:
+    """The manifest with fewer draft depths, and no longer drafts than these allow."""
+    deepest = max(drafter.depths for drafter in manifest.drafters)
+    if depths is not None and depths > deepest:
+        raise HedgespecError(f"{arg('depths')} {depths}: no drafter of trace {manifest.name} has "
+                             f"more than {deepest}")
+    drafters = [replace(drafter, depths=min(drafter.depths, depths or drafter.depths))
+                for drafter in manifest.drafters]
+    longest = min((drafter.depths for drafter in drafters if drafter.depths > 1),
+                  default=manifest.draft_length)
+    return replace(
+        manifest, name=name or manifest.name, drafters=drafters,
+        draft_length=min(manifest.draft_length, longest),
+        recording={**manifest.recording, "subset_of": {
+            "name": manifest.name, "queries": manifest.queries, "tokens": manifest.tokens,
+            "depths": deepest}})

@@ -10,12 +10,20 @@ from typing import Any
 import polars as pl
 
 from hedgespec.errors import HedgespecError, TraceError, arg
-from hedgespec.files import check_writable, read_parquet, sha256_file, write_text, write_with
+from hedgespec.files import (
+    check_writable,
+    make_folder,
+    read_json,
+    read_parquet,
+    remove_leftovers,
+    write_table,
+    write_text,
+)
 from hedgespec.traces.checks import (
     check_queries,
     check_tokens,
     expected_rows,
-    token_table_schema,
+    token_table_columns,
 )
 from hedgespec.traces.manifest import FileInfo, Manifest
 from hedgespec.traces.schema import MANIFEST, MAX_ROWS_PER_SHARD, QUERIES, RECORDING, shard_name
@@ -40,33 +48,44 @@ class TraceWriter:
         started = folder / RECORDING
         if started.exists():
             _check_same_settings(started, settings)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_text(started, json.dumps(settings, indent=1) + "\n")
-        self.parts.mkdir(exist_ok=True)
-        for left in (*folder.glob(".*.tmp"), *self.parts.glob(".*.tmp")):  # of a killed process
-            left.unlink()
+        make_folder(self.parts)
+        remove_leftovers(folder, self.parts)
 
     def finished_batches(self) -> set[str]:
         """Names of the batches already on disk."""
-        return {path.name.removesuffix(".queries.parquet")
-                for path in self.parts.glob("*.queries.parquet")}
+        return {path.stem for path in self.parts.glob("*.json")}
 
     def write_batch(self, name: str, queries: pl.DataFrame, tokens: pl.DataFrame) -> None:
-        """Store one batch; it counts as finished once its query table, written last, is there."""
-        write_with(self.parts / f"{name}.tokens.parquet", tokens.write_parquet)
-        write_with(self.parts / f"{name}.queries.parquet", queries.write_parquet)
+        """Store one batch; it counts as finished once its hashes, written last, are there."""
+        hashes = {kind: write_table(self._part(name, kind), table)
+                  for kind, table in (("tokens", tokens), ("queries", queries))}
+        write_text(self._hashes(name), json.dumps(hashes) + "\n")
 
     def read_batch(self, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The query and token tables of a finished batch."""
-        return (read_parquet(self.parts / f"{name}.queries.parquet"),
-                read_parquet(self.parts / f"{name}.tokens.parquet"))
+        return self._read(name, "queries"), self._read(name, "tokens")
 
     def read_token_column(self, column: str) -> pl.Series:
         """One column of the token tables of all finished batches."""
         return pl.concat([
-            read_parquet(self.parts / f"{name}.tokens.parquet", columns=[column])
-            for name in sorted(self.finished_batches())
+            self._read(name, "tokens", [column]) for name in sorted(self.finished_batches())
         ])[column]
+
+    def _part(self, name: str, kind: str) -> Path:
+        return self.parts / f"{name}.{kind}.parquet"
+
+    def _hashes(self, name: str) -> Path:
+        return self.parts / f"{name}.json"
+
+    def _read(self, name: str, kind: str, columns: list[str] | None = None) -> pl.DataFrame:
+        hashes = read_json(self._hashes(name))
+        if not isinstance(hashes, dict) or not isinstance(hashes.get(kind), str):
+            raise HedgespecError(f"{self._hashes(name)}: damaged; remove it to record this batch "
+                                 "anew")
+        return read_parquet(self._part(name, kind), columns=columns, sha256=hashes[kind],
+                            where=self._hashes(name).name)
 
     def finish(self, manifest: Manifest) -> Manifest:
         """Merge the batches in query order, write shards and manifest, and drop `parts/`.
@@ -79,7 +98,7 @@ class TraceWriter:
             raise TraceError(f"{self.folder}: nothing was recorded")
         queries = pl.concat([queries for queries, _ in batches]).sort("query")
         tokens = pl.concat([tokens for _, tokens in batches]).sort("query", "position")
-        tokens = tokens.select(list(token_table_schema(manifest)))
+        tokens = tokens.select([column for column, _ in token_table_columns(manifest)])
         numbers = pl.Series(range(len(queries)), dtype=pl.UInt32)
         tokens = tokens.with_columns(pl.col("query").replace_strict(queries["query"], numbers))
         queries = queries.with_columns(numbers.alias("query"))
@@ -106,10 +125,8 @@ class TraceWriter:
             start += len(table)
 
     def _write(self, name: str, table: pl.DataFrame) -> FileInfo:
-        path = self.folder / name
-        write_with(path, lambda temporary: table.write_parquet(
-            temporary, compression="zstd", compression_level=19, statistics=False))
-        return FileInfo(sha256=sha256_file(path), rows=len(table))
+        return FileInfo(write_table(self.folder / name, table, compression="zstd",
+                                    compression_level=19, statistics=False), len(table))
 
 
 def check_output(folder: Path, resume: bool) -> None:
@@ -135,11 +152,10 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _check_same_settings(path: Path, settings: dict[str, Any]) -> None:
-    try:
-        before = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise HedgespecError(f"{path}: damaged ({error}); remove the folder to start anew"
-                             ) from error
+    before = read_json(path)
+    if not isinstance(before, dict):
+        raise HedgespecError(f"{path.parent}: cannot resume: {path.name} is damaged; remove the "
+                             "folder to start anew")
     now = json.loads(json.dumps(settings))
     for key in sorted(set(before) | set(now)):
         if before.get(key) != now.get(key):

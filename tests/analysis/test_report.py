@@ -56,6 +56,7 @@ from hedgespec.results.statistics import (
     resampled_sums,
 )
 from tests.helpers.made_results import ROUND, make_results
+from tests.helpers.seals import seal_results
 
 ROOT = Path(__file__).parents[2]
 IMAGES = Path(__file__).parent / "images"
@@ -635,6 +636,7 @@ def one_error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def rewrite(folder: Path, name: str, change: object) -> None:
     path = folder / f"{name}.parquet"
     change(pl.read_parquet(path)).write_parquet(path)  # type: ignore[operator]
+    seal_results(folder)
 
 
 def test_wrong_input_is_one_clear_error(tmp_path, results, capsys):

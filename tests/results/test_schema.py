@@ -26,6 +26,7 @@ from hedgespec.results.schema import (
 )
 from hedgespec.results.store import Results, read_results, read_table, save_results
 from hedgespec.simulator import SweepSettings, run_sweep
+from tests.helpers.seals import seal_results
 from tests.helpers.synthetic import write_trace
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +141,7 @@ def test_what_lacks_in_a_folder_is_named(results, tmp_path):
         read_results(tmp_path)
     save_results(tmp_path, results)
     results.per_query.drop("mat", "domain").write_parquet(tmp_path / PER_QUERY.file)
+    seal_results(tmp_path)
     with pytest.raises(HedgespecError, match=r"per_query\.parquet: lacks the columns domain, mat;"):
         read_results(tmp_path)
     (tmp_path / SUMMARY.file).unlink()

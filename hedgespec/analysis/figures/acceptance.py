@@ -17,7 +17,7 @@ from hedgespec.analysis.figures.style import (
     finish,
     short,
 )
-from hedgespec.analysis.results import ALL
+from hedgespec.analysis.results import of_all
 from hedgespec.analysis.study import Study
 from hedgespec.results.labels import FIXED
 from hedgespec.results.statistics import LEVEL, SMALL, mat_estimate, mean_estimate
@@ -59,8 +59,8 @@ def _table(study: Study, trace: str, names: tuple[str, ...]) -> pl.DataFrame:
     answers = study.run.answers(trace)
     columns = study.columns(trace, names)
     rows = []
-    for domain in [*answers.domains, ALL]:
-        here = (answers.domain == domain) | (domain == ALL)
+    for domain in [*answers.domains, None]:
+        here = np.full(len(answers.domain), True) if domain is None else answers.domain == domain
         chosen = list(columns.values())
         asked = answers.question[here]
         found = {"mat": mat_estimate(answers.tokens[here], answers.rounds[here][:, chosen], asked),
@@ -69,7 +69,7 @@ def _table(study: Study, trace: str, names: tuple[str, ...]) -> pl.DataFrame:
                   **{f"{measure}{end}": values[i] for measure, one in found.items()
                      for end, values in (("", one.value), ("_low", one.low), ("_high", one.high))}}
                  for i, name in enumerate(columns)]
-    return pl.DataFrame(rows, infer_schema_length=None)
+    return pl.DataFrame(rows, infer_schema_length=None, schema_overrides={"domain": pl.String})
 
 
 def _figure(data: pl.DataFrame, trace: str, measure: str, fixed: int) -> Figure:
@@ -85,7 +85,7 @@ def _figure(data: pl.DataFrame, trace: str, measure: str, fixed: int) -> Figure:
     axis.set_title(f"{measure if measure == 'gamma' else 'MAT'}, {trace}")
     axis.set_yticks(places, [arm_label(name.removeprefix(FIXED)) for name in names])
     axis.set_xticks(range(len(domains)), [
-        f"{short(domain, 20)}\n{count}{'†' if count < SMALL else ''}"
+        f"{short(domain or of_all(domains), 20)}\n{count}{'†' if count < SMALL else ''}"
         for domain, count in zip(domains, queries, strict=True)],
         rotation=35, ha="right", rotation_mode="anchor")
     axis.tick_params(length=0)

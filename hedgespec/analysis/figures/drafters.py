@@ -18,7 +18,6 @@ from hedgespec.analysis.figures.style import (
     zero_line,
 )
 from hedgespec.analysis.study import Study
-from hedgespec.results.labels import PoolLabel
 from hedgespec.results.statistics import LEVEL, mat_estimate, mean_estimate
 
 HEADING = "How many drafters?"
@@ -40,7 +39,7 @@ def _pools(study: Study, trace: str) -> dict[int, str]:
     """Names of the pools made from `trace` by their number of drafters, smallest first."""
     found = {}
     for name in study.run.traces:
-        pool = PoolLabel.parse(name)
+        pool = study.run.pool(name)
         if pool and pool.trace == trace:
             found[pool.drafters] = name
     return dict(sorted(found.items()))

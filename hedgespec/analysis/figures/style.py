@@ -146,7 +146,9 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
 @contextmanager
 def styled() -> Iterator[None]:
     """The style's settings, while figures are drawn and saved."""
-    with matplotlib.rc_context(SETTINGS):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # not the user's own matplotlibrc: same results, same bytes
+        matplotlib.rcParams.update(SETTINGS)
         yield
 
 
