@@ -72,7 +72,8 @@ def try_out(
 def _tried(selector: Selector, params: tuple[float, ...], arms: int, draft_length: int) -> None:
     check_state_size(selector, arms)
     ends = monotonic() + SECONDS
-    for losses in made_up_losses(arms, POSITIONS).values():
+    positions = min(POSITIONS, max(30, 100 * POSITIONS // arms))
+    for losses in made_up_losses(arms, positions).values():
         _try_text(selector, params, draft_length, losses, ends)
 
 
