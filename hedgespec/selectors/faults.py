@@ -21,10 +21,12 @@ class LearnerError(HedgespecError):
     """A call of a learner that breaks the contract; the message begins with file and line."""
 
 
-def fault_of(error: BaseException, selector: Selector) -> LearnerError:
+def fault_of(
+    error: BaseException, selector: Selector, called: Callable[..., Any] | None = None
+) -> LearnerError:
     """What an exception out of a learner's function says, at the line of the user's that raised it.
 
-    Where no line is known it is that of `play`.
+    Where no line is known it is that of the function that was `called`, or of `play`.
     """
     if isinstance(error, LearnerError):
         return error
@@ -32,7 +34,8 @@ def fault_of(error: BaseException, selector: Selector) -> LearnerError:
         return LearnerError(compile_fault(error))
     files = [_code(function).co_filename
              for function in (selector.reset, selector.play, selector.learn)]
-    return LearnerError(f"{users_line(error, files) or line_of(selector.play)}: {told(error)}")
+    return LearnerError(f"{users_line(error, files) or line_of(called or selector.play)}: "
+                        f"{told(error)}")
 
 
 def line_of(function: Callable[..., Any]) -> str:

@@ -36,6 +36,8 @@ BUILT_IN = (
 DEFAULT = ("uniform", "hedge", "normalhedge", "ucbspec", "exp3spec")
 
 _ROOM = "hedgespec.selectors."
+# What a selector's name means where none of the user's own is called so.
+_MEANING = ("fixed", BEST_FIXED, BEST_SINGLE, ORACLE, ROUTER, "default", "all")
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ def configure(
     elif isinstance(selector, str):
         configured = parse_selector(selector)
     elif selector.name not in BUILT_IN:
+        _check_name(selector.name)
         check_contract(selector, f"selector {selector.name}")
         configured = ConfiguredSelector(selector, "", selector.default_parameters())
     elif selector is built_in(selector.name):
@@ -144,6 +147,14 @@ def configure(
                              "could not be told apart; choose another")
     return replace(configured, values={
         **configured.values, **_checked(configured.selector, configured.name, values.items())})
+
+
+def _check_name(name: str) -> None:
+    """Raise HedgespecError where results would read the name of a selector in no file otherwise."""
+    if (not isinstance(name, str) or not name.isprintable() or name.strip() != name or not name
+            or SelectorLabel.parse(name) != SelectorLabel(name) or name in _MEANING):
+        raise HedgespecError(f"selector {name!r}: results would read that name otherwise; choose "
+                             "one without a colon that is no reference's and no group's")
 
 
 def _values(selector: Selector, name: str, settings: str) -> dict[str, float]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from hedgespec.selectors.uniforms import decision_key
 
 POSITIONS = 300
 SECONDS = 3.0  # a trial that takes longer is cut off: compiled runs are checked too
+_LARGEST_STATE = 2**26
 _TOLERANCE = 1e-9  # of the sum of a play
 _SAME = 1e-6  # of two plays: rounding may differ where a play was repeated
 
@@ -72,7 +74,8 @@ def try_out(
 def _tried(selector: Selector, params: tuple[float, ...], arms: int, draft_length: int) -> None:
     check_state_size(selector, arms)
     ends = monotonic() + SECONDS
-    for losses in made_up_losses(arms, POSITIONS).values():
+    positions = min(POSITIONS, max(30, 100 * POSITIONS // arms))
+    for losses in made_up_losses(arms, positions).values():
         _try_text(selector, params, draft_length, losses, ends)
 
 
@@ -115,14 +118,12 @@ def plays_of(
 
     try:
         run_limited(work, lambda: plain.calls)
-    except LearnerError as error:
-        raise LearnerError(f"{error} ({losses.shape[1]} drafters, position "
-                           f"{len(plays)} of a made-up text)") from error
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise LearnerError(f"{fault_of(error, selector)} ({losses.shape[1]} drafters, position "
-                           f"{len(plays)} of a made-up text)") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the user's code raises, SystemExit too
+        fault = fault_of(error, selector, plain.called)
+        raise LearnerError(f"{fault} ({losses.shape[1]} drafters, position {len(plays)} of a "
+                           "made-up text)") from error
     return np.array(plays)
 
 
@@ -164,10 +165,11 @@ def check_state_size(selector: Selector, arms: int) -> None:
     try:
         size: object = selector.state_size(arms)
     except Exception as error:  # whatever the user's code raises
-        raise fault_of(error, selector) from error
-    if not isinstance(size, int | np.integer) or isinstance(size, bool) or not 0 <= size < 2**31:
+        raise fault_of(error, selector, selector.state_size) from error
+    if not isinstance(size, int | np.integer) or isinstance(size, bool) or not (
+            0 <= size <= _LARGEST_STATE):
         raise LearnerError(f"{line_of(selector.state_size)}: state_size({arms}) is {size!r}, not a "
-                           "number of entries")
+                           f"number of entries from 0 to {_LARGEST_STATE}")
 
 
 @dataclass
@@ -185,17 +187,18 @@ class Plain:
 
     def __post_init__(self) -> None:
         self._functions = self.functions or plain_functions(self.selector)
+        self.called: Callable[..., Any] = self.selector.reset  # the last one
 
     def reset(self, state: np.ndarray, params: np.ndarray, arms: int, draft_length: int) -> None:
         """Before a text."""
-        self.calls += 1
+        self.calls, self.called = self.calls + 1, self.selector.reset
         state[:] = self.unread.state
         self._functions.reset(state, _read_only(params), np.int64(arms), np.int64(draft_length))
 
     def play(self, state: np.ndarray, params: np.ndarray, key: int, weights: np.ndarray) -> None:
         """Before a round; writes the probabilities."""
         for _ in range(1 + (self.unread.repeated and not self.selector.draws)):
-            self.calls += 1
+            self.calls, self.called = self.calls + 1, self.selector.play
             weights[:] = np.nan
             self._functions.play(state, _read_only(params), self._key(key), weights)
         if not (weights >= 0).all() or not abs(weights.sum() - 1) <= _TOLERANCE:
@@ -204,7 +207,7 @@ class Plain:
 
     def learn(self, state: np.ndarray, params: np.ndarray, *known: object) -> None:
         """After a position, or after a round."""
-        self.calls += 1
+        self.calls, self.called = self.calls + 1, self.selector.learn
         self._functions.learn(state, _read_only(params), *(
             self._own_round(*known) if self.selector.feedback == CHOSEN  # type: ignore[arg-type]
             else self._position(*known)))  # type: ignore[arg-type]

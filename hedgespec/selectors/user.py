@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -65,9 +66,10 @@ def _check_description(selector: Selector, where: str) -> None:
             raise HedgespecError(f"{where}: reset, play and learn must be decorated with "
                                  "`compiled`")
     for item in selector.parameters:
-        if not isinstance(item, Parameter) or not isinstance(item.default, int | float):
+        if not isinstance(item, Parameter) or not isinstance(item.default, int | float) or (
+                not re.fullmatch(r"[^\s:,=]+", str(item.name))):
             raise HedgespecError(f"{where}: parameters must hold Parameter(name, number, help), "
-                                 f"not {item!r}")
+                                 f"the name without space and any of :,=, not {item!r}")
 
 
 def _load(path: Path) -> ModuleType:

@@ -104,5 +104,5 @@ def _found(
     try:
         run_limited(work, lambda: plain.calls)
     except Exception as error:
-        return fault_of(error, selector)
+        return fault_of(error, selector, plain.called)
     return None

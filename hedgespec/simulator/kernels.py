@@ -81,7 +81,8 @@ def _selector_copy(
 ) -> Callable[..., None]:
     if not configured.module:
         return _compiled_in_memory(template, configured.selector, general)
-    loaded: Any = _compiled_copy(template, configured.module, prefix + configured.selector.name,
+    name = re.sub(r"[^A-Za-z0-9-]", "-", configured.selector.name)[:60]  # of a file
+    loaded: Any = _compiled_copy(template, configured.module, prefix + name,
                                  configured.attribute, general, configured.own)
     return loaded.replay
 

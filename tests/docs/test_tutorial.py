@@ -97,3 +97,12 @@ def test_what_numba_cannot_compile_is_told(trace, learner):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(HedgespecError, match="cannot be read"):
         parse_selector(f"{tmp_path / 'nothing.py'}:X")
+
+
+def test_the_error_that_the_page_shows_is_what_is_said(learner):
+    path = Path(learner.rpartition(":")[0])
+    path.write_text(CODE.replace("lambda arms: arms", "lambda arms: 3"))
+    with pytest.raises(HedgespecError) as raised:
+        parse_selector(learner).check_on(11, 5)
+    page = " ".join((ROOT / "docs" / "tutorial.md").read_text().split())
+    assert str(raised.value).replace(str(path), "my_learner.py") in page

@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 import numpy as np
 
@@ -34,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run, print findings and counts, and with --page write the counts; 1 if there are findings."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.fuzz.run")
     parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=int(time()) // 86400 * 10_000,
+                        help="of the first trial (default: others every day)")
     parser.add_argument("--only", choices=list(FUZZERS))
     parser.add_argument("--trials", type=int, help="in this process, instead of for some seconds")
     parser.add_argument("--page", action="store_true", help=f"write the counts to {PAGE.name}")

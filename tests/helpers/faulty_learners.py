@@ -122,6 +122,11 @@ FAULTY = {
                                    "learn"),
     "half a state": Faulty(learner(size="arms / 2"), "not a number of entries", "<lambda>"),
     "no state for these": Faulty(learner(size="-1"), "not a number of entries", "<lambda>"),
+    "huge state": Faulty(learner(size="10**12"), "not a number of entries", "<lambda>"),
+    "another signature": Faulty(
+        learner().replace("def learn(state, params,", "def learn(state,"), "TypeError", "learn"),
+    "a bandit's signature": Faulty(
+        learner().replace("feedback=FULL", "feedback='chosen'"), "TypeError", "learn"),
     "state raises": Faulty(learner(size="{}[arms]"), "KeyError", "<lambda>"),
 }
 # One text for all late faults, so that it is compiled once: the parameter says which it has.

@@ -1,13 +1,14 @@
 """Learners of the user's own: a fault of any kind is told with its line, and gives no table."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hedgespec.cli import main
 from hedgespec.errors import HedgespecError
-from hedgespec.selectors import BUILT_IN, limits, parse_selector
+from hedgespec.selectors import BUILT_IN, configure, limits, parse_selector
 from hedgespec.selectors.functions import checked_functions
 from hedgespec.selectors.guard import is_whole, new_states
 from hedgespec.selectors.trial import try_out
@@ -76,6 +77,21 @@ def test_a_learner_in_no_file_is_named_by_its_code(trace):
     exec(compile(fault.text.replace("0.1", "4"), "<cell 3>", "exec"), names)
     with pytest.raises(HedgespecError, match=r"mine: <cell 3>, line \d+, in learn: IndexError"):
         Replayer(trace, 5).run(names["LEARNER"], 0)
+
+
+@pytest.mark.parametrize("name", ["oracle", "fixed:drafter-0", "best-fixed", "all", "", "a:b=1",
+                                  "two\nlines", 3])
+def test_a_name_that_would_mean_another_selector_is_refused(name):
+    names = {}
+    exec(GOOD["leader"], names)
+    with pytest.raises(HedgespecError, match="results would read that name otherwise"):
+        configure(replace(names["LEARNER"], name=name))
+
+
+@pytest.mark.slow
+def test_any_name_will_do_for_a_learner_in_a_file(file, trace):
+    file.write_text(GOOD["leader"].replace('"mine"', '"../my own: learner"'))
+    assert (Replayer(trace, 5).run(f"{file}:LEARNER", 0).choice >= 0).any()
 
 
 @pytest.mark.parametrize("name", GOOD)
