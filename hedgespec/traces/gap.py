@@ -31,9 +31,8 @@ def check_gap(recording: dict[str, Any], dtype: str, path: Path) -> None:
     """Raise TraceError if a manifest's `recording` says that its passes were different models."""
     if FIELD not in recording:
         return
-    found = recording[FIELD]
-    numbers = found if isinstance(found, dict) else {}
-    values: list[Any] = [numbers.get(name) for name in ("mean", "max")]
+    found = recording[FIELD] if isinstance(recording[FIELD], dict) else {}
+    values: list[Any] = [found.get(name) for name in ("mean", "max")]
     if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
         raise TraceError(f'{path}: field "recording.{FIELD}" must hold numbers "mean" and "max"')
     mean, greatest = values
