@@ -43,6 +43,7 @@ class LanguageModel:
         """
         _check_in_memory(model, tokenizer)
         made = cls(id or model.config._name_or_path or type(model).__name__, model, tokenizer)
+        made.check_weights()
         made.check_head()
         return made
 
@@ -150,6 +151,14 @@ class LanguageModel:
                     return getattr(holder, name)
         raise HedgespecError(f"{self.id}: early exit does not know where this architecture "
                              f"({type(base).__name__}) keeps its final norm")
+
+    def check_weights(self) -> None:
+        """Raise HedgespecError naming the first weight that is not finite."""
+        for name, weight in self.model.named_parameters():
+            if not bool(weight.isfinite().all()):
+                raise HedgespecError(
+                    f"{self.id}: weight {name!r} holds NaN or infinite numbers as {self.dtype}; "
+                    f"half precision may overflow: try {arg('dtype', 'float32')}")
 
     def check_head(self) -> None:
         """Raise HedgespecError if `logits` is not what the model itself computes."""
