@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -23,6 +22,7 @@ from hedgespec.models import smollm2
 from hedgespec.models.states import States, read_states
 from hedgespec.traces import TargetInfo
 
+_LONGEST_REASON = 300
 _FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
 
 
@@ -195,18 +195,26 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype), **options)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        loaded = LanguageModel.of(model.to(device).eval(), tokenizer, identity)
+    except HedgespecError:
+        raise
+    except Exception as error:  # what is damaged raises many types
         raise HedgespecError(
-            f"cannot load model {identity!r}: {str(error).strip().splitlines()[0]} "
+            f"cannot load model {identity!r}: {_in_one_line(error)} "
             "(expected a Hugging Face id, a folder, a .gguf file or "
             f"{smollm2.NAME})"
         ) from error
-    loaded = LanguageModel.of(model.to(device).eval(), tokenizer, identity)
     tokenizer.pad_token_id = loaded.pad_token
     # Only the end tokens are kept: a model's own repetition penalty or top-k must not slip in.
     model.generation_config = GenerationConfig(
         eos_token_id=loaded.eos_tokens or None, pad_token_id=loaded.pad_token)
     return loaded
+
+
+def _in_one_line(error: Exception) -> str:
+    said = " ".join(str(error).split())
+    return (said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}...") or (
+        type(error).__name__)
 
 
 def _check_in_memory(model: Any, tokenizer: Any) -> None:
