@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
 from typing import TypeVar
 
 import torch
 
 from hedgespec.live.failures import reason_of, warn_dropped
+from hedgespec.live.time_limit import TooLongError, limited
 from hedgespec.models.drafters import Drafter
 from hedgespec.models.drafters.session import DraftSession
 from hedgespec.models.logits import LogitsError, check_logits
@@ -188,18 +188,12 @@ class Pool:
 
     def _guarded(self, arm: int, work: Callable[[], Result]) -> Result | None:
         """What a drafter's work gives; None if it fails, and then the drafter is dropped."""
-        started = perf_counter()
         try:
-            result = work()
-        except LogitsError as error:
+            return limited(work, self._seconds)
+        except (LogitsError, TooLongError) as error:
             self._drop(arm, str(error))
         except Exception as error:  # whatever a drafter does, the target's text goes on
             self._drop(arm, reason_of(error))
-        else:
-            taken = perf_counter() - started
-            if taken <= self._seconds:
-                return result
-            self._drop(arm, f"took {taken:.1f} s for one call, more than {self._seconds:g} s")
         return None
 
     def _drop(self, arm: int, reason: str) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from huggingface_hub.utils import disable_progress_bars
 from huggingface_hub.utils import logging as hub_logging
-from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -25,6 +24,7 @@ from hedgespec.models import smollm2
 from hedgespec.models.states import States, read_states
 from hedgespec.traces import TargetInfo
 
+_LONGEST_REASON = 300
 _FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
 
 
@@ -45,6 +45,7 @@ class LanguageModel:
         """
         _check_in_memory(model, tokenizer)
         made = cls(id or model.config._name_or_path or type(model).__name__, model, tokenizer)
+        made.check_weights()
         made.check_head()
         return made
 
@@ -171,6 +172,14 @@ class LanguageModel:
         raise HedgespecError(f"{self.id}: early exit does not know where this architecture "
                              f"({type(base).__name__}) keeps its final norm")
 
+    def check_weights(self) -> None:
+        """Raise HedgespecError naming the first weight that is not finite."""
+        for name, weight in self.model.named_parameters():
+            if not bool(weight.isfinite().all()):
+                raise HedgespecError(
+                    f"{self.id}: weight {name!r} holds NaN or infinite numbers as {self.dtype}; "
+                    f"half precision may overflow: try {arg('dtype', 'float32')}")
+
     def check_head(self) -> None:
         """Raise HedgespecError if `logits` is not what the model itself computes."""
         ids = torch.arange(4, device=self.device)[None] % self.vocabulary_size
@@ -208,13 +217,15 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype), **options)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        loaded = LanguageModel.of(model.to(device).eval(), tokenizer, identity)
+    except HedgespecError:
+        raise
+    except Exception as error:  # what is damaged raises many types
         raise HedgespecError(
-            f"cannot load model {identity!r}: {str(error).strip().splitlines()[0]} "
+            f"cannot load model {identity!r}: {_in_one_line(error)} "
             "(expected a Hugging Face id, a folder, a .gguf file or "
             f"{smollm2.NAME})"
         ) from error
-    loaded = LanguageModel.of(model.to(device).eval(), tokenizer, identity)
     tokenizer.pad_token_id = loaded.pad_token
     # Only the end tokens are kept: a model's own repetition penalty or top-k must not slip in.
     model.generation_config = GenerationConfig(
@@ -228,6 +239,12 @@ def _quieten() -> None:
     transformers_logging.disable_progress_bar()
     hub_logging.set_verbosity_error()
     disable_progress_bars()
+
+
+def _in_one_line(error: Exception) -> str:
+    said = " ".join(str(error).split())
+    return (said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}...") or (
+        type(error).__name__)
 
 
 def _check_in_memory(model: Any, tokenizer: Any) -> None:

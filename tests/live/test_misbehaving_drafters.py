@@ -1,5 +1,6 @@
 """Whatever a drafter does, the text is the target's own: it is dropped with a warning."""
 
+import contextlib
 import time
 import warnings
 
@@ -79,8 +80,14 @@ def one(value):
 
 
 def slow(rows):
-    time.sleep(0.3)
+    time.sleep(0.6)
     return torch.zeros(rows, VOCABULARY)
+
+
+def endless(rows):
+    while True:
+        with contextlib.suppress(Exception):
+            time.sleep(60)
 
 
 FAULTS = {
@@ -92,7 +99,8 @@ FAULTS = {
     "more rows": (lambda rows: torch.zeros(rows + 1, VOCABULARY), "gave logits of shape"),
     "whole numbers": (lambda rows: torch.zeros(rows, VOCABULARY).long(), "of type int64"),
     "elsewhere": (lambda rows: torch.zeros(rows, VOCABULARY, device="meta"), "logits on meta"),
-    "slow": (slow, "s for one call, more than 0.2 s"),
+    "slow": (slow, "s for one call, the limit being 0.5 s"),
+    "endless": (endless, "s for one call, the limit being 0.5 s"),
     "raises": (lambda rows: 1 // 0, "ZeroDivisionError"),
 }
 
@@ -101,9 +109,12 @@ FAULTS = {
 @pytest.mark.parametrize("selector", ["fixed:bad", "normalhedge"])
 def test_a_faulty_drafter_is_dropped_and_the_text_goes_on(target, fault, selector):
     give, reason = FAULTS[fault]
+    timed = fault in ("slow", "endless")
+    others = [] if timed else make_drafters(["early-exit:2"], target)
     decoder = LiveDecoder(
-        target, [Given(give), *make_drafters(["early-exit:2"], target)], selector,
-        DecoderSettings(sampling=Sampling(0.0), draft_length=3, drafter_seconds=0.2))
+        target, [Given(give), *others], selector,
+        DecoderSettings(sampling=Sampling(0.0), draft_length=3,
+                        drafter_seconds=0.5 if timed else 60.0))
     with pytest.warns(RuntimeWarning, match="drafter bad is dropped"):
         answer = decoder.generate(PROMPT, 20)
     assert answer.tokens == plain_greedy(target, PROMPT, 20)
@@ -200,3 +211,13 @@ def test_a_recurrent_head_of_nan_is_not_recorded(tiny_models, tmp_path):
     with pytest.raises(HedgespecError, match=r"tensor 'rnn_w.weight' holds NaN"):
         record(settings)
     assert not settings.out.exists()
+
+
+def test_a_model_of_nan_is_refused_at_loading(tiny_models, tmp_path, target):
+    model = load_model(tiny_models["drafter"], "cpu", "float32")
+    with torch.no_grad():
+        model.model.model.norm.weight[2] = torch.nan
+    model.model.save_pretrained(tmp_path)
+    model.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(HedgespecError, match=r"weight 'model.norm.weight' holds NaN or infinite"):
+        make_drafters([f"lm:{tmp_path}"], target)

@@ -72,6 +72,10 @@ class Keys:
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
+    def says_as(self, other: "Keys") -> bool:
+        """Whether both have the same keys and values."""
+        return self._values == other._values
+
     def get(self, key: str) -> Any:
         """Its value, None where it is absent."""
         self._used.add(key)

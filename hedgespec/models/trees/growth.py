@@ -132,7 +132,8 @@ def best_log_probabilities(
     There are fewer if v is less. What has no probability has -inf, all where all logits are -inf.
     Raises LogitsError for NaN or +inf.
     """
-    values, index = _greatest(refuse_faulty(logits), min(count, logits.shape[-1]))
+    values, index = _greatest(logits, min(count, logits.shape[-1]))
+    refuse_faulty(values)  # NaN and +inf are greater than any number
     normaliser = logits.logsumexp(-1, keepdim=True)
     return (values - normaliser).masked_fill(values.isneginf(), -torch.inf), index
 

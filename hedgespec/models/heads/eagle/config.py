@@ -7,6 +7,7 @@ settings in `transformer_layer_config`. Every key is used, known to do nothing, 
 """
 
 from collections.abc import Collection
+from reprlib import repr as short
 from typing import Any
 
 from transformers import LlamaConfig
@@ -52,7 +53,7 @@ def parse_config(
         kind = keys.get("speculators_model_type")
         if kind != "eagle3":
             raise HedgespecError(
-                f"{where}: speculators_model_type {kind!r} is not supported, only 'eagle3' is")
+                f"{where}: speculators_model_type {short(kind)} is not supported, only 'eagle3' is")
         keys.must_be("model_type", "speculator_model", "speculators", "eagle3")
         layer = keys.inner("transformer_layer_config") or Keys({}, where)
         config = _parse(keys, layer, tensors, third=True)
@@ -77,7 +78,8 @@ def _parse(
         layer=_layer_config(layer), generation=3 if third else 1,
         draft_vocabulary_size=keys.whole("draft_vocab_size"),
         target_hidden_size=keys.whole("target_hidden_size"),
-        fc_bias=_believed(tensors, "fc.bias", (not third) if fc_bias is None else fc_bias),
+        fc_bias=_believed(tensors, "fc.bias", not (third or tensors) if fc_bias is None
+                          else fc_bias),
         masks=keys.whole(_MASKS, 0) or 0, depth=depth, windows=_windows(layer, depth),
         tied=bool(tied) and third, logit_scale=keys.number("logit_scale", 1e-6, 1e6) or 1.0,
         **_attention(layer, tensors), **_features(keys, eagle, tensors, third))
@@ -253,7 +255,7 @@ def dump_config(config: EagleConfig, dialect: str) -> dict[str, Any]:
         common["norm_before_residual"] = True
     if config.generation == 1:
         return {"architectures": ["LlamaForCausalLM"], **layer, **common, "bias": config.fc_bias}
-    if config.target_layers is not None:
+    if config.target_layers is not None and 0 not in config.target_layers:
         # Trainers and servers of this dialect count layer outputs from 0.
         outputs = [number - 1 for number in config.target_layers]
         common["eagle_config"] = {LAYER_IDS: outputs, "use_aux_hidden_state": True}

@@ -37,7 +37,7 @@ def read_rope(layer: Keys, width: int) -> dict[str, Any]:
     """
     newer, older = layer.inner("rope_parameters"), layer.inner("rope_scaling")
     rope = newer or older or Keys({}, layer.where)
-    if newer and older and newer._values != older._values:
+    if newer and older and not newer.says_as(older):
         raise layer.wrong("rope_scaling", "what rope_parameters says")
     kind = _kind(rope)
     found: dict[str, Any] = {"rope_type": kind}

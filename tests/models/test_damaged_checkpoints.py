@@ -1,4 +1,4 @@
-"""Damaged checkpoints of heads work or are refused in one line, and cost no more than they hold."""
+"""Damaged checkpoints work or are refused in one line; heads cost no more than they hold."""
 
 import json
 import struct
@@ -15,7 +15,7 @@ from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import load_head  # noqa: E402
 from hedgespec.models.heads.recurrent import load_redrafter  # noqa: E402
-from tests.helpers.damaged_heads import recurrent, try_damage  # noqa: E402
+from tests.helpers.damaged_checkpoints import recurrent, try_damage, try_damaged_model  # noqa: E402
 from tests.helpers.head_zoo import DRAFT_VOCABULARY, VOCABULARY, eagle3, flat  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -34,6 +34,15 @@ def test_a_damaged_head_works_or_is_refused(target, place, seed):
         folder = place / f"head-{seed}"
         if not folder.exists():
             try_damage(seed, place, target)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**48))
+def test_a_damaged_model_works_or_is_refused(target, place, tiny_models, seed):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not (place / f"model-{seed}").exists():
+            try_damaged_model(seed, place, tiny_models["drafter"], target)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

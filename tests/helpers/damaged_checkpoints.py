@@ -1,10 +1,12 @@
-"""Damage to checkpoints of heads: whatever is done to them, they work or are refused in one line.
+"""Damage to checkpoints of heads and models: they work, or are refused in one line.
 
-`python -m tests.helpers.damaged_heads SECONDS` goes on with new seeds for so long.
+`python -m tests.helpers.damaged_checkpoints SECONDS` goes on with new seeds for so long.
 """
 
 import json
 import math
+import re
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -159,17 +161,42 @@ def try_damage(seed: int, place: Path, target: LanguageModel) -> str:
         raise
 
 
+def try_damaged_model(seed: int, place: Path, model: Path, target: LanguageModel) -> str:
+    """The same of the folder of a transformers model.
+
+    Huge numbers are left out: transformers makes layers on the word of a config.
+    """
+    random = Random(seed)
+    folder = place / f"model-{seed}"
+    shutil.copytree(model, folder)
+    if random.random() < 0.6:
+        file = folder / "config.json"
+        document = json.dumps(other_value(json.loads(file.read_text()), random))
+        file.write_text(re.sub(r"\d{7,}", "64", document))
+    else:
+        file = random.choice(sorted(folder.iterdir()))
+        file.write_bytes(other_bytes(file.read_bytes(), random))
+    try:
+        return outcome(folder, "lm", target)
+    except Exception as error:
+        error.add_note(f"seed {seed}: {file}")
+        raise
+
+
 def main(seconds: float) -> None:
     """Go on with seeds of the clock; print what came of them."""
     found: Counter[str] = Counter()
     end, seed = monotonic() + seconds, int(monotonic() * 1000)
-    with tempfile.TemporaryDirectory() as place:
-        save_tiny_model(Path(place) / "target", seed=0, layers=4)
-        target = load_model(str(Path(place) / "target"), "cpu", "float32")
+    with tempfile.TemporaryDirectory() as folder:
+        place, model = Path(folder), Path(folder) / "target"
+        save_tiny_model(model, seed=0, layers=4)
+        target = load_model(str(model), "cpu", "float32")
         while monotonic() < end:
             seed += 1
-            found["works" if try_damage(seed, Path(place), target) == "works" else "refused"] += 1
-    print(f"{found.total()} damaged heads: " + ", ".join(
+            said = (try_damage(seed, place, target) if seed % 2 else
+                    try_damaged_model(seed, place, model, target))
+            found["works" if said == "works" else "refused"] += 1
+    print(f"{found.total()} damaged checkpoints: " + ", ".join(
         f"{count} {what}" for what, count in sorted(found.items())))
 
 
