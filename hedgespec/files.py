@@ -25,6 +25,7 @@ import polars as pl
 from hedgespec.errors import HedgespecError
 
 _STARTED = time.time()
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 _TRIAL = "import sys, polars; polars.read_parquet(sys.argv[1], memory_map=False, glob=False)"
 _TRIAL_SECONDS = 300
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
@@ -98,11 +99,14 @@ def move_up(beside: Path, names: Iterable[str]) -> None:
 
 
 def remove_leftovers(*folders: Path) -> None:
-    """Remove temporary files of processes that were killed: those older than this process."""
+    """Remove temporary files of processes that were killed.
+
+    Another process may be writing now: files of this version must be older than this process.
+    """
     for folder in folders:
         for left in folder.glob(".*.tmp"):
             with suppress(OSError):
-                if left.lstat().st_mtime < _STARTED:
+                if left.lstat().st_mtime < _STARTED or not _TEMPORARY.fullmatch(left.name):
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
@@ -206,6 +210,16 @@ def has_control(text: str) -> bool:
 def as_unicode(text: str) -> str:
     """The text with bytes of a path that are no UTF-8 written out, as in \\xff."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def without_folders(text: str) -> str:
+    """A specification such as eagle:zoo/expert-sql, or a word of a command line, with the last part
+    of a path that is there instead of the whole: where it lies means nothing elsewhere."""
+    head, place = re.fullmatch(r"(.*[:=])?(.*)", text, re.DOTALL).groups("")  # type: ignore[union-attr]
+    for whole, before in ((text, ""), (place, head)):
+        if whole and os.path.exists(whole):
+            return before + as_unicode(Path(whole).resolve().name)
+    return as_unicode(text)
 
 
 def _reason(fault: BaseException) -> str:

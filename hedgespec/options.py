@@ -12,6 +12,7 @@ import json
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -86,11 +87,27 @@ def option_fields(settings: "type[DataclassInstance]") -> Iterator[OptionField]:
                           option)
 
 
+def check_seed(name: str, seed: object) -> int:
+    """A seed as Python has it. Raises HedgespecError, naming it, for one that is none."""
+    _check_whole(name, seed)
+    number = operator.index(seed)  # type: ignore[arg-type]
+    if not 0 <= number <= HIGHEST_SEED:
+        raise HedgespecError(f"{arg(name)} must lie in 0..{HIGHEST_SEED}, not {number}")
+    return number
+
+
+def _check_whole(name: str, number: object) -> None:
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise HedgespecError(f"{arg(name)} must be a whole number, not {number!r}")
+
+
 def check_ranges(settings: "DataclassInstance") -> None:
     """Raise HedgespecError, naming it, for a number outside the range of its option."""
     for item in option_fields(type(settings)):
         value = getattr(settings, item.name)
         for number in value if item.several else [value]:
+            if item.kind is int and number is not None:
+                _check_whole(item.name, number)
             for bound, words, outside in ((item.option.low, "least", operator.lt),
                                           (item.option.high, "most", operator.gt)):
                 if bound is not None and number is not None and outside(number, bound):
@@ -189,6 +206,9 @@ def _help(text: str, default: object) -> str:
 
 def _value(item: OptionField, value: Any, file: Path) -> Any:
     several = item.several and isinstance(value, list)
+    if several and not value and not item.option.empty:
+        raise HedgespecError(f"{file}: {item.key} is an empty list; leave the key out for the "
+                             "default")
     found = []
     for one in value if several else [value]:
         accepted = {Path: (str,), float: (float, int)}.get(item.kind, (item.kind,))

@@ -74,10 +74,11 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
                  progress: OnProgress = lambda *_: None, processes: int | None = None) -> Report:
     """Write report.html, figures/ and tables/ into `out`, in place of an earlier report there.
 
-    All are written beside and then take their places; report.json lists them. `command` and `version` (of hedgespec) are stated in the report; `progress` is told what is
-    done, how much, and of how much. `processes` save figures, None is one on each core: a script
-    that asks for more than one must guard its main part. Raises HedgespecError for results that
-    cannot be reported on or compared.
+    All are written beside and then take their places; report.json lists them. `command` and
+    `version` (of hedgespec) are stated in the report; `progress` is told what is done, how much,
+    and of how much. `processes` save figures, None is one on each core: a script that asks for more
+    than one must guard its main part. Raises HedgespecError for results that cannot be reported on
+    or compared.
     """
     runs = [ResultSet(folder) for folder in request.results]
     study = Study.of(runs[0], list(request.traces), list(request.learners), request.against)

@@ -20,6 +20,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from hedgespec.errors import HedgespecError, arg
+from hedgespec.files import without_folders
 from hedgespec.models import smollm2
 from hedgespec.models.states import States, read_states
 from hedgespec.traces import TargetInfo
@@ -51,7 +52,7 @@ class LanguageModel:
 
     def info(self) -> TargetInfo:
         """Its entry in a manifest."""
-        return TargetInfo(self.id, self.weights_sha256, self.tokenizer_sha256,
+        return TargetInfo(without_folders(self.id), self.weights_sha256, self.tokenizer_sha256,
                           self.vocabulary_size)
 
     @property

@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import polars as pl
 
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.files import read_parquet, write_text, write_with
+from hedgespec.files import read_json, read_parquet, write_table, write_text
 from hedgespec.results.schema import LIVE_LOSSES, LIVE_ROUNDS
 from hedgespec.results.store import RUN_FILE
 
@@ -26,7 +26,8 @@ _LOSSES = LIVE_LOSSES.types["losses"]
 class LiveRun(TypedDict, total=False):
     """The keys of run.json; `feedback` and `loss` None are the selector's defaults.
 
-    `seconds` are those of each part of all rounds. `rule` lacks in logs of early versions.
+    `seconds` are those of each part of all rounds. `tables` are the sha256 of the files beside it.
+    `rule` and `tables` lack in logs of early versions.
     """
 
     command: list[str]
@@ -43,6 +44,13 @@ class LiveRun(TypedDict, total=False):
     seconds: dict[str, float]
     dropped_drafters: dict[str, str]
     versions: dict[str, str]
+    tables: dict[str, str]
+
+
+# What a replay needs of it, and its types.
+_NEEDED: dict[str, tuple[type, ...]] = {
+    "selector": (str,), "seed": (int,), "draft_length": (int,), "feedback": (str, type(None)),
+    "loss": (str, type(None))}
 
 
 @dataclass(frozen=True)
@@ -65,19 +73,39 @@ def learned_losses(learned: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> pl.D
 
 
 def write_log(folder: Path, run: LiveRun, rounds: pl.DataFrame, losses: pl.DataFrame) -> None:
-    """Write what made a log, and its tables, each file whole or not at all."""
-    write_with(folder / LIVE_ROUNDS.file, rounds.write_parquet)
-    write_with(folder / LIVE_LOSSES.file, losses.write_parquet)
-    write_text(folder / RUN_FILE, json.dumps(run, indent=1) + "\n")
+    """Write what made a log, and its tables, each file whole or not at all; run.json last."""
+    tables = {table.file: write_table(folder / table.file, rows)
+              for table, rows in ((LIVE_ROUNDS, rounds), (LIVE_LOSSES, losses))}
+    write_text(folder / RUN_FILE, json.dumps({**run, "tables": tables}, indent=1) + "\n")
 
 
 def read_log(folder: Path) -> LoggedRun:
-    """Read a log. Raises HedgespecError if there is none."""
+    """Read a log. Raises HedgespecError if there is none, or its files are not those written."""
     path = folder / RUN_FILE
     if not path.is_file():
         raise HedgespecError(f"{folder}: no log of a live run; `hedgespec live` writes one to its "
                              f"{arg('out')}")
-    run: LiveRun = json.loads(path.read_text(encoding="utf-8"))
-    losses = folder / LIVE_LOSSES.file
-    return LoggedRun(run, read_parquet(folder / LIVE_ROUNDS.file).sort(LIVE_ROUNDS.keys),
-                     read_parquet(losses) if losses.is_file() else None)
+    run = _checked(read_json(path), path)
+    hashes = run.get("tables", {})
+    rounds, losses = (
+        read_parquet(file, sha256=hashes.get(file.name), where=RUN_FILE) if file.is_file() else None
+        for file in (folder / LIVE_ROUNDS.file, folder / LIVE_LOSSES.file))
+    if rounds is None or (losses is None and LIVE_LOSSES.file in hashes):
+        raise HedgespecError(f"{folder}: a table is missing; a log holds {LIVE_ROUNDS.file} and "
+                             f"{LIVE_LOSSES.file}")
+    return LoggedRun(run, rounds.sort(LIVE_ROUNDS.keys), losses)
+
+
+def _checked(found: Any, path: Path) -> LiveRun:
+    """run.json, if it has what a replay needs. Raises HedgespecError naming the first field."""
+    if not isinstance(found, dict):
+        raise HedgespecError(f"{path}: not a run.json of `hedgespec live`")
+    for name, kinds in _NEEDED.items():
+        value = found.get(name, ...)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise HedgespecError(f'{path}: field "{name}" is missing or of the wrong type: '
+                                 "not a run.json of `hedgespec live`")
+    tables = found.get("tables", {})
+    if not isinstance(tables, dict) or not all(isinstance(one, str) for one in tables.values()):
+        raise HedgespecError(f'{path}: field "tables" is not hashes by file')
+    return cast(LiveRun, found)

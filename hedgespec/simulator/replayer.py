@@ -10,6 +10,7 @@ import numpy as np
 
 from hedgespec.costs.estimate import costs_of, evaluating_seconds, own_seconds
 from hedgespec.errors import HedgespecError, arg
+from hedgespec.options import check_seed
 from hedgespec.selectors import CHOSEN, FULL, ConfiguredSelector, Selector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss, check_learning
@@ -64,7 +65,7 @@ class Replayer:
         self.arm_lengths = arm_lengths
         self.arms_asked = arms or arm_lengths
         self._asked = rule, arms
-        self.carry = carry
+        self.carry = None if carry is None else check_seed("carry", carry)
         queries = len(trace.offsets) - 1
         self.threads = 1 if carry is not None else min(threads, queries)
         self._order = np.arange(queries)
@@ -85,7 +86,7 @@ class Replayer:
         `acceptance` (T, D, N) replaces the realised acceptance probabilities of the rounds, not
         what is learned from. Raises HedgespecError where a setting makes no sense for the selector.
         """
-        chooser = as_chooser(chooser)
+        chooser, seed = as_chooser(chooser), check_seed("seed", seed)
         accepted = self._acceptance if acceptance is None else acceptance
         if isinstance(chooser, Reference):
             return self._run_reference(chooser, seed, accepted)

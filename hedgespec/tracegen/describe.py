@@ -1,27 +1,36 @@
 """What a recording says of itself: its fingerprint for resumption, and the trace's manifest."""
 
+import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from hedgespec.command import command_line, package_versions
 from hedgespec.costs.measure import device_name
-from hedgespec.files import sha256_file
+from hedgespec.files import sha256_file, sha256_text, without_folders
+from hedgespec.tracegen.prompts import Query
 from hedgespec.tracegen.setup import Setup
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo
 from hedgespec.version import __version__
 
 
-def fingerprint(setup: Setup, batch_size: int) -> dict[str, Any]:
-    """Settings that must be the same on resumption."""
+def fingerprint(setup: Setup, batch_size: int, queries: Sequence[Query]) -> dict[str, Any]:
+    """What must be the same on resumption: settings, models, and the first turns' prompts.
+
+    A chat template may print the date, and a tokenizer's folder may be changed.
+    """
+    prompts = json.dumps([[query.prompt_sha256, query.prompt] for query in queries])
     settings = {key: value for key, value in asdict(setup.settings).items()
                 if key not in ("prompts", "out", "resume", "batch_size", "drafters", "costs")}
     return {
         **settings,
         "batch_size": batch_size,
         "prompts_sha256": sha256_file(setup.settings.prompts),
+        "prompts_as_rendered_by_the_chat_template": sha256_text(prompts),
         "target_weights_sha256": setup.target.weights_sha256,
+        "target_tokenizer_sha256": setup.target.tokenizer_sha256,
         "drafters": [asdict(drafter.info()) for drafter in setup.drafters],
         "hedgespec": __version__,
     }
@@ -47,7 +56,7 @@ def manifest(setup: Setup, costs: Costs | None, recording: dict[str, Any]) -> Ma
         versions={"python": platform.python_version(),
                   **package_versions("torch", "transformers", "numpy", "polars")},
         recording={
-            "command": command_line(),
+            "command": [without_folders(word) for word in command_line()],
             "prompts": settings.prompts.name,
             "prompts_sha256": sha256_file(settings.prompts),
             **recording,

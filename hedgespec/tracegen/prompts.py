@@ -1,19 +1,21 @@
 """Prompts in the field's question.jsonl format (Spec-Bench, EAGLE, FastChat)."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hedgespec.errors import HedgespecError
-from hedgespec.files import sha256_text
+from hedgespec.files import has_control, parse_json, sha256_text
 from hedgespec.results.labels import QueryLabel
 
 
 @dataclass(frozen=True)
 class Question:
-    """One line: {"question_id": ..., "category": ..., "turns": [...]}; category is the domain."""
+    """One line: {"question_id": ..., "category": ..., "turns": [...]}; category is the domain.
+
+    Without an id the question is called by its line, line-7; without a category its domain is none.
+    """
 
     id: str
     domain: str
@@ -43,16 +45,23 @@ class Query:
     def of(
         cls, tokenizer: Any, number: int, question: Question, answers: Sequence[str], limit: int
     ) -> "Query":
-        """Turn len(answers) of a question, earlier turns answered by `answers`."""
+        """Turn len(answers) of a question, earlier turns answered by `answers`.
+
+        Raises HedgespecError for a prompt without tokens, or if the chat template fails.
+        """
         text = render(tokenizer, question, answers)
-        return cls(number, question, len(answers), sha256_text(text), tokenize(tokenizer, text),
-                   limit)
+        ids = tokenize(tokenizer, text)
+        if not ids:
+            raise HedgespecError(f"question {question.query_id(len(answers))}: its prompt has no "
+                                 "tokens; is the chat template the tokenizer's own?")
+        return cls(number, question, len(answers), sha256_text(text), ids, limit)
 
 
 def read_questions(path: Path, per_domain: int | None = None) -> list[Question]:
     """Read a question file, at most `per_domain` questions of each domain.
 
-    Raises HedgespecError naming the line of the first fault.
+    Where questions of different categories have one id, as in files put one behind the other, the
+    later ones are called CATEGORY-ID. Raises HedgespecError naming the line of the first fault.
     """
     try:
         # Not splitlines: JSON texts may hold other line separators, such as U+2028.
@@ -64,12 +73,13 @@ def read_questions(path: Path, per_domain: int | None = None) -> list[Question]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        question = _parse(line, f"{path}: line {number}")
+        question = _parse(line, f"{path}: line {number}", f"line-{number}")
         counts[question.domain] = counts.get(question.domain, 0) + 1
         if per_domain is None or counts[question.domain] <= per_domain:
             questions.append(question)
     if not questions:
         raise HedgespecError(f"{path}: holds no question")
+    questions = _told_apart(questions)
     seen: set[str] = set()
     for question in questions:
         for turn in range(len(question.turns)):
@@ -80,11 +90,19 @@ def read_questions(path: Path, per_domain: int | None = None) -> list[Question]:
     return questions
 
 
-def _parse(line: str, where: str) -> Question:
+def _told_apart(questions: list[Question]) -> list[Question]:
+    """The category put before an id that another category has too, but for the first one's."""
+    owners: dict[str, str] = {}
+    return [question if owners.setdefault(question.id, question.domain) == question.domain
+            else replace(question, id=f"{question.domain}-{question.id}") for question in questions]
+
+
+def _parse(line: str, where: str, place: str) -> Question:
     try:
-        item = json.loads(line)
+        item = parse_json(line)
         turns = item["turns"]
-        question = Question(str(item["question_id"]), str(item.get("category", "none")), turns)
+        names = [_name(item.get("question_id"), place), _name(item.get("category") or None, "none")]
+        question = Question(*names, turns)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HedgespecError(
             f'{where}: not a question ({error}); expected {{"question_id": 1, '
@@ -97,11 +115,16 @@ def _parse(line: str, where: str) -> Question:
     for name, text in (("question_id", question.id), ("category", question.domain)):
         if not text:
             raise HedgespecError(f'{where}: "{name}" is empty')
-    try:
-        "".join([question.id, question.domain, *turns]).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise HedgespecError(f"{where}: holds half a surrogate pair ({error.reason})") from error
+        if has_control(text):
+            raise HedgespecError(f'{where}: "{name}" {text!r} holds a control character')
     return question
+
+
+def _name(given: object, otherwise: str) -> str:
+    """A number or text; `otherwise` for null or nothing. Raises ValueError for another thing."""
+    if isinstance(given, bool) or not isinstance(given, str | int | float | None):
+        raise ValueError(f"{given!r} is neither a text nor a number")
+    return otherwise if given is None else str(given)
 
 
 def render(tokenizer: Any, question: Question, answers: Sequence[str]) -> str:
@@ -117,12 +140,18 @@ def render(tokenizer: Any, question: Question, answers: Sequence[str]) -> str:
 def render_messages(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
     """The prompt text of a conversation, each message of which has a "role" and a "content".
 
-    With the tokenizer's chat template if it has one, else the bare contents as paragraphs.
+    With the tokenizer's chat template if it has one, else the bare contents as paragraphs. Raises
+    HedgespecError if the template fails.
     """
     if tokenizer.chat_template:
-        text: str = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
+        try:
+            text: str = tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:  # templates are programs, and raise what they like
+            told = (str(error).splitlines() or [type(error).__name__])[0]
+            raise HedgespecError(f"the tokenizer's chat template cannot be used: {told}; mend "
+                                 "chat_template in the tokenizer's folder") from error
         return text
     return "\n\n".join(message["content"] for message in messages) + "\n\n"
 

@@ -75,8 +75,8 @@ class _Recorder:
         # Before the folder is touched: prompts may be too long.
         self._first_turns = self._queries.of_turn(0, {})
         self._costs = self._measure_costs() if settings.costs else None
-        self._writer = TraceWriter(settings.out, fingerprint(setup, self._batch_size),
-                                   settings.resume)
+        self._writer = TraceWriter(
+            settings.out, fingerprint(setup, self._batch_size, self._first_turns), settings.resume)
 
     def run(self) -> Manifest:
         """All turns: each needs the answers of the one before."""
@@ -107,7 +107,8 @@ class _Recorder:
     def _run_batch(self, name: str, batch: list[Query]) -> list[str]:
         """Record one batch, or read it if it is there already; return the answers' texts."""
         if name in self._writer.finished_batches():
-            _, tokens = self._writer.read_batch(name)
+            queries, tokens = self._writer.read_batch(name)
+            self._check_same_prompts(name, batch, queries)
             self._progress.tokens_resumed += len(tokens)
         else:
             tokens = self._record_batch(name, batch)
@@ -119,6 +120,16 @@ class _Recorder:
         tokenizer = self._setup.target.tokenizer
         return [tokenizer.decode(by_query[query.number], skip_special_tokens=True)
                 for query in batch]
+
+    def _check_same_prompts(self, name: str, batch: list[Query], recorded: pl.DataFrame) -> None:
+        """Raise HedgespecError unless a finished batch is of these prompts: a later turn's may
+        have another date than those recorded before."""
+        before = dict(recorded.select("query", "prompt_sha256").iter_rows())
+        if before != {query.number: query.prompt_sha256 for query in batch}:
+            raise HedgespecError(
+                f"{self._setup.settings.out}: cannot resume: the prompts of {name} are not those "
+                "recorded before; does the chat template print the date? Remove the folder to "
+                "start anew")
 
     def _record_batch(self, name: str, batch: list[Query]) -> pl.DataFrame:
         answers = self._timed("generate", partial(

@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 import polars as pl
 
-from hedgespec.errors import HedgespecError, did_you_mean
+from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.options import Option, check_ranges, seed_option
 from hedgespec.traces.manifest import DrafterInfo, Manifest, SamplingInfo, TargetInfo
 from hedgespec.traces.schema import QUERY_COLUMNS, TOKEN_COLUMNS, round_probability
@@ -27,6 +27,7 @@ KINDS = {
     "domains": "an expert per domain, .82 at home and .62 away, and a generalist, .74 anywhere",
 }
 _STRETCH = 64
+_MOST_VALUES = 10**9
 # Each emitted token was as unlikely as this, so that any gamma goes with any a.
 _LOG_P, _VOCABULARY = -9.0, 1 << 14
 # An acceptance that gives the paper's mean accepted tokens with drafts of eight, by
@@ -47,6 +48,9 @@ class SyntheticSettings:
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""
         check_ranges(self)
+        if self.queries * self.tokens * self.drafters > _MOST_VALUES:
+            raise HedgespecError(f"{arg('queries')} times {arg('tokens')} times {arg('drafters')} "
+                                 f"must be at most {_MOST_VALUES}: it would not fit in memory")
 
 
 def write_synthetic(folder: Path, kind: str, *sizes: int, **named: int) -> Manifest:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ torch = pytest.importorskip("torch")
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.models.memory import in_fitting_pieces  # noqa: E402
 from hedgespec.tracegen import record as record_module  # noqa: E402
+from hedgespec.tracegen.prompts import Query, Question, read_questions  # noqa: E402
 from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
 from tests.helpers.brute_force import brute_force, prompt_of  # noqa: E402
@@ -350,7 +352,9 @@ def test_bad_input_is_one_clear_error_and_writes_nothing(settings, change, messa
     ('{"question_id": 1, "turns": ["a", ""]}', '"turns" must be a list'),
     ('{"question_id": 1, "turns": ["a"]}\n{"question_id": 1, "turns": ["b"]}', "appears twice"),
     ('{"question_id": 1, "turns": ["' + "w1 " * 300 + '"]}', "300 prompt tokens"),
-    ('{"question_id": 1, "category": "", "turns": ["a"]}', '"category" is empty'),
+    ('{"question_id": 1, "category": ["math"], "turns": ["a"]}', "neither a text nor a number"),
+    ('{"question_id": 1, "category": "a\\u0000b", "turns": ["a"]}', '"category" .* control char'),
+    ('{"question_id": 1, "question_id": 2, "turns": ["a"]}', "'question_id' stands twice"),
     ('{"question_id": "", "turns": ["a"]}', '"question_id" is empty'),
     ('{"question_id": 1, "turns": ["\\ud800"]}', "half a surrogate pair"),
     ('{"question_id": "1/1", "turns": ["a"]}\n{"question_id": 1, "turns": ["a", "b"]}', "twice"),
@@ -362,6 +366,69 @@ def test_bad_question_files(settings, tmp_path, line, message):
     path.write_text(line)
     with pytest.raises(HedgespecError, match=message):
         record(replace(settings, prompts=path))
+
+
+@pytest.mark.parametrize(("lines", "found"), [
+    ('{"question_id": 0, "category": "", "turns": ["a"]}', [("0", "none")]),
+    ('{"question_id": 0, "category": null, "turns": ["a"]}', [("0", "none")]),
+    ('{"category": "math", "turns": ["a"]}\n\n{"question_id": null, "turns": ["b"]}',
+     [("line-1", "math"), ("line-3", "none")]),
+    ('\ufeff{"question_id": 7, "turns": ["a"]}\r\n', [("7", "none")]),
+    ('{"question_id": 7, "category": "math", "turns": ["a"]}\n'
+     '{"question_id": 7, "category": "code", "turns": ["b", "c"]}',
+     [("7", "math"), ("code-7", "code")]),
+])
+def test_question_files_of_the_field_are_read(tmp_path, lines, found):
+    path = tmp_path / "questions.jsonl"
+    path.write_text(lines, encoding="utf-8")
+    assert [(question.id, question.domain) for question in read_questions(path)] == found
+
+
+@pytest.mark.parametrize("template", [
+    "{{ raise_exception('no system turn') }}", "{{ tools.names.first }}", "{% if %}", "",
+    {"chat": "x", "tools": "y"}])
+def test_chat_templates_that_fail_are_one_clear_error(tiny_models, template):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_models["target"])
+    tokenizer.chat_template = template or "{% if false %}x{% endif %}"
+    with pytest.raises(HedgespecError, match="chat template"):
+        Query.of(tokenizer, 0, Question("1", "a", ["w1"]), [], 5)
+
+
+def templated(folder: Path, tiny_models: dict[str, str], text: str) -> str:
+    """A folder of the tiny target with a chat template."""
+    if not folder.exists():
+        shutil.copytree(tiny_models["target"], folder)
+    (folder / "chat_template.jinja").write_text(text)
+    return str(folder)
+
+
+LATER_TURNS = "{{ messages[0]['content'] }}{% if messages|length > 1 %} w9{% endif %}"
+
+
+@pytest.mark.parametrize("tomorrow", [
+    "w9 {{ messages[0]['content'] }}", "w9 w9 {{ messages[0]['content'] }}", LATER_TURNS])
+def test_an_interrupted_recording_notices_other_prompts(
+        settings, tiny_models, tmp_path, monkeypatch, tomorrow):
+    """A chat template may print the date, and in later turns only."""
+    target = templated(tmp_path / "dated", tiny_models, "{{ messages[0]['content'] }}")
+    settings = replace(settings, target=target, drafters=("ngram",), costs=False)
+    real = record_module._Recorder._record_batch
+
+    def stop_late(self, name, batch):
+        done = real(self, name, batch)
+        if name.startswith("turn1"):
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(record_module._Recorder, "_record_batch", stop_late)
+    with pytest.raises(KeyboardInterrupt):
+        record(settings)
+    monkeypatch.undo()
+    templated(tmp_path / "dated", tiny_models, tomorrow)
+    with pytest.raises(HedgespecError, match="cannot resume: .*prompts"):
+        record(replace(settings, resume=True))
 
 
 def test_nan_from_a_drafter_stops_with_its_name(settings, monkeypatch):

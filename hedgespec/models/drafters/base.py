@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from hedgespec.files import without_folders
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.drafters.session import DraftSession, ModelSession
 from hedgespec.models.target import LanguageModel
@@ -57,7 +58,8 @@ class Drafter(ABC):
 
     def info(self) -> DrafterInfo:
         """Its entry in the manifest."""
-        return DrafterInfo(self.name, self.kind, self.identity, self.weights_sha256, self.depths)
+        return DrafterInfo(self.name, self.kind, without_folders(self.identity),
+                           self.weights_sha256, self.depths)
 
     @abstractmethod
     def prepare(self, batch: ScoringBatch) -> Any:
