@@ -101,8 +101,8 @@ def _parse(line: str, where: str, place: str) -> Question:
     try:
         item = parse_json(line)
         turns = item["turns"]
-        names = [_name(item.get("question_id"), place), _name(item.get("category") or None, "none")]
-        question = Question(*names, turns)
+        question = Question(_name(item.get("question_id"), place),
+                            _name(item.get("category") or None, "none"), turns)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HedgespecError(
             f'{where}: not a question ({error}); expected {{"question_id": 1, '

@@ -427,7 +427,7 @@ def test_an_interrupted_recording_notices_other_prompts(
         record(settings)
     monkeypatch.undo()
     templated(tmp_path / "dated", tiny_models, tomorrow)
-    with pytest.raises(HedgespecError, match="cannot resume: .*prompts"):
+    with pytest.raises(HedgespecError, match=r"cannot resume: .*prompts"):
         record(replace(settings, resume=True))
 
 
