@@ -12,6 +12,8 @@ from difflib import get_close_matches
 
 _MARK = "\x1f"  # around an argument in a message; between two stands JSON, [name] or [name, value]
 _MARKED = re.compile(f"{_MARK}([^{_MARK}]*){_MARK}")
+_ENDLESS = re.compile(r"\S{1000,}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 
 
 def arg(name: str, *value: object) -> str:
@@ -46,8 +48,13 @@ class HedgespecError(Exception):
         super().__init__(self.worded(in_python))
 
     def worded(self, argument: Callable[..., str]) -> str:
-        """The message, each argument being named by `argument(name)` or `argument(name, value)`."""
-        return _MARKED.sub(lambda found: argument(*json.loads(found[1])), self._message)
+        """The message, each argument being named by `argument(name)` or `argument(name, value)`.
+
+        It is one line to be read, whatever names and values of the user's stand in it.
+        """
+        text = _MARKED.sub(lambda found: argument(*json.loads(found[1])), self._message)
+        text = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+        return _ENDLESS.sub(lambda found: f"{found[0][:100]}...{found[0][-20:]}", text)
 
 
 class TraceError(HedgespecError):

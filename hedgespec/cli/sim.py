@@ -83,7 +83,6 @@ def run(options: argparse.Namespace) -> int:
     if options.grid is not None:
         wanted["grid"] = {"file": str(options.grid), "overridden": overridden}
         kept = KeptResults(out / PARTS_FOLDER, wanted)
-    check_replaceable(out, wanted, output.force)
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
                    MofNCompleteColumn(), console=Console(stderr=True), transient=True)
     with bar:
@@ -92,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
             traces, runs,
             lambda label, done, total: bar.update(
                 task, description=label, completed=done, total=total),
-            kept,
+            kept, partial(check_replaceable, out, wanted, output.force),
         )
     if results.summary.is_empty():
         console.print("interrupted before the first result; nothing written")

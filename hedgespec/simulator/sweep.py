@@ -35,13 +35,15 @@ def run_sweep(
     settings: SweepSettings | Sequence[SweepSettings],
     progress: Callable[[str, int, int], None] = lambda label, done, total: None,
     store: Path | KeptResults | None = None,
+    ready: Callable[[], None] = lambda: None,
 ) -> Results:
     """Run all jobs of one or several settings on every trace.
 
     `progress(label, done, total)` is called before each run. With a folder `store` the tables of
-    each finished job are kept there, and not made again if they are there already. Ctrl-C ends the
-    sweep; the results so far come back with `complete` False. Of several settings the results of
-    the first alone are in `first` too. Raises HedgespecError on bad input before anything runs.
+    each finished job are kept there, and not made again if they are there already. `ready` is
+    called when all is checked, and may still refuse. Ctrl-C ends the sweep; the results so far come
+    back with `complete` False. Of several settings the results of the first alone are in `first`
+    too. Raises HedgespecError on bad input before anything runs.
     """
     several = _located(settings)
     _check_costs(several)
@@ -61,6 +63,7 @@ def run_sweep(
             for part in _plan(folder, trace, one)]
     _check_seeds(plan)
     jobs = [job for part in plan for job in part.jobs]
+    ready()
     kept = store if isinstance(store, KeptResults) else KeptResults(store)
     with compiling(next(iter(inputs)), jobs, max(one.threads for one in several)):
         results = _run_jobs(plan, progress, kept)

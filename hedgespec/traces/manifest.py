@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -231,7 +232,7 @@ def _build(cls: type, document: Any, path: Path, where: str) -> Any:
     known = {item.name: item for item in fields(cls)}
     for name in document:
         if name not in known:
-            raise TraceError(f'{path}: unknown field "{where}{name}"')
+            raise TraceError(f'{path}: unknown field "{where}{_shown(name, str)}"')
     values = {}
     for name, item in known.items():
         label = f"{where}{name}"
@@ -284,9 +285,9 @@ def _float(value: float, path: Path, label: str) -> float:
         raise TraceError(f'{path}: field "{label}" is too large: {_shown(value)}') from error
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, write: Callable[[object], str] = repr) -> str:
     """A value in an error, however long it is."""
-    text = repr(value)
+    text = write(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -39,6 +39,7 @@ from tests.helpers.live_text import (  # noqa: E402
     save_noisy_copy,
 )
 from tests.helpers.policies import POLICIES  # noqa: E402
+from tests.helpers.seals import seal_results  # noqa: E402
 from tests.helpers.tiny import save_questions  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -130,6 +131,7 @@ def test_a_changed_decision_or_statistic_is_named(tiny_models, specifications, t
     changed = rounds.with_row_index().with_columns(
         pl.when(pl.col("index") == 12).then(pl.lit(other)).otherwise("drafter").alias("drafter"))
     changed.drop("index").write_parquet(out / "rounds.parquet")
+    seal_results(out)
     assert main(["fidelity", str(out)]) == 1
     query, position = rounds["query"][12], rounds["position"][12]
     assert (f"first in round 12 (query {query}, position {position}), field drafter"
@@ -137,9 +139,11 @@ def test_a_changed_decision_or_statistic_is_named(tiny_models, specifications, t
     moved = [[weight + 1e-15 for weight in row] if number == 20 else row
              for number, row in enumerate(rounds["weights"].to_list())]
     rounds.with_columns(weights=pl.Series(moved)).write_parquet(out / "rounds.parquet")
+    seal_results(out)
     with pytest.raises(HedgespecError, match=r"first in round 20 .* field weights"):
         check_fidelity(out)
     rounds.filter(pl.int_range(pl.len()) != 7).write_parquet(out / "rounds.parquet")
+    seal_results(out)
     with pytest.raises(HedgespecError, match="do not cover the trace's tokens"):
         check_fidelity(out)
 
@@ -158,11 +162,13 @@ def test_logged_losses_are_the_replays_and_a_changed_one_is_named(
     rows = losses["losses"].to_list()
     rows[30] = moved
     losses.with_columns(losses=pl.Series(rows)).write_parquet(out / "losses.parquet")
+    seal_results(out)
     name = trace.manifest.drafter_names[1]
     with pytest.raises(HedgespecError, match=(
             f"first in the loss of {name} at query {query}, position {position}: live")):
         check_fidelity(out)
     losses.filter(pl.int_range(pl.len()) != 30).write_parquet(out / "losses.parquet")
+    seal_results(out)
     with pytest.raises(HedgespecError, match=(
             f"first in what is learned: live query .*, replayed query {query}, position "
             f"{position}")):

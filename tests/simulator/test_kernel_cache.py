@@ -1,0 +1,119 @@
+"""Compiled kernels on disk: damaged, hostile or out of reach, they are compiled anew."""
+
+import os
+import pickle
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hedgespec.simulator import kernel_cache
+from hedgespec.simulator.kernel_cache import kernel_folder
+from hedgespec.simulator.kernels import _compiled_copy, drawing_kernel, is_compiled
+
+PLAYS = np.array([[0.5, 0.5], [0.0, 1.0], [1.0, 0.0]])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Iterator[Path]:
+    """The folder of a cache that holds one kernel."""
+    monkeypatch.setenv("HEDGESPEC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(kernel_cache, "_WARNED", kernel_cache.Event())
+    _compiled_copy.cache_clear()
+    drawn()
+    yield tmp_path / "cache" / "kernels"
+    _compiled_copy.cache_clear()
+
+
+def drawn() -> list[int]:
+    """What the kernel gives in a process that has not compiled it."""
+    _compiled_copy.cache_clear()
+    return drawing_kernel()(0, 0, 0, 3, PLAYS).tolist()
+
+
+def one_warning() -> str:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        drawn()
+        drawn()
+    [told] = [str(one.message) for one in caught]
+    return told
+
+
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What is unpickled from now on."""
+    found: list[bytes] = []
+    real = pickle.loads
+    monkeypatch.setattr(pickle, "loads", lambda data: found.append(data) or real(data))
+    return found
+
+
+def test_a_kernel_is_found_again(folder, monkeypatch):
+    [kept] = folder.glob("*.kept")
+    assert kept.stat().st_mode & 0o077 == 0
+    assert folder.stat().st_mode & 0o022 == 0
+    read = loaded(monkeypatch)
+    drawn()
+    assert len(read) == 1
+    assert is_compiled(drawing_kernel())
+
+
+@pytest.mark.parametrize("damage", [
+    lambda data: data[:-1] + bytes([data[-1] ^ 1]), lambda data: data[: len(data) // 2],
+    lambda data: b"", lambda data: pickle.dumps("another thing")])
+def test_damaged_bytes_are_never_unpickled_but_made_anew(folder, monkeypatch, damage):
+    [kept] = folder.glob("*.kept")
+    before, expected = kept.read_bytes(), drawn()
+    kept.write_bytes(damage(before))
+    read = loaded(monkeypatch)
+    assert "damaged; they are compiled anew" in one_warning()
+    assert len(read) == 1, "only what was made anew"
+    assert drawn() == expected
+
+
+def test_the_text_of_a_kernel_is_compared_and_never_run(folder, tmp_path):
+    [text] = folder.glob("*.py")
+    before, expected = text.read_text(), drawn()
+    text.write_text(f"open({str(tmp_path / 'owned')!r}, 'w')\n" + before)
+    assert drawn() == expected
+    assert not (tmp_path / "owned").exists()
+    assert text.read_text() == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_what_others_may_write_is_not_read(folder, monkeypatch):
+    [kept] = folder.glob("*.kept")
+    for path, mode in ((folder, 0o777), (kept, 0o666)):
+        before = path.stat().st_mode
+        path.chmod(mode)
+        monkeypatch.setattr(kernel_cache, "_WARNED", kernel_cache.Event())
+        monkeypatch.setattr(pickle, "loads", lambda _: pytest.fail("unpickled"))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            drawn()
+        monkeypatch.undo()
+        monkeypatch.setenv("HEDGESPEC_CACHE", str(folder.parent))
+        assert "other users may write there" in str(caught[0].message)
+        path.chmod(before)
+
+
+def test_a_folder_that_is_a_link_is_not_used(folder, tmp_path):
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert "not a plain file or folder" in one_warning()
+
+
+@pytest.mark.parametrize("place", ["a file", "/dev/null/x", "\0"])
+def test_no_place_for_a_cache_is_one_warning(folder, tmp_path, monkeypatch, place):
+    expected = drawn()
+    (tmp_path / "a file").write_text("")
+    if "\0" not in place:
+        monkeypatch.setenv("HEDGESPEC_CACHE", str(tmp_path / place))
+    else:  # no home either
+        monkeypatch.delenv("HEDGESPEC_CACHE")
+        monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    assert "they are compiled anew" in one_warning()
+    assert kernel_folder() is None
+    assert drawn() == expected
