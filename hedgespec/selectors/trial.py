@@ -7,7 +7,7 @@ play the same.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from time import monotonic
 from typing import Any
 
@@ -163,7 +163,7 @@ def made_up_losses(arms: int, positions: int) -> dict[str, np.ndarray]:
 def check_state_size(selector: Selector, arms: int) -> None:
     """Raise LearnerError unless `state_size` gives a number of entries."""
     try:
-        size: object = selector.state_size(arms)
+        size: object = run_limited(partial(selector.state_size, arms), lambda: None)
     except Exception as error:  # whatever the user's code raises
         raise fault_of(error, selector, selector.state_size) from error
     if not isinstance(size, int | np.integer) or isinstance(size, bool) or not (

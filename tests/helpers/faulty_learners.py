@@ -182,5 +182,7 @@ LATE_FAULTS = {
 HANGS = {
     "at once": Faulty(_wrong_play("while True:\n            state[0] += 0"),
                       "did not return", "play"),
+    "in state_size": Faulty(learner(size="next(iter(int, 1) for _ in iter(int, 1) if arms < 0)"),
+                            "did not return", "<genexpr>"),
     "when imported": Faulty("while True:\n    pass\n", "did not return", "<module>"),
 }
