@@ -23,10 +23,12 @@ def check_logits(logits: object, shape: Sequence[int], device: torch.device) -> 
     """
     if not isinstance(logits, torch.Tensor):
         raise LogitsError(f"gave {type(logits).__name__} for logits, not a tensor")
-    check_shape(logits, shape)
     if logits.device != device:
         raise LogitsError(f"gave logits on {logits.device}, not on {device}")
-    return refuse_faulty(logits.float())
+    if logits.is_floating_point():
+        logits = refuse_faulty(logits.float())
+    check_shape(logits, shape)
+    return logits
 
 
 def check_shape(logits: torch.Tensor, shape: Sequence[int]) -> None:
