@@ -100,9 +100,13 @@ def mutate_file(path: Path, rng: Random) -> None:
 
 
 def mutated(folder: Path, rng: Random, seal: Callable[[Path], None]) -> str:
-    """Change one file of a folder; the name of the file. Half of the tables that are changed get
-    their new hash by `seal`, so that their content is looked at: these are still tables."""
-    path = rng.choice(sorted(one for one in folder.iterdir() if one.suffix in (".json", ".parquet")))
+    """Change one file of a folder; return its name.
+
+    Half of the changed tables get their new hash by `seal`, so that their content is looked at:
+    these are still tables.
+    """
+    files = [one for one in folder.iterdir() if one.suffix in (".json", ".parquet")]
+    path = rng.choice(sorted(files))
     if path.suffix == ".parquet" and rng.randrange(2):
         mutate_table(pl.read_parquet(path), rng).write_parquet(path)
         seal(folder)
