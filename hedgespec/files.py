@@ -46,16 +46,22 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
     except (OSError, pl.exceptions.PolarsError) as fault:
-        raise HedgespecError(f"{path}: cannot be written ({_reason(fault)})") from fault
+        raise HedgespecError(f"{_lasting(path)}: cannot be written ({_reason(fault)})") from fault
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
+def _lasting(path: Path) -> Path:
+    """Where a file of a `folder_beside` is to be."""
+    parts = (part for part in path.parts if not _TEMPORARY.fullmatch(part))
+    return Path(*parts)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_with(path: Path, write: Callable[[Path], object]) -> None:
@@ -66,9 +72,11 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_table(path: Path, table: pl.DataFrame, **options: Any) -> str:
     """Write a table as Parquet; return the file's sha256."""
+    content = BytesIO()  # Polars cannot write to every path that Python can
+    table.write_parquet(content, **options)
     with replacing(path) as temporary:
-        table.write_parquet(temporary, **options)
-        return sha256_file(temporary)
+        temporary.write_bytes(content.getbuffer())
+    return hashlib.sha256(content.getbuffer()).hexdigest()
 
 
 @contextmanager

@@ -82,6 +82,9 @@ class ResultSet:
                                  "report")
         self.feedback = {label: dict(split_terms(label))
                          for label in self.summary["feedback"].unique()}
+        if set(self.traces) != set(per_query["trace"].unique()):
+            raise HedgespecError(f"{self.folder}: its tables are of different traces; results of "
+                                 "different runs are mixed")
         self._drafters = _drafter_counts(per_query)
         self._until_best = per_query.select(*SETTING, "seed", "query", "rounds_until_best")
         self._queries = per_query.group_by(*SETTING, *QUERY_NAMES, maintain_order=True).agg(
@@ -187,7 +190,8 @@ class ResultSet:
         ).sort("column", "query")
         shape = (len(settings), -1)
         queries = rows["query"].to_numpy()
-        if len(rows) % len(settings) or (queries.reshape(shape) != queries.reshape(shape)[0]).any():
+        if rows.is_empty() or len(rows) % len(settings) or (
+                queries.reshape(shape) != queries.reshape(shape)[0]).any():
             raise HedgespecError(
                 f"{self.folder}: settings of {trace} were replayed on different queries; "
                 "run `hedgespec sim` again")

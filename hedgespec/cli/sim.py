@@ -27,7 +27,8 @@ examples:
 
 OUT receives summary.parquet (a row per trace, selector and seed), per_query.parquet, curves.parquet
 (cumulative regret), answer.parquet (one answer token by token), regret.png and run.json (inputs,
-seeds, versions). Columns: docs/results.md. Regret is counted in rounds against the best fixed
+seeds, versions). Columns: docs/results.md. Those of another run there are replaced with --force
+only. Regret is counted in rounds against the best fixed
 drafter of each query in hindsight.
 """
 

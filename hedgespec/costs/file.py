@@ -9,7 +9,7 @@ from pathlib import Path
 from hedgespec.bundled import bundled_costs
 from hedgespec.command import command_line
 from hedgespec.errors import HedgespecError, TraceError, arg, did_you_mean
-from hedgespec.files import write_text
+from hedgespec.files import parse_json, write_text
 from hedgespec.traces.manifest import Costs, parse_costs
 from hedgespec.traces.reader import Trace
 
@@ -50,8 +50,8 @@ def refuse_untrue(costs: Costs) -> None:
 def load_costs(path: Path) -> Costs:
     """Read costs. Raises HedgespecError if the file is missing or wrong, naming the field."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document = parse_json(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise HedgespecError(f"{arg('costs', path)}: not readable as JSON ({error})"
                              + did_you_mean(str(path), bundled_costs())) from error
     return parse_costs(document, path)

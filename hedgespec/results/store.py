@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import polars as pl
 
@@ -208,7 +208,11 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
     if lacking := table.lacking(rows):
         raise HedgespecError(f"{path}: lacks the columns {', '.join(lacking)}; make the results "
                              "anew with this version's `hedgespec sim`")
-    return table.shaped(rows)
+    try:
+        return table.shaped(rows)
+    except pl.exceptions.PolarsError as fault:
+        raise HedgespecError(f"{path}: {str(fault).splitlines()[0]}; make the results anew with "
+                             "this version's `hedgespec sim`") from fault
 
 
 def _hash(folder: Path, file: str) -> str | None:
@@ -225,12 +229,33 @@ def read_provenance(folder: Path) -> Provenance:
     if not path.is_file():
         raise HedgespecError(f"{path}: missing; name a folder that `hedgespec sim` has made, its "
                              f"{arg('out')}")
-    found: Provenance = read_json(path)
+    found = read_json(path)
     try:
-        for trace in found["traces"]:
-            trace["name"], trace["manifest_sha256"]
-        found["command"], found["created"], found["versions"], found["complete"]
-        found.pop("tables", None)
+        _check_provenance(found)
     except (TypeError, KeyError, AttributeError) as fault:
         raise HedgespecError(f"{path}: not a run.json of `hedgespec sim` ({fault!r})") from fault
-    return found
+    found.pop("tables", None)
+    return cast(Provenance, found)
+
+
+def _check_provenance(found: Any) -> None:
+    """Raise TypeError or KeyError where run.json is not what readers take it for."""
+    _of(dict, found)
+    for trace in _of(list, found["traces"]):
+        costs = _of(dict, trace).get("costs")
+        texts = [trace["name"], trace["manifest_sha256"]]
+        if costs is not None:
+            texts += [_of(dict, costs)[key] for key in CostBasis.__annotations__]
+        for text in texts:
+            _of(str, text)
+    for text in (*_of(list, found["command"]), found["created"]):
+        _of(str, text)
+    _of(dict, found["versions"])
+    _of(bool, found["complete"])
+
+
+def _of(kind: type, value: Any) -> Any:
+    """The value. Raises TypeError if it is of another kind."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value

@@ -98,8 +98,9 @@ def arm_labels(
     """The arms that are asked for, each drafter spelled out; see `make_arms`."""
     given = [_parse(text, drafters) for text in named] or [
         ArmLabel(name, length=length) for name in drafters for length in lengths or [None]]
+    every = {} if EVERY_DRAFTER in drafters else {EVERY_DRAFTER: drafters}
     labels = [replace(label, drafter=name) for label in given
-              for name in (drafters if label.drafter == EVERY_DRAFTER else [label.drafter])]
+              for name in every.get(label.drafter, [label.drafter])]
     option = "arms" if named else "arm_lengths"
     if len(labels) > MOST_ARMS:
         raise HedgespecError(f"{arg(option)} and the trace's drafters make {len(labels)} arms; at "

@@ -354,7 +354,8 @@ def _cost_faults(costs: Costs, names: list[str]) -> list[tuple[bool, str]]:
          'field "costs.drafters" must name the trace\'s drafters'),
         (not all(re.fullmatch(r"[1-9]\d{0,4}", width) for width in costs.widths),
          'field "costs.widths": keys are numbers of tokens, 1 to 99999'),
-        (not 1 <= costs.context < 2**63, 'field "costs.context" must lie in 1..2^63-1'),
+        (costs.context < 1, 'field "costs.context" must be at least 1'),
+        (costs.context >= 2**63, 'field "costs.context" must be below 2^63'),
         (costs.evaluate_all is not None and not 0 < costs.evaluate_all < float("inf"),
          'field "costs.evaluate_all" must be positive and finite seconds, or null, not '
          f"{costs.evaluate_all!r}"),

@@ -29,7 +29,7 @@ from hedgespec.analysis.figures.style import (
     spread,
     styled,
 )
-from hedgespec.analysis.html import svg
+from hedgespec.analysis.html import csv, svg
 from hedgespec.analysis.overview import whose_seconds
 from hedgespec.analysis.pieces import read_vocabulary
 from hedgespec.analysis.report import Request, findings, write_report
@@ -718,3 +718,60 @@ def test_arms_that_are_not_usual_are_named_beside_the_selector(tmp_path, results
 def test_long_names_are_shortened_in_the_middle():
     assert short("a" * 20) == "a" * 20
     assert short("learner.py:MINE:rate=0.25,window=100", 11) == "learn…w=100"
+
+
+# Whose machine it is made on, and what was there before
+
+def test_a_users_matplotlibrc_changes_nothing(results, tmp_path, monkeypatch):
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {"gains": FIGURES["gains"]})
+    pages = []
+    for own in ({}, {"axes.grid": True, "savefig.bbox": "tight", "svg.fonttype": "none",
+                     "font.size": 20.0}):
+        with matplotlib.rc_context(own):
+            write_report(Request([results]), tmp_path / "out", ["x"], "0", processes=1)
+        pages.append([path.read_bytes() for path in sorted((tmp_path / "out").rglob("*.*"))])
+    assert pages[0] == pages[1]
+
+
+def test_a_second_report_takes_the_place_of_the_first(results, tmp_path, monkeypatch):
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {"gains": FIGURES["gains"]})
+    write_report(Request([results]), tmp_path, ["x"], "0", processes=1)
+    (tmp_path / "figures" / "my-own.png").write_text("of the user")
+    (tmp_path / ".figures.7.tmp").mkdir()  # of a killed process
+    assert (tmp_path / "figures" / "gains.pdf").exists()
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {})
+    write_report(Request([results]), tmp_path, ["x"], "0", processes=1)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["my-own.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "figures", "tables", "report.html", "report.json"}
+
+
+def test_tables_hold_all_digits_and_no_formulas():
+    table = pl.DataFrame({"=name": ["=1+1", "+x", "-y", "@z", "\tt", "plain", None],
+                          "seconds": [1.23456789012e-12, 0.1, 1 / 3, 1e300, 0.0, -1.0, None]})
+    text = csv(table)
+    read = pl.read_csv(text.encode())
+    assert read["seconds"].to_list() == table["seconds"].to_list()
+    assert read["'=name"].to_list() == ["'=1+1", "'+x", "'-y", "'@z", "'\tt", "plain", None]
+
+
+def test_a_domain_called_all_has_its_own_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    folder = make_results(tmp_path)
+    rewrite(folder, "per_query", lambda table: table.with_columns(
+        pl.col("domain").replace("domain-0", "all")))
+    study = Study.of(ResultSet(folder), [], [], None)
+    [table] = domain_tables(study)
+    assert [text.partition(" (")[0] for text in table.header[2:-1]] == [
+        "all", "domain-1", "domain-2", "all domains"]
+    sizes = table.data.group_by("domain", maintain_order=True).agg(pl.col("queries").first())
+    assert sizes.rows() == [("all", 8), ("domain-1", 8), ("domain-2", 8), (None, 24)]
+    figure = next(FIGURES["acceptance"].draw(study))
+    assert figure.data["domain"].unique(maintain_order=True).to_list() == [
+        "all", "domain-1", "domain-2", None]
+
+
+def test_a_trace_called_like_a_pool_is_no_pool(tmp_path):
+    run = ResultSet(make_results(tmp_path, traces=("mine.n4",)))
+    assert run.pool("mine.n4") is None
+    assert "mine.n4" in Study.of(run, [], [], None).traces

@@ -77,11 +77,13 @@ def mutate_table(table: pl.DataFrame, rng: Random) -> pl.DataFrame:
         return pl.concat([table, table.filter(here)])
     if kind == 3:
         other = rng.choice(table.columns)
-        return table.with_columns(pl.col(other).alias(column))
+        return table.with_columns(pl.col(other).alias(column))  # its type may be another
     dtype = table.schema[column]
     value: Any = rng.choice(TEXTS[:3]) if dtype == pl.String else None
-    if dtype.is_integer():
-        value = rng.choice((0, 1, 2**31, 2**32 - 1)) % (2**8 if dtype == pl.UInt8 else 2**32)
+    if dtype.is_integer():  # as far as the type goes
+        low, high = (int(table.select(bound).item()) for bound in (
+            pl.lit(0, dtype).lower_bound(), pl.lit(0, dtype).upper_bound()))
+        value = min(max(low, rng.choice((-1, 0, 1, 2**31, 2**32 - 1))), high)
     elif dtype.is_float():
         value = rng.choice((0.0, -1.0, 2.0, float("nan"), float("inf"), float("-inf"), 1e30))
     return table.with_columns(pl.when(here).then(pl.lit(value, dtype)).otherwise(pl.col(column))
@@ -100,9 +102,13 @@ def mutate_file(path: Path, rng: Random) -> None:
 
 
 def mutated(folder: Path, rng: Random, seal: Callable[[Path], None]) -> str:
-    """Change one file of a folder; the name of the file. Half of the tables that are changed get
-    their new hash by `seal`, so that their content is looked at: these are still tables."""
-    path = rng.choice(sorted(one for one in folder.iterdir() if one.suffix in (".json", ".parquet")))
+    """Change one file of a folder; return its name.
+
+    Half of the changed tables get their new hash by `seal`, so that their content is looked at:
+    these are still tables.
+    """
+    files = [one for one in folder.iterdir() if one.suffix in (".json", ".parquet")]
+    path = rng.choice(sorted(files))
     if path.suffix == ".parquet" and rng.randrange(2):
         mutate_table(pl.read_parquet(path), rng).write_parquet(path)
         seal(folder)

@@ -3,15 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+from hedgespec.api import replay
 from hedgespec.bundled import DATA
 from hedgespec.cli import main
 from hedgespec.costs.file import save_costs
 from hedgespec.errors import HedgespecError
 from hedgespec.results.store import read_table
 from hedgespec.simulator import SweepSettings, run_sweep
+from hedgespec.simulator.arms import arm_labels
 from hedgespec.simulator.grid import read_grid
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
@@ -228,3 +231,44 @@ def test_bundled_traces_and_costs_have_names(tmp_path):
         selectors=("best-fixed",), costs=Path("smollm2-135m-h100")))
     assert results.provenance["traces"][0]["folder"] == str(DATA / "traces" / "methods-t0")
     assert results.provenance["traces"][0]["costs"]["device"] == "NVIDIA H100 80GB HBM3"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**80, 10**23, 1.5, "1", True])
+def test_a_seed_is_one_type_everywhere(tmp_path, seed):
+    replayer = Replayer(write_trace(tmp_path / "trace"))
+    for ask in (lambda: replayer.run("uniform", seed), lambda: replay(replayer.trace, "hedge",
+                                                                       seed=seed),
+                lambda: Replayer(replayer.trace, carry=seed),
+                lambda: SweepSettings(carry=seed)):
+        with pytest.raises(HedgespecError, match=r"^(seed|carry) must (lie|be)"):
+            ask()
+
+
+def test_the_highest_seed_is_one(tmp_path):
+    replayer = Replayer(write_trace(tmp_path / "trace"))
+    assert replayer.run("uniform", 2**63 - 1).choice is not None
+    assert replayer.run("uniform", np.int64(3)).choice is not None
+
+
+def test_an_empty_list_is_told_and_a_byte_order_mark_is_read(tmp_path):
+    for key in ("selectors", "draft_length", "traces"):
+        (tmp_path / "sweep.toml").write_text(f"{key} = []\n", encoding="utf-8-sig")
+        with pytest.raises(HedgespecError, match=f"sweep.toml: {key} is an empty list"):
+            read_grid(tmp_path / "sweep.toml")
+
+
+def test_more_arms_than_can_be_told_apart_are_refused():
+    names = [f"drafter-{i}" for i in range(32_767)]
+    assert len(arm_labels(names)) == 32_767
+    with pytest.raises(HedgespecError, match="make 65534 arms; at most 32767"):
+        arm_labels(names, (1, 2))
+    with pytest.raises(HedgespecError, match="has a drafter called all; name each"):
+        arm_labels(["all", "other"], named=("all@block",))
+    assert len(arm_labels(["all", "other"])) == 2
+
+
+def test_a_pool_and_a_trace_of_one_name_are_refused(tmp_path):
+    for name in ("one", "one.n2"):
+        write_trace(tmp_path / name, name=name)
+    with pytest.raises(HedgespecError, match=r"are both called 'one\.n2'"):
+        run_sweep([tmp_path / "one", tmp_path / "one.n2"], SweepSettings(("uniform",), pools=(2,)))

@@ -135,7 +135,8 @@ def test_sim_takes_rules_and_arms(recorded, settings, tmp_path, capsys):
                  "--selectors", "hedge", "best-fixed", "--arms", "all@block*3", "lm@gumbel"]) == 1
     assert "--arms lm@gumbel: want DRAFTER[@RULE][*K]" in capsys.readouterr().err
     assert main(["sim", "--traces", str(settings.out), "--out", str(out), "--seeds", "1",
-                 "--selectors", "hedge", "--arms", "all@block*3", "early-exit-3@gumbel"]) == 0
+                 "--selectors", "hedge", "--arms", "all@block*3", "early-exit-3@gumbel",
+                 "--force"]) == 0
     row = pl.read_parquet(out / "summary.parquet").row(0, named=True)
     assert row["rule"] == "block+gumbel"
     assert row["arm_lengths"] == "all@block*3 early-exit-3@gumbel"

@@ -147,3 +147,23 @@ def test_pools_are_a_dimension_of_sweeps(tmp_path):
                  "hedge", "--out", str(tmp_path / "out")]) == 0
     summary = pl.read_parquet(tmp_path / "out" / "summary.parquet")
     assert summary["trace"].to_list() == ["synthetic.n2", "synthetic.n5"]
+
+
+def test_a_subset_can_be_replayed_at_its_own_draft_length(tmp_path):
+    write_trace(tmp_path / "whole", depths=(1, 6), closeness=(0.9, 0.5))
+    for depths, longest in ((6, 5), (3, 3)):
+        write_subset(tmp_path / "whole", tmp_path / f"part-{depths}", depths=depths)
+        part = read_trace(tmp_path / f"part-{depths}")
+        assert part.manifest.draft_length == longest
+        Replayer(part)
+    with pytest.raises(HedgespecError, match="no drafter of trace synthetic has more than 6"):
+        write_subset(tmp_path / "whole", tmp_path / "part", depths=7)
+    write_subset(tmp_path / "whole", tmp_path / "all", per_domain=10**23)
+
+
+@pytest.mark.parametrize("size", [{"queries": 10**9}, {"drafters": 10**23}, {"seed": 2**80},
+                                  {"seed": -1}, {"tokens": 1.5}, {"queries": True}])
+def test_sizes_out_of_range_are_told(tmp_path, size):
+    with pytest.raises(HedgespecError, match=f"{next(iter(size))}.* must "):
+        write_synthetic(tmp_path / "trace", "iid", **size)
+    assert not (tmp_path / "trace").exists()

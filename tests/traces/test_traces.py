@@ -104,6 +104,7 @@ def swap(left: str, right: str) -> Callable[[pl.DataFrame], pl.DataFrame]:
 
 
 G0, Q0, P0, M0 = (f"{name}/drafter-0" for name in ("gamma", "log_q", "p_top", "match"))
+ID = "query_id"
 CELL = {  # damage in one cell, hash adjusted: file, row and column must be named
     "gamma 1.2": (TOKENS, G0, 5, 1.2, "must lie in [0, 1]"),
     "gamma negative": (TOKENS, G0, 0, -0.1, "must lie in [0, 1]"),
@@ -125,6 +126,8 @@ CELL = {  # damage in one cell, hash adjusted: file, row and column must be name
     "no output": (QUERIES, "output_tokens", 1, 0, "must be at least 1"),
     "embedding NaN": (QUERIES, "prompt_embedding", 1, [float("nan"), 0.0], "holds null, NaN"),
     "null in an embedding": (QUERIES, "prompt_embedding", 1, [None, 0.0], "holds null"),
+    "control character in an id": (QUERIES, ID, 1, "a\0b", "holds a control character"),
+    "line in a domain": (QUERIES, "domain", 1, "a\nb", "holds a control character"),
     "doubled query id": (QUERIES, "query_id", 1, "q0", "appears twice"),
     "gamma too high": (TOKENS, "gamma/drafter-2", 14, 1.0, "is above 1 - |p - q|"),
     "p_top too high": (TOKENS, "p_top/drafter-2", 15, 1.0, "add up to more than 1"),
@@ -209,6 +212,69 @@ WHOLE = {  # other damage: what is done, and what the message must say
 }
 
 
+HUGE = 10**400
+CLAIMS = {  # of a manifest, that no file of the trace bears out: nothing is made on its word
+    "depths": (lambda m: m["drafters"][0].update(depths=10**8), "depths must lie in 1..10000"),
+    "columns": (lambda m: m["drafters"][0].update(depths=10**4), "@1\" is missing"),
+    "rows": (lambda m: m["files"][TOKENS].update(rows=10**12), "no row, or too many"),
+    "queries": (lambda m: m.update(queries=HUGE), "must be below 2^63"),
+    "tokens": (lambda m: m.update(tokens=2**32 + 138), "adds up to 138, the manifest says"),
+    "temperature": (lambda m: m["sampling"].update(temperature=HUGE), "is too large"),
+    "seed": (lambda m: m["sampling"].update(seed=HUGE), "must be below 2^63"),
+    "rules": (lambda m: m.update(version=2, rules=[{"name": "tree", "levels": 255}]),
+              "\"depth.tree/drafter-0\" is missing"),
+    "control character": (lambda m: m["target"].update(id="a\nb"), "holds a control character"),
+    "half a surrogate pair": (lambda m: m.update(device="\ud800"), "half a surrogate pair"),
+}
+
+
+@pytest.mark.parametrize("case", CLAIMS)
+def test_what_a_manifest_claims_is_bounded_by_its_files(tmp_path, case):
+    change, problem = CLAIMS[case]
+    write_trace(tmp_path)
+    edit_manifest(tmp_path, change)
+    with pytest.raises(TraceError) as caught:
+        read_trace(tmp_path)
+    assert problem in str(caught.value)
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    write_trace(tmp_path)
+    text = (tmp_path / MANIFEST).read_text()
+    (tmp_path / MANIFEST).write_text(text.replace('"tokens": 138', '"tokens": 138, "tokens": 138'))
+    with pytest.raises(TraceError, match="the key 'tokens' stands twice"):
+        read_trace(tmp_path)
+
+
+def test_token_counts_do_not_wrap(tmp_path):
+    """2^32 more tokens than there are add up to what there is, in 32 bits."""
+    write_trace(tmp_path)
+    rewrite(tmp_path, QUERIES, lambda table: table.with_columns(output_tokens=pl.Series(
+        [2**31 + 40, 2**31 + 1, 7, 90], dtype=pl.UInt32)))
+    with pytest.raises(TraceError, match="adds up to 4294967434"):
+        read_trace(tmp_path)
+
+
+def test_bytes_that_the_manifest_has_no_hash_of_are_not_parsed(tmp_path, monkeypatch):
+    write_trace(tmp_path)
+    flip_byte(tmp_path / TOKENS, 0.3)
+    monkeypatch.setattr(pl, "read_parquet", real := Parsed(pl.read_parquet))
+    with pytest.raises(TraceError, match=f"{TOKENS}: sha256"):
+        read_trace(tmp_path)
+    assert real.calls == 1, "queries.parquet alone"
+
+
+class Parsed:
+    """Counts the calls of a function."""
+
+    def __init__(self, function: Callable[..., object]):
+        self.function, self.calls = function, 0
+
+    def __call__(self, *arguments: object, **named: object) -> object:
+        self.calls += 1
+        return self.function(*arguments, **named)
+
+
 @pytest.mark.parametrize("case", WHOLE)
 def test_other_damage_is_one_clear_error(tmp_path, case):
     damage, problem = WHOLE[case]
@@ -236,6 +302,17 @@ def test_at_temperature_zero_log_q_must_agree_with_match(tmp_path):
     row = int(np.flatnonzero(trace.match[:, 0, 0])[0])
     rewrite(folder, TOKENS, set_cell(Q0, row, float("-inf")))
     with pytest.raises(TraceError, match=f'row {row}, column "{Q0}".*disagrees with'):
+        read_trace(folder)
+
+
+@pytest.mark.parametrize(("column", "value", "told"), [
+    ("log_p", -0.1, "must be 0: at temperature 0"), (P0, 0.0005, "at temperature 0 both say")])
+def test_at_temperature_zero_all_of_p_is_on_the_text(tmp_path, column, value, told):
+    folder = tmp_path / "trace"
+    trace = write_trace(folder, temperature=0.0)
+    row = int(np.flatnonzero(~trace.match[:, 0, 0])[0])
+    rewrite(folder, TOKENS, set_cell(column, row, value))
+    with pytest.raises(TraceError, match=f'row {row}, column "{column}".*{told}'):
         read_trace(folder)
 
 

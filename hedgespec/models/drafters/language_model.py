@@ -50,7 +50,7 @@ class LanguageModelDrafter(ModelDrafter):
         self._model, self._network = model, None
         known = int(model.model.get_input_embeddings().weight.shape[0])
         if known < target.vocabulary_size:
-            self._network = _KnownTokens(model.model.base_model, known)
+            self._network = _KnownTokens(model.network, known)
         self.context_length = model.context_length
         self._vocabulary = target.vocabulary_size
         self.weights_sha256 = model.weights_sha256
