@@ -83,8 +83,10 @@ class SweepSettings:
         "exact expectations, replayed, or auto: exact where it can be had", "MODE")] = "auto"
 
     def __post_init__(self) -> None:
-        """Check the values that need no trace."""
+        """Check the values that need no trace; feedbacks may be given as labels."""
         check_ranges(self)
+        object.__setattr__(self, "feedbacks", tuple(
+            parse_feedback(one) if isinstance(one, str) else one for one in self.feedbacks))
         self.all_losses  # noqa: B018 - read once, and refused here
         if self.mode not in MODES:
             raise HedgespecError(f"{arg('mode')} must be one of {', '.join(MODES)}, not "

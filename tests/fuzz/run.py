@@ -21,6 +21,8 @@ from benchmarks.pages import ROOT, fill
 FUZZERS = {  # module with `trial(rng, folder)`: what is broken
     "tests.fuzz.learners": "user learners",
     "tests.fuzz.trace_files": "bytes and fields of a trace",
+    "tests.fuzz.mutations": "files of traces and results, hashes made to agree",
+    "tests.fuzz.checkpoints": "checkpoints of heads and models",
     "tests.fuzz.killed_recordings": "recordings killed at a random moment",
     "tests.fuzz.killed_sims": "`hedgespec sim` killed at a random moment",
 }

@@ -13,6 +13,7 @@ from hedgespec.cli import main
 from hedgespec.costs.file import save_costs
 from hedgespec.errors import HedgespecError
 from hedgespec.results.store import read_table
+from hedgespec.selectors.feedback import parse_feedback
 from hedgespec.simulator import SweepSettings, run_sweep
 from hedgespec.simulator.arms import arm_labels
 from hedgespec.simulator.grid import read_grid
@@ -272,3 +273,10 @@ def test_a_pool_and_a_trace_of_one_name_are_refused(tmp_path):
         write_trace(tmp_path / name, name=name)
     with pytest.raises(HedgespecError, match=r"are both called 'one\.n2'"):
         run_sweep([tmp_path / "one", tmp_path / "one.n2"], SweepSettings(("uniform",), pools=(2,)))
+
+
+def test_feedbacks_are_objects_or_labels():
+    named = SweepSettings(("hedge",), feedbacks=("every:4", parse_feedback("batch:2")))
+    assert [one.label for one in named.feedbacks] == ["every:4", "batch:2"]
+    with pytest.raises(HedgespecError, match="unknown feedback"):
+        SweepSettings(("hedge",), feedbacks=("evry:4",))
