@@ -6,8 +6,7 @@ import numpy as np
 
 from tests.helpers.made_results import make_results
 from tests.helpers.synthetic import write_trace
-from tests.results.test_mutations import try_a_mutation as of_results
-from tests.traces.test_mutations import try_a_mutation as of_trace
+from tests.helpers.try_mutations import of_results, of_trace
 
 
 def trial(rng: np.random.Generator, folder: Path) -> str:
