@@ -35,7 +35,7 @@ def measure_costs(
     be read in pieces at all.
     """
     _check(target, drafters)
-    longest = max(draft_length + 1, *widths) if widths else draft_length + 1
+    longest = max([draft_length + 1, *widths])
     context = _fitting_context(target, drafters, draft_length, longest, context)
     chosen = torch.Generator().manual_seed(0)
     text = torch.randint(target.vocabulary_size, (context + longest,), generator=chosen)

@@ -140,7 +140,7 @@ def _in_memory(
     template: ModuleType, selector: Selector, general: bool, checked: bool
 ) -> dict[str, Any]:
     """The names of the template with the selector put in, in no file."""
-    text = _SELECTOR_IMPORT.sub("", _source(template, general, checked)).replace("cache=True, ", "")
+    text = _SELECTOR_IMPORT.sub("", _source(template, general, checked))
     names: dict[str, Any] = {"SELECTOR": selector, "__name__": f"{template.__name__}_in_memory"}
     exec(compile(text, template.__file__ or "", "exec"), names)
     return names

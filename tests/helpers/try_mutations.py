@@ -1,6 +1,7 @@
 """A changed copy of a trace or of results is read: what came of it. Other errors are raised."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -16,15 +17,25 @@ from tests.helpers.seals import seal_results, seal_trace
 
 
 def of_trace(source: Path, folder: Path, seed: int) -> str:
-    """Read and replay a changed copy of a trace; what came of it. Raises what is no answer."""
+    """Read and replay a changed copy of a trace; what came of it."""
+    return _tried(source, folder, seed, seal_trace, _replay)
+
+
+def of_results(source: Path, folder: Path, seed: int) -> str:
+    """Read a changed copy of results as a report does; what came of it."""
+    return _tried(source, folder, seed, seal_results, _tabulate)
+
+
+def _tried(
+    source: Path, folder: Path, seed: int, seal: Callable[[Path], None],
+    read: Callable[[Path], None],
+) -> str:
+    """The changed file, and whether its folder was read or refused. Raises what is no answer."""
     shutil.copytree(source, folder)
-    name = mutated(folder, Random(seed), seal_trace)
+    name = mutated(folder, Random(seed), seal)
     told = ""
     try:
-        trace = read_trace(folder)
-        for rule in trace.manifest.rules:
-            verification_rule(rule.name, trace)
-        Replayer(trace).run_exact("best-fixed")
+        read(folder)
     except HedgespecError as error:
         told = str(error)
     finally:
@@ -34,20 +45,16 @@ def of_trace(source: Path, folder: Path, seed: int) -> str:
     return f"{name} {'refused' if told else 'read'}"
 
 
-def of_results(source: Path, folder: Path, seed: int) -> str:
-    """Read a changed copy of results as a report does; what came of it."""
-    shutil.copytree(source, folder)
-    name = mutated(folder, Random(seed), seal_results)
-    told = ""
-    try:
-        run = ResultSet(folder)
-        study = Study.of(run, [], [], None)
-        assert list(domain_tables(study))
-        for trace in run.traces:
-            settings_data(study, trace)
-    except HedgespecError as error:
-        told = str(error)
-    finally:
-        shutil.rmtree(folder)
-    assert len(told.splitlines()) <= 1, (seed, told)
-    return f"{name} {'refused' if told else 'read'}"
+def _replay(folder: Path) -> None:
+    trace = read_trace(folder)
+    for rule in trace.manifest.rules:
+        verification_rule(rule.name, trace)
+    Replayer(trace).run_exact("best-fixed")
+
+
+def _tabulate(folder: Path) -> None:
+    run = ResultSet(folder)
+    study = Study.of(run, [], [], None)
+    assert list(domain_tables(study))
+    for trace in run.traces:
+        settings_data(study, trace)
