@@ -3,15 +3,17 @@
     python -m benchmarks.live --compile --zoo zoo --out build/live        (make live-speed)
 
 Decodes one stream of questions of several domains with plain autoregressive decoding (on the same
-fixed tensors and CUDA graphs), each fixed drafter and each selector. Then replays what each of them
-wrote: MAT, and tokens per second from costs measured on their own, with an overhead per round
-fitted on other questions. Prints tables, and writes them with all settings to OUT/live.json, after
+fixed tensors and CUDA graphs), each fixed drafter and each policy: a selector, or one with its
+feedback setting as SELECTOR@FEEDBACK. Then replays what each of them wrote: MAT, evaluations, and
+tokens per second from costs measured on their own, with an overhead per round fitted on other
+questions. Prints tables, and writes them with all settings to OUT/live.json, after
 each policy what there is by then; what was in OUT before is removed.
 """
 
 import argparse
 import json
 import random
+import re
 import shutil
 import sys
 from dataclasses import dataclass, field, replace
@@ -37,14 +39,18 @@ from hedgespec.results.labels import FIXED, fixed
 from hedgespec.results.statistics import rate_gain
 from hedgespec.rules import parse_rule
 from hedgespec.selectors import FULL, parse_selector
-from hedgespec.simulator import SweepSettings, run_sweep
+from hedgespec.selectors.feedback import parse_feedback
+from hedgespec.selectors.learning import Loss
+from hedgespec.simulator import Replayer, SweepSettings, run_sweep
+from hedgespec.simulator.fidelity import acceptance_that_gives
 from hedgespec.tracegen.prompts import Query, read_questions
 from hedgespec.tracegen.score import score
 from hedgespec.tracegen.write import query_table, token_table
-from hedgespec.traces import Costs, Manifest, SamplingInfo, TraceWriter
+from hedgespec.traces import Costs, Manifest, SamplingInfo, Trace, TraceWriter, read_trace
 from hedgespec.zoo.questions import DOMAINS, held_out_questions
 
-SELECTORS = ("uniform", "ucbspec", "exp3spec", "hedge", "normalhedge")
+POLICIES = ("uniform", "ucbspec", "exp3spec", "hedge", "normalhedge", "normalhedge@every:4",
+            "normalhedge@batch:16")
 PLAIN = "autoregressive"
 
 
@@ -54,6 +60,8 @@ class Measured:
 
     tokens: list[list[int]] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
+    emitted: list[int] = field(default_factory=list)  # by each round, of all answers
+    evaluations: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     selecting: float = 0.0
 
@@ -85,6 +93,8 @@ def decode(decoder: LiveDecoder, queries: list[Query], say: str) -> Measured:
         answer = decoder.generate(query.prompt, query.limit, query.number)
         found.tokens.append(answer.tokens)
         found.rounds.append(len(answer.rounds))
+        found.emitted += [len(one.tokens) for one in answer.rounds]
+        found.evaluations.append(sum(bool(one.evaluated) for one in answer.rounds))
         found.seconds.append(sum(sum(one.seconds.values()) for one in answer.rounds))
         found.selecting += sum(one.seconds["select"] + one.seconds["learn"]
                                for one in answer.rounds)
@@ -171,14 +181,47 @@ def scored_trace(
     return folder
 
 
-def replayed(trace: Path, selector: str, seeds: int) -> tuple[float, float]:
-    """MAT and tokens per second of a selector on a trace; it learns from prefilling, as live."""
-    learns = not selector.startswith(FIXED) and (
-        parse_selector(selector).selector.feedback == FULL)
+@dataclass(frozen=True)
+class Policy:
+    """SELECTOR[@FEEDBACK]."""
+
+    selector: str
+    feedback: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Policy":
+        """Read one; a fixed drafter has no feedback."""
+        if text.startswith(FIXED):
+            return cls(text)
+        selector, _, feedback = text.partition("@")
+        return cls(selector, feedback or None)
+
+    @property
+    def learns(self) -> bool:
+        """Whether from all drafters: from prefilling, as live."""
+        return not self.selector.startswith(FIXED) and (
+            parse_selector(self.selector).selector.feedback == FULL)
+
+
+def replayed(trace: Path, policy: Policy, seeds: int, found: Measured) -> dict[str, float]:
+    """MAT and tokens per second (means over seeds) of a policy on the trace of what it decoded, and
+    the evaluations that the schedule has in the very rounds that were."""
     summary = run_sweep([trace], SweepSettings(
-        selectors=(selector,), prefill=learns, seeds=seeds)).summary
+        selectors=(policy.selector,), feedbacks=(policy.feedback,) if policy.feedback else (),
+        prefill=policy.learns, seeds=seeds)).summary
     tokens, rounds = summary["tokens"].sum(), summary["rounds"].sum()
-    return tokens / rounds, tokens / (summary["tokens"] / summary["tokens_per_second"]).sum()
+    seconds = (summary["tokens"] / summary["tokens_per_second"]).sum()
+    return {"mat": tokens / rounds, "tokens_per_second": tokens / seconds,
+            "evaluations": evaluations(read_trace(trace), policy, found)}
+
+
+def evaluations(trace: Trace, policy: Policy, found: Measured) -> float:
+    """Evaluations of a policy by the schedule, in the rounds that were."""
+    starts = np.cumsum([0, *found.emitted[:-1]])
+    run = Replayer(trace).run(
+        policy.selector, 0, parse_feedback(policy.feedback) if policy.feedback else None,
+        Loss(prefill=True) if policy.learns else None, acceptance_that_gives(starts, trace))
+    return float(run.evaluated.sum())
 
 
 def stream(options: argparse.Namespace, target: LanguageModel) -> list[Query]:
@@ -232,7 +275,7 @@ def main() -> None:
     add("--domains", nargs="+", default=list(DOMAINS))
     add("--per-domain", type=int, default=12)
     add("--fit", type=int, default=12, help="questions that the overhead is fitted on")
-    add("--selectors", nargs="+", default=list(SELECTORS))
+    add("--policies", nargs="+", default=list(POLICIES), help="SELECTOR[@FEEDBACK]")
     add("--temperature", type=float, default=0.7)
     add("--draft-length", type=int, default=5)
     add("--max-new-tokens", type=int, default=256)
@@ -266,22 +309,23 @@ def main() -> None:
             target, sampling, few, prompt_lookup_num_tokens=options.draft_length))
     alone = [fixed(drafter.name) for drafter in drafters]
     fits: dict[str, Measured] = {}
-    for policy in (*alone, *options.selectors):
-        own = decoder.with_selector(policy)
+    for policy in (*alone, *options.policies):
+        asked = Policy.parse(policy)
+        own = decoder.with_selector(asked.selector, feedback=asked.feedback)
         for query in (longest(queries), *fitted[:3]):  # kernels and graphs are made
             own.generate(query.prompt, 40, query.number)
         fits[policy] = decode(own, fitted, f"{policy}, fitting")
         table.add(policy, decode(own, tested, policy))
     table.add("best fixed per answer", best_per_query([table.runs[policy] for policy in alone]))
 
-    def replay(policy: str, asked: list[Query], found: Measured, part: str) -> tuple[float, float]:
+    def replay(policy: str, asked: list[Query], found: Measured, part: str) -> dict[str, float]:
         trace = scored_trace(target, drafters, sampling, asked, found, options.draft_length,
-                             table.costs, options.out / part / policy.replace(":", "-"))
-        return replayed(trace, policy, options.seeds)
+                             table.costs, options.out / part / re.sub("[:@,]", "-", policy))
+        return replayed(trace, Policy.parse(policy), options.seeds, found)
 
     errors = []
     for policy, fit in fits.items():
-        expected = fit.count / replay(policy, fitted, fit, "fit")[1]
+        expected = fit.count / replay(policy, fitted, fit, "fit")["tokens_per_second"]
         errors.append((sum(fit.seconds) - expected) / sum(fit.rounds))
     table.costs = replace(table.costs, overhead=max(0.0, float(np.mean(errors))))
     for policy in fits:
@@ -297,7 +341,7 @@ class Table:
     options: argparse.Namespace
     costs: Costs
     runs: dict[str, Measured] = field(default_factory=dict)
-    replays: dict[str, tuple[float, float]] = field(default_factory=dict)
+    replays: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def add(self, policy: str, found: Measured) -> None:
         """A measured policy; the file then has it."""
@@ -312,11 +356,10 @@ class Table:
             row: dict[str, object] = {
                 "policy": name, "answers": len(found.rounds), "tokens": found.count,
                 "mat": found.mat, "tokens_per_second": found.speed,
+                "evaluations": sum(found.evaluations),
                 "selector_share": found.selecting / sum(found.seconds)}
-            if name in self.replays:
-                mat, speed = self.replays[name]
-                row |= {"replayed_mat": mat, "replayed_tokens_per_second": speed}
-            rows.append(row)
+            rows.append(row | {f"replayed_{what}": value
+                               for what, value in self.replays.get(name, {}).items()})
         return rows
 
     def normalhedge_over(self) -> dict[str, tuple[float, float]]:
@@ -348,20 +391,22 @@ class Table:
 
 def tables(result: dict[str, Any]) -> str:
     """Tables of a result, in Markdown."""
-    rows = [{"replayed_mat": None, **row} for row in result["rows"]]
     lines = ["| policy | MAT | tokens/s | NormalHedge's over it | replayed MAT | "
-             "replayed tokens/s | selector's share |", "|---|---:|---:|---:|---:|---:|---:|"]
-    for row in rows:
-        over, replayed, speed, mat = "", "", "", row["mat"]
+             "replayed tokens/s | evaluations, replayed | selector's share |",
+             "|---|---:|---:|---:|---:|---:|---:|---:|"]
+    for row in result["rows"]:
+        over, replayed, speed, counted, mat = "", "", "", "", row["mat"]
         if row["policy"] in result["normalhedge_over"]:
             over = "{:.2f} to {:.2f}".format(*result["normalhedge_over"][row["policy"]])
-        if row["replayed_mat"] is not None:
+        if "replayed_mat" in row:
             replayed, speed = (f"{row[f'replayed_{name}']:.{digits}f} "
                           f"({row[f'replayed_{name}'] / row[name] - 1:+.1%})"
                           for name, digits in (("mat", 2), ("tokens_per_second", 0)))
+        if "replayed_evaluations" in row:
+            counted = f"{row['evaluations']:.0f}, {row['replayed_evaluations']:.0f}"
         lines.append(f"| {row['policy']} | {'' if mat is None else f'{mat:.2f}'} | "
                      f"{row['tokens_per_second']:.0f} | {over} | {replayed} | {speed} | "
-                     f"{row['selector_share']:.1%} |")
+                     f"{counted} | {row['selector_share']:.1%} |")
     costs = {name: value * 1e3 for name, value in result["costs"].items()
              if isinstance(value, float)}
     draft = 1e3 * float(np.median([*result["costs"]["draft"].values()]))

@@ -15,7 +15,7 @@ from hedgespec.live.engine import Engine, Evaluation
 from hedgespec.live.plan import plan_rounds
 from hedgespec.live.policy import Policy, make_policy
 from hedgespec.live.pool import Laws, Pool
-from hedgespec.live.settings import NEW_TOKENS, SELECTOR, DecoderSettings
+from hedgespec.live.settings import LEARNING, NEW_TOKENS, SELECTOR, DecoderSettings
 from hedgespec.live.static_engine import StaticEngine
 from hedgespec.live.text_rounds import Rounds, Stop, TextRequest
 from hedgespec.models.distributions import probabilities
@@ -108,16 +108,21 @@ class LiveDecoder:
             return self.engine.costs(context, widths, repeats)
 
     def with_selector(
-        self, selector: str | Selector | ConfiguredSelector
+        self, selector: str | Selector | ConfiguredSelector, **learning: Any
     ) -> "LiveDecoder":
         """The same decoder with another selector, which takes no time: the two share models,
         tensors and graphs, so that only one of them may decode at a time.
 
-        Raises HedgespecError for an unknown selector, and where one of them evaluates drafters
-        beside the next round, which needs tensors of its own.
+        `learning` are those of LEARNING, fields of DecoderSettings, that change with it. Raises
+        HedgespecError for an unknown selector or another field, and where one of them evaluates
+        drafters beside the next round, which needs tensors of its own.
         """
+        for name in sorted(learning.keys() - LEARNING):
+            raise HedgespecError(f"{name} of a decoder cannot change with its selector; "
+                                 f"{', '.join(sorted(LEARNING))} can: make another decoder")
         other = copy.copy(self)
-        other.policy = self._make_policy(selector)
+        other.settings = changed_settings(self.settings, learning)
+        other.policy = other._make_policy(selector)
         if (self._evaluation is Evaluation.ASIDE) != (other._evaluation is Evaluation.ASIDE):
             raise HedgespecError(f"{self.label} and {other.label} cannot share a decoder with "
                                  "feedback of rounds: make another one")

@@ -14,6 +14,8 @@ from hedgespec.selectors.learning import Loss, parse_loss
 DRAFT_LENGTH = 5
 NEW_TOKENS = 200
 SELECTOR = "normalhedge"
+# Fields of DecoderSettings that say how the selector learns.
+LEARNING = frozenset(("feedback", "loss", "estimator", "round_seconds"))
 
 
 @dataclass(frozen=True)

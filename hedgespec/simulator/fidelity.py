@@ -37,7 +37,7 @@ def check_fidelity(folder: Path) -> int:
         if log.losses is not None:
             _compare_losses(learned, log.losses, trace)
     found = replayer.run(chooser, run["seed"], feedback, loss,
-                         acceptance=_acceptance(starts, trace))
+                         acceptance=acceptance_that_gives(starts, trace))
     choice = found.choice
     assert choice is not None
     names = np.array(trace.manifest.drafter_names)
@@ -59,9 +59,9 @@ def _starts(rounds: pl.DataFrame, trace: Trace, folder: Path) -> np.ndarray:
     return starts
 
 
-def _acceptance(starts: np.ndarray, trace: Trace) -> np.ndarray:
-    """Acceptance probabilities (T, 1, N) under which rounds are as long as they were: 1, and 0 at
-    each round's last token."""
+def acceptance_that_gives(starts: np.ndarray, trace: Trace) -> np.ndarray:
+    """Acceptance probabilities (T, 1, N) under which rounds start at these tokens (R) whatever is
+    chosen: 1, and 0 at each round's last token."""
     accepted = np.ones(len(trace.tokens), dtype=np.float32)
     accepted[np.append(starts[1:], len(accepted)) - 1] = 0.0
     return np.repeat(accepted[:, None, None], len(trace.manifest.drafters), axis=2)

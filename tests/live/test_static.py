@@ -230,15 +230,18 @@ def test_compiled_kernels_change_nothing(tiny_models, specifications):
 @pytest.mark.parametrize("static", [True, False])
 def test_selectors_that_share_a_decoder_decode_as_with_one_of_their_own(target, drafters, static):
     shared = decoder_of(target, drafters, "ucbspec", static=static)
-    for policy in ("normalhedge", "fixed:b", "metasd-ucb", "ucbspec"):
-        mine = shared.with_selector(policy)
-        other = decoder_of(target, drafters, policy, static=static)
+    for policy, learning in (("normalhedge", {}), ("normalhedge", {"feedback": "every:4"}),
+                             ("fixed:b", {}), ("metasd-ucb", {}), ("ucbspec", {})):
+        mine = shared.with_selector(policy, **learning)
+        other = decoder_of(target, drafters, policy, static=static, **learning)
         for number, prompt in enumerate(PROMPTS[:2]):
             found, expected = (one.generate(prompt, 30, number) for one in (mine, other))
-            assert ([(one.drafter, one.tokens) for one in found.rounds]
-                    == [(one.drafter, one.tokens) for one in expected.rounds])
+            assert ([(one.drafter, one.tokens, one.evaluated) for one in found.rounds]
+                    == [(one.drafter, one.tokens, one.evaluated) for one in expected.rounds])
         assert mine.engine is shared.engine
         assert mine.label == other.label
+    with pytest.raises(HedgespecError, match="draft_length of a decoder cannot change"):
+        shared.with_selector("normalhedge", draft_length=3)
     with pytest.raises(HedgespecError, match="cannot share a decoder"):
         decoder_of(target, drafters, "normalhedge", feedback="rounds:2",
                    static=static).with_selector("fixed:b")
