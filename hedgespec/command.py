@@ -4,7 +4,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from hedgespec.files import as_unicode
+from hedgespec.files import as_unicode, without_folders
 from hedgespec.version import __version__
 
 
@@ -13,6 +13,11 @@ def command_line() -> list[str]:
     path = Path(sys.argv[0])
     name = path.parent.name if path.name == "__main__.py" else path.name
     return [as_unicode(word) for word in (name, *sys.argv[1:])]
+
+
+def command_to_pass_on() -> list[str]:
+    """The same for what leaves this machine: of a path that is there its last part alone."""
+    return [without_folders(word) for word in command_line()]
 
 
 def package_versions(*names: str) -> dict[str, str]:

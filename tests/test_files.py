@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from hedgespec.command import command_to_pass_on
 from hedgespec.errors import HedgespecError
 from hedgespec.files import (
     as_unicode,
@@ -146,3 +147,11 @@ def test_streams_without_a_sign_show_another(encoding):
                           env={**os.environ, "PYTHONIOENCODING": encoding})
     assert done.returncode == 0, done.stderr
     assert b"normalhedge" in done.stdout
+
+
+def test_a_command_that_is_passed_on_names_no_folder_of_this_machine(tmp_path, monkeypatch):
+    (tmp_path / "zoo").mkdir()
+    monkeypatch.setattr("sys.argv", ["/usr/bin/hedgespec", "live", "--target", "org/model",
+                                     "--drafter", f"a=eagle:{tmp_path}/zoo", "--out", str(tmp_path)])
+    assert command_to_pass_on() == ["hedgespec", "live", "--target", "org/model", "--drafter",
+                                    "a=eagle:zoo", "--out", tmp_path.name]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from hedgespec.bundled import bundled_costs
-from hedgespec.command import command_line
+from hedgespec.command import command_to_pass_on
 from hedgespec.errors import HedgespecError, TraceError, arg, did_you_mean
 from hedgespec.files import parse_json, write_text
 from hedgespec.traces.manifest import Costs, parse_costs
@@ -27,7 +27,7 @@ def save_measured(path: Path, costs: Costs) -> None:
     Raises HedgespecError for costs that cannot be true.
     """
     refuse_untrue(costs)
-    made = f"{datetime.now(UTC):%Y-%m-%d}, {' '.join(command_line())}"
+    made = f"{datetime.now(UTC):%Y-%m-%d}, {' '.join(command_to_pass_on())}"
     save_costs(path, replace(costs, made=made))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from hedgespec.command import command_line, package_versions
+from hedgespec.command import command_to_pass_on, package_versions
 from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
@@ -125,7 +125,7 @@ class LiveLog:
         feedback, loss = settings.given_feedback, settings.given_loss
         tokens = int(rounds["emitted"].sum())
         return {
-            "command": command_line(),
+            "command": command_to_pass_on(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "selector": decoder.label, "seed": settings.base_seed,
             "draft_length": decoder.draft_length,

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from hedgespec.command import command_line, package_versions
+from hedgespec.command import command_to_pass_on, package_versions
 from hedgespec.costs.measure import device_name
-from hedgespec.files import sha256_file, sha256_text, without_folders
+from hedgespec.files import sha256_file, sha256_text
 from hedgespec.tracegen.prompts import Query
 from hedgespec.tracegen.setup import Setup
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo
@@ -56,7 +56,7 @@ def manifest(setup: Setup, costs: Costs | None, recording: dict[str, Any]) -> Ma
         versions={"python": platform.python_version(),
                   **package_versions("torch", "transformers", "numpy", "polars")},
         recording={
-            "command": [without_folders(word) for word in command_line()],
+            "command": command_to_pass_on(),
             "prompts": settings.prompts.name,
             "prompts_sha256": sha256_file(settings.prompts),
             **recording,
