@@ -152,7 +152,7 @@ def test_streams_without_a_sign_show_another(encoding):
 def test_a_command_that_is_passed_on_names_no_folder_of_this_machine(tmp_path, monkeypatch):
     (tmp_path / "zoo").mkdir()
     monkeypatch.setattr("sys.argv", [
-        "/usr/bin/hedgespec", "live", "--target", "org/model", "--drafter", f"a=eagle:{tmp_path}/zoo",
-        "--out", str(tmp_path)])
+        "/usr/bin/hedgespec", "live", "--target", "org/model",
+        "--drafter", f"a=eagle:{tmp_path}/zoo", "--out", str(tmp_path)])
     assert command_to_pass_on() == ["hedgespec", "live", "--target", "org/model", "--drafter",
                                     "a=eagle:zoo", "--out", tmp_path.name]
