@@ -17,7 +17,7 @@ POLICY = SetPolicy(
     help="no evaluation while they have taken more than a share s of the answer's seconds",
     symbol="s",
     narrow=narrow,
-    low=(0.0,),
+    low=(1e-6,),
     high=(1.0,),
     timed=True,
 )
