@@ -16,6 +16,7 @@ from hedgespec.selectors.feedback import (
     TOLD,
     Feedback,
     Ledger,
+    furthest_read,
     next_due,
     next_known,
     note_round,
@@ -190,14 +191,13 @@ def _partial_learning(
     def learn_due(memory, evaluated, key, start):
         counts, weights, ledger = memory.counts, memory.weights, memory.ledger
         found = np.empty_like(weights)
-        if ledger.chosen.any():
-            for number in range(unsettled(ledger), ledger.counts[TOLD]):
-                find(evaluated, ledger.positions[number], found)
-                settle(ledger, number, window, found)
+        for number in range(unsettled(ledger), ledger.counts[TOLD]):
+            find(evaluated, ledger.positions[number], found)
+            settle(ledger, number, window, found)
         fed, fed_round = counts[FED], counts[FED_ROUND]
         while True:
             position, fed, fed_round = next_known(
-                schedule, key, memory.starts, counts[ROUNDS], start, ledger.read.max(), NO_END, fed,
+                schedule, key, memory.starts, counts[ROUNDS], start, furthest_read(ledger), NO_END, fed,
                 fed_round)
             if position < 0:
                 break

@@ -11,6 +11,7 @@ from hedgespec.selectors.contract import draw
 from hedgespec.selectors.feedback import (
     TOLD,
     choose_drafters,
+    furthest_read,
     new_ledger,
     next_known,
     note_round,
@@ -57,13 +58,12 @@ def replay(first, last, task, sets, choice):
         start, rounds, fed, fed_round = 0, 0, 0, -1
         current = False  # whether `weights` are what the learner would play now
         while start < end - begin:
-            if choose_drafters(schedule, ledger, key, starts, rounds, start, fed, fed_round):
-                for number in range(unsettled(ledger), ledger.counts[TOLD]):
-                    settle(ledger, number, schedule.window,
-                           loss[begin + ledger.positions[number]])
+            choose_drafters(schedule, ledger, key, starts, rounds, start, fed, fed_round)
+            for number in range(unsettled(ledger), ledger.counts[TOLD]):
+                settle(ledger, number, schedule.window, loss[begin + ledger.positions[number]])
             while True:
                 due, fed, fed_round = next_known(schedule, key, starts, rounds, start,
-                                                 ledger.read.max(), end - begin, fed, fed_round)
+                                                 furthest_read(ledger), end - begin, fed, fed_round)
                 position = due if due >= 0 else start
                 if not current and (due < 0 or (USES_PLAY and not schedule.actual)):
                     own_key = decision_key(key, position) if DRAWS else np.int64(0)
@@ -77,9 +77,10 @@ def replay(first, last, task, sets, choice):
                 learn(state, params, due, plays[fed_round] if schedule.actual else weights, shown)
                 current = False
             starts[rounds] = start
-            plays[rounds] = weights
+            for one in range(arms):
+                plays[rounds, one] = weights[one]
+                sets[begin + start, one] = ledger.chosen[one]
             current = current and not DRAWS  # the next decision is another draw
-            sets[begin + start] = ledger.chosen
             arm = draw(weights, uniform(key, start, SELECTION))
             note_round(ledger, arm)
             choice[begin + start] = arm

@@ -13,6 +13,7 @@ from hedgespec.selectors.feedback.ledger import (
     ArmSeconds,
     Ledger,
     further_seconds,
+    furthest_read,
     new_ledger,
     note_round,
     open_ledger,
@@ -40,7 +41,8 @@ from hedgespec.selectors.feedback.sets import choose_drafters
 __all__ = [
     "ARRIVALS", "MODIFIERS", "MOST_WAITING", "NO_END", "TOLD", "Amount", "ArmSeconds",
     "ArrivalPolicy", "DelayPolicy", "EvaluationPolicy", "Feedback", "Ledger", "RegretPolicy",
-    "Schedule", "SetPolicy", "choose_drafters", "feedback_help", "further_seconds", "modifier_help", "needed",
+    "Schedule", "SetPolicy", "choose_drafters", "feedback_help", "further_seconds", "furthest_read",
+    "modifier_help", "needed",
     "new_ledger", "next_due", "next_known", "note_round", "open_ledger", "parse_feedback",
     "settle", "tell", "unsettled",
 ]

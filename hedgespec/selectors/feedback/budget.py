@@ -9,7 +9,8 @@ from hedgespec.selectors.feedback.ledger import EVALUATION, ROUNDS
 def narrow(numbers, ledger, key, rounds):
     """Nobody, if evaluations took more than a share `numbers[0]` of all seconds so far."""
     if ledger.spent[EVALUATION] > numbers[0] * ledger.spent[ROUNDS]:
-        ledger.chosen[:] = False
+        for arm in range(ledger.chosen.shape[0]):
+            ledger.chosen[arm] = False
 
 
 POLICY = SetPolicy(

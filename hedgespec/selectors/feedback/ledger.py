@@ -73,22 +73,35 @@ def new_ledger(seconds, most):
 @compiled
 def open_ledger(ledger):
     """Begin a text: nothing is known."""
-    ledger.read[:] = 0
-    ledger.chosen[:] = False
-    ledger.counts[:] = 0
-    ledger.settled[:] = 0
-    ledger.total[:] = 0.0
-    ledger.owed[:] = 0.0
-    ledger.pairs[:] = 0.0
-    ledger.differences[:] = 0.0
-    ledger.squares[:] = 0.0
-    ledger.spent[:] = 0.0
+    # Loops, here and below: array expressions take seconds to compile.
+    for arm in range(ledger.read.shape[0]):
+        ledger.read[arm] = ledger.settled[arm] = 0
+        ledger.total[arm] = ledger.owed[arm] = 0.0
+        ledger.chosen[arm] = False
+        for other in range(ledger.read.shape[0]):
+            ledger.pairs[arm, other] = ledger.differences[arm, other] = 0.0
+            ledger.squares[arm, other] = 0.0
+    ledger.counts[TOLD] = ledger.counts[ALL] = ledger.counts[DRAFTER] = 0
+    ledger.spent[ROUNDS] = ledger.spent[EVALUATION] = 0.0
 
 
 @compiled
 def unsettled(ledger):
     """The first told position, as a number, of which a drafter's loss may have become known."""
-    return min(ledger.settled[ledger.chosen].min(), ledger.counts[TOLD])
+    first = ledger.counts[TOLD]
+    for arm in range(ledger.chosen.shape[0]):
+        if ledger.chosen[arm]:
+            first = min(first, ledger.settled[arm])
+    return first
+
+
+@compiled
+def furthest_read(ledger):
+    """Positions of the text that some drafter has read."""
+    most = ledger.read[0]
+    for arm in range(1, ledger.read.shape[0]):
+        most = max(most, ledger.read[arm])
+    return most
 
 
 @compiled
@@ -148,10 +161,12 @@ def tell(ledger, position, window, losses, shown):
 @compiled
 def _pair(ledger, one, other, losses):
     difference = losses[one] - losses[other]
-    for first, second, signed in ((one, other, difference), (other, one, -difference)):
-        ledger.pairs[first, second] += 1.0
-        ledger.differences[first, second] += signed
-        ledger.squares[first, second] += signed * signed
+    ledger.pairs[one, other] += 1.0
+    ledger.pairs[other, one] += 1.0
+    ledger.differences[one, other] += difference
+    ledger.differences[other, one] -= difference
+    ledger.squares[one, other] += difference * difference
+    ledger.squares[other, one] += difference * difference
 
 
 @compiled
@@ -175,7 +190,11 @@ def standard_error(ledger, arm, other):
 @compiled
 def leader_of(ledger):
     """The arm with the least total; the first of several."""
-    return ledger.total.argmin()
+    leader = 0
+    for arm in range(1, ledger.total.shape[0]):
+        if ledger.total[arm] < ledger.total[leader]:
+            leader = arm
+    return leader
 
 
 @compiled

@@ -15,7 +15,9 @@ def narrow(numbers, ledger, key, rounds):
     """Keep the last round's drafter, and of the others as many, drawn uniformly, as make m."""
     chosen, drafter = ledger.chosen, ledger.counts[DRAFTER]
     wanted = int(numbers[0]) - chosen[drafter]
-    left = chosen.sum() - chosen[drafter]
+    left = -1 if chosen[drafter] else 0
+    for arm in range(chosen.shape[0]):
+        left += chosen[arm]
     own_key = decision_key(key, rounds)
     for arm in range(chosen.shape[0]):
         if chosen[arm] and arm != drafter:

@@ -5,7 +5,7 @@ from typing import Any
 
 from hedgespec.selectors.contract import compiled
 from hedgespec.selectors.feedback.contract import SetPolicy
-from hedgespec.selectors.feedback.ledger import ALL
+from hedgespec.selectors.feedback.ledger import ALL, furthest_read
 from hedgespec.selectors.feedback.registry import MODIFIERS
 from hedgespec.selectors.feedback.schedule import MOST_WAITING, needed
 
@@ -20,28 +20,34 @@ def choose_drafters(schedule, ledger, key, starts, rounds, start, fed, fed_round
     are evaluated where one would have more text to read than is kept for it.
     """
     chosen, read = ledger.chosen, ledger.read
-    chosen[:] = start - read.min() >= MOST_WAITING
-    if not chosen[0]:
-        if not needed(schedule, key, starts, rounds, start, fed, fed_round, read.max()):
-            return False
-        chosen[:] = True
-        _narrow(schedule.numbers, ledger, key, rounds)
-    _with_all_arms(chosen, ledger.seconds.owner)
+    least = start
+    for arm in range(read.shape[0]):
+        least = min(least, read[arm])
+    waits = start - least >= MOST_WAITING
+    some = waits or needed(
+        schedule, key, starts, rounds, start, fed, fed_round, furthest_read(ledger)) > 0
     for arm in range(chosen.shape[0]):
-        if chosen[arm]:
-            read[arm] = start
-    if chosen.all():
-        ledger.counts[ALL] = rounds
-    return chosen.any()
+        chosen[arm] = some
+    if some and not waits:
+        _narrow(schedule.numbers, ledger, key, rounds)
+    return some and _note_chosen(ledger, rounds, start) > 0
 
 
 @compiled
-def _with_all_arms(chosen, owner):
-    """An arm's drafter is evaluated for all its arms."""
+def _note_chosen(ledger, rounds, start):
+    """How many arms are chosen: all of a drafter if one is; from now on they have read the text."""
+    chosen, owner, count = ledger.chosen, ledger.seconds.owner, 0
     for arm in range(chosen.shape[0]):
-        chosen[owner[arm]] |= chosen[arm]
+        if chosen[arm]:
+            chosen[owner[arm]] = True
     for arm in range(chosen.shape[0]):
         chosen[arm] = chosen[owner[arm]]
+        if chosen[arm]:
+            ledger.read[arm] = start
+            count += 1
+    if count == chosen.shape[0]:
+        ledger.counts[ALL] = rounds
+    return count
 
 
 def _chain() -> Callable[..., Any]:
