@@ -19,7 +19,7 @@ def own_seconds(
     and the target's pass follow; the overhead is in every round.
     """
     step = np.array([costs.drafters[name].step for name in drafters])
-    seconds: np.ndarray = (_evaluate(costs, drafters) + (lengths - 1) * step
+    seconds: np.ndarray = (alone_seconds(costs, drafters) + (lengths - 1) * step
                            + target_seconds(costs, verified + 1) + costs.overhead)
     return seconds
 
@@ -42,14 +42,32 @@ def target_seconds(costs: Costs, tokens: np.ndarray) -> np.ndarray:
 def evaluating_seconds(costs: Costs, drafters: Sequence[str]) -> np.ndarray:
     """Further seconds of a round of each arm in which the other arms' drafters are evaluated, (N,).
 
-    `drafters` (N) as in `own_seconds`. In one batch, where that of all drafters was measured, it
-    takes no longer than one by one.
+    `drafters` (N) as in `own_seconds`; see `set_seconds`.
     """
-    together = _evaluate(costs, [name for name in costs.drafters if name in drafters]).sum()
-    if costs.evaluate_all is not None:
-        together = min(together, costs.evaluate_all)
-    others: np.ndarray = together - _evaluate(costs, drafters)
+    others: np.ndarray = (set_seconds(costs, [name for name in costs.drafters if name in drafters])
+                          - alone_seconds(costs, drafters))
     return others
+
+
+def set_seconds(costs: Costs, drafters: Sequence[str]) -> float:
+    """Seconds of evaluating some drafters, no name twice: in one batch or one by one."""
+    together = together_seconds(costs, len(drafters))[-1]
+    return float(min(alone_seconds(costs, drafters).sum(), together))
+
+
+def together_seconds(costs: Costs, most: int) -> np.ndarray:
+    """Seconds of evaluating 0 .. `most` drafters in one batch, (most+1); infinite if not known.
+
+    Those of any number are taken to be those of all, which is as long as they can take.
+    """
+    seconds = np.full(most + 1, np.inf if costs.evaluate_all is None else costs.evaluate_all)
+    seconds[0] = 0.0
+    return seconds
+
+
+def alone_seconds(costs: Costs, drafters: Sequence[str]) -> np.ndarray:
+    """Seconds of evaluating each drafter (N) alone."""
+    return np.array([costs.drafters[name].evaluate for name in drafters])
 
 
 def costs_of(trace: Trace) -> Costs:
@@ -59,7 +77,3 @@ def costs_of(trace: Trace) -> Costs:
             f"trace {trace.name} holds no measured costs: record it with this version, without "
             f"{arg('costs', False)}")
     return trace.manifest.costs
-
-
-def _evaluate(costs: Costs, drafters: Sequence[str]) -> np.ndarray:
-    return np.array([costs.drafters[name].evaluate for name in drafters])

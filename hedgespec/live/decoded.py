@@ -12,14 +12,14 @@ class Round:
     """One round: the drafter's number, its probability, the tokens drafted and emitted.
 
     `position` counts tokens of the answer before the round, `weights` (N) are the selector's play,
-    `evaluated` says whether all drafters were evaluated before it, `seconds` are wall-clock times
-    of the round's parts.
+    `evaluated` are the numbers of the drafters that were evaluated before it, `seconds` wall-clock
+    times of the round's parts.
     """
 
     position: int
     drafter: int
     weights: np.ndarray
-    evaluated: bool
+    evaluated: list[int]
     drafted: int
     tokens: list[int]
     seconds: dict[str, float]
@@ -29,7 +29,8 @@ class Round:
 class Answer:
     """The tokens of an answer and its rounds; `finish_reason` is "eos" or "length".
 
-    `statistics` are those of the tokens on which all drafters were evaluated, in order. `learned`
+    `statistics` are those of the tokens on which all drafters were evaluated, in order, and
+    `by_drafter` those of each drafter's, where only some are evaluated at a time. `learned`
     are the positions (M) whose losses the selector was fed with, in that order, and these (M, N).
     """
 
@@ -37,6 +38,7 @@ class Answer:
     rounds: list[Round] = field(default_factory=list)
     statistics: list[Statistics] = field(default_factory=list)
     finish_reason: str = "length"
+    by_drafter: dict[int, list[Statistics]] = field(default_factory=dict)
     learned: tuple[np.ndarray, np.ndarray] | None = None
 
     @property

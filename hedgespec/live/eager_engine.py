@@ -48,7 +48,11 @@ class EagerEngine(Engine):
         self._text = Text(known, states)
         self._pool.begin()
         self._p: list[torch.Tensor] = []  # the target's distributions at tokens that wait
-        self._trees = self._tree_evaluation(len(self._pool.drafters))
+        self._p_from = 0  # tokens of the answer before them
+        arms = len(self._pool.drafters)
+        self._trees = self._tree_evaluation(arms)
+        self._own_trees = [self._tree_evaluation(1) for _ in range(arms)]
+        self._read = [0] * arms  # tokens that each was evaluated on, in part
         self.waiting = 0
 
     def round(
@@ -149,6 +153,17 @@ class EagerEngine(Engine):
         """Of all waiting tokens."""
         p, self._p, self.waiting = torch.cat(self._p), [], 0
         return self._statistics(range(len(self._pool.drafters)), p, self._trees)
+
+    def evaluate_some(self, arms: Sequence[int]) -> list[Statistics]:
+        """One after the other; what all have read is forgotten."""
+        p, found = torch.cat(self._p), []
+        for arm in arms:
+            own = p[self._read[arm] - self._p_from :]
+            found.append(self._statistics([arm], own, self._own_trees[arm]))
+            self._read[arm] += len(own)
+        forgotten = min(self._read) - self._p_from
+        self._p, self._p_from, self.waiting = [p[forgotten:]], min(self._read), 0
+        return found
 
     def evaluate_one(self, arm: int) -> Statistics:
         """The drafter reads them."""

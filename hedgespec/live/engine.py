@@ -12,12 +12,13 @@ from hedgespec.traces import Costs
 
 
 class Evaluation(Enum):
-    """When all drafters are evaluated on what was emitted, and the feedback it serves."""
+    """When drafters are evaluated on what was emitted, and the feedback it serves."""
 
     NEVER = "bandits"
     ON_DEMAND = "every:M"
     EACH_ROUND = "queued"
     ASIDE = "rounds:D"  # beside the next round's drafting, where the device can do that
+    IN_PART = "eliminate:c,p"  # on demand, some of the drafters
 
 
 class Clock:
@@ -74,6 +75,13 @@ class Engine(ABC):
         """Statistics of all drafters on waiting tokens, up to the answer's `until`-th at least.
 
         They are those of the first draft depth; of draft trees all levels, by position.
+        """
+
+    @abstractmethod
+    def evaluate_some(self, arms: Sequence[int]) -> list[Statistics]:
+        """Statistics (N = 1) of each of some drafters, on all tokens it was not evaluated on yet.
+
+        For Evaluation.IN_PART; as `evaluate` otherwise.
         """
 
     @abstractmethod

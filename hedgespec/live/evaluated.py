@@ -53,6 +53,19 @@ def no_statistics(rule: Rule, count: int) -> torch.Tensor:
     return table
 
 
+def side_by_side(drafters: Sequence[Statistics]) -> Statistics:
+    """Of all drafters, from those of each (N = 1) on the same tokens."""
+    first = drafters[0]
+
+    def joined(arrays: Iterable[np.ndarray]) -> np.ndarray:
+        return np.concatenate(list(arrays), axis=-1)
+
+    return Statistics(
+        log_p=first.log_p,
+        **{name: joined(getattr(one, name) for one in drafters) for name in DRAFTER_STATISTICS},
+        rules={name: joined(one.rules[name] for one in drafters) for name in first.rules})
+
+
 def last_tokens(parts: Sequence[Statistics], count: int) -> Statistics:
     """Statistics of the last `count` tokens, or of all there are."""
     used: list[Statistics] = []

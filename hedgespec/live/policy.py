@@ -11,6 +11,7 @@ from hedgespec.live.evaluated import last_tokens
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.settings import DecoderSettings
 from hedgespec.results.labels import SelectorLabel, fixed
+from hedgespec.rules import Statistics
 from hedgespec.selectors import FULL, ConfiguredSelector, Selector, configure
 from hedgespec.selectors.online import OnlineSelector
 
@@ -40,8 +41,17 @@ class Policy(ABC):
     def choose(self, position: int) -> tuple[int, np.ndarray]:
         """The drafter of the round at `position`, and the probabilities (N) of all."""
 
+    def choose_evaluated(self, position: int) -> list[int]:
+        """The drafters to evaluate before a round at `position`, for Evaluation.IN_PART."""
+        return []
+
     def evaluated(self, answer: Answer, plan: RoundPlan) -> None:  # noqa: B027
         """Take note of the answer's last statistics; `plan` is that of its rounds."""
+
+    def evaluated_some(  # noqa: B027
+        self, answer: Answer, plan: RoundPlan, arms: list[int]
+    ) -> None:
+        """Take note of the last statistics of some drafters."""
 
     def finished_round(self, emitted: int, gamma: np.ndarray | None) -> None:  # noqa: B027
         """Take note of a round's tokens; `gamma` (m, D) is what `uses_gamma` asks for."""
@@ -87,6 +97,8 @@ class Learner(Policy):
         """As its feedback says, if it learns from all drafters."""
         if self._online.selector.feedback != FULL:
             return super().evaluation(evaluate_all)
+        if self._online.partial:
+            return Evaluation.IN_PART
         if self._online.feedback.spares:
             return Evaluation.ON_DEMAND
         return Evaluation.ASIDE if self._online.feedback.delayed else Evaluation.EACH_ROUND
@@ -104,14 +116,20 @@ class Learner(Policy):
         arm = self._online.choose(position)
         return arm, self._online.weights.copy()
 
+    def choose_evaluated(self, position: int) -> list[int]:
+        """As the selector says."""
+        chosen: list[int] = np.flatnonzero(self._online.choose_evaluated(position)).tolist()
+        return chosen
+
     def evaluated(self, answer: Answer, plan: RoundPlan) -> None:
         """Tell the selector the acceptance probabilities of the new tokens."""
-        rule, length = plan.rule, plan.draft_length
-        count = len(answer.statistics[-1].log_p)
-        # A rule may need the positions from the start of a round on.
-        known = last_tokens(answer.statistics, count + length - 1)
-        self._online.verified(rule.expected(known, length)[-count:],
-                              rule.realised(known, length)[-count:])
+        self._online.verified(*_acceptance(answer.statistics, plan))
+
+    def evaluated_some(self, answer: Answer, plan: RoundPlan, arms: list[int]) -> None:
+        """Tell it those of some drafters."""
+        for arm in arms:
+            gamma, realised = _acceptance(answer.by_drafter[arm], plan)
+            self._online.verified_one(arm, gamma[:, :, 0], realised[:, :, 0])
 
     def finished_round(self, emitted: int, gamma: np.ndarray | None) -> None:
         """For selectors that learn from their own rounds."""
@@ -121,6 +139,14 @@ class Learner(Policy):
     def learned(self) -> tuple[np.ndarray, np.ndarray]:
         """As the selector was fed."""
         return self._online.learned
+
+
+def _acceptance(parts: list[Statistics], plan: RoundPlan) -> tuple[np.ndarray, np.ndarray]:
+    """gamma and realised acceptance (m, D, N) of the last part's m tokens."""
+    rule, length, count = plan.rule, plan.draft_length, len(parts[-1].log_p)
+    # A rule may need the positions from the start of a round on.
+    known = last_tokens(parts, count + length - 1)
+    return rule.expected(known, length)[-count:], rule.realised(known, length)[-count:]
 
 
 def make_policy(

@@ -21,6 +21,7 @@ from hedgespec.live.graphs import Captured, Fetched
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import can_run_static
 from hedgespec.live.static_round import StaticRound
+from hedgespec.live.static_statistics import KEPT
 from hedgespec.models.drafters.base import Drafter
 from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.target import LanguageModel
@@ -39,11 +40,25 @@ class _Result:
     end: int
 
 
+@dataclass(frozen=True)
+class _Own:
+    """Statistics of one drafter on their way: some rows of a table, and its column there."""
+
+    fetched: Fetched
+    rows: slice
+    column: int
+
+    def wait(self) -> torch.Tensor:
+        """Statistics (1+S, n, 1)."""
+        return self.fetched.wait()[:, self.rows, self.column : self.column + 1]
+
+
 class StaticEngine(Engine):
     """For targets and drafters of plain attention, and EAGLE heads.
 
     Heads of one shape are evaluated as one batch: after each round, when needed, or beside the next
-    round on a stream of their own (see Evaluation). A drafter that raises, or whose logits break
+    round on a stream of their own (see Evaluation). Where some drafters are evaluated without the
+    others they are so one by one, and what a drafter reads to draft counts as read. A drafter that raises, or whose logits break
     their contract (models/logits.py), is dropped.
     """
 
@@ -87,6 +102,7 @@ class StaticEngine(Engine):
         self._prompt = self._length = self._evaluated = self._launched = len(prompt)
         self._known = [len(prompt)] * len(self._names)
         self._results: deque[_Result] = deque()
+        self._own: list[list[_Own]] = [[] for _ in self._names]  # in part, not asked for yet
         self.waiting = 0
 
     def round(
@@ -137,6 +153,32 @@ class StaticEngine(Engine):
             self._evaluated += count
         self.waiting = self._length - self._evaluated
         values = torch.cat(found, dim=1)
+        return unpack(self._rule, values[0, :, 0], values[1:])
+
+    def evaluate_some(self, arms: Sequence[int]) -> list[Statistics]:
+        """All of them together, if they were so not long ago, or one by one."""
+        if len(arms) == len(self._names) and self._length - self._launched <= KEPT:
+            self._evaluate_together()
+        for arm in arms:
+            self._catch_up(arm)
+        return [self._collected(arm) for arm in arms]
+
+    def _evaluate_together(self) -> None:
+        """From where they were so last; of each what it has not read since."""
+        known, begin = self._known, self._launched
+        self._launch_to_end()
+        while self._results:
+            result = self._results.popleft()
+            for arm, own in enumerate(self._own):
+                rows = slice(max(known[arm] - begin, 0), result.end - begin)
+                if rows.start < rows.stop:
+                    own.append(_Own(result.fetched, rows, arm))
+            begin = result.end
+
+    def _collected(self, arm: int) -> Statistics:
+        """What came of a drafter's reading since it was asked for last."""
+        values = torch.cat([part.wait() for part in self._own[arm]], dim=1)
+        self._own[arm] = []
         return unpack(self._rule, values[0, :, 0], values[1:])
 
     def evaluate_one(self, arm: int) -> Statistics:
@@ -194,7 +236,14 @@ class StaticEngine(Engine):
         """Have a drafter read what was verified since it read last."""
         while (behind := self._length - self._known[arm]) > 0:
             few = self._draft_length + 1
-            self._read_on(arm, few if behind <= few else max(few, _MANY), statistics=False)
+            count, begin = few if behind <= few else max(few, _MANY), self._known[arm]
+            in_part = self.evaluation is Evaluation.IN_PART
+            self._read_on(arm, count, statistics=in_part)
+            if in_part:
+                table = (self._parts.nothing(count) if self._names[arm] in self.dropped
+                         else self._parts.tables[count, 1])
+                rows = slice(self._known[arm] - begin)
+                self._own[arm].append(_Own(Fetched(table), rows, 0))
 
     def _read_on(self, arm: int, count: int, statistics: bool) -> None:
         parts = self._parts

@@ -170,6 +170,10 @@ class StaticRound:
             logits = self._logits(one, features)
         one.settle(features, logits[:, 0])
 
+    def nothing(self, count: int) -> torch.Tensor:
+        """The table (1+S, n, 1) of `count` tokens that nobody read, from where `read_on` would."""
+        return self._statistics.nothing(self._begin, count)
+
     def evaluate(self, count: int) -> None:
         """All drafters read the next `count` tokens, of which those up to the goal are kept.
 

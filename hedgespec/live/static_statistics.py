@@ -2,7 +2,7 @@
 
 import torch
 
-from hedgespec.live.evaluated import reduce_for
+from hedgespec.live.evaluated import no_statistics, reduce_for
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import StaticText
 from hedgespec.models.acceptance import emitted_log_p
@@ -52,6 +52,12 @@ class TokenStatistics:
         if (count, members) not in self.tables:
             self.tables[count, members] = table.new_empty(table.shape)
         self.tables[count, members].copy_(table)
+
+    def nothing(self, begin: torch.Tensor, count: int) -> torch.Tensor:
+        """The table (1+S, n, 1) of `count` tokens under a drafter that proposes nothing."""
+        log_p = emitted_log_p(*reversed(self._emitted(begin, count)))
+        none = no_statistics(self._plan.rule, count).to(log_p.device)
+        return torch.cat([log_p[None, :, None], none])
 
     def _emitted(self, begin: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens (n) from `begin` (1) on and the target's distributions (n, V) there."""

@@ -9,9 +9,11 @@ import torch
 
 from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.engine import Clock, Engine, Evaluation
+from hedgespec.live.evaluated import last_tokens, side_by_side
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.policy import Policy
 from hedgespec.live.settings import DecoderSettings
+from hedgespec.models.drafters import Drafter
 from hedgespec.models.target import LanguageModel
 from hedgespec.selectors.feedback import MOST_WAITING
 from hedgespec.selectors.uniforms import query_key
@@ -38,6 +40,7 @@ class Decoder(Protocol):
     """What the rounds of a text are run with."""
 
     target: LanguageModel
+    drafters: list[Drafter]
     engine: Engine
     policy: Policy
     plan: RoundPlan
@@ -52,6 +55,7 @@ class Rounds:
         self._target, self._engine = decoder.target, decoder.engine
         self._policy, self._plan, self._settings = decoder.policy, decoder.plan, decoder.settings
         self._request, self._answer = request, answer
+        self._arms = list(range(len(decoder.drafters)))
         self._generator = _generator(self._settings.base_seed, request.query)
         self._ends = self._target.eos_tokens if request.ends is None else request.ends
 
@@ -72,20 +76,14 @@ class Rounds:
         finally:  # also when interrupted: a log wants what there is
             if self._settings.evaluate_all:
                 with torch.inference_mode():
-                    self._evaluate()
+                    self._evaluate_rest()
             answer.learned = self._policy.learned
 
     def _round(self) -> Round:
         engine, policy, answer = self._engine, self._policy, self._answer
         position = len(answer.tokens)
         clock = Clock(self._settings.timed, self._target.device)
-        needed = policy.needs(position)
-        each = engine.evaluation in (Evaluation.EACH_ROUND, Evaluation.ASIDE)
-        if needed or engine.waiting >= MOST_WAITING or (each and not engine.beside):
-            evaluated = self._evaluate(needed or None)
-        else:
-            evaluated = engine.beside and position > 0
-        evaluated &= policy.evaluation(False) is not Evaluation.NEVER  # else it is for the log
+        evaluated = self._evaluate_before(position)
         clock.read("evaluate")
         arm, weights = policy.choose(position)
         clock.read("select")
@@ -98,6 +96,20 @@ class Rounds:
         policy.finished_round(len(tokens), self._gamma(arm) if policy.uses_gamma else None)
         clock.read("learn")
         return Round(position, arm, weights, evaluated, drafted, tokens, clock.seconds)
+
+    def _evaluate_before(self, position: int) -> list[int]:
+        """What the round at `position` needs; the drafters that were evaluated for the policy."""
+        engine, policy = self._engine, self._policy
+        if engine.evaluation is Evaluation.IN_PART:
+            return self._evaluate_some(policy.choose_evaluated(position))
+        needed = policy.needs(position)
+        each = engine.evaluation in (Evaluation.EACH_ROUND, Evaluation.ASIDE)
+        if needed or engine.waiting >= MOST_WAITING or (each and not engine.beside):
+            evaluated = self._evaluate(needed or None)
+        else:
+            evaluated = engine.beside and position > 0
+        evaluated &= policy.evaluation(False) is not Evaluation.NEVER  # else it is for the log
+        return self._arms if evaluated else []
 
     def _noise(self, position: int) -> torch.Tensor:
         """Uniform numbers (K+1, W) of the round at `position`."""
@@ -138,6 +150,26 @@ class Rounds:
         self._answer.statistics.append(statistics)
         self._policy.evaluated(self._answer, self._plan)
         return True
+
+    def _evaluate_some(self, arms: list[int]) -> list[int]:
+        """Some drafters on what they were not evaluated on yet; the policy is told."""
+        if arms:
+            for arm, found in zip(arms, self._engine.evaluate_some(arms), strict=True):
+                self._answer.by_drafter.setdefault(arm, []).append(found)
+            self._policy.evaluated_some(self._answer, self._plan, arms)
+        return arms
+
+    def _evaluate_rest(self) -> None:
+        """All drafters on all tokens that they were not evaluated on yet."""
+        if self._engine.evaluation is not Evaluation.IN_PART:
+            self._evaluate()
+            return
+        answer, parts = self._answer, self._answer.by_drafter
+        known = {arm: sum(len(part.log_p) for part in parts.get(arm, [])) for arm in self._arms}
+        self._evaluate_some([arm for arm in self._arms if known[arm] < len(answer.tokens)])
+        if answer.tokens:
+            answer.statistics = [side_by_side(
+                [last_tokens(parts[arm], len(answer.tokens)) for arm in self._arms])]
 
     def _gamma(self, arm: int) -> np.ndarray:
         """Acceptance probabilities (m, D) of the drafter that ran, on the round's m tokens."""

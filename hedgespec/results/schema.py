@@ -24,7 +24,8 @@ class Column:
     """One column, or, if its name ends with "/", one for each arm.
 
     `key` columns together tell a table's rows apart. Of `averaged` ones readers take the mean over
-    seeds. `timed` is what the clock said: it differs when the same is run again.
+    seeds. `timed` is what the clock said: it differs when the same is run again. A `late` one lacks
+    in results of earlier versions, and is null there.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Column:
     key: bool = False
     averaged: bool = False
     timed: bool = False
+    late: bool = False
 
     @property
     def of_each_arm(self) -> bool:
@@ -94,12 +96,14 @@ class Table:
 
     def lacking(self, table: pl.DataFrame) -> list[str]:
         """The columns that `table` should have and has not."""
-        return [name for name in self.types if name not in table.columns]
+        late = [column.name for column in self.columns if column.late]
+        return [name for name in self.types if name not in (*table.columns, *late)]
 
     def shaped(self, table: pl.DataFrame) -> pl.DataFrame:
         """The columns of `table` that are declared here, in order, each with its type."""
-        return table.select(pl.col(name).cast(dtype)
-                            for name, dtype in self._chosen(table.columns).items())
+        return table.select(
+            (pl.col(name) if name in table.columns else pl.lit(None)).cast(dtype).alias(name)
+            for name, dtype in self._chosen(table.columns).items())
 
     def _chosen(self, names: Collection[str]) -> dict[str, pl.DataType]:
         """The declared columns with their types, for each arm those of `names`."""
@@ -122,7 +126,7 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
     Column("queries", pl.Int64(), "queries of the trace"),
     Column("tokens", pl.Int64(), "emitted tokens of all queries", "tokens"),
     Column("rounds", pl.Float64(), "rounds of all queries", "rounds"),
-    Column("evaluations", pl.Float64(), "rounds before which all drafters are evaluated, of all "
+    Column("evaluations", pl.Float64(), "rounds before which drafters are evaluated, of all "
            "queries", "rounds"),
     Column("rounds_sd", pl.Float64(), "standard deviation of `rounds` over replays of this text; "
            "null if replayed", "rounds"),
@@ -134,6 +138,8 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            "trace's costs; null without", "tokens/s"),
     Column("rounds_per_second", pl.Float64(), "speed of the replay itself, compilation not counted",
            "rounds/s", timed=True),
+    Column("evaluated_drafters", pl.Float64(), "drafters evaluated, summed over `evaluations`",
+           "drafters", late=True),
 ))
 
 PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
@@ -143,7 +149,7 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
     Column("mat", pl.Float64(), "emitted tokens per round", "tokens/round"),
     Column("regret_rounds", pl.Float64(), "rounds above the best fixed drafter's", "rounds",
            averaged=True),
-    Column("evaluations", pl.Float64(), "rounds before which all drafters are evaluated", "rounds",
+    Column("evaluations", pl.Float64(), "rounds before which drafters are evaluated", "rounds",
            averaged=True),
     Column("seconds", pl.Float64(), "estimated seconds; null without costs", "s", averaged=True),
     Column("evaluation_seconds", pl.Float64(), "those of them in which other drafters are "
@@ -154,6 +160,8 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
     Column("rounds_until_best", pl.Float64(), "[rounds until the best fixed drafter holds half of "
            "the weight](metrics.md#measures); null if it does not before the answer ends",
            "rounds"),
+    Column("evaluated_drafters", pl.Float64(), "drafters evaluated, summed over `evaluations`",
+           "drafters", averaged=True, late=True),
 ))
 
 CURVES = Table("curves", "trace, selector, setting and up to 64 positions, of cumulative regret", (
@@ -194,11 +202,13 @@ LIVE_ROUNDS = Table("rounds", "round of `hedgespec live`", (
     Column("probability", pl.Float64(), "of choosing it", "probability"),
     Column("weights", pl.List(pl.Float64()), "the whole play, in the drafters' order",
            "probability"),
-    Column("evaluated", pl.Boolean(), "whether all drafters were evaluated before the round"),
+    Column("evaluated", pl.Boolean(), "whether drafters were evaluated before the round"),
     Column("drafted", pl.Int64(), "tokens drafted", "tokens"),
     Column("emitted", pl.Int64(), "tokens emitted", "tokens"),
     *(Column(f"{SECONDS_OF}{part}", pl.Float64(), f"wall-clock time of the part `{part}`", "s",
              timed=True) for part in PARTS),
+    Column("evaluated_set", pl.List(pl.String()), "the drafters that were evaluated before the round",
+           late=True),
 ))
 LIVE_LOSSES = Table("losses", "loss that the selector of `hedgespec live` learned, in that order", (
     Column("query", pl.Int64(), "number of the query, counted from 0", key=True),

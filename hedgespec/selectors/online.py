@@ -14,7 +14,13 @@ import numpy as np
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors.contract import CHOSEN, EMITTED, FULL, OUTCOMES, VERIFIED
 from hedgespec.selectors.faults import LearnerError, fault_of, line_of
-from hedgespec.selectors.feedback import Feedback, needed
+from hedgespec.selectors.feedback import (
+    ArmSeconds,
+    Feedback,
+    choose_drafters,
+    needed,
+    new_ledger,
+)
 from hedgespec.selectors.functions import compiled_functions
 from hedgespec.selectors.guard import new_states
 from hedgespec.selectors.learning import Loss, check_learning
@@ -41,7 +47,9 @@ class OnlineSelector:
     """A selector over N drafters with draft length K.
 
     For each text `begin`; for each round `choose`, and before it `verified` with the statistics
-    of what was emitted: at once, or no later than `needs` says.
+    of what was emitted: at once, or no later than `needs` says. Where only some drafters may be
+    evaluated at a time (`partial`), `choose_evaluated` says before each round of whom the
+    statistics must be given, to `verified_one`.
     """
 
     def __init__(
@@ -53,7 +61,8 @@ class OnlineSelector:
         as in `estimator_arrays`.
 
         Raises HedgespecError for settings that make no sense for the selector or cannot be had
-        live: feedback `foresight`, rewards from text that is not written yet.
+        live: feedback `foresight`, rewards from text that is not written yet, or seconds of
+        evaluations.
         """
         self.selector = configured.selector
         check_learning(self.selector, feedback, loss)
@@ -61,6 +70,9 @@ class OnlineSelector:
         if not self.feedback.policy.live:
             raise HedgespecError(f"feedback {self.feedback.label} needs text that is not written "
                                  "yet: it can be replayed, not decoded live")
+        if self.feedback.timed:
+            raise HedgespecError(f"feedback {self.feedback.label} needs the seconds of evaluations: "
+                                 "it can be replayed, not decoded live")
         if self.selector.looks_ahead(configured.values):
             raise HedgespecError(f"{configured.label} is rewarded by text that is not written yet: "
                                  "it can be replayed, not decoded live")
@@ -88,6 +100,8 @@ class OnlineSelector:
         """
         self._limited = False
         self.begin(0)
+        if self.partial:
+            self.choose_evaluated(0)
         self.choose(0)
         self.finished_round(1, np.zeros((1, 1), dtype=np.float32))
         self.needs(1)
@@ -128,9 +142,19 @@ class OnlineSelector:
             states, guard, self._params, counts, self.weights, starts=np.empty(64, dtype=np.int64),
             plays=np.empty((64, self._arms)), learned=np.empty(64, dtype=np.int64),
             losses=np.empty((64, self._arms)))
-        nothing = np.empty((0, 1, self._arms), dtype=np.float32)
-        self._keep_statistics(nothing, nothing)
+        if self.partial:
+            nothing = np.zeros(self._arms)
+            seconds = ArmSeconds(np.arange(self._arms), nothing, nothing, np.zeros(self._arms + 1))
+            self._memory = self._memory._replace(ledger=new_ledger(seconds, 64))
+        self._gamma = self._realised = np.empty((0, 1, self._arms), dtype=np.float32)
+        self._keep_statistics(self._gamma, self._realised)
         self._known = 0  # positions whose statistics are there
+        self._read = np.zeros(self._arms, dtype=np.int64)  # the same of each drafter, if partial
+
+    @property
+    def partial(self) -> bool:
+        """Whether only some drafters may be evaluated at a time."""
+        return self.selector.feedback == FULL and self.feedback.partial
 
     @property
     def learned(self) -> tuple[np.ndarray, np.ndarray]:
@@ -157,18 +181,34 @@ class OnlineSelector:
                             counts[FED], counts[FED_ROUND], self._known)
         return count
 
+    def choose_evaluated(self, start: int) -> np.ndarray:
+        """Whose statistics (N, bool) are given on all positions before `start` next; `partial` only.
+
+        To be asked once before each round.
+        """
+        memory = self._memory
+        counts, ledger = memory.counts, memory.ledger
+        assert ledger is not None
+        choose_drafters(self._schedule, ledger, self._key, memory.starts, counts[ROUNDS], start,
+                        counts[FED], counts[FED_ROUND])
+        return ledger.chosen.copy()
+
+    def verified_one(self, arm: int, gamma: np.ndarray, realised: np.ndarray) -> None:
+        """Take note of the statistics (m, D), float32, of the next m tokens under one drafter."""
+        begin = self._read[arm]
+        self._read[arm] = end = begin + len(gamma)
+        self._make_room_for_statistics(end, gamma.shape[1:])
+        self._gamma[begin:end, :, arm] = gamma
+        self._realised[begin:end, :, arm] = realised
+        self._known = max(self._known, end)
+
     def verified(self, gamma: np.ndarray, realised: np.ndarray) -> None:
         """Take note of the statistics (m, D, N), float32, of the next m emitted tokens.
 
         `gamma` are acceptance probabilities, `realised` those given the token emitted.
         """
         count = self._known + len(gamma)
-        if count > len(self._gamma):
-            old = self._gamma[: self._known], self._realised[: self._known]
-            self._keep_statistics(*(np.empty((max(64, 2 * count), *gamma.shape[1:]), np.float32)
-                                    for _ in range(2)))
-            if self._known:
-                self._gamma[: self._known], self._realised[: self._known] = old
+        self._make_room_for_statistics(count, gamma.shape[1:-1])
         self._gamma[self._known : count] = gamma
         self._realised[self._known : count] = realised
         self._known = count
@@ -204,6 +244,15 @@ class OnlineSelector:
             survive, end = survive[:, :1], end[:, :1]
         self._evaluated = Evaluated(survive, end, gamma)
 
+    def _make_room_for_statistics(self, count: int, depths: tuple[int, ...]) -> None:
+        """For `count` positions of as many draft depths."""
+        if count > len(self._gamma):
+            old = self._gamma[: self._known], self._realised[: self._known]
+            shape = (max(64, 2 * count), *depths, self._arms)
+            self._keep_statistics(np.empty(shape, np.float32), np.empty(shape, np.float32))
+            if self._known:
+                self._gamma[: self._known], self._realised[: self._known] = old
+
     def _make_room(self, start: int) -> None:
         """For one more round, and the losses of all positions before `start`."""
         memory, counts = self._memory, self._memory.counts
@@ -212,6 +261,9 @@ class OnlineSelector:
         due = counts[LEARNED] + start - counts[FED]
         while due > len(memory.learned):
             memory = memory._replace(learned=_longer(memory.learned), losses=_longer(memory.losses))
+            if (ledger := memory.ledger) is not None:
+                memory = memory._replace(ledger=ledger._replace(
+                    positions=_longer(ledger.positions), told=_longer(ledger.told)))
         self._memory = memory
 
 

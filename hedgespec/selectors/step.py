@@ -11,7 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hedgespec.selectors.contract import FULL, Selector, compiled, draw
-from hedgespec.selectors.feedback import NO_END, Feedback, next_due
+from hedgespec.selectors.feedback import (
+    NO_END,
+    TOLD,
+    Feedback,
+    Ledger,
+    furthest_read,
+    next_due,
+    next_known,
+    note_round,
+    settle,
+    tell,
+    unsettled,
+)
 from hedgespec.selectors.functions import compiled_functions, is_distribution
 from hedgespec.selectors.guard import is_whole
 from hedgespec.selectors.learning import Loss
@@ -34,7 +46,7 @@ class Memory(NamedTuple):
     `states` (copies, S) belong to positions in turn, `guard` lies behind them. `counts` (COUNTS,
     int64) as above. `weights` (N) is the last play; `starts` (R, int64) and `plays` (R, N) are
     those of the rounds so far; `learned` (T, int64) the positions learned from and `losses` (T, N)
-    their losses.
+    their losses. `ledger` is there if only some drafters may be evaluated at a time.
     """
 
     states: np.ndarray
@@ -46,6 +58,7 @@ class Memory(NamedTuple):
     plays: np.ndarray
     learned: np.ndarray
     losses: np.ndarray
+    ledger: Ledger | None = None
 
 
 class Evaluated(NamedTuple):
@@ -68,9 +81,10 @@ def compile_step(
     `checked` bounds, plays and the guard are checked.
     """
     play, draws = compiled_functions(selector, checked).play, selector.draws
-    learn_due = _full_learning(
-        selector, feedback, loss, draft_length, round_seconds, checked
-    ) if selector.feedback == FULL else _no_learning
+    learn_due, partial = _no_learning, feedback.partial
+    if selector.feedback == FULL:
+        learning = _partial_learning if partial else _full_learning
+        learn_due = learning(selector, feedback, loss, draft_length, round_seconds, checked)
 
     @compiled
     def step(memory, evaluated, key, start):
@@ -90,7 +104,10 @@ def compile_step(
             memory.plays[number, arm] = weights[arm]
         counts[ROUNDS] = number + 1
         counts[CURRENT] = memory.states.shape[0] == 1 and not draws
-        return draw(weights, uniform(key, start, SELECTION))
+        arm = draw(weights, uniform(key, start, SELECTION))
+        if partial:
+            note_round(memory.ledger, arm)
+        return arm
 
     return step
 
@@ -141,6 +158,59 @@ def _full_learning(
                 found[:] = timed_loss(found, seconds, draft_length)
             learn(state, memory.params, position,
                   memory.plays[fed_round] if actual else weights, found)
+            memory.learned[counts[LEARNED]] = position
+            counts[LEARNED] += 1
+            counts[CURRENT] = False
+        counts[FED], counts[FED_ROUND] = fed, fed_round
+        return True
+
+    return learn_due
+
+
+def _partial_learning(
+    selector: Selector, feedback: Feedback, loss: Loss, draft_length: int,
+    round_seconds: tuple[float, ...] | None, checked: bool,
+) -> Step:
+    """The same where the ledger knows which losses there are."""
+    (_, play, learn), draws = compiled_functions(selector, checked), selector.draws
+    schedule = feedback.schedule(loss.window(draft_length))
+    window, actual = schedule.window, feedback.actual
+    virtual = selector.uses_play and not actual
+    accept_weight, timed = loss.accept_weight, loss.seconds
+    seconds = np.array(round_seconds or (1.0,))
+    timed_loss = compiled(per_second)
+
+    @compiled
+    def find(evaluated, position, found):
+        position_loss(evaluated.survive, evaluated.end, evaluated.gamma, position, accept_weight,
+                      draft_length, found)
+        if timed:
+            found[:] = timed_loss(found, seconds, draft_length)
+
+    @compiled
+    def learn_due(memory, evaluated, key, start):
+        counts, weights, ledger = memory.counts, memory.weights, memory.ledger
+        found = np.empty_like(weights)
+        for number in range(unsettled(ledger), ledger.counts[TOLD]):
+            find(evaluated, ledger.positions[number], found)
+            settle(ledger, number, window, found)
+        fed, fed_round = counts[FED], counts[FED_ROUND]
+        while True:
+            position, fed, fed_round = next_known(
+                schedule, key, memory.starts, counts[ROUNDS], start, furthest_read(ledger), NO_END, fed,
+                fed_round)
+            if position < 0:
+                break
+            if virtual and not counts[CURRENT]:
+                own_key = decision_key(key, position) if draws else np.int64(0)
+                play(memory.states[0], memory.params, own_key, weights)
+                if checked and not is_distribution(weights):
+                    return False
+            find(evaluated, position, found)
+            shown = memory.losses[counts[LEARNED]]
+            tell(ledger, position, window, found, shown)
+            learn(memory.states[0], memory.params, position,
+                  memory.plays[fed_round] if actual else weights, shown)
             memory.learned[counts[LEARNED]] = position
             counts[LEARNED] += 1
             counts[CURRENT] = False

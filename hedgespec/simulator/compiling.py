@@ -63,7 +63,7 @@ class Wanted:
         configured = parse_selector(self.selector)
         if self.exact:
             return exact_kernel(configured)
-        return selector_kernel(configured, (self.feedback or Feedback()) != Feedback())
+        return selector_kernel(configured, self.feedback)
 
 
 def compile_wanted(parent: int, trace: Path, wanted: Sequence[Wanted]) -> None:

@@ -3,7 +3,13 @@
 import numba
 import numpy as np
 
-from hedgespec.selectors.feedback import MOST_WAITING, NO_END, needed, next_due
+from hedgespec.selectors.feedback import (
+    MOST_WAITING,
+    NO_END,
+    further_seconds,
+    needed,
+    next_due,
+)
 from hedgespec.selectors.uniforms import query_key
 
 
@@ -30,3 +36,14 @@ def mark_evaluated(first, last, offsets, choice, schedule, seed, evaluated):
                     schedule, key, starts, rounds, start, NO_END, fed, fed_round)
             starts[rounds] = start
             rounds += 1
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def set_seconds(first, last, offsets, choice, sets, arm_seconds, seconds):
+    """Write to `seconds` (T) what the `sets` (T, N) evaluated before the rounds of `choice` (T) add.
+
+    Of queries first..last-1.
+    """
+    for start in range(offsets[first], offsets[last]):
+        if choice[start] >= 0:
+            seconds[start] = further_seconds(sets[start], choice[start], arm_seconds)

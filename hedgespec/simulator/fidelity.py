@@ -45,6 +45,9 @@ def check_fidelity(folder: Path) -> int:
     _compare("drafter", chosen, rounds["drafter"].to_numpy(), rounds)
     if "evaluated" in rounds:
         _compare("evaluated", found.evaluated[starts], rounds["evaluated"].to_numpy(), rounds)
+    if found.sets is not None:
+        _compare("evaluated_set", [names[chosen].tolist() for chosen in found.sets[starts]],
+                 rounds["evaluated_set"].to_list(), rounds)
     if weights is not None:
         _compare("weights", weights, rounds["weights"].to_list(), rounds)
     return len(rounds)
@@ -79,15 +82,23 @@ def _driven(
     weights: list[list[float]] = []
     learned: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for query, position, emitted in rounds.select("query", "position", "emitted").iter_rows():
+        start = int(trace.offsets[query])
         if position == 0:
             online.begin(query)
+            read = np.full(len(trace.manifest.drafters), start)
+        start += position
+        if online.partial:
+            for arm in np.flatnonzero(online.choose_evaluated(position)):
+                gamma, realised = replayer.statistics(read[arm], start)
+                online.verified_one(arm, gamma[:, :, arm], realised[:, :, arm])
+                read[arm] = start
         arm = online.choose(position)
         weights.append(online.weights.tolist())
         learned[query] = online.learned
-        start = int(trace.offsets[query]) + position
         gamma, realised = replayer.statistics(start, start + emitted)
         online.finished_round(emitted, gamma[:, :, arm])
-        online.verified(gamma, realised)
+        if not online.partial:
+            online.verified(gamma, realised)
     return weights, learned_losses(learned)
 
 

@@ -17,9 +17,9 @@ from hedgespec.selectors.faults import LearnerError, fault_of, line_of
 from hedgespec.selectors.guard import FINE
 from hedgespec.selectors.limits import run_limited
 from hedgespec.simulator.kernels import plain_kernel
-from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask
+from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask, PartialTask
 
-Task = FullTask | ChosenTask | ExactTask
+Task = FullTask | PartialTask | ChosenTask | ExactTask
 
 
 def guarded(
@@ -92,7 +92,8 @@ def _found(
 ) -> LearnerError | None:
     """What plain Python says of this query or the next, whose first call may have failed."""
     order, selector = _order(task), configured.selector
-    kernel, plain = plain_kernel(configured, isinstance(task, ExactTask))
+    kernel, plain = plain_kernel(configured, isinstance(task, ExactTask),
+                                 isinstance(task, PartialTask))
     place = int(np.flatnonzero(order == query)[0])
     begin = first if not isinstance(task, ExactTask) and task.carry else place
     fresh = [output.copy() for output in outputs]

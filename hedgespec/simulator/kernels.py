@@ -27,6 +27,7 @@ from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text
 from hedgespec.selectors import CHOSEN, ConfiguredSelector, Selector
 from hedgespec.selectors.faults import compile_fault
+from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.trial import Plain
 from hedgespec.simulator import (
     evaluations,
@@ -36,6 +37,7 @@ from hedgespec.simulator import (
     replay_drawn,
     replay_exact,
     replay_full,
+    replay_partial,
     tasks,
     verification,
 )
@@ -44,18 +46,24 @@ from hedgespec.simulator.kernel_cache import is_kept, keep_compiled, kernel_fold
 _SELECTOR_IMPORT = re.compile(r"^from hedgespec\.selectors\.\w+ import SELECTOR$", re.MULTILINE)
 
 
-def selector_kernel(configured: ConfiguredSelector, general: bool = True) -> Callable[..., None]:
-    """The replay function compiled for this selector (see replay_full and replay_chosen).
+def selector_kernel(
+    configured: ConfiguredSelector, feedback: Feedback | None = None
+) -> Callable[..., None]:
+    """The replay function compiled for this selector (see replay_full, _partial and _chosen).
 
-    `general` False takes feedback `queued` without modifiers for granted, and is faster.
+    That of feedback `queued` without modifiers takes it for granted, and is faster.
     """
+    feedback = feedback or Feedback()
+    general = feedback != Feedback()
     if configured.selector.feedback == CHOSEN:
         return _selector_copy(replay_chosen, configured, "")
+    if feedback.partial:
+        return _selector_copy(replay_partial, configured, "partial-")
     return _selector_copy(replay_full, configured, "general-" if general else "", general)
 
 
 def plain_kernel(
-    configured: ConfiguredSelector, exact: bool
+    configured: ConfiguredSelector, exact: bool, partial: bool = False
 ) -> tuple[Callable[..., int], Plain]:
     """The same loops as plain Python, each call of the learner checked: slow, and with lines.
 
@@ -63,7 +71,8 @@ def plain_kernel(
     """
     selector = configured.selector
     template = replay_exact if exact else (
-        replay_chosen if selector.feedback == CHOSEN else replay_full)
+        replay_chosen if selector.feedback == CHOSEN else
+        replay_partial if partial else replay_full)
     names = _in_memory(template, selector, True, False)
     plain = Plain(selector)
     names |= {"reset": plain.reset, "play": plain.play, "learn": plain.learn}
@@ -115,10 +124,9 @@ def drawing_kernel() -> Callable[..., Any]:
     return loaded.drawn_drafters
 
 
-def marking_kernel() -> Callable[..., None]:
-    """The function of evaluations.py."""
-    loaded: Any = _compiled_copy(evaluations, None, "evaluations")
-    return loaded.mark_evaluated
+def evaluation_kernels() -> Any:
+    """The functions of evaluations.py."""
+    return _compiled_copy(evaluations, None, "evaluations")
 
 
 def table_kernels() -> Any:

@@ -17,8 +17,9 @@ class Replay:
 
     `choice` (T, int16) holds the drafter of the round that started at a token, -1 where none
     did; None if exact. `visits` (T) are the rounds started at a token and `usage` (Q, N) those of
-    each drafter, `evaluated` (T) those rounds before which all drafters are evaluated: counts, or
-    expectations if exact. `variance` (Q) is that of a query's rounds, None
+    each drafter, `evaluated` (T) those rounds before which drafters are evaluated: counts, or
+    expectations if exact. `sets` (T, N) are the arms whose drafters are evaluated before the round
+    from a token, None if those of all are. `variance` (Q) is that of a query's rounds, None
     if replayed. `seconds` is the kernel's wall-clock time. `plays`, None if replayed, are the
     probabilities of the drafters in a round from each token, (T, N), or the drafter itself, (T).
     `knows` is what the selector learns from: FULL, CHOSEN or NONE, or what a reference knows;
@@ -38,6 +39,7 @@ class Replay:
     variance: np.ndarray | None
     seconds: float
     plays: np.ndarray | None = None
+    sets: np.ndarray | None = None
 
     @property
     def feedback_label(self) -> str:

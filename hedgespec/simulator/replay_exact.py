@@ -30,7 +30,8 @@ def replay(first, last, task, plays, visits, usage, variance):
     learned depends on the position only. Returns what replay_full does.
     """
     offsets, params, given = task.offsets, task.params, task.schedule
-    schedule = Schedule(given.arrival, QUEUED.amounts, given.window, given.copies, False, False)
+    schedule = Schedule(given.arrival, QUEUED.amounts, given.window, given.copies, False, False,
+                        QUEUED.numbers)
     arms = task.loss.shape[1]
     states, guard = new_states(schedule.copies, task.state_size)
     virtual, no_rounds = np.empty(arms), np.empty(0, dtype=np.int64)

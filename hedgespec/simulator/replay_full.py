@@ -49,7 +49,8 @@ def replay(first, last, task, choice):
     params, schedule, draft_length = task.params, task.schedule, task.draft_length
     arms = loss.shape[1]
     if not GENERAL:  # constants, but for the window
-        schedule = Schedule(QUEUED.arrival, QUEUED.amounts, schedule.window, 1, False, False)
+        schedule = Schedule(QUEUED.arrival, QUEUED.amounts, schedule.window, 1, False, False,
+                            QUEUED.numbers)
     copies = schedule.copies
     states, guard = new_states(copies, task.state_size)
     weights, partial = np.empty(arms), np.empty(arms)

@@ -8,11 +8,17 @@ from time import perf_counter
 
 import numpy as np
 
-from hedgespec.costs.estimate import costs_of, evaluating_seconds, own_seconds
+from hedgespec.costs.estimate import (
+    alone_seconds,
+    costs_of,
+    evaluating_seconds,
+    own_seconds,
+    together_seconds,
+)
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.options import check_seed
 from hedgespec.selectors import CHOSEN, FULL, ConfiguredSelector, Selector
-from hedgespec.selectors.feedback import Feedback
+from hedgespec.selectors.feedback import ArmSeconds, Feedback
 from hedgespec.selectors.learning import Loss, check_learning
 from hedgespec.selectors.losses import estimator_arrays, per_second
 from hedgespec.simulator.arms import make_arms
@@ -22,15 +28,15 @@ from hedgespec.simulator.kernels import (
     assigned_kernel,
     compile_or_load,
     drawing_kernel,
+    evaluation_kernels,
     exact_kernel,
-    marking_kernel,
     selector_kernel,
     table_kernels,
 )
 from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import EXACT, REPLAYED, Replay
 from hedgespec.simulator.router import Router
-from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask
+from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask, PartialTask
 from hedgespec.traces import Trace
 
 
@@ -191,7 +197,10 @@ class Replayer:
         if self.trace.manifest.costs is None:
             unknown = np.full(len(run.visits), np.nan)
             return unknown, unknown
-        evaluation = run.evaluated * run.in_rounds(self.evaluating_seconds())
+        if run.sets is None:
+            evaluation = run.evaluated * run.in_rounds(self.evaluating_seconds())
+        else:
+            evaluation = self._set_seconds(run.sets, run.choice)
         return run.visits * run.in_rounds(self.own_seconds()) + evaluation, evaluation
 
     def own_seconds(self) -> np.ndarray:
@@ -205,6 +214,39 @@ class Replayer:
         Raises HedgespecError without costs.
         """
         return evaluating_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace))
+
+    def evaluated_drafters(self, run: Replay) -> np.ndarray:
+        """Drafters evaluated before the round from each token, expected if exact, (T)."""
+        if run.sets is None:
+            return run.evaluated * float(len(np.unique(self.arms.drafters)))
+        owner = self._owner
+        found: np.ndarray = run.sets[:, owner == np.arange(len(owner))].sum(axis=1)
+        return found
+
+    def _set_seconds(self, sets: np.ndarray, choice: np.ndarray | None) -> np.ndarray:
+        """Further seconds of the rounds from each token in which `sets` (T, N) are evaluated."""
+        assert choice is not None
+        seconds = np.zeros(len(choice))
+        self._over_queries(evaluation_kernels().set_seconds, self.trace.offsets, choice, sets,
+                           self._arm_seconds(), seconds)
+        return seconds
+
+    def _arm_seconds(self) -> ArmSeconds:
+        """What rounds take; zeros without costs."""
+        if self.trace.manifest.costs is None:
+            nothing = np.zeros(self._arms)
+            return ArmSeconds(self._owner, nothing, nothing, np.zeros(self._arms + 1))
+        costs = costs_of(self.trace)
+        return ArmSeconds(
+            self._owner, self.own_seconds(),
+            alone_seconds(costs, self.arms.drafter_names(self.trace)),
+            together_seconds(costs, self._arms))
+
+    @property
+    def _owner(self) -> np.ndarray:
+        """The first arm (N) with the drafter of each."""
+        drafters = self.arms.drafters.tolist()
+        return np.array([drafters.index(drafter) for drafter in drafters])
 
     def one_replay(self, run: Replay, query: int) -> np.ndarray:
         """Decisions (L) in one query: the run's own; of an expectation those with seed 0."""
@@ -234,21 +276,29 @@ class Replayer:
     ) -> Replay:
         configured.check_on(self._arms, self.draft_length)
         selector = configured.selector
-        kernel = selector_kernel(configured, feedback != Feedback())
-        choice = self._no_choice()
+        kernel = selector_kernel(configured, feedback)
+        choice, sets = self._no_choice(), None
         order, offsets, carry = self._order, self.trace.offsets, self.carry is not None
         params, state_size = configured.parameter_array(), selector.state_size(self._arms)
-        task: FullTask | ChosenTask
+        task: FullTask | PartialTask | ChosenTask
+        schedule = feedback.schedule(loss.window(self.draft_length))
         if selector.feedback == CHOSEN:
             task = ChosenTask(order, offsets, acceptance, self._gamma, self.draft_length, carry,
                               seed, params, state_size)
+        elif feedback.partial:
+            if feedback.timed:
+                costs_of(self.trace)
+            task = PartialTask(order, offsets, acceptance, self.losses(loss), schedule,
+                               self.draft_length, carry, seed, params, state_size,
+                               self._arm_seconds())
+            sets = np.zeros((len(choice), self._arms), dtype=bool)
         else:
-            schedule = feedback.schedule(loss.window(self.draft_length))
             task = FullTask(order, offsets, acceptance, self.losses(loss), *self._estimates(loss),
                             schedule, self.draft_length, carry, seed, params, state_size)
-        seconds = self._run_learner(configured, kernel, task, choice)
+        outputs = (choice,) if sets is None else (sets, choice)
+        seconds = self._run_learner(configured, kernel, task, *outputs)
         return self._replayed(configured.label, selector.feedback, feedback, loss, seed, choice,
-                              seconds)
+                              seconds, sets)
 
     def _exact_selector(
         self, configured: ConfiguredSelector, feedback: Feedback, loss: Loss
@@ -301,14 +351,16 @@ class Replayer:
 
     def _replayed(
         self, label: str, knows: str, feedback: Feedback, loss: Loss, seed: int,
-        choice: np.ndarray, seconds: float,
+        choice: np.ndarray, seconds: float, sets: np.ndarray | None = None,
     ) -> Replay:
         queries, starts = len(self.trace.offsets) - 1, np.flatnonzero(choice >= 0)
         query = np.searchsorted(self.trace.offsets, starts, side="right") - 1
         usage = np.bincount(query * self._arms + choice[starts], minlength=queries * self._arms)
         usage = usage.reshape(queries, self._arms)
+        evaluated = (self._evaluated(knows, feedback, loss, seed, choice) if sets is None
+                     else sets.any(axis=1))
         return Replay(label, knows, feedback, loss, REPLAYED, seed, choice, choice >= 0, usage,
-                      self._evaluated(knows, feedback, loss, seed, choice), None, seconds)
+                      evaluated, None, seconds, sets=sets)
 
     def _evaluated(
         self, knows: str, feedback: Feedback, loss: Loss, seed: int, choice: np.ndarray
@@ -317,7 +369,7 @@ class Replayer:
         if knows != FULL or not feedback.spares:
             return self._each_round(knows, choice >= 0)
         evaluated = np.zeros(len(choice), dtype=bool)
-        self._over_queries(marking_kernel(), self.trace.offsets, choice,
+        self._over_queries(evaluation_kernels().mark_evaluated, self.trace.offsets, choice,
                            feedback.schedule(loss.window(self.draft_length)), seed, evaluated)
         return evaluated
 

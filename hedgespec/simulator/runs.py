@@ -130,7 +130,8 @@ class TraceJobs:
         tokens = np.diff(trace.offsets)
         rounds, fewest = replayer.rounds_per_query(run), replayer.rounds_per_query(best)
         seconds, evaluation = (self._per_query(values) for values in replayer.seconds(run))
-        evaluations = self._per_query(run.evaluated)
+        evaluations, drafters = (self._per_query(values) for values in (
+            run.evaluated, replayer.evaluated_drafters(run)))
         gamma, until_best = self._adoption(run)
         summary = SUMMARY.made({
             **keys,
@@ -145,6 +146,7 @@ class TraceJobs:
             "tokens_per_second": (None if trace.manifest.costs is None
                                   else tokens.sum() / seconds.sum()),
             "rounds_per_second": rounds.sum() / run.seconds,
+            "evaluated_drafters": drafters.sum(),
         })
         per_query = PER_QUERY.made({
             **keys,
@@ -158,6 +160,7 @@ class TraceJobs:
             "evaluation_seconds": evaluation,
             "gamma": gamma,
             "rounds_until_best": until_best,
+            "evaluated_drafters": drafters,
             **{f"{ROUNDS_OF}{name}": run.usage[:, arm]
                for arm, name in enumerate(replayer.arms.names)},
         })

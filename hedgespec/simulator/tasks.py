@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hedgespec.selectors.feedback import Schedule
+from hedgespec.selectors.feedback import ArmSeconds, Schedule
 
 
 class FullTask(NamedTuple):
@@ -27,6 +27,22 @@ class FullTask(NamedTuple):
     seed: int
     params: np.ndarray
     state_size: int
+
+
+class PartialTask(NamedTuple):
+    """Of replay_partial: as `FullTask`, with the `seconds` of arms."""
+
+    order: np.ndarray
+    offsets: np.ndarray
+    acceptance: np.ndarray
+    loss: np.ndarray
+    schedule: Schedule
+    draft_length: int
+    carry: bool
+    seed: int
+    params: np.ndarray
+    state_size: int
+    seconds: ArmSeconds
 
 
 class ChosenTask(NamedTuple):

@@ -13,7 +13,8 @@ def online_choice(
 ) -> np.ndarray:
     """The drafters it chooses at the round starts of a replay.
 
-    If `lazy`, statistics are given when they are needed and not before.
+    If `lazy`, statistics are given when they are needed and not before; of some drafters alone they
+    are in any case.
     """
     choice = np.full(len(trace.tokens), -1, dtype=np.int16)
     realised = np.exp(np.minimum(trace.log_q - trace.log_p[:, None, None], 0.0))
@@ -21,10 +22,18 @@ def online_choice(
         online.begin(query)
         waiting: list[tuple[np.ndarray, np.ndarray]] = []
         starts = [*(np.flatnonzero(run[begin:end] >= 0) + begin), end]
+        read = np.full(trace.gamma.shape[2], begin)
         for start, stop in itertools.pairwise(starts):
+            if online.partial:
+                for arm in np.flatnonzero(online.choose_evaluated(int(start - begin))):
+                    new = slice(read[arm], start)
+                    online.verified_one(arm, trace.gamma[new, :, arm], realised[new, :, arm])
+                    read[arm] = start
             choice[start] = online.choose(int(start - begin))
             arm = choice[start]
             online.finished_round(int(stop - start), trace.gamma[np.arange(start, stop), :, arm])
+            if online.partial:
+                continue
             waiting.append((trace.gamma[start:stop], realised[start:stop]))
             if not lazy or online.needs(int(stop - begin)):
                 for statistics in waiting:

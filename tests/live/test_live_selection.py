@@ -118,6 +118,8 @@ def test_replays_of_a_log_decide_as_live(
     ("--feedback", "rounds:1"), ("--feedback", "every:2"), ("--feedback", "bold"),
     ("--feedback", "censored"), ("--loss", "accept"), ("--estimator", "rb"),
     ("--loss", "hybrid:0.5", "--estimator", "realised"),
+    ("--feedback", "eliminate:0.5,0.125"), ("--feedback", "batch:2+eliminate:1,0.2", "--rule",
+                                            "block"), ("--feedback", "limited:2"),
 ])
 def test_replays_of_a_log_know_its_settings(tiny_models, specifications, tmp_path, options):
     out = logged(tiny_models, specifications, tmp_path, "normalhedge", 0.8, *options)

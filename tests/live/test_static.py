@@ -4,12 +4,14 @@ import copy
 import warnings
 
 import numpy as np
+import polars as pl
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
+from hedgespec.live.decoded import Answer  # noqa: E402
 from hedgespec.live.log import LiveLog, LogSettings  # noqa: E402
 from hedgespec.live.static_drafters import Heads, Reader  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
@@ -22,6 +24,7 @@ from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
 from tests.helpers.heads import random_head  # noqa: E402
 from tests.helpers.live_text import PROMPT, plain_greedy, save_noisy_copy  # noqa: E402
 from tests.helpers.policies import POLICIES  # noqa: E402
+from tests.helpers.seals import seal_results  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -147,6 +150,48 @@ def test_replays_of_a_log_decide_as_live(target, drafters, tmp_path, selector, t
     assert check_fidelity(tmp_path / "log") == rounds > 20
 
 
+@pytest.mark.parametrize("feedback", ["eliminate:0.5,0.125", "limited:2", "batch:4+eliminate:1,0.05"])
+def test_replays_of_a_log_choose_who_is_evaluated_as_live(target, drafters, tmp_path, feedback):
+    decoder = decoder_of(target, drafters, "normalhedge", 0.8, evaluate_all=True, timed=True,
+                         feedback=feedback)
+    log = LiveLog(tmp_path / "log", decoder, LogSettings("prompts", 60))
+    sets = []
+    for number, prompt in enumerate(PROMPTS):
+        answer = decoder.generate(prompt, 60, number)
+        log.add(Query(number, Question(str(number), "domain", ["?"]), 0, "0" * 64, prompt, 60),
+                answer)
+        sets += [len(one.evaluated) for one in answer.rounds]
+    log.finish()
+    assert check_fidelity(tmp_path / "log") == len(sets)
+    assert 0 < min(size for size in sets if size) < len(drafters)
+    rounds = pl.read_parquet(tmp_path / "log" / "rounds.parquet")
+    assert rounds["evaluated_set"].list.len().to_list() == sets
+    changed = rounds.with_columns(pl.when(pl.col("evaluated")).then(
+        pl.lit(["a"], dtype=pl.List(pl.String))).otherwise("evaluated_set").alias("evaluated_set"))
+    changed.write_parquet(tmp_path / "log" / "rounds.parquet")
+    seal_results(tmp_path / "log")
+    with pytest.raises(HedgespecError, match="field evaluated_set"):
+        check_fidelity(tmp_path / "log")
+
+
+@pytest.mark.parametrize("feedback", ["eliminate:0.5,0.125", "limited:3", "batch:4+eliminate:1,0.05"])
+@pytest.mark.parametrize("logged", [True, False])
+def test_some_drafters_are_evaluated_alike_on_fixed_tensors(target, drafters, feedback, logged):
+    """One by one, together or while drafting: each token of a drafter once."""
+    options = {"feedback": feedback, "evaluate_all": logged}
+    static, eager = (decoder_of(target, drafters, "ftl", 0.8, static=static, **options)
+                     for static in (True, False))
+    for number, prompt in enumerate(PROMPTS):
+        found, expected = (one.generate(prompt, 150, number) for one in (static, eager))
+        assert found.tokens == expected.tokens
+        assert ([(one.drafter, one.evaluated) for one in found.rounds]
+                == [(one.drafter, one.evaluated) for one in expected.rounds])
+        for name in ("log_p", "log_q", "gamma", "p_top", "match") if logged else ():
+            assert len(stacked(found, name)) == len(found.tokens)
+            np.testing.assert_allclose(stacked(found, name), stacked(expected, name), rtol=1e-4,
+                                       atol=1e-4)
+
+
 @pytest.mark.parametrize("feedback", ["rounds:1", "rounds:3", "every:8"])
 def test_evaluation_beside_the_next_round_or_seldom(target, drafters, feedback):
     """The engine keeps what is launched and what is needed apart."""
@@ -158,6 +203,26 @@ def test_evaluation_beside_the_next_round_or_seldom(target, drafters, feedback):
         assert one.tokens == other.tokens
         for mine, theirs in zip(one.rounds, other.rounds, strict=True):
             np.testing.assert_allclose(mine.weights, theirs.weights, atol=1e-4)
+
+
+@pytest.mark.parametrize("feedback", ["eliminate:0.5,0.125", "limited:3"])
+@pytest.mark.filterwarnings("ignore:drafter lm is dropped")
+def test_a_drafter_may_be_dropped_while_some_are_evaluated(target, drafters, tmp_path, feedback):
+    """What it read before counts; from then on its acceptance probability is 0."""
+    decoder = decoder_of(target, drafters, "normalhedge", 0.8, evaluate_all=True, timed=True,
+                         feedback=feedback)
+    log = LiveLog(tmp_path / "log", decoder, LogSettings("prompts", 60))
+    for number, prompt in enumerate(PROMPTS):
+        answer = Answer()
+        for count, _ in enumerate(decoder.rounds(prompt, 60, number, answer=answer)):
+            if (number, count) == (1, 5):
+                with torch.no_grad():
+                    drafters[1].reader[0].model.get_output_embeddings().weight.fill_(torch.nan)
+        log.add(Query(number, Question(str(number), "domain", ["?"]), 0, "0" * 64, prompt, 60),
+                answer)
+    log.finish()
+    assert list(decoder.dropped) == ["lm"]
+    assert check_fidelity(tmp_path / "log") > 20
 
 
 @pytest.mark.parametrize("policy", ["normalhedge", "ucbspec", "metasd-ucb"])

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hedgespec.costs.file import with_costs
 from hedgespec.selectors import parse_selector
 from hedgespec.selectors.feedback import (
     ARRIVALS,
@@ -13,6 +14,7 @@ from hedgespec.selectors.feedback import (
     DelayPolicy,
     EvaluationPolicy,
     Feedback,
+    SetPolicy,
     feedback_help,
     modifier_help,
     needed,
@@ -21,14 +23,19 @@ from hedgespec.selectors.feedback import (
 )
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.simulator import Replayer
+from hedgespec.traces import Costs, DrafterCosts, TargetCosts
 from tests.helpers.marks import slow_but
 from tests.helpers.online import online_choice
 from tests.helpers.synthetic import write_trace
 
 LENGTH, AMOUNT = 4, 3
-LABELS = [*ARRIVALS, *(f"{name}:{AMOUNT}" if policy.symbol else name
+NUMBERS = {"eliminate": "0.5,0.125", "limited": "2", "budget": "0.05"}  # of set policies
+LABELS = [*ARRIVALS, *(f"{name}:{NUMBERS.get(name, AMOUNT)}" if policy.symbol else name
                        for name, policy in MODIFIERS.items())]
-LIVE = [label for label in LABELS if parse_feedback(label).policy.live]
+LIVE = [label for label in LABELS if parse_feedback(label).policy.live
+        and not parse_feedback(label).timed]
+COSTS = Costs("test", "float32", 256, LENGTH, TargetCosts(0.02, 0.03),
+              {"drafter-0": DrafterCosts(0.001, 0.004, 0.002)})
 ROUNDS = st.lists(st.integers(1, LENGTH + 1), min_size=1, max_size=40)
 
 
@@ -110,8 +117,9 @@ def test_live_decoding_is_fed_as_the_replay(trace, name, label):
 @pytest.fixture(scope="module")
 def undecided(tmp_path_factory):
     """On drafters so much alike the learner stays undecided."""
-    return Replayer(write_trace(tmp_path_factory.mktemp("policies") / "trace", lengths=(2500,),
-                                closeness=(0.5, 0.5, 0.5)), LENGTH)
+    return Replayer(with_costs(write_trace(
+        tmp_path_factory.mktemp("policies") / "trace", lengths=(2500,),
+        closeness=(0.5, 0.5, 0.5)), COSTS), LENGTH)
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -133,7 +141,7 @@ def test_labels_are_read_back_and_policies_are_explained(label):
 
 
 @pytest.mark.parametrize("name", [name for name, policy in MODIFIERS.items()
-                                  if isinstance(policy, DelayPolicy | EvaluationPolicy)])
+                                  if isinstance(policy, DelayPolicy | EvaluationPolicy | SetPolicy)])
 def test_modifiers_with_amounts_refuse_others(name):
     symbol = MODIFIERS[name].symbol
     for bad in ([f"{name}:0", f"{name}:-1", f"{name}:x", name] if symbol else [f"{name}:2"]):

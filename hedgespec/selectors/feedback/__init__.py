@@ -1,10 +1,25 @@
 """When a learner gets which losses: one policy per file, one schedule for replays and live."""
 
 from hedgespec.selectors.feedback.contract import (
+    Amount,
     ArrivalPolicy,
     DelayPolicy,
     EvaluationPolicy,
     RegretPolicy,
+    SetPolicy,
+)
+from hedgespec.selectors.feedback.ledger import (
+    TOLD,
+    ArmSeconds,
+    Ledger,
+    further_seconds,
+    furthest_read,
+    new_ledger,
+    note_round,
+    open_ledger,
+    settle,
+    tell,
+    unsettled,
 )
 from hedgespec.selectors.feedback.registry import ARRIVALS, MODIFIERS
 from hedgespec.selectors.feedback.schedule import (
@@ -13,6 +28,7 @@ from hedgespec.selectors.feedback.schedule import (
     Schedule,
     needed,
     next_due,
+    next_known,
 )
 from hedgespec.selectors.feedback.setting import (
     Feedback,
@@ -20,9 +36,13 @@ from hedgespec.selectors.feedback.setting import (
     modifier_help,
     parse_feedback,
 )
+from hedgespec.selectors.feedback.sets import choose_drafters
 
 __all__ = [
-    "ARRIVALS", "MODIFIERS", "MOST_WAITING", "NO_END", "ArrivalPolicy", "DelayPolicy",
-    "EvaluationPolicy", "Feedback", "RegretPolicy", "Schedule", "feedback_help", "modifier_help",
-    "needed", "next_due", "parse_feedback",
+    "ARRIVALS", "MODIFIERS", "MOST_WAITING", "NO_END", "TOLD", "Amount", "ArmSeconds",
+    "ArrivalPolicy", "DelayPolicy", "EvaluationPolicy", "Feedback", "Ledger", "RegretPolicy",
+    "Schedule", "SetPolicy", "choose_drafters", "feedback_help", "further_seconds", "furthest_read",
+    "modifier_help", "needed",
+    "new_ledger", "next_due", "next_known", "note_round", "open_ledger", "parse_feedback",
+    "settle", "tell", "unsettled",
 ]

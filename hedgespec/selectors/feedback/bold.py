@@ -9,6 +9,7 @@ from hedgespec.selectors.feedback.contract import (
     DelayPolicy,
     EvaluationPolicy,
     RegretPolicy,
+    SetPolicy,
 )
 from hedgespec.selectors.feedback.queued import arrived
 
@@ -17,6 +18,6 @@ POLICY = ArrivalPolicy(
     help="the same to 2K independent copies of the learner, served in turn (BOLD)",
     arrived=arrived,
     copies=lambda window: 2 * window,
-    excludes=(DelayPolicy, EvaluationPolicy, RegretPolicy),
+    excludes=(DelayPolicy, EvaluationPolicy, SetPolicy, RegretPolicy),
     reason="bold has as many copies as the delay of queued needs, and stands alone",
 )

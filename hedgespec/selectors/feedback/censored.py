@@ -1,7 +1,7 @@
 """Censored feedback: at the end of each round, sums cut off at what is verified by then."""
 
 from hedgespec.selectors.contract import compiled
-from hedgespec.selectors.feedback.contract import ArrivalPolicy, DelayPolicy
+from hedgespec.selectors.feedback.contract import ArrivalPolicy, DelayPolicy, SetPolicy
 
 
 @compiled
@@ -15,6 +15,7 @@ POLICY = ArrivalPolicy(
     help="at the end of each round, sums cut off at what is verified: early and biased",
     arrived=arrived,
     cut=True,
-    excludes=(DelayPolicy,),
-    reason="censored comes at the end of the round; rounds:D delays queued only",
+    excludes=(DelayPolicy, SetPolicy),
+    reason="censored comes at the end of the round; rounds:D delays queued only, and "
+           "all drafters are evaluated",
 )

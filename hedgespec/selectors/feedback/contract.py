@@ -1,7 +1,7 @@
 """What feedback policies are: compiled functions that say when a learner gets which losses.
 
 A feedback setting has one arrival policy and any modifiers: at most one delay policy, evaluation
-policies, regret policies. Each policy stands in a file of its own and defines POLICY; the registry
+policies, set policies, regret policies. Each policy stands in a file of its own and defines POLICY; the registry
 names it, and `schedule.py` puts all of them into the one function that replays and live decoding
 ask. Positions are counted from the start of the text, rounds from 0.
 """
@@ -9,6 +9,9 @@ ask. Positions are counted from the start of the text, rounds from 0.
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+# What follows a modifier's colon: a whole number, or the numbers of a set policy.
+Amount = int | tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -76,4 +79,24 @@ class RegretPolicy:
     symbol: str = ""
 
 
-Modifier = DelayPolicy | EvaluationPolicy | RegretPolicy
+@dataclass(frozen=True)
+class SetPolicy:
+    """Which drafters are evaluated when there is something to evaluate.
+
+    `narrow(numbers, ledger, key, rounds)` clears those in `ledger.chosen` (N) that are not, before
+    the round number `rounds`; see `Ledger` for what it may look at, `numbers` are its own two. `low`
+    and `high` bound the numbers that stand behind the colon, as many as `symbol` names; those that
+    are `whole` are counts. With `timed` it needs the seconds of rounds and evaluations.
+    """
+
+    name: str
+    help: str
+    symbol: str
+    narrow: Callable[..., Any]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    whole: bool = False
+    timed: bool = False
+
+
+Modifier = DelayPolicy | EvaluationPolicy | SetPolicy | RegretPolicy

@@ -1,7 +1,7 @@
 """Foresight: at the end of each round, complete losses, which need text that is not there yet."""
 
 from hedgespec.selectors.contract import compiled
-from hedgespec.selectors.feedback.contract import ArrivalPolicy, DelayPolicy
+from hedgespec.selectors.feedback.contract import ArrivalPolicy, DelayPolicy, SetPolicy
 
 
 @compiled
@@ -15,7 +15,8 @@ POLICY = ArrivalPolicy(
     help="at the end of each round, complete: cannot be had live, the upper bound",
     arrived=arrived,
     live=False,
-    excludes=(DelayPolicy,),
-    reason="foresight comes at the end of the round; rounds:D delays queued only",
+    excludes=(DelayPolicy, SetPolicy),
+    reason="foresight comes at the end of the round; rounds:D delays queued only, and "
+           "all drafters are evaluated",
     aliases=("oracle",),
 )

@@ -25,7 +25,8 @@ class Schedule(NamedTuple):
     """A feedback setting as compiled functions take it.
 
     `arrival` is the arrival policy's number, `amounts` has an entry for each modifier of the
-    registry, 0 for one that is not asked for; a loss takes `window` positions.
+    registry, 0 for one that is not asked for; a loss takes `window` positions. `numbers` has those of
+    each set policy of the registry (see `sets`).
     """
 
     arrival: int
@@ -34,6 +35,7 @@ class Schedule(NamedTuple):
     copies: int
     cut: bool
     actual: bool
+    numbers: tuple[tuple[float, float], ...]
 
 
 @_inlined
@@ -46,6 +48,18 @@ def next_due(schedule, key, starts, rounds, start, length, fed, fed_round):
     `fed` and `fed_round`.
     """
     known = _known(schedule.amounts, key, starts, rounds, start)
+    return _next_until(schedule, known, starts, rounds, length, fed, fed_round)
+
+
+@_inlined
+def next_known(schedule, key, starts, rounds, start, evaluated, length, fed, fed_round):
+    """`next_due` of a text on whose first `evaluated` positions alone some drafter was evaluated."""
+    known = min(evaluated, _known(schedule.amounts, key, starts, rounds, start))
+    return _next_until(schedule, known, starts, rounds, length, fed, fed_round)
+
+
+@_inlined
+def _next_until(schedule, known, starts, rounds, length, fed, fed_round):
     while _arrived(schedule.arrival, fed, known, schedule.window, length):
         begun = fed_round + 1 < rounds and starts[fed_round + 1] == fed
         fed_round += begun

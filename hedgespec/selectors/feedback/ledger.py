@@ -1,0 +1,224 @@
+"""What is known of which drafter in a text, where only some of them are evaluated at a time.
+
+A drafter that is evaluated reads all text that it has not read, in one pass, which gives its losses
+at all positions passed since. So what is known of each drafter is a beginning of the text, and two
+of them are compared by their losses at the same positions: those that both have read. At a position
+that a drafter has not read the learner is told the leader's loss plus the mean difference of the
+pair so far, and what is wrong in that is made good when the drafter has read it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hedgespec.selectors.contract import compiled
+
+# Entries of `Ledger.counts`: positions told; the last round before which all drafters were
+# evaluated; the last round's drafter.
+TOLD, ALL, DRAFTER = range(3)
+# Entries of `Ledger.spent`: seconds of all rounds so far, those of evaluating in them.
+ROUNDS, EVALUATION = range(2)
+
+
+class ArmSeconds(NamedTuple):
+    """What rounds and evaluations take; zeros where no costs are known.
+
+    `owner` (N, int64) is the first arm with the same drafter, `own` (N) are the seconds of a round of
+    each arm alone, `alone` (N) those of evaluating its drafter alone, `together` (N+1) of evaluating
+    n drafters in one batch.
+    """
+
+    owner: np.ndarray
+    own: np.ndarray
+    alone: np.ndarray
+    together: np.ndarray
+
+
+class Ledger(NamedTuple):
+    """Of N arms in one text; M positions were told to the learner, in order.
+
+    `read` (N, int64) are the positions of the text that each drafter has read, `chosen` (N, bool)
+    the drafters evaluated before the present round. `positions` (M, int64) were told, with the
+    losses `told` (M, N), of which the first `settled` (N, int64) are measured; `total` (N) are
+    their sums, `owed` (N) what of them the learner was not told yet. `pairs` (N, N) counts positions
+    at which both losses are known; `differences` and `squares` (N, N) are sums over them.
+    """
+
+    seconds: ArmSeconds
+    read: np.ndarray
+    chosen: np.ndarray
+    counts: np.ndarray
+    positions: np.ndarray
+    told: np.ndarray
+    settled: np.ndarray
+    total: np.ndarray
+    owed: np.ndarray
+    pairs: np.ndarray
+    differences: np.ndarray
+    squares: np.ndarray
+    spent: np.ndarray
+
+
+@compiled
+def new_ledger(seconds, most):
+    """A ledger for texts of at most `most` tokens; `open_ledger` begins one."""
+    arms = seconds.owner.shape[0]
+    return Ledger(
+        seconds, np.zeros(arms, np.int64), np.zeros(arms, np.bool_), np.zeros(3, np.int64),
+        np.empty(most, np.int64), np.empty((most, arms)), np.zeros(arms, np.int64), np.zeros(arms),
+        np.zeros(arms), np.zeros((arms, arms)), np.zeros((arms, arms)), np.zeros((arms, arms)),
+        np.zeros(2))
+
+
+@compiled
+def open_ledger(ledger):
+    """Begin a text: nothing is known."""
+    # Loops, here and below: array expressions take seconds to compile.
+    for arm in range(ledger.read.shape[0]):
+        ledger.read[arm] = ledger.settled[arm] = 0
+        ledger.total[arm] = ledger.owed[arm] = 0.0
+        ledger.chosen[arm] = False
+        for other in range(ledger.read.shape[0]):
+            ledger.pairs[arm, other] = ledger.differences[arm, other] = 0.0
+            ledger.squares[arm, other] = 0.0
+    ledger.counts[TOLD] = ledger.counts[ALL] = ledger.counts[DRAFTER] = 0
+    ledger.spent[ROUNDS] = ledger.spent[EVALUATION] = 0.0
+
+
+@compiled
+def unsettled(ledger):
+    """The first told position, as a number, of which a drafter's loss may have become known."""
+    first = ledger.counts[TOLD]
+    for arm in range(ledger.chosen.shape[0]):
+        if ledger.chosen[arm]:
+            first = min(first, ledger.settled[arm])
+    return first
+
+
+@compiled
+def furthest_read(ledger):
+    """Positions of the text that some drafter has read."""
+    most = ledger.read[0]
+    for arm in range(1, ledger.read.shape[0]):
+        most = max(most, ledger.read[arm])
+    return most
+
+
+@compiled
+def settle(ledger, number, window, losses):
+    """Take the losses (N) at the told position of that `number` of who has read on since.
+
+    To be called of each from `unsettled` on, in order, before `tell`. A loss takes `window`
+    positions from its own on.
+    """
+    end = ledger.positions[number] + window
+    settled, told = ledger.settled, ledger.told
+    for arm in range(losses.shape[0]):
+        if settled[arm] != number or ledger.read[arm] < end:
+            continue
+        for other in range(losses.shape[0]):
+            if settled[other] > number:
+                _pair(ledger, arm, other, losses)
+        correction = losses[arm] - told[number, arm]
+        ledger.owed[arm] += correction
+        ledger.total[arm] += correction
+        told[number, arm] = losses[arm]
+        settled[arm] = number + 1
+
+
+@compiled
+def tell(ledger, position, window, losses, shown):
+    """Write what the learner is told of a position, `shown` (N), from the losses (N) there.
+
+    Of a drafter that has not read it, it is the leader's loss plus the mean difference so far. What
+    is owed is shown along, as far as [0, 1] allows, the rest later.
+    """
+    number, arms = ledger.counts[TOLD], losses.shape[0]
+    leader = -1
+    for arm in range(arms):
+        if ledger.read[arm] >= position + window and (
+                leader < 0 or ledger.total[arm] < ledger.total[leader]):
+            leader = arm
+    for arm in range(arms):
+        if ledger.read[arm] < position + window:
+            ledger.told[number, arm] = losses[leader] + mean_difference(ledger, arm, leader)
+    ledger.positions[number] = position
+    for arm in range(arms):
+        if ledger.read[arm] >= position + window:
+            ledger.told[number, arm] = losses[arm]
+            for other in range(arm):
+                if ledger.settled[other] > number:
+                    _pair(ledger, arm, other, losses)
+            ledger.settled[arm] = number + 1
+    for arm in range(arms):
+        ledger.total[arm] += ledger.told[number, arm]
+        ledger.owed[arm] += ledger.told[number, arm]
+        shown[arm] = min(max(ledger.owed[arm], 0.0), 1.0)
+        ledger.owed[arm] -= shown[arm]
+    ledger.counts[TOLD] = number + 1
+
+
+@compiled
+def _pair(ledger, one, other, losses):
+    difference = losses[one] - losses[other]
+    ledger.pairs[one, other] += 1.0
+    ledger.pairs[other, one] += 1.0
+    ledger.differences[one, other] += difference
+    ledger.differences[other, one] -= difference
+    ledger.squares[one, other] += difference * difference
+    ledger.squares[other, one] += difference * difference
+
+
+@compiled
+def mean_difference(ledger, arm, other):
+    """Mean loss of `arm` minus that of `other` at the positions that both have read; 0 of none."""
+    pairs = ledger.pairs[arm, other]
+    return ledger.differences[arm, other] / pairs if pairs > 0.0 else 0.0
+
+
+@compiled
+def standard_error(ledger, arm, other):
+    """That of `mean_difference`, the positions taken as independent; infinite below two of them."""
+    pairs = ledger.pairs[arm, other]
+    if pairs < 2.0:
+        return np.inf
+    mean = ledger.differences[arm, other] / pairs
+    squares = max(ledger.squares[arm, other] - pairs * mean * mean, 0.0)
+    return np.sqrt(squares / (pairs - 1.0) / pairs)
+
+
+@compiled
+def leader_of(ledger):
+    """The arm with the least total; the first of several."""
+    leader = 0
+    for arm in range(1, ledger.total.shape[0]):
+        if ledger.total[arm] < ledger.total[leader]:
+            leader = arm
+    return leader
+
+
+@compiled
+def note_round(ledger, arm):
+    """A round of `arm` follows the evaluation of those chosen."""
+    evaluation = further_seconds(ledger.chosen, arm, ledger.seconds)
+    ledger.counts[DRAFTER] = arm
+    ledger.spent[EVALUATION] += evaluation
+    ledger.spent[ROUNDS] += ledger.seconds.own[arm] + evaluation
+
+
+@compiled
+def further_seconds(chosen, arm, seconds):
+    """Seconds that evaluating those `chosen` (N) adds to a round of `arm`, which reads anyway."""
+    evaluation = set_seconds(chosen, seconds)
+    return evaluation - seconds.alone[arm] if chosen[arm] else evaluation
+
+
+@compiled
+def set_seconds(chosen, seconds):
+    """Seconds of evaluating the drafters of the arms `chosen` (N): in one batch or one by one."""
+    alone, drafters = 0.0, 0
+    for arm in range(chosen.shape[0]):
+        if chosen[arm] and seconds.owner[arm] == arm:
+            alone += seconds.alone[arm]
+            drafters += 1
+    return min(alone, seconds.together[drafters])

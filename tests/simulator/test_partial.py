@@ -1,0 +1,181 @@
+"""Some drafters are evaluated without the others: the kernel against plain NumPy, and what is so."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+
+from hedgespec.costs.estimate import set_seconds
+from hedgespec.errors import HedgespecError
+from hedgespec.selectors.feedback import MOST_WAITING, parse_feedback
+from hedgespec.selectors.learning import parse_loss
+from hedgespec.selectors.uniforms import decision_key, query_key, uniform
+from hedgespec.simulator import Replayer, SweepSettings, run_sweep
+from hedgespec.traces import Costs, DrafterCosts, TargetCosts, read_trace
+from tests.helpers.plain import Wrapped, numbers, texts
+from tests.helpers.synthetic import write_trace
+
+K, ARMS = 4, 5
+ALONE = np.array([0.002, 0.003, 0.001, 0.002, 0.002])
+TOGETHER = 0.006
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory):
+    trace = write_trace(tmp_path_factory.mktemp("partial") / "trace", depths=(1,) * ARMS,
+                        lengths=(300, 1, 6, 90), closeness=(0.6, 0.5, 0.3, 0.55, 0.2))
+    costs = Costs("test", "float32", 256, K, TargetCosts(0.02, 0.03), {
+        name: DrafterCosts(0.001, K * 0.001, seconds)
+        for name, seconds in zip(trace.manifest.drafter_names, ALONE, strict=True)}, TOGETHER)
+    return replace(trace, manifest=replace(trace.manifest, costs=costs))
+
+
+@pytest.fixture(scope="module")
+def replayer(trace):
+    return Replayer(trace, K)
+
+
+def last_known(rounds, start, amounts):
+    """How far the text is known before a round, by the delay policy (docs/metrics.md)."""
+    if "batch" not in amounts:
+        return start
+    done, most = len(rounds), amounts["batch"]
+    last = max([0, *(2**n for n in range(20) if 2**n < min(most, done + 1)),
+                *range(most, done + 1, most)])
+    return start if last == done else rounds[last][0]
+
+
+class PlainText:
+    """One text by docs/metrics.md. `loss` (L, N) are the losses at all of its positions."""
+
+    def __init__(self, feedback, window, loss, key, own):
+        self.amounts, self.window, self.loss = dict(feedback.modifiers), window, loss
+        self.key, self.own = key, own
+        self.read, self.told, self.positions = np.zeros(ARMS, int), [], []
+        self.debt, self.last_all, self.seconds = np.zeros(ARMS), 0, [0.0, 0.0]
+
+    def known(self, position):
+        return self.read >= position + self.window
+
+    def totals(self):
+        return np.sum(self.told, axis=0) if self.told else np.zeros(ARMS)
+
+    def pairs(self, one, other):
+        """Differences at the told positions that both have read."""
+        both = [position for position in self.positions
+                if self.known(position)[[one, other]].all()]
+        return self.loss[both, one] - self.loss[both, other]
+
+    def worse(self, arm, leader, width):
+        found = self.pairs(arm, leader)
+        return len(found) > 1 and found.mean() > width * found.std(ddof=1) / np.sqrt(len(found))
+
+    def chosen(self, rounds, due):
+        """Who is evaluated before the next round, if a position of `due` is not known to any."""
+        start = rounds[-1][0] + rounds[-1][1]
+        if start - self.read.min() >= MOST_WAITING:
+            return np.ones(ARMS, bool)
+        if not any(position + self.window > self.read.max() for position in due):
+            return np.zeros(ARMS, bool)
+        chosen, number = np.ones(ARMS, bool), len(rounds)
+        if "eliminate" in self.amounts:
+            width, share = self.amounts["eliminate"]
+            if int(share * number) == int(share * self.last_all):
+                leader = int(self.totals().argmin())
+                chosen = np.array([not self.worse(arm, leader, width) for arm in range(ARMS)])
+        if "limited" in self.amounts:
+            drafter, key = rounds[-1][2], decision_key(self.key, number)
+            wanted = int(self.amounts["limited"][0]) - chosen[drafter]
+            others = [arm for arm in range(ARMS) if chosen[arm] and arm != drafter]
+            for place, arm in enumerate(others):
+                chosen[arm] = uniform(key, arm, 0) * (len(others) - place) < wanted
+                wanted -= chosen[arm]
+        if "budget" in self.amounts and (
+                self.seconds[1] > self.amounts["budget"][0] * self.seconds[0]):
+            chosen[:] = False
+        return chosen
+
+    def evaluate(self, chosen, start, number):
+        """Those chosen read on; what the learner was told of them before is made good."""
+        before = [self.known(position) for position in self.positions]
+        self.read[chosen] = start
+        if chosen.all():
+            self.last_all = number
+        for entry, position in enumerate(self.positions):
+            new = self.known(position) & ~before[entry]
+            self.debt[new] += self.loss[position, new] - self.told[entry][new]
+            self.told[entry][new] = self.loss[position, new]
+
+    def tell(self, position):
+        """What the learner is told of a position."""
+        known = self.known(position)
+        leader = min(np.flatnonzero(known), key=lambda arm: (self.totals()[arm], arm))
+        found = np.array([
+            self.loss[position, arm] if known[arm] else self.loss[position, leader] + (
+                pairs.mean() if len(pairs := self.pairs(arm, leader)) else 0.0)
+            for arm in range(ARMS)])
+        self.told.append(found)
+        self.positions.append(position)
+        self.debt += found
+        shown = np.clip(self.debt, 0, 1)
+        self.debt -= shown
+        return shown
+
+    def spend(self, chosen, arm):
+        further = min(ALONE[chosen].sum(), TOGETHER if chosen.any() else 0.0)
+        further -= ALONE[arm] if chosen[arm] else 0.0
+        self.seconds[0] += self.own[arm] + further
+        self.seconds[1] += further
+
+
+def plain_text(replayer, feedback, loss, text, key, loss_table, accept, name="ftl"):
+    """(start, tokens, drafter, chosen) of each round of one text."""
+    amounts, window = dict(feedback.modifiers), loss.window(K)
+    learner = Wrapped(name, ARMS, K, key)
+    plain = PlainText(feedback, window, loss_table, key, replayer.own_seconds())
+    accept_u, select_u = numbers(key, len(accept))
+    start, rounds, passed = 0, [], 0
+    while start < len(accept):
+        known = last_known(rounds, start, amounts)
+
+        def due(limit, first=None, known=known):
+            owner = [number for number, (begun, tokens, *_) in enumerate(rounds)
+                     for _ in range(tokens)]
+            return [position for position in range(first, limit - window + 1)
+                    if owner[position] % amounts.get("every", 1) == 0]
+
+        chosen = (plain.chosen(rounds, due(known, passed)) if rounds else np.zeros(ARMS, bool))
+        plain.evaluate(chosen, start, len(rounds))
+        limit = min(known, plain.read.max())
+        for position in due(limit, passed):
+            shown = plain.tell(position)
+            learner.learn(position, learner.play(position), shown)
+        passed = max(passed, limit - window + 1)
+        drafter = min(np.searchsorted(np.cumsum(learner.play(start)), select_u[start], "right"),
+                      ARMS - 1)
+        plain.spend(chosen, drafter)
+        accepted = np.append(accept_u[start:start + K] < accept[start:start + K, 0, drafter], False)
+        tokens = min(int(accepted.argmin()) + 1, len(accept) - start)
+        rounds.append((start, tokens, int(drafter), chosen))
+        start += tokens
+    return rounds
+
+
+@pytest.mark.parametrize("label", [
+    "eliminate:0.5,0.0625", "eliminate:2,0.3", "batch:4+eliminate:0.5,0.1", "limited:2",
+    "every:2+eliminate:1,0.1", "eliminate:0.2,0.05+limited:2", "budget:0.02",
+    "eliminate:0,0+budget:0.05"])
+@pytest.mark.parametrize("loss", ["length", "accept"])
+def test_the_kernel_equals_its_transcription(replayer, label, loss):
+    feedback, loss = parse_feedback(label), parse_loss(loss)
+    run = replayer.run("ftl", 2, feedback, loss)
+    losses = replayer.losses(loss)
+    for query, part, _, accept in texts(replayer.trace):
+        rounds = plain_text(replayer, feedback, loss, part, query_key(2, query), losses[part],
+                            accept)
+        starts = np.flatnonzero(run.choice[part] >= 0)
+        assert starts.tolist() == [begun for begun, *_ in rounds]
+        assert run.choice[part][starts].tolist() == [drafter for *_, drafter, _ in rounds]
+        np.testing.assert_array_equal(run.sets[part][starts], [chosen for *_, chosen in rounds])
