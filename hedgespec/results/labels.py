@@ -15,9 +15,11 @@ _FIXED, ROUTER = "fixed", "router"
 FIXED = f"{_FIXED}:"
 BEST_FIXED, BEST_SINGLE, ORACLE = "best-fixed", "best-single", "oracle"
 FASTEST_FIXED, FASTEST_SINGLE = "fastest-fixed", "fastest-single"
+BEST_SWITCHING = "best-switching"
 
 # What stands in the column `feedback` of selectors that are not fed with all drafters' losses: a
-# bandit's, none, the router's, and that of references which know the recorded text.
+# bandit's, none, the router's, and that of references which know the recorded text. NONE is also
+# the arm, and the selector, that drafts nothing.
 CHOSEN, NONE, PROMPT, HINDSIGHT = "chosen", "none", "prompt", "hindsight"
 # Of the others the default, and the terms rounds:D and every:M; see docs/metrics.md.
 QUEUED, DELAYED, EVERY = "queued", "rounds", "every"

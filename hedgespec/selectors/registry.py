@@ -11,8 +11,10 @@ from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.results.labels import (
     BEST_FIXED,
     BEST_SINGLE,
+    BEST_SWITCHING,
     FASTEST_FIXED,
     FASTEST_SINGLE,
+    NONE,
     ORACLE,
     ROUTER,
     SelectorLabel,
@@ -37,7 +39,8 @@ DEFAULT = ("uniform", "hedge", "normalhedge", "ucbspec", "exp3spec")
 
 _ROOM = "hedgespec.selectors."
 # What a selector's name means where none of the user's own is called so.
-_MEANING = ("fixed", BEST_FIXED, BEST_SINGLE, ORACLE, ROUTER, "default", "all")
+_MEANING = ("fixed", BEST_FIXED, BEST_SINGLE, FASTEST_FIXED, FASTEST_SINGLE, BEST_SWITCHING, ORACLE,
+            ROUTER, NONE, "default", "all")
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def parse_selector(text: str) -> ConfiguredSelector:
                                   label.file)
     if label.name not in BUILT_IN:
         references = (fixed("<drafter>"), BEST_FIXED, BEST_SINGLE, FASTEST_FIXED, FASTEST_SINGLE,
-                      ORACLE, ROUTER)
+                      BEST_SWITCHING, ORACLE, ROUTER, NONE)
         raise HedgespecError(
             f"unknown selector {label.name!r}; choose from {', '.join((*BUILT_IN, *references))} "
             "(see `hedgespec selectors`), or FILE.py:NAME"

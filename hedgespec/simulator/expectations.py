@@ -100,20 +100,61 @@ def assigned_moments(
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def expected_rounds(first, last, offsets, acceptance, draft_length, rounds):
-    """Fill rounds[query] (Q, N): exact expected rounds of each fixed drafter; see `moments`."""
+def fixed_visits(acceptance, arm, begin, end, draft_length, visits):
+    """Fill visits (L): the probability that a round of one drafter starts at each token of a query,
+    begin..end-1; see `moments`."""
     law = np.empty(draft_length + 2)
+    visits[:] = 0.0
+    visits[0] = 1.0
+    for start in range(begin, end):
+        longest = min(draft_length, end - start - 1)
+        law[:] = 0.0
+        add_round_law(acceptance, arm, start, longest, visits[start - begin], law)
+        for emitted in range(1, min(longest + 1, end - start - 1) + 1):
+            visits[start + emitted - begin] += law[emitted]
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def expected_rounds(first, last, offsets, acceptance, draft_length, rounds):
+    """Fill rounds[query] (Q, N): exact expected rounds of each fixed drafter."""
     for query in range(first, last):
         begin, end = offsets[query], offsets[query + 1]
         visits = np.empty(end - begin)
         for arm in range(acceptance.shape[2]):
-            visits[:] = 0.0
-            visits[0] = 1.0
-            for start in range(begin, end):
-                reached = visits[start - begin]
-                rounds[query, arm] += reached
-                longest = min(draft_length, end - start - 1)
+            fixed_visits(acceptance, arm, begin, end, draft_length, visits)
+            for place in range(end - begin):
+                rounds[query, arm] += visits[place]
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def expected_seconds(first, last, offsets, acceptance, draft_length, round_seconds, seconds):
+    """Fill seconds[query] (Q, N): those of each fixed drafter, from those of its rounds from each
+    token, `round_seconds` (T, N), or (1, N) if all are alike."""
+    for query in range(first, last):
+        begin, end = offsets[query], offsets[query + 1]
+        visits = np.empty(end - begin)
+        for arm in range(acceptance.shape[2]):
+            fixed_visits(acceptance, arm, begin, end, draft_length, visits)
+            for place in range(end - begin):
+                row = begin + place if len(round_seconds) > 1 else 0
+                seconds[query, arm] += visits[place] * round_seconds[row, arm]
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def switching_table(first, last, offsets, acceptance, draft_length, rounds):
+    """Fill rounds[t] (T, N): rounds expected from t on if that drafter runs the first of them, and
+    each later one is run by whichever has the fewest from there; by recursion from the end."""
+    law = np.empty(draft_length + 2)
+    for query in range(first, last):
+        begin, end = offsets[query], offsets[query + 1]
+        fewest = np.zeros(end - begin + 1)
+        for start in range(end - 1, begin - 1, -1):
+            longest = min(draft_length, end - start - 1)
+            for arm in range(acceptance.shape[2]):
                 law[:] = 0.0
-                add_round_law(acceptance, arm, start, longest, reached, law)
-                for emitted in range(1, min(longest + 1, end - start - 1) + 1):
-                    visits[start + emitted - begin] += law[emitted]
+                add_round_law(acceptance, arm, start, longest, 1.0, law)
+                ahead = 1.0
+                for emitted in range(1, longest + 2):
+                    ahead += law[emitted] * fewest[start + emitted - begin]
+                rounds[start, arm] = ahead
+            fewest[start - begin] = rounds[start].min()

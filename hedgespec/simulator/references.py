@@ -12,6 +12,7 @@ from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.results.labels import (
     BEST_FIXED,
     BEST_SINGLE,
+    BEST_SWITCHING,
     FASTEST_FIXED,
     FASTEST_SINGLE,
     HINDSIGHT,
@@ -32,13 +33,14 @@ Assign = Callable[[Known, SelectorLabel], np.ndarray]
 class ReferenceKind:
     """`shown` is how it is written, `knows` what it knows before it chooses, as the column
     `feedback` of the results says it; `assign` gives the arm of a round from each token, (T).
-    `timed` says that the trace must have costs."""
+    `timed` says that the trace must have costs, without `drafts` no arm is taken at all."""
 
     shown: str
     meaning: str
     knows: str
     assign: Assign
     timed: bool = False
+    drafts: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,21 @@ def _best_single(known: Known, name: SelectorLabel) -> np.ndarray:
 
 
 def _fastest_fixed(known: Known, name: SelectorLabel) -> np.ndarray:
-    return throughout(known, (known.expected_rounds * known.own_seconds()).argmin(axis=1))
+    return throughout(known, known.expected_seconds.argmin(axis=1))
 
 
 def _fastest_single(known: Known, name: SelectorLabel) -> np.ndarray:
-    fastest = (known.expected_rounds.sum(axis=0) * known.own_seconds()).argmin()
+    fastest = known.expected_seconds.sum(axis=0).argmin()
     return np.full(len(known.trace.tokens), fastest)
+
+
+def _nobody(known: Known, name: SelectorLabel) -> np.ndarray:
+    raise AssertionError("no arm is taken")
+
+
+def _best_switching(known: Known, name: SelectorLabel) -> np.ndarray:
+    best: np.ndarray = known.table(table_kernels().switching_table).argmin(axis=1)
+    return best
 
 
 def _oracle(known: Known, name: SelectorLabel) -> np.ndarray:
@@ -138,6 +149,12 @@ KINDS = {
         f"{ROUTER}[:<trace>]", "per query, the drafter that a linear classifier picks from the "
         "prompt's embedding, trained on other questions of the trace, or of another one: its "
         "folder, or a bundled trace's name", PROMPT, _router),
+    BEST_SWITCHING: ReferenceKind(
+        BEST_SWITCHING, "per round, the drafter with which the fewest rounds are expected to the "
+        "answer's end (hindsight)", HINDSIGHT, _best_switching),
+    NONE: ReferenceKind(
+        NONE, "no drafter: the target reads and writes one token a round", NONE, _nobody,
+        drafts=False),
 }
 
 

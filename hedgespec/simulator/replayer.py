@@ -8,7 +8,12 @@ from time import perf_counter
 
 import numpy as np
 
-from hedgespec.costs.estimate import costs_of, evaluating_seconds, own_seconds
+from hedgespec.costs.estimate import (
+    costs_of,
+    evaluating_seconds,
+    round_seconds,
+    undrafted_seconds,
+)
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.options import check_seed
 from hedgespec.selectors import CHOSEN, FULL, ConfiguredSelector, Selector
@@ -157,6 +162,15 @@ class Replayer:
                            self.draft_length, rounds)
         return rounds
 
+    @cached_property
+    def expected_seconds(self) -> np.ndarray:
+        """Exact expected seconds of each fixed drafter, shape (Q, N). Raises HedgespecError without
+        costs."""
+        seconds = np.zeros((len(self.trace.offsets) - 1, self._arms))
+        self._over_queries(table_kernels().expected_seconds, self.trace.offsets, self._acceptance,
+                           self.draft_length, self.round_seconds(), seconds)
+        return seconds
+
     def table(self, kernel: Callable[..., None]) -> np.ndarray:
         """What a kernel of start positions finds for each, (T, N)."""
         found = np.empty((len(self.trace.tokens), self._arms))
@@ -192,12 +206,25 @@ class Replayer:
             unknown = np.full(len(run.visits), np.nan)
             return unknown, unknown
         evaluation = run.evaluated * run.in_rounds(self.evaluating_seconds())
-        return run.visits * run.in_rounds(self.own_seconds()) + evaluation, evaluation
+        own = run.in_rounds(self.round_seconds(), undrafted_seconds(costs_of(self.trace)))
+        return run.visits * own + evaluation, evaluation
+
+    def round_seconds(self) -> np.ndarray:
+        """Seconds of a round of each arm alone from each token, (T, N), or (1, N) if all are alike.
+
+        Raises HedgespecError without costs.
+        """
+        return round_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace),
+                             self.arms.lengths, self._drafted)
 
     def own_seconds(self) -> np.ndarray:
-        """Seconds of a round of each arm alone, (N,). Raises HedgespecError without costs."""
-        return own_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace),
-                           self.arms.lengths, self.arms.verified(self.trace))
+        """The same in the mean over all tokens, (N,)."""
+        mean: np.ndarray = self.round_seconds().mean(axis=0)
+        return mean
+
+    @cached_property
+    def _drafted(self) -> np.ndarray:
+        return self.arms.drafted(self.trace)
 
     def evaluating_seconds(self) -> np.ndarray:
         """Further seconds of a round of each arm before which all drafters are evaluated, (N,).
@@ -207,8 +234,13 @@ class Replayer:
         return evaluating_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace))
 
     def one_replay(self, run: Replay, query: int) -> np.ndarray:
-        """Decisions (L) in one query: the run's own; of an expectation those with seed 0."""
+        """Decisions (L) in one query: the run's own; of an expectation those with seed 0.
+
+        N stands for a round in which nothing is drafted.
+        """
         begin, end = self.trace.offsets[query : query + 2]
+        if not run.drafts:
+            return np.full(end - begin, self._arms)
         choice = run.choice
         if choice is None:
             assigned = run.plays
@@ -279,6 +311,8 @@ class Replayer:
         return self._over_queries(guarded(kernel, configured, self.trace.name), task, *outputs)
 
     def _run_reference(self, chooser: Reference, seed: int, acceptance: np.ndarray) -> Replay:
+        if not chooser.kind.drafts:
+            return self._undrafted(chooser, seed)
         kernel = assigned_kernel()
         choice = self._no_choice()
         arguments = (self.trace.offsets, acceptance, chooser.assign(self), self.draft_length, seed,
@@ -289,6 +323,8 @@ class Replayer:
                               seconds)
 
     def _exact_reference(self, chooser: Reference) -> Replay:
+        if not chooser.kind.drafts:
+            return self._undrafted(chooser, None)
         kernel = table_kernels().assigned_moments
         assigned = chooser.assign(self)
         visits, usage, variance = self._no_moments()
@@ -298,6 +334,17 @@ class Replayer:
         seconds = self._over_queries(kernel, *arguments)
         return Replay(chooser.label, chooser.knows, Feedback(), Loss(), EXACT, None, None, visits,
                       usage, np.zeros_like(visits), variance, seconds, assigned)
+
+    def _undrafted(self, chooser: Reference, seed: int | None) -> Replay:
+        """A round from each token, whatever the seed; None: the expectation."""
+        tokens, queries = len(self.trace.tokens), len(self.trace.offsets) - 1
+        started = perf_counter()
+        rounds, plays = np.ones(tokens), np.zeros((tokens, self._arms))
+        return Replay(chooser.label, chooser.knows, Feedback(), Loss(),
+                      EXACT if seed is None else REPLAYED, seed, None, rounds,
+                      np.zeros((queries, self._arms)), np.zeros(tokens),
+                      np.zeros(queries) if seed is None else None, perf_counter() - started, plays,
+                      drafts=False)
 
     def _replayed(
         self, label: str, knows: str, feedback: Feedback, loss: Loss, seed: int,

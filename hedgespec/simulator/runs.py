@@ -43,16 +43,21 @@ class Job:
 
 def jobs_of(replayer: Replayer, settings: SweepSettings) -> list[Job]:
     """What the settings run on a trace. Refuses what makes no sense for a selector."""
-    choosers = [replayer.chooser(one) for one in _expanded(settings.selectors, replayer.arms.names)]
+    costly = replayer.trace.manifest.costs is not None
+    choosers = [replayer.chooser(one)
+                for one in _expanded(settings.selectors, replayer.arms.names, costly)]
     return [job for chooser in {one.label: one for one in choosers}.values()
             for job in _jobs(replayer, chooser, settings)]
 
 
 def _expanded(
-    selectors: Sequence[str | Chooser], names: list[str]
+    selectors: Sequence[str | Chooser], names: list[str], costly: bool
 ) -> list[str | Chooser]:
-    """The selectors with "default" and "all" spelled out; none given is "default"."""
-    default = [*map(fixed, names), BEST_FIXED, ORACLE, *DEFAULT]
+    """The selectors with "default" and "all" spelled out; none given is "default".
+
+    Not drafting is the default's baseline where there are seconds.
+    """
+    default = [*map(fixed, names), BEST_FIXED, ORACLE, *DEFAULT, *[NONE] * costly]
     groups = {"default": default, "all": list(BUILT_IN)}
     found: list[str | Chooser] = []
     for one in selectors or ("default",):
@@ -171,7 +176,9 @@ class TraceJobs:
         """How well each query's drafters' tokens were accepted, and how soon the best of them ran,
         (Q) each."""
         replayer = self._replayer
-        gamma = (run.usage * self._mean_gamma).sum(axis=1) / run.usage.sum(axis=1)
+        rounds = run.usage.sum(axis=1)
+        gamma = np.divide((run.usage * self._mean_gamma).sum(axis=1), rounds,
+                          out=np.full(len(rounds), np.nan), where=rounds > 0)
         until = rounds_until_best(run, replayer.expected_rounds.argmin(axis=1),
                                   replayer.trace.offsets)
         return gamma, until
