@@ -16,6 +16,7 @@ from hedgespec.results.labels import (
     FASTEST_FIXED,
     FASTEST_SINGLE,
     HINDSIGHT,
+    LOOKUP_FIRST,
     NONE,
     ORACLE,
     PROMPT,
@@ -25,6 +26,7 @@ from hedgespec.results.labels import (
 )
 from hedgespec.simulator.kernels import table_kernels
 from hedgespec.simulator.known import Known
+from hedgespec.traces.drafted import COPYING, drafted_tokens, matched_tokens
 
 Assign = Callable[[Known, SelectorLabel], np.ndarray]
 
@@ -63,7 +65,9 @@ class Reference:
     def check(self, known: Known) -> None:
         """Raise HedgespecError if it cannot be had on the replayer's trace."""
         if self.name.arm is not None:
-            _number(known, self.name)
+            _number(known, self.name, self.name.arm)
+        if self.name.instead is not None:
+            _lookup_first(known, self.name)
         if self.name.routes:
             known.check_router(self.name.trace)
         if self.kind.timed:
@@ -77,7 +81,7 @@ class Reference:
 def parse_reference(text: str) -> Reference | None:
     """The reference that `text` names; None if it names none."""
     name = SelectorLabel.parse(text)
-    if name.arm is not None or name.routes:
+    if name.arm is not None or name.routes or name.instead is not None:
         return Reference(name, KINDS[name.name])
     return Reference(name, KINDS[text]) if text in KINDS else None
 
@@ -88,7 +92,7 @@ def is_reference(text: str) -> bool:
 
 
 def _fixed(known: Known, name: SelectorLabel) -> np.ndarray:
-    return np.full(len(known.trace.tokens), _number(known, name))
+    return np.full(len(known.trace.tokens), _number(known, name, name.arm or ""))
 
 
 def _best_fixed(known: Known, name: SelectorLabel) -> np.ndarray:
@@ -128,6 +132,30 @@ def _router(known: Known, name: SelectorLabel) -> np.ndarray:
     return throughout(known, known.route(name.trace))
 
 
+def _lookup_first(known: Known, name: SelectorLabel) -> np.ndarray:
+    """The lookup arm where its match is long enough, else the arm that is named."""
+    assert name.instead is not None
+    arm, least = name.instead
+    other = _number(known, name, arm)
+    if least and not (least.isdecimal() and int(least) >= 1):
+        raise HedgespecError(f"{name}: the least match is a number of tokens, 1 or more, not "
+                             f"{least!r}")
+    drafters = known.trace.manifest.drafters
+    lookup = next((number for number, drafter in enumerate(known.arms.drafters)
+                   if drafter >= 0 and drafters[drafter].kind in COPYING), None)
+    if lookup is None:
+        raise HedgespecError(f"{name}: no arm of trace {known.trace.name} is one of "
+                             f"{', '.join(COPYING)}")
+    matched = matched_tokens(known.trace, int(known.arms.drafters[lookup]))
+    if matched is None and int(least or 1) > 1:
+        raise HedgespecError(f"{name}: trace {known.trace.name} does not say how long matches are; "
+                             "record it with this version, or leave the number away")
+    if matched is None:
+        matched = drafted_tokens(known.trace, int(known.arms.drafters[lookup]))
+    assert matched is not None
+    return np.where(matched >= int(least or 1), lookup, other)
+
+
 KINDS = {
     "fixed": ReferenceKind(fixed("<drafter>"), "always this drafter", NONE, _fixed),
     BEST_FIXED: ReferenceKind(
@@ -152,6 +180,10 @@ KINDS = {
     BEST_SWITCHING: ReferenceKind(
         BEST_SWITCHING, "per round, the drafter with which the fewest rounds are expected to the "
         "answer's end (hindsight)", HINDSIGHT, _best_switching),
+    LOOKUP_FIRST: ReferenceKind(
+        f"{LOOKUP_FIRST}:<drafter>[,N]", "the lookup drafter wherever it finds the last N tokens "
+        "(default: 1) earlier in the text, else this drafter, as engines that stack an n-gram "
+        "lookup on a draft model do", NONE, _lookup_first),
     NONE: ReferenceKind(
         NONE, "no drafter: the target reads and writes one token a round", NONE, _nobody,
         drafts=False),
@@ -163,10 +195,10 @@ def throughout(known: Known, arm: np.ndarray) -> np.ndarray:
     return np.repeat(arm, np.diff(known.trace.offsets))
 
 
-def _number(known: Known, name: SelectorLabel) -> int:
+def _number(known: Known, name: SelectorLabel, arm: str) -> int:
     names = known.arms.names
-    if name.arm not in names:
+    if arm not in names:
         raise HedgespecError(
-            f"{name}: trace {known.trace.name} has no drafter {name.arm!r}; it has: "
-            f"{', '.join(names)}" + did_you_mean(name.arm or "", names))
-    return names.index(name.arm)
+            f"{name}: trace {known.trace.name} has no drafter {arm!r}; it has: "
+            f"{', '.join(names)}" + did_you_mean(arm, names))
+    return names.index(arm)

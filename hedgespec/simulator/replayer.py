@@ -269,15 +269,16 @@ class Replayer:
         kernel = selector_kernel(configured, feedback != Feedback())
         choice = self._no_choice()
         order, offsets, carry = self._order, self.trace.offsets, self.carry is not None
-        params, state_size = configured.parameter_array(), selector.state_size(self._arms)
+        window = loss.window(self.draft_length)
+        params = configured.parameter_array(self.arms.lengths, window)
+        state_size = selector.state_size(self._arms)
         task: FullTask | ChosenTask
         if selector.feedback == CHOSEN:
-            task = ChosenTask(order, offsets, acceptance, self._gamma, self.draft_length, carry,
-                              seed, params, state_size)
+            task = ChosenTask(order, offsets, acceptance, self._gamma, self.arms.lengths,
+                              self.draft_length, carry, seed, params, state_size)
         else:
-            schedule = feedback.schedule(loss.window(self.draft_length))
             task = FullTask(order, offsets, acceptance, self.losses(loss), *self._estimates(loss),
-                            schedule, self.draft_length, carry, seed, params, state_size)
+                            feedback.schedule(window), self.draft_length, carry, seed, params, state_size)
         seconds = self._run_learner(configured, kernel, task, choice)
         return self._replayed(configured.label, selector.feedback, feedback, loss, seed, choice,
                               seconds)
@@ -290,9 +291,11 @@ class Replayer:
         kernel = exact_kernel(configured)
         plays = np.zeros((len(self.trace.tokens), self._arms))
         visits, usage, variance = self._no_moments()
+        window = loss.window(self.draft_length)
         task = ExactTask(self.trace.offsets, self._acceptance, self.losses(loss),
-                         feedback.schedule(loss.window(self.draft_length)), self.draft_length,
-                         configured.parameter_array(), selector.state_size(self._arms))
+                         feedback.schedule(window), self.draft_length,
+                         configured.parameter_array(self.arms.lengths, window),
+                         selector.state_size(self._arms))
         seconds = self._run_learner(configured, kernel, task, plays, visits, usage, variance)
         return Replay(configured.label, selector.feedback, feedback, loss, EXACT, None, None,
                       visits, usage, self._each_round(selector.feedback, visits), variance, seconds,

@@ -32,6 +32,14 @@ def drafted_tokens(trace: Trace, drafter: int) -> np.ndarray | None:
     return np.where(seen | _repeated(trace), ENDLESS, 0)
 
 
+def matched_tokens(trace: Trace, drafter: int) -> np.ndarray | None:
+    """Length of the match that a drafter that copies found at each position, (T); None: unknown."""
+    info = trace.manifest.drafters[drafter]
+    if "matched" not in info.statistics:
+        return None
+    return trace.optional[optional_column("matched", info.name)]
+
+
 def _repeated(trace: Trace) -> np.ndarray:
     """Whether the token before a position stands earlier in the same answer, (T)."""
     found = np.zeros(len(trace.tokens), dtype=bool)
