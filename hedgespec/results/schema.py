@@ -134,6 +134,12 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            "trace's costs; null without", "tokens/s"),
     Column("rounds_per_second", pl.Float64(), "speed of the replay itself, compilation not counted",
            "rounds/s", timed=True),
+    Column("acceptance_rate", pl.Float64(), "of a fixed drafter: [share of drafted tokens that is "
+           "accepted](metrics.md#acceptance-in-engines-words), exact; else null", "probability"),
+    Column("accepted_at", pl.List(pl.Float64()), "the same of the k-th token of drafts, k = 1..K",
+           "probability"),
+    Column("accepted_given", pl.List(pl.Float64()), "the same of drafts whose tokens before it are "
+           "accepted; null where there are none", "probability"),
 ))
 
 PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
@@ -154,6 +160,10 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
     Column("rounds_until_best", pl.Float64(), "[rounds until the best fixed drafter holds half of "
            "the weight](metrics.md#measures); null if it does not before the answer ends",
            "rounds"),
+    Column("token_regret", pl.Float64(), "[token-acceptance regret](metrics.md#measures) against "
+           "the best fixed drafter", "tokens", averaged=True),
+    Column("length_regret", pl.Float64(), "[length regret](metrics.md#measures) against the best "
+           "fixed drafter", "tokens", averaged=True),
 ))
 
 CURVES = Table("curves", "trace, selector, setting and up to 64 positions, of cumulative regret", (

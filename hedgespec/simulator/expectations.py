@@ -141,6 +141,53 @@ def expected_seconds(first, last, offsets, acceptance, draft_length, round_secon
 
 
 @numba.njit(nogil=True, error_model="numpy")
+def draft_counts(
+    first, last, offsets, acceptance, draft_length, drafted, drafts, tokens, reached, accepted
+):
+    """Fill what becomes of each fixed drafter's drafts in a query; see `DraftCounts`.
+
+    `drafted` (T, N), or (1, N) if all are alike, are the tokens of a draft from each token; `drafts`
+    and `tokens` (Q, N), `reached` and `accepted` (Q, K, N).
+    """
+    deepest = acceptance.shape[1] - 1
+    for query in range(first, last):
+        begin, end = offsets[query], offsets[query + 1]
+        visits = np.empty(end - begin)
+        for arm in range(acceptance.shape[2]):
+            fixed_visits(acceptance, arm, begin, end, draft_length, visits)
+            for start in range(begin, end):
+                count = drafted[start if len(drafted) > 1 else 0, arm]
+                weight = visits[start - begin]
+                drafts[query, arm] += weight * (count > 0)
+                tokens[query, arm] += weight * count
+                for step in range(min(draft_length, count, end - start)):
+                    reached[query, step, arm] += weight
+                    weight *= acceptance[start + step, min(step, deepest), arm]
+                    accepted[query, step, arm] += weight
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def covered_values(first, last, offsets, acceptance, draft_length, values, visits, plays, sums):
+    """Fill sums[query] (Q): expected sum over tokens of what `values` (T, N) says of the drafter of
+    the round that emits them, the target's own token after a draft being part of it.
+
+    Rounds start with `visits` (T) and use a drafter with `plays` (T, N).
+    """
+    deepest = acceptance.shape[1] - 1
+    for query in range(first, last):
+        begin, end = offsets[query], offsets[query + 1]
+        for start in range(begin, end):
+            for arm in range(acceptance.shape[2]):
+                weight = visits[start] * plays[start, arm]
+                if weight == 0.0:
+                    continue
+                for step in range(min(draft_length + 1, end - start)):
+                    sums[query] += weight * values[start + step, arm]
+                    if step < draft_length:
+                        weight *= acceptance[start + step, min(step, deepest), arm]
+
+
+@numba.njit(nogil=True, error_model="numpy")
 def switching_table(first, last, offsets, acceptance, draft_length, rounds):
     """Fill rounds[t] (T, N): rounds expected from t on if that drafter runs the first of them, and
     each later one is run by whichever has the fewest from there; by recursion from the end."""

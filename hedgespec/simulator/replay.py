@@ -12,6 +12,21 @@ REPLAYED, EXACT = "replayed", "exact"
 
 
 @dataclass(frozen=True)
+class DraftCounts:
+    """Expected numbers of drafts over a trace, each of N arms being used throughout.
+
+    `drafts` and `drafted` (N): drafts of at least one token, and the tokens of all of them;
+    `reached` and `accepted` (K, N): drafts whose k-th token is asked for, those before it being
+    accepted, and those whose k-th token is accepted.
+    """
+
+    drafts: np.ndarray
+    drafted: np.ndarray
+    reached: np.ndarray
+    accepted: np.ndarray
+
+
+@dataclass(frozen=True)
 class Replay:
     """One replay of a whole trace, or the exact expectation over all replays of it.
 

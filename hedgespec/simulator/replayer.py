@@ -33,7 +33,7 @@ from hedgespec.simulator.kernels import (
     table_kernels,
 )
 from hedgespec.simulator.references import Reference
-from hedgespec.simulator.replay import EXACT, REPLAYED, Replay
+from hedgespec.simulator.replay import EXACT, REPLAYED, DraftCounts, Replay
 from hedgespec.simulator.router import Router
 from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask
 from hedgespec.traces import Trace
@@ -170,6 +170,30 @@ class Replayer:
         self._over_queries(table_kernels().expected_seconds, self.trace.offsets, self._acceptance,
                            self.draft_length, self.round_seconds(), seconds)
         return seconds
+
+    @cached_property
+    def draft_counts(self) -> DraftCounts:
+        """What becomes of each fixed drafter's drafts. A draft that the answer's end cuts counts
+        whole among those drafted."""
+        shape = len(self.trace.offsets) - 1, self.draft_length, self._arms
+        whole, by_depth = np.zeros((2, shape[0], shape[2])), np.zeros((2, *shape))
+        self._over_queries(table_kernels().draft_counts, self.trace.offsets, self._acceptance,
+                           self.draft_length, self._drafted, *whole, *by_depth)
+        return DraftCounts(*whole.sum(axis=1), *by_depth.sum(axis=1))
+
+    def covered(self, run: Replay, values: np.ndarray) -> np.ndarray:
+        """Expected sum over tokens of what `values` (T, N) says of the drafter of their round, (Q).
+
+        `run` is an expectation.
+        """
+        plays = run.plays
+        assert plays is not None
+        if plays.ndim == 1:
+            plays = np.eye(self._arms)[plays]
+        sums = np.zeros(len(self.trace.offsets) - 1)
+        self._over_queries(table_kernels().covered_values, self.trace.offsets, self._acceptance,
+                           self.draft_length, values, run.visits, plays, sums)
+        return sums
 
     def table(self, kernel: Callable[..., None]) -> np.ndarray:
         """What a kernel of start positions finds for each, (T, N)."""

@@ -9,7 +9,7 @@ import polars as pl
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.keys import RunKey
-from hedgespec.results.labels import BEST_FIXED, ORACLE, fixed, join_arms
+from hedgespec.results.labels import BEST_FIXED, ORACLE, SelectorLabel, fixed, join_arms
 from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, SEED, SUMMARY
 from hedgespec.results.store import Results
 from hedgespec.selectors import BUILT_IN, DEFAULT, NONE
@@ -19,6 +19,7 @@ from hedgespec.simulator.adoption import rounds_until_best
 from hedgespec.simulator.answer import answer_table, most_switching
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.curves import CurveGrid
+from hedgespec.simulator.measures import Measures
 from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import Replay
 from hedgespec.simulator.replayer import Replayer
@@ -95,6 +96,7 @@ class TraceJobs:
     def __init__(self, replayer: Replayer, answer: str | None = None):
         self._replayer = replayer
         self._grid = CurveGrid(replayer)
+        self._measures = Measures(replayer)
         self._best: dict[int | None, Replay] = {}
         offsets = replayer.trace.offsets
         self._gamma = replayer.statistics(0, offsets[-1])[0][:, 0]  # of a round's first draft token
@@ -150,6 +152,7 @@ class TraceJobs:
             "tokens_per_second": (None if trace.manifest.costs is None
                                   else tokens.sum() / seconds.sum()),
             "rounds_per_second": rounds.sum() / run.seconds,
+            **self._acceptance(run),
         })
         per_query = PER_QUERY.made({
             **keys,
@@ -165,8 +168,22 @@ class TraceJobs:
             "rounds_until_best": until_best,
             **{f"{ROUNDS_OF}{name}": run.usage[:, arm]
                for arm, name in enumerate(replayer.arms.names)},
+            "token_regret": self._measures.token_regret(run),
+            "length_regret": self._measures.length_regret(run),
         })
         return summary, per_query
+
+    def _acceptance(self, run: Replay) -> dict[str, object]:
+        """Of a fixed drafter's drafts, nothing of others."""
+        names, arm = self._replayer.arms.names, SelectorLabel.parse(run.label).arm
+        rate, at, given = None, None, None
+        if arm in names:
+            found = self._measures.acceptance(names.index(arm))
+            rate, at, given = found.rate, found.at, found.given
+        return {"acceptance_rate": pl.Series([rate]), **{
+            name: pl.Series([None if values is None else pl.Series(values, nan_to_null=True)],
+                            dtype=pl.List(pl.Float64))
+            for name, values in (("accepted_at", at), ("accepted_given", given))}}
 
     def _per_query(self, values: np.ndarray) -> np.ndarray:
         """Sums (Q, ...) of what each token has, (T, ...)."""
