@@ -70,7 +70,7 @@ class LiveDecoder:
         self._lossless = check_lossless(
             target, branches=self.plan.branches, static=self._runs_static())
         check_readers(drafters)
-        self.engine = self._make_engine()
+        self.engine = self._make_engine(self.plan)
         self.last: Answer | None = None
         self._texts = 0
 
@@ -109,8 +109,9 @@ class LiveDecoder:
     ) -> Costs:
         """Measured seconds of the parts of a round after `context` tokens, and of the target's pass
         over `widths` tokens; takes some seconds."""
+        engine = self.engine if self.policy.drafts else self._make_engine(self._asked)
         with torch.inference_mode():
-            return self.engine.costs(context, widths, repeats)
+            return engine.costs(context, widths, repeats)
 
     def with_selector(
         self, selector: str | Selector | ConfiguredSelector, **learning: Any
@@ -133,7 +134,7 @@ class LiveDecoder:
             raise HedgespecError(f"{self.label} and {other.label} cannot share a decoder with "
                                  "feedback of rounds: make another one")
         if other.policy.drafts != self.policy.drafts:
-            other.engine = other._make_engine()
+            other.engine = other._make_engine(other.plan)
             other.engine.dropped.update(self.dropped)
         return other
 
@@ -142,7 +143,7 @@ class LiveDecoder:
         other = copy.copy(self)
         if self.rule.label == "greedy":
             other._asked = replace(self._asked, rule=parse_rule("sampling"))
-        other.engine = other._eager_engine(laws)
+        other.engine = other._eager_engine(laws, other.plan)
         other.engine.dropped.update(self.dropped)
         return other
 
@@ -210,12 +211,12 @@ class LiveDecoder:
         names = [drafter.name for drafter in self.drafters]
         return make_policy(selector, names, self._asked, self.settings)
 
-    def _make_engine(self) -> Engine:
+    def _make_engine(self, plan: RoundPlan) -> Engine:
         if self._runs_static():
-            read = self.policy.drafts or self.settings.evaluate_all
-            return StaticEngine(self.target, self.drafters if read else [], self.plan,
+            read = plan.draft_length or self.settings.evaluate_all
+            return StaticEngine(self.target, self.drafters if read else [], plan,
                                 self._evaluation, self.settings.compiled)
-        return self._eager_engine(Laws(self._plain_law, self._plain_law))
+        return self._eager_engine(Laws(self._plain_law, self._plain_law), plan)
 
     def _plain_law(self, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         return probabilities(logits, self.plan.sampling)
@@ -233,10 +234,10 @@ class LiveDecoder:
             return self.target.device.type == "cuda" and not self._asked.branches and can_run
         return static
 
-    def _eager_engine(self, laws: Laws) -> Engine:
+    def _eager_engine(self, laws: Laws, plan: RoundPlan) -> Engine:
         pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device,
                     self.settings.drafter_seconds)
-        return EagerEngine(self.target, pool, self.plan, laws, self._evaluation)
+        return EagerEngine(self.target, pool, plan, laws, self._evaluation)
 
     def _check(self, request: TextRequest) -> None:
         if request.max_new_tokens < 1:

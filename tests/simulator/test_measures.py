@@ -78,7 +78,7 @@ def test_expected_regrets_are_means_of_replays(trace):
         error = found.std(axis=0) / np.sqrt(len(runs)) + 1e-6
         assert (np.abs(found.mean(axis=0) - regret(exact)) < 5 * error).all()
         np.testing.assert_allclose(regret(replayer.run_exact("best-fixed")), 0, atol=1e-5)
-        assert (regret(replayer.run_exact("none")) > 0).sum() == 2, "one text has one token"
+        assert (regret(replayer.run_exact("none"))[[0, 2]] > 0).all(), "text 1 is one token"
 
 
 def test_acceptance_is_that_of_drafts_from_round_starts(trace):
