@@ -107,6 +107,7 @@ def _common_learners(usual: pl.DataFrame) -> list[str]:
     """Learners on the most traces, least regret first; a bandit among them if there is one."""
     ranked = usual.filter(
         pl.col("feedback") != HINDSIGHT, ~pl.col("selector").str.starts_with(FIXED),
+        pl.col("selector") != NONE,
     ).group_by("selector", maintain_order=True).agg(
         pl.len().alias("traces"), pl.col("regret").mean(),
         (pl.col("feedback") == CHOSEN).any().alias("bandit")).sort("regret", "selector")

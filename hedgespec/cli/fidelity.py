@@ -10,7 +10,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "fidelity",
         description="Replay what `hedgespec live --out` wrote. Every drafter chosen and every\n"
                     "probability played must come out again, bit for bit; the first that does not\n"
-                    "is named, with status 1.",
+                    "is named, with status 1. Their seconds are told beside those of the replay.",
         epilog="example:\n  hedgespec live --out log && hedgespec fidelity log",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -21,7 +21,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace) -> int:
     """Check each log."""
     from hedgespec.results.log import TRACE
-    from hedgespec.simulator.fidelity import check_fidelity
+    from hedgespec.simulator.fidelity import check_fidelity, compare_seconds
     from hedgespec.traces import load_manifest
     from hedgespec.traces.gap import FIELD
 
@@ -29,5 +29,15 @@ def run(options: argparse.Namespace) -> int:
         rounds = check_fidelity(folder)  # also refuses text that is not the target's
         told = FIELD in load_manifest(folder / TRACE).recording
         print(f"{folder}: {rounds} rounds, every decision replayed"
+              + _seconds(compare_seconds(folder))
               + ("" if told else "; this old log does not say whether its text is the target's"))
     return 0
+
+
+def _seconds(found: tuple[float, float] | None) -> str:
+    """How far the replay's seconds are from those that passed."""
+    if found is None:
+        return ""
+    live, replayed = found
+    return (f"; {live:.3g} s live, {replayed:.3g} s replayed under the log's costs "
+            f"({(replayed - live) / live:+.1%})")

@@ -31,8 +31,9 @@ examples:
   hedgespec fidelity logs/exp3spec                   replay it: the same decisions must come out
 
 Each token has the colour of the drafter that drafted it; the target's own tokens are plain.
-Drafters as in `hedgespec record`, selectors as in `hedgespec sim` (and fixed:DRAFTER). The text is
-distributed as the target's own, whatever they are. Needs the `models` extra.
+Drafters as in `hedgespec record`, selectors as in `hedgespec sim` (and fixed:DRAFTER, or none to
+compare with). The text is distributed as the target's own, whatever they are. Needs the `models`
+extra.
 """
 
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red", "bright_cyan", "bright_green",
@@ -137,7 +138,8 @@ def _legend(decoder: "LiveDecoder", console: "Console") -> None:
     from rich.text import Text
 
     tree = f" {decoder.tree.id}" if decoder.tree else ""
-    line = Text(f"{decoder.label}, {decoder.rule.label}{tree}, K = {decoder.draft_length}: ")
+    line = Text(f"{decoder.label}, {decoder.rule.label}{tree}, "
+                f"K = {decoder.plan.draft_length}: ")
     for number, drafter in enumerate(decoder.drafters):
         line.append(drafter.name, _colour(number)).append("  ")
     console.print(line)

@@ -8,24 +8,32 @@ from hedgespec.errors import HedgespecError, arg
 from hedgespec.traces import Costs, Trace
 
 
-def own_seconds(
-    costs: Costs, drafters: Sequence[str], lengths: np.ndarray, verified: np.ndarray
+def round_seconds(
+    costs: Costs, drafters: Sequence[str | None], lengths: np.ndarray, drafted: np.ndarray
 ) -> np.ndarray:
-    """Seconds of a round of each arm alone, shape (N,).
+    """Seconds of a round of each arm alone, shape (..., N).
 
-    `drafters` (N) are the arms' drafters by name, `lengths` (N) their draft lengths K, `verified`
-    (N) the draft tokens that the target's pass covers besides its own: K, or all nodes of a tree of
-    K levels. Reading the round's verified tokens gives the first draft token's logits; K-1 steps
-    and the target's pass follow; the overhead is in every round.
+    `drafters` (N) are the arms' drafters by name, None where nothing is drafted, `lengths` (N) their
+    draft lengths K, `drafted` (..., N) the draft tokens that the target's pass covers besides its
+    own: K, fewer where the drafter has no more to propose, or all nodes of a tree of K levels.
+    Reading the round's verified tokens gives the first draft token's logits. A step follows for
+    each of K-1 further tokens, the last of them in vain where a draft ends early. Then comes the
+    target's pass; the overhead is in every round.
     """
-    step = np.array([costs.drafters[name].step for name in drafters])
-    seconds: np.ndarray = (alone_seconds(costs, drafters) + (lengths - 1) * step
-                           + target_seconds(costs, verified + 1) + costs.overhead)
+    step = np.array([0.0 if name is None else costs.drafters[name].step for name in drafters])
+    seconds: np.ndarray = (alone_seconds(costs, drafters)
+                           + np.minimum(drafted, np.maximum(lengths - 1, 0)) * step
+                           + target_seconds(costs, drafted + 1) + costs.overhead)
     return seconds
 
 
+def undrafted_seconds(costs: Costs) -> float:
+    """Seconds of a round in which nothing is drafted: the target's pass over one token."""
+    return float(round_seconds(costs, [None], np.zeros(1), np.zeros(1))[0])
+
+
 def target_seconds(costs: Costs, tokens: np.ndarray) -> np.ndarray:
-    """Seconds of the target's pass over `tokens` (N).
+    """Seconds of the target's pass over `tokens`, of any shape.
 
     Linear between the numbers of tokens that were measured, and beyond the last two of them.
     """
@@ -39,10 +47,10 @@ def target_seconds(costs: Costs, tokens: np.ndarray) -> np.ndarray:
     return found
 
 
-def evaluating_seconds(costs: Costs, drafters: Sequence[str]) -> np.ndarray:
+def evaluating_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
     """Further seconds of a round of each arm in which the other arms' drafters are evaluated, (N,).
 
-    `drafters` (N) as in `own_seconds`; see `set_seconds`.
+    `drafters` (N) as in `round_seconds`; see `set_seconds`.
     """
     others: np.ndarray = (set_seconds(costs, [name for name in costs.drafters if name in drafters])
                           - alone_seconds(costs, drafters))
@@ -65,9 +73,9 @@ def together_seconds(costs: Costs, most: int) -> np.ndarray:
     return seconds
 
 
-def alone_seconds(costs: Costs, drafters: Sequence[str]) -> np.ndarray:
-    """Seconds of evaluating each drafter (N) alone."""
-    return np.array([costs.drafters[name].evaluate for name in drafters])
+def alone_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
+    """Seconds of evaluating each drafter (N) alone, 0 for None."""
+    return np.array([0.0 if name is None else costs.drafters[name].evaluate for name in drafters])
 
 
 def costs_of(trace: Trace) -> Costs:

@@ -12,7 +12,7 @@ from hedgespec.errors import HedgespecError, arg
 from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.eager_engine import EagerEngine
 from hedgespec.live.engine import Engine, Evaluation
-from hedgespec.live.plan import plan_rounds
+from hedgespec.live.plan import RoundPlan, plan_rounds
 from hedgespec.live.policy import Policy, make_policy
 from hedgespec.live.pool import Laws, Pool
 from hedgespec.live.settings import LEARNING, NEW_TOKENS, SELECTOR, DecoderSettings
@@ -55,7 +55,7 @@ class LiveDecoder:
         selector: str | Selector | ConfiguredSelector = SELECTOR,
         settings: DecoderSettings | None = None, **changed: Any,
     ):
-        """`selector` is a learner or its label, or fixed:DRAFTER.
+        """`selector` is a learner or its label, fixed:DRAFTER, or none, which drafts nothing.
 
         `changed` are fields of DecoderSettings, those of `settings` but for them. Raises
         HedgespecError for settings that make no sense.
@@ -65,12 +65,12 @@ class LiveDecoder:
         self.target, self.drafters = target, drafters
         self.settings = changed_settings(settings or DecoderSettings(), changed)
         check_sampling(drafters, self.settings.sampling)
-        self.plan = plan_rounds(self.settings, target)
+        self._asked = plan_rounds(self.settings, target)
         self.policy = self._make_policy(selector)
         self._lossless = check_lossless(
             target, branches=self.plan.branches, static=self._runs_static())
         check_readers(drafters)
-        self.engine = self._make_engine()
+        self.engine = self._make_engine(self.plan)
         self.last: Answer | None = None
         self._texts = 0
 
@@ -90,9 +90,14 @@ class LiveDecoder:
         return self.plan.tree
 
     @property
+    def plan(self) -> RoundPlan:
+        """How rounds draft and verify; with selector `none` they draft nothing."""
+        return self._asked if self.policy.drafts else replace(self._asked, draft_length=0)
+
+    @property
     def draft_length(self) -> int:
-        """Tokens that are drafted in a round at most, K."""
-        return self.plan.draft_length
+        """Tokens that a drafter drafts in a round at most, K."""
+        return self._asked.draft_length
 
     @property
     def dropped(self) -> dict[str, str]:
@@ -104,14 +109,16 @@ class LiveDecoder:
     ) -> Costs:
         """Measured seconds of the parts of a round after `context` tokens, and of the target's pass
         over `widths` tokens; takes some seconds."""
+        engine = self.engine if self.policy.drafts else self._make_engine(self._asked)
         with torch.inference_mode():
-            return self.engine.costs(context, widths, repeats)
+            return engine.costs(context, widths, repeats)
 
     def with_selector(
         self, selector: str | Selector | ConfiguredSelector, **learning: Any
     ) -> "LiveDecoder":
         """The same decoder with another selector, which takes no time: the two share models,
-        tensors and graphs, so that only one of them may decode at a time.
+        tensors and graphs, so that only one of them may decode at a time. Between `none` and one
+        that drafts they share the models only.
 
         `learning` are those of LEARNING, fields of DecoderSettings, that change with it. Raises
         HedgespecError for an unknown selector or another field, and where one of them evaluates
@@ -126,14 +133,17 @@ class LiveDecoder:
         if (self._evaluation is Evaluation.ASIDE) != (other._evaluation is Evaluation.ASIDE):
             raise HedgespecError(f"{self.label} and {other.label} cannot share a decoder with "
                                  "feedback of rounds: make another one")
+        if other.policy.drafts != self.policy.drafts:
+            other.engine = other._make_engine(other.plan)
+            other.engine.dropped.update(self.dropped)
         return other
 
     def with_laws(self, laws: Laws) -> "LiveDecoder":
         """The same decoder with other distributions; what drafters were dropped stay so."""
         other = copy.copy(self)
         if self.rule.label == "greedy":
-            other.plan = replace(self.plan, rule=parse_rule("sampling"))
-        other.engine = other._eager_engine(laws)
+            other._asked = replace(self._asked, rule=parse_rule("sampling"))
+        other.engine = other._eager_engine(laws, other.plan)
         other.engine.dropped.update(self.dropped)
         return other
 
@@ -199,13 +209,14 @@ class LiveDecoder:
 
     def _make_policy(self, selector: str | Selector | ConfiguredSelector) -> Policy:
         names = [drafter.name for drafter in self.drafters]
-        return make_policy(selector, names, self.plan, self.settings)
+        return make_policy(selector, names, self._asked, self.settings)
 
-    def _make_engine(self) -> Engine:
+    def _make_engine(self, plan: RoundPlan) -> Engine:
         if self._runs_static():
-            return StaticEngine(self.target, self.drafters, self.plan, self._evaluation,
-                                self.settings.compiled)
-        return self._eager_engine(Laws(self._plain_law, self._plain_law))
+            read = plan.draft_length or self.settings.evaluate_all
+            return StaticEngine(self.target, self.drafters if read else [], plan,
+                                self._evaluation, self.settings.compiled)
+        return self._eager_engine(Laws(self._plain_law, self._plain_law), plan)
 
     def _plain_law(self, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         return probabilities(logits, self.plan.sampling)
@@ -213,20 +224,20 @@ class LiveDecoder:
     def _runs_static(self) -> bool:
         """Whether on fixed tensors. Raises HedgespecError if that is asked for and cannot be."""
         static = self.settings.static
-        if static and self.plan.branches:
+        if static and self._asked.branches:
             raise HedgespecError(f"rule {self.rule.label} cannot run on fixed tensors")
         can_run = StaticEngine.can_run(self.target, self.drafters)
         if static and not can_run:
             raise HedgespecError("not all of target and drafters can run on fixed tensors: those "
                                  "of plain attention and EAGLE heads can")
         if static is None:
-            return self.target.device.type == "cuda" and not self.plan.branches and can_run
+            return self.target.device.type == "cuda" and not self._asked.branches and can_run
         return static
 
-    def _eager_engine(self, laws: Laws) -> Engine:
+    def _eager_engine(self, laws: Laws, plan: RoundPlan) -> Engine:
         pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device,
                     self.settings.drafter_seconds)
-        return EagerEngine(self.target, pool, self.plan, laws, self._evaluation)
+        return EagerEngine(self.target, pool, plan, laws, self._evaluation)
 
     def _check(self, request: TextRequest) -> None:
         if request.max_new_tokens < 1:

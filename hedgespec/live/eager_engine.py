@@ -14,6 +14,7 @@ from hedgespec.live.candidates import (
     tree_candidates,
     verify_candidates,
 )
+from hedgespec.live.decoded import NO_DRAFTER
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.evaluated import host_statistics, reduce_for
 from hedgespec.live.plan import RoundPlan
@@ -60,7 +61,7 @@ class EagerEngine(Engine):
     ) -> tuple[int, list[int]]:
         """As in Engine; the draft is no longer than `room`."""
         noise = noise.to(self._target.device)
-        run = self._branches if self._plan.branches else self._chain
+        run = self._branches if self._plan.branches and arm != NO_DRAFTER else self._chain
         drafted, emitted = run(arm, noise, room, clock)
         if self.evaluation is not Evaluation.NEVER:
             self.waiting += len(emitted)
@@ -86,7 +87,7 @@ class EagerEngine(Engine):
 
         q is (k+1, V), `final` (k+1, H) the target's states, noise (k+1, W).
         """
-        if self._laws.ended is not None and self._rule.in_order:
+        if self._plan.branches or (self._laws.ended is not None and self._rule.in_order):
             path, following, self._round_p = self._descend(
                 chain_candidates(draft, q), final, noise)
             return len(path), following
@@ -179,10 +180,13 @@ class EagerEngine(Engine):
     def _draft(self, arm: int, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """At most len(noise) tokens (k) and the distributions (k+1, V) they are from.
 
-        The draft ends where there is no proposal. A row of zeros stands behind the last.
+        NO_DRAFTER drafts none. The draft ends where there is no proposal. A row of zeros stands behind the last.
         """
         tokens: list[torch.Tensor] = []
         rows: list[torch.Tensor] = []
+        none = torch.zeros(self._target.vocabulary_size, device=self._target.device)
+        if arm == NO_DRAFTER:
+            return self._text.tokens.new_empty(0), none[None]
         logits = self._pool.first(arm, self._text)
         for number, own in enumerate(noise):
             if number:
@@ -193,8 +197,7 @@ class EagerEngine(Engine):
                 break
             rows.append(row)
             tokens.append(self._rule.draft(row, own)[0])
-        none = torch.zeros_like(logits)
-        return (torch.stack(tokens) if tokens else none.new_empty(0, dtype=torch.long),
+        return (torch.stack(tokens) if tokens else self._text.tokens.new_empty(0),
                 torch.stack([*rows, none]))
 
     def _tree_evaluation(self, arms: int) -> TreeEvaluation | None:

@@ -62,6 +62,8 @@ class Engine(ABC):
     ) -> tuple[int, list[int]]:
         """Draft with drafter `arm` and verify: the number of tokens drafted, and those emitted.
 
+        NO_DRAFTER drafts nothing, and is the one arm of a plan with draft length 0.
+
         `noise` (K+1, W) are the rule's uniform numbers on the host, float64. At most `room` tokens
         are emitted. Reads the clock for "draft".
         """

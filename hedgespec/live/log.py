@@ -18,16 +18,17 @@ from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
 from hedgespec.live.decode import LiveDecoder
-from hedgespec.live.decoded import Answer
+from hedgespec.live.decoded import NO_DRAFTER, Answer, Round
 from hedgespec.live.evaluated import last_tokens
 from hedgespec.live.whole_read import answer_gap
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import TreeStatistics
+from hedgespec.results.labels import NONE
 from hedgespec.results.log import TRACE, LiveRun, learned_losses, write_log
 from hedgespec.results.schema import LIVE_ROUNDS, PARTS, SECONDS_OF
 from hedgespec.rules.tree import Tree
 from hedgespec.tracegen.prompts import Query
-from hedgespec.tracegen.score import Scores, tree_columns
+from hedgespec.tracegen.score import Scores, text_columns, tree_columns
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TraceWriter
 from hedgespec.traces.gap import FIELD
@@ -69,6 +70,8 @@ class LiveLog:
         if not answer.tokens:
             return
         target, scores = self._decoder.target, self._scores(answer)
+        for drafter in self._decoder.drafters:
+            scores.drafters.update(text_columns(drafter, [query.prompt], [answer.tokens]))
         embedding = prompt_embedding(target, query.prompt)
         self._gaps.append(answer_gap(target, query.prompt, answer.tokens, scores.log_p.numpy(),
                                      self._decoder.settings.sampling))
@@ -82,11 +85,16 @@ class LiveLog:
         for one in answer.rounds:
             self._rounds.append({
                 "query": query.number, "position": one.position,
-                "drafter": self._names[one.drafter],
-                "probability": float(one.weights[one.drafter]), "weights": one.weights.tolist(),
+                **self._choice(one), "weights": one.weights.tolist(),
                 "evaluated": bool(one.evaluated), "drafted": one.drafted, "emitted": len(one.tokens),
                 **{f"{SECONDS_OF}{part}": one.seconds[part] for part in PARTS},
                 "evaluated_set": [self._names[arm] for arm in one.evaluated]})
+
+    def _choice(self, one: Round) -> dict[str, object]:
+        if one.drafter == NO_DRAFTER:
+            return {"drafter": NONE, "probability": 1.0}
+        return {"drafter": self._names[one.drafter],
+                "probability": float(one.weights[one.drafter])}
 
     def finish(self) -> Manifest:
         """Write everything; return the trace's manifest. Raises HedgespecError without answers."""

@@ -5,12 +5,12 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from hedgespec.errors import HedgespecError, did_you_mean
-from hedgespec.live.decoded import Answer
+from hedgespec.live.decoded import NO_DRAFTER, Answer
 from hedgespec.live.engine import Evaluation
 from hedgespec.live.evaluated import last_tokens
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.settings import DecoderSettings
-from hedgespec.results.labels import SelectorLabel, fixed
+from hedgespec.results.labels import NONE, SelectorLabel, fixed
 from hedgespec.rules import Statistics
 from hedgespec.selectors import FULL, ConfiguredSelector, Selector, configure
 from hedgespec.selectors.online import OnlineSelector
@@ -20,11 +20,12 @@ class Policy(ABC):
     """Chooses a drafter for each round of one text after the other.
 
     `label` names it in results. `uses_gamma` says whether it wants the acceptance probability of
-    the drafter that ran.
+    the drafter that ran, `drafts` whether any drafter ever runs.
     """
 
     label: str
     uses_gamma: bool = False
+    drafts: bool = True
 
     def evaluation(self, evaluate_all: bool) -> Evaluation:
         """When it needs all drafters evaluated; they are at some time if `evaluate_all`."""
@@ -39,7 +40,8 @@ class Policy(ABC):
 
     @abstractmethod
     def choose(self, position: int) -> tuple[int, np.ndarray]:
-        """The drafter of the round at `position`, and the probabilities (N) of all."""
+        """The drafter of the round at `position`, or NO_DRAFTER, and the probabilities (N) of all.
+        """
 
     def choose_evaluated(self, position: int) -> list[int]:
         """The drafters to evaluate before a round at `position`, for Evaluation.IN_PART."""
@@ -76,6 +78,21 @@ class FixedDrafter(Policy):
     def choose(self, position: int) -> tuple[int, np.ndarray]:
         """The drafter."""
         return self._arm, np.eye(self._count)[self._arm]
+
+
+class NoDrafter(Policy):
+    """Decoding without drafts: the target reads and writes one token a round."""
+
+    label = NONE
+    drafts = False
+
+    def __init__(self, drafters: int):
+        """`drafters` N that never run."""
+        self._count = drafters
+
+    def choose(self, position: int) -> tuple[int, np.ndarray]:
+        """Nobody."""
+        return NO_DRAFTER, np.zeros(self._count)
 
 
 class Learner(Policy):
@@ -153,11 +170,13 @@ def make_policy(
     selector: str | Selector | ConfiguredSelector, names: list[str], plan: RoundPlan,
     settings: DecoderSettings,
 ) -> Policy:
-    """The policy `fixed:DRAFTER`, or a selector or its label, for drafters `names`.
+    """The policy `fixed:DRAFTER` or `none`, or a selector or its label, for drafters `names`.
 
     Raises HedgespecError for an unknown one, or settings that make no sense for it.
     """
     drafter = SelectorLabel.parse(selector).arm if isinstance(selector, str) else None
     if drafter is not None:
         return FixedDrafter(drafter, names)
+    if selector == NONE:
+        return NoDrafter(len(names))
     return Learner(configure(selector), len(names), plan, settings)

@@ -101,7 +101,8 @@ class LiveSettings:
 
     target: Annotated[str, TARGET]
     drafters: Annotated[tuple[str, ...], DRAFTERS] = ()
-    selector: Annotated[str, Option("a learner, or fixed:DRAFTER", "NAME")] = SELECTOR
+    selector: Annotated[str, Option(
+        "a learner, fixed:DRAFTER, or none: no drafts", "NAME")] = SELECTOR
     per_domain: Annotated[int | None, Option("questions of each domain of --prompts", "N", low=1
                                              )] = None
     max_new_tokens: Annotated[int, Option("longest answer", "N", low=1)] = NEW_TOKENS

@@ -21,6 +21,18 @@ def reduce_pair(
     }
 
 
+def feature_statistics(logits: torch.Tensor) -> dict[str, torch.Tensor]:
+    """How sure a drafter is, from its logits (n, V): its top probability and entropy, in nat.
+
+    Both at temperature 1, whatever text is sampled at: at 0 they would say nothing. Of a row of
+    -inf, no proposal, both are 0.
+    """
+    log_q = logits.log_softmax(dim=-1)
+    q = log_q.exp()
+    return {"q_top": q.amax(dim=-1).nan_to_num(0.0),
+            "entropy": (-(q * log_q)).nan_to_num(0.0).sum(dim=-1).clamp_min(0.0)}
+
+
 def emitted_log_p(p: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """log p (n) of emitted tokens (n) under `p` (n, V).
 

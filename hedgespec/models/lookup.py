@@ -10,10 +10,11 @@ def matches(tokens, first, longest, latest_only):
 
     A match at `end` is of length n if the n tokens before `end` are the n tokens before the
     position; only matches of the greatest length, at most `longest`, count. Returns their
-    positions, counted from `first`, and the tokens that followed, the latest match first.
+    positions, counted from `first`, the tokens that followed, the latest match first, and the length.
     """
     positions = [0 for _ in range(0)]
     followers = [0 for _ in range(0)]
+    matched = [0 for _ in range(0)]
     lengths = np.empty(len(tokens), dtype=np.int64)
     for position in range(first, len(tokens)):
         best = 1
@@ -31,6 +32,7 @@ def matches(tokens, first, longest, latest_only):
             if lengths[end] >= best:
                 positions.append(position - first)
                 followers.append(tokens[end])
+                matched.append(best)
                 if latest_only:
                     break
-    return np.array(positions), np.array(followers)
+    return np.array(positions), np.array(followers), np.array(matched)

@@ -15,9 +15,11 @@ _FIXED, ROUTER = "fixed", "router"
 FIXED = f"{_FIXED}:"
 BEST_FIXED, BEST_SINGLE, ORACLE = "best-fixed", "best-single", "oracle"
 FASTEST_FIXED, FASTEST_SINGLE = "fastest-fixed", "fastest-single"
+BEST_SWITCHING, LOOKUP_FIRST = "best-switching", "lookup-first"
 
 # What stands in the column `feedback` of selectors that are not fed with all drafters' losses: a
-# bandit's, none, the router's, and that of references which know the recorded text.
+# bandit's, none, the router's, and that of references which know the recorded text. NONE is also
+# the arm, and the selector, that drafts nothing.
 CHOSEN, NONE, PROMPT, HINDSIGHT = "chosen", "none", "prompt", "hindsight"
 # Of the others the default, and the terms rounds:D and every:M; see docs/metrics.md.
 QUEUED, DELAYED, EVERY = "queued", "rounds", "every"
@@ -60,8 +62,8 @@ def shortest(value: float) -> str:
 class SelectorLabel:
     """A selector: NAME[:ARGUMENT] or FILE.py:NAME[:ARGUMENT].
 
-    The argument is a learner's parameters, the arm of `fixed`, or the trace of `router`; None
-    without a colon.
+    The argument is a learner's parameters, the arm of `fixed`, the trace of `router`, or ARM[,N] of
+    `lookup-first`; None without a colon.
     """
 
     name: str
@@ -76,7 +78,7 @@ class SelectorLabel:
     def parse(cls, text: str) -> "SelectorLabel":
         """Read a label; every text is one."""
         name, colon, argument = text.partition(":")
-        user = None if name in (_FIXED, ROUTER) else _USER.fullmatch(text)
+        user = None if name in (_FIXED, ROUTER, LOOKUP_FIRST) else _USER.fullmatch(text)
         if user:
             return cls(user["name"], user["argument"], user["file"])
         return cls(name, argument if colon else None)
@@ -85,6 +87,14 @@ class SelectorLabel:
     def arm(self) -> str | None:
         """The arm of fixed:ARM, None of other selectors."""
         return self.argument if self.name == _FIXED and not self.file else None
+
+    @property
+    def instead(self) -> tuple[str, str] | None:
+        """The arm of lookup-first:ARM[,N], and N, "" if it is not named; None of other selectors."""
+        if self.name != LOOKUP_FIRST or self.file:
+            return None
+        arm, _, least = (self.argument or "").partition(",")
+        return arm, least
 
     @property
     def routes(self) -> bool:

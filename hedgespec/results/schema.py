@@ -140,6 +140,12 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            "rounds/s", timed=True),
     Column("evaluated_drafters", pl.Float64(), "drafters evaluated, summed over `evaluations`",
            "drafters", late=True),
+    Column("acceptance_rate", pl.Float64(), "of a fixed drafter: [share of drafted tokens that is "
+           "accepted](metrics.md#acceptance-in-engines-words), exact; else null", "probability"),
+    Column("accepted_at", pl.List(pl.Float64()), "the same of the k-th token of drafts, k = 1..K",
+           "probability"),
+    Column("accepted_given", pl.List(pl.Float64()), "the same of drafts whose tokens before it are "
+           "accepted; null where there are none", "probability"),
 ))
 
 PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
@@ -162,6 +168,10 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
            "rounds"),
     Column("evaluated_drafters", pl.Float64(), "drafters evaluated, summed over `evaluations`",
            "drafters", averaged=True, late=True),
+    Column("token_regret", pl.Float64(), "[token-acceptance regret](metrics.md#measures) against "
+           "the best fixed drafter", "tokens", averaged=True),
+    Column("length_regret", pl.Float64(), "[length regret](metrics.md#measures) against the best "
+           "fixed drafter", "tokens", averaged=True),
 ))
 
 CURVES = Table("curves", "trace, selector, setting and up to 64 positions, of cumulative regret", (

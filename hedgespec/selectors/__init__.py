@@ -14,6 +14,7 @@ from hedgespec.selectors.contract import (
     draw,
 )
 from hedgespec.selectors.registry import (
+    BASELINES,
     BUILT_IN,
     DEFAULT,
     ConfiguredSelector,
@@ -23,6 +24,7 @@ from hedgespec.selectors.registry import (
 )
 
 __all__ = [
+    "BASELINES",
     "BUILT_IN",
     "CHOSEN",
     "DEFAULT",

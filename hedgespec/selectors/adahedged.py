@@ -10,8 +10,8 @@ included, M(L) = -lambda ln mean exp(-L / lambda) and W(L) the play at L with th
     hat   = gap(v, sG) + <g, w - v>          v = W(L - sG), s = min(1, max g / max G)
 
 Time is counted in positions: the play for a position is the one that would be made if a round
-started there, when the losses of the K positions before it are incomplete. This is what the
-feedback `queued` of the length loss does; for other settings give `delay`, the number of earlier
+started there, when the losses of the K positions before it are incomplete, under `accept` that of
+one. This is what the feedback `queued` does; for other settings give `delay`, the number of earlier
 positions whose losses are outstanding at a decision. `played` is not read. Paper and reference
 code also take hints of the outstanding losses; the contract hands over complete losses only, so
 the hint is 0. By s the play depends on what is common to all losses, in the paper as well.
@@ -121,7 +121,7 @@ SELECTOR = Selector(
     learn=learn,
     parameters=(
         Parameter("delay", -1.0, "earlier positions whose losses are outstanding at a decision; "
-                  "-1: K - 1, that of the length loss", low=0.0, high=_MOST - 1.0,
-                  whole=True),
+                  "-1: that of the loss, K - 1, or 0 of accept", low=0.0, high=_MOST - 1.0,
+                  whole=True, of_window=True),
     ),
 )

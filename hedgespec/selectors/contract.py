@@ -10,7 +10,8 @@ so there is one implementation of each learner. A selector is defined in one fil
 
 all decorated with `compiled`. With feedback "full" the losses of all N drafters are learned, with
 "chosen" only the outcome of the own round. `state` is float64 of `state_size(arms)` entries,
-`params` float64 with the parameters in their declared order, `weights` and `loss` float64 of N
+`params` float64 with the parameters in their declared order, and behind them, if the selector says
+`uses_lengths`, the draft lengths of the N arms; `weights` and `loss` float64 of N
 entries. `position` is where the decision that the feedback belongs to was, or would have been,
 taken. `played` are the probabilities in force there, `propensity` is the probability with which
 `arm` was drawn; `outcome` is float64 with the entries EMITTED, VERIFIED and LOOKAHEAD named below.
@@ -43,14 +44,19 @@ compiled = numba.njit(nogil=True, error_model="numpy")
 FULL = "full"
 
 # What a round of the drafter that ran brought: tokens, 1..K+1; the mean of gamma over the drafted
-# positions that were verified; and over all K drafted ones, on the recorded text: not known live.
+# positions that were verified; and over all drafted ones, as many as the arm's draft length, on the
+# recorded text: not known live. Both are 0 where nothing is drafted.
 EMITTED, VERIFIED, LOOKAHEAD = 0, 1, 2
 OUTCOMES = 3
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One number that the user may set: `name:key=value` on the command line."""
+    """One number that the user may set: `name:key=value` on the command line.
+
+    `of_window` says that its default stands for one less than the positions that a loss takes to
+    become known: the delay of the losses learned from.
+    """
 
     name: str
     default: float
@@ -58,13 +64,15 @@ class Parameter:
     low: float = -np.inf
     high: float = np.inf
     whole: bool = False
+    of_window: bool = False
 
 
 @dataclass(frozen=True)
 class Selector:
     """A learner. `uses_play` says that `learn` reads `played` (regret-based learners do), `draws`
     that it draws numbers of its own, `uses_gamma` that it reads VERIFIED or LOOKAHEAD; for which
-    parameter values it is LOOKAHEAD, says `looks_ahead`."""
+    parameter values it is LOOKAHEAD, says `looks_ahead`. `uses_lengths` asks for the arms' draft
+    lengths behind the parameters."""
 
     name: str
     feedback: str
@@ -78,6 +86,7 @@ class Selector:
     draws: bool = False
     uses_gamma: bool = False
     looks_ahead: Callable[[dict[str, float]], bool] = lambda values: False
+    uses_lengths: bool = False
 
     def default_parameters(self) -> dict[str, float]:
         """Parameter names and default values in their declared order."""

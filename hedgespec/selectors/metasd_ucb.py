@@ -5,7 +5,9 @@ completed ones; ties go to the lowest index. The reward r is chosen by the param
 
 0  r^BD = mean of gamma = 1 - TV(p, q_i) over the drafted positions that were verified (causal)
 1  r^BD over all drafted positions, on the recorded text: NOT CAUSAL, not known in live decoding
-2  r^BE = accepted draft tokens / K
+2  r^BE = accepted draft tokens / K, that of the arm
+
+An arm that drafts nothing is rewarded 0.
 
 MetaSD's r^BD runs over the whole drafted block, which leaves the target's text where a token is
 rejected and so is in no trace: 0 and 1 are what a trace can give. beta is not reported.
@@ -23,7 +25,6 @@ from hedgespec.selectors.contract import (
     compiled,
 )
 from hedgespec.selectors.means import (
-    LENGTH,
     ROUNDS,
     add,
     all_on_highest,
@@ -34,6 +35,7 @@ from hedgespec.selectors.means import (
 )
 
 _VERIFIED, _LOOKAHEAD = 0.0, 1.0
+_LENGTHS = 2  # parameters before the arms' draft lengths
 
 
 @compiled
@@ -55,7 +57,7 @@ def learn(state, params, key, position, arm, propensity, outcome):
     elif params[1] == _LOOKAHEAD:
         reward = outcome[LOOKAHEAD]
     else:
-        reward = (outcome[EMITTED] - 1.0) / state[LENGTH]
+        reward = (outcome[EMITTED] - 1.0) / max(params[_LENGTHS + arm], 1.0)
     add(state, arm, reward)
 
 
@@ -74,5 +76,6 @@ SELECTOR = Selector(
                   low=0.0, high=2.0, whole=True),
     ),
     uses_gamma=True,
+    uses_lengths=True,
     looks_ahead=lambda values: values["reward"] == _LOOKAHEAD,
 )

@@ -56,9 +56,10 @@ class OnlineSelector:
         self, configured: ConfiguredSelector, arms: int, draft_length: int,
         feedback: Feedback | None = None, loss: Loss | None = None, seed: int = 0,
         round_seconds: np.ndarray | None = None, path_only: bool = False,
+        lengths: np.ndarray | None = None,
     ):
         """`round_seconds` (N) are those of a round of each drafter, for loss `seconds`; `path_only`
-        as in `estimator_arrays`.
+        as in `estimator_arrays`; `lengths` (N) the arms' draft lengths, None: all K.
 
         Raises HedgespecError for settings that make no sense for the selector or cannot be had
         live: feedback `foresight`, rewards from text that is not written yet, or seconds of
@@ -80,7 +81,8 @@ class OnlineSelector:
             raise HedgespecError("loss seconds needs the seconds of a round of each drafter")
         configured.check_on(arms, draft_length)
         self._name, self._own = configured.name, configured.own
-        self._params = configured.parameter_array()
+        self._lengths = np.full(arms, draft_length) if lengths is None else lengths
+        self._params = configured.parameter_array(self._lengths, self.loss.window(draft_length))
         self._arms, self._length, self._seed = arms, draft_length, seed
         self._path_only = path_only
         self._schedule = self.feedback.schedule(self.loss.window(draft_length))
@@ -227,10 +229,10 @@ class OnlineSelector:
         if self.selector.uses_gamma:
             assert gamma is not None
             total, deepest = 0.0, gamma.shape[1] - 1
-            count = min(emitted, self._length)
+            count = min(emitted, int(self._lengths[arm]))
             for step in range(count):
                 total += gamma[step, min(step, deepest)]
-            outcome[VERIFIED] = total / count
+            outcome[VERIFIED] = total / max(count, 1)
         own_key = decision_key(self._key, start) if self.selector.draws else 0
         self._call(self._functions.learn, memory.states[0], self._params, own_key, start, arm,
                    self.weights[arm], outcome)

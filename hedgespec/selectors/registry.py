@@ -1,6 +1,6 @@
 """The selectors by name, and the reading of `name:key=value,...` and `FILE.py:NAME`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -11,8 +11,11 @@ from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.results.labels import (
     BEST_FIXED,
     BEST_SINGLE,
+    BEST_SWITCHING,
     FASTEST_FIXED,
     FASTEST_SINGLE,
+    LOOKUP_FIRST,
+    NONE,
     ORACLE,
     ROUTER,
     SelectorLabel,
@@ -32,12 +35,15 @@ BUILT_IN = (
     "ucbspec-released", "metasd-ucb", "ucb1", "epsilon-greedy", "thompson", "thompson-gaussian",
     "exp3-ix", "tsallis-inf", "discounted-ucb", "sliding-window-ucb", "sequential-halving",
 )
+# What engines do: they choose whether to draft and how much, not who drafts.
+BASELINES = ("acceptance-cutoff", "adaptive-length")
 # What is run where none is named.
 DEFAULT = ("uniform", "hedge", "normalhedge", "ucbspec", "exp3spec")
 
 _ROOM = "hedgespec.selectors."
 # What a selector's name means where none of the user's own is called so.
-_MEANING = ("fixed", BEST_FIXED, BEST_SINGLE, ORACLE, ROUTER, "default", "all")
+_MEANING = ("fixed", BEST_FIXED, BEST_SINGLE, FASTEST_FIXED, FASTEST_SINGLE, BEST_SWITCHING, ORACLE,
+            ROUTER, NONE, LOOKUP_FIRST, "default", "all")
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,20 @@ class ConfiguredSelector:
         name = self.attribute if self.file else self.selector.name
         return SelectorLabel(name, parameters, self.file)
 
-    def parameter_array(self) -> np.ndarray:
-        """Parameter values in declared order, float64."""
-        return np.array(list(self.values.values()), dtype=np.float64)
+    def parameter_array(
+        self, lengths: Sequence[int] | np.ndarray = (), window: int | None = None
+    ) -> np.ndarray:
+        """Parameter values in declared order, float64, as the contract has them.
+
+        `lengths` (N) are the arms' draft lengths, which stand behind them if the learner uses them;
+        `window` are the positions of a loss, None: as many as the learner's draft length.
+        """
+        values = dict(self.values)
+        for item in self.selector.parameters:
+            if item.of_window and values[item.name] == item.default and window is not None:
+                values[item.name] = window - 1
+        behind = lengths if self.selector.uses_lengths else ()
+        return np.array([*values.values(), *behind], dtype=np.float64)
 
     def check_on(self, arms: int, draft_length: int) -> None:
         """Try a learner of the user's own out with N = `arms` drafters and draft length K.
@@ -112,13 +129,15 @@ def parse_selector(text: str) -> ConfiguredSelector:
         selector, module = load_user_selector(Path(label.file), label.name)
         return ConfiguredSelector(selector, module, _values(selector, text, settings), label.name,
                                   label.file)
-    if label.name not in BUILT_IN:
+    if label.name not in (*BUILT_IN, *BASELINES):
         references = (fixed("<drafter>"), BEST_FIXED, BEST_SINGLE, FASTEST_FIXED, FASTEST_SINGLE,
-                      ORACLE, ROUTER)
+                      BEST_SWITCHING, ORACLE, ROUTER, NONE,
+                      f"{LOOKUP_FIRST}:<drafter>")
         raise HedgespecError(
-            f"unknown selector {label.name!r}; choose from {', '.join((*BUILT_IN, *references))} "
+            f"unknown selector {label.name!r}; choose from "
+            f"{', '.join((*BUILT_IN, *BASELINES, *references))} "
             "(see `hedgespec selectors`), or FILE.py:NAME"
-            + did_you_mean(label.name, [*BUILT_IN, *references[1:]]))
+            + did_you_mean(label.name, [*BUILT_IN, *BASELINES, *references[1:]]))
     selector = built_in(label.name)
     return ConfiguredSelector(selector, _module(label.name),
                               _values(selector, label.name, settings))
@@ -136,7 +155,7 @@ def configure(
         configured = selector
     elif isinstance(selector, str):
         configured = parse_selector(selector)
-    elif selector.name not in BUILT_IN:
+    elif selector.name not in (*BUILT_IN, *BASELINES):
         _check_name(selector.name)
         check_contract(selector, f"selector {selector.name}")
         configured = ConfiguredSelector(selector, "", selector.default_parameters())

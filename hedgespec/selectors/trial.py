@@ -132,6 +132,8 @@ def _rounds(
 ) -> Iterator[np.ndarray]:
     """The play of each round; losses are learned at once."""
     selector, arms = plain.selector, losses.shape[1]
+    if selector.uses_lengths:
+        params = np.append(params, np.full(arms, float(draft_length)))
     state, weights = np.empty(selector.state_size(arms)), np.empty(arms)
     plain.reset(state, params, arms, draft_length)
     for position, loss in enumerate(losses):

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from hedgespec.results.keys import RunKey
+from hedgespec.results.labels import NONE
 from hedgespec.results.schema import ANSWER, QUERY_NAMES, WEIGHT_OF
 from hedgespec.simulator.replay import Replay
 from hedgespec.simulator.replayer import Replayer
@@ -27,17 +28,19 @@ def answer_table(
 ) -> pl.DataFrame:
     """The table `ANSWER`: a row per token of the query in one replay; `gamma` (T, N)."""
     trace, names = replayer.trace, replayer.arms.names
+    shown = [*names, NONE]  # `one_replay` takes N for no drafter
     begin, end = trace.offsets[query : query + 2].tolist()
+    gamma = np.pad(gamma[begin:end], ((0, 0), (0, 1)))
     choice = replayer.one_replay(run, query)
     starts = np.flatnonzero(choice >= 0)
     number = np.searchsorted(starts, np.arange(end - begin), side="right") - 1
     arm = choice[starts][number]
     weights: dict[str, np.ndarray] = {}
-    if run.plays is not None and run.plays.ndim == 2:
+    if run.plays is not None and run.plays.ndim == 2 and run.drafts:
         weights = {f"{WEIGHT_OF}{name}": run.plays[begin:end, i] for i, name in enumerate(names)}
     return ANSWER.made({
         **asdict(key), **trace.queries.select(QUERY_NAMES).row(query, named=True),
         "position": np.arange(end - begin), "token": trace.tokens[begin:end], "round": number,
-        "drafter": pl.Series(names).gather(arm.astype(np.uint32)),
-        "gamma": gamma[np.arange(begin, end), arm], **weights,
+        "drafter": pl.Series(shown).gather(arm.astype(np.uint32)),
+        "gamma": gamma[np.arange(end - begin), arm], **weights,
     })

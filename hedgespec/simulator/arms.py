@@ -7,17 +7,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hedgespec.errors import HedgespecError, arg, did_you_mean
-from hedgespec.results.labels import EVERY_DRAFTER, ArmLabel
+from hedgespec.results.labels import EVERY_DRAFTER, NONE, ArmLabel
 from hedgespec.rules import Rule, verification_rule
 from hedgespec.traces import Trace
+from hedgespec.traces.drafted import drafted_tokens
 from hedgespec.traces.schema import MAX_DRAFT_LENGTH
 
 MOST_ARMS = 2**15 - 1  # choices are int16
+NO_DRAFTER = -1  # the drafter of the arm `none`
 
 
 @dataclass(frozen=True)
 class Arms:
-    """N arms: `names`, the number of each one's drafter in the trace, its draft length and rule."""
+    """N arms: `names`, the number of each one's drafter in the trace, its draft length and rule.
+
+    The arm `none` has NO_DRAFTER and draft length 0.
+    """
 
     names: list[str]
     drafters: np.ndarray
@@ -39,15 +44,29 @@ class Arms:
         """Whose statistics end where the text leaves what was drafted, bool (N)."""
         return np.array([rule.path_only for rule in self.rules])
 
-    def drafter_names(self, trace: Trace) -> list[str]:
-        """The drafter of each arm."""
-        return [trace.manifest.drafter_names[drafter] for drafter in self.drafters]
+    def drafter_names(self, trace: Trace) -> list[str | None]:
+        """The drafter of each arm, None without."""
+        return [None if drafter == NO_DRAFTER else trace.manifest.drafter_names[drafter]
+                for drafter in self.drafters]
 
-    def verified(self, trace: Trace) -> np.ndarray:
-        """Tokens of a whole draft that the target verifies, (N); of trees their mean nodes."""
-        return np.array([
-            trace.rules[f"nodes.{rule.label}"][:, 0, drafter].mean() if rule.path_only else length
-            for rule, drafter, length in zip(self.rules, self.drafters, self.lengths, strict=True)])
+    def drafted(self, trace: Trace) -> np.ndarray:
+        """Tokens that each arm drafts in a round from each token, (T, N); of trees all nodes.
+
+        (1, N) where they are the same everywhere.
+        """
+        columns = [self._drafted(trace, arm) for arm in range(len(self.names))]
+        rows = max(map(len, columns))
+        return np.stack([np.broadcast_to(column, rows) for column in columns], axis=1)
+
+    def _drafted(self, trace: Trace, arm: int) -> np.ndarray:
+        """Of one arm, (T) or (1)."""
+        rule, drafter, length = self.rules[arm], int(self.drafters[arm]), self.lengths[arm]
+        if drafter == NO_DRAFTER:
+            return np.zeros(1, dtype=np.int64)
+        if rule.path_only:
+            return trace.rules[f"nodes.{rule.label}"][:, 0, drafter].astype(np.int64)
+        found = drafted_tokens(trace, drafter)
+        return np.array([length]) if found is None else np.minimum(found, length)
 
     def spread(self, statistic: Callable[[Rule, int], np.ndarray]) -> np.ndarray:
         """A statistic of acceptance, (T, D, drafters) of each rule, as (T, D', N) of the arms.
@@ -80,15 +99,28 @@ def make_arms(
 
     With `named` instead these arms, each DRAFTER[@RULE][*K], where `all` stands for every drafter;
     what is left out is `rule` and `draft_length`. `draft_length` None is the trace's, or a tree's,
-    own. Raises HedgespecError for an arm or length that stands twice or does not fit the trace.
+    own. `none`, or the length 0, is an arm that does not draft. Raises HedgespecError for an arm or
+    length that stands twice or does not fit the trace.
     """
-    labels = arm_labels(trace.manifest.drafter_names, lengths, named)
-    numbers = [trace.manifest.drafter_names.index(label.drafter) for label in labels]
-    rules = [verification_rule(label.rule or rule, trace) for label in labels]
-    chosen = [_default_length(draft_length, own, trace) if label.length is None else label.length
-              for label, own in zip(labels, rules, strict=True)]
-    for length, own, number in zip(chosen, rules, numbers, strict=True):
-        _check_length(length, own, number, trace)
+    names = trace.manifest.drafter_names
+    labels = arm_labels(names, lengths, named)
+    drafting = [label for label in labels if label.drafter in names]
+    if not drafting:
+        raise HedgespecError(f"{arg('arms' if named else 'arm_lengths')}: {NONE} alone leaves "
+                             "nothing to choose; give drafters besides")
+    first = verification_rule(drafting[0].rule or rule, trace)
+    numbers, rules, chosen = [], [], []
+    for label in labels:
+        if label.drafter not in names:  # verified by no rule of its own
+            numbers.append(NO_DRAFTER)
+            rules.append(first)
+            chosen.append(0)
+            continue
+        numbers.append(names.index(label.drafter))
+        rules.append(verification_rule(label.rule or rule, trace))
+        chosen.append(_default_length(draft_length, rules[-1], trace) if label.length is None
+                      else label.length)
+        _check_length(chosen[-1], rules[-1], numbers[-1], trace)
     return Arms([str(label) for label in labels], np.array(numbers), np.array(chosen), rules)
 
 
@@ -97,7 +129,12 @@ def arm_labels(
 ) -> list[ArmLabel]:
     """The arms that are asked for, each drafter spelled out; see `make_arms`."""
     given = [_parse(text, drafters) for text in named] or [
-        ArmLabel(name, length=length) for name in drafters for length in lengths or [None]]
+        *[ArmLabel(NONE)] * lengths.count(0),
+        *(ArmLabel(name, length=length) for name in drafters
+          for length in [length for length in lengths if length] or [None] * (not lengths))]
+    if NONE in drafters and 0 in lengths:
+        raise HedgespecError(f"{arg('arm_lengths')}: the trace has a drafter called {NONE}, so that "
+                             "not drafting cannot be an arm")
     every = {} if EVERY_DRAFTER in drafters else {EVERY_DRAFTER: drafters}
     labels = [replace(label, drafter=name) for label in given
               for name in every.get(label.drafter, [label.drafter])]
@@ -116,8 +153,10 @@ def _parse(text: str, drafters: list[str]) -> ArmLabel:
     if label is not None and label.drafter == EVERY_DRAFTER and EVERY_DRAFTER in drafters:
         raise HedgespecError(f"{arg('arms', text)}: the trace has a drafter called "
                              f"{EVERY_DRAFTER}; name each drafter")
+    if text == NONE:
+        return ArmLabel(NONE)
     if label is None or label.drafter not in (EVERY_DRAFTER, *drafters):
-        raise HedgespecError(f"{arg('arms', text)}: want DRAFTER[@RULE][*K], DRAFTER being "
+        raise HedgespecError(f"{arg('arms', text)}: want {NONE} or DRAFTER[@RULE][*K], DRAFTER being "
                              f"{EVERY_DRAFTER} or one of {', '.join(drafters)}"
                              + did_you_mean(label.drafter if label else text, drafters))
     return label

@@ -100,20 +100,108 @@ def assigned_moments(
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def expected_rounds(first, last, offsets, acceptance, draft_length, rounds):
-    """Fill rounds[query] (Q, N): exact expected rounds of each fixed drafter; see `moments`."""
+def fixed_visits(acceptance, arm, begin, end, draft_length, visits):
+    """Fill visits (L): the probability that a round of one drafter starts at each token of a query,
+    begin..end-1; see `moments`."""
     law = np.empty(draft_length + 2)
+    visits[:] = 0.0
+    visits[0] = 1.0
+    for start in range(begin, end):
+        longest = min(draft_length, end - start - 1)
+        law[:] = 0.0
+        add_round_law(acceptance, arm, start, longest, visits[start - begin], law)
+        for emitted in range(1, min(longest + 1, end - start - 1) + 1):
+            visits[start + emitted - begin] += law[emitted]
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def expected_rounds(first, last, offsets, acceptance, draft_length, rounds):
+    """Fill rounds[query] (Q, N): exact expected rounds of each fixed drafter."""
     for query in range(first, last):
         begin, end = offsets[query], offsets[query + 1]
         visits = np.empty(end - begin)
         for arm in range(acceptance.shape[2]):
-            visits[:] = 0.0
-            visits[0] = 1.0
+            fixed_visits(acceptance, arm, begin, end, draft_length, visits)
+            for place in range(end - begin):
+                rounds[query, arm] += visits[place]
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def expected_seconds(first, last, offsets, acceptance, draft_length, round_seconds, seconds):
+    """Fill seconds[query] (Q, N): those of each fixed drafter, from those of its rounds from each
+    token, `round_seconds` (T, N), or (1, N) if all are alike."""
+    for query in range(first, last):
+        begin, end = offsets[query], offsets[query + 1]
+        visits = np.empty(end - begin)
+        for arm in range(acceptance.shape[2]):
+            fixed_visits(acceptance, arm, begin, end, draft_length, visits)
+            for place in range(end - begin):
+                row = begin + place if len(round_seconds) > 1 else 0
+                seconds[query, arm] += visits[place] * round_seconds[row, arm]
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def draft_counts(
+    first, last, offsets, acceptance, draft_length, drafted, drafts, tokens, reached, accepted
+):
+    """Fill what becomes of each fixed drafter's drafts in a query; see `DraftCounts`.
+
+    `drafted` (T, N), or (1, N) if all are alike, are the tokens of a draft from each token; `drafts`
+    and `tokens` (Q, N), `reached` and `accepted` (Q, K, N).
+    """
+    deepest = acceptance.shape[1] - 1
+    for query in range(first, last):
+        begin, end = offsets[query], offsets[query + 1]
+        visits = np.empty(end - begin)
+        for arm in range(acceptance.shape[2]):
+            fixed_visits(acceptance, arm, begin, end, draft_length, visits)
             for start in range(begin, end):
-                reached = visits[start - begin]
-                rounds[query, arm] += reached
-                longest = min(draft_length, end - start - 1)
+                count = drafted[start if len(drafted) > 1 else 0, arm]
+                weight = visits[start - begin]
+                drafts[query, arm] += weight * (count > 0)
+                tokens[query, arm] += weight * count
+                for step in range(min(draft_length, count, end - start)):
+                    reached[query, step, arm] += weight
+                    weight *= acceptance[start + step, min(step, deepest), arm]
+                    accepted[query, step, arm] += weight
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def covered_values(first, last, offsets, acceptance, draft_length, values, visits, plays, sums):
+    """Fill sums[query] (Q): expected sum over tokens of what `values` (T, N) says of the drafter of
+    the round that emits them, the target's own token after a draft being part of it.
+
+    Rounds start with `visits` (T) and use a drafter with `plays` (T, N).
+    """
+    deepest = acceptance.shape[1] - 1
+    for query in range(first, last):
+        begin, end = offsets[query], offsets[query + 1]
+        for start in range(begin, end):
+            for arm in range(acceptance.shape[2]):
+                weight = visits[start] * plays[start, arm]
+                if weight == 0.0:
+                    continue
+                for step in range(min(draft_length + 1, end - start)):
+                    sums[query] += weight * values[start + step, arm]
+                    if step < draft_length:
+                        weight *= acceptance[start + step, min(step, deepest), arm]
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def switching_table(first, last, offsets, acceptance, draft_length, rounds):
+    """Fill rounds[t] (T, N): rounds expected from t on if that drafter runs the first of them, and
+    each later one is run by whichever has the fewest from there; by recursion from the end."""
+    law = np.empty(draft_length + 2)
+    for query in range(first, last):
+        begin, end = offsets[query], offsets[query + 1]
+        fewest = np.zeros(end - begin + 1)
+        for start in range(end - 1, begin - 1, -1):
+            longest = min(draft_length, end - start - 1)
+            for arm in range(acceptance.shape[2]):
                 law[:] = 0.0
-                add_round_law(acceptance, arm, start, longest, reached, law)
-                for emitted in range(1, min(longest + 1, end - start - 1) + 1):
-                    visits[start + emitted - begin] += law[emitted]
+                add_round_law(acceptance, arm, start, longest, 1.0, law)
+                ahead = 1.0
+                for emitted in range(1, longest + 2):
+                    ahead += law[emitted] * fewest[start + emitted - begin]
+                rounds[start, arm] = ahead
+            fewest[start - begin] = rounds[start].min()

@@ -7,11 +7,14 @@ import numpy as np
 import polars as pl
 
 from hedgespec.errors import HedgespecError
-from hedgespec.results.log import TRACE, learned_losses, read_log
+from hedgespec.results.labels import NONE
+from hedgespec.results.log import TRACE, LiveRun, LoggedRun, learned_losses, read_log
+from hedgespec.results.schema import SECONDS_OF
 from hedgespec.selectors import ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback, parse_feedback
 from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.selectors.online import OnlineSelector
+from hedgespec.simulator.replay import Replay
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.traces import Trace, read_trace
 
@@ -25,32 +28,65 @@ def check_fidelity(folder: Path) -> int:
     differs, or what is missing.
     """
     log = read_log(folder)
-    run, rounds, trace = log.run, log.rounds, read_trace(folder / TRACE)
-    starts = _starts(rounds, trace, folder)
-    feedback = parse_feedback(run["feedback"]) if run["feedback"] else None
-    loss = parse_loss(run["loss"]) if run["loss"] else None
-    replayer = Replayer(trace, run["draft_length"], run.get("rule", "auto"))
-    chooser = replayer.chooser(run["selector"])
+    run, rounds = log.run, log.rounds
+    replayer, starts, found = _replayed(log, folder)
+    trace, chooser = replayer.trace, replayer.chooser(run["selector"])
     weights = None
     if isinstance(chooser, ConfiguredSelector):
-        weights, learned = _driven(chooser, run["seed"], replayer, rounds, feedback, loss)
+        weights, learned = _driven(chooser, run["seed"], replayer, rounds, *_learning(run))
         if log.losses is not None:
             _compare_losses(learned, log.losses, trace)
-    found = replayer.run(chooser, run["seed"], feedback, loss,
-                         acceptance=acceptance_that_gives(starts, trace))
-    choice = found.choice
-    assert choice is not None
-    names = np.array(trace.manifest.drafter_names)
-    chosen = np.where(choice[starts] >= 0, names[choice[starts]], "no round")
-    _compare("drafter", chosen, rounds["drafter"].to_numpy(), rounds)
+    _compare("drafter", _chosen(found, starts, trace), rounds["drafter"].to_numpy(), rounds)
     if "evaluated" in rounds:
         _compare("evaluated", found.evaluated[starts], rounds["evaluated"].to_numpy(), rounds)
     if found.sets is not None:
+        names = np.array(trace.manifest.drafter_names)
         _compare("evaluated_set", [names[chosen].tolist() for chosen in found.sets[starts]],
                  rounds["evaluated_set"].to_list(), rounds)
     if weights is not None:
         _compare("weights", weights, rounds["weights"].to_list(), rounds)
     return len(rounds)
+
+
+def compare_seconds(folder: Path) -> tuple[float, float] | None:
+    """Seconds of a log's rounds, and of their replay under the costs that the log holds.
+
+    The log's are those of choosing, drafting, verifying and the evaluations that the selector
+    asked for. None without costs. Raises HedgespecError as `check_fidelity` does where nothing can
+    be replayed.
+    """
+    log = read_log(folder)
+    replayer, _, found = _replayed(log, folder)
+    if replayer.trace.manifest.costs is None or "evaluated" not in log.rounds:
+        return None
+    asked = pl.when("evaluated").then(f"{SECONDS_OF}evaluate").otherwise(0.0)
+    parts = [pl.col(f"{SECONDS_OF}{part}") for part in ("select", "draft", "verify")]
+    live = float(log.rounds.select(sum(parts, asked).sum()).item())
+    return live, float(replayer.seconds(found)[0].sum())
+
+
+def _replayed(log: LoggedRun, folder: Path) -> tuple[Replayer, np.ndarray, Replay]:
+    """A replay with the round lengths that were, and where these rounds start (R)."""
+    run, trace = log.run, read_trace(folder / TRACE)
+    starts = _starts(log.rounds, trace, folder)
+    replayer = Replayer(trace, run["draft_length"], run.get("rule", "auto"))
+    found = replayer.run(replayer.chooser(run["selector"]), run["seed"], *_learning(run),
+                         acceptance=acceptance_that_gives(starts, trace))
+    return replayer, starts, found
+
+
+def _learning(run: LiveRun) -> tuple[Feedback | None, Loss | None]:
+    return (parse_feedback(run["feedback"]) if run["feedback"] else None,
+            parse_loss(run["loss"]) if run["loss"] else None)
+
+
+def _chosen(found: Replay, starts: np.ndarray, trace: Trace) -> np.ndarray:
+    """Who drafts in the rounds from `starts` (R)."""
+    if not found.drafts:
+        return np.full(len(starts), NONE)
+    assert found.choice is not None
+    choice, names = found.choice[starts], np.array(trace.manifest.drafter_names)
+    return np.where(choice >= 0, names[choice], "no round")
 
 
 def _starts(rounds: pl.DataFrame, trace: Trace, folder: Path) -> np.ndarray:

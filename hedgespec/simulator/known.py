@@ -19,8 +19,12 @@ class Known(Protocol):
     def expected_rounds(self) -> np.ndarray:
         """Exact expected rounds of each fixed arm, (Q, N)."""
 
+    @property
+    def expected_seconds(self) -> np.ndarray:
+        """Exact expected seconds of each fixed arm, (Q, N). Raises HedgespecError without costs."""
+
     def own_seconds(self) -> np.ndarray:
-        """Seconds of a round of each arm alone, (N,). Raises HedgespecError without costs."""
+        """Mean seconds of a round of each arm alone, (N,). Raises HedgespecError without costs."""
 
     def table(self, kernel: Callable[..., None]) -> np.ndarray:
         """What a kernel of start positions finds for each, (T, N)."""

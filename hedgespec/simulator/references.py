@@ -12,9 +12,11 @@ from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.results.labels import (
     BEST_FIXED,
     BEST_SINGLE,
+    BEST_SWITCHING,
     FASTEST_FIXED,
     FASTEST_SINGLE,
     HINDSIGHT,
+    LOOKUP_FIRST,
     NONE,
     ORACLE,
     PROMPT,
@@ -24,6 +26,7 @@ from hedgespec.results.labels import (
 )
 from hedgespec.simulator.kernels import table_kernels
 from hedgespec.simulator.known import Known
+from hedgespec.traces.drafted import COPYING, drafted_tokens, matched_tokens
 
 Assign = Callable[[Known, SelectorLabel], np.ndarray]
 
@@ -32,13 +35,14 @@ Assign = Callable[[Known, SelectorLabel], np.ndarray]
 class ReferenceKind:
     """`shown` is how it is written, `knows` what it knows before it chooses, as the column
     `feedback` of the results says it; `assign` gives the arm of a round from each token, (T).
-    `timed` says that the trace must have costs."""
+    `timed` says that the trace must have costs, without `drafts` no arm is taken at all."""
 
     shown: str
     meaning: str
     knows: str
     assign: Assign
     timed: bool = False
+    drafts: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,9 @@ class Reference:
     def check(self, known: Known) -> None:
         """Raise HedgespecError if it cannot be had on the replayer's trace."""
         if self.name.arm is not None:
-            _number(known, self.name)
+            _number(known, self.name, self.name.arm)
+        if self.name.instead is not None:
+            _lookup_first(known, self.name)
         if self.name.routes:
             known.check_router(self.name.trace)
         if self.kind.timed:
@@ -75,7 +81,7 @@ class Reference:
 def parse_reference(text: str) -> Reference | None:
     """The reference that `text` names; None if it names none."""
     name = SelectorLabel.parse(text)
-    if name.arm is not None or name.routes:
+    if name.arm is not None or name.routes or name.instead is not None:
         return Reference(name, KINDS[name.name])
     return Reference(name, KINDS[text]) if text in KINDS else None
 
@@ -86,7 +92,7 @@ def is_reference(text: str) -> bool:
 
 
 def _fixed(known: Known, name: SelectorLabel) -> np.ndarray:
-    return np.full(len(known.trace.tokens), _number(known, name))
+    return np.full(len(known.trace.tokens), _number(known, name, name.arm or ""))
 
 
 def _best_fixed(known: Known, name: SelectorLabel) -> np.ndarray:
@@ -99,12 +105,21 @@ def _best_single(known: Known, name: SelectorLabel) -> np.ndarray:
 
 
 def _fastest_fixed(known: Known, name: SelectorLabel) -> np.ndarray:
-    return throughout(known, (known.expected_rounds * known.own_seconds()).argmin(axis=1))
+    return throughout(known, known.expected_seconds.argmin(axis=1))
 
 
 def _fastest_single(known: Known, name: SelectorLabel) -> np.ndarray:
-    fastest = (known.expected_rounds.sum(axis=0) * known.own_seconds()).argmin()
+    fastest = known.expected_seconds.sum(axis=0).argmin()
     return np.full(len(known.trace.tokens), fastest)
+
+
+def _nobody(known: Known, name: SelectorLabel) -> np.ndarray:
+    raise AssertionError("no arm is taken")
+
+
+def _best_switching(known: Known, name: SelectorLabel) -> np.ndarray:
+    best: np.ndarray = known.table(table_kernels().switching_table).argmin(axis=1)
+    return best
 
 
 def _oracle(known: Known, name: SelectorLabel) -> np.ndarray:
@@ -115,6 +130,30 @@ def _oracle(known: Known, name: SelectorLabel) -> np.ndarray:
 
 def _router(known: Known, name: SelectorLabel) -> np.ndarray:
     return throughout(known, known.route(name.trace))
+
+
+def _lookup_first(known: Known, name: SelectorLabel) -> np.ndarray:
+    """The lookup arm where its match is long enough, else the arm that is named."""
+    assert name.instead is not None
+    arm, least = name.instead
+    other = _number(known, name, arm)
+    if least and not (least.isdecimal() and int(least) >= 1):
+        raise HedgespecError(f"{name}: the least match is a number of tokens, 1 or more, not "
+                             f"{least!r}")
+    drafters = known.trace.manifest.drafters
+    lookup = next((number for number, drafter in enumerate(known.arms.drafters)
+                   if drafter >= 0 and drafters[drafter].kind in COPYING), None)
+    if lookup is None:
+        raise HedgespecError(f"{name}: no arm of trace {known.trace.name} is one of "
+                             f"{', '.join(COPYING)}")
+    matched = matched_tokens(known.trace, int(known.arms.drafters[lookup]))
+    if matched is None and int(least or 1) > 1:
+        raise HedgespecError(f"{name}: trace {known.trace.name} does not say how long matches are; "
+                             "record it with this version, or leave the number away")
+    if matched is None:
+        matched = drafted_tokens(known.trace, int(known.arms.drafters[lookup]))
+    assert matched is not None
+    return np.where(matched >= int(least or 1), lookup, other)
 
 
 KINDS = {
@@ -138,6 +177,16 @@ KINDS = {
         f"{ROUTER}[:<trace>]", "per query, the drafter that a linear classifier picks from the "
         "prompt's embedding, trained on other questions of the trace, or of another one: its "
         "folder, or a bundled trace's name", PROMPT, _router),
+    BEST_SWITCHING: ReferenceKind(
+        BEST_SWITCHING, "per round, the drafter with which the fewest rounds are expected to the "
+        "answer's end (hindsight)", HINDSIGHT, _best_switching),
+    LOOKUP_FIRST: ReferenceKind(
+        f"{LOOKUP_FIRST}:<drafter>[,N]", "the lookup drafter wherever it finds the last N tokens "
+        "(default: 1) earlier in the text, else this drafter, as engines that stack an n-gram "
+        "lookup on a draft model do", NONE, _lookup_first),
+    NONE: ReferenceKind(
+        NONE, "no drafter: the target reads and writes one token a round", NONE, _nobody,
+        drafts=False),
 }
 
 
@@ -146,10 +195,10 @@ def throughout(known: Known, arm: np.ndarray) -> np.ndarray:
     return np.repeat(arm, np.diff(known.trace.offsets))
 
 
-def _number(known: Known, name: SelectorLabel) -> int:
+def _number(known: Known, name: SelectorLabel, arm: str) -> int:
     names = known.arms.names
-    if name.arm not in names:
+    if arm not in names:
         raise HedgespecError(
-            f"{name}: trace {known.trace.name} has no drafter {name.arm!r}; it has: "
-            f"{', '.join(names)}" + did_you_mean(name.arm or "", names))
-    return names.index(name.arm)
+            f"{name}: trace {known.trace.name} has no drafter {arm!r}; it has: "
+            f"{', '.join(names)}" + did_you_mean(arm, names))
+    return names.index(arm)

@@ -12,6 +12,21 @@ REPLAYED, EXACT = "replayed", "exact"
 
 
 @dataclass(frozen=True)
+class DraftCounts:
+    """Expected numbers of drafts over a trace, each of N arms being used throughout.
+
+    `drafts` and `drafted` (N): drafts of at least one token, and the tokens of all of them;
+    `reached` and `accepted` (K, N): drafts whose k-th token is asked for, those before it being
+    accepted, and those whose k-th token is accepted.
+    """
+
+    drafts: np.ndarray
+    drafted: np.ndarray
+    reached: np.ndarray
+    accepted: np.ndarray
+
+
+@dataclass(frozen=True)
 class Replay:
     """One replay of a whole trace, or the exact expectation over all replays of it.
 
@@ -22,6 +37,7 @@ class Replay:
     from a token, None if those of all are. `variance` (Q) is that of a query's rounds, None
     if replayed. `seconds` is the kernel's wall-clock time. `plays`, None if replayed, are the
     probabilities of the drafters in a round from each token, (T, N), or the drafter itself, (T).
+    Without `drafts` nothing is drafted in any round: `choice` is None, and `plays` are 0.
     `knows` is what the selector learns from: FULL, CHOSEN or NONE, or what a reference knows;
     `feedback` and `loss` mean nothing but for FULL.
     """
@@ -40,6 +56,7 @@ class Replay:
     seconds: float
     plays: np.ndarray | None = None
     sets: np.ndarray | None = None
+    drafts: bool = True
 
     @property
     def feedback_label(self) -> str:
@@ -53,12 +70,22 @@ class Replay:
             return self.loss.label
         return "emitted" if self.knows == CHOSEN else NONE
 
-    def in_rounds(self, values: np.ndarray) -> np.ndarray:
-        """Of `values` (N) that of the drafter of a round from each token, expected if exact (T).
+    def in_rounds(self, values: np.ndarray, undrafted: float = 0.0) -> np.ndarray:
+        """Of `values` that of the drafter of a round from each token, expected if exact (T).
 
-        Where no round starts it means nothing.
+        They are (N), or by token: (T, N), or (1, N) if all are alike. Where no round starts the
+        result means nothing; where nothing is drafted it is `undrafted`.
         """
         arms = self.choice if self.plays is None else self.plays
+        if not self.drafts:
+            return np.full(len(self.visits), undrafted)
         assert arms is not None
-        found: np.ndarray = values[arms] if arms.ndim == 1 else arms @ values
+        found: np.ndarray
+        if values.ndim == 2 and len(values) == 1:
+            values = values[0]
+        if values.ndim == 1:
+            found = values[arms] if arms.ndim == 1 else arms @ values
+        else:
+            found = (np.take_along_axis(values, arms[:, None], 1)[:, 0] if arms.ndim == 1
+                     else (arms * values).sum(axis=1))
         return found

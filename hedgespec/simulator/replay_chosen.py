@@ -45,7 +45,7 @@ def replay(first, last, task, choice):
             emitted = emitted_tokens(task.acceptance, arm, begin, start, end, draft_length, key)
             outcome[EMITTED] = emitted
             if USES_GAMMA:
-                drafted = min(draft_length, end - start)
+                drafted = min(task.lengths[arm], end - start)
                 outcome[VERIFIED] = _mean_gamma(task.gamma, arm, start, min(emitted, drafted))
                 outcome[LOOKAHEAD] = _mean_gamma(task.gamma, arm, start, drafted)
             learn(state, params, own_key, start - begin, arm, weights[arm], outcome)
@@ -57,9 +57,10 @@ def replay(first, last, task, choice):
 
 @numba.njit(nogil=True)
 def _mean_gamma(gamma, arm, start, count):
-    """Mean acceptance probability over the first `count` positions of a round from `start`."""
+    """Mean acceptance probability over the first `count` positions of a round from `start`, or 0.
+    """
     deepest = gamma.shape[1] - 1
     total = 0.0
     for step in range(count):
         total += gamma[start + step, min(step, deepest), arm]
-    return total / count
+    return total / max(count, 1)

@@ -12,8 +12,9 @@ from hedgespec.costs.estimate import (
     alone_seconds,
     costs_of,
     evaluating_seconds,
-    own_seconds,
+    round_seconds,
     together_seconds,
+    undrafted_seconds,
 )
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.options import check_seed
@@ -21,7 +22,7 @@ from hedgespec.selectors import CHOSEN, FULL, ConfiguredSelector, Selector
 from hedgespec.selectors.feedback import ArmSeconds, Feedback
 from hedgespec.selectors.learning import Loss, check_learning
 from hedgespec.selectors.losses import estimator_arrays, per_second
-from hedgespec.simulator.arms import make_arms
+from hedgespec.simulator.arms import NO_DRAFTER, make_arms
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.guarded import Task, guarded, read_only
 from hedgespec.simulator.kernels import (
@@ -34,7 +35,7 @@ from hedgespec.simulator.kernels import (
     table_kernels,
 )
 from hedgespec.simulator.references import Reference
-from hedgespec.simulator.replay import EXACT, REPLAYED, Replay
+from hedgespec.simulator.replay import EXACT, REPLAYED, DraftCounts, Replay
 from hedgespec.simulator.router import Router
 from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask, PartialTask
 from hedgespec.traces import Trace
@@ -163,6 +164,39 @@ class Replayer:
                            self.draft_length, rounds)
         return rounds
 
+    @cached_property
+    def expected_seconds(self) -> np.ndarray:
+        """Exact expected seconds of each fixed drafter, shape (Q, N). Raises HedgespecError without
+        costs."""
+        seconds = np.zeros((len(self.trace.offsets) - 1, self._arms))
+        self._over_queries(table_kernels().expected_seconds, self.trace.offsets, self._acceptance,
+                           self.draft_length, self.round_seconds(), seconds)
+        return seconds
+
+    @cached_property
+    def draft_counts(self) -> DraftCounts:
+        """What becomes of each fixed drafter's drafts. A draft that the answer's end cuts counts
+        whole among those drafted."""
+        shape = len(self.trace.offsets) - 1, self.draft_length, self._arms
+        whole, by_depth = np.zeros((2, shape[0], shape[2])), np.zeros((2, *shape))
+        self._over_queries(table_kernels().draft_counts, self.trace.offsets, self._acceptance,
+                           self.draft_length, self._drafted, *whole, *by_depth)
+        return DraftCounts(*whole.sum(axis=1), *by_depth.sum(axis=1))
+
+    def covered(self, run: Replay, values: np.ndarray) -> np.ndarray:
+        """Expected sum over tokens of what `values` (T, N) says of the drafter of their round, (Q).
+
+        `run` is an expectation.
+        """
+        plays = run.plays
+        assert plays is not None
+        if plays.ndim == 1:
+            plays = np.eye(self._arms)[plays]
+        sums = np.zeros(len(self.trace.offsets) - 1)
+        self._over_queries(table_kernels().covered_values, self.trace.offsets, self._acceptance,
+                           self.draft_length, values, run.visits, plays, sums)
+        return sums
+
     def table(self, kernel: Callable[..., None]) -> np.ndarray:
         """What a kernel of start positions finds for each, (T, N)."""
         found = np.empty((len(self.trace.tokens), self._arms))
@@ -201,12 +235,25 @@ class Replayer:
             evaluation = run.evaluated * run.in_rounds(self.evaluating_seconds())
         else:
             evaluation = self._set_seconds(run.sets, run.choice)
-        return run.visits * run.in_rounds(self.own_seconds()) + evaluation, evaluation
+        own = run.in_rounds(self.round_seconds(), undrafted_seconds(costs_of(self.trace)))
+        return run.visits * own + evaluation, evaluation
+
+    def round_seconds(self) -> np.ndarray:
+        """Seconds of a round of each arm alone from each token, (T, N), or (1, N) if all are alike.
+
+        Raises HedgespecError without costs.
+        """
+        return round_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace),
+                             self.arms.lengths, self._drafted)
 
     def own_seconds(self) -> np.ndarray:
-        """Seconds of a round of each arm alone, (N,). Raises HedgespecError without costs."""
-        return own_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace),
-                           self.arms.lengths, self.arms.verified(self.trace))
+        """The same in the mean over all tokens, (N,)."""
+        mean: np.ndarray = self.round_seconds().mean(axis=0)
+        return mean
+
+    @cached_property
+    def _drafted(self) -> np.ndarray:
+        return self.arms.drafted(self.trace)
 
     def evaluating_seconds(self) -> np.ndarray:
         """Further seconds of a round of each arm before which all drafters are evaluated, (N,).
@@ -218,10 +265,15 @@ class Replayer:
     def evaluated_drafters(self, run: Replay) -> np.ndarray:
         """Drafters evaluated before the round from each token, expected if exact, (T)."""
         if run.sets is None:
-            return run.evaluated * float(len(np.unique(self.arms.drafters)))
-        owner = self._owner
-        found: np.ndarray = run.sets[:, owner == np.arange(len(owner))].sum(axis=1)
+            return run.evaluated * float(self._first.sum())
+        found: np.ndarray = run.sets[:, self._first].sum(axis=1)
         return found
+
+    @property
+    def _first(self) -> np.ndarray:
+        """Whether an arm (N) is the first of its drafter."""
+        return np.logical_and(self._owner == np.arange(self._arms),
+                              self.arms.drafters != NO_DRAFTER)
 
     def _set_seconds(self, sets: np.ndarray, choice: np.ndarray | None) -> np.ndarray:
         """Further seconds of the rounds from each token in which `sets` (T, N) are evaluated."""
@@ -249,8 +301,13 @@ class Replayer:
         return np.array([drafters.index(drafter) for drafter in drafters])
 
     def one_replay(self, run: Replay, query: int) -> np.ndarray:
-        """Decisions (L) in one query: the run's own; of an expectation those with seed 0."""
+        """Decisions (L) in one query: the run's own; of an expectation those with seed 0.
+
+        N stands for a round in which nothing is drafted.
+        """
         begin, end = self.trace.offsets[query : query + 2]
+        if not run.drafts:
+            return np.full(end - begin, self._arms)
         choice = run.choice
         if choice is None:
             assigned = run.plays
@@ -279,12 +336,14 @@ class Replayer:
         kernel = selector_kernel(configured, feedback)
         choice, sets = self._no_choice(), None
         order, offsets, carry = self._order, self.trace.offsets, self.carry is not None
-        params, state_size = configured.parameter_array(), selector.state_size(self._arms)
+        window = loss.window(self.draft_length)
+        params = configured.parameter_array(self.arms.lengths, window)
+        state_size = selector.state_size(self._arms)
         task: FullTask | PartialTask | ChosenTask
-        schedule = feedback.schedule(loss.window(self.draft_length))
+        schedule = feedback.schedule(window)
         if selector.feedback == CHOSEN:
-            task = ChosenTask(order, offsets, acceptance, self._gamma, self.draft_length, carry,
-                              seed, params, state_size)
+            task = ChosenTask(order, offsets, acceptance, self._gamma, self.arms.lengths,
+                              self.draft_length, carry, seed, params, state_size)
         elif feedback.partial:
             if feedback.timed:
                 costs_of(self.trace)
@@ -308,9 +367,11 @@ class Replayer:
         kernel = exact_kernel(configured)
         plays = np.zeros((len(self.trace.tokens), self._arms))
         visits, usage, variance = self._no_moments()
+        window = loss.window(self.draft_length)
         task = ExactTask(self.trace.offsets, self._acceptance, self.losses(loss),
-                         feedback.schedule(loss.window(self.draft_length)), self.draft_length,
-                         configured.parameter_array(), selector.state_size(self._arms))
+                         feedback.schedule(window), self.draft_length,
+                         configured.parameter_array(self.arms.lengths, window),
+                         selector.state_size(self._arms))
         seconds = self._run_learner(configured, kernel, task, plays, visits, usage, variance)
         return Replay(configured.label, selector.feedback, feedback, loss, EXACT, None, None,
                       visits, usage, self._each_round(selector.feedback, visits), variance, seconds,
@@ -329,6 +390,8 @@ class Replayer:
         return self._over_queries(guarded(kernel, configured, self.trace.name), task, *outputs)
 
     def _run_reference(self, chooser: Reference, seed: int, acceptance: np.ndarray) -> Replay:
+        if not chooser.kind.drafts:
+            return self._undrafted(chooser, seed)
         kernel = assigned_kernel()
         choice = self._no_choice()
         arguments = (self.trace.offsets, acceptance, chooser.assign(self), self.draft_length, seed,
@@ -339,6 +402,8 @@ class Replayer:
                               seconds)
 
     def _exact_reference(self, chooser: Reference) -> Replay:
+        if not chooser.kind.drafts:
+            return self._undrafted(chooser, None)
         kernel = table_kernels().assigned_moments
         assigned = chooser.assign(self)
         visits, usage, variance = self._no_moments()
@@ -348,6 +413,17 @@ class Replayer:
         seconds = self._over_queries(kernel, *arguments)
         return Replay(chooser.label, chooser.knows, Feedback(), Loss(), EXACT, None, None, visits,
                       usage, np.zeros_like(visits), variance, seconds, assigned)
+
+    def _undrafted(self, chooser: Reference, seed: int | None) -> Replay:
+        """A round from each token, whatever the seed; None: the expectation."""
+        tokens, queries = len(self.trace.tokens), len(self.trace.offsets) - 1
+        started = perf_counter()
+        rounds, plays = np.ones(tokens), np.zeros((tokens, self._arms))
+        return Replay(chooser.label, chooser.knows, Feedback(), Loss(),
+                      EXACT if seed is None else REPLAYED, seed, None, rounds,
+                      np.zeros((queries, self._arms)), np.zeros(tokens),
+                      np.zeros(queries) if seed is None else None, perf_counter() - started, plays,
+                      drafts=False)
 
     def _replayed(
         self, label: str, knows: str, feedback: Feedback, loss: Loss, seed: int,

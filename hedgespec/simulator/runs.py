@@ -9,7 +9,7 @@ import polars as pl
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.keys import RunKey
-from hedgespec.results.labels import BEST_FIXED, ORACLE, fixed, join_arms
+from hedgespec.results.labels import BEST_FIXED, ORACLE, SelectorLabel, fixed, join_arms
 from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, SEED, SUMMARY
 from hedgespec.results.store import Results
 from hedgespec.selectors import BUILT_IN, DEFAULT, NONE
@@ -19,6 +19,7 @@ from hedgespec.simulator.adoption import rounds_until_best
 from hedgespec.simulator.answer import answer_table, most_switching
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.curves import CurveGrid
+from hedgespec.simulator.measures import Measures
 from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import Replay
 from hedgespec.simulator.replayer import Replayer
@@ -43,16 +44,21 @@ class Job:
 
 def jobs_of(replayer: Replayer, settings: SweepSettings) -> list[Job]:
     """What the settings run on a trace. Refuses what makes no sense for a selector."""
-    choosers = [replayer.chooser(one) for one in _expanded(settings.selectors, replayer.arms.names)]
+    costly = replayer.trace.manifest.costs is not None
+    choosers = [replayer.chooser(one)
+                for one in _expanded(settings.selectors, replayer.arms.names, costly)]
     return [job for chooser in {one.label: one for one in choosers}.values()
             for job in _jobs(replayer, chooser, settings)]
 
 
 def _expanded(
-    selectors: Sequence[str | Chooser], names: list[str]
+    selectors: Sequence[str | Chooser], names: list[str], costly: bool
 ) -> list[str | Chooser]:
-    """The selectors with "default" and "all" spelled out; none given is "default"."""
-    default = [*map(fixed, names), BEST_FIXED, ORACLE, *DEFAULT]
+    """The selectors with "default" and "all" spelled out; none given is "default".
+
+    Not drafting is the default's baseline where there are seconds.
+    """
+    default = [*map(fixed, names), BEST_FIXED, ORACLE, *DEFAULT, *[NONE] * costly]
     groups = {"default": default, "all": list(BUILT_IN)}
     found: list[str | Chooser] = []
     for one in selectors or ("default",):
@@ -90,6 +96,7 @@ class TraceJobs:
     def __init__(self, replayer: Replayer, answer: str | None = None):
         self._replayer = replayer
         self._grid = CurveGrid(replayer)
+        self._measures = Measures(replayer)
         self._best: dict[int | None, Replay] = {}
         offsets = replayer.trace.offsets
         self._gamma = replayer.statistics(0, offsets[-1])[0][:, 0]  # of a round's first draft token
@@ -147,6 +154,7 @@ class TraceJobs:
                                   else tokens.sum() / seconds.sum()),
             "rounds_per_second": rounds.sum() / run.seconds,
             "evaluated_drafters": drafters.sum(),
+            **self._acceptance(run),
         })
         per_query = PER_QUERY.made({
             **keys,
@@ -163,8 +171,22 @@ class TraceJobs:
             "evaluated_drafters": drafters,
             **{f"{ROUNDS_OF}{name}": run.usage[:, arm]
                for arm, name in enumerate(replayer.arms.names)},
+            "token_regret": self._measures.token_regret(run),
+            "length_regret": self._measures.length_regret(run),
         })
         return summary, per_query
+
+    def _acceptance(self, run: Replay) -> dict[str, object]:
+        """Of a fixed drafter's drafts, nothing of others."""
+        names, arm = self._replayer.arms.names, SelectorLabel.parse(run.label).arm
+        rate, at, given = None, None, None
+        if arm in names:
+            found = self._measures.acceptance(names.index(arm))
+            rate, at, given = found.rate, found.at, found.given
+        return {"acceptance_rate": pl.Series([rate]), **{
+            name: pl.Series([None if values is None else pl.Series(values, nan_to_null=True)],
+                            dtype=pl.List(pl.Float64))
+            for name, values in (("accepted_at", at), ("accepted_given", given))}}
 
     def _per_query(self, values: np.ndarray) -> np.ndarray:
         """Sums (Q, ...) of what each token has, (T, ...)."""
@@ -174,7 +196,9 @@ class TraceJobs:
         """How well each query's drafters' tokens were accepted, and how soon the best of them ran,
         (Q) each."""
         replayer = self._replayer
-        gamma = (run.usage * self._mean_gamma).sum(axis=1) / run.usage.sum(axis=1)
+        rounds = run.usage.sum(axis=1)
+        gamma = np.divide((run.usage * self._mean_gamma).sum(axis=1), rounds,
+                          out=np.full(len(rounds), np.nan), where=rounds > 0)
         until = rounds_until_best(run, replayer.expected_rounds.argmin(axis=1),
                                   replayer.trace.offsets)
         return gamma, until

@@ -46,12 +46,14 @@ class PartialTask(NamedTuple):
 
 
 class ChosenTask(NamedTuple):
-    """Of replay_chosen: as `FullTask`, with `gamma` (T, D, N) of the rounds that were run."""
+    """Of replay_chosen: as `FullTask`, with `gamma` (T, D, N) of the rounds that were run, and the
+    arms' draft `lengths` (N)."""
 
     order: np.ndarray
     offsets: np.ndarray
     acceptance: np.ndarray
     gamma: np.ndarray
+    lengths: np.ndarray
     draft_length: int
     carry: bool
     seed: int

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,8 @@ from hedgespec.costs.measure import device_name
 from hedgespec.files import sha256_file, sha256_text
 from hedgespec.tracegen.prompts import Query
 from hedgespec.tracegen.setup import Setup
-from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo
+from hedgespec.traces import Costs, DrafterInfo, Manifest, RuleInfo, SamplingInfo
+from hedgespec.traces.schema import FEATURES
 from hedgespec.version import __version__
 
 
@@ -43,7 +44,8 @@ def manifest(setup: Setup, costs: Costs | None, recording: dict[str, Any]) -> Ma
         name=settings.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         target=setup.target.info(),
-        drafters=[drafter.info() for drafter in setup.drafters],
+        drafters=[_with_features(drafter.info()) if settings.features else drafter.info()
+                  for drafter in setup.drafters],
         sampling=SamplingInfo(settings.temperature, settings.top_p, settings.top_k,
                               settings.seed, settings.max_new_tokens),
         draft_length=settings.draft_length,
@@ -65,3 +67,7 @@ def manifest(setup: Setup, costs: Costs | None, recording: dict[str, Any]) -> Ma
         rules=[*(RuleInfo(rule.label) for rule in setup.rules),
                *(RuleInfo(tree.label, tree.shape.deepest, tree.id) for tree in setup.trees)],
     )
+
+
+def _with_features(info: DrafterInfo) -> DrafterInfo:
+    return replace(info, statistics=(*info.statistics, *FEATURES))

@@ -163,7 +163,7 @@ class _Recorder:
         scores, embeddings = score(
             setup.target, setup.drafters, [query.prompt for query, _ in pairs],
             [answer.tokens for _, answer in pairs], setup.sampling, CHUNK_ROWS[self._kind],
-            setup.rules, setup.trees,
+            setup.rules, setup.trees, setup.settings.features,
         )
         result = []
         start = 0

@@ -6,14 +6,19 @@ from typing import Any
 
 import torch
 
-from hedgespec.models.acceptance import emitted_log_p, generator_of, reduce_pair
+from hedgespec.models.acceptance import (
+    emitted_log_p,
+    feature_statistics,
+    generator_of,
+    reduce_pair,
+)
 from hedgespec.models.distributions import Sampling, probabilities
 from hedgespec.models.drafters import Drafter, ScoringBatch
 from hedgespec.models.logits import check_logits, recorded, refuse_faulty
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import BLOCK, NamedTree, TreeStatistics, score_trees
 from hedgespec.rules import Rule
-from hedgespec.traces.schema import statistic_column, tree_column
+from hedgespec.traces.schema import optional_column, statistic_column, tree_column
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,12 @@ def score(
     answers: list[list[int]],
     sampling: Sampling,
     chunk: int,
-    rules: Sequence[Rule] = (), trees: Sequence[NamedTree] = (),
+    rules: Sequence[Rule] = (), trees: Sequence[NamedTree] = (), features: bool = False,
 ) -> tuple[Scores, torch.Tensor]:
     """Teacher-force the target and all drafters on written answers.
 
     `chunk` rows of full-vocabulary distributions exist at a time; `rules` and `trees` have their
-    statistics recorded besides. Also returns the prompts' embeddings (B, H): the mean of the
+    statistics recorded besides, with `features` those of FEATURES too. Also returns the prompts' embeddings (B, H): the mean of the
     target's last hidden state over the prompt. Raises HedgespecError if a model's
     logits break their contract (models/logits.py).
     """
@@ -68,7 +73,8 @@ def score(
         own, p = _target_scores(target, final[rows], emitted[rows], sampling)
         for drafter, state in zip(drafters, prepared, strict=True):
             for depth in range(1, drafter.depths + 1):
-                q = _distributions(drafter, state, depth, rows, p, sampling)
+                logits = _drafter_logits(drafter, state, depth, rows, p)
+                q = probabilities(logits, sampling)
                 found = reduce_pair(p, q, emitted[rows])
                 for rule in rules:
                     found |= {f"{statistic}.{rule.label}": values for statistic, values
@@ -76,8 +82,14 @@ def score(
                 own.drafters.update({
                     statistic_column(statistic, drafter.name, depth, drafter.depths): values
                     for statistic, values in found.items()})
+                if features and depth == 1:
+                    own.drafters.update({
+                        optional_column(statistic, drafter.name): values
+                        for statistic, values in feature_statistics(logits).items()})
         parts.append(own)
     scores = _join(parts)
+    for drafter in drafters:
+        scores.drafters.update(text_columns(drafter, prompts, answers))
     for tree in trees:
         scores.drafters.update(_tree_scores(target, drafters, batch, tree, sampling))
     return scores, _prompt_embeddings(last, prompts).cpu()
@@ -94,13 +106,20 @@ def _target_scores(
     return Scores(emitted_log_p(p, emitted), log_softmax, {}), p
 
 
-def _distributions(
-    drafter: Drafter, prepared: Any, depth: int, rows: slice, p: torch.Tensor, sampling: Sampling
+def _drafter_logits(
+    drafter: Drafter, prepared: Any, depth: int, rows: slice, p: torch.Tensor
 ) -> torch.Tensor:
-    """q (n, V) of a drafter at a draft depth, for some of the batch's rows, whose law is p."""
+    """Logits (n, V) of a drafter at a draft depth, for some of the batch's rows, whose law is p."""
     with recorded(f"drafter {drafter.name}"):
-        logits = check_logits(drafter.logits(prepared, depth, rows), p.shape, p.device)
-    return probabilities(logits, sampling)
+        return check_logits(drafter.logits(prepared, depth, rows), p.shape, p.device)
+
+
+def text_columns(
+    drafter: Drafter, prompts: list[list[int]], answers: list[list[int]]
+) -> dict[str, torch.Tensor]:
+    """The columns of what a drafter's proposals are known to be from the text alone."""
+    return {optional_column(statistic, drafter.name): torch.from_numpy(values)
+            for statistic, values in drafter.text_statistics(prompts, answers).items()}
 
 
 def _tree_scores(

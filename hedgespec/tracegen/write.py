@@ -45,7 +45,9 @@ def token_table(number: int, tokens: list[int], scores: Scores, precision: str) 
     for column, values in scores.drafters.items():
         if column.startswith("log_q/"):
             columns[column] = round_log(values.numpy(), precision)
-        elif column.startswith(("match/", "depth.", "nodes.")):
+        elif column.startswith("entropy/"):
+            columns[column] = -round_log(-values.numpy(), precision)
+        elif column.startswith(("match/", "depth.", "nodes.", "drafted/", "matched/")):
             columns[column] = values.numpy()
         else:
             columns[column] = round_probability(values.numpy(), precision)

@@ -11,9 +11,11 @@ from hedgespec.errors import TraceError
 from hedgespec.files import read_parquet
 from hedgespec.traces.manifest import DrafterInfo, Manifest
 from hedgespec.traces.schema import (
+    FEATURES,
     FINISH_REASONS,
     PRECISIONS,
     SHA256_PATTERN,
+    optional_column,
     statistic_column,
     token_columns,
     tree_column,
@@ -128,6 +130,7 @@ def check_tokens(
     for drafter in manifest.drafters:
         for depth in range(1, drafter.depths + 1):
             rules += _drafter_rules(drafter.name, depth, drafter.depths, manifest)
+        rules += _optional_rules(drafter)
         for rule in manifest.rules:
             if rule.levels is None:
                 for depth in range(1, drafter.depths + 1):
@@ -140,7 +143,9 @@ def check_tokens(
 def token_table_columns(manifest: Manifest) -> Iterator[tuple[str, pl.DataType]]:
     """Names and types of the columns of the manifest's token shards."""
     return token_columns([(drafter.name, drafter.depths) for drafter in manifest.drafters],
-                         [(rule.name, rule.levels) for rule in manifest.rules])
+                         [(rule.name, rule.levels) for rule in manifest.rules],
+                         [(statistic, drafter.name) for drafter in manifest.drafters
+                          for statistic in drafter.statistics])
 
 
 def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> Iterator[Check]:
@@ -169,6 +174,23 @@ def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> It
         f'differs from p of the emitted token though "{match}" is true')
     yield p_top, ~pl.col(match) & (pl.col(p_top) + p > 1 + slack), (
         f'and p of the emitted token add up to more than 1 though "{match}" is false')
+
+
+def _optional_rules(drafter: DrafterInfo) -> Iterator[Check]:
+    """What is drafted, matched, or given a probability at a position must fit what is accepted."""
+    found = {name: optional_column(name, drafter.name) for name in drafter.statistics}
+    top = statistic_column("p_top", drafter.name, 1, drafter.depths)
+    for name, column in found.items():
+        if name in FEATURES:
+            yield column, ~(pl.col(column).is_finite() & (pl.col(column) >= 0)), (
+                "must be finite and >= 0")
+        yield column, (pl.col(column) == 0) & (pl.col(top) > 0) & (name != "entropy"), (
+            f'is 0, nothing proposed, but "{top}" is positive')
+    if "q_top" in found:
+        yield found["q_top"], pl.col(found["q_top"]) > 1, "must lie in [0, 1]"
+    if {"drafted", "matched"} <= found.keys():
+        yield found["drafted"], (pl.col(found["drafted"]) > 0) != (pl.col(found["matched"]) > 0), (
+            f'contradicts "{found["matched"]}": what is matched is drafted, nothing else')
 
 
 def _rule_rules(rule: str, drafter: DrafterInfo, depth: int, manifest: Manifest) -> Iterator[Check]:

@@ -16,6 +16,7 @@ from hedgespec.traces.schema import (
     MANIFEST,
     MAX_DRAFT_LENGTH,
     MAX_TREE_LEVELS,
+    OPTIONAL_STATISTICS,
     PRECISIONS,
     RECORDING,
     SHA256_PATTERN,
@@ -41,13 +42,15 @@ class TargetInfo:
 
 @dataclass(frozen=True)
 class DrafterInfo:
-    """One drafter. `depths` is 1 for a prefix-only drafter, else the number of draft depths."""
+    """One drafter. `depths` is 1 for a prefix-only drafter, else the number of draft depths;
+    `statistics` are those of OPTIONAL_STATISTICS that were recorded of it."""
 
     name: str
     kind: str
     id: str
     weights_sha256: str | None
     depths: int = 1
+    statistics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,11 +167,16 @@ class Manifest:
     def save(self, folder: Path) -> None:
         """Write manifest.json atomically; its presence makes the folder a trace.
 
-        Without rules it is of version 1, which has no such field.
+        It is of the first version that has the fields it needs: `rules` came with 2, `statistics`
+        of drafters with 3.
         """
-        document = {"format": FORMAT, "version": VERSION if self.rules else 1, **asdict(self)}
-        if not self.rules:
+        more = any(drafter.statistics for drafter in self.drafters)
+        version = VERSION if more else 2 if self.rules else 1
+        document = {"format": FORMAT, "version": version, **asdict(self)}
+        if version == 1:
             del document["rules"]
+        for drafter in document["drafters"] if not more else ():
+            del drafter["statistics"]
         write_text(folder / MANIFEST, json.dumps(document, indent=1) + "\n")
 
 
@@ -253,6 +261,11 @@ def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
         if kind in (float, float | None) and isinstance(value, int | float):
             return _float(value, path, label)
         return value
+    if kind == tuple[str, ...]:
+        if not isinstance(value, list):
+            raise TraceError(f'{path}: field "{label}" is not a list')
+        return tuple(_convert(str, item, path, f"{label}[{number}]")
+                     for number, item in enumerate(value))
     if kind in (TargetInfo, SamplingInfo, TargetCosts):
         return _build(kind, value, path, f"{label}.")
     if kind == Costs | None:
@@ -328,6 +341,10 @@ def _check_values(manifest: Manifest, path: Path) -> None:
                        f'drafter name {drafter.name!r} may hold only a-z, 0-9, ".", "_" and "-"'))
         faults.append((not 1 <= drafter.depths <= MAX_DRAFT_LENGTH,
                        f"drafter {drafter.name}: depths must lie in 1..{MAX_DRAFT_LENGTH}"))
+        faults.append((len(set(drafter.statistics)) < len(drafter.statistics)
+                       or not set(drafter.statistics) <= OPTIONAL_STATISTICS.keys(),
+                       f"drafter {drafter.name}: statistics must be different ones of "
+                       f"{', '.join(OPTIONAL_STATISTICS)}"))
     for rule in manifest.rules:
         faults.append((not is_rule_name(rule.name), f"rule name {rule.name!r} cannot be one"))
         faults.append((rule.levels is not None and not 1 <= rule.levels <= MAX_TREE_LEVELS,

@@ -22,6 +22,7 @@ from hedgespec.traces.schema import (
     QUERY_COLUMNS,
     RULE_STATISTICS,
     TREE_STATISTICS,
+    optional_column,
     statistic_column,
     tree_column,
     tree_levels,
@@ -39,7 +40,8 @@ class Trace:
     all are prefix-only, D = 1. Its definition: docs/trace-format.md.
     `rules` are statistics of verification rules that were recorded: `gamma.RULE` and `a.RULE`
     (T, D, N); of trees `depth.RULE` and `nodes.RULE` (T, 1, N), and `mass.RULE` (T, levels, N) of
-    rounds that start at t. `folder` is where it was read from, None for one made otherwise.
+    rounds that start at t. `optional` are the columns (T) of OPTIONAL_STATISTICS that were recorded,
+    by their names. `folder` is where it was read from, None for one made otherwise.
     """
 
     manifest: Manifest
@@ -53,6 +55,7 @@ class Trace:
     p_top: np.ndarray
     rules: dict[str, np.ndarray] = field(default_factory=dict)
     folder: Path | None = None
+    optional: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -82,6 +85,8 @@ def read_trace(folder: str | Path) -> Trace:
         tokens=tokens["token"].to_numpy(),
         log_p=tokens["log_p"].to_numpy(),
         rules=_stack_rules(tokens, manifest),
+        optional={column: tokens[column].to_numpy() for drafter in manifest.drafters for column in (
+            optional_column(statistic, drafter.name) for statistic in drafter.statistics)},
         **statistics,
     )
 

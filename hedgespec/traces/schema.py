@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 FORMAT = "hedgespec-trace"
-VERSION = 2
+VERSION = 3
 MANIFEST = "manifest.json"
 RECORDING = "recording.json"  # settings of an unfinished recording
 QUERIES = "queries.parquet"
@@ -51,6 +51,14 @@ TREE_STATISTICS: dict[str, pl.DataType] = {
     "depth": pl.UInt8(), "nodes": pl.UInt16(), "mass": pl.Float32(),
 }
 
+# What may be recorded of a drafter besides, of drafts that start at a position (docs/trace-format.md):
+# one column each, without depth. Of drafts that go on as long as asked, "drafted" is ENDLESS.
+OPTIONAL_STATISTICS: dict[str, pl.DataType] = {
+    "drafted": pl.UInt16(), "matched": pl.UInt8(), "q_top": pl.Float32(), "entropy": pl.Float32(),
+}
+FEATURES = ("q_top", "entropy")  # those that are recorded on request
+ENDLESS = 2**16 - 1
+
 TRACE_NAME_RULE = "a trace's name may hold letters, digits, '.', '_' and '-', at most 100 in all"
 _TRACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DRAFTER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -78,12 +86,19 @@ def statistic_column(statistic: str, drafter: str, depth: int, depths: int) -> s
     return f"{statistic}/{drafter}" if depths == 1 else f"{statistic}/{drafter}@{depth}"
 
 
+def optional_column(statistic: str, drafter: str) -> str:
+    """Column of one of OPTIONAL_STATISTICS."""
+    return f"{statistic}/{drafter}"
+
+
 def token_columns(
-    drafters: list[tuple[str, int]], rules: Sequence[tuple[str, int | None]] = ()
+    drafters: list[tuple[str, int]], rules: Sequence[tuple[str, int | None]] = (),
+    optional: Sequence[tuple[str, str]] = (),
 ) -> Iterator[tuple[str, pl.DataType]]:
     """Names and types of a token shard's columns, one by one: a manifest may claim any number.
 
-    `drafters` is a list of (name, depths), `rules` one of (name, levels of its trees or None).
+    `drafters` is a list of (name, depths), `rules` one of (name, levels of its trees or None),
+    `optional` one of (one of OPTIONAL_STATISTICS, name).
     """
     yield from TOKEN_COLUMNS.items()
     for name, depths in drafters:
@@ -93,6 +108,8 @@ def token_columns(
     for rule, levels in rules:
         for name, depths in drafters:
             yield from rule_schema(rule, levels, name, depths).items()
+    for statistic, name in optional:
+        yield optional_column(statistic, name), OPTIONAL_STATISTICS[statistic]
 
 
 def token_schema(

@@ -20,7 +20,7 @@ class Driver:
     def __init__(self, text: str, arms: int, draft_length: int = LENGTH):
         configured = parse_selector(text)
         self.selector: Selector = configured.selector
-        self.params = configured.parameter_array()
+        self.params = configured.parameter_array([draft_length] * arms)
         self.arms = arms
         self.key = 0  # a learner's own random numbers differ from round to round
         self.state = np.full(self.selector.state_size(arms), np.nan)

@@ -51,6 +51,7 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
                 "gamma": np.clip(tokens / mine / 4, 0, 1),
                 "rounds_until_best": np.where(mine < 120, 10 + mine / 4, np.nan),
                 **{f"rounds/{name}": mine / len(names) for name in names},
+                "token_regret": mine - best, "length_regret": mine - best,
             }, schema_overrides={"carry": pl.Int64, "seed": pl.Int32}, nan_to_null=True))
         slope = float((rounds - best).mean()) / 10
         curves.append(parts[-1].select(SETTING).head(1).join(pl.DataFrame({
@@ -93,6 +94,7 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
         pl.when(pl.col("seconds").is_not_null().all()).then(pl.col("seconds").sum()))
     summary = totals.with_columns(
         mat=pl.col("tokens") / pl.col("rounds"), rounds_sd=None, rounds_per_second=1e6,
+        acceptance_rate=None, accepted_at=None, accepted_given=None,
         tokens_per_second=pl.col("tokens") / pl.col("seconds"))
     save_results(folder, Results(
         SUMMARY.shaped(summary), PER_QUERY.shaped(per_query), CURVES.shaped(pl.concat(curves)),

@@ -27,7 +27,7 @@ from hedgespec.models.target import load_model  # noqa: E402
 from hedgespec.selectors import BUILT_IN  # noqa: E402
 from hedgespec.selectors.learning import Loss  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
-from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
+from hedgespec.simulator.fidelity import check_fidelity, compare_seconds  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
 from tests.helpers.heads import random_head  # noqa: E402
 from tests.helpers.laws import chi_square_p  # noqa: E402
@@ -99,7 +99,7 @@ def logged(tiny_models, specifications, tmp_path, selector: str, temperature: fl
 
 
 @pytest.mark.parametrize("selector", ["normalhedge", "exp3spec", "ucbspec", "metasd-ucb", "ftpl",
-                                      "fixed:ngram"])
+                                      "fixed:ngram", "none"])
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_replays_of_a_log_decide_as_live(
     tiny_models, specifications, tmp_path, capsys, selector, temperature
@@ -112,6 +112,54 @@ def test_replays_of_a_log_decide_as_live(
     assert (rounds["emitted"] <= rounds["drafted"] + 1).all()
     assert main(["fidelity", str(out)]) == 0
     assert "every decision replayed" in capsys.readouterr().out
+
+
+def test_a_replay_charges_what_was_drafted_live(tiny_models, specifications, tmp_path, capsys):
+    """A lookup that finds nothing drafts nothing; where the answer's end cut a draft, live had less
+    room than a replay knows of."""
+    out = logged(tiny_models, specifications, tmp_path, "fixed:prompt-lookup", 0.8)
+    rounds, trace = pl.read_parquet(out / "rounds.parquet"), read_trace(out / "trace")
+    replayer = Replayer(trace, 4)
+    starts = trace.offsets[rounds["query"].to_numpy()] + rounds["position"].to_numpy()
+    arm = trace.manifest.drafter_names.index("prompt-lookup")
+    room = trace.manifest.sampling.max_new_tokens - rounds["position"].to_numpy()
+    drafted = np.minimum(replayer.arms.drafted(trace)[starts, arm], room)
+    np.testing.assert_array_equal(drafted, rounds["drafted"].to_numpy())
+    assert set(drafted) >= {0, 4}
+    live, replayed = compare_seconds(out)
+    parts = sum(rounds[f"seconds_{part}"].sum() for part in ("select", "draft", "verify"))
+    assert live == pytest.approx(parts), "evaluations were for the log alone"
+    path = out / "trace" / "manifest.json"
+    document = json.loads(path.read_text())
+    document["costs"]["overhead"] = 0.5
+    path.write_text(json.dumps(document))
+    assert compare_seconds(out)[1] == pytest.approx(replayed + 0.5 * len(rounds))
+    assert main(["fidelity", str(out)]) == 0
+    assert "s replayed under the log's costs (+" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rule", ["auto", "gumbel", "block", "multi:3", "tree"])
+@pytest.mark.parametrize("static", [False, True])
+def test_without_a_drafter_every_round_is_one_token(target, drafters, rule, static):
+    if static and rule in ("multi:3", "tree"):
+        pytest.skip("branches do not run on fixed tensors")
+    pool = drafters[:2] if static else drafters
+    read = []
+    for drafter in pool:
+        drafter.session = lambda of=drafter.session: read.append(of) or of()
+    decoder = LiveDecoder(target, pool, "none", DecoderSettings(
+        sampling=Sampling(0.0 if rule == "auto" else 0.8), rule=rule, static=static, seed=3))
+    answer = decoder.generate(PROMPT, 20)
+    assert all(done.drafted == 0 and len(done.tokens) == 1 for done in answer.rounds)
+    assert not answer.statistics
+    if rule == "auto":
+        assert answer.tokens == plain_greedy(target, PROMPT, 20)
+    drafting = decoder.with_selector("hedge")
+    text = drafting.generate(PROMPT, 20).tokens
+    assert any(done.drafted for done in drafting.generate(PROMPT, 20).rounds)
+    if rule in ("auto", "gumbel"):  # whose text is the same whoever drafts
+        assert text == answer.tokens
+    assert drafting.with_selector("none").generate(PROMPT, 20).tokens == answer.tokens
 
 
 @pytest.mark.parametrize("options", [

@@ -344,7 +344,7 @@ def test_bad_arm_lengths_are_told(trace):
     with pytest.raises(HedgespecError, match="not both"):
         Replayer(trace, 3, arm_lengths=(2,))
     with pytest.raises(HedgespecError, match="at least 1"):
-        Replayer(trace, arm_lengths=(3, 0))
+        Replayer(trace, arm_lengths=(3, -1))
 
 
 def test_the_fastest_drafters_have_the_fewest_seconds(trace):

@@ -27,6 +27,7 @@ GOLDEN = {
         "normalhedge": 14351.0,
         "ucbspec": 18518.0,
         "exp3spec": 20265.0,
+        "none": 53555.0,
     },
     "domain-mix-t0.7": {
         "fixed:generalist": 22086.0,
@@ -47,6 +48,7 @@ GOLDEN = {
         "normalhedge": 14407.0,
         "ucbspec": 18499.0,
         "exp3spec": 19692.0,
+        "none": 37581.0,
     },
     "domain-mix-t1": {
         "fixed:generalist": 6586.0,
@@ -67,6 +69,7 @@ GOLDEN = {
         "normalhedge": 6015.0,
         "ucbspec": 7060.0,
         "exp3spec": 7119.0,
+        "none": 10446.0,
     },
     "methods-t0": {
         "fixed:generalist": 8523.0,
@@ -85,6 +88,7 @@ GOLDEN = {
         "normalhedge": 4673.0,
         "ucbspec": 5797.0,
         "exp3spec": 6508.0,
+        "none": 13423.0,
     },
     "rephrased-t0.7": {
         "fixed:generalist": 5105.0,
@@ -105,6 +109,7 @@ GOLDEN = {
         "normalhedge": 3557.0,
         "ucbspec": 4609.0,
         "exp3spec": 4750.0,
+        "none": 8513.0,
     },
     "spec-bench-t0": {
         "fixed:generalist": 5363.0,
@@ -125,6 +130,7 @@ GOLDEN = {
         "normalhedge": 3947.0,
         "ucbspec": 4813.0,
         "exp3spec": 5006.0,
+        "none": 10639.0,
     },
     "spec-bench-t0.7": {
         "fixed:generalist": 1816.0,
@@ -145,6 +151,7 @@ GOLDEN = {
         "normalhedge": 1478.0,
         "ucbspec": 1792.0,
         "exp3spec": 1841.0,
+        "none": 3065.0,
     },
     "spec-bench-t1": {
         "fixed:generalist": 1863.0,
@@ -165,6 +172,7 @@ GOLDEN = {
         "normalhedge": 1755.0,
         "ucbspec": 2017.0,
         "exp3spec": 2020.0,
+        "none": 2788.0,
     },
 }
 

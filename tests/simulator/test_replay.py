@@ -71,9 +71,9 @@ def test_fixed_drafter_equals_ten_lines_of_numpy(request, which, arm, draft_leng
 def python_replay(replayer: Replayer, text: str, seed: int) -> np.ndarray:
     """Drives a selector's own functions from Python, as live decoding will."""
     configured = parse_selector(text)
-    selector, params = configured.selector, configured.parameter_array()
     trace, length = replayer.trace, replayer.draft_length
     arms = len(trace.manifest.drafters)
+    selector, params = configured.selector, configured.parameter_array([length] * arms)
     choice = np.full(len(trace.tokens), -1, dtype=np.int16)
     for query, (begin, end) in enumerate(zip(trace.offsets[:-1], trace.offsets[1:], strict=True)):
         key = query_key(seed, query)

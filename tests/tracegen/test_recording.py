@@ -438,3 +438,53 @@ def test_nan_from_a_drafter_stops_with_its_name(settings, monkeypatch):
     monkeypatch.setattr(EarlyExit, "logits", lambda self, *rest: real(self, *rest) * torch.nan)
     with pytest.raises(HedgespecError, match="drafter early-exit-2 gave NaN logits"):
         record(settings)
+
+
+def test_what_lookups_match_and_propose_is_recorded(settings):
+    """Drafts are followed step by step, as they are decoded: they end before they begin, or not."""
+    record(replace(settings, features=True))
+    trace = read_trace(settings.out)
+    assert json.loads((settings.out / "manifest.json").read_text())["version"] == 3
+    drafters = {drafter.name: drafter for drafter in trace.manifest.drafters}
+    assert drafters["ngram"].statistics == ("drafted", "matched", "q_top", "entropy")
+    assert drafters["drafter"].statistics == ("q_top", "entropy")
+    row = trace.queries.row(0, named=True)
+    answer = trace.tokens[trace.offsets[0] : trace.offsets[1]].tolist()
+    prompt = prompt_of(settings, row["query_id"], {})
+    for step in range(len(answer)):
+        text, drafted, matched = prompt + answer[:step], 0, 0
+        while drafted < 6:
+            length, follower = longest_match(text, 2)
+            if length == 0:
+                break
+            matched = matched or length
+            text, drafted = [*text, follower], drafted + 1
+        for name in ("prompt-lookup", "ngram"):
+            assert min(trace.optional[f"drafted/{name}"][step], 6) == drafted
+            assert trace.optional[f"matched/{name}"][step] == matched
+
+
+def longest_match(tokens: list[int], longest: int) -> tuple[int, int]:
+    """Length of the longest earlier match of the last tokens, and what followed the latest."""
+    here = len(tokens)
+    for n in range(longest, 0, -1):
+        for end in range(here - 1, n - 1, -1):
+            if tokens[end - n : end] == tokens[here - n : here]:
+                return n, tokens[end]
+    return 0, -1
+
+
+def test_how_sure_drafters_are_is_recorded_at_temperature_one(settings, tiny_models):
+    settings = replace(settings, features=True, temperature=0.0)
+    record(settings)
+    trace = read_trace(settings.out)
+    row = trace.queries.row(0, named=True)
+    answer = trace.tokens[trace.offsets[0] : trace.offsets[1]].tolist()
+    prompt = prompt_of(settings, row["query_id"], {})
+    q = brute_force(tiny_models["drafter"], prompt + answer, len(prompt), 1.0, None, 1.0, 0)
+    found = {name: trace.optional[f"{name}/drafter"][: len(answer)] for name in ("q_top", "entropy")}
+    np.testing.assert_allclose(found["q_top"], q.max(axis=1), atol=1e-5)
+    np.testing.assert_allclose(found["entropy"], -(q * np.log(q)).sum(axis=1), atol=1e-4)
+    lookup = trace.optional["q_top/prompt-lookup"]
+    assert set(lookup) <= {0.0, 1.0}
+    np.testing.assert_array_equal(lookup > 0, trace.optional["drafted/prompt-lookup"] > 0)

@@ -19,7 +19,7 @@ from hedgespec.analysis.figures.style import (
     panels,
 )
 from hedgespec.analysis.study import Study
-from hedgespec.results.labels import FIXED, FORESIGHT, HINDSIGHT
+from hedgespec.results.labels import FIXED, FORESIGHT, HINDSIGHT, NONE
 from hedgespec.results.statistics import LEVEL, mat_estimate
 
 HEADING = "What does evaluation buy?"
@@ -36,7 +36,7 @@ def draw(study: Study) -> Iterator[Drawing]:
         data = pl.concat(tables)
         yield Drawing(
             "pareto", "MAT against evaluations",
-            "Every selector that live decoding could run, at the trace's usual loss and draft "
+            "Every selector that drafts and that live decoding could run, at the trace's usual loss and draft "
             "length. An evaluation is one drafter other than the chosen one that reads the "
             "verified tokens before a round. Named and joined: settings that none beats in both. "
             f"Bars: {LEVEL:.0%} bootstrap intervals over questions, not corrected.{_priced(study)}",
@@ -53,7 +53,7 @@ def _table(study: Study, trace: str) -> pl.DataFrame:
     """A row per setting: evaluations per round, MAT with interval, whether it is on the front."""
     answers = study.run.answers(trace)
     usual = answers.settings.filter(pl.col("usual"))
-    columns = {column: (name, feedback) for name in usual["selector"]
+    columns = {column: (name, feedback) for name in usual["selector"] if name != NONE
                for column, feedback in study.varied(trace, name, "feedback").select(
                    "column", "feedback").rows()
                if not study.run.feedback[feedback].keys() & NOT_LIVE}

@@ -27,7 +27,7 @@ from hedgespec.analysis.study import Study
 from hedgespec.errors import HedgespecError
 from hedgespec.files import replacing
 from hedgespec.results.keys import CHOICES, SETTING
-from hedgespec.results.labels import BEST_FIXED, FIXED
+from hedgespec.results.labels import BEST_FIXED, FIXED, NONE
 from hedgespec.results.statistics import mean_estimate
 
 HEADING = "How does regret grow with the answer?"
@@ -68,11 +68,12 @@ def regret_figure(curves: pl.DataFrame, path: Path) -> None:
     """Cumulative regret against tokens, one panel per trace, one line per selector and setting.
 
     `curves` is curves.parquet. The band is the 95% interval over questions. Fixed drafters other
-    than the best two are left out. Raises HedgespecError if there is no curve.
+    than the best two are left out, and what drafts nothing. Raises HedgespecError if there is no curve.
     """
     if curves.is_empty():
         raise HedgespecError("no regret curves to draw: the results are empty")
-    curves = _told_apart(curves)
+    drafting = curves.filter(pl.col("selector") != NONE)
+    curves = _told_apart(curves if drafting.is_empty() else drafting)
     names = curves["selector"].unique(maintain_order=True).to_list()
     look = looks([name for name in names if not name.startswith(FIXED) and name != BEST_FIXED])
     look |= {name: Look(MUTED, "--", "o") for name in names if name.startswith(FIXED)}

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from hedgespec.files import without_folders
@@ -40,12 +41,14 @@ class ScoringBatch:
 class Drafter(ABC):
     """A drafter. A prefix-only one (`depths` = 1) depends on the tokens so far and nothing else.
 
-    `greedy_only` says why it works at temperature 0 only, "" if it works at all.
+    `statistics` are those of OPTIONAL_STATISTICS that `text_statistics` gives: "drafted" of all
+    whose drafts may hold fewer tokens than asked. `greedy_only` says why it works at temperature 0 only, "" if it works at all.
     """
 
     kind: ClassVar[str]
     usage: ClassVar[str]
     greedy_only: ClassVar[str] = ""
+    statistics: ClassVar[tuple[str, ...]] = ()
     weights_sha256: str | None = None
     target_layers: tuple[int, ...] = ()
     depths: int = 1
@@ -59,7 +62,14 @@ class Drafter(ABC):
     def info(self) -> DrafterInfo:
         """Its entry in the manifest."""
         return DrafterInfo(self.name, self.kind, without_folders(self.identity),
-                           self.weights_sha256, self.depths)
+                           self.weights_sha256, self.depths, self.statistics)
+
+    def text_statistics(
+        self, prompts: list[list[int]], answers: list[list[int]]
+    ) -> dict[str, np.ndarray]:
+        """The optional statistics (M) named in `statistics` of drafts that start at the answers'
+        tokens, text by text."""
+        return {}
 
     @abstractmethod
     def prepare(self, batch: ScoringBatch) -> Any:

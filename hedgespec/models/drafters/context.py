@@ -11,6 +11,7 @@ from hedgespec.models.drafters.session import DraftSession
 from hedgespec.models.lookup import matches
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees.context import ContextGrowth
+from hedgespec.traces.schema import ENDLESS
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class ContextDrafter(Drafter):
     """Looks the last n tokens up in the prefix, from n = MAX_NGRAM down to 1."""
 
     latest_only = False
+    statistics = ("drafted", "matched")
 
     def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
         """`argument` is MAX_NGRAM, 3 if empty. Raises HedgespecError unless it lies in 1..99."""
@@ -45,12 +47,25 @@ class ContextDrafter(Drafter):
             for prompt, answer in zip(batch.prompts, batch.answers, strict=True)
         ])
 
+    def text_statistics(
+        self, prompts: list[list[int]], answers: list[list[int]]
+    ) -> dict[str, np.ndarray]:
+        """The length of the match before each token, and that drafts end with none only."""
+        parts = []
+        for prompt, answer in zip(prompts, answers, strict=True):
+            positions, _, lengths = matches(
+                np.array(prompt + answer), len(prompt), self._longest, self.latest_only)
+            parts.append(np.zeros(len(answer), dtype=np.uint8))
+            parts[-1][positions] = lengths
+        matched = np.concatenate(parts)
+        return {"drafted": np.where(matched > 0, ENDLESS, 0).astype(np.uint16), "matched": matched}
+
     def _proposals(self, texts: list[tuple[np.ndarray, int]]) -> Proposals:
         """Proposals for each position of a text's tokens from a first one on, text by text."""
         rows, tokens = [], []
         start = 0
         for text, first in texts:
-            positions, followers = matches(text, first, self._longest, self.latest_only)
+            positions, followers, _ = matches(text, first, self._longest, self.latest_only)
             rows.append(positions + start)
             tokens.append(followers)
             start += len(text) - first

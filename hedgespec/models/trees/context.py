@@ -65,7 +65,7 @@ def _candidates(ids, places, paths, longest, latest_only, most):
                 text[place + 1 + step] = paths[number, node, step]
                 real = real and paths[number, node, step] >= 0
             if real:
-                _, followers = matches(text, len(text) - 1, longest, latest_only)
+                _, followers, _ = matches(text, len(text) - 1, longest, latest_only)
                 _most_frequent(followers, tokens[number, node], log_q[number, node])
     return tokens, log_q
 
