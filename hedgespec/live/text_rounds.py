@@ -40,8 +40,11 @@ class Decoder(Protocol):
     target: LanguageModel
     engine: Engine
     policy: Policy
-    plan: RoundPlan
     settings: DecoderSettings
+
+    @property
+    def plan(self) -> RoundPlan:
+        """How rounds draft and verify."""
 
 
 class Rounds:

@@ -302,7 +302,8 @@ class Replayer:
                               self.draft_length, carry, seed, params, state_size)
         else:
             task = FullTask(order, offsets, acceptance, self.losses(loss), *self._estimates(loss),
-                            feedback.schedule(window), self.draft_length, carry, seed, params, state_size)
+                            feedback.schedule(window), self.draft_length, carry, seed, params,
+                            state_size)
         seconds = self._run_learner(configured, kernel, task, choice)
         return self._replayed(configured.label, selector.feedback, feedback, loss, seed, choice,
                               seconds)
