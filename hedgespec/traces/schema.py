@@ -52,7 +52,7 @@ TREE_STATISTICS: dict[str, pl.DataType] = {
 }
 
 # What may be recorded of a drafter besides, of drafts that start at a position: one column each,
-# without depth (docs/trace-format.md). Of drafts as long as they are asked for "drafted" is ENDLESS.
+# without depth (docs/trace-format.md). Of drafts as long as asked for "drafted" is ENDLESS.
 OPTIONAL_STATISTICS: dict[str, pl.DataType] = {
     "drafted": pl.UInt16(), "matched": pl.UInt8(), "q_top": pl.Float32(), "entropy": pl.Float32(),
 }
