@@ -16,7 +16,7 @@ from benchmarks.pages import Quantity, Said
 from hedgespec.analysis.results import ResultSet
 from hedgespec.bundled import DATA
 from hedgespec.results.keys import RunKey
-from hedgespec.results.labels import BEST_FIXED, FIXED, fixed
+from hedgespec.results.labels import BEST_FIXED, FIXED, NONE, fixed
 from hedgespec.results.markdown import markdown
 from hedgespec.results.statistics import SMALL, mat_gain
 from hedgespec.simulator import Results, SweepSettings, run_sweep
@@ -64,6 +64,8 @@ def table(answers: Answers) -> str:
     """Markdown: MAT of each selector in each domain and over all."""
     rows = []
     for selector in answers.selectors:
+        if selector == NONE:  # one token a round, by definition
+            continue
         name = selector.removeprefix(FIXED)
         cells = [f"{answers.mat(selector, domain):.2f}" for domain in answers.domains]
         home = [f"**{mat}**" if name == f"{EXPERT}{domain}" else mat

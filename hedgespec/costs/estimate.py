@@ -13,9 +13,9 @@ def round_seconds(
 ) -> np.ndarray:
     """Seconds of a round of each arm alone, shape (..., N).
 
-    `drafters` (N) are the arms' drafters by name, None where nothing is drafted, `lengths` (N) their
-    draft lengths K, `drafted` (..., N) the draft tokens that the target's pass covers besides its
-    own: K, fewer where the drafter has no more to propose, or all nodes of a tree of K levels.
+    `drafters` (N) are the arms' drafters by name, None where nothing is drafted, `lengths` (N)
+    their draft lengths K, `drafted` (..., N) the draft tokens that the target's pass covers besides
+    its own: K, fewer where the drafter has no more to propose, or all nodes of a tree of K levels.
     Reading the round's verified tokens gives the first draft token's logits. A step follows for
     each of K-1 further tokens, the last of them in vain where a draft ends early. Then comes the
     target's pass; the overhead is in every round.

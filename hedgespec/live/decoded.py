@@ -11,7 +11,7 @@ NO_DRAFTER = -1  # in place of a drafter's number: nothing is drafted
 
 @dataclass(frozen=True)
 class Round:
-    """One round: the drafter's number or NO_DRAFTER, its probability, the tokens drafted and emitted.
+    """One round: the drafter's number or NO_DRAFTER, its probability, tokens drafted and emitted.
 
     `position` counts tokens of the answer before the round, `weights` (N) are the selector's play,
     `evaluated` are the numbers of the drafters that were evaluated before it, `seconds` wall-clock

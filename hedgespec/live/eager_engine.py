@@ -180,7 +180,8 @@ class EagerEngine(Engine):
     def _draft(self, arm: int, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """At most len(noise) tokens (k) and the distributions (k+1, V) they are from.
 
-        NO_DRAFTER drafts none. The draft ends where there is no proposal. A row of zeros stands behind the last.
+        NO_DRAFTER drafts none. The draft ends where there is no proposal. A row of zeros stands
+        behind the last.
         """
         tokens: list[torch.Tensor] = []
         rows: list[torch.Tensor] = []

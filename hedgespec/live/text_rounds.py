@@ -43,8 +43,11 @@ class Decoder(Protocol):
     drafters: list[Drafter]
     engine: Engine
     policy: Policy
-    plan: RoundPlan
     settings: DecoderSettings
+
+    @property
+    def plan(self) -> RoundPlan:
+        """How rounds draft and verify."""
 
 
 class Rounds:

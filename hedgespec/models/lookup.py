@@ -10,7 +10,7 @@ def matches(tokens, first, longest, latest_only):
 
     A match at `end` is of length n if the n tokens before `end` are the n tokens before the
     position; only matches of the greatest length, at most `longest`, count. Returns their
-    positions, counted from `first`, the tokens that followed, the latest match first, and the length.
+    positions, counted from `first`, the tokens that followed, the latest match first, and their n.
     """
     positions = [0 for _ in range(0)]
     followers = [0 for _ in range(0)]

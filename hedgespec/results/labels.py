@@ -90,7 +90,7 @@ class SelectorLabel:
 
     @property
     def instead(self) -> tuple[str, str] | None:
-        """The arm of lookup-first:ARM[,N], and N, "" if it is not named; None of other selectors."""
+        """The arm of lookup-first:ARM[,N], and N, "" if not named; None of other selectors."""
         if self.name != LOOKUP_FIRST or self.file:
             return None
         arm, _, least = (self.argument or "").partition(",")

@@ -1,9 +1,9 @@
 """Drafting is switched off while too few drafted tokens are accepted.
 
 One arm drafts. When `window` rounds of it have run since it was switched on, and of all tokens
-drafted in the last `window` rounds a share below `threshold` was accepted, the arm `none` takes over
-for `pause` rounds; then the arm drafts again, with an empty window. A draft counts with the arm's
-draft length. Without an arm `none` (draft length 0) drafting goes on.
+drafted in the last `window` rounds a share below `threshold` was accepted, the arm `none` takes
+over for `pause` rounds; then the arm drafts again, with an empty window. A draft counts with the
+arm's draft length. Without an arm `none` (draft length 0) drafting goes on.
 
 TensorRT-LLM's SpeculationGate is such a cut-off: it averages the accepted tokens of finished
 requests and never switches on again. The window of rounds and the pause are this file's own.

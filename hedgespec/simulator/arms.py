@@ -128,13 +128,10 @@ def arm_labels(
     drafters: list[str], lengths: tuple[int, ...] = (), named: tuple[str, ...] = ()
 ) -> list[ArmLabel]:
     """The arms that are asked for, each drafter spelled out; see `make_arms`."""
-    given = [_parse(text, drafters) for text in named] or [
-        *[ArmLabel(NONE)] * lengths.count(0),
-        *(ArmLabel(name, length=length) for name in drafters
-          for length in [length for length in lengths if length] or [None] * (not lengths))]
     if NONE in drafters and 0 in lengths:
-        raise HedgespecError(f"{arg('arm_lengths')}: the trace has a drafter called {NONE}, so that "
-                             "not drafting cannot be an arm")
+        raise HedgespecError(f"{arg('arm_lengths')}: the trace has a drafter called {NONE}, so "
+                             "that not drafting cannot be an arm")
+    given = [_parse(text, drafters) for text in named] or _pairs(drafters, lengths)
     every = {} if EVERY_DRAFTER in drafters else {EVERY_DRAFTER: drafters}
     labels = [replace(label, drafter=name) for label in given
               for name in every.get(label.drafter, [label.drafter])]
@@ -148,6 +145,13 @@ def arm_labels(
     return labels
 
 
+def _pairs(drafters: list[str], lengths: tuple[int, ...]) -> list[ArmLabel]:
+    """Every drafter with every length; length 0, once, is the arm `none`."""
+    drafted: list[int | None] = [length for length in lengths if length] if lengths else [None]
+    return [*[ArmLabel(NONE)] * lengths.count(0),
+            *(ArmLabel(name, length=length) for name in drafters for length in drafted)]
+
+
 def _parse(text: str, drafters: list[str]) -> ArmLabel:
     label = ArmLabel.parse(text)
     if label is not None and label.drafter == EVERY_DRAFTER and EVERY_DRAFTER in drafters:
@@ -156,8 +160,8 @@ def _parse(text: str, drafters: list[str]) -> ArmLabel:
     if text == NONE:
         return ArmLabel(NONE)
     if label is None or label.drafter not in (EVERY_DRAFTER, *drafters):
-        raise HedgespecError(f"{arg('arms', text)}: want {NONE} or DRAFTER[@RULE][*K], DRAFTER being "
-                             f"{EVERY_DRAFTER} or one of {', '.join(drafters)}"
+        raise HedgespecError(f"{arg('arms', text)}: want {NONE} or DRAFTER[@RULE][*K], DRAFTER "
+                             f"being {EVERY_DRAFTER} or one of {', '.join(drafters)}"
                              + did_you_mean(label.drafter if label else text, drafters))
     return label
 

@@ -146,8 +146,8 @@ def draft_counts(
 ):
     """Fill what becomes of each fixed drafter's drafts in a query; see `DraftCounts`.
 
-    `drafted` (T, N), or (1, N) if all are alike, are the tokens of a draft from each token; `drafts`
-    and `tokens` (Q, N), `reached` and `accepted` (Q, K, N).
+    `drafted` (T, N), or (1, N) if all are alike, are the tokens of a draft from each token;
+    `drafts` and `tokens` (Q, N), `reached` and `accepted` (Q, K, N).
     """
     deepest = acceptance.shape[1] - 1
     for query in range(first, last):

@@ -52,9 +52,9 @@ def score(
     """Teacher-force the target and all drafters on written answers.
 
     `chunk` rows of full-vocabulary distributions exist at a time; `rules` and `trees` have their
-    statistics recorded besides, with `features` those of FEATURES too. Also returns the prompts' embeddings (B, H): the mean of the
-    target's last hidden state over the prompt. Raises HedgespecError if a model's
-    logits break their contract (models/logits.py).
+    statistics recorded besides, with `features` those of FEATURES too. Also returns the prompts'
+    embeddings (B, H): the mean of the target's last hidden state over the prompt. Raises
+    HedgespecError if a model's logits break their contract (models/logits.py).
     """
     layers = {layer for drafter in drafters for layer in drafter.target_layers}
     batch = teacher_force(target, prompts, answers, tuple(sorted(layers)))

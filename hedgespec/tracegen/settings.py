@@ -69,8 +69,8 @@ class RecordSettings:
     rules: Annotated[tuple[str, ...], RULES] = ()
     trees: Annotated[tuple[str, ...], TREES] = ()
     features: Annotated[bool, Option(
-        "also record how sure each drafter is: its top probability and entropy, 8 bytes a token and "
-        "drafter before compression")] = False
+        "also record how sure each drafter is: its top probability and entropy, 8 bytes a token "
+        "and drafter before compression")] = False
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""

@@ -40,8 +40,8 @@ class Trace:
     all are prefix-only, D = 1. Its definition: docs/trace-format.md.
     `rules` are statistics of verification rules that were recorded: `gamma.RULE` and `a.RULE`
     (T, D, N); of trees `depth.RULE` and `nodes.RULE` (T, 1, N), and `mass.RULE` (T, levels, N) of
-    rounds that start at t. `optional` are the columns (T) of OPTIONAL_STATISTICS that were recorded,
-    by their names. `folder` is where it was read from, None for one made otherwise.
+    rounds that start at t. `optional` are the columns (T) of OPTIONAL_STATISTICS that were
+    recorded, by their names. `folder` is where it was read from, None for one made otherwise.
     """
 
     manifest: Manifest

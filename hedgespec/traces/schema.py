@@ -51,8 +51,8 @@ TREE_STATISTICS: dict[str, pl.DataType] = {
     "depth": pl.UInt8(), "nodes": pl.UInt16(), "mass": pl.Float32(),
 }
 
-# What may be recorded of a drafter besides, of drafts that start at a position (docs/trace-format.md):
-# one column each, without depth. Of drafts that go on as long as asked, "drafted" is ENDLESS.
+# What may be recorded of a drafter besides, of drafts that start at a position: one column each,
+# without depth (docs/trace-format.md). Of drafts as long as asked for "drafted" is ENDLESS.
 OPTIONAL_STATISTICS: dict[str, pl.DataType] = {
     "drafted": pl.UInt16(), "matched": pl.UInt8(), "q_top": pl.Float32(), "entropy": pl.Float32(),
 }

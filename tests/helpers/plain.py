@@ -12,7 +12,8 @@ class Wrapped:
 
     def __init__(self, text, arms, length, key, gamma=None):
         configured = parse_selector(text)
-        self.selector, self.params = configured.selector, configured.parameter_array([length] * arms)
+        self.selector = configured.selector
+        self.params = configured.parameter_array([length] * arms)
         self.state, self.arms = np.zeros(self.selector.state_size(arms)), arms
         self.length, self.key, self.gamma = length, key, gamma
         self.selector.reset(self.state, self.params, arms, length)

@@ -30,10 +30,12 @@ MASKS = 3
 RUNS = 300
 
 
-def one_pass(head: ParallelHead, embedded, features, start: int) -> "torch.Tensor":
+def one_pass(
+    head: ParallelHead, embedded, features, start: int, count: int = MASKS
+) -> "torch.Tensor":
     """Outputs of a round from one start alone: its text, then the masks, attending causally."""
     known = slice(0, start + 1)
-    both = [torch.cat([part[:, known], masks.expand(len(part), -1, -1)], dim=1) for part, masks
+    both = [torch.cat([part[:, known], masks[:count].expand(len(part), -1, -1)], dim=1) for part, masks
             in ((embedded, head.mask_embeddings), (features, head.mask_features))]
     length = both[0].shape[1]
     residual, (q, k, v) = head.project(*both, torch.arange(length)[None])
@@ -54,6 +56,17 @@ def test_unrolling_all_starts_equals_one_pass_from_each(generation):
             for number, output in enumerate(outputs):
                 torch.testing.assert_close(output[:, start + number], expected[:, number],
                                            rtol=1e-5, atol=1e-5)
+
+
+def test_a_shorter_draft_is_the_beginning_of_a_longer_one():
+    """So that traces may be replayed with fewer tokens than the head drafts."""
+    head = random_head(masks=MASKS)
+    with torch.no_grad():
+        embedded, features = inputs(head)
+        whole = one_pass(head, embedded, features, 4)
+        for count in range(MASKS):
+            torch.testing.assert_close(
+                one_pass(head, embedded, features, 4, count), whole[:, : count + 1])
 
 
 def test_a_parallel_head_keeps_its_masks_on_disk_and_is_refused_elsewhere(tmp_path, tiny_models):

@@ -1,6 +1,7 @@
 """What engines do, against plain transcriptions; and learners that ask for the arms' lengths."""
 
 from collections import deque
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -106,9 +107,8 @@ def test_rewards_are_means_over_the_arms_own_draft(tmp_path):
         run = replayer.run(text, 0)
         assert run.usage[0, 1] >= run.visits.sum() - 3, "each other arm is tried once"
         online = OnlineSelector(parse_selector(text), 3, 4, seed=0, lengths=np.array([0, 1, 4]))
-        gamma, realised = replayer.statistics(0, 120)
-        starts = [*np.flatnonzero(run.choice >= 0), 120]
-        for start, stop in zip(starts, starts[1:], strict=False):
+        gamma, _ = replayer.statistics(0, 120)
+        for start, stop in pairwise([*np.flatnonzero(run.choice >= 0), 120]):
             arm = online.choose(int(start))
             assert arm == run.choice[start]
             online.finished_round(int(stop - start), gamma[np.arange(start, stop), :, arm])

@@ -482,7 +482,8 @@ def test_how_sure_drafters_are_is_recorded_at_temperature_one(settings, tiny_mod
     answer = trace.tokens[trace.offsets[0] : trace.offsets[1]].tolist()
     prompt = prompt_of(settings, row["query_id"], {})
     q = brute_force(tiny_models["drafter"], prompt + answer, len(prompt), 1.0, None, 1.0, 0)
-    found = {name: trace.optional[f"{name}/drafter"][: len(answer)] for name in ("q_top", "entropy")}
+    found = {name: trace.optional[f"{name}/drafter"][: len(answer)]
+             for name in ("q_top", "entropy")}
     np.testing.assert_allclose(found["q_top"], q.max(axis=1), atol=1e-5)
     np.testing.assert_allclose(found["entropy"], -(q * np.log(q)).sum(axis=1), atol=1e-4)
     lookup = trace.optional["q_top/prompt-lookup"]

@@ -18,6 +18,7 @@ from hedgespec.files import sha256_file
 from hedgespec.traces import read_trace
 from hedgespec.traces.schema import (
     DRAFTER_STATISTICS,
+    OPTIONAL_STATISTICS,
     QUERY_COLUMNS,
     TOKEN_COLUMNS,
     round_embedding,
@@ -372,7 +373,8 @@ def test_minus_infinity_survives_rounding():
 def test_format_documentation_lists_every_column_and_manifest_field():
     text = (Path(__file__).parents[2] / "docs" / "trace-format.md").read_text()
     manifest = json.loads((bundled_traces()[0] / MANIFEST).read_text())
-    for name in [*QUERY_COLUMNS, *TOKEN_COLUMNS, *DRAFTER_STATISTICS, *manifest]:
+    for name in [*QUERY_COLUMNS, *TOKEN_COLUMNS, *DRAFTER_STATISTICS, *OPTIONAL_STATISTICS,
+                 *manifest]:
         assert f"`{name}" in text, name
 
 

@@ -68,7 +68,8 @@ def regret_figure(curves: pl.DataFrame, path: Path) -> None:
     """Cumulative regret against tokens, one panel per trace, one line per selector and setting.
 
     `curves` is curves.parquet. The band is the 95% interval over questions. Fixed drafters other
-    than the best two are left out, and what drafts nothing. Raises HedgespecError if there is no curve.
+    than the best two are left out, and what drafts nothing. Raises HedgespecError if there is no
+    curve.
     """
     if curves.is_empty():
         raise HedgespecError("no regret curves to draw: the results are empty")

@@ -42,7 +42,8 @@ class Drafter(ABC):
     """A drafter. A prefix-only one (`depths` = 1) depends on the tokens so far and nothing else.
 
     `statistics` are those of OPTIONAL_STATISTICS that `text_statistics` gives: "drafted" of all
-    whose drafts may hold fewer tokens than asked. `greedy_only` says why it works at temperature 0 only, "" if it works at all.
+    whose drafts may hold fewer tokens than asked. `greedy_only` says why it works at temperature 0
+    only, "" if it works at all.
     """
 
     kind: ClassVar[str]
