@@ -111,7 +111,7 @@ class Trial:
         others = [self.known(label) for label in (FASTEST_FIXED, BEST_FIXED, FASTEST_SINGLE)]
         for half in (0, 1):
             mine, shown = self.halves != half, self.halves == half
-            best, bandit = (min(tried, key=lambda one: one.seconds[mine].sum())  # noqa: B023
+            best, bandit = (min(tried, key=lambda one: one.seconds[mine].sum())
                             for tried in (grid, bandits))
             speed = self.tokens[shown].sum() / best.seconds[shown].sum()
             gains = (self._gain(best, seconds, shown) for seconds in (*others, bandit.seconds))

@@ -84,7 +84,8 @@ class LiveLog:
                 "query": query.number, "position": one.position,
                 "drafter": self._names[one.drafter],
                 "probability": float(one.weights[one.drafter]), "weights": one.weights.tolist(),
-                "evaluated": bool(one.evaluated), "drafted": one.drafted, "emitted": len(one.tokens),
+                "evaluated": bool(one.evaluated), "drafted": one.drafted,
+                "emitted": len(one.tokens),
                 **{f"{SECONDS_OF}{part}": one.seconds[part] for part in PARTS},
                 "evaluated_set": [self._names[arm] for arm in one.evaluated]})
 

@@ -1,4 +1,4 @@
-"""Some drafters are evaluated without the others: the kernel against plain NumPy, and what is so."""
+"""Some drafters are evaluated without the others: against plain NumPy, and what must be so."""
 
 from dataclasses import replace
 from itertools import pairwise
