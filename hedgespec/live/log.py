@@ -86,7 +86,8 @@ class LiveLog:
             self._rounds.append({
                 "query": query.number, "position": one.position,
                 **self._choice(one), "weights": one.weights.tolist(),
-                "evaluated": bool(one.evaluated), "drafted": one.drafted, "emitted": len(one.tokens),
+                "evaluated": bool(one.evaluated), "drafted": one.drafted,
+                "emitted": len(one.tokens),
                 **{f"{SECONDS_OF}{part}": one.seconds[part] for part in PARTS},
                 "evaluated_set": [self._names[arm] for arm in one.evaluated]})
 

@@ -58,8 +58,8 @@ class StaticEngine(Engine):
 
     Heads of one shape are evaluated as one batch: after each round, when needed, or beside the next
     round on a stream of their own (see Evaluation). Where some drafters are evaluated without the
-    others they are so one by one, and what a drafter reads to draft counts as read. A drafter that raises, or whose logits break
-    their contract (models/logits.py), is dropped.
+    others they are so one by one, and what a drafter reads to draft counts as read. A drafter that
+    raises, or whose logits break their contract (models/logits.py), is dropped.
     """
 
     @staticmethod

@@ -217,8 +217,8 @@ LIVE_ROUNDS = Table("rounds", "round of `hedgespec live`", (
     Column("emitted", pl.Int64(), "tokens emitted", "tokens"),
     *(Column(f"{SECONDS_OF}{part}", pl.Float64(), f"wall-clock time of the part `{part}`", "s",
              timed=True) for part in PARTS),
-    Column("evaluated_set", pl.List(pl.String()), "the drafters that were evaluated before the round",
-           late=True),
+    Column("evaluated_set", pl.List(pl.String()), "the drafters that were evaluated before the "
+           "round", late=True),
 ))
 LIVE_LOSSES = Table("losses", "loss that the selector of `hedgespec live` learned, in that order", (
     Column("query", pl.Int64(), "number of the query, counted from 0", key=True),

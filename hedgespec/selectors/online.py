@@ -72,8 +72,8 @@ class OnlineSelector:
             raise HedgespecError(f"feedback {self.feedback.label} needs text that is not written "
                                  "yet: it can be replayed, not decoded live")
         if self.feedback.timed:
-            raise HedgespecError(f"feedback {self.feedback.label} needs the seconds of evaluations: "
-                                 "it can be replayed, not decoded live")
+            raise HedgespecError(f"feedback {self.feedback.label} needs the seconds of "
+                                 "evaluations: it can be replayed, not decoded live")
         if self.selector.looks_ahead(configured.values):
             raise HedgespecError(f"{configured.label} is rewarded by text that is not written yet: "
                                  "it can be replayed, not decoded live")
@@ -184,9 +184,9 @@ class OnlineSelector:
         return count
 
     def choose_evaluated(self, start: int) -> np.ndarray:
-        """Whose statistics (N, bool) are given on all positions before `start` next; `partial` only.
+        """Whose statistics (N, bool) are to be given next, on all positions before `start`.
 
-        To be asked once before each round.
+        `partial` only; to be asked once before each round.
         """
         memory = self._memory
         counts, ledger = memory.counts, memory.ledger

@@ -197,8 +197,8 @@ def _partial_learning(
         fed, fed_round = counts[FED], counts[FED_ROUND]
         while True:
             position, fed, fed_round = next_known(
-                schedule, key, memory.starts, counts[ROUNDS], start, furthest_read(ledger), NO_END, fed,
-                fed_round)
+                schedule, key, memory.starts, counts[ROUNDS], start, furthest_read(ledger), NO_END,
+                fed, fed_round)
             if position < 0:
                 break
             if virtual and not counts[CURRENT]:

@@ -40,7 +40,7 @@ def mark_evaluated(first, last, offsets, choice, schedule, seed, evaluated):
 
 @numba.njit(nogil=True, error_model="numpy")
 def set_seconds(first, last, offsets, choice, sets, arm_seconds, seconds):
-    """Write to `seconds` (T) what the `sets` (T, N) evaluated before the rounds of `choice` (T) add.
+    """Write to `seconds` (T) what evaluating `sets` (T, N) adds to the rounds of `choice` (T).
 
     Of queries first..last-1.
     """

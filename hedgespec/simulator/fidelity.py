@@ -124,7 +124,7 @@ def _driven(
             read = np.full(len(trace.manifest.drafters), start)
         start += position
         if online.partial:
-            for arm in np.flatnonzero(online.choose_evaluated(position)):
+            for arm in np.flatnonzero(online.choose_evaluated(position)).tolist():
                 gamma, realised = replayer.statistics(read[arm], start)
                 online.verified_one(arm, gamma[:, :, arm], realised[:, :, arm])
                 read[arm] = start

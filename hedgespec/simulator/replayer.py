@@ -434,7 +434,7 @@ class Replayer:
         usage = np.bincount(query * self._arms + choice[starts], minlength=queries * self._arms)
         usage = usage.reshape(queries, self._arms)
         evaluated = (self._evaluated(knows, feedback, loss, seed, choice) if sets is None
-                     else sets.any(axis=1))
+                     else np.any(sets, axis=1))
         return Replay(label, knows, feedback, loss, REPLAYED, seed, choice, choice >= 0, usage,
                       evaluated, None, seconds, sets=sets)
 

@@ -23,6 +23,7 @@ from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
 from tests.helpers.heads import random_head  # noqa: E402
 from tests.helpers.live_text import PROMPT, plain_greedy, save_noisy_copy  # noqa: E402
+from tests.helpers.marks import slow_but  # noqa: E402
 from tests.helpers.policies import POLICIES  # noqa: E402
 from tests.helpers.seals import seal_results  # noqa: E402
 
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a CUDA device")])]
+SOME = ["eliminate:0.5,0.125", "limited:2", "batch:4+eliminate:1,0.05"]
 PROMPTS = (PROMPT, [17], [5, 9, 7, 5, 9], PROMPT * 4)
 
 
@@ -150,7 +152,7 @@ def test_replays_of_a_log_decide_as_live(target, drafters, tmp_path, selector, t
     assert check_fidelity(tmp_path / "log") == rounds > 20
 
 
-@pytest.mark.parametrize("feedback", ["eliminate:0.5,0.125", "limited:2", "batch:4+eliminate:1,0.05"])
+@pytest.mark.parametrize("feedback", slow_but(["eliminate:0.5,0.125"], SOME))
 def test_replays_of_a_log_choose_who_is_evaluated_as_live(target, drafters, tmp_path, feedback):
     decoder = decoder_of(target, drafters, "normalhedge", 0.8, evaluate_all=True, timed=True,
                          feedback=feedback)
@@ -174,8 +176,8 @@ def test_replays_of_a_log_choose_who_is_evaluated_as_live(target, drafters, tmp_
         check_fidelity(tmp_path / "log")
 
 
-@pytest.mark.parametrize("feedback", ["eliminate:0.5,0.125", "limited:3", "batch:4+eliminate:1,0.05"])
-@pytest.mark.parametrize("logged", [True, False])
+@pytest.mark.parametrize("feedback", slow_but(["eliminate:0.5,0.125"], SOME))
+@pytest.mark.parametrize("logged", slow_but([True], [True, False]))
 def test_some_drafters_are_evaluated_alike_on_fixed_tensors(target, drafters, feedback, logged):
     """One by one, together or while drafting: each token of a drafter once."""
     options = {"feedback": feedback, "evaluate_all": logged}
@@ -205,7 +207,7 @@ def test_evaluation_beside_the_next_round_or_seldom(target, drafters, feedback):
             np.testing.assert_allclose(mine.weights, theirs.weights, atol=1e-4)
 
 
-@pytest.mark.parametrize("feedback", ["eliminate:0.5,0.125", "limited:3"])
+@pytest.mark.parametrize("feedback", slow_but(["eliminate:0.5,0.125"], SOME))
 @pytest.mark.filterwarnings("ignore:drafter lm is dropped")
 def test_a_drafter_may_be_dropped_while_some_are_evaluated(target, drafters, tmp_path, feedback):
     """What it read before counts; from then on its acceptance probability is 0."""

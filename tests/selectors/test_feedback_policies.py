@@ -140,8 +140,9 @@ def test_labels_are_read_back_and_policies_are_explained(label):
     assert help_texts[name]
 
 
-@pytest.mark.parametrize("name", [name for name, policy in MODIFIERS.items()
-                                  if isinstance(policy, DelayPolicy | EvaluationPolicy | SetPolicy)])
+@pytest.mark.parametrize("name", [
+    name for name, policy in MODIFIERS.items()
+    if isinstance(policy, DelayPolicy | EvaluationPolicy | SetPolicy)])
 def test_modifiers_with_amounts_refuse_others(name):
     symbol = MODIFIERS[name].symbol
     for bad in ([f"{name}:0", f"{name}:-1", f"{name}:x", name] if symbol else [f"{name}:2"]):

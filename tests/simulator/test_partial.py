@@ -1,4 +1,4 @@
-"""Some drafters are evaluated without the others: the kernel against plain NumPy, and what is so."""
+"""Some drafters are evaluated without the others: against plain NumPy, and what must be so."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -13,7 +13,8 @@ from hedgespec.selectors.feedback import MOST_WAITING, parse_feedback
 from hedgespec.selectors.learning import parse_loss
 from hedgespec.selectors.uniforms import decision_key, query_key, uniform
 from hedgespec.simulator import Replayer, SweepSettings, run_sweep
-from hedgespec.traces import Costs, DrafterCosts, TargetCosts, read_trace
+from hedgespec.traces import Costs, DrafterCosts, TargetCosts
+from tests.helpers.marks import slow_but
 from tests.helpers.plain import Wrapped, numbers, texts
 from tests.helpers.synthetic import write_trace
 
@@ -25,7 +26,7 @@ TOGETHER = 0.006
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory):
     trace = write_trace(tmp_path_factory.mktemp("partial") / "trace", depths=(1,) * ARMS,
-                        lengths=(300, 1, 6, 90), closeness=(0.6, 0.5, 0.3, 0.55, 0.2))
+                        lengths=(200, 1, 6, 50), closeness=(0.6, 0.5, 0.3, 0.55, 0.2))
     costs = Costs("test", "float32", 256, K, TargetCosts(0.02, 0.03), {
         name: DrafterCosts(0.001, K * 0.001, seconds)
         for name, seconds in zip(trace.manifest.drafter_names, ALONE, strict=True)}, TOGETHER)
@@ -179,3 +180,96 @@ def test_the_kernel_equals_its_transcription(replayer, label, loss):
         assert starts.tolist() == [begun for begun, *_ in rounds]
         assert run.choice[part][starts].tolist() == [drafter for *_, drafter, _ in rounds]
         np.testing.assert_array_equal(run.sets[part][starts], [chosen for *_, chosen in rounds])
+
+
+@pytest.mark.parametrize("name", slow_but(["ftl"], ["ftl", "normalhedge"]))
+def test_evaluating_all_is_the_feedback_without_a_set(replayer, name):
+    for all_of, plain in (("eliminate:100,1", "queued"), (f"limited:{ARMS}", "queued"),
+                          ("batch:4+eliminate:0,1", "batch:4"), ("every:3+budget:1", "every:3")):
+        found, expected = (replayer.run(name, 1, parse_feedback(label))
+                           for label in (all_of, plain))
+        np.testing.assert_array_equal(found.choice, expected.choice)
+        np.testing.assert_array_equal(found.sets.all(axis=1), found.evaluated)
+        if plain != "queued":  # which is evaluated at once, and not where it is needed
+            np.testing.assert_array_equal(found.evaluated, expected.evaluated)
+
+
+def test_a_set_is_what_its_policy_says(replayer):
+    run = replayer.run("ftl", 0, parse_feedback("limited:2"))
+    sizes = run.sets[run.evaluated].sum(axis=1)
+    assert np.isin(sizes, [2, ARMS]).all()  # all where one had waited too long
+    assert (sizes == 2).mean() > 0.9
+    drafters = [run.choice[before] for before, after in pairwise(np.flatnonzero(run.choice >= 0))
+                if run.evaluated[after]]
+    assert run.sets[run.evaluated][np.arange(len(sizes)), drafters].all()
+    run = replayer.run("ftl", 0, parse_feedback("eliminate:0.5,0.0625"))
+    assert 1 <= run.sets[run.evaluated].sum(axis=1).mean() < ARMS / 2
+
+
+def test_limited_draws_uniformly(replayer):
+    """Of the drafters that did not run, each as often."""
+    counts, chances = np.zeros(ARMS), np.zeros(ARMS)
+    for seed in range(30):
+        run = replayer.run("hedge:eta=0.01", seed,
+                           parse_feedback("limited:3"))
+        starts = np.flatnonzero(run.choice >= 0)
+        for before, after in pairwise(starts):
+            if run.sets[after].sum() == 3:
+                others = np.arange(ARMS) != run.choice[before]
+                counts += run.sets[after] & others
+                chances += others * 2 / (ARMS - 1)
+    np.testing.assert_allclose(counts, chances, atol=5 * np.sqrt(chances.max() / 2))
+    assert chances.min() > 500
+
+
+def test_a_budget_bounds_the_share_of_evaluation(replayer):
+    for share in (0.01, 0.05, 0.2):
+        seconds, evaluation = replayer.seconds(
+            replayer.run("ftl", 0, parse_feedback(f"budget:{share}")))
+        one = TOGETHER / seconds[:200].sum()  # the last one may go beyond
+        assert share / 2 - one < evaluation[:200].sum() / seconds[:200].sum() <= share + one
+
+
+def test_a_budget_needs_costs(trace):
+    bare = replace(trace, manifest=replace(trace.manifest, costs=None))
+    Replayer(bare, K).run("ftl", 0, parse_feedback("limited:2"))
+    with pytest.raises(HedgespecError, match="holds no measured costs"):
+        Replayer(bare, K).run("ftl", 0, parse_feedback("budget:0.1"))
+
+
+def test_evaluated_drafters_and_their_seconds_are_counted(replayer):
+    run = replayer.run("ftl", 3, parse_feedback("eliminate:0.5,0.0625"))
+    seconds, evaluation = replayer.seconds(run)
+    names = np.array(replayer.trace.manifest.drafter_names)
+    for start in np.flatnonzero(run.choice >= 0):
+        chosen, arm = run.sets[start], run.choice[start]
+        further = set_seconds(replayer.trace.manifest.costs, names[chosen])
+        further -= ALONE[arm] * chosen[arm]
+        assert evaluation[start] == pytest.approx(further)
+        assert seconds[start] == pytest.approx(replayer.own_seconds()[arm] + further)
+    assert not evaluation[run.choice < 0].any()
+    np.testing.assert_array_equal(replayer.evaluated_drafters(run), run.sets.sum(axis=1))
+
+
+def test_arms_of_one_drafter_are_evaluated_once(trace):
+    pairs = Replayer(trace, arm_lengths=(1, K))
+    run = pairs.run("ftl", 0, parse_feedback("eliminate:0.5,0.0625"), parse_loss("seconds"))
+    np.testing.assert_array_equal(run.sets[:, ::2], run.sets[:, 1::2])
+    np.testing.assert_array_equal(pairs.evaluated_drafters(run), run.sets[:, ::2].sum(axis=1))
+    whole = pairs.run("ftl", 0)
+    np.testing.assert_array_equal(pairs.evaluated_drafters(whole), whole.evaluated * ARMS)
+
+
+def test_tables_count_evaluated_drafters(tmp_path):
+    write_trace(tmp_path / "trace", lengths=(60, 90))
+    results = run_sweep([tmp_path / "trace"], SweepSettings(
+        selectors=("ftl", "best-fixed"), seeds=2,
+        feedbacks=("queued", "limited:2")))
+    total = results.per_query.group_by("selector", "feedback", "seed").agg(
+        pl.col("evaluations", "evaluated_drafters").sum())
+    for selector, feedback, _, evaluations, drafters in total.iter_rows():
+        each = {"queued": 3, "limited:2": 2}.get(feedback, 0)
+        assert drafters == pytest.approx(each * evaluations), selector
+    assert results.summary["evaluated_drafters"].to_list() == pytest.approx(
+        [*results.per_query.group_by("selector", "feedback", "seed", maintain_order=True)
+         .agg(pl.col("evaluated_drafters").sum())["evaluated_drafters"]])

@@ -30,13 +30,13 @@ from hedgespec.selectors.feedback.schedule import (
     next_due,
     next_known,
 )
+from hedgespec.selectors.feedback.sets import choose_drafters
 from hedgespec.selectors.feedback.setting import (
     Feedback,
     feedback_help,
     modifier_help,
     parse_feedback,
 )
-from hedgespec.selectors.feedback.sets import choose_drafters
 
 __all__ = [
     "ARRIVALS", "MODIFIERS", "MOST_WAITING", "NO_END", "TOLD", "Amount", "ArmSeconds",

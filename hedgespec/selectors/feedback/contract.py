@@ -1,9 +1,10 @@
 """What feedback policies are: compiled functions that say when a learner gets which losses.
 
 A feedback setting has one arrival policy and any modifiers: at most one delay policy, evaluation
-policies, set policies, regret policies. Each policy stands in a file of its own and defines POLICY; the registry
-names it, and `schedule.py` puts all of them into the one function that replays and live decoding
-ask. Positions are counted from the start of the text, rounds from 0.
+policies, set policies, regret policies. Each policy stands in a file of its own and defines POLICY;
+the registry names it, and `schedule.py` (of set policies `sets.py`) puts all of them into the one
+function that replays and live decoding ask. Positions are counted from the start of the text,
+rounds from 0.
 """
 
 from collections.abc import Callable
@@ -84,9 +85,10 @@ class SetPolicy:
     """Which drafters are evaluated when there is something to evaluate.
 
     `narrow(numbers, ledger, key, rounds)` clears those in `ledger.chosen` (N) that are not, before
-    the round number `rounds`; see `Ledger` for what it may look at, `numbers` are its own two. `low`
-    and `high` bound the numbers that stand behind the colon, as many as `symbol` names; those that
-    are `whole` are counts. With `timed` it needs the seconds of rounds and evaluations.
+    the round number `rounds`; see `Ledger` for what it may look at. `numbers` are those behind the
+    colon, as many as `symbol` names, the first twice where there is but one; `low` and `high` bound
+    them, those that are `whole` are counts. With `timed` it needs the seconds of rounds and
+    evaluations.
     """
 
     name: str

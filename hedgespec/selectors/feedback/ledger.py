@@ -23,9 +23,9 @@ ROUNDS, EVALUATION = range(2)
 class ArmSeconds(NamedTuple):
     """What rounds and evaluations take; zeros where no costs are known.
 
-    `owner` (N, int64) is the first arm with the same drafter, `own` (N) are the seconds of a round of
-    each arm alone, `alone` (N) those of evaluating its drafter alone, `together` (N+1) of evaluating
-    n drafters in one batch.
+    `owner` (N, int64) is the first arm with the same drafter, `own` (N) are the seconds of a round
+    of each arm alone, `alone` (N) those of evaluating its drafter alone, `together` (N+1) of
+    evaluating n drafters in one batch.
     """
 
     owner: np.ndarray
@@ -40,8 +40,9 @@ class Ledger(NamedTuple):
     `read` (N, int64) are the positions of the text that each drafter has read, `chosen` (N, bool)
     the drafters evaluated before the present round. `positions` (M, int64) were told, with the
     losses `told` (M, N), of which the first `settled` (N, int64) are measured; `total` (N) are
-    their sums, `owed` (N) what of them the learner was not told yet. `pairs` (N, N) counts positions
-    at which both losses are known; `differences` and `squares` (N, N) are sums over them.
+    their sums, `owed` (N) what of them the learner was not told yet. `pairs` (N, N) counts
+    positions at which both losses are known; `differences` and `squares` (N, N) are sums over them.
+    `counts` and `spent` as above.
     """
 
     seconds: ArmSeconds

@@ -25,8 +25,8 @@ class Schedule(NamedTuple):
     """A feedback setting as compiled functions take it.
 
     `arrival` is the arrival policy's number, `amounts` has an entry for each modifier of the
-    registry, 0 for one that is not asked for; a loss takes `window` positions. `numbers` has those of
-    each set policy of the registry (see `sets`).
+    registry, 0 for one that is not asked for; a loss takes `window` positions. `numbers` has those
+    of each set policy of the registry, negative for one that is not asked for.
     """
 
     arrival: int
@@ -53,7 +53,7 @@ def next_due(schedule, key, starts, rounds, start, length, fed, fed_round):
 
 @_inlined
 def next_known(schedule, key, starts, rounds, start, evaluated, length, fed, fed_round):
-    """`next_due` of a text on whose first `evaluated` positions alone some drafter was evaluated."""
+    """`next_due` of a text on whose first `evaluated` positions only drafters were evaluated."""
     known = min(evaluated, _known(schedule.amounts, key, starts, rounds, start))
     return _next_until(schedule, known, starts, rounds, length, fed, fed_round)
 
