@@ -122,7 +122,7 @@ class LiveLog:
 
     def _run(self, rounds: pl.DataFrame) -> LiveRun:
         decoder, settings = self._decoder, self._decoder.settings
-        feedback, loss = settings.given_feedback, settings.given_loss
+        feedback = settings.given_feedback
         tokens = int(rounds["emitted"].sum())
         return {
             "command": command_line(),
@@ -131,7 +131,8 @@ class LiveLog:
             "draft_length": decoder.draft_length,
             "rule": decoder.rule.label,
             "feedback": feedback.label if feedback else None,
-            "loss": loss.label if loss else None,
+            "loss": decoder.policy.loss,
+            "round_seconds": settings.round_seconds and list(settings.round_seconds),
             "rounds": len(rounds), "tokens": tokens, "mat": tokens / len(rounds),
             "seconds": {part: float(rounds[f"{SECONDS_OF}{part}"].sum()) for part in PARTS},
             "dropped_drafters": decoder.dropped,

@@ -21,6 +21,7 @@ FASTEST_FIXED, FASTEST_SINGLE = "fastest-fixed", "fastest-single"
 CHOSEN, NONE, PROMPT, HINDSIGHT = "chosen", "none", "prompt", "hindsight"
 # Of the others the default, and the terms rounds:D and every:M; see docs/metrics.md.
 QUEUED, DELAYED, EVERY = "queued", "rounds", "every"
+CENSORED = "censored"  # the one that cuts the sums of loss `length` off, and knows no other
 FORESIGHT = ("foresight", ORACLE)  # names of the one that live decoding cannot give
 
 EVERY_DRAFTER = "all"  # in place of an arm's drafter
@@ -162,6 +163,17 @@ class LossLabel:
         weight = found["weight"]
         return cls(found["kind"], None if weight is None else float(weight),
                    found["estimator"] or "", bool(found["prefill"]))
+
+
+def default_loss(feedback: str, timed: bool) -> str:
+    """The label of the loss that full-information learners have where none is named.
+
+    It is that of least regret (docs/findings.md): in seconds where the costs of drafters are known
+    (`timed`), else in rounds. `feedback` is the setting's label.
+    """
+    if any(name == CENSORED for name, _ in split_terms(feedback)):
+        return "length:gamma"
+    return "seconds:gamma" if timed else "accept"
 
 
 _PREFILL = "prefill"

@@ -8,10 +8,11 @@ import polars as pl
 
 from hedgespec.errors import HedgespecError
 from hedgespec.results.log import TRACE, learned_losses, read_log
-from hedgespec.selectors import ConfiguredSelector
+from hedgespec.selectors import FULL, ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback, parse_feedback
 from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.selectors.online import OnlineSelector
+from hedgespec.simulator.choosers import Chooser
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.traces import Trace, read_trace
 
@@ -28,12 +29,15 @@ def check_fidelity(folder: Path) -> int:
     run, rounds, trace = log.run, log.rounds, read_trace(folder / TRACE)
     starts = _starts(rounds, trace, folder)
     feedback = parse_feedback(run["feedback"]) if run["feedback"] else None
-    loss = parse_loss(run["loss"]) if run["loss"] else None
-    replayer = Replayer(trace, run["draft_length"], run.get("rule", "auto"))
+    seconds = run.get("round_seconds")
+    replayer = Replayer(trace, run["draft_length"], run.get("rule", "auto"),
+                        round_seconds=None if seconds is None else tuple(seconds))
     chooser = replayer.chooser(run["selector"])
+    loss = _loss(run["loss"], chooser)
     weights = None
     if isinstance(chooser, ConfiguredSelector):
-        weights, learned = _driven(chooser, run["seed"], replayer, rounds, feedback, loss)
+        weights, learned = _driven(chooser, run["seed"], replayer, rounds, feedback, loss,
+                                   seconds)
         if log.losses is not None:
             _compare_losses(learned, log.losses, trace)
     found = replayer.run(chooser, run["seed"], feedback, loss,
@@ -48,6 +52,15 @@ def check_fidelity(folder: Path) -> int:
     if weights is not None:
         _compare("weights", weights, rounds["weights"].to_list(), rounds)
     return len(rounds)
+
+
+def _loss(label: str | None, chooser: Chooser) -> Loss | None:
+    """The loss of a log. Logs that name none are of loss `length`, the default when they were made.
+    """
+    if label:
+        return parse_loss(label)
+    full = isinstance(chooser, ConfiguredSelector) and chooser.selector.feedback == FULL
+    return Loss() if full else None
 
 
 def _starts(rounds: pl.DataFrame, trace: Trace, folder: Path) -> np.ndarray:
@@ -69,13 +82,13 @@ def _acceptance(starts: np.ndarray, trace: Trace) -> np.ndarray:
 
 def _driven(
     chooser: ConfiguredSelector, seed: int, replayer: Replayer, rounds: pl.DataFrame,
-    feedback: Feedback | None, loss: Loss | None,
+    feedback: Feedback | None, loss: Loss | None, seconds: list[float] | None,
 ) -> tuple[list[list[float]], pl.DataFrame]:
     """What the selector plays in each round, and the losses it learns."""
     trace = replayer.trace
     online = OnlineSelector(
         chooser, len(trace.manifest.drafters), replayer.draft_length, feedback, loss, seed,
-        path_only=bool(replayer.arms.path_only.all()))
+        None if seconds is None else np.array(seconds), path_only=bool(replayer.arms.path_only.all()))
     weights: list[list[float]] = []
     learned: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for query, position, emitted in rounds.select("query", "position", "emitted").iter_rows():

@@ -12,7 +12,7 @@ from hedgespec.results.keys import RunKey
 from hedgespec.results.labels import BEST_FIXED, ORACLE, fixed, join_arms
 from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, SEED, SUMMARY
 from hedgespec.results.store import Results
-from hedgespec.selectors import BUILT_IN, DEFAULT, NONE
+from hedgespec.selectors import BUILT_IN, DEFAULT, FULL, NONE, ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss, check_learning
 from hedgespec.simulator.adoption import rounds_until_best
@@ -68,8 +68,17 @@ def _jobs(replayer: Replayer, chooser: Chooser, settings: SweepSettings) -> list
                          dict.fromkeys(settings.all_losses) or [None]))
     for feedback, loss in given:
         check_learning(chooser.selector, feedback, loss)
-    return [Job(chooser, feedback, loss, _exact(replayer, chooser, feedback, settings.mode),
-                settings.seeds) for feedback, loss in given]
+    return [Job(chooser, feedback, _loss(replayer, chooser, feedback, loss),
+                _exact(replayer, chooser, feedback, settings.mode), settings.seeds)
+            for feedback, loss in given]
+
+
+def _loss(replayer: Replayer, chooser: ConfiguredSelector, feedback: Feedback | None,
+          loss: Loss | None) -> Loss | None:
+    """What is named, or the default; None of learners that are not fed with losses."""
+    if loss is not None or chooser.selector.feedback != FULL:
+        return loss
+    return replayer.default_loss(feedback or Feedback())
 
 
 def _exact(replayer: Replayer, chooser: Chooser, feedback: Feedback | None, mode: str) -> bool:
