@@ -132,7 +132,7 @@ class LiveLog:
             "rule": decoder.rule.label,
             "feedback": feedback.label if feedback else None,
             "loss": decoder.policy.loss,
-            "round_seconds": settings.round_seconds and list(settings.round_seconds),
+            "round_seconds": list(settings.round_seconds) if settings.round_seconds else None,
             "rounds": len(rounds), "tokens": tokens, "mat": tokens / len(rounds),
             "seconds": {part: float(rounds[f"{SECONDS_OF}{part}"].sum()) for part in PARTS},
             "dropped_drafters": decoder.dropped,

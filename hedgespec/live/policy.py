@@ -18,8 +18,8 @@ from hedgespec.selectors.online import OnlineSelector
 class Policy(ABC):
     """Chooses a drafter for each round of one text after the other.
 
-    `label` names it in results, `loss` the loss it learns, None for none. `uses_gamma` says whether it wants the acceptance probability of
-    the drafter that ran.
+    `label` names it in results, `loss` the loss it learns, None for none. `uses_gamma` says whether
+    it wants the acceptance probability of the drafter that ran.
     """
 
     label: str

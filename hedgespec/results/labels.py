@@ -19,6 +19,7 @@ FASTEST_FIXED, FASTEST_SINGLE = "fastest-fixed", "fastest-single"
 # What stands in the column `feedback` of selectors that are not fed with all drafters' losses: a
 # bandit's, none, the router's, and that of references which know the recorded text.
 CHOSEN, NONE, PROMPT, HINDSIGHT = "chosen", "none", "prompt", "hindsight"
+EMITTED = "emitted"  # what stands in the column `loss` of bandits
 # Of the others the default, and the terms rounds:D and every:M; see docs/metrics.md.
 QUEUED, DELAYED, EVERY = "queued", "rounds", "every"
 CENSORED = "censored"  # the one that cuts the sums of loss `length` off, and knows no other

@@ -134,6 +134,10 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            "trace's costs; null without", "tokens/s"),
     Column("rounds_per_second", pl.Float64(), "speed of the replay itself, compilation not counted",
            "rounds/s", timed=True),
+    Column("eal", pl.Float64(), "mean over positions of the expected tokens of a round from there, "
+           "what loss `length` compares; of fixed drafters, else null", "tokens/round"),
+    Column("seconds_per_token", pl.Float64(), "mean over positions of a round's seconds over these "
+           "tokens, what loss `seconds` compares; of fixed drafters, null without costs", "s"),
 ))
 
 PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (

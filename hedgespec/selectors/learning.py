@@ -13,7 +13,7 @@ LOSS_HELP = {
     "length": "1 - EAL / (K+1), EAL being the expected emitted tokens of a round",
     "accept": "1 - gamma of the position: known at once (the default without costs)",
     "hybrid:X": "X times accept plus 1-X times length",
-    "seconds": "a round's seconds over EAL, as a share of the dearest drafter's (default with costs)",
+    "seconds": "a round's seconds over EAL, relative to the dearest's (the default with costs)",
     "visit": "probability that the drafter, used throughout, starts a round there: sums to rounds",
     "visit-seconds": "the same times a round's seconds over those of the dearest drafter",
 }

@@ -66,7 +66,8 @@ class OnlineSelector:
             raise HedgespecError(f"{configured.label} is rewarded by text that is not written yet: "
                                  "it can be replayed, not decoded live")
         if self.loss.seconds and round_seconds is None:
-            raise HedgespecError(f"loss {self.loss.label} needs the seconds of a round of each drafter")
+            raise HedgespecError(f"loss {self.loss.label} needs the seconds of a round of each "
+                                 "drafter")
         configured.check_on(arms, draft_length)
         self._name, self._own = configured.name, configured.own
         self._params = configured.parameter_array()

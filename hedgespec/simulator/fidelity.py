@@ -88,7 +88,8 @@ def _driven(
     trace = replayer.trace
     online = OnlineSelector(
         chooser, len(trace.manifest.drafters), replayer.draft_length, feedback, loss, seed,
-        None if seconds is None else np.array(seconds), path_only=bool(replayer.arms.path_only.all()))
+        None if seconds is None else np.array(seconds),
+        path_only=bool(replayer.arms.path_only.all()))
     weights: list[list[float]] = []
     learned: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for query, position, emitted in rounds.select("query", "position", "emitted").iter_rows():

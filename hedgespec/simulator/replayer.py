@@ -221,6 +221,23 @@ class Replayer:
         return own_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace),
                            self.arms.lengths, self.arms.verified(self.trace))
 
+    @cached_property
+    def mean_emitted(self) -> np.ndarray:
+        """Mean over positions of each arm's expected tokens, (N): what loss `length` compares.
+
+        NaN where no answer is longer than the draft length.
+        """
+        return (1 - _column_means(self.losses(Loss()))) * (self.draft_length + 1)
+
+    @cached_property
+    def mean_seconds_per_token(self) -> np.ndarray:
+        """Mean of a round's seconds over these tokens, (N): loss `seconds`; NaN without costs."""
+        if not self._timed:
+            return np.full(self._arms, np.nan)
+        found: np.ndarray = (_column_means(self.losses(Loss(seconds=True)))
+                             * self.own_seconds().max())
+        return found
+
     def evaluating_seconds(self) -> np.ndarray:
         """Further seconds of a round of each arm before which all drafters are evaluated, (N,).
 
@@ -374,6 +391,13 @@ class Replayer:
                 for done in [pool.submit(kernel, *block, *arguments) for block in self._blocks]:
                     done.result()
         return perf_counter() - started
+
+
+def _column_means(table: np.ndarray) -> np.ndarray:
+    """Means (N) over the rows of `table` (T, N) that are no NaN; NaN if all are."""
+    known = table[~np.isnan(table[:, 0])]
+    means: np.ndarray = known.mean(axis=0) if len(known) else np.full(table.shape[1], np.nan)
+    return means
 
 
 def _query_blocks(offsets: np.ndarray, blocks: int) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ import polars as pl
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.keys import RunKey
-from hedgespec.results.labels import BEST_FIXED, ORACLE, fixed, join_arms
+from hedgespec.results.labels import BEST_FIXED, ORACLE, SelectorLabel, fixed, join_arms
 from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, SEED, SUMMARY
 from hedgespec.results.store import Results
 from hedgespec.selectors import BUILT_IN, DEFAULT, FULL, NONE, ConfiguredSelector
@@ -154,6 +154,7 @@ class TraceJobs:
             "tokens_per_second": (None if trace.manifest.costs is None
                                   else tokens.sum() / seconds.sum()),
             "rounds_per_second": rounds.sum() / run.seconds,
+            **self._of_losses(run.label),
         })
         per_query = PER_QUERY.made({
             **keys,
@@ -171,6 +172,15 @@ class TraceJobs:
                for arm, name in enumerate(replayer.arms.names)},
         })
         return summary, per_query
+
+    def _of_losses(self, label: str) -> dict[str, float | None]:
+        """What losses say of a fixed drafter on average, beside what comes of it."""
+        name, arms = SelectorLabel.parse(label).arm, self._replayer.arms.names
+        if name is None:
+            return {"eal": None, "seconds_per_token": None}
+        arm = arms.index(name)
+        return {"eal": _known(self._replayer.mean_emitted[arm]),
+                "seconds_per_token": _known(self._replayer.mean_seconds_per_token[arm])}
 
     def _per_query(self, values: np.ndarray) -> np.ndarray:
         """Sums (Q, ...) of what each token has, (T, ...)."""
@@ -195,3 +205,7 @@ class TraceJobs:
         if seed is None:
             return self._replayer.run_exact(job.chooser, job.feedback, job.loss)
         return self._replayer.run(job.chooser, seed, job.feedback, job.loss)
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
