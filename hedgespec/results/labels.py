@@ -184,22 +184,23 @@ _LOSS = re.compile(r"(?P<kind>[a-z][a-z-]*)(?::(?P<weight>\d*\.?\d+(?:e[+-]?\d+)
 
 @dataclass(frozen=True)
 class PoolLabel:
-    """A trace whose pool was made smaller or larger: TRACE.nN, N drafters."""
+    """A trace whose pool was made smaller or larger: TRACE.nN[sS], N drafters drawn with seed S."""
 
     trace: str
     drafters: int
+    seed: int = 0
 
     def __str__(self) -> str:
-        return f"{self.trace}.n{self.drafters}"
+        return f"{self.trace}.n{self.drafters}" + (f"s{self.seed}" if self.seed else "")
 
     @classmethod
     def parse(cls, text: str) -> "PoolLabel | None":
         """Read the name of such a trace; None of one as it was recorded."""
         found = _POOL.fullmatch(text)
-        return cls(found[1], int(found[2])) if found else None
+        return cls(found[1], int(found[2]), int(found[3] or 0)) if found else None
 
 
-_POOL = re.compile(r"(.+)\.n([1-9]\d*)", re.DOTALL)
+_POOL = re.compile(r"(.+)\.n([1-9]\d*)(?:s([1-9]\d*))?", re.DOTALL)
 
 
 @dataclass(frozen=True)

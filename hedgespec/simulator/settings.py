@@ -82,6 +82,9 @@ class SweepSettings:
     answer: Annotated[str | None, Option(
         "query whose answer is shown token by token (default: of each trace that in which changing "
         "the drafter would help most)", "ID")] = None
+    pool_seeds: Annotated[tuple[int, ...], Option(
+        "draw each of --pool anew with these seeds; the trace is called TRACE.nNsS (default: 0)",
+        "S", "pool_seed", low=0, high=_MOST_SEEDS)] = ()
     mode: Annotated[str, Option(
         "exact expectations, replayed, or auto: exact where it can be had", "MODE")] = "auto"
 
