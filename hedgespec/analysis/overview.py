@@ -91,15 +91,14 @@ def _rich_table(title: str, rows: pl.DataFrame) -> Table:
         table.add_column("loss", overflow="fold")
     timed = rows["tokens_per_second"].null_count() < len(rows)
     compared = rows["eal"].null_count() < len(rows)
-    for header in ("MAT", *(["EAL"] if compared else []), "rounds", "regret\nper query",
+    for header in ("MAT (EAL)" if compared else "MAT", "rounds", "regret\nper query",
                    *(["tokens/s\nlive"] if timed else [])):
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
         spread = f" ±{row['mat_sd']:.3f}" if row["mat_sd"] is not None else ""
         table.add_row(
             escape(row["selector"]), row["feedback"], *([row["loss"]] if several else []),
-            f"{row['mat']:.3f}{spread}",
-            *(["" if row["eal"] is None else f"{row['eal']:.2f}"] if compared else []),
+            f"{row['mat']:.3f}{spread}" + ("" if row["eal"] is None else f" ({row['eal']:.2f})"),
             f"{row['rounds']:,.0f}", f"{row['regret_per_query']:+.2f}",
             *([f"{row['tokens_per_second']:.1f}"] if timed else []),
         )

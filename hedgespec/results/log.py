@@ -111,4 +111,8 @@ def _checked(found: Any, path: Path) -> LiveRun:
     tables = found.get("tables", {})
     if not isinstance(tables, dict) or not all(isinstance(one, str) for one in tables.values()):
         raise HedgespecError(f'{path}: field "tables" is not hashes by file')
+    seconds = found.get("round_seconds")
+    if seconds is not None and not (isinstance(seconds, list) and seconds and all(
+            isinstance(one, int | float) and 0 < one < float("inf") for one in seconds)):
+        raise HedgespecError(f'{path}: field "round_seconds" is not seconds of each drafter')
     return cast(LiveRun, found)
