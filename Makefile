@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt
 CORE := $(wildcard $(addprefix tests/,simulator selectors rules traces results test_architecture.py))
 SECONDS ?= 600
+COSTS := smollm2-135m-zoo-h100 smollm2-135m-h100 llama-3.1-8b-h100
 INPUTS := pyproject.toml constraints.txt hedgespec/version.py
 
 .DEFAULT_GOAL := help
@@ -58,8 +59,12 @@ readme: $(VENV)/core ## regenerate README's figure and table, and docs/zoo.md's,
 docs-tables: $(VENV)/core ## regenerate the tables of docs/results.md from the schema
 	$(BIN)/python -m benchmarks.results_page
 
-findings: $(VENV)/core ## replay the default grid and regenerate the tables of docs/findings.md
+findings: $(VENV)/core ## replay the default grid and two more, and regenerate docs/findings.md
 	$(BIN)/hedgespec sim --grid default
+	$(BIN)/hedgespec sim --grid benchmarks/findings.toml --out results/findings
+	$(BIN)/hedgespec sim --grid benchmarks/losses.toml --out results/losses-own
+	for costs in $(COSTS); do $(BIN)/hedgespec sim --grid benchmarks/losses.toml \
+	  --costs $$costs --out results/losses-$$costs || exit 1; done
 	$(BIN)/python -m benchmarks.findings
 
 clean: ## remove the virtual environment and everything made

@@ -10,7 +10,7 @@ from hedgespec.selectors import BUILT_IN, CHOSEN, FULL, built_in
 from hedgespec.selectors.uniforms import query_key
 from hedgespec.simulator import Replayer
 from hedgespec.traces import read_trace
-from tests.helpers.plain import Wrapped, numbers, texts
+from tests.helpers.plain import Wrapped, length_loss, numbers, texts
 from tests.helpers.synthetic import write_trace
 
 K = 3
@@ -27,7 +27,7 @@ def trace(request, tmp_path_factory):
 
 def check(trace, replayer, text, seed, learner):
     """The kernel's decisions are those of the reference with `learner(key, gamma)`."""
-    choice = replayer.run(text, seed).choice
+    choice = replayer.run(text, seed, None, length_loss(text)).choice
     for query, part, gamma, accept in texts(trace):
         key = query_key(seed, query)
         rounds = reference.replay(gamma, accept, K, learner(key, gamma),
@@ -62,7 +62,7 @@ def test_a_fixed_drafter_is_a_learner_that_learns_nothing(trace):
 @pytest.mark.parametrize("text", [name for name in FULL_LEARNERS if not built_in(name).draws])
 def test_exact_plays_are_those_of_rounds_from_every_position(trace, text):
     """Where nothing is accepted a round starts at every token."""
-    plays = Replayer(trace, K).run_exact(text).plays
+    plays = Replayer(trace, K).run_exact(text, None, length_loss(text)).plays
     for query, part, gamma, accept in texts(trace):
         key = query_key(0, query)
         rounds = reference.replay(gamma, 0 * accept, K, Wrapped(text, 3, K, key),

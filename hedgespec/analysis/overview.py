@@ -9,14 +9,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from hedgespec.results.keys import SHARED
-from hedgespec.results.overview import overview
+from hedgespec.results.labels import EMITTED, NONE
+from hedgespec.results.overview import costly_evaluations, disagreements, overview
 from hedgespec.results.store import Provenance, TraceSource
 
 
-def print_overview(summary: pl.DataFrame, console: Console, provenance: Provenance) -> None:
+def print_overview(
+    summary: pl.DataFrame, console: Console, provenance: Provenance,
+    per_query: pl.DataFrame | None = None,
+) -> None:
     """Print one table per trace and what else is shared by selectors that compete.
 
-    Below stands whose costs the tokens per second are from, which `provenance` (run.json) says.
+    Below stand warnings of losses that do not find the best drafter, what evaluation takes, and
+    whose costs the tokens per second are from, which `provenance` (run.json) says.
     """
     table = overview(summary)
     for key, rows in table.group_by(SHARED, maintain_order=True):
@@ -26,9 +31,13 @@ def print_overview(summary: pl.DataFrame, console: Console, provenance: Provenan
         title = (
             f"{trace}: {runs['queries'][0]} queries, {runs['tokens'][0]:,} tokens, "
             f"K = {arms or length}, {rule}{'' if carry is None else f', carried over ({carry})'}, "
-            f"{_certainty(runs)}"
+            f"{_losses(runs)}{_certainty(runs)}"
         )
         console.print(_rich_table(title, rows))
+    for sentence in disagreements(summary):
+        console.print(f"warning: {sentence}", highlight=False, markup=False, soft_wrap=True)
+    if per_query is not None and (note := costly_evaluations(per_query)):
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if whose := whose_seconds(provenance["traces"]):
         console.print(f"tokens/s: {whose}", highlight=False, markup=False)
 
@@ -55,6 +64,13 @@ def speed_note(whose: str) -> str:
     return f" Tokens per second are estimated from {whose}; without interval." if whose else ""
 
 
+def _losses(summary: pl.DataFrame) -> str:
+    """The loss of full-information learners, where all have the same."""
+    found = summary["loss"].unique().sort().to_list()
+    learned = [loss for loss in found if loss not in (EMITTED, NONE)]
+    return f"loss {learned[0]}, " if len(learned) == 1 else ""
+
+
 def _certainty(summary: pl.DataFrame) -> str:
     """How its numbers were got."""
     seeds = summary["seed"].drop_nulls().n_unique()
@@ -74,13 +90,15 @@ def _rich_table(title: str, rows: pl.DataFrame) -> Table:
     if several:
         table.add_column("loss", overflow="fold")
     timed = rows["tokens_per_second"].null_count() < len(rows)
-    for header in ("MAT", "rounds", "regret\nper query", *(["tokens/s\nlive"] if timed else [])):
+    compared = rows["eal"].null_count() < len(rows)
+    for header in ("MAT (EAL)" if compared else "MAT", "rounds", "regret\nper query",
+                   *(["tokens/s\nlive"] if timed else [])):
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
         spread = f" ±{row['mat_sd']:.3f}" if row["mat_sd"] is not None else ""
         table.add_row(
             escape(row["selector"]), row["feedback"], *([row["loss"]] if several else []),
-            f"{row['mat']:.3f}{spread}",
+            f"{row['mat']:.3f}{spread}" + ("" if row["eal"] is None else f" ({row['eal']:.2f})"),
             f"{row['rounds']:,.0f}", f"{row['regret_per_query']:+.2f}",
             *([f"{row['tokens_per_second']:.1f}"] if timed else []),
         )

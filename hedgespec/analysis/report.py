@@ -20,6 +20,7 @@ from hedgespec.analysis.report_tables import (
     ReportTable,
     difference_table,
     domain_tables,
+    drafter_table,
     matrix_table,
     overview_table,
     settings_data,
@@ -194,7 +195,8 @@ def _tables(study: Study, out: Path) -> Section:
     matrices = (matrix_table(trace, settings[trace]) for trace in study.traces)
     tables = [overview_table(pl.concat(settings.values()),
                              study.run.whose_seconds(study.run.traces)),
-              *(table for table in matrices if table is not None), *domain_tables(study)]
+              *(table for table in [drafter_table(study.run), *matrices] if table is not None),
+              *domain_tables(study)]
     return Section("tables", "Tables", [_table(table, out) for table in tables])
 
 

@@ -10,9 +10,10 @@ import polars as pl
 from hedgespec.analysis.comparison import Comparison
 from hedgespec.analysis.figures.style import mark
 from hedgespec.analysis.overview import speed_note
-from hedgespec.analysis.results import of_all
+from hedgespec.analysis.results import ResultSet, of_all
 from hedgespec.analysis.study import Study
 from hedgespec.results.markdown import markdown
+from hedgespec.results.overview import disagreements
 from hedgespec.results.statistics import (
     LEVEL,
     SMALL,
@@ -102,6 +103,26 @@ def overview_table(data: pl.DataFrame, whose_seconds: str) -> ReportTable:
         f"intervals over questions, not corrected. †: fewer than {SMALL} queries, whose intervals "
         f"are too narrow.{speed_note(whose_seconds)}",
         ["trace", "selector", "numbers", "queries", "MAT", "regret", "tokens/s"], rows, data)
+
+
+def drafter_table(run: ResultSet) -> ReportTable | None:
+    """What losses say of each drafter on average, beside what comes of it; None without drafters.
+    """
+    data = run.settings.filter(pl.col("eal").is_not_null()).select(
+        "trace", "label", "mat", "eal", "tokens_per_second", "seconds_per_token")
+    if data.is_empty():
+        return None
+    rows = [[Cell(row["trace"], row["trace"]), Cell(row["label"], row["label"]),
+             _number(row["mat"], 2), _number(row["eal"], 2), _number(row["tokens_per_second"], 1),
+             _number(row["seconds_per_token"] and 1 / row["seconds_per_token"], 1)]
+            for row in data.iter_rows(named=True)]
+    return ReportTable(
+        "drafters", "Drafters, and what losses say of them",
+        "EAL is the mean over all positions of the expected tokens of a round from there, which "
+        "loss length compares; by seconds: the same of loss seconds. Rounds do not start evenly "
+        "over positions, so neither need rank drafters as MAT and tokens/s do. "
+        + " ".join(f"{sentence}." for sentence in disagreements(run.summary)),
+        ["trace", "drafter", "MAT", "EAL", "tokens/s", "tokens/s by loss"], rows, data)
 
 
 def matrix_table(trace: str, data: pl.DataFrame) -> ReportTable | None:

@@ -14,6 +14,7 @@ from hedgespec.errors import HedgespecError
 from hedgespec.results.keys import SETTING
 from hedgespec.results.labels import (
     CHOSEN,
+    EMITTED,
     EVERY_DRAFTER,
     FIXED,
     HINDSIGHT,
@@ -23,6 +24,7 @@ from hedgespec.results.labels import (
     ArmLabel,
     PoolLabel,
     SelectorLabel,
+    default_loss,
     questions,
     split_arms,
     split_terms,
@@ -31,7 +33,6 @@ from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, Table
 from hedgespec.results.store import RUN_FILE, Results, read_results
 
 USUAL_FEEDBACK = [QUEUED, CHOSEN, NONE, PROMPT, HINDSIGHT]
-USUAL_LOSS = ["length:gamma", "emitted", NONE]
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,8 @@ class ResultSet:
             pl.col("seed").n_unique().alias("seeds"), pl.col("queries").first(),
             pl.col("mat").mean(),
             (1 / (1 / pl.col("tokens_per_second")).mean()).alias("tokens_per_second"),
-            (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret"))
+            (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret"),
+            pl.col("eal").first(), pl.col("seconds_per_token").first())
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
         apart = [_apart(row) for row in rows.iter_rows(named=True)]
         rows = rows.with_columns(pl.Series("setting", apart, dtype=pl.String)).with_columns(
@@ -202,6 +204,11 @@ class ResultSet:
             np.array(questions(one["query_id"].to_list())), one["domain"].to_numpy(),
             one["tokens"].to_numpy(), means["rounds"], means["regret_rounds"], means["gamma"],
             means["evaluations"], means["seconds"], means["evaluation_seconds"])
+
+
+def usual_losses(feedback: str, timed: bool) -> list[str]:
+    """The labels of losses that need no mention; `timed` says whether costs are known."""
+    return [default_loss(feedback, timed), EMITTED, NONE]
 
 
 def of_all(domains: Collection[str | None]) -> str:
@@ -287,7 +294,7 @@ def _apart(row: dict[str, Any]) -> str:
     parts = []
     if row["feedback"] not in USUAL_FEEDBACK:
         parts.append(row["feedback"])
-    if row["loss"] not in USUAL_LOSS:
+    if row["loss"] not in usual_losses(row["feedback"], row["tokens_per_second"] is not None):
         parts.append(row["loss"])
     if row["arm_lengths"] != row["usual_arms"]:
         parts.append(_arms(row["arm_lengths"]) if row["arm_lengths"]

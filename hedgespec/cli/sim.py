@@ -151,7 +151,7 @@ def _save(folder: Path, results: "Results", console: "Console") -> None:
 
     shown = results.first if results.first and not results.first.summary.is_empty() else results
     save_results(folder, results, {"regret.png": partial(regret_figure, shown.curves)})
-    print_overview(shown.summary, console, results.provenance)
+    print_overview(shown.summary, console, results.provenance, shown.per_query)
     if len(shown.summary) < len(results.summary):
         console.print(f"{len(results.summary) - len(shown.summary)} further rows, of the other "
                       "settings, are in summary.parquet", highlight=False)

@@ -132,7 +132,7 @@ class LiveLog:
 
     def _run(self, rounds: pl.DataFrame) -> LiveRun:
         decoder, settings = self._decoder, self._decoder.settings
-        feedback, loss = settings.given_feedback, settings.given_loss
+        feedback = settings.given_feedback
         tokens = int(rounds["emitted"].sum())
         return {
             "command": command_to_pass_on(),
@@ -141,7 +141,8 @@ class LiveLog:
             "draft_length": decoder.draft_length,
             "rule": decoder.rule.label,
             "feedback": feedback.label if feedback else None,
-            "loss": loss.label if loss else None,
+            "loss": decoder.policy.loss,
+            "round_seconds": list(settings.round_seconds) if settings.round_seconds else None,
             "rounds": len(rounds), "tokens": tokens, "mat": tokens / len(rounds),
             "seconds": {part: float(rounds[f"{SECONDS_OF}{part}"].sum()) for part in PARTS},
             "dropped_drafters": decoder.dropped,

@@ -19,11 +19,13 @@ from hedgespec.selectors.online import OnlineSelector
 class Policy(ABC):
     """Chooses a drafter for each round of one text after the other.
 
-    `label` names it in results. `uses_gamma` says whether it wants the acceptance probability of
-    the drafter that ran, `drafts` whether any drafter ever runs.
+    `label` names it in results, `loss` the loss it learns, None for none. `uses_gamma` says whether
+    it wants the acceptance probability of the drafter that ran, `drafts` whether any drafter ever
+    runs.
     """
 
     label: str
+    loss: str | None = None
     uses_gamma: bool = False
     drafts: bool = True
 
@@ -109,6 +111,8 @@ class Learner(Policy):
             settings.base_seed, None if seconds is None else np.array(seconds, dtype=float),
             plan.rule.path_only)
         self.uses_gamma = self._online.selector.uses_gamma
+        if self._online.selector.feedback == FULL:
+            self.loss = self._online.loss.label
 
     def evaluation(self, evaluate_all: bool) -> Evaluation:
         """As its feedback says, if it learns from all drafters."""

@@ -29,8 +29,8 @@ class DecoderSettings:
     without a seed the numbers of texts, where none is given, are drawn from torch's generator.
 
     Learning: `feedback`, an object or its label, `loss` and `estimator` are those of the simulator;
-    None is the learner's default. Loss `seconds` needs `round_seconds` (N), those of a round of
-    each drafter.
+    None is the default: of losses `seconds` if `round_seconds` (N) are given, those of a round of
+    each drafter, else `accept`. Losses in seconds need them.
 
     Running: `evaluate_all` evaluates every drafter on every token, at the end of a text if the
     selector does not need it before. `timed` waits for the device before each clock reading.
@@ -57,7 +57,8 @@ class DecoderSettings:
     feedback: Annotated[Feedback | str | None, Option(
         "of full-information learners (default: queued)", "NAME", read=parse_feedback)] = None
     loss: Annotated[str | None, Option(
-        "of full-information learners: length, accept or hybrid:X (default: length)", "NAME"
+        "of full-information learners: length, accept, hybrid:X or visit (default: accept; length "
+        "with feedback censored)", "NAME"
         )] = None
     estimator: Annotated[str, Option(
         "of the expected round length in the loss: gamma, realised or rb", "NAME")] = "gamma"

@@ -24,8 +24,9 @@ class RunKey:
         pl.String(), "[setting](metrics.md#feedback) (full information), `chosen` (bandit), "
         "`none`, `prompt` (the router) or `hindsight` (references)")
     loss: str = _key(
-        pl.String(), "`length:ESTIMATOR`, `accept`, `hybrid:X:ESTIMATOR` or `seconds:ESTIMATOR`, "
-        "with `:prefill` if given; `emitted` (bandits) or `none`")
+        pl.String(), "`length:ESTIMATOR`, `accept`, `hybrid:X:ESTIMATOR`, `seconds:ESTIMATOR`, "
+        "`visit:ESTIMATOR` or `visit-seconds:ESTIMATOR`, with `:prefill` if given; `emitted` "
+        "(bandits) or `none`")
     draft_length: int = _key(pl.Int32(), "K, the greatest if arms differ in it")
     arm_lengths: str = _key(pl.String(), "what `--arm-lengths` or `--arms` gave, else empty")
     carry: int | None = _key(

@@ -21,8 +21,10 @@ BEST_SWITCHING, LOOKUP_FIRST = "best-switching", "lookup-first"
 # bandit's, none, the router's, and that of references which know the recorded text. NONE is also
 # the arm, and the selector, that drafts nothing.
 CHOSEN, NONE, PROMPT, HINDSIGHT = "chosen", "none", "prompt", "hindsight"
+EMITTED = "emitted"  # what stands in the column `loss` of bandits
 # Of the others the default, and the terms rounds:D and every:M; see docs/metrics.md.
 QUEUED, DELAYED, EVERY = "queued", "rounds", "every"
+CENSORED = "censored"  # the one that cuts the sums of loss `length` off, and knows no other
 FORESIGHT = ("foresight", ORACLE)  # names of the one that live decoding cannot give
 
 EVERY_DRAFTER = "all"  # in place of an arm's drafter
@@ -174,6 +176,17 @@ class LossLabel:
                    found["estimator"] or "", bool(found["prefill"]))
 
 
+def default_loss(feedback: str, timed: bool) -> str:
+    """The label of the loss that full-information learners have where none is named.
+
+    It is that of least regret (docs/findings.md): in seconds where the costs of drafters are known
+    (`timed`), else in rounds. `feedback` is the setting's label.
+    """
+    if any(name == CENSORED for name, _ in split_terms(feedback)):
+        return "length:gamma"
+    return "seconds:gamma" if timed else "accept"
+
+
 _PREFILL = "prefill"
 _LOSS = re.compile(r"(?P<kind>[a-z][a-z-]*)(?::(?P<weight>\d*\.?\d+(?:e[+-]?\d+)?))?"
                    rf"(?::(?P<estimator>(?!{_PREFILL}$)[a-z][a-z-]*))?(?P<prefill>:{_PREFILL})?")
@@ -181,22 +194,23 @@ _LOSS = re.compile(r"(?P<kind>[a-z][a-z-]*)(?::(?P<weight>\d*\.?\d+(?:e[+-]?\d+)
 
 @dataclass(frozen=True)
 class PoolLabel:
-    """A trace whose pool was made smaller or larger: TRACE.nN, N drafters."""
+    """A trace whose pool was made smaller or larger: TRACE.nN[sS], N drafters drawn with seed S."""
 
     trace: str
     drafters: int
+    seed: int = 0
 
     def __str__(self) -> str:
-        return f"{self.trace}.n{self.drafters}"
+        return f"{self.trace}.n{self.drafters}" + (f"s{self.seed}" if self.seed else "")
 
     @classmethod
     def parse(cls, text: str) -> "PoolLabel | None":
         """Read the name of such a trace; None of one as it was recorded."""
         found = _POOL.fullmatch(text)
-        return cls(found[1], int(found[2])) if found else None
+        return cls(found[1], int(found[2]), int(found[3] or 0)) if found else None
 
 
-_POOL = re.compile(r"(.+)\.n([1-9]\d*)", re.DOTALL)
+_POOL = re.compile(r"(.+)\.n([1-9]\d*)(?:s([1-9]\d*))?", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,12 @@ _LOSSES = LIVE_LOSSES.types["losses"]
 
 
 class LiveRun(TypedDict, total=False):
-    """The keys of run.json; `feedback` and `loss` None are the selector's defaults.
+    """The keys of run.json; `feedback` None is the selector's default.
 
-    `seconds` are those of each part of all rounds. `tables` are the sha256 of the files beside it.
-    `rule` and `tables` lack in logs of early versions.
+    `loss` is None of selectors that learn none, and in logs of early versions. `round_seconds` are
+    those of each drafter that losses in seconds took, if any. `seconds` are those of each part of
+    all rounds. `tables` are the sha256 of the files beside it.
+    `rule`, `round_seconds` and `tables` lack in logs of early versions.
     """
 
     command: list[str]
@@ -45,6 +47,7 @@ class LiveRun(TypedDict, total=False):
     dropped_drafters: dict[str, str]
     versions: dict[str, str]
     tables: dict[str, str]
+    round_seconds: list[float] | None
 
 
 # What a replay needs of it, and its types.
@@ -108,4 +111,8 @@ def _checked(found: Any, path: Path) -> LiveRun:
     tables = found.get("tables", {})
     if not isinstance(tables, dict) or not all(isinstance(one, str) for one in tables.values()):
         raise HedgespecError(f'{path}: field "tables" is not hashes by file')
+    seconds = found.get("round_seconds")
+    if seconds is not None and not (isinstance(seconds, list) and seconds and all(
+            isinstance(one, int | float) and 0 < one < float("inf") for one in seconds)):
+        raise HedgespecError(f'{path}: field "round_seconds" is not seconds of each drafter')
     return cast(LiveRun, found)

@@ -2,14 +2,15 @@
 
 import polars as pl
 
-from hedgespec.results.keys import SETTING
+from hedgespec.results.keys import SETTING, SHARED
 
 
 def overview(summary: pl.DataFrame) -> pl.DataFrame:
     """Mean over seeds of each setting, highest MAT first within a trace.
 
     Exact expectations have one row and no seeds. `regret_per_query` is the mean number of rounds
-    above the best fixed drafter per query, `mat_sd` the standard deviation of MAT over seeds.
+    above the best fixed drafter per query, `mat_sd` the standard deviation of MAT over seeds. `eal`
+    and `seconds_per_token` are those of fixed drafters, as in the summary.
     """
     return (
         summary.group_by(SETTING, maintain_order=True)
@@ -20,6 +21,60 @@ def overview(summary: pl.DataFrame) -> pl.DataFrame:
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret_per_query"),
             pl.col("tokens_per_second").mean(),
             pl.col("rounds_per_second").median(),
+            pl.col("eal").first(),
+            pl.col("seconds_per_token").first(),
         )
         .sort("trace", "mat", descending=[False, True], maintain_order=True)
     )
+
+
+def disagreements(summary: pl.DataFrame) -> list[str]:
+    """Where the loss that a learner would compare drafters by does not find the best of them.
+
+    A sentence for each trace and setting on which the drafter with the greatest mean of expected
+    tokens is not the one with the fewest rounds, or that with the least mean of seconds per token
+    not the fastest: rounds do not start evenly over positions.
+    """
+    fixed = overview(summary).filter(pl.col("eal").is_not_null())
+    found = []
+    for key, rows in fixed.group_by(SHARED, maintain_order=True):
+        where = f"{key[0]}, K = {key[2] or key[1]}, {key[4]}"
+        for loss, proxy, goal, unit in (
+                ("length", pl.col("eal"), "mat", "tokens per round"),
+                ("seconds", -pl.col("seconds_per_token"), "tokens_per_second", "tokens/s")):
+            ranked = rows.drop_nulls("seconds_per_token" if loss == "seconds" else "eal")
+            if len(ranked) > 1:
+                found += _disagreement(where, ranked, loss, proxy, goal, unit)
+    return found
+
+
+def _disagreement(
+    where: str, rows: pl.DataFrame, loss: str, proxy: pl.Expr, goal: str, unit: str
+) -> list[str]:
+    chosen, best = (rows.sort(by, descending=True, maintain_order=True).row(0, named=True)
+                    for by in (proxy, pl.col(goal)))
+    if chosen[goal] >= best[goal]:
+        return []
+    return [f"{where}: {chosen['selector']} has the least mean loss `{loss}`, and "
+            f"{100 * (1 - chosen[goal] / best[goal]):.1f} % fewer {unit} than {best['selector']} "
+            f"({chosen[goal]:.3f}, {best[goal]:.3f})"]
+
+
+def costly_evaluations(per_query: pl.DataFrame) -> str:
+    """A sentence on learners that evaluate in every round for over a tenth of their seconds.
+
+    No loss holds these seconds: they are the learner's own. Empty if there is no such learner.
+    """
+    sums = per_query.group_by(SETTING, maintain_order=True).agg(
+        pl.col("evaluations", "rounds", "seconds", "evaluation_seconds").sum(),
+        firsts=pl.len())  # nothing is there to evaluate before the first round of an answer
+    costly = sums.filter(
+        pl.col("evaluations") > 0,
+        pl.col("evaluations") >= (pl.col("rounds") - pl.col("firsts")) * (1 - 1e-9),
+        pl.col("evaluation_seconds") > 0.1 * pl.col("seconds"))
+    if costly.is_empty():
+        return ""
+    share = (costly["evaluation_seconds"] / costly["seconds"]).to_numpy().max()
+    names = costly["selector"].unique(maintain_order=True).to_list()
+    return (f"{', '.join(names)}: evaluating all drafters in every round takes up to "
+            f"{100 * share:.0f} % of the seconds. No loss counts it; feedback batch:M spares it.")

@@ -146,6 +146,10 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            "probability"),
     Column("accepted_given", pl.List(pl.Float64()), "the same of drafts whose tokens before it are "
            "accepted; null where there are none", "probability"),
+    Column("eal", pl.Float64(), "mean over positions of the expected tokens of a round from there, "
+           "what loss `length` compares; of fixed drafters, else null", "tokens/round"),
+    Column("seconds_per_token", pl.Float64(), "mean over positions of a round's seconds over these "
+           "tokens, what loss `seconds` compares; of fixed drafters, null without costs", "s"),
 ))
 
 PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (

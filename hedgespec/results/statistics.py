@@ -10,6 +10,7 @@ question; a fixed seed makes reports reproducible.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -91,6 +92,36 @@ def rate_gain(
     rates = [100 * (part[:, :1] * part[:, 3:] / (part[:, 1:2] * part[:, 2:3]) - 1)
              for part in (whole, sums)]
     return _estimate(rates[0][0], rates[1], questions, len(one))
+
+
+def crossed_estimate(values: np.ndarray, questions: np.ndarray | None = None) -> Estimate:
+    """Mean of `values` (Q, G) over queries and over G further draws: of pools, or of orders.
+
+    Both are drawn anew, independently: which questions, and which of the G. One value.
+    """
+    sums = resampled_sums(np.column_stack([values, np.ones(len(values))]), questions=questions)
+    groups = values.shape[1]
+    times = times_drawn(groups, DRAWS, (1, 0)).astype(float) / groups
+    draws = (sums[:, :-1] * times).sum(axis=1, keepdims=True) / sums[:, -1:]
+    found = _estimate(np.array([values.mean()]), draws, questions, len(values))
+    return found if groups > 1 else mean_estimate(values, questions)
+
+
+def mean_gain(
+    parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray | None]]
+) -> Estimate:
+    """Mean over traces of `mat_gain`, questions being drawn in each trace on its own.
+
+    A part is the rounds or seconds (Q) of a selector, of the baseline, and the questions (Q).
+    """
+    gains, draws = [], []
+    for seed, (rounds, base, questions) in enumerate(parts):
+        sums = resampled_sums(np.column_stack([base, rounds]), seed, questions)
+        gains.append(100 * (base.sum() / rounds.sum() - 1))
+        draws.append(100 * (sums[:, :1] / sums[:, 1:] - 1))
+    fewest = min(parts, key=lambda part: len(part[0]))
+    return _estimate(np.array([np.mean(gains)]), np.mean(draws, axis=0), fewest[2],
+                     len(fewest[0]))
 
 
 def gain_difference(

@@ -4,16 +4,22 @@ from dataclasses import dataclass
 
 from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.results.labels import LossLabel
+from hedgespec.results.labels import default_loss as default_label
 from hedgespec.selectors.contract import CHOSEN, FULL, Selector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.losses import ESTIMATORS
 
 LOSS_HELP = {
-    "length": "1 - EAL / (K+1), EAL being the expected emitted tokens of a round (the default)",
-    "accept": "1 - gamma of the position: known at once",
+    "length": "1 - EAL / (K+1), EAL being the expected emitted tokens of a round",
+    "accept": "1 - gamma of the position: known at once (the default without costs)",
     "hybrid:X": "X times accept plus 1-X times length",
-    "seconds": "seconds per token, from the trace's costs, over those of the dearest drafter",
+    "seconds": "a round's seconds over EAL, relative to the dearest's (the default with costs)",
+    "visit": "probability that the drafter, used throughout, starts a round there: sums to rounds",
+    "visit-seconds": "the same times a round's seconds over those of the dearest drafter",
 }
+# By whether starts of rounds are what is lost, and whether they are weighed by seconds.
+_KINDS = {(False, False): "length", (False, True): "seconds",
+          (True, False): "visit", (True, True): "visit-seconds"}
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,8 @@ class Loss:
     """What is lost by a drafter at a start position.
 
     `accept_weight` is that of the acceptance loss against the length loss; `seconds` takes seconds
-    per expected token instead of either. `prefill` takes the
+    per expected token instead of either. `visit` takes the probability that a round starts there,
+    with `seconds` times the seconds of a round. `prefill` takes the
     first depth's statistics for all depths, as an evaluation by prefilling the verified text sees
     them.
     """
@@ -30,24 +37,25 @@ class Loss:
     estimator: str = "gamma"
     prefill: bool = False
     seconds: bool = False
+    visit: bool = False
 
     @property
     def label(self) -> str:
         """Its name in results."""
         if self.accept_weight == 1.0:
             return str(LossLabel("accept"))
-        kind, weight = "seconds" if self.seconds else "length", None
+        kind, weight = _KINDS[self.visit, self.seconds], None
         if self.accept_weight:
             kind, weight = "hybrid", self.accept_weight
         return str(LossLabel(kind, weight, self.estimator, self.prefill))
 
     def window(self, draft_length: int) -> int:
         """Positions from the start on that must be verified before it is known."""
-        return 1 if self.accept_weight == 1.0 else draft_length
+        return 1 if self.accept_weight == 1.0 or self.visit else draft_length
 
 
 def parse_loss(text: str, estimator: str = "", prefill: bool = False) -> Loss:
-    """Read "length", "accept", "seconds" or "hybrid:X" with 0 < X < 1, or a loss's whole label.
+    """Read a name of LOSS_HELP, "hybrid:X" with 0 < X < 1, or a loss's whole label.
 
     `estimator` and `prefill` are those of a text that does not name them. Raises HedgespecError for
     anything else, or an unknown estimator.
@@ -60,13 +68,19 @@ def parse_loss(text: str, estimator: str = "", prefill: bool = False) -> Loss:
                              f"{', '.join(ESTIMATORS)}" + did_you_mean(estimator, ESTIMATORS))
     if label.kind == "hybrid" and label.weight is not None and 0 < label.weight < 1:
         return Loss(label.weight, estimator, prefill)
-    if label.weight is None and label.kind in ("length", "seconds"):
-        return Loss(0.0, estimator, prefill, seconds=label.kind == "seconds")
+    for (visit, seconds), kind in _KINDS.items():
+        if label.weight is None and label.kind == kind:
+            return Loss(0.0, estimator, prefill, seconds, visit)
     if label.weight is None and label.kind == "accept":
         return Loss(1.0)
     raise HedgespecError(
         f"unknown loss {text!r}; choose from {', '.join(LOSS_HELP)} with 0 < X < 1"
         + did_you_mean(label.kind, [name.partition(":")[0] for name in LOSS_HELP]))
+
+
+def default_loss(feedback: Feedback, timed: bool) -> Loss:
+    """The loss where none is named; `timed` says whether the drafters' costs are known."""
+    return parse_loss(default_label(feedback.label, timed))
 
 
 def check_learning(selector: Selector, feedback: Feedback | None, loss: Loss | None) -> None:
@@ -83,6 +97,9 @@ def check_learning(selector: Selector, feedback: Feedback | None, loss: Loss | N
         raise HedgespecError(f"{selector.name} does not look at what was played: "
                              f"{arg('feedback', feedback.label)} makes no sense for it")
     if feedback is not None and feedback.policy.cut and (
-            loss is not None and (loss.accept_weight > 0 or loss.seconds)):
+            loss is not None and (loss.accept_weight > 0 or loss.seconds or loss.visit)):
         raise HedgespecError(f"{arg('feedback', feedback.label)} cuts the sums of the length loss "
                              f"off: {arg('loss', loss.label)} makes no sense for it")
+    if feedback is not None and feedback.partial and loss is not None and loss.visit:
+        raise HedgespecError(f"{arg('loss', loss.label)} needs every drafter at every position: "
+                             f"{arg('feedback', feedback.label)} makes no sense for it")

@@ -58,6 +58,50 @@ def position_loss(survive, end, gamma, start, accept_weight, draft_length, loss)
                          + (1.0 - accept_weight) * length_part)
 
 
+@compiled
+def begin_visits(phases, visits):
+    """The state of loss `visit` at a text's first position, where every drafter starts a round.
+
+    `phases` (N, K+1) are the probabilities that the position is the first, second, ... token of a
+    round of drafter i, were it used throughout the text; `visits` (N) are the losses.
+    """
+    phases[:] = 0.0
+    phases[:, 0] = 1.0
+    visits[:] = 1.0
+
+
+@compiled
+def advance_visits(survive, end, position, phases, visits):
+    """Go on from `position` to the next one, where `visits` become the losses `visit`.
+
+    visit[t+l] = sum of started[t] P(L = l | t) over t and l, L being a round's emitted tokens.
+    `started`, carried in `phases`, takes acceptance from `survive`; of the last step alone, the
+    token after which a round ends, it is taken from `end`. The arrays are those of
+    `expected_emitted`. With a in both, visits are the probabilities given the text, and sum to the
+    expected rounds on it; with survive = a and end = gamma they are unbiased too, for `end` stands
+    for a token that no other factor knows. With gamma in both they are not.
+    """
+    deepest, length = survive.shape[1] - 1, phases.shape[1] - 1
+    for arm in range(phases.shape[0]):
+        started = phases[arm, length]  # behind a whole draft stands the target's own token
+        visit = started
+        for step in range(length - 1, -1, -1):
+            here, depth = phases[arm, step], min(step, deepest)
+            accept = survive[position, depth, arm]
+            started += here * (1.0 - accept)
+            visit += here * (1.0 - end[position, depth, arm])
+            phases[arm, step + 1] = here * accept
+        phases[arm, 0] = started
+        visits[arm] = min(visit, 1.0)
+
+
+def by_seconds(visits: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Loss `visit-seconds` (..., N): visits weighed by a round's `seconds` (N) over the dearest's.
+    """
+    found: np.ndarray = visits * (seconds / seconds.max())
+    return found
+
+
 def per_second(length_loss: np.ndarray, seconds: np.ndarray, draft_length: int) -> np.ndarray:
     """Loss `seconds` (..., N): seconds per expected token, over a dearest round of one token.
 

@@ -23,9 +23,9 @@ from hedgespec.selectors.feedback import (
 )
 from hedgespec.selectors.functions import compiled_functions
 from hedgespec.selectors.guard import new_states
-from hedgespec.selectors.learning import Loss, check_learning
+from hedgespec.selectors.learning import Loss, check_learning, default_loss
 from hedgespec.selectors.limits import run_limited
-from hedgespec.selectors.losses import estimator_arrays
+from hedgespec.selectors.losses import begin_visits, estimator_arrays
 from hedgespec.selectors.registry import ConfiguredSelector
 from hedgespec.selectors.step import (
     COUNTS,
@@ -58,8 +58,8 @@ class OnlineSelector:
         round_seconds: np.ndarray | None = None, path_only: bool = False,
         lengths: np.ndarray | None = None,
     ):
-        """`round_seconds` (N) are those of a round of each drafter, for loss `seconds`; `path_only`
-        as in `estimator_arrays`; `lengths` (N) the arms' draft lengths, None: all K.
+        """`round_seconds` (N) are those of a round of each drafter, which losses in seconds need;
+        `path_only` as in `estimator_arrays`; `lengths` (N) the arms' draft lengths, None: all K.
 
         Raises HedgespecError for settings that make no sense for the selector or cannot be had
         live: feedback `foresight`, rewards from text that is not written yet, or seconds of
@@ -67,7 +67,8 @@ class OnlineSelector:
         """
         self.selector = configured.selector
         check_learning(self.selector, feedback, loss)
-        self.feedback, self.loss = feedback or Feedback(), loss or Loss()
+        self.feedback = feedback or Feedback()
+        self.loss = loss or default_loss(self.feedback, round_seconds is not None)
         if not self.feedback.policy.live:
             raise HedgespecError(f"feedback {self.feedback.label} needs text that is not written "
                                  "yet: it can be replayed, not decoded live")
@@ -78,7 +79,8 @@ class OnlineSelector:
             raise HedgespecError(f"{configured.label} is rewarded by text that is not written yet: "
                                  "it can be replayed, not decoded live")
         if self.loss.seconds and round_seconds is None:
-            raise HedgespecError("loss seconds needs the seconds of a round of each drafter")
+            raise HedgespecError(f"loss {self.loss.label} needs the seconds of a round of each "
+                                 "drafter")
         configured.check_on(arms, draft_length)
         self._name, self._own = configured.name, configured.own
         self._lengths = np.full(arms, draft_length) if lengths is None else lengths
@@ -143,7 +145,9 @@ class OnlineSelector:
         self._memory = Memory(
             states, guard, self._params, counts, self.weights, starts=np.empty(64, dtype=np.int64),
             plays=np.empty((64, self._arms)), learned=np.empty(64, dtype=np.int64),
-            losses=np.empty((64, self._arms)))
+            losses=np.empty((64, self._arms)), phases=np.empty((self._arms, self._length + 1)),
+            visits=np.empty(self._arms))
+        begin_visits(self._memory.phases, self._memory.visits)
         if self.partial:
             nothing = np.zeros(self._arms)
             seconds = ArmSeconds(np.arange(self._arms), nothing, nothing, np.zeros(self._arms + 1))

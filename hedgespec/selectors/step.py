@@ -27,7 +27,13 @@ from hedgespec.selectors.feedback import (
 from hedgespec.selectors.functions import compiled_functions, is_distribution
 from hedgespec.selectors.guard import is_whole
 from hedgespec.selectors.learning import Loss
-from hedgespec.selectors.losses import cut_length_loss, per_second, position_loss
+from hedgespec.selectors.losses import (
+    advance_visits,
+    by_seconds,
+    cut_length_loss,
+    per_second,
+    position_loss,
+)
 from hedgespec.selectors.uniforms import SELECTION, decision_key, uniform
 
 # step(memory, evaluated, key, start) -> drafter, or one of those below
@@ -35,9 +41,10 @@ Step = Callable[..., Any]
 NO_PLAY, OVERRUN = -1, -2  # a play is no distribution; memory behind the states was written to
 
 # Entries of `Memory.counts`: rounds chosen; positions passed by the schedule, and the round of the
-# last of them; losses learned; whether `weights` are what would be played now.
-ROUNDS, FED, FED_ROUND, LEARNED, CURRENT = range(5)
-COUNTS = 5
+# last of them; losses learned; whether `weights` are what would be played now; the position that
+# the visits are of.
+ROUNDS, FED, FED_ROUND, LEARNED, CURRENT, VISITED = range(6)
+COUNTS = 6
 
 
 class Memory(NamedTuple):
@@ -46,7 +53,8 @@ class Memory(NamedTuple):
     `states` (copies, S) belong to positions in turn, `guard` lies behind them. `counts` (COUNTS,
     int64) as above. `weights` (N) is the last play; `starts` (R, int64) and `plays` (R, N) are
     those of the rounds so far; `learned` (T, int64) the positions learned from and `losses` (T, N)
-    their losses. `ledger` is there if only some drafters may be evaluated at a time.
+    their losses. `phases` (N, K+1) and `visits` (N) are the state of loss `visit`, `ledger` is
+    there if only some drafters may be evaluated at a time.
     """
 
     states: np.ndarray
@@ -58,6 +66,8 @@ class Memory(NamedTuple):
     plays: np.ndarray
     learned: np.ndarray
     losses: np.ndarray
+    phases: np.ndarray
+    visits: np.ndarray
     ledger: Ledger | None = None
 
 
@@ -127,9 +137,8 @@ def _full_learning(
     schedule = feedback.schedule(loss.window(draft_length))
     actual, cut = feedback.actual, feedback.policy.cut
     virtual = selector.uses_play and not actual
-    accept_weight, timed = loss.accept_weight, loss.seconds
     seconds = np.array(round_seconds or (1.0,))
-    timed_loss = compiled(per_second)
+    loss_at = _loss_at(loss, draft_length, seconds)
 
     @compiled
     def learn_due(memory, evaluated, key, start):
@@ -152,10 +161,7 @@ def _full_learning(
                 cut_length_loss(evaluated.survive, evaluated.end, position,
                                 min(draft_length, start - position), draft_length, found)
             else:
-                position_loss(evaluated.survive, evaluated.end, evaluated.gamma, position,
-                              accept_weight, draft_length, found)
-            if timed:
-                found[:] = timed_loss(found, seconds, draft_length)
+                loss_at(memory, evaluated, position, found)
             learn(state, memory.params, position,
                   memory.plays[fed_round] if actual else weights, found)
             memory.learned[counts[LEARNED]] = position
@@ -176,23 +182,14 @@ def _partial_learning(
     schedule = feedback.schedule(loss.window(draft_length))
     window, actual = schedule.window, feedback.actual
     virtual = selector.uses_play and not actual
-    accept_weight, timed = loss.accept_weight, loss.seconds
-    seconds = np.array(round_seconds or (1.0,))
-    timed_loss = compiled(per_second)
-
-    @compiled
-    def find(evaluated, position, found):
-        position_loss(evaluated.survive, evaluated.end, evaluated.gamma, position, accept_weight,
-                      draft_length, found)
-        if timed:
-            found[:] = timed_loss(found, seconds, draft_length)
+    find = _loss_at(loss, draft_length, np.array(round_seconds or (1.0,)))
 
     @compiled
     def learn_due(memory, evaluated, key, start):
         counts, weights, ledger = memory.counts, memory.weights, memory.ledger
         found = np.empty_like(weights)
         for number in range(unsettled(ledger), ledger.counts[TOLD]):
-            find(evaluated, ledger.positions[number], found)
+            find(memory, evaluated, ledger.positions[number], found)
             settle(ledger, number, window, found)
         fed, fed_round = counts[FED], counts[FED_ROUND]
         while True:
@@ -206,7 +203,7 @@ def _partial_learning(
                 play(memory.states[0], memory.params, own_key, weights)
                 if checked and not is_distribution(weights):
                     return False
-            find(evaluated, position, found)
+            find(memory, evaluated, position, found)
             shown = memory.losses[counts[LEARNED]]
             tell(ledger, position, window, found, shown)
             learn(memory.states[0], memory.params, position,
@@ -218,3 +215,42 @@ def _partial_learning(
         return True
 
     return learn_due
+
+
+def _loss_at(loss: Loss, draft_length: int, seconds: np.ndarray) -> Step:
+    """loss_at(memory, evaluated, position, found): write the loss of a position to `found` (N)."""
+    accept_weight, timed = loss.accept_weight, loss.seconds
+    in_seconds = compiled(by_seconds) if loss.visit else _per_second(draft_length)
+
+    @compiled
+    def of_position(memory, evaluated, position, found):
+        position_loss(evaluated.survive, evaluated.end, evaluated.gamma, position, accept_weight,
+                      draft_length, found)
+
+    @compiled
+    def of_visits(memory, evaluated, position, found):
+        # All positions between are passed, also those whose losses are not learned.
+        for before in range(memory.counts[VISITED], position):
+            advance_visits(evaluated.survive, evaluated.end, before, memory.phases, memory.visits)
+        memory.counts[VISITED] = position
+        found[:] = memory.visits
+
+    basis = of_visits if loss.visit else of_position
+
+    @compiled
+    def loss_at(memory, evaluated, position, found):
+        basis(memory, evaluated, position, found)
+        if timed:
+            found[:] = in_seconds(found, seconds)
+
+    return loss_at
+
+
+def _per_second(draft_length: int) -> Step:
+    of_length = compiled(per_second)
+
+    @compiled
+    def in_seconds(found, seconds):
+        return of_length(found, seconds, draft_length)
+
+    return in_seconds

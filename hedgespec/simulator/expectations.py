@@ -3,7 +3,12 @@
 import numba
 import numpy as np
 
-from hedgespec.selectors.losses import expected_emitted, position_loss
+from hedgespec.selectors.losses import (
+    advance_visits,
+    begin_visits,
+    expected_emitted,
+    position_loss,
+)
 
 
 @numba.njit(nogil=True, error_model="numpy")
@@ -22,6 +27,16 @@ def loss_table(
                 loss[start] = np.nan
                 continue
             position_loss(survive, end, gamma, start, accept_weight, draft_length, loss[start])
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def visit_table(first, last, offsets, survive, end, draft_length, loss):
+    """Fill loss[t] (T, N) of every position with the loss `visit`; see `advance_visits`."""
+    phases = np.empty((loss.shape[1], draft_length + 1))
+    for query in range(first, last):
+        begin_visits(phases, loss[offsets[query]])
+        for start in range(offsets[query] + 1, offsets[query + 1]):
+            advance_visits(survive, end, start - 1, phases, loss[start])
 
 
 @numba.njit(nogil=True, error_model="numpy")

@@ -10,10 +10,11 @@ from hedgespec.errors import HedgespecError
 from hedgespec.results.labels import NONE
 from hedgespec.results.log import TRACE, LiveRun, LoggedRun, learned_losses, read_log
 from hedgespec.results.schema import SECONDS_OF
-from hedgespec.selectors import ConfiguredSelector
+from hedgespec.selectors import FULL, ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback, parse_feedback
 from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.selectors.online import OnlineSelector
+from hedgespec.simulator.choosers import Chooser
 from hedgespec.simulator.replay import Replay
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.traces import Trace, read_trace
@@ -33,7 +34,8 @@ def check_fidelity(folder: Path) -> int:
     trace, chooser = replayer.trace, replayer.chooser(run["selector"])
     weights = None
     if isinstance(chooser, ConfiguredSelector):
-        weights, learned = _driven(chooser, run["seed"], replayer, rounds, *_learning(run))
+        weights, learned = _driven(chooser, run["seed"], replayer, rounds, *_learning(run, chooser),
+                                   run.get("round_seconds"))
         if log.losses is not None:
             _compare_losses(learned, log.losses, trace)
     _compare("drafter", _chosen(found, starts, trace), rounds["drafter"].to_numpy(), rounds)
@@ -69,15 +71,23 @@ def _replayed(log: LoggedRun, folder: Path) -> tuple[Replayer, np.ndarray, Repla
     """A replay with the round lengths that were, and where these rounds start (R)."""
     run, trace = log.run, read_trace(folder / TRACE)
     starts = _starts(log.rounds, trace, folder)
-    replayer = Replayer(trace, run["draft_length"], run.get("rule", "auto"))
-    found = replayer.run(replayer.chooser(run["selector"]), run["seed"], *_learning(run),
+    seconds = run.get("round_seconds")
+    replayer = Replayer(trace, run["draft_length"], run.get("rule", "auto"),
+                        round_seconds=None if seconds is None else tuple(seconds))
+    chooser = replayer.chooser(run["selector"])
+    found = replayer.run(chooser, run["seed"], *_learning(run, chooser),
                          acceptance=acceptance_that_gives(starts, trace))
     return replayer, starts, found
 
 
-def _learning(run: LiveRun) -> tuple[Feedback | None, Loss | None]:
-    return (parse_feedback(run["feedback"]) if run["feedback"] else None,
-            parse_loss(run["loss"]) if run["loss"] else None)
+def _learning(run: LiveRun, chooser: Chooser) -> tuple[Feedback | None, Loss | None]:
+    """Feedback and loss. Logs that name no loss are of `length`, the default when they were made.
+    """
+    feedback = parse_feedback(run["feedback"]) if run["feedback"] else None
+    if run["loss"]:
+        return feedback, parse_loss(run["loss"])
+    full = isinstance(chooser, ConfiguredSelector) and chooser.selector.feedback == FULL
+    return feedback, Loss() if full else None
 
 
 def _chosen(found: Replay, starts: np.ndarray, trace: Trace) -> np.ndarray:
@@ -108,12 +118,13 @@ def acceptance_that_gives(starts: np.ndarray, trace: Trace) -> np.ndarray:
 
 def _driven(
     chooser: ConfiguredSelector, seed: int, replayer: Replayer, rounds: pl.DataFrame,
-    feedback: Feedback | None, loss: Loss | None,
+    feedback: Feedback | None, loss: Loss | None, seconds: list[float] | None,
 ) -> tuple[list[list[float]], pl.DataFrame]:
     """What the selector plays in each round, and the losses it learns."""
     trace = replayer.trace
     online = OnlineSelector(
         chooser, len(trace.manifest.drafters), replayer.draft_length, feedback, loss, seed,
+        None if seconds is None else np.array(seconds),
         path_only=bool(replayer.arms.path_only.all()))
     weights: list[list[float]] = []
     learned: dict[int, tuple[np.ndarray, np.ndarray]] = {}

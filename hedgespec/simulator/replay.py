@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hedgespec.results.labels import EMITTED
 from hedgespec.selectors import CHOSEN, FULL, NONE
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
@@ -68,7 +69,7 @@ class Replay:
         """How tables name the loss."""
         if self.knows == FULL:
             return self.loss.label
-        return "emitted" if self.knows == CHOSEN else NONE
+        return EMITTED if self.knows == CHOSEN else NONE
 
     def in_rounds(self, values: np.ndarray, undrafted: float = 0.0) -> np.ndarray:
         """Of `values` that of the drafter of a round from each token, expected if exact (T).

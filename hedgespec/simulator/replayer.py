@@ -20,8 +20,8 @@ from hedgespec.errors import HedgespecError, arg
 from hedgespec.options import check_seed
 from hedgespec.selectors import CHOSEN, FULL, ConfiguredSelector, Selector
 from hedgespec.selectors.feedback import ArmSeconds, Feedback
-from hedgespec.selectors.learning import Loss, check_learning
-from hedgespec.selectors.losses import estimator_arrays, per_second
+from hedgespec.selectors.learning import Loss, check_learning, default_loss
+from hedgespec.selectors.losses import by_seconds, estimator_arrays, per_second
 from hedgespec.simulator.arms import NO_DRAFTER, make_arms
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.guarded import Task, guarded, read_only
@@ -53,14 +53,16 @@ class Replayer:
         carry: int | None = None,
         arm_lengths: tuple[int, ...] = (),
         arms: tuple[str, ...] = (),
+        round_seconds: tuple[float, ...] | None = None,
     ):
         """Prepare `trace`; `draft_length` None takes the trace's own.
 
         With `arm_lengths` selectors choose between all pairs of a drafter and one of these draft
         lengths, and `draft_length` is the greatest of them; with `arms`, between those (see
         `make_arms`). With `carry` learners are not reset
-        between queries, which come in an order drawn with this seed. Raises HedgespecError for a
-        rule or draft length that does not fit the trace.
+        between queries, which come in an order drawn with this seed. `round_seconds` (N) are those
+        of a round of each arm alone, instead of what the trace's costs say. Raises HedgespecError
+        for a rule or draft length that does not fit the trace.
         """
         self.trace = trace
         if arm_lengths and draft_length is not None:
@@ -72,6 +74,7 @@ class Replayer:
         self.arm_lengths = arm_lengths
         self.arms_asked = arms or arm_lengths
         self._asked = rule, arms
+        self._round_seconds = None if round_seconds is None else np.array(round_seconds)
         self.carry = None if carry is None else check_seed("carry", carry)
         queries = len(trace.offsets) - 1
         self.threads = 1 if carry is not None else min(threads, queries)
@@ -98,7 +101,13 @@ class Replayer:
         if isinstance(chooser, Reference):
             return self._run_reference(chooser, seed, accepted)
         check_learning(chooser.selector, feedback, loss)
-        return self._run_selector(chooser, seed, feedback or Feedback(), loss or Loss(), accepted)
+        feedback = feedback or Feedback()
+        return self._run_selector(chooser, seed, feedback, loss or self.default_loss(feedback),
+                                  accepted)
+
+    def default_loss(self, feedback: Feedback) -> Loss:
+        """That of full-information learners where none is named: it depends on the costs."""
+        return default_loss(feedback, timed=self._timed)
 
     def statistics(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """gamma and realised acceptance of tokens start..end-1, each (end-start, D, N)."""
@@ -130,7 +139,8 @@ class Replayer:
         if isinstance(chooser, Reference):
             return self._exact_reference(chooser)
         check_learning(chooser.selector, feedback, loss)
-        return self._exact_selector(chooser, feedback or Feedback(), loss or Loss())
+        feedback = feedback or Feedback()
+        return self._exact_selector(chooser, feedback, loss or self.default_loss(feedback))
 
     def chooser(self, what: str | Selector | Chooser) -> Chooser:
         """Whatever is named. Raises HedgespecError if it cannot be had on this trace."""
@@ -205,18 +215,28 @@ class Replayer:
 
     def losses(self, loss: Loss) -> np.ndarray:
         """Loss of every start position, shape (T, N); NaN where never observable."""
-        if loss not in self._losses and loss.seconds:
-            self._losses[loss] = per_second(
-                self.losses(replace(loss, seconds=False)), self.own_seconds(),
-                self.draft_length)
         if loss not in self._losses:
-            table = np.empty((len(self.trace.tokens), self._arms))
+            self._losses[loss] = (self._loss_in_seconds(loss) if loss.seconds
+                                  else self._loss_table(loss))
+        return self._losses[loss]
+
+    def _loss_in_seconds(self, loss: Loss) -> np.ndarray:
+        table, seconds = self.losses(replace(loss, seconds=False)), self.own_seconds()
+        if loss.visit:
+            return by_seconds(table, seconds)
+        return per_second(table, seconds, self.draft_length)
+
+    def _loss_table(self, loss: Loss) -> np.ndarray:
+        table = np.empty((len(self.trace.tokens), self._arms))
+        if loss.visit:
+            self._over_queries(table_kernels().visit_table, self.trace.offsets,
+                               *self._estimates(loss), self.draft_length, table)
+        else:
             self._over_queries(
                 table_kernels().loss_table, self.trace.offsets, *self._estimates(loss),
                 self._gamma, loss.accept_weight, loss.window(self.draft_length),
                 self.draft_length, table)
-            self._losses[loss] = table
-        return self._losses[loss]
+        return table
 
     def _estimates(self, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
         """The arrays (survive, end) of the loss's estimator, (T, D, N)."""
@@ -247,13 +267,32 @@ class Replayer:
                              self.arms.lengths, self._drafted)
 
     def own_seconds(self) -> np.ndarray:
-        """The same in the mean over all tokens, (N,)."""
+        """The same in the mean over all tokens, or as they were given, (N,)."""
+        if self._round_seconds is not None:
+            return self._round_seconds
         mean: np.ndarray = self.round_seconds().mean(axis=0)
         return mean
 
     @cached_property
     def _drafted(self) -> np.ndarray:
         return self.arms.drafted(self.trace)
+
+    @cached_property
+    def mean_emitted(self) -> np.ndarray:
+        """Mean over positions of each arm's expected tokens, (N): what loss `length` compares.
+
+        NaN where no answer is longer than the draft length.
+        """
+        return (1 - _column_means(self.losses(Loss()))) * (self.draft_length + 1)
+
+    @cached_property
+    def mean_seconds_per_token(self) -> np.ndarray:
+        """Mean of a round's seconds over these tokens, (N): loss `seconds`; NaN without costs."""
+        if not self._timed:
+            return np.full(self._arms, np.nan)
+        found: np.ndarray = (_column_means(self.losses(Loss(seconds=True)))
+                             * self.own_seconds().max())
+        return found
 
     def evaluating_seconds(self) -> np.ndarray:
         """Further seconds of a round of each arm before which all drafters are evaluated, (N,).
@@ -272,8 +311,9 @@ class Replayer:
     @property
     def _first(self) -> np.ndarray:
         """Whether an arm (N) is the first of its drafter."""
-        return np.logical_and(self._owner == np.arange(self._arms),
-                              self.arms.drafters != NO_DRAFTER)
+        first: np.ndarray = np.logical_and(self._owner == np.arange(self._arms),
+                                           self.arms.drafters != NO_DRAFTER)
+        return first
 
     def _set_seconds(self, sets: np.ndarray, choice: np.ndarray | None) -> np.ndarray:
         """Further seconds of the rounds from each token in which `sets` (T, N) are evaluated."""
@@ -326,6 +366,11 @@ class Replayer:
     @property
     def _arms(self) -> int:
         return len(self.arms.names)
+
+    @property
+    def _timed(self) -> bool:
+        """Whether the seconds of a round are known."""
+        return self._round_seconds is not None or self.trace.manifest.costs is not None
 
     def _run_selector(
         self, configured: ConfiguredSelector, seed: int, feedback: Feedback, loss: Loss,
@@ -475,6 +520,13 @@ class Replayer:
                 for done in [pool.submit(kernel, *block, *arguments) for block in self._blocks]:
                     done.result()
         return perf_counter() - started
+
+
+def _column_means(table: np.ndarray) -> np.ndarray:
+    """Means (N) over the rows of `table` (T, N) that are no NaN; NaN if all are."""
+    known = table[~np.isnan(table[:, 0])]
+    means: np.ndarray = known.mean(axis=0) if len(known) else np.full(table.shape[1], np.nan)
+    return means
 
 
 def _query_blocks(offsets: np.ndarray, blocks: int) -> list[tuple[int, int]]:

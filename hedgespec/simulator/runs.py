@@ -12,7 +12,7 @@ from hedgespec.results.keys import RunKey
 from hedgespec.results.labels import BEST_FIXED, ORACLE, SelectorLabel, fixed, join_arms
 from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, SEED, SUMMARY
 from hedgespec.results.store import Results
-from hedgespec.selectors import BUILT_IN, DEFAULT, NONE
+from hedgespec.selectors import BUILT_IN, DEFAULT, FULL, NONE, ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss, check_learning
 from hedgespec.simulator.adoption import rounds_until_best
@@ -74,8 +74,17 @@ def _jobs(replayer: Replayer, chooser: Chooser, settings: SweepSettings) -> list
                          dict.fromkeys(settings.all_losses) or [None]))
     for feedback, loss in given:
         check_learning(chooser.selector, feedback, loss)
-    return [Job(chooser, feedback, loss, _exact(replayer, chooser, feedback, settings.mode),
-                settings.seeds) for feedback, loss in given]
+    return [Job(chooser, feedback, _loss(replayer, chooser, feedback, loss),
+                _exact(replayer, chooser, feedback, settings.mode), settings.seeds)
+            for feedback, loss in given]
+
+
+def _loss(replayer: Replayer, chooser: ConfiguredSelector, feedback: Feedback | None,
+          loss: Loss | None) -> Loss | None:
+    """What is named, or the default; None of learners that are not fed with losses."""
+    if loss is not None or chooser.selector.feedback != FULL:
+        return loss
+    return replayer.default_loss(feedback or Feedback())
 
 
 def _exact(replayer: Replayer, chooser: Chooser, feedback: Feedback | None, mode: str) -> bool:
@@ -155,6 +164,7 @@ class TraceJobs:
             "rounds_per_second": rounds.sum() / run.seconds,
             "evaluated_drafters": drafters.sum(),
             **self._acceptance(run),
+            **self._of_losses(run.label),
         })
         per_query = PER_QUERY.made({
             **keys,
@@ -188,6 +198,15 @@ class TraceJobs:
                             dtype=pl.List(pl.Float64))
             for name, values in (("accepted_at", at), ("accepted_given", given))}}
 
+    def _of_losses(self, label: str) -> dict[str, float | None]:
+        """What losses say of a fixed drafter on average, beside what comes of it."""
+        name, arms = SelectorLabel.parse(label).arm, self._replayer.arms.names
+        if name is None:
+            return {"eal": None, "seconds_per_token": None}
+        arm = arms.index(name)
+        return {"eal": _known(self._replayer.mean_emitted[arm]),
+                "seconds_per_token": _known(self._replayer.mean_seconds_per_token[arm])}
+
     def _per_query(self, values: np.ndarray) -> np.ndarray:
         """Sums (Q, ...) of what each token has, (T, ...)."""
         return np.add.reduceat(values, self._replayer.trace.offsets[:-1], dtype=np.float64)
@@ -213,3 +232,7 @@ class TraceJobs:
         if seed is None:
             return self._replayer.run_exact(job.chooser, job.feedback, job.loss)
         return self._replayer.run(job.chooser, seed, job.feedback, job.loss)
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

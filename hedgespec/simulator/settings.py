@@ -55,13 +55,16 @@ class SweepSettings:
         f"{', '.join(f'+{name}' for name in modifier_help())} (default: queued; docs/metrics.md)",
         "NAME", "feedback", read=parse_feedback)] = ()
     losses: Annotated[tuple[str, ...], Option(
-        "of full-information learners: length, accept, hybrid:X or seconds (default: length)",
+        "of full-information learners: length, accept, hybrid:X, seconds, visit or visit-seconds "
+        "(default: seconds where costs are known, else accept; length with feedback censored)",
         "NAME", "loss")] = ()
     estimators: Annotated[tuple[str, ...], Option(
-        "of the expected round length in the loss: gamma, realised or rb (default: gamma)",
+        "of the expected round length in the loss, without --loss in length: gamma, realised or rb "
+        "(default: gamma)",
         "NAME", "estimator")] = ()
     prefill: Annotated[bool, Option(
-        "losses from the first draft depth only, as evaluation by prefilling sees them")] = False
+        "losses, without --loss length, from the first draft depth only, as evaluation by "
+        "prefilling sees them")] = False
     carry: Annotated[int | None, seed_option(
         "carry learners over the queries, in an order drawn with this seed")] = None
     arm_lengths: Annotated[tuple[int, ...], Option(
@@ -79,6 +82,9 @@ class SweepSettings:
     answer: Annotated[str | None, Option(
         "query whose answer is shown token by token (default: of each trace that in which changing "
         "the drafter would help most)", "ID")] = None
+    pool_seeds: Annotated[tuple[int, ...], Option(
+        "draw each of --pool anew with these seeds; the trace is called TRACE.nNsS (default: 0)",
+        "S", "pool_seed", low=0, high=_MOST_SEEDS)] = ()
     mode: Annotated[str, Option(
         "exact expectations, replayed, or auto: exact where it can be had", "MODE")] = "auto"
 
@@ -94,7 +100,7 @@ class SweepSettings:
 
     @cached_property
     def all_losses(self) -> tuple[Loss, ...]:
-        """Every loss that is named, with every estimator; none is the default.
+        """Every loss that is named, with every estimator; none is the default of each trace.
 
         Raises HedgespecError for an unknown one.
         """

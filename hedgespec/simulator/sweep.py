@@ -128,8 +128,9 @@ def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
     if costs is not None:
         trace = with_costs(trace, costs)
     made = [sha256_file(folder / MANIFEST), costs and asdict(costs), settings.answer]
-    pools: dict[int | None, Trace] = {
-        size: resize_pool(trace, size, seed=0) for size in settings.pools} or {None: trace}
+    pools: dict[tuple[int, int] | None, Trace] = {
+        (size, seed): resize_pool(trace, size, seed)
+        for size, seed in _pools(settings)} or {None: trace}
     plan = []
     for (pool, resized), rule, length in product(pools.items(),
                                                  dict.fromkeys(settings.rules) or ["auto"],
@@ -141,6 +142,13 @@ def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
             *made, pool, replayer.draft_length, replayer.rule, settings.carry,
             settings.arm_lengths, settings.arms], settings.answer))
     return plan
+
+
+def _pools(settings: SweepSettings) -> list[tuple[int, int]]:
+    """Sizes and seeds of the pools that are asked for."""
+    if settings.pool_seeds and not settings.pools:
+        raise HedgespecError(f"{arg('pool_seeds')} draw the drafters of {arg('pools')}: give both")
+    return list(product(settings.pools, settings.pool_seeds or [0]))
 
 
 def _check_copies(trace: Trace, resized: Trace, replayer: Replayer) -> None:
@@ -209,7 +217,8 @@ def _check_names(traces: list[Trace]) -> None:
 def _check_pools(several: list[SweepSettings], traces: list[Trace]) -> None:
     """A recorded trace may be called as a pool of another one is."""
     names = {trace.name for trace in traces}
-    pools = {str(PoolLabel(name, size)) for name in names for one in several for size in one.pools}
+    pools = {str(PoolLabel(name, *pool)) for name in names for one in several
+             for pool in _pools(one)}
     if both := sorted(names & pools):
         raise HedgespecError(f"a pool of a trace and another trace are both called {both[0]!r}: "
                              "results could not be told apart")

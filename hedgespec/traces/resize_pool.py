@@ -46,8 +46,8 @@ def resize_pool(trace: Trace, drafters: int, seed: int) -> Trace:
              for number, arm in enumerate(arms)]
     return replace(
         trace,
-        manifest=replace(trace.manifest, drafters=infos, name=str(PoolLabel(trace.name, drafters)),
-                         costs=None),
+        manifest=replace(trace.manifest, drafters=infos, costs=None,
+                         name=str(PoolLabel(trace.name, drafters, seed))),
         log_q=np.where(factors < 1, weaker, trace.log_q[:, :, arms]).astype(np.float32),
         gamma=trace.gamma[:, :, arms] * factors,
         match=trace.match[:, :, arms],

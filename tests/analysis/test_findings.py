@@ -4,9 +4,22 @@ import json
 import re
 
 import numpy as np
+import pytest
 
-from benchmarks.findings import DOCUMENT, METHODS_HOT, REPLAYED, SECTIONS, Sweep, read_tables
-from benchmarks.pages import Said
+from benchmarks.claims import CHECKS
+from benchmarks.findings import (
+    COSTS,
+    DOCUMENT,
+    METHODS_HOT,
+    OWN,
+    REPLAYED,
+    SECTIONS,
+    TEMPLATE,
+    Sweep,
+    read_tables,
+)
+from benchmarks.pages import ROOT, Said, marked
+from benchmarks.prose import Cells, loose_digits, written
 from hedgespec.bundled import grid_file, trace_names
 from hedgespec.results.statistics import mean_estimate
 from hedgespec.selectors import parse_selector
@@ -27,6 +40,55 @@ def test_every_table_of_the_findings_is_filled():
         table = re.search(rf"<!-- {name} -->\n(.*?)<!-- end -->", text, re.DOTALL)
         assert table, name
         assert len(table[1].splitlines()) > 3, name
+
+
+def tables_of_the_page() -> dict[str, str]:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    return {name: marked(text, name) for name in SECTIONS}
+
+
+def test_the_page_is_its_template_filled_from_its_own_tables():
+    """So each number of the text is a cell's, and each claim holds of the tables shown."""
+    assert written(TEMPLATE.read_text(encoding="utf-8"), tables_of_the_page(), CHECKS) == (
+        DOCUMENT.read_text(encoding="utf-8"))
+
+
+def test_no_number_of_the_template_is_loose():
+    assert loose_digits(TEMPLATE.read_text(encoding="utf-8")) == []
+    assert loose_digits("It has 3 rounds, `at 5` and {t: a 1 / b 2 =}, {=0.7}.") == [
+        "It has 3 rounds,  and , ."]
+
+
+def test_every_claim_is_made_and_every_table_shown():
+    text = TEMPLATE.read_text(encoding="utf-8")
+    assert set(re.findall(r"\{\?(\w+)\}", text)) == set(CHECKS)
+    assert set(re.findall(r"\{table (\w+)\}", text)) == set(SECTIONS)
+
+
+TABLE = "| learner | t0 |\n| --- | ---: |\n| hedge | +1.5 (-0.5 to +2.5) |\n| squint | +3.0 |\n"
+
+
+@pytest.mark.parametrize(("template", "text"), [
+    ("{t: hedge / t0} {t: hedge / t0 =}", "+1.5 (-0.5 to +2.5) +1.5"),
+    ("{?hedge_first}first{:}{t: squint / t0}{/}", "first"),
+    ("{?squint_first}first{:}{t: squint / t0}{/}", "+3.0"),
+    ("{table t}\n", f"<!-- t -->\n{TABLE}<!-- end -->\n")])
+def test_prose_is_filled_from_cells(template, text):
+    checks = {"hedge_first": lambda tables: tables["t"].value("hedge", "t0") < 2,
+              "squint_first": lambda tables: tables["t"].value("squint", "t0") < 2}
+    assert written(template, {"t": TABLE}, checks) == text
+    with pytest.raises(KeyError, match="names no cell"):
+        written("{t: boa / t0}", {"t": TABLE}, checks)
+    with pytest.raises(ValueError, match="squint_first claims: first"):
+        written("{?squint_first}first{/}", {"t": TABLE}, checks)
+    assert Cells.read(TABLE).numbers("hedge", "t0") == [1.5, -0.5, 2.5]
+
+
+def test_make_findings_runs_what_the_page_reads():
+    names = re.search(r"^COSTS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    assert [OWN, *names.split()] == list(COSTS)
+    for file in ("findings", "losses"):
+        assert read_grid(ROOT / "benchmarks" / f"{file}.toml").runs
 
 
 def interval(values: np.ndarray) -> list[float]:

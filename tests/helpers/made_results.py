@@ -6,12 +6,14 @@ import numpy as np
 import polars as pl
 
 from hedgespec.results.keys import SETTING
+from hedgespec.results.labels import default_loss
 from hedgespec.results.schema import ANSWER, CURVES, PER_QUERY, SUMMARY
 from hedgespec.results.store import Results, save_results
 
 DRAFTERS = 3
 COSTS = {"device": "A GPU", "dtype": "bfloat16", "evaluation": "one by one"}
 ROUND, EVALUATION = 0.05, 0.025  # seconds
+FULL = "the default"  # the loss of full-information learners
 
 
 def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int = 24,
@@ -32,12 +34,14 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
     def add(trace: str, selector: str, feedback: str, loss: str, seeds: list[int | None],
             rounds: np.ndarray) -> None:
         best = tokens / 3
+        learns = loss == FULL
+        loss = default_loss(feedback, trace in traces) if learns else loss
         for seed in seeds:
             noise = 0 if seed is None else rng.normal(0, 1, queries)
             mine = rounds + noise
             costs = np.nan if trace not in traces else 1.0  # pools of other sizes have none
-            evaluation = costs * mine * EVALUATION * loss.startswith("length")
-            evaluations = mine * loss.startswith("length") / int(
+            evaluation = costs * mine * EVALUATION * learns
+            evaluations = mine * learns / int(
                 feedback.removeprefix("every:") if feedback.startswith("every:") else 1)
             parts.append(pl.DataFrame({
                 "trace": trace, "selector": selector, "feedback": feedback, "loss": loss,
@@ -77,15 +81,15 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
             speed = faster * (2.9 - 0.03 * i + 0.2 * rng.random(queries))
             bandit = i % 2 == 1
             add(trace, f"learner-{i:02}", "chosen" if bandit else "queued",
-                "emitted" if bandit else "length:gamma", [0, 1] if bandit else [None],
+                "emitted" if bandit else FULL, [0, 1] if bandit else [None],
                 tokens / speed)
             for late, feedback in enumerate(() if bandit else (
                     "rounds:2", "rounds:8", "every:4", "censored", "bold"), 1):
-                add(trace, f"learner-{i:02}", feedback, "length:gamma", [0, 1],
+                add(trace, f"learner-{i:02}", feedback, FULL, [0, 1],
                     tokens / (speed - 0.1 * late))
             for size in (2, 16):
                 add(f"{trace}.n{size}", f"learner-{i:02}", "chosen" if bandit else "queued",
-                    "emitted" if bandit else "length:gamma", [None],
+                    "emitted" if bandit else FULL, [None],
                     tokens / (speed - 0.003 * i * size))
     per_query = pl.concat(parts)
     totals = per_query.group_by(*SETTING, "seed", maintain_order=True).agg(
@@ -96,6 +100,10 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
         mat=pl.col("tokens") / pl.col("rounds"), rounds_sd=None, rounds_per_second=1e6,
         acceptance_rate=None, accepted_at=None, accepted_given=None,
         tokens_per_second=pl.col("tokens") / pl.col("seconds"))
+    of_drafter = pl.when(pl.col("selector").str.starts_with("fixed:"))
+    summary = summary.with_columns(  # the higher MAT, the lower EAL: losses mislead
+        eal=of_drafter.then(4 - pl.col("mat")),
+        seconds_per_token=of_drafter.then(pl.col("seconds") / pl.col("tokens")))
     save_results(folder, Results(
         SUMMARY.shaped(summary), PER_QUERY.shaped(per_query), CURVES.shaped(pl.concat(curves)),
         ANSWER.shaped(pl.concat(shown, how="diagonal")), {

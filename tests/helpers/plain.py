@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from hedgespec.selectors import CHOSEN, parse_selector
+from hedgespec.results.labels import FIXED
+from hedgespec.selectors import CHOSEN, FULL, parse_selector
 from hedgespec.selectors.contract import EMITTED, LOOKAHEAD, OUTCOMES, VERIFIED
+from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, decision_key, uniform
 
 
@@ -53,3 +55,9 @@ def numbers(key, count):
     """The uniform numbers of a text's positions."""
     return [np.array([uniform(key, position, stream) for position in range(count)])
             for stream in (ACCEPTANCE, SELECTION)]
+
+
+def length_loss(text):
+    """Loss `length`, the reference's, for learners of losses; None for other selectors."""
+    learns = not text.startswith(FIXED) and parse_selector(text).selector.feedback == FULL
+    return Loss() if learns else None

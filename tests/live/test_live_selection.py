@@ -18,6 +18,7 @@ from hedgespec.cli import main  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.live.hugging_face import speculative_generate  # noqa: E402
+from hedgespec.live.log import LiveLog, LogSettings  # noqa: E402
 from hedgespec.live.text_rounds import Rounds  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import Drafter, make_drafters  # noqa: E402
@@ -25,9 +26,10 @@ from hedgespec.models.drafters.session import DraftSession  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.target import load_model  # noqa: E402
 from hedgespec.selectors import BUILT_IN  # noqa: E402
-from hedgespec.selectors.learning import Loss  # noqa: E402
+from hedgespec.selectors.learning import parse_loss  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
 from hedgespec.simulator.fidelity import check_fidelity, compare_seconds  # noqa: E402
+from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
 from tests.helpers.heads import random_head  # noqa: E402
 from tests.helpers.laws import chi_square_p  # noqa: E402
@@ -198,6 +200,19 @@ def test_a_changed_decision_or_statistic_is_named(tiny_models, specifications, t
         check_fidelity(out)
 
 
+def test_a_log_keeps_the_loss_and_the_seconds_it_took(target, drafters, tmp_path):
+    """Whatever costs the trace of the log may hold: the seconds were given to the decoder."""
+    decoder = LiveDecoder(target, drafters, "normalhedge", DecoderSettings(
+        sampling=Sampling(0.8), draft_length=4, evaluate_all=True, timed=True,
+        round_seconds=(1.0, 3.0, 2.0, 2.5, 4.0), feedback="every:2"))
+    log = LiveLog(tmp_path / "log", decoder, LogSettings("made", 40))
+    query = Query.of(target.tokenizer, 0, Question("q", "made", ["w1 w2 w3 w1 w2"]), [], 40)
+    log.add(query, decoder.generate(query.prompt, 40, 0))
+    log.finish()
+    assert json.loads((tmp_path / "log" / "run.json").read_text())["loss"] == "seconds:gamma"
+    assert check_fidelity(tmp_path / "log") > 5
+
+
 def test_logged_losses_are_the_replays_and_a_changed_one_is_named(
     tiny_models, specifications, tmp_path
 ):
@@ -205,7 +220,8 @@ def test_logged_losses_are_the_replays_and_a_changed_one_is_named(
     trace, losses = read_trace(out / "trace"), pl.read_parquet(out / "losses.parquet")
     at = trace.offsets[losses["query"].to_numpy()] + losses["position"].to_numpy()
     np.testing.assert_array_equal(np.array(losses["losses"].to_list()),
-                                  Replayer(trace, 4).losses(Loss())[at])
+                                  Replayer(trace, 4).losses(parse_loss("accept"))[at])
+    assert json.loads((out / "run.json").read_text())["loss"] == "accept"
     assert len(losses) > 40
     query, position, values = losses.row(30)
     moved = [*values[:1], values[1] + 1e-15, *values[2:]]

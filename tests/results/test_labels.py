@@ -76,7 +76,7 @@ def test_losses(label):
     assert LossLabel.parse(str(label)) == label
 
 
-@given(st.builds(PoolLabel, TEXT, st.integers(1, 10_000)))
+@given(st.builds(PoolLabel, TEXT, st.integers(1, 10_000), st.integers(0, 10_000)))
 def test_pools(label):
     assert PoolLabel.parse(str(label)) == label
 

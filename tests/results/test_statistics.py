@@ -8,19 +8,21 @@ import pytest
 
 from hedgespec.results import statistics
 from hedgespec.results.statistics import (
+    crossed_estimate,
     gain_difference,
     mat_difference,
     mat_error,
     mat_estimate,
     mat_gain,
     mean_estimate,
+    mean_gain,
     normal_band,
     rate_gain,
 )
 
 ROOT = Path(__file__).parents[2]
 ESTIMATORS = {"mean_estimate", "mat_estimate", "mat_difference", "mat_gain", "rate_gain",
-              "gain_difference", "normal_band", "mat_error"}
+              "gain_difference", "normal_band", "mat_error", "crossed_estimate", "mean_gain"}
 NOT_BY_QUESTION = {ROOT / "benchmarks" / "live.py"}  # each of its questions has one answer
 
 
@@ -156,3 +158,28 @@ def test_other_draws_give_another_interval(monkeypatch):
     few = mean_estimate(values)
     assert few.value == many.value
     assert few.low != many.low
+
+
+def test_pools_that_differ_make_a_mean_over_them_less_certain():
+    """Five pools far apart: however many questions, the interval is that of the pools."""
+    rng = np.random.default_rng(0)
+    pools = np.array([0.0, 10.0, 20.0, 30.0, 40.0])
+    values = rng.normal(pools, 1.0, (400, 5))
+    found, alone = crossed_estimate(values), mean_estimate(values.mean(axis=1)[:, None])
+    assert found.value[0] == pytest.approx(values.mean())
+    assert alone.high[0] - alone.low[0] < 1
+    assert found.high[0] - found.low[0] > 3 * pools.std() / np.sqrt(5)
+    same = crossed_estimate(np.repeat(values[:, :1], 5, axis=1))
+    one = mean_estimate(values[:, :1])
+    assert same.low[0] == pytest.approx(one.low[0])
+    assert same.high[0] == pytest.approx(one.high[0])
+
+
+def test_a_mean_of_gains_is_that_of_the_traces():
+    rng = np.random.default_rng(0)
+    parts = [(rng.uniform(1, 2, 50), rng.uniform(2, 3, 50), None) for _ in range(3)]
+    singles = [mat_gain(rounds[:, None], base).value[0] for rounds, base, _ in parts]
+    found = mean_gain(parts)
+    assert found.value[0] == pytest.approx(np.mean(singles))
+    one = mat_gain(parts[0][0][:, None], parts[0][1])
+    assert found.high[0] - found.low[0] < one.high[0] - one.low[0]

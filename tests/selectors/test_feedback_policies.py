@@ -21,6 +21,7 @@ from hedgespec.selectors.feedback import (
     next_due,
     parse_feedback,
 )
+from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.online import OnlineSelector
 from hedgespec.simulator import Replayer
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
@@ -125,7 +126,7 @@ def undecided(tmp_path_factory):
 @pytest.mark.parametrize("label", LABELS)
 def test_a_policy_changes_what_is_decided(undecided, label):
     feedback = parse_feedback(label)
-    runs = [undecided.run("normalhedge", seed, setting).choice.tolist()
+    runs = [undecided.run("normalhedge", seed, setting, Loss()).choice.tolist()
             for setting in (feedback, Feedback()) for seed in range(6)]
     assert (runs[:6] != runs[6:]) == (feedback != Feedback())
 

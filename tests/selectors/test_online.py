@@ -19,7 +19,7 @@ LENGTH = 4
 FEEDBACKS = ("queued", "censored", "bold", "rounds:1", "rounds:3", "every:2", "round",
              "rounds:2+every:3", "every:2+round", "censored+round")
 LOSSES = (("length", "gamma"), ("length", "rb"), ("length", "realised"), ("accept", "gamma"),
-          ("hybrid:0.3", "rb"))
+          ("hybrid:0.3", "rb"), ("visit", "gamma"), ("visit", "rb"))
 
 
 @pytest.fixture(scope="module", params=[(1, 1, 1), (5, 1, 5)], ids=["flat", "deep"])
@@ -87,6 +87,19 @@ def test_every_loss_is_the_replays(trace, loss, prefill):
     run = replayer.run("normalhedge", 2, None, chosen)
     online = OnlineSelector(parse_selector("normalhedge"), 3, LENGTH, None, chosen, seed=2)
     np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
+
+
+@pytest.mark.parametrize("kind", ["visit-seconds:rb", "seconds:gamma"])
+def test_losses_in_seconds_are_the_replays_also_where_positions_are_passed(trace, kind):
+    seconds, loss, feedback = (1.0, 3.0, 2.0), parse_loss(kind), parse_feedback("every:2")
+    replayer = Replayer(trace, LENGTH, round_seconds=seconds)
+    run = replayer.run("normalhedge", 2, feedback, loss)
+    online = OnlineSelector(parse_selector("normalhedge"), 3, LENGTH, feedback, loss, 2,
+                            np.array(seconds))
+    np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
+    positions, losses = online.learned
+    assert len(positions) > 10
+    np.testing.assert_array_equal(losses, replayer.losses(loss)[trace.offsets[-2] + positions])
 
 
 @pytest.mark.slow

@@ -106,8 +106,9 @@ def test_every_setting_moves_something(tmp_path):
     """On drafters so much alike that the learner stays undecided."""
     write_trace(tmp_path / "trace", lengths=(2500,), closeness=(0.5, 0.5, 0.5))
     replayer = Replayer(read_trace(tmp_path / "trace"), K)
-    runs = {name: tuple(tuple(replayer.run("normalhedge", seed, parse_feedback(name)).choice)
-                        for seed in range(8)) for name in SETTINGS}
+    runs = {name: tuple(
+        tuple(replayer.run("normalhedge", seed, parse_feedback(name), Loss()).choice)
+        for seed in range(8)) for name in SETTINGS}
     for name in SETTINGS:
         same = [other for other in SETTINGS if other != name and runs[other] == runs[name]]
         assert not same, (name, same)
@@ -202,7 +203,7 @@ def test_censoring_locks_the_learner_where_waiting_does_not(tmp_path):
     replayer = Replayer(replace(trace, gamma=gamma, log_q=log_q), 5)
 
     def replay(name):
-        run = replayer.run("normalhedge", 0, parse_feedback(name))
+        run = replayer.run("normalhedge", 0, parse_feedback(name), Loss())
         return 6000 / run.visits.sum(), run.usage[0, 1] / run.visits.sum()
 
     # Expected emitted tokens of a round: 2.482 of the flat drafter, 2.810 of the other.

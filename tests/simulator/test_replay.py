@@ -20,6 +20,7 @@ from hedgespec.simulator import Replayer
 from hedgespec.simulator.kernels import _compiled_copy, selector_kernel
 from hedgespec.simulator.tasks import FullTask
 from hedgespec.traces import Trace
+from tests.helpers.plain import length_loss
 from tests.helpers.synthetic import write_trace
 
 ALL = ["fixed:drafter-0", "fixed:drafter-2", "best-fixed", "oracle", *BUILT_IN, "hedge:eta=0.3"]
@@ -123,7 +124,8 @@ def test_kernel_equals_python_calling_the_selectors_functions(request, which, te
     replayer = Replayer(request.getfixturevalue(which), 4)
     for seed in (0, 1):
         np.testing.assert_array_equal(
-            replayer.run(text, seed).choice, python_replay(replayer, text, seed))
+            replayer.run(text, seed, None, length_loss(text)).choice,
+            python_replay(replayer, text, seed))
 
 
 @pytest.mark.parametrize("text", ALL)

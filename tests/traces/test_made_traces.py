@@ -7,7 +7,7 @@ import pytest
 from hedgespec.cli import main, synthetic
 from hedgespec.errors import HedgespecError
 from hedgespec.rules import parse_rule
-from hedgespec.simulator import Replayer
+from hedgespec.simulator import Replayer, SweepSettings, run_sweep
 from hedgespec.traces import read_trace
 from hedgespec.traces.resize_pool import resize_pool
 from hedgespec.traces.subset import write_subset
@@ -138,6 +138,19 @@ def test_bad_pools_are_told(tmp_path):
     assert resize_pool(greedy, 2, seed=0).name == "synthetic.n2"
     with pytest.raises(HedgespecError, match=r"^drafters must be at least 1"):
         resize_pool(greedy, 0, seed=0)
+
+
+def test_seeds_draw_other_pools_whose_names_say_so(tmp_path):
+    trace = write_trace(tmp_path / "trace")
+    pools = [resize_pool(trace, 6, seed) for seed in range(4)]
+    assert [pool.name for pool in pools] == ["synthetic.n6", *(
+        f"synthetic.n6s{seed}" for seed in (1, 2, 3))]
+    assert len({tuple(pool.manifest.drafter_names) for pool in pools}) == 4
+    found = run_sweep([tmp_path / "trace"], SweepSettings(
+        ("hedge",), pools=(2,), pool_seeds=(0, 3), seeds=1)).summary
+    assert found["trace"].to_list() == ["synthetic.n2", "synthetic.n2s3"]
+    with pytest.raises(HedgespecError, match="pool_seeds draw the drafters of pools"):
+        run_sweep([tmp_path / "trace"], SweepSettings(("hedge",), pool_seeds=(1,)))
 
 
 @pytest.mark.slow

@@ -36,12 +36,15 @@ def draw(study: Study) -> Iterator[Drawing]:
 
 
 def _pools(study: Study, trace: str) -> dict[int, str]:
-    """Names of the pools made from `trace` by their number of drafters, smallest first."""
-    found = {}
+    """Names of the pools made from `trace` by their number of drafters, smallest first.
+
+    Of several of a number, the first.
+    """
+    found: dict[int, str] = {}
     for name in study.run.traces:
         pool = study.run.pool(name)
         if pool and pool.trace == trace:
-            found[pool.drafters] = name
+            found.setdefault(pool.drafters, name)
     return dict(sorted(found.items()))
 
 

@@ -1,0 +1,84 @@
+"""What is said below the overview: losses that mislead, and what evaluation takes."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from hedgespec.costs.file import save_costs, with_costs
+from hedgespec.results.overview import costly_evaluations, disagreements, overview
+from hedgespec.simulator import Replayer, SweepSettings, run_sweep
+from hedgespec.traces import Costs, DrafterCosts, TargetCosts, read_trace
+from tests.helpers.synthetic import write_trace
+
+COSTS = Costs("test", "float32", 256, 5, TargetCosts(0.02, 0.03), {
+    f"drafter-{arm}": DrafterCosts(step, 5 * step, 0.002)
+    for arm, step in enumerate((0.001, 0.010, 0.002))})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trace") / "trace"
+    write_trace(folder)
+    save_costs(folder.parent / "costs.json", COSTS)
+    return folder
+
+
+def sweep(folder, *selectors, **settings):
+    """A sweep of the trace under its costs."""
+    return run_sweep([folder], SweepSettings(
+        selectors, costs=folder.parent / "costs.json", seeds=1, **settings))
+
+
+def test_drafters_have_what_losses_compare(folder):
+    """EAL by its formula, at all positions whose draft lies in the answer; seconds over it."""
+    trace = with_costs(read_trace(folder), COSTS)
+    summary = sweep(folder, "fixed:drafter-1", "hedge", "best-single", draft_lengths=(2,)).summary
+    gamma = trace.gamma[:, 0, 1].astype(float)
+    starts = [at for begin, end in zip(trace.offsets[:-1], trace.offsets[1:], strict=True)
+              for at in range(begin, end - 1)]
+    emitted = np.array([1 + gamma[at] + gamma[at] * gamma[at + 1] for at in starts])
+    [found] = summary.filter(pl.col("selector") == "fixed:drafter-1").iter_rows(named=True)
+    assert found["eal"] == pytest.approx(emitted.mean(), rel=1e-6)
+    seconds = Replayer(trace, 2).own_seconds()[1]
+    assert found["seconds_per_token"] == pytest.approx((seconds / emitted).mean(), rel=1e-6)
+    others = summary.filter(pl.col("selector") != "fixed:drafter-1")
+    assert others["eal"].null_count() == others["seconds_per_token"].null_count() == 2
+
+
+def test_an_answer_shorter_than_a_draft_compares_nothing(tmp_path):
+    folder = tmp_path / "trace"
+    write_trace(folder, lengths=(1, 2))
+    summary = run_sweep([folder], SweepSettings(("fixed:drafter-1",))).summary
+    assert summary["eal"].to_list() == summary["seconds_per_token"].to_list() == [None]
+    assert disagreements(summary) == []
+
+
+def made_summary(folder, **columns):
+    """Two drafters' summary with other numbers."""
+    summary = sweep(folder, "fixed:drafter-0", "fixed:drafter-1").summary
+    return summary.with_columns(pl.Series(name, values) for name, values in columns.items())
+
+
+def test_a_loss_that_names_another_drafter_is_warned_of(folder):
+    same = {"mat": [2.0, 1.5], "eal": [2.5, 1.9], "tokens_per_second": [20.0, 10.0],
+            "seconds_per_token": [0.1, 0.2]}
+    assert disagreements(made_summary(folder, **same)) == []
+    [rounds] = disagreements(made_summary(folder, **same | {"eal": [1.9, 2.5]}))
+    assert rounds.endswith("fixed:drafter-1 has the least mean loss `length`, and 25.0 % fewer "
+                           "tokens per round than fixed:drafter-0 (1.500, 2.000)")
+    [speed] = disagreements(made_summary(folder, **same | {"seconds_per_token": [0.2, 0.1]}))
+    assert "least mean loss `seconds`, and 50.0 % fewer tokens/s" in speed
+    assert len(overview(made_summary(folder, **same))) == 2
+
+
+def test_costly_evaluation_is_said_of_learners_that_evaluate_every_round(folder):
+    def note(feedback, evaluation):
+        rows = pl.concat([sweep(folder, "exp3spec", "fixed:drafter-0").per_query,
+                          sweep(folder, "hedge", feedbacks=(feedback,)).per_query])
+        return costly_evaluations(rows.with_columns(
+            evaluation_seconds=pl.col("seconds") * evaluation * (pl.col("evaluations") > 0)))
+
+    assert note("queued", 0.25).startswith(
+        "hedge: evaluating all drafters in every round takes up to 2")
+    assert note("queued", 0.05) == ""
+    assert note("batch:8", 0.25) == ""
