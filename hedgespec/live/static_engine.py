@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 
-from hedgespec.costs.measure import EVALUATE_ALL, TARGET, costs_from
+from hedgespec.costs.measure import costs_from
 from hedgespec.costs.timing import Part, time_in_turn
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.evaluated import no_statistics, unpack
@@ -26,6 +26,7 @@ from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.target import LanguageModel
 from hedgespec.rules import Statistics
 from hedgespec.traces import Costs
+from hedgespec.traces.costs import EVALUATE_ALL, draft_part, evaluate_part, target_part
 
 _ROOM = 512  # a text's room is a multiple of it
 _MANY = 32  # tokens read at once by drafters that are far behind
@@ -159,14 +160,14 @@ class StaticEngine(Engine):
             parts.rewind(context)
             parts.place(context - few, context)
 
-        timed = [Part(f"{TARGET}{few}", prepare, partial(self._run, "verify", parts.verify)),
+        timed = [Part(target_part(few), prepare, partial(self._run, "verify", parts.verify)),
                  Part(EVALUATE_ALL, prepare,
                       partial(self._run, ("evaluate", few), partial(parts.evaluate, few)))]
         timed += [self._plain(width)._target_part(context, width)
                   for width in sorted({1, *widths} - {few})]
         for arm, name in enumerate(self._names):
-            timed += [Part(f"draft {name}", prepare, partial(self._draft, arm)),
-                      Part(f"evaluate {name}", prepare, partial(
+            timed += [Part(draft_part(name), prepare, partial(self._draft, arm)),
+                      Part(evaluate_part(name), prepare, partial(
                           self._run, ("read", arm, few, False),
                           partial(parts.read_on, arm, few, False)))]
         found = time_in_turn(timed, self._device, repeats)
@@ -177,7 +178,7 @@ class StaticEngine(Engine):
         """The target's pass over `width` tokens, K + 1."""
         self._prepare_to_measure(context)
         parts = self._parts
-        return Part(f"{TARGET}{width}", lambda: parts.rewind(context),
+        return Part(target_part(width), lambda: parts.rewind(context),
                     partial(self._run, "verify", parts.verify))
 
     def _plain(self, width: int) -> "StaticEngine":

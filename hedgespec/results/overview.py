@@ -20,6 +20,7 @@ def overview(summary: pl.DataFrame) -> pl.DataFrame:
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret_per_query"),
             pl.col("tokens_per_second").mean(),
             pl.col("rounds_per_second").median(),
+            pl.col("tokens_per_second_low", "tokens_per_second_high").mean(),
         )
         .sort("trace", "mat", descending=[False, True], maintain_order=True)
     )

@@ -5,7 +5,7 @@ docs/results.md are made from it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ class Column:
     """One column, or, if its name ends with "/", one for each arm.
 
     `key` columns together tell a table's rows apart. Of `averaged` ones readers take the mean over
-    seeds. `timed` is what the clock said: it differs when the same is run again.
+    seeds. `timed` is what the clock said: it differs when the same is run again. `earlier` has the
+    value of results that were made before there was the column, if such are read.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Column:
     key: bool = False
     averaged: bool = False
     timed: bool = False
+    earlier: tuple[Any, ...] = ()
 
     @property
     def of_each_arm(self) -> bool:
@@ -96,6 +98,13 @@ class Table:
         """The columns that `table` should have and has not."""
         return [name for name in self.types if name not in table.columns]
 
+    def completed(self, table: pl.DataFrame) -> pl.DataFrame:
+        """`table`, made by an earlier version, with the columns that came since."""
+        return table.with_columns(
+            pl.lit(value, dtype=column.dtype).alias(column.name)
+            for column in self.columns for value in column.earlier
+            if column.name not in table.columns)
+
     def shaped(self, table: pl.DataFrame) -> pl.DataFrame:
         """The columns of `table` that are declared here, in order, each with its type."""
         return table.select(pl.col(name).cast(dtype)
@@ -108,7 +117,9 @@ class Table:
             if column.of_each_arm else [column.name])}
 
 
-RUN = tuple(Column(item.name, **item.metadata, key=True) for item in fields(RunKey))
+RUN = tuple(Column(item.name, **item.metadata, key=True,
+                   earlier=() if item.default is MISSING else (item.default,))
+            for item in fields(RunKey))
 SEED = Column("seed", pl.Int32(), "of acceptance and selection; null if exact", key=True)
 QUERY = (
     Column("query", pl.UInt32(), "number of the query in the trace, counted from 0", key=True),
@@ -134,6 +145,11 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            "trace's costs; null without", "tokens/s"),
     Column("rounds_per_second", pl.Float64(), "speed of the replay itself, compilation not counted",
            "rounds/s", timed=True),
+    Column("tokens_per_second_low", pl.Float64(), "`tokens_per_second` with every part of "
+           "the costs at the 90th percentile of its measurements; null without", "tokens/s",
+           earlier=(None,)),
+    Column("tokens_per_second_high", pl.Float64(), "with every part at its 10th percentile",
+           "tokens/s", earlier=(None,)),
 ))
 
 PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (

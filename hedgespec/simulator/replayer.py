@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from time import perf_counter
@@ -31,7 +32,7 @@ from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import EXACT, REPLAYED, Replay
 from hedgespec.simulator.router import Router
 from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask
-from hedgespec.traces import Trace
+from hedgespec.traces import Costs, Trace
 
 
 class Replayer:
@@ -74,7 +75,16 @@ class Replayer:
         self._acceptance = self.arms.spread(lambda rule, length: rule.realised(trace, length))
         self._gamma = self.arms.spread(lambda rule, length: rule.expected(trace, length))
         self._losses: dict[Loss, np.ndarray] = {}
+        self._timed_losses: dict[Loss, np.ndarray] = {}
         self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
+
+    def under(self, costs: Costs | None) -> "Replayer":
+        """The same replayer with other costs of its trace's drafters; tables are shared."""
+        self.expected_rounds  # noqa: B018 - found once for all
+        other = copy(self)
+        other.trace = replace(self.trace, manifest=replace(self.trace.manifest, costs=costs))
+        other._timed_losses = {}
+        return other
 
     def run(
         self, chooser: str | Selector | Chooser, seed: int, feedback: Feedback | None = None,
@@ -165,10 +175,12 @@ class Replayer:
 
     def losses(self, loss: Loss) -> np.ndarray:
         """Loss of every start position, shape (T, N); NaN where never observable."""
-        if loss not in self._losses and loss.seconds:
-            self._losses[loss] = per_second(
-                self.losses(replace(loss, seconds=False)), self.own_seconds(),
-                self.draft_length)
+        if loss.seconds:
+            if loss not in self._timed_losses:
+                self._timed_losses[loss] = per_second(
+                    self.losses(replace(loss, seconds=False)), self.own_seconds(),
+                    self.draft_length)
+            return self._timed_losses[loss]
         if loss not in self._losses:
             table = np.empty((len(self.trace.tokens), self._arms))
             self._over_queries(

@@ -538,12 +538,14 @@ def test_seconds_never_stand_without_whose_they_are(written, drawn, study):
 
 
 def test_costs_that_differ_are_told_apart_by_trace():
-    one = {"device": "cpu", "dtype": "float32", "evaluation": "in one batch"}
-    traces = [{"name": "a", "costs": one}, {"name": "b", "costs": {**one, "device": "gpu"}},
-              {"name": "c", "costs": one}, {"name": "d", "costs": None}]
+    one = {"device": "cpu", "dtype": "float32", "evaluation": "in one batch", "batch": 4,
+           "name": "own", "engine": "compiled"}
+    traces = [{"name": "a", "costs": [one]}, {"name": "b", "costs": [
+                  {**one, "device": "gpu", "name": "file", "engine": ""}]},
+              {"name": "c", "costs": [one]}, {"name": "d", "costs": []}]
     assert whose_seconds(traces) == (
-        "on a, c costs of cpu, float32, all drafters evaluated in one batch; "
-        "on b costs of gpu, float32, all drafters evaluated in one batch")
+        "on a, c costs of cpu, float32, all drafters evaluated in one batch, batch 4, compiled; "
+        "on b costs of gpu, float32, all drafters evaluated in one batch, batch 4 (file)")
     assert whose_seconds(traces[3:]) == ""
 
 
