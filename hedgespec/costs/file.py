@@ -25,6 +25,15 @@ def save_costs(path: Path, costs: Costs) -> None:
     write_text(path, json.dumps(asdict(costs), indent=1) + "\n")
 
 
+def save_unfinished(path: Path, costs: Costs) -> None:
+    """Write what was measured so far to `path`.unfinished, which `save_measured` removes."""
+    save_costs(_beside(path, "unfinished"), costs)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f"{path.name}.{ending}")
+
+
 def save_measured(path: Path, costs: Costs) -> None:
     """Write costs that were just measured, with the command and the date.
 
@@ -35,10 +44,12 @@ def save_measured(path: Path, costs: Costs) -> None:
     try:
         refuse_untrue(costs)
     except HedgespecError as error:
-        refused = path.with_name(f"{path.name}.refused")
+        refused = _beside(path, "refused")
         save_costs(refused, costs)
+        _beside(path, "unfinished").unlink(missing_ok=True)
         raise HedgespecError(f"{error}; what was measured is in {refused}") from error
     save_costs(path, costs)
+    _beside(path, "unfinished").unlink(missing_ok=True)
 
 
 def refuse_untrue(costs: Costs) -> None:

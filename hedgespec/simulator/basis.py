@@ -16,13 +16,16 @@ from hedgespec.traces import Costs, Trace
 class CostBasis:
     """Costs by the name that results give them, OWN_COSTS for a trace's own, at a batch.
 
-    `costs` are those of the trace's drafters; None: there are none, and then no `name`. `sha256` is
-    that of their file, None for a trace's own.
+    `costs` are those of the trace's drafters; None: there are none, and then no `name`. `slow` and
+    `fast` are the same with every part at the ends of its measurements, None where these are not
+    known. `sha256` is that of the file, None for a trace's own.
     """
 
     name: str = ""
     batch: int = 1
     costs: Costs | None = None
+    slow: Costs | None = None
+    fast: Costs | None = None
     sha256: str | None = None
 
 
@@ -69,5 +72,8 @@ def _basis(trace: Trace, file: Path, batch: int) -> CostBasis:
         costs = costs.at(batch)
     except HedgespecError as error:
         raise HedgespecError(f"{whose}: {error}") from error
-    return CostBasis(costs_name(file), batch, costs_for(costs, trace.manifest.drafter_names),
+    names = trace.manifest.drafter_names
+    slow, fast = (costs_for(costs.end(end), names) if costs.spread else None
+                  for end in ("high", "low"))
+    return CostBasis(costs_name(file), batch, costs_for(costs, names), slow, fast,
                      None if own else sha256_file(file))

@@ -189,12 +189,11 @@ class TraceJobs:
 
     def _spread(self, run: Replay, basis: CostBasis) -> dict[str, float | None]:
         """Tokens per second where every part of the costs is at one end of its measurements."""
-        if basis.costs is None or not basis.costs.spread:
-            return dict.fromkeys(("tokens_per_second_low", "tokens_per_second_high"))
         tokens = len(self._replayer.trace.tokens)
-        slow, fast = (self._replayer.under(basis.costs.end(end)).seconds(run)[0].sum()
-                      for end in ("high", "low"))
-        return {"tokens_per_second_low": tokens / slow, "tokens_per_second_high": tokens / fast}
+        ends = {"tokens_per_second_low": basis.slow, "tokens_per_second_high": basis.fast}
+        return {name: None if costs is None
+                else tokens / self._replayer.under(costs).seconds(run)[0].sum()
+                for name, costs in ends.items()}
 
     def _per_query(self, values: np.ndarray) -> np.ndarray:
         """Sums (Q, ...) of what each token has, (T, ...)."""

@@ -53,7 +53,8 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
                 "gamma": np.clip(tokens / mine / 4, 0, 1),
                 "rounds_until_best": np.where(mine < 120, 10 + mine / 4, np.nan),
                 **{f"rounds/{name}": mine / len(names) for name in names},
-            }, schema_overrides={"carry": pl.Int64, "seed": pl.Int32, "batch": pl.Int32}, nan_to_null=True))
+            }, schema_overrides={"carry": pl.Int64, "seed": pl.Int32, "batch": pl.Int32},
+                nan_to_null=True))
         slope = float((rounds - best).mean()) / 10
         curves.append(parts[-1].select(SETTING).head(1).join(pl.DataFrame({
             "position": range(0, 110, 10), "rounds": [(3.5 + slope / 10) * i for i in range(11)],
