@@ -34,6 +34,7 @@ from hedgespec.models.heads.recurrent import save_redrafter
 from hedgespec.models.settings import Sampling
 from hedgespec.models.target import LanguageModel
 from hedgespec.traces import Costs, DrafterCosts, load_manifest
+from hedgespec.traces.costs import EVALUATE_ALL, evaluate_part
 from hedgespec.traces.schema import MANIFEST
 from hedgespec.zoo.new_heads import new_head, new_parallel_head, new_recurrent_head
 from hedgespec.zoo.settings import ZooSettings
@@ -122,6 +123,13 @@ def _joined(found: list[Costs], names: list[str]) -> Costs:
         f"{', '.join(costs.drafters)}: {costs.engine}" for costs in others)])
     spread = {name: one for costs in reversed(found if first.batch == 1 else found[:1])
               for name, one in costs.spread.items()}
+    if EVALUATE_ALL in first.spread:
+        alone = [costs.spread[evaluate_part(name)] for costs in others for name in costs.drafters
+                 if evaluate_part(name) in costs.spread]
+        spread[EVALUATE_ALL] = replace(
+            first.spread[EVALUATE_ALL],
+            low=first.spread[EVALUATE_ALL].low + sum(one.low for one in alone),
+            high=first.spread[EVALUATE_ALL].high + sum(one.high for one in alone))
     return replace(first, drafters={name: drafters[name] for name in names},
                    evaluate_all=together, spread=spread, engine=engine)
 

@@ -115,6 +115,13 @@ class ResultSet:
         other.folder = self.folder
         return other
 
+    def bases_beside(self, trace: str) -> list[Basis]:
+        """The shown costs of a trace at every batch that there is, least first."""
+        shown = {name: costs for name, costs, _ in self._shown.rows()}
+        there = self._found.summary.filter(
+            pl.col("trace") == trace, pl.col("costs") == shown[trace]).select(BASIS).unique()
+        return there.sort("batch").rows()
+
     @cached_property
     def traces(self) -> list[str]:
         """Names of the traces, pools of other sizes included, in the order of the results."""

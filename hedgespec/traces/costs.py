@@ -98,10 +98,15 @@ class Costs:
         return [replace(self, conditions=[]), *self.conditions]
 
     def end(self, end: str) -> "Costs":
-        """The same with every part at the "low" or "high" end of its spread, where it has one."""
+        """The same with every part at the "low" or "high" end of its spread.
+
+        A part without one, or that is more than what was timed, stays as it is.
+        """
 
         def of(part: str, median: float) -> float:
-            return float(getattr(self.spread[part], end)) if part in self.spread else median
+            spread = self.spread.get(part)
+            known = spread is not None and spread.low <= median <= spread.high
+            return float(getattr(spread, end)) if known else median
 
         def drafter(name: str, costs: DrafterCosts) -> DrafterCosts:
             draft = of(draft_part(name), costs.draft)
