@@ -1,6 +1,7 @@
 """Lossless speculative decoding of one text at a time with a pool of drafters and a selector."""
 
 import copy
+import gc
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -125,13 +126,14 @@ class LiveDecoder:
     def _with_condition(
         self, costs: Costs, context: int, texts: int, repeats: int | None
     ) -> Costs:
+        gc.collect()  # of what the last one needed
+        torch.cuda.empty_cache()
         try:
             one = (self.engine.costs(context, (), repeats) if texts == 1
                    else self.engine.costs_of_texts(texts, context, repeats))
         except torch.OutOfMemoryError:
             warnings.warn(f"there is no memory for {texts} texts of {context} tokens: they are not "
                           "measured", stacklevel=3)
-            torch.cuda.empty_cache()
             return costs
         return replace(costs, conditions=[*costs.conditions, one])
 
