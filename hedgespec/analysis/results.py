@@ -105,12 +105,19 @@ class ResultSet:
                 f"{', '.join(sorted(unknown))} of the tables; the folder holds files of different "
                 "runs")
 
+    def basis_of(self, costs: str | None, batch: int | None) -> Basis:
+        """The first basis of these, None for any. Raises HedgespecError if there is none."""
+        for basis in self.bases:
+            if costs in (None, basis[0]) and batch in (None, basis[1]):
+                return basis
+        there = "; ".join(f"{name or 'none'}, batch {texts}" for name, texts in self.bases)
+        asked = [f"costs {costs}"] * (costs is not None) + [f"batch {batch}"] * (batch is not None)
+        raise HedgespecError(f"{self.folder}: has no results under {', '.join(asked)}; there are "
+                             f"costs {there}")
+
     def under(self, basis: Basis) -> "ResultSet":
         """The same results under other costs. Raises HedgespecError if there are none of these."""
-        if basis not in self.bases:
-            there = "; ".join(f"{costs or 'none'}, batch {batch}" for costs, batch in self.bases)
-            raise HedgespecError(f"{self.folder}: has no results under costs {basis[0]}, batch "
-                                 f"{basis[1]}; there are {there}")
+        basis = self.basis_of(*basis)
         other = ResultSet(self._found, basis)
         other.folder = self.folder
         return other

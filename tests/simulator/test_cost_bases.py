@@ -129,7 +129,7 @@ def test_readers_take_the_first_basis_or_ask_for_one(files, tmp_path):
     assert other.settings["tokens_per_second"].null_count() == 2
     assert other.settings["mat"].to_list() == run.settings["mat"].to_list()
     assert other.whose_seconds(run.traces) == ""
-    with pytest.raises(HedgespecError, match="costs many, batch 2; there are many, batch 1; none"):
+    with pytest.raises(HedgespecError, match="many, batch 2; there are costs many, batch 1; none"):
         run.under(("many", 2))
 
 
