@@ -8,7 +8,7 @@ COSTS := smollm2-135m-zoo-h100 smollm2-135m-h100 llama-3.1-8b-h100
 INPUTS := pyproject.toml constraints.txt hedgespec/version.py
 
 .DEFAULT_GOAL := help
-.PHONY: help sim report zoo traces fidelity live-speed test test-all check lint fuzz bench readme \
+.PHONY: help sim report zoo traces fidelity live-speed costs test test-all check lint fuzz bench readme \
   docs-tables findings clean
 
 help: ## list the targets
@@ -49,6 +49,9 @@ fidelity: $(VENV)/models ## decode live with three selectors and replay the logs
 live-speed: $(VENV)/models ## tokens per second of live decoding against its replay (wants a GPU)
 	$(BIN)/hedgespec zoo --small
 	$(BIN)/python -m benchmarks.live --compile $(ARGS)
+
+costs: $(VENV)/models ## measure costs of target shapes on a GPU, batches 1 to 64; they go to results/costs
+	PYTHON=$(BIN)/python sh benchmarks/costs.sh $(ARGS)
 
 bench: $(VENV)/dev ## speed of the simulator as ratios; also writes build/bench.json
 	$(BIN)/python benchmarks/simulator.py

@@ -1,6 +1,7 @@
-"""What rounds cost with the drafters of a recorded trace, all measured in one run.
+"""What rounds cost with the drafters of recorded traces, all measured in one run.
 
-    python -m benchmarks.pool_costs domain-mix-t0.7 --compile --out costs.json
+    python -m benchmarks.pool_costs domain-mix-t0.7 methods-t0 --compile --batches 4 16 64 \
+        --out costs.json
     python -m benchmarks.pool_costs domain-mix-t0.7 --costs costs.json --into domain-mix-t0 ...
 
 Speed depends on shapes, not on values: target and drafters have random weights of the shapes of
@@ -12,7 +13,8 @@ costs for their own.
 import argparse
 import json
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,10 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from hedgespec.bundled import trace_folder
-from hedgespec.costs.file import load_costs, save_measured
+from hedgespec.costs.estimate import together_seconds
+from hedgespec.costs.file import load_costs, save_measured, save_unfinished
 from hedgespec.costs.profile import random_target
+from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text
 from hedgespec.live import LiveDecoder
 from hedgespec.live.static_engine import StaticEngine
@@ -31,7 +35,8 @@ from hedgespec.models.heads.eagle import save_head
 from hedgespec.models.heads.recurrent import save_redrafter
 from hedgespec.models.settings import Sampling
 from hedgespec.models.target import LanguageModel
-from hedgespec.traces import Costs, load_manifest
+from hedgespec.traces import Costs, DrafterCosts, DrafterInfo, load_manifest
+from hedgespec.traces.costs import EVALUATE_ALL, evaluate_part
 from hedgespec.traces.schema import MANIFEST
 from hedgespec.zoo.new_heads import new_head, new_parallel_head, new_recurrent_head
 from hedgespec.zoo.settings import ZooSettings
@@ -39,6 +44,7 @@ from hedgespec.zoo.small_models import new_small_model
 
 WIDTHS = (2, 16, 32, 64)
 TARGET = "smollm2-135m"
+BATCHED = ("eagle", "lm")  # kinds of drafters that are evaluated in one batch
 
 
 def main() -> None:
@@ -46,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("trace", help="a bundled trace, whose drafters are measured")
+    add("traces", nargs="+", help="bundled traces, whose drafters are measured")
     add("--shapes", default=TARGET, help="of the target: a name of `hedgespec profile`, or a file")
     add("--device", default="cuda")
     add("--dtype", default="bfloat16")
@@ -54,6 +60,8 @@ def main() -> None:
     add("--context", type=int, default=256)
     add("--repeats", type=int, default=50)
     add("--widths", type=int, nargs="*", default=WIDTHS)
+    add("--batches", type=int, nargs="*", default=(), help="texts at once, besides one")
+    add("--contexts", type=int, nargs="*", default=(), help="further numbers of tokens before")
     add("--compile", action="store_true")
     add("--eager", action="store_true", help="run all as they are")
     add("--out", type=Path)
@@ -71,35 +79,65 @@ def main() -> None:
 def measured(options: argparse.Namespace) -> Costs:
     """Costs of the trace's drafters, by name."""
     target = with_words(random_target(options.shapes, options.device, options.dtype))
-    pool = random_pool(load_manifest(trace_folder(options.trace)).drafters, target)
-    fast = [] if options.eager else [
-        one for one in pool if StaticEngine.can_run(target, [one])]
-    found = []
-    for drafters, static in ((fast, True), ([one for one in pool if one not in fast], False)):
+    infos = {info.name: info for name in options.traces
+             for info in load_manifest(trace_folder(name)).drafters}
+    pool = random_pool(list(infos.values()), target)
+    fast = [one for one in pool if StaticEngine.can_run(target, [one])]
+    found: list[Costs] = []
+    for drafters, static in ((fast, not options.eager),
+                             ([one for one in pool if one not in fast], False)):
         if drafters:
             decoder = LiveDecoder(
                 target, drafters, "normalhedge", sampling=Sampling(0.0), static=static,
                 draft_length=options.draft_length, compiled=options.compile and static)
-            found.append(decoder.costs(options.context, options.widths if static or not fast
-                                       else (), options.repeats))
+            first = not found
+            found.append(decoder.costs(
+                options.context, options.widths if first else (), options.repeats,
+                options.batches if first else (), options.contexts,
+                partial(save_unfinished, options.out) if options.out and first
+                else lambda costs: None))
     return joined(found, [one.name for one in pool])
 
 
 def joined(found: list[Costs], names: list[str]) -> Costs:
     """Costs of several engines: the first one's target, each drafter in its own engine.
 
-    Whoever has no batch is evaluated beside it, one by one.
+    Whoever has no batch is evaluated beside it, one by one, and drafts for one text after another.
     """
+    conditions = [_joined([one, *(_of_texts(costs.at(1, one.context), one.batch)
+                                  for costs in found[1:])], names)
+                  for one in found[0].conditions]
+    return replace(_joined(found, names), conditions=conditions)
+
+
+def _of_texts(costs: Costs, texts: int) -> Costs:
+    """Costs of drafters that work on one text after another."""
+    return replace(costs, drafters={
+        name: DrafterCosts(*(texts * seconds for seconds in astuple(one)))
+        for name, one in costs.drafters.items()})
+
+
+def _joined(found: list[Costs], names: list[str]) -> Costs:
+    """Costs of several engines at one batch and context."""
     first, *others = found
     drafters = {name: one for costs in found for name, one in costs.drafters.items()}
-    together = first.evaluate_all
+    together, counted = first.evaluate_all, first.evaluate_together
     if together is not None:
+        counted = {**counted, str(len(first.drafters)): together}
         together += sum(one.evaluate for costs in others for one in costs.drafters.values())
     engine = "; ".join([first.engine, *(
         f"{', '.join(costs.drafters)}: {costs.engine}" for costs in others)])
-    spread = {name: one for costs in reversed(found) for name, one in costs.spread.items()}
+    spread = {name: one for costs in reversed(found if first.batch == 1 else found[:1])
+              for name, one in costs.spread.items()}
+    if EVALUATE_ALL in first.spread:
+        alone = [costs.spread[evaluate_part(name)] for costs in others for name in costs.drafters
+                 if evaluate_part(name) in costs.spread]
+        spread[EVALUATE_ALL] = replace(
+            first.spread[EVALUATE_ALL],
+            low=first.spread[EVALUATE_ALL].low + sum(one.low for one in alone),
+            high=first.spread[EVALUATE_ALL].high + sum(one.high for one in alone))
     return replace(first, drafters={name: drafters[name] for name in names},
-                   evaluate_all=together, spread=spread, engine=engine)
+                   evaluate_all=together, evaluate_together=counted, spread=spread, engine=engine)
 
 
 def with_words(target: LanguageModel) -> LanguageModel:
@@ -135,11 +173,33 @@ def random_pool(infos: list, target: LanguageModel) -> list[Drafter]:
         return make_drafters(pool, target)
 
 
+def _of(costs: Costs, drafters: list[DrafterInfo]) -> Costs:
+    """Costs of some of the drafters alone, in their order.
+
+    Where the evaluation of some number together is known, theirs is that of as many as work in a
+    batch, and of each other one beside it.
+    """
+    missing = sorted({one.name for one in drafters} - set(costs.drafters))
+    if missing:
+        raise HedgespecError(f"the costs have no drafter {', '.join(missing)}")
+    together, counted = costs.evaluate_all, costs.evaluate_together
+    batched = sum(one.kind in BATCHED for one in drafters)
+    if counted:
+        beside = sum(costs.drafters[one.name].evaluate for one in drafters
+                     if one.kind not in BATCHED)
+        together = beside + float(
+            together_seconds(replace(costs, evaluate_all=None), np.array(batched)))
+        counted = {count: seconds for count, seconds in counted.items() if int(count) <= batched}
+    return replace(costs, drafters={one.name: costs.drafters[one.name] for one in drafters},
+                   evaluate_all=together, evaluate_together=counted)
+
+
 def put_into(path: Path, costs: Costs) -> None:
     """Replace the costs in a manifest by those of its own drafters."""
     document = json.loads(path.read_text(encoding="utf-8"))
-    names = [one["name"] for one in document["drafters"]]
-    own = replace(costs, drafters={name: costs.drafters[name] for name in names})
+    drafters = load_manifest(path.parent).drafters
+    own = replace(_of(costs, drafters),
+                  conditions=[_of(one, drafters) for one in costs.conditions])
     write_text(path, json.dumps({**document, "costs": asdict(own)}, indent=1) + "\n")
     load_manifest(path.parent)
 

@@ -24,24 +24,25 @@ SELECTORS = (BEST_FIXED, "normalhedge", "hedge", "ucbspec", "exp3spec", "uniform
 SELDOM = ("every:4", "batch:16")  # feedback that evaluates in few rounds
 
 
-def speeds(costs: Path) -> dict[str, tuple[float, float]]:
-    """MAT and tokens per second of each selector, and of one that seldom evaluates."""
-    settings = SweepSettings(selectors=SELECTORS, costs=costs, threads=2)
+def speeds(names: list[str]) -> dict[str, dict[str, tuple[float, float]]]:
+    """By costs: MAT and tokens per second of each selector, and of one that seldom evaluates."""
+    settings = SweepSettings(selectors=SELECTORS, costs=tuple(map(Path, names)), threads=2)
     seldom = replace(settings, selectors=("normalhedge",), feedbacks=SELDOM)
-    found = {}
+    found: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in names}
     for row in run_sweep([TRACE], [settings, seldom]).summary.group_by(
-            "selector", "feedback").agg(pl.col("mat", "tokens_per_second").mean()).to_dicts():
+            "costs", "selector", "feedback").agg(
+            pl.col("mat", "tokens_per_second").mean()).to_dicts():
         name = row["selector"]
         if row["feedback"] in SELDOM:
             name = f"{name}, {row['feedback']}"
-        found[name] = row["mat"], row["tokens_per_second"]
+        found[row["costs"]][name] = row["mat"], row["tokens_per_second"]
     return found
 
 
 def table() -> str:
     """Markdown: a row per selector, two columns per file of costs."""
     names = bundled_costs()
-    found = {name: speeds(costs_file(name)) for name in names}
+    found = speeds(names)
     alone = {name: 1 / load_costs(costs_file(name)).target.one for name in names}
     rows = [["no drafter", "1.00", *(cell for name in names
                                      for cell in (f"{alone[name]:.0f}", "1.00"))]]

@@ -175,6 +175,6 @@ def _as_field(key: str, value: Any) -> Any:
     item = fields[key]
     made = [item.made_of(one) if isinstance(one, str) else one
             for one in (_several(value) if item.several else [value])]
-    made = [costs_file(one) if key == "costs" and one is not None else one for one in made]
+    made = [costs_file(one) if key == "costs" else one for one in made]
     return tuple(made) if item.several else made[0]
 

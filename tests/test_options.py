@@ -48,6 +48,8 @@ def values_of(item):
         return st.sampled_from(MODES)
     if item.name == "context":  # of a profile: longer than any draft
         return st.integers(256)
+    if item.name == "contexts":
+        return st.lists(st.integers(256, 9_999_999), min_size=1, max_size=3).map(tuple)
     if item.option.choices is not None:
         one = st.sampled_from(item.option.choices)
     elif item.key in READ:
@@ -175,5 +177,5 @@ def test_every_option_of_sim_is_a_key_of_grids_and_the_reverse(capsys):
     keys = {item.key for settings in SIM for item in option_fields(type(settings))}
     assert {option.removeprefix("--").replace("-", "_") for option in shown} == keys | {"grid"}
     assert keys == {item.name for settings in SIM for item in fields(settings)} - {
-        "rules", "feedbacks", "losses", "estimators", "draft_lengths", "pools"} | {
-        "rule", "feedback", "loss", "estimator", "draft_length", "pool"}
+        "rules", "feedbacks", "losses", "estimators", "draft_lengths", "pools", "batches"} | {
+        "rule", "feedback", "loss", "estimator", "draft_length", "pool", "batch"}

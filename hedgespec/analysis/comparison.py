@@ -8,7 +8,7 @@ import polars as pl
 from hedgespec.analysis.figures.style import mark
 from hedgespec.analysis.results import ResultSet, check_same_traces
 from hedgespec.errors import HedgespecError
-from hedgespec.results.keys import SETTING
+from hedgespec.results.keys import ROUNDS, SETTING
 from hedgespec.results.statistics import holm, mat_difference
 
 WORSE = "▼"
@@ -58,7 +58,7 @@ def _compare_trace(base: ResultSet, other: ResultSet, trace: str) -> pl.DataFram
         raise HedgespecError(f"{base.folder} and {other.folder}: {trace} was replayed on different "
                              "queries; only results of the same queries can be compared")
     shared = before.settings.with_row_index("before").join(
-        after.settings.with_row_index("after").select(*SETTING, "after", "how"), on=SETTING,
+        after.settings.with_row_index("after").select(*ROUNDS, "after", "how"), on=ROUNDS,
         how="inner", nulls_equal=True, suffix="_other", maintain_order="left")
     if shared.is_empty():
         return None

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hedgespec.results.keys import SHARED
-from hedgespec.results.labels import EMITTED, NONE
+from hedgespec.results.keys import BASIS, SHARED
+from hedgespec.results.labels import EMITTED, NONE, OWN_COSTS
 from hedgespec.results.overview import costly_evaluations, disagreements, overview
-from hedgespec.results.store import Provenance, TraceSource
+from hedgespec.results.store import CostSource, Provenance, TraceSource
 
 
 def print_overview(
@@ -25,13 +25,14 @@ def print_overview(
     """
     table = overview(summary)
     for key, rows in table.group_by(SHARED, maintain_order=True):
-        trace, length, arms, carry, rule = key
+        trace, length, arms, carry, rule, costs, batch = key
+        under = f", costs {costs}, batch {batch}" * (len(table.unique(BASIS)) > 1)
         runs = summary.filter(pl.col(name).eq_missing(value)
                               for name, value in zip(SHARED, key, strict=True))
         title = (
             f"{trace}: {runs['queries'][0]} queries, {runs['tokens'][0]:,} tokens, "
-            f"K = {arms or length}, {rule}{'' if carry is None else f', carried over ({carry})'}, "
-            f"{_losses(runs)}{_certainty(runs)}"
+            f"K = {arms or length}, {rule}{'' if carry is None else f', carried over ({carry})'}"
+            f"{under}, {_losses(runs)}{_certainty(runs)}"
         )
         console.print(_rich_table(title, rows))
     for sentence in disagreements(summary):
@@ -45,23 +46,28 @@ def print_overview(
 def whose_seconds(traces: Iterable[TraceSource]) -> str:
     """Whose costs the seconds of `traces` are estimated from, in one line.
 
-    Device, dtype, and how evaluation of all drafters is counted; with the names of the traces where
-    they differ. Empty if no trace has costs.
+    Device, dtype, how evaluation of all drafters is counted, batch, engine and file; with the names
+    of the traces where they differ. Empty if no trace has costs.
     """
     found: dict[str, list[str]] = {}
     for trace in traces:
-        if costs := trace.get("costs"):
-            text = (f"{costs['device']}, {costs['dtype']}, all drafters evaluated "
-                    f"{costs['evaluation']}")
-            found.setdefault(text, []).append(trace["name"])
+        for costs in trace.get("costs", []):
+            found.setdefault(_described(costs), []).append(trace["name"])
     if len(found) < 2:
         return "".join(f"costs of {text}" for text in found)
     return "; ".join(f"on {', '.join(names)} costs of {text}" for text, names in found.items())
 
 
+def _described(costs: CostSource) -> str:
+    parts = [f"{costs['device']}, {costs['dtype']}, all drafters evaluated {costs['evaluation']}, "
+             f"batch {costs['batch']}"]
+    parts += [costs["engine"]] if costs.get("engine") else []
+    return ", ".join(parts) + f" ({costs['name']})" * (costs["name"] != OWN_COSTS)
+
+
 def speed_note(whose: str) -> str:
     """A sentence on tokens per second, from what `whose_seconds` says; empty if that is."""
-    return f" Tokens per second are estimated from {whose}; without interval." if whose else ""
+    return f" Tokens per second are estimated from {whose}." if whose else ""
 
 
 def _losses(summary: pl.DataFrame) -> str:
@@ -89,10 +95,11 @@ def _rich_table(title: str, rows: pl.DataFrame) -> Table:
     several = len(rows.unique(["selector", "feedback"])) < len(rows)
     if several:
         table.add_column("loss", overflow="fold")
-    timed = rows["tokens_per_second"].null_count() < len(rows)
-    compared = rows["eal"].null_count() < len(rows)
+    timed, spread_known, compared = (rows[name].null_count() < len(rows) for name in (
+        "tokens_per_second", "tokens_per_second_low", "eal"))
     for header in ("MAT (EAL)" if compared else "MAT", "rounds", "regret\nper query",
-                   *(["tokens/s\nlive"] if timed else [])):
+                   *(["tokens/s\nlive"] if timed else []),
+                   *(["spread\nof costs"] if spread_known else [])):
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
         spread = f" ±{row['mat_sd']:.3f}" if row["mat_sd"] is not None else ""
@@ -101,5 +108,7 @@ def _rich_table(title: str, rows: pl.DataFrame) -> Table:
             f"{row['mat']:.3f}{spread}" + ("" if row["eal"] is None else f" ({row['eal']:.2f})"),
             f"{row['rounds']:,.0f}", f"{row['regret_per_query']:+.2f}",
             *([f"{row['tokens_per_second']:.1f}"] if timed else []),
+            *([f"{row['tokens_per_second_low']:.0f}-{row['tokens_per_second_high']:.0f}"]
+              if spread_known else []),
         )
     return table

@@ -51,7 +51,8 @@ class Request:
     """What to report on: the first of `results` in full, the others and `baseline` compared.
 
     With `tokenizer`, the target's tokenizer.json, the answer shown is text instead of token ids.
-    Empty `traces` and `learners`, and no `against`, are chosen from the results.
+    Empty `traces` and `learners`, and no `against`, are chosen from the results. Of several `costs`
+    (by name) and batches the first that agree are shown.
     """
 
     results: Sequence[Path | Results]
@@ -60,6 +61,8 @@ class Request:
     learners: Sequence[str] = ()
     against: str | None = None
     tokenizer: Path | None = None
+    costs: str | None = None
+    batch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
     or compared.
     """
     runs = [ResultSet(folder) for folder in request.results]
+    if request.costs is not None or request.batch is not None:
+        runs[0] = runs[0].under(runs[0].basis_of(request.costs, request.batch))
     study = Study.of(runs[0], list(request.traces), list(request.learners), request.against)
     comparisons = _compare(runs, request.baseline)
     vocabulary = read_vocabulary(request.tokenizer) if request.tokenizer else {}

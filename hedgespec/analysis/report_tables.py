@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -95,13 +95,13 @@ def overview_table(data: pl.DataFrame, whose_seconds: str) -> ReportTable:
                  row["mat"] / most["mat"]),
             Cell(f"{row['regret']:+.1f}", row["regret"], _span(row, "regret", "{:+.1f}"),
                  max(0.0, row["regret"] / most["regret"]) if most["regret"] > 0 else 0.0),
-            _number(row["tokens_per_second"], 1, most["tokens_per_second"]),
+            _speed(row, most["tokens_per_second"]),
         ])
     return ReportTable(
         "settings", "All learners and settings",
         f"MAT pools all queries; regret is in rounds per query. In brackets: {LEVEL:.0%} bootstrap "
         f"intervals over questions, not corrected. †: fewer than {SMALL} queries, whose intervals "
-        f"are too narrow.{speed_note(whose_seconds)}",
+        f"are too narrow.{speed_note(whose_seconds)}{_spread_note(data)}",
         ["trace", "selector", "numbers", "queries", "MAT", "regret", "tokens/s"], rows, data)
 
 
@@ -211,9 +211,11 @@ def settings_data(study: Study, trace: str) -> pl.DataFrame:
     answers = study.run.answers(trace)
     mat = mat_estimate(answers.tokens, answers.rounds, answers.question)
     regret = mean_estimate(answers.regret, answers.question)
+    speed = mat_estimate(answers.tokens, answers.seconds, answers.question)
     return answers.settings.with_columns(
         mat=mat.value, mat_low=mat.low, mat_high=mat.high, regret=regret.value,
-        regret_low=regret.low, regret_high=regret.high).sort("mat", descending=True)
+        regret_low=regret.low, regret_high=regret.high, speed_low=speed.low,
+        speed_high=speed.high).sort("mat", descending=True)
 
 
 def _difference_cell(row: dict[str, float]) -> Cell:
@@ -238,6 +240,22 @@ def _number(value: float | None, digits: int, most: float | None = None) -> Cell
     if value is None:
         return Cell("–", float("-inf"))
     return Cell(f"{value:.{digits}f}", value, bar=value / most if most else None)
+
+
+def _speed(row: dict[str, float], most: float) -> Cell:
+    """Tokens per second, with their interval over questions and the spread of the costs."""
+    cell = _number(row["tokens_per_second"], 1, most)
+    if row["tokens_per_second"] is None:
+        return cell
+    spread = "" if row["tokens_per_second_low"] is None else (
+        f" costs {row['tokens_per_second_low']:.1f} to {row['tokens_per_second_high']:.1f}")
+    return replace(cell, remark=_span(row, "speed", "{:.1f}") + spread)
+
+
+def _spread_note(data: pl.DataFrame) -> str:
+    known = data["tokens_per_second_low"].null_count() < len(data)
+    return (" Behind \"costs\": with every part of the costs at the 90th and at the 10th "
+            "percentile of its measurements." if known else "")
 
 
 def _span(row: dict[str, float], name: str, form: str) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 
 from hedgespec.analysis.overview import whose_seconds
 from hedgespec.errors import HedgespecError
-from hedgespec.results.keys import SETTING
+from hedgespec.results.keys import BASIS, SETTING
 from hedgespec.results.labels import (
     CHOSEN,
     EMITTED,
@@ -30,9 +30,10 @@ from hedgespec.results.labels import (
     split_terms,
 )
 from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, Table
-from hedgespec.results.store import RUN_FILE, Results, read_results
+from hedgespec.results.store import RUN_FILE, Results, TraceSource, read_results
 
 USUAL_FEEDBACK = [QUEUED, CHOSEN, NONE, PROMPT, HINDSIGHT]
+Basis = tuple[str, int]  # whose costs by name, and a batch
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,22 @@ class QueryResults:
 class ResultSet:
     """The results in a folder, or in memory.
 
-    `feedback` has the terms of each feedback setting: {"every": "4"} of "every:4". Raises
-    HedgespecError if the folder holds no results, or they are empty or inconsistent.
+    `feedback` has the terms of each feedback setting: {"every": "4"} of "every:4". Seconds are
+    under one basis, costs and a batch: `basis`, where a trace has it, else the trace's first;
+    `bases` are all that there are, and `under` takes another. Raises HedgespecError if the folder
+    holds no results, or they are empty or inconsistent.
     """
 
-    def __init__(self, source: Path | Results):
-        found = source if isinstance(source, Results) else read_results(source)
+    def __init__(self, source: Path | Results, basis: Basis | None = None):
+        self._found = found = source if isinstance(source, Results) else read_results(source)
         self.folder = source if isinstance(source, Path) else "the results"
         self.provenance = found.provenance
+        tables = [_checked(table, rows, self.folder) for table, rows in found.tables()]
+        self.bases: list[Basis] = tables[0].select(BASIS).unique(maintain_order=True).rows()
+        self._shown = _first_bases(tables[0], basis)
         self.summary, per_query, self.curves, self.answer = (
-            _checked(table, rows, self.folder) for table, rows in found.tables())
+            rows.join(self._shown, on=self._shown.columns, how="semi", nulls_equal=True,
+                      maintain_order="left") for rows in tables)
         if self.summary.is_empty() or per_query.is_empty():
             raise HedgespecError(f"{self.folder}: the results are empty; there is nothing to "
                                  "report")
@@ -98,6 +105,30 @@ class ResultSet:
                 f"{self.folder}: {RUN_FILE} does not name the traces "
                 f"{', '.join(sorted(unknown))} of the tables; the folder holds files of different "
                 "runs")
+
+    def basis_of(self, costs: str | None, batch: int | None) -> Basis:
+        """The first basis of these, None for any. Raises HedgespecError if there is none."""
+        for basis in self.bases:
+            if costs in (None, basis[0]) and batch in (None, basis[1]):
+                return basis
+        there = "; ".join(f"{name or 'none'}, batch {texts}" for name, texts in self.bases)
+        asked = [f"costs {costs}"] * (costs is not None) + [f"batch {batch}"] * (batch is not None)
+        raise HedgespecError(f"{self.folder}: has no results under {', '.join(asked)}; there are "
+                             f"costs {there}")
+
+    def under(self, basis: Basis) -> "ResultSet":
+        """The same results under other costs. Raises HedgespecError if there are none of these."""
+        basis = self.basis_of(*basis)
+        other = ResultSet(self._found, basis)
+        other.folder = self.folder
+        return other
+
+    def bases_beside(self, trace: str) -> list[Basis]:
+        """The shown costs of a trace at every batch that there is, least first."""
+        shown = {name: costs for name, costs, _ in self._shown.rows()}
+        there = self._found.summary.filter(
+            pl.col("trace") == trace, pl.col("costs") == shown[trace]).select(BASIS).unique()
+        return there.sort("batch").rows()
 
     @cached_property
     def traces(self) -> list[str]:
@@ -125,10 +156,14 @@ class ResultSet:
         return None if trace in self.hashes else PoolLabel.parse(trace)
 
     def whose_seconds(self, traces: Iterable[str]) -> str:
-        """Of which device, dtype and way of evaluation the costs of `traces` are; empty without."""
+        """Of which device, dtype, engine and batch the costs of `traces` are; empty without."""
         names = set(traces)  # pools of other sizes have no costs, whatever their trace has
-        return whose_seconds(trace for trace in self.provenance["traces"]
-                             if trace["name"] in names)
+        shown = {trace: basis for trace, *basis in self._shown.rows()}
+        return whose_seconds(
+            TraceSource(name=trace["name"], costs=[
+                costs for costs in trace.get("costs", [])
+                if [costs["name"], costs["batch"]] == shown.get(trace["name"])])
+            for trace in self.provenance["traces"] if trace["name"] in names)
 
     def usual(self, trace: str) -> str:
         """The draft length and rule, or the arms, that most settings of `trace` have, in words."""
@@ -140,7 +175,8 @@ class ResultSet:
     def settings(self) -> pl.DataFrame:
         """A row per setting: its columns, `label`, `usual`, `how`, and means over seeds.
 
-        The means are `mat`, `regret` (rounds per query) and `tokens_per_second`, over mean seconds.
+        The means are `mat`, `regret` (rounds per query) and `tokens_per_second`, over mean seconds,
+        with the spread that the costs give it.
         `setting` is what sets it apart from the trace's usual one, empty for nothing, and `label`
         the selector with that in brackets; `usual` is true of at most one row per trace and
         selector.
@@ -148,7 +184,8 @@ class ResultSet:
         rows = self.summary.group_by(SETTING, maintain_order=True).agg(
             pl.col("seed").n_unique().alias("seeds"), pl.col("queries").first(),
             pl.col("mat").mean(),
-            (1 / (1 / pl.col("tokens_per_second")).mean()).alias("tokens_per_second"),
+            *((1 / (1 / pl.col(name)).mean()).alias(name) for name in (
+                "tokens_per_second", "tokens_per_second_low", "tokens_per_second_high")),
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret"),
             pl.col("eal").first(), pl.col("seconds_per_token").first())
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
@@ -209,6 +246,15 @@ class ResultSet:
 def usual_losses(feedback: str, timed: bool) -> list[str]:
     """The labels of losses that need no mention; `timed` says whether costs are known."""
     return [default_loss(feedback, timed), EMITTED, NONE]
+
+
+def _first_bases(summary: pl.DataFrame, basis: Basis | None) -> pl.DataFrame:
+    """Trace and basis of the rows to be shown."""
+    found = summary.select("trace", *BASIS).unique(maintain_order=True)
+    if basis is not None:
+        asked = (pl.col("costs") == basis[0]) & (pl.col("batch") == basis[1])
+        found = found.sort(~asked, maintain_order=True)
+    return found.unique("trace", keep="first", maintain_order=True)
 
 
 def of_all(domains: Collection[str | None]) -> str:

@@ -1,6 +1,7 @@
 """`hedgespec profile`: what a round costs for a target whose weights are not at hand."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ examples:
   hedgespec profile --target-config llama-3.1-8b --out costs.json
   hedgespec sim --costs costs.json --traces domain-mix-t0.7     tokens/s under these costs
   hedgespec profile --target-config config.json --heads 4 --draft-length 8
+  hedgespec profile --target-config qwen3-8b --batches 4 16 64 --contexts 2048 --out costs.json
 
 Speed depends on shapes, not on values: the target and EAGLE-3 heads for it are made with random
 weights. What they would accept is not measured. Needs the `models` extra, and for --target-config
@@ -32,7 +34,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "profile", epilog=EPILOG,
-        description="Seconds of target, drafting, evaluation and selection at batch 1.",
+        description="Seconds of target, drafting, evaluation and selection.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -52,6 +54,7 @@ def _defaults() -> "ProfileSettings":
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write."""
     require_models("profiling")
+    from hedgespec.costs.file import save_measured, save_unfinished
     from hedgespec.costs.profile import profile
     from hedgespec.models.target import check_device
 
@@ -59,27 +62,29 @@ def run(options: argparse.Namespace) -> int:
     device = chosen_device(settings.device)
     check_device(device)
     settings = replace(settings, device=device, dtype=chosen_dtype(settings.dtype, device))
-    found = profile(options.target_config, settings, partial(_measure, settings))
+    out: Path | None = options.out
+    keep = (lambda costs: None) if out is None else partial(save_unfinished, out)
+    found = profile(options.target_config, settings, partial(_measure, settings, keep))
     _print(found)
-    if options.out is not None:
-        from hedgespec.costs.file import save_measured
-
-        save_measured(options.out, found.costs)
-        print(f"costs: {options.out}")
+    if out is not None:
+        save_measured(out, found.costs)
+        print(f"costs: {out}")
     return 0
 
 
 def _measure(
-    settings: "ProfileSettings", target: "LanguageModel", drafters: "list[Eagle]"
+    settings: "ProfileSettings", keep: "Callable[[Costs], object]", target: "LanguageModel",
+    drafters: "list[Eagle]",
 ) -> "Costs":
-    """Costs of the parts of a round on fixed tensors."""
+    """Costs of the parts of a round on fixed tensors; what there is goes to `keep`."""
     from hedgespec.live import DecoderSettings, LiveDecoder
     from hedgespec.models.distributions import Sampling
 
     decoding = DecoderSettings(sampling=Sampling(0.7), draft_length=settings.draft_length,
                                static=True, compiled=settings.compiled)
     return LiveDecoder(target, list(drafters), settings.selector, decoding).costs(
-        settings.context, settings.widths, settings.repeats)
+        settings.context, settings.widths, settings.repeats, settings.batches, settings.contexts,
+        keep)
 
 
 def _print(found: "Profile") -> None:
@@ -99,3 +104,8 @@ def _print(found: "Profile") -> None:
           f"{costs.context} tokens")
     for name, seconds in rows:
         print(f"{name:26s} {seconds * 1e3:10.4f} ms {seconds / found.round_seconds:8.2%}")
+    for one in costs.conditions:
+        draft = next(iter(one.drafters.values())).draft
+        print(f"batch {one.batch}, after {one.context} tokens: target "
+              f"{one.target.one * 1e3:.3f} and {one.target.round * 1e3:.3f} ms, draft "
+              f"{draft * 1e3:.3f}, evaluation {(one.evaluate_all or 0) * 1e3:.3f}")

@@ -42,6 +42,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--tokenizer", type=Path, metavar="FILE",
         help="tokenizer.json of the target: the answer shown token by token is then its text, not "
              "token ids, which are all that a trace holds")
+    add("--costs", metavar="NAME",
+        help="of results under several costs, those whose seconds are shown (default: the first)")
+    add("--batch", type=int, metavar="B", help="likewise of several batches")
     parser.set_defaults(run=run)
 
 
@@ -57,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
     check_writable(options.out)
     request = Request(options.results, options.baseline, options.traces, options.selectors,
-                      options.against, options.tokenizer)
+                      options.against, options.tokenizer, options.costs, options.batch)
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
                    MofNCompleteColumn(), console=Console(stderr=True), transient=True)
     with bar:

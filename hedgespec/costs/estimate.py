@@ -1,6 +1,6 @@
 """What rounds take, from measured costs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -33,44 +33,54 @@ def undrafted_seconds(costs: Costs) -> float:
 
 
 def target_seconds(costs: Costs, tokens: np.ndarray) -> np.ndarray:
-    """Seconds of the target's pass over `tokens`, of any shape.
+    """Seconds of the target's pass over `tokens`, of any shape, of each text.
 
     Linear between the numbers of tokens that were measured, and beyond the last two of them.
     """
     known = {1: costs.target.one, costs.draft_length + 1: costs.target.round}
     known |= {int(width): seconds for width, seconds in costs.widths.items()}
-    widths = np.array(sorted(known), dtype=float)
-    seconds = np.array([known[int(width)] for width in widths])
-    slope = (seconds[-1] - seconds[-2]) / (widths[-1] - widths[-2])
-    found: np.ndarray = (np.interp(tokens, widths, seconds)
-                         + slope * np.maximum(tokens - widths[-1], 0))
+    return _line(known, tokens)
+
+
+def evaluate_seconds(
+    costs: Costs, drafters: Sequence[str | None], count: np.ndarray | float | None = None
+) -> np.ndarray:
+    """Seconds of evaluating a set of drafters together on a round's tokens.
+
+    One by one, or in one batch where that was measured, whichever takes less. With `count` (any
+    shape) of evaluating so many of the drafters, whichever they are: one by one they then take
+    their mean. The result has the shape of `count`. Nobody takes no time.
+    """
+    each = alone_seconds(costs, [name for name in dict.fromkeys(drafters) if name is not None])
+    counts = np.asarray(len(each) if count is None else count, dtype=float)
+    one_by_one = counts * (each.mean() if len(each) else 0.0)
+    found: np.ndarray = np.minimum(one_by_one, together_seconds(costs, counts))
+    return found
+
+
+def together_seconds(costs: Costs, counts: np.ndarray) -> np.ndarray:
+    """Seconds of evaluating some numbers of drafters in one batch; infinite if not measured.
+
+    Linear between the numbers that were measured; fewer than the least take as long as that, and
+    more than the most in proportion.
+    """
+    known = {int(count): seconds for count, seconds in costs.evaluate_together.items()}
+    if costs.evaluate_all is not None:
+        known.setdefault(len(costs.drafters), costs.evaluate_all)
+    if not known:
+        return np.full(counts.shape, np.inf)
+    most = max(known)
+    found: np.ndarray = (_line(known, np.minimum(counts, most)) * np.maximum(counts / most, 1))
     return found
 
 
 def evaluating_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
     """Further seconds of a round of each arm in which the other arms' drafters are evaluated, (N,).
 
-    `drafters` (N) as in `round_seconds`; see `set_seconds`.
+    `drafters` (N) as in `round_seconds`.
     """
-    others: np.ndarray = (set_seconds(costs, [name for name in costs.drafters if name in drafters])
-                          - alone_seconds(costs, drafters))
+    others: np.ndarray = evaluate_seconds(costs, drafters) - alone_seconds(costs, drafters)
     return others
-
-
-def set_seconds(costs: Costs, drafters: Sequence[str]) -> float:
-    """Seconds of evaluating some drafters, no name twice: in one batch or one by one."""
-    together = together_seconds(costs, len(drafters))[-1]
-    return float(min(alone_seconds(costs, drafters).sum(), together))
-
-
-def together_seconds(costs: Costs, most: int) -> np.ndarray:
-    """Seconds of evaluating 0 .. `most` drafters in one batch, (most+1); infinite if not known.
-
-    Those of any number are taken to be those of all, which is as long as they can take.
-    """
-    seconds = np.full(most + 1, np.inf if costs.evaluate_all is None else costs.evaluate_all)
-    seconds[0] = 0.0
-    return seconds
 
 
 def alone_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
@@ -85,3 +95,12 @@ def costs_of(trace: Trace) -> Costs:
             f"trace {trace.name} holds no measured costs: record it with this version, without "
             f"{arg('costs', False)}")
     return trace.manifest.costs
+
+
+def _line(known: Mapping[int, float], places: np.ndarray) -> np.ndarray:
+    """Values at `places`, linear between those known and beyond the last two of them."""
+    at = np.array(sorted(known), dtype=float)
+    values = np.array([known[int(place)] for place in at])
+    slope = (values[-1] - values[-2]) / (at[-1] - at[-2]) if len(at) > 1 else 0.0
+    found: np.ndarray = np.interp(places, at, values) + slope * np.maximum(places - at[-1], 0)
+    return found

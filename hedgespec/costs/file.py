@@ -6,11 +6,15 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from hedgespec.bundled import bundled_costs
 from hedgespec.command import command_to_pass_on
+from hedgespec.costs.estimate import together_seconds
 from hedgespec.errors import HedgespecError, TraceError, arg, did_you_mean
 from hedgespec.files import parse_json, write_text
-from hedgespec.traces.manifest import Costs, parse_costs
+from hedgespec.traces.costs import Costs
+from hedgespec.traces.manifest import parse_costs
 from hedgespec.traces.reader import Trace
 
 MOST_DRIFT = 0.1  # share by which a machine may slow down or speed up while it is measured
@@ -21,30 +25,49 @@ def save_costs(path: Path, costs: Costs) -> None:
     write_text(path, json.dumps(asdict(costs), indent=1) + "\n")
 
 
+def save_unfinished(path: Path, costs: Costs) -> None:
+    """Write what was measured so far to `path`.unfinished, which `save_measured` removes."""
+    save_costs(_beside(path, "unfinished"), costs)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f"{path.name}.{ending}")
+
+
 def save_measured(path: Path, costs: Costs) -> None:
     """Write costs that were just measured, with the command and the date.
 
-    Raises HedgespecError for costs that cannot be true.
+    Raises HedgespecError for costs that cannot be true; they are then in `path`.refused.
     """
-    refuse_untrue(costs)
     made = f"{datetime.now(UTC):%Y-%m-%d}, {' '.join(command_to_pass_on())}"
-    save_costs(path, replace(costs, made=made))
+    costs = replace(costs, made=made)
+    try:
+        refuse_untrue(costs)
+    except HedgespecError as error:
+        refused = _beside(path, "refused")
+        save_costs(refused, costs)
+        _beside(path, "unfinished").unlink(missing_ok=True)
+        raise HedgespecError(f"{error}; what was measured is in {refused}") from error
+    save_costs(path, costs)
+    _beside(path, "unfinished").unlink(missing_ok=True)
 
 
 def refuse_untrue(costs: Costs) -> None:
     """Raise HedgespecError if the machine drifted, or more tokens took less time."""
-    for part, spread in costs.spread.items():
-        if abs(spread.drift) > MOST_DRIFT:
-            raise HedgespecError(
-                f"costs: the second half of the measurements of {part!r} took "
-                f"{1 + spread.drift:.2f} times the first: the machine did not run evenly; measure "
-                "again with nothing else running")
-    widths = sorted(costs.widths.items(), key=lambda item: int(item[0]))
-    for (fewer, less), (more, seconds) in pairwise(widths):
-        if seconds < (1 - MOST_DRIFT) * less:
-            raise HedgespecError(
-                f"costs: the target took {less:.3g} s for {fewer} tokens and {seconds:.3g} s for "
-                f"{more}: the machine did not run evenly; measure again with nothing else running")
+    for one in costs.measured:
+        where = f"costs: batch {one.batch}, context {one.context}: "
+        again = "the machine did not run evenly; measure again with nothing else running"
+        for part, spread in one.spread.items():
+            if abs(spread.drift) > MOST_DRIFT:
+                raise HedgespecError(
+                    f"{where}the second half of the measurements of {part!r} took "
+                    f"{1 + spread.drift:.2f} times the first: {again}")
+        widths = sorted(one.widths.items(), key=lambda item: int(item[0]))
+        for (fewer, less), (more, seconds) in pairwise(widths):
+            if seconds < (1 - MOST_DRIFT) * less:
+                raise HedgespecError(
+                    f"{where}the target took {less:.3g} s for {fewer} tokens and {seconds:.3g} s "
+                    f"for {more}: {again}")
 
 
 def load_costs(path: Path) -> Costs:
@@ -58,19 +81,25 @@ def load_costs(path: Path) -> Costs:
 
 
 def with_costs(trace: Trace, costs: Costs) -> Trace:
-    """The trace under other costs.
+    """The trace under other costs, of one condition; see `costs_for`."""
+    own = costs_for(costs, trace.manifest.drafter_names)
+    return replace(trace, manifest=replace(trace.manifest, costs=own))
 
-    A drafter that has no costs by its name takes those of the first one; evaluating all of them
-    together takes as long as it does for those measured, in proportion to their number. Raises
-    TraceError if there are none.
+
+def costs_for(costs: Costs, names: list[str]) -> Costs:
+    """Costs of drafters `names`.
+
+    One that has no costs by its name takes those of the first one; evaluating all of them
+    together takes as long as so many did where that was measured, else as it does for those
+    measured, in proportion to their number. Raises TraceError if there are none.
     """
     if not costs.drafters:
         raise TraceError("the costs name no drafter")
-    names = trace.manifest.drafter_names
     first = next(iter(costs.drafters.values()))
     together = costs.evaluate_all
-    if together is not None:
+    if costs.evaluate_together:
+        together = float(together_seconds(costs, np.array(len(names))))
+    elif together is not None:
         together *= len(names) / len(costs.drafters)
-    own = replace(costs, drafters={name: costs.drafters.get(name, first) for name in names},
-                  evaluate_all=together)
-    return replace(trace, manifest=replace(trace.manifest, costs=own))
+    return replace(costs, drafters={name: costs.drafters.get(name, first) for name in names},
+                   evaluate_all=together, conditions=[])

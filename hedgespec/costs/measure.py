@@ -1,7 +1,7 @@
 """Measures what a round costs at batch 1: seconds of the target and of each drafter."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -13,9 +13,16 @@ from hedgespec.models.drafters import Drafter, check_readers
 from hedgespec.models.lossless import check_lossless
 from hedgespec.models.target import LanguageModel
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
+from hedgespec.traces.costs import (
+    EVALUATE_ALL,
+    draft_part,
+    evaluate_part,
+    step_part,
+    target_part,
+    together_part,
+)
 
 EAGER = "eager"
-TARGET, EVALUATE_ALL = "target ", "evaluate"  # names of parts
 
 
 @torch.inference_mode()
@@ -55,20 +62,25 @@ def measure_costs(
 
 def costs_from(
     found: Timings, target: LanguageModel, drafters: Sequence[str], draft_length: int,
-    context: int, engine: str,
+    context: int, engine: str, batch: int = 1,
 ) -> Costs:
-    """Costs of parts named as below; "evaluate" is that of all drafters together."""
+    """Costs of parts that are named as traces/costs.py does."""
     medians = found.medians
-    widths = {name.removeprefix(TARGET): value for name, value in medians.items()
-              if name.startswith(TARGET)}
+
+    def counted(part: Callable[[str], str]) -> dict[str, float]:
+        return {name.removeprefix(part("")): value for name, value in medians.items()
+                if name.startswith(part(""))}
+
     return Costs(
         device_name(target.device), target.dtype, context, draft_length,
-        TargetCosts(one=medians[f"{TARGET}1"], round=medians[f"{TARGET}{draft_length + 1}"]),
+        TargetCosts(one=medians[target_part(1)], round=medians[target_part(draft_length + 1)]),
         {name: DrafterCosts(
-            step=medians.get(f"step {name}", medians[f"draft {name}"] / max(1, draft_length - 1)),
-            draft=medians[f"draft {name}"], evaluate=medians[f"evaluate {name}"])
+            step=medians.get(step_part(name),
+                             medians[draft_part(name)] / max(1, draft_length - 1)),
+            draft=medians[draft_part(name)], evaluate=medians[evaluate_part(name)])
          for name in drafters},
-        evaluate_all=medians.get(EVALUATE_ALL), widths=widths, spread=found.spread, engine=engine)
+        evaluate_all=medians.get(EVALUATE_ALL), widths=counted(target_part), spread=found.spread,
+        engine=engine, evaluate_together=counted(together_part), batch=batch)
 
 
 def _check(target: LanguageModel, drafters: list[Drafter]) -> None:
@@ -110,7 +122,7 @@ def _target_parts(
     def forward(width: int) -> torch.Tensor:
         return target.logits(model.read(text[context : context + width])[0])
 
-    return [Part(f"{TARGET}{width}", partial(model.cut, context), partial(forward, width))
+    return [Part(target_part(width), partial(model.cut, context), partial(forward, width))
             for width in sorted(widths)]
 
 
@@ -138,6 +150,6 @@ def _drafter_parts(
         for _ in range(steps):
             token = session.step(token).argmax()
 
-    return [Part(f"step {drafter.name}", begin_round, partial(draft, 1)),
-            Part(f"draft {drafter.name}", begin_round, partial(draft, draft_length)),
-            Part(f"evaluate {drafter.name}", rewind, evaluate)]
+    return [Part(step_part(drafter.name), begin_round, partial(draft, 1)),
+            Part(draft_part(drafter.name), begin_round, partial(draft, draft_length)),
+            Part(evaluate_part(drafter.name), rewind, evaluate)]

@@ -23,6 +23,12 @@ class ProfileSettings:
         low=1, high=99_999, empty=True)] = (2, 16, 32, 64)
     repeats: Annotated[int | None, Option(
         "runs of each part, in turn (default: 20 on a GPU, 5 on a CPU)", "R", low=3)] = None
+    batches: Annotated[tuple[int, ...], Option(
+        "texts at once, besides one: costs of each are in the file too, for `hedgespec sim "
+        "--batch`", "B", low=1, high=99_999, empty=True)] = ()
+    contexts: Annotated[tuple[int, ...], Option(
+        "further numbers of tokens before the round: costs after each are in the file too", "L",
+        low=1, high=9_999_999, empty=True)] = ()
     compiled: Annotated[bool, COMPILE] = False
     device: Annotated[str, DEVICE] = "cpu"
     dtype: Annotated[str, DTYPE] = "float32"
@@ -30,6 +36,8 @@ class ProfileSettings:
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""
         check_ranges(self)
-        if self.context <= self.draft_length:
-            raise HedgespecError(f"{arg('context')} must be longer than the draft of "
-                                 f"{self.draft_length} tokens, not {self.context}")
+        for name, context in (("context", self.context),
+                              *(("contexts", context) for context in self.contexts)):
+            if context <= self.draft_length:
+                raise HedgespecError(f"{arg(name)} must be longer than the draft of "
+                                     f"{self.draft_length} tokens, not {context}")

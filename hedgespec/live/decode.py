@@ -1,9 +1,11 @@
 """Lossless speculative decoding of one text at a time with a pool of drafters and a selector."""
 
 import copy
+import gc
 import warnings
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -105,13 +107,42 @@ class LiveDecoder:
         return self.engine.dropped
 
     def costs(
-        self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None
+        self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None,
+        batches: Sequence[int] = (), contexts: Sequence[int] = (),
+        kept: Callable[[Costs], object] = lambda costs: None,
     ) -> Costs:
         """Measured seconds of the parts of a round after `context` tokens, and of the target's pass
-        over `widths` tokens; takes some seconds."""
+        over `widths` tokens; takes some seconds.
+
+        The same is measured after each of `contexts`, and of each of `batches` texts at once, where
+        there is memory for it: what there is not is told in a warning. `kept` is called with what
+        there is after each of them.
+        """
         engine = self.engine if self.policy.drafts else self._make_engine(self._asked)
         with torch.inference_mode():
-            return engine.costs(context, widths, repeats)
+            found = engine.costs(context, widths, repeats)
+            kept(found)
+            for length, texts in product(dict.fromkeys((found.context, *contexts)),
+                                         dict.fromkeys((1, *batches))):
+                if (length, texts) != (found.context, 1):
+                    found = self._with_condition(
+                        found, engine, length, texts, repeats)
+                    kept(found)
+        return found
+
+    def _with_condition(
+        self, costs: Costs, engine: Engine, context: int, texts: int, repeats: int | None
+    ) -> Costs:
+        gc.collect()  # of what the last one needed
+        torch.cuda.empty_cache()
+        try:
+            one = (engine.costs(context, (), repeats) if texts == 1
+                   else engine.costs_of_texts(texts, context, repeats))
+        except torch.OutOfMemoryError:
+            warnings.warn(f"there is no memory for {texts} texts of {context} tokens: they are not "
+                          "measured", stacklevel=3)
+            return costs
+        return replace(costs, conditions=[*costs.conditions, one])
 
     def with_selector(
         self, selector: str | Selector | ConfiguredSelector, **learning: Any

@@ -6,6 +6,8 @@ from dataclasses import replace
 import torch
 
 from hedgespec.costs.measure import measure_costs
+from hedgespec.errors import HedgespecError
+from hedgespec.live.batched import BatchedRound
 from hedgespec.live.candidates import (
     ROOT,
     Candidates,
@@ -19,8 +21,10 @@ from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.evaluated import host_statistics, reduce_for
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.pool import Laws, Pool, Text
+from hedgespec.live.static_drafters import can_run_static
 from hedgespec.live.tree_session import TreeEvaluation
 from hedgespec.models.cached import CachedModel
+from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.target import LanguageModel
 from hedgespec.rules import Statistics
 from hedgespec.traces import Costs
@@ -176,6 +180,18 @@ class EagerEngine(Engine):
         """Of the models as they are."""
         return measure_costs(self._target, self._pool.drafters, self._plan.draft_length, context,
                              repeats, widths)
+
+    def costs_of_texts(self, texts: int, context: int, repeats: int | None = None) -> Costs:
+        """Of the models as they are, but with keys and values of fixed size.
+
+        Raises HedgespecError for models without.
+        """
+        drafters = self._pool.drafters
+        if not (has_plain_attention(self._target) and all(map(can_run_static, drafters))):
+            raise HedgespecError("several texts at once can be timed of targets and drafters of "
+                                 "plain attention, and EAGLE heads")
+        return BatchedRound(self._target, drafters, self._plan, texts, context,
+                            captured=False).costs(repeats, (), "eager, on fixed tensors")
 
     def _draft(self, arm: int, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """At most len(noise) tokens (k) and the distributions (k+1, V) they are from.

@@ -98,3 +98,7 @@ class Engine(ABC):
 
         Ends the text.
         """
+
+    @abstractmethod
+    def costs_of_texts(self, texts: int, context: int, repeats: int | None = None) -> Costs:
+        """The same of so many texts at once, each after `context` tokens."""

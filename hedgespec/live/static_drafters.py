@@ -190,7 +190,7 @@ def make_groups(drafters: list[Drafter], room: int, compiled: int = 0) -> list[G
     while left:
         first = left[0]
         if isinstance(first, Eagle):
-            alike = [item for item in left if isinstance(item, Eagle) and _alike(first, item)]
+            alike = [item for item in left if isinstance(item, Eagle) and alike_heads(first, item)]
             groups.append(Heads(alike, room, compiled))
             left = [item for item in left if item not in alike]
         else:
@@ -200,6 +200,7 @@ def make_groups(drafters: list[Drafter], room: int, compiled: int = 0) -> list[G
     return groups
 
 
-def _alike(one: Eagle, other: Eagle) -> bool:
+def alike_heads(one: Eagle, other: Eagle) -> bool:
+    """Whether two heads work as one batch."""
     return one is other or (
         one.target_layers == other.target_layers and stackable(one.head, other.head))

@@ -12,24 +12,23 @@ from functools import partial
 
 import torch
 
-from hedgespec.costs.measure import EVALUATE_ALL, TARGET, costs_from
+from hedgespec.costs.measure import costs_from
 from hedgespec.costs.timing import Part, time_in_turn
+from hedgespec.live.batched import BatchedRound, counts_up_to
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.evaluated import no_statistics, unpack
 from hedgespec.live.failures import DrafterFailureError, warn_dropped
 from hedgespec.live.graphs import Captured, Fetched
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import can_run_static
-from hedgespec.live.static_round import StaticRound
+from hedgespec.live.static_round import MANY, StaticRound, room_for
 from hedgespec.live.static_statistics import KEPT
 from hedgespec.models.drafters.base import Drafter
 from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.target import LanguageModel
 from hedgespec.rules import Statistics
 from hedgespec.traces import Costs
-
-_ROOM = 512  # a text's room is a multiple of it
-_MANY = 32  # tokens read at once by drafters that are far behind
+from hedgespec.traces.costs import EVALUATE_ALL, draft_part, evaluate_part, target_part
 
 
 @dataclass
@@ -72,6 +71,7 @@ class StaticEngine(Engine):
         evaluation: Evaluation, compiled: bool = False,
     ):
         """`compiled` as in StaticRound."""
+        self._drafters = drafters
         self._names = [drafter.name for drafter in drafters]
         self._vocabulary = target.vocabulary_size
         self._target, self._plan, self._compiled = target, plan, compiled
@@ -92,9 +92,9 @@ class StaticEngine(Engine):
     def begin(self, prompt: list[int], limit: int) -> None:
         """Read the prompt. The first text, or one longer than all before, takes some seconds."""
         self._wait_aside()
-        needed = len(prompt) + limit + self._draft_length + 1 + max(_MANY, self._draft_length + 1)
+        needed = len(prompt) + limit + self._draft_length + 1 + max(MANY, self._draft_length + 1)
         if needed > self._room:
-            self._room = -(-needed // _ROOM) * _ROOM
+            self._room = room_for(needed)
             self._parts = self._make(self._room)
             self.forget_graphs()
         while not self._done(lambda: self._parts.begin(prompt, self._dropped_arms())):
@@ -193,7 +193,10 @@ class StaticEngine(Engine):
     def costs(
         self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None
     ) -> Costs:
-        """Of each graph alone; the target's pass over one token is that of decoding undrafted."""
+        """Of each graph alone, and of evaluating 1, 2, 4, ... drafters together.
+
+        The target's pass over one token is that of decoding undrafted.
+        """
         self._prepare_to_measure(context)
         parts, few = self._parts, self._draft_length + 1
 
@@ -201,25 +204,38 @@ class StaticEngine(Engine):
             parts.rewind(context)
             parts.place(context - few, context)
 
-        timed = [Part(f"{TARGET}{few}", prepare, partial(self._run, "verify", parts.verify)),
+        timed = [Part(target_part(few), prepare, partial(self._run, "verify", parts.verify)),
                  Part(EVALUATE_ALL, prepare,
                       partial(self._run, ("evaluate", few), partial(parts.evaluate, few)))]
         timed += [self._plain(width)._target_part(context, width)
                   for width in sorted({1, *widths} - {few})]
         for arm, name in enumerate(self._names):
-            timed += [Part(f"draft {name}", prepare, partial(self._draft, arm)),
-                      Part(f"evaluate {name}", prepare, partial(
+            timed += [Part(draft_part(name), prepare, partial(self._draft, arm)),
+                      Part(evaluate_part(name), prepare, partial(
                           self._run, ("read", arm, few, False),
                           partial(parts.read_on, arm, few, False)))]
+        one = BatchedRound(self._target, self._drafters, self._plan, 1, context, self._compiled)
+        timed += one.together(counts_up_to(len(self._names))[:-1])
         found = time_in_turn(timed, self._device, repeats)
         return costs_from(found, self._target, self._names, self._draft_length, context,
-                          "compiled" if self._compiled else "fixed tensors")
+                          self._engine)
+
+    def costs_of_texts(self, texts: int, context: int, repeats: int | None = None) -> Costs:
+        """Of graphs as those of one text."""
+        self.forget_graphs()
+        return BatchedRound(self._target, self._drafters, self._plan, texts, context,
+                            self._compiled).costs(
+            repeats, counts_up_to(len(self._names)), self._engine)
+
+    @property
+    def _engine(self) -> str:
+        return "compiled" if self._compiled else "fixed tensors"
 
     def _target_part(self, context: int, width: int) -> Part:
         """The target's pass over `width` tokens, K + 1."""
         self._prepare_to_measure(context)
         parts = self._parts
-        return Part(f"{TARGET}{width}", lambda: parts.rewind(context),
+        return Part(target_part(width), lambda: parts.rewind(context),
                     partial(self._run, "verify", parts.verify))
 
     def _plain(self, width: int) -> "StaticEngine":
@@ -236,7 +252,7 @@ class StaticEngine(Engine):
         """Have a drafter read what was verified since it read last."""
         while (behind := self._length - self._known[arm]) > 0:
             few = self._draft_length + 1
-            count, begin = few if behind <= few else max(few, _MANY), self._known[arm]
+            count, begin = few if behind <= few else max(few, MANY), self._known[arm]
             in_part = self.evaluation is Evaluation.IN_PART
             self._read_on(arm, count, statistics=in_part)
             if in_part:
@@ -262,7 +278,7 @@ class StaticEngine(Engine):
     def _launch_to_end(self) -> None:
         few = self._draft_length + 1
         while (behind := self._length - self._launched) > 0:
-            count = few if behind <= few else max(few, _MANY)
+            count = few if behind <= few else max(few, MANY)
             self._launch(count)
             self._evaluation_reached(min(self._launched + count, self._length))
 

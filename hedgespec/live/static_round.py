@@ -16,6 +16,14 @@ from hedgespec.models.fixed_tensors import StaticModel
 from hedgespec.models.logits import are_faulty, check_shape
 from hedgespec.models.target import LanguageModel
 
+MANY = 32  # tokens read at once by drafters that are far behind
+_ROOM = 512  # a text's room is a multiple of it
+
+
+def room_for(tokens: int) -> int:
+    """The room of a text of so many tokens."""
+    return -(-tokens // _ROOM) * _ROOM
+
 
 class StaticRound:
     """Target and drafters with `room` for a text, and the parts of a round.

@@ -12,10 +12,10 @@ import torch
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
-from hedgespec.models.states import States, read_text_states
+from hedgespec.models.states import States, read_states
 from hedgespec.models.target import LanguageModel
 
-_SHAPES = 64  # of one function: numbers of tokens, rooms, models
+_SHAPES = 256  # of one function: numbers of tokens, rooms, models
 
 
 def has_plain_attention(model: LanguageModel) -> bool:
@@ -95,7 +95,7 @@ def compile_shapes(work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class StaticModel:
-    """A model that reads one text (batch 1) of at most `room` tokens into fixed tensors.
+    """A model that reads one text, or several at once, of at most `room` tokens into fixed tensors.
 
     `read` never waits for the device. What was read behind a place is overwritten by reading on
     from there: nothing needs to be cut.
@@ -120,13 +120,23 @@ class StaticModel:
         self, tokens: torch.Tensor, places: torch.Tensor, layers: tuple[int, ...] = ()
     ) -> tuple[torch.Tensor, States]:
         """Read tokens (n) at consecutive `places` (n), counted from 0; see CachedModel.read."""
+        final, states = self.read_texts(tokens[None], places, layers)
+        return final[0], {layer: state[0] for layer, state in states.items()}
+
+    def read_texts(
+        self, tokens: torch.Tensor, places: torch.Tensor, layers: tuple[int, ...] = ()
+    ) -> tuple[torch.Tensor, States]:
+        """Read tokens (B, n) of B texts, always of as many, at the same places of each.
+
+        States are (B, n, H).
+        """
         self._places.now = places
         network = self._network
-        if self._short is not None and len(tokens) <= self._compiled:
+        if self._short is not None and len(places) <= self._compiled:
             network = self._short
-        return read_text_states(
+        return read_states(
             network, self._last, layers,
-            input_ids=tokens[None], attention_mask=reach(self._all, places)[None, None],
+            input_ids=tokens, attention_mask=reach(self._all, places)[None, None],
             # Places behind the text's end may lie beyond the context: what they hold is not used.
             position_ids=places.clamp(max=self._longest - 1)[None],
             past_key_values=self._cache, use_cache=True,

@@ -9,9 +9,12 @@ from typing import Any
 
 import polars as pl
 
+from hedgespec.results.labels import OWN_COSTS
 
-def _key(dtype: pl.DataType, meaning: str) -> Any:
-    return field(metadata={"dtype": dtype, "meaning": meaning})
+
+def _key(dtype: pl.DataType, meaning: str, **default: Any) -> Any:
+    """`default` is what results have that were made before there was the column."""
+    return field(metadata={"dtype": dtype, "meaning": meaning}, **default)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class RunKey:
         pl.String(), "the [verification rule](rules.md); several, joined by +, if arms mix them")
     mode: str = _key(
         pl.String(), "`exact`: [expectations](metrics.md#exact-expectations); or `replayed`")
+    costs: str = _key(
+        pl.String(), "whose costs seconds are estimated from: the name of their file, `own` for "
+        "those in the trace, empty without any", default=OWN_COSTS)
+    batch: int = _key(pl.Int32(), "texts that are decoded at once, of which seconds are those of "
+                      "each", default=1)
 
     @classmethod
     def of_rows(cls, table: pl.DataFrame) -> "list[RunKey]":
@@ -51,4 +59,7 @@ KEY_TYPES: dict[str, pl.DataType] = {item.name: item.metadata["dtype"] for item 
 SETTING = list(KEY_TYPES)
 # What is chosen for a selector on a trace, and what of it selectors that compete have in common.
 CHOICES = [name for name in SETTING if name not in ("trace", "selector", "mode")]
-SHARED = ["trace", "draft_length", "arm_lengths", "carry", "rule"]
+SHARED = ["trace", "draft_length", "arm_lengths", "carry", "rule", "costs", "batch"]
+# Whose seconds they are: only `seconds` learners and timed references change rounds with them.
+BASIS = ["costs", "batch"]
+ROUNDS = [name for name in SETTING if name not in BASIS]  # what sets rounds apart

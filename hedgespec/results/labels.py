@@ -28,6 +28,7 @@ CENSORED = "censored"  # the one that cuts the sums of loss `length` off, and kn
 FORESIGHT = ("foresight", ORACLE)  # names of the one that live decoding cannot give
 
 EVERY_DRAFTER = "all"  # in place of an arm's drafter
+OWN_COSTS = "own"  # in place of the name of a file of costs: those in the trace
 REPHRASED = "-rephrased"  # ends the id of a question that asks another one in other words
 
 Term = tuple[str, str]  # a name and what follows its colon, "" for nothing

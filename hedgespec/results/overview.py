@@ -23,6 +23,7 @@ def overview(summary: pl.DataFrame) -> pl.DataFrame:
             pl.col("rounds_per_second").median(),
             pl.col("eal").first(),
             pl.col("seconds_per_token").first(),
+            pl.col("tokens_per_second_low", "tokens_per_second_high").mean(),
         )
         .sort("trace", "mat", descending=[False, True], maintain_order=True)
     )

@@ -5,7 +5,7 @@ docs/results.md are made from it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,8 @@ class Column:
     """One column, or, if its name ends with "/", one for each arm.
 
     `key` columns together tell a table's rows apart. Of `averaged` ones readers take the mean over
-    seeds. `timed` is what the clock said: it differs when the same is run again. A `late` one lacks
-    in results of earlier versions, and is null there.
+    seeds. `timed` is what the clock said: it differs when the same is run again. `earlier` has the
+    value of results that were made before there was the column, if such are read.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Column:
     key: bool = False
     averaged: bool = False
     timed: bool = False
-    late: bool = False
+    earlier: tuple[Any, ...] = ()
 
     @property
     def of_each_arm(self) -> bool:
@@ -96,14 +96,19 @@ class Table:
 
     def lacking(self, table: pl.DataFrame) -> list[str]:
         """The columns that `table` should have and has not."""
-        late = [column.name for column in self.columns if column.late]
-        return [name for name in self.types if name not in (*table.columns, *late)]
+        return [name for name in self.types if name not in table.columns]
+
+    def completed(self, table: pl.DataFrame) -> pl.DataFrame:
+        """`table`, made by an earlier version, with the columns that came since."""
+        return table.with_columns(
+            pl.lit(value, dtype=column.dtype).alias(column.name)
+            for column in self.columns for value in column.earlier
+            if column.name not in table.columns)
 
     def shaped(self, table: pl.DataFrame) -> pl.DataFrame:
         """The columns of `table` that are declared here, in order, each with its type."""
-        return table.select(
-            (pl.col(name) if name in table.columns else pl.lit(None)).cast(dtype).alias(name)
-            for name, dtype in self._chosen(table.columns).items())
+        return self.completed(table).select(
+            pl.col(name).cast(dtype) for name, dtype in self._chosen(table.columns).items())
 
     def _chosen(self, names: Collection[str]) -> dict[str, pl.DataType]:
         """The declared columns with their types, for each arm those of `names`."""
@@ -112,7 +117,9 @@ class Table:
             if column.of_each_arm else [column.name])}
 
 
-RUN = tuple(Column(item.name, **item.metadata, key=True) for item in fields(RunKey))
+RUN = tuple(Column(item.name, **item.metadata, key=True,
+                   earlier=() if item.default is MISSING else (item.default,))
+            for item in fields(RunKey))
 SEED = Column("seed", pl.Int32(), "of acceptance and selection; null if exact", key=True)
 QUERY = (
     Column("query", pl.UInt32(), "number of the query in the trace, counted from 0", key=True),
@@ -139,7 +146,7 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
     Column("rounds_per_second", pl.Float64(), "speed of the replay itself, compilation not counted",
            "rounds/s", timed=True),
     Column("evaluated_drafters", pl.Float64(), "drafters evaluated, summed over `evaluations`",
-           "drafters", late=True),
+           "drafters", earlier=(None,)),
     Column("acceptance_rate", pl.Float64(), "of a fixed drafter: [share of drafted tokens that is "
            "accepted](metrics.md#acceptance-in-engines-words), exact; else null", "probability"),
     Column("accepted_at", pl.List(pl.Float64()), "the same of the k-th token of drafts, k = 1..K",
@@ -150,6 +157,11 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            "what loss `length` compares; of fixed drafters, else null", "tokens/round"),
     Column("seconds_per_token", pl.Float64(), "mean over positions of a round's seconds over these "
            "tokens, what loss `seconds` compares; of fixed drafters, null without costs", "s"),
+    Column("tokens_per_second_low", pl.Float64(), "`tokens_per_second` with every part of "
+           "the costs at the 90th percentile of its measurements; null without", "tokens/s",
+           earlier=(None,)),
+    Column("tokens_per_second_high", pl.Float64(), "with every part at its 10th percentile",
+           "tokens/s", earlier=(None,)),
 ))
 
 PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
@@ -171,7 +183,7 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
            "the weight](metrics.md#measures); null if it does not before the answer ends",
            "rounds"),
     Column("evaluated_drafters", pl.Float64(), "drafters evaluated, summed over `evaluations`",
-           "drafters", averaged=True, late=True),
+           "drafters", averaged=True, earlier=(None,)),
     Column("token_regret", pl.Float64(), "[token-acceptance regret](metrics.md#measures) against "
            "the best fixed drafter", "tokens", averaged=True),
     Column("length_regret", pl.Float64(), "[length regret](metrics.md#measures) against the best "
@@ -222,7 +234,7 @@ LIVE_ROUNDS = Table("rounds", "round of `hedgespec live`", (
     *(Column(f"{SECONDS_OF}{part}", pl.Float64(), f"wall-clock time of the part `{part}`", "s",
              timed=True) for part in PARTS),
     Column("evaluated_set", pl.List(pl.String()), "the drafters that were evaluated before the "
-           "round", late=True),
+           "round", earlier=(None,)),
 ))
 LIVE_LOSSES = Table("losses", "loss that the selector of `hedgespec live` learned, in that order", (
     Column("query", pl.Int64(), "number of the query, counted from 0", key=True),

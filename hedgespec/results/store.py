@@ -18,6 +18,7 @@ from hedgespec.files import (
     write_table,
     write_text,
 )
+from hedgespec.results.keys import RunKey
 from hedgespec.results.overview import overview
 from hedgespec.results.schema import TABLES, Table
 
@@ -28,21 +29,30 @@ RUN_FILE = "run.json"
 PARTS_FOLDER = "parts"  # of a run that is to go on after an interruption
 
 
-class CostBasis(TypedDict):
-    """Whose costs the seconds of a trace are estimated from."""
+class CostSource(TypedDict, total=False):
+    """Whose costs seconds of a trace are estimated from: `name` and `batch` are those of the rows.
 
+    `evaluation` says how all drafters' evaluation is counted, `engine` how the models ran (empty if
+    unknown); `sha256` is that of the file of costs, None of a trace's own.
+    """
+
+    name: str
+    batch: int
     device: str
     dtype: str
     evaluation: str
+    engine: str
+    context: int
+    sha256: str | None
 
 
 class TraceSource(TypedDict, total=False):
-    """A trace that was replayed; `costs` None: it has none."""
+    """A trace that was replayed, and its costs, none or several."""
 
     name: str
     folder: str
     manifest_sha256: str
-    costs: CostBasis | None
+    costs: list[CostSource]
 
 
 class Provenance(TypedDict, total=False):
@@ -170,7 +180,7 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
         return _was("the number of runs", len(before["settings"]), len(now["settings"]))
     for one, other in zip(before["settings"], now["settings"], strict=True):
         for name in other.keys() - {"traces", "threads"}:
-            if one.get(name) != other[name]:
+            if _given(one.get(name)) != _given(other[name]):
                 return _was(arg(name), one.get(name), other[name])
     names = [sorted(trace["name"] for trace in run["traces"]) for run in (before, now)]
     return "" if names[0] == names[1] else _was(arg("traces"), *names)
@@ -205,6 +215,7 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
         raise HedgespecError(f"{path}: no such results; make them with `hedgespec sim` and "
                              f"its {arg('out')}")
     rows = read_parquet(path, sha256=_hash(folder, table.file), where=RUN_FILE)
+    rows = table.completed(rows)
     if lacking := table.lacking(rows):
         raise HedgespecError(f"{path}: lacks the columns {', '.join(lacking)}; make the results "
                              "anew with this version's `hedgespec sim`")
@@ -242,16 +253,24 @@ def _check_provenance(found: Any) -> None:
     """Raise TypeError or KeyError where run.json is not what readers take it for."""
     _of(dict, found)
     for trace in _of(list, found["traces"]):
-        costs = _of(dict, trace).get("costs")
+        _of(dict, trace)["costs"] = _cost_sources(trace.get("costs"))
         texts = [trace["name"], trace["manifest_sha256"]]
-        if costs is not None:
-            texts += [_of(dict, costs)[key] for key in CostBasis.__annotations__]
+        for costs in trace["costs"]:
+            texts += [_of(dict, costs)[key] for key in ("name", "device", "dtype", "evaluation")]
+            _of(int, costs["batch"])
         for text in texts:
             _of(str, text)
     for text in (*_of(list, found["command"]), found["created"]):
         _of(str, text)
     _of(dict, found["versions"])
     _of(bool, found["complete"])
+
+
+def _cost_sources(found: Any) -> list[Any]:
+    """Those of a trace in run.json; before there could be several, one or None stood there."""
+    if isinstance(found, dict):
+        return [{**found, "name": RunKey.costs, "batch": RunKey.batch}]
+    return [] if found is None else list(_of(list, found))
 
 
 def _of(kind: type, value: Any) -> Any:

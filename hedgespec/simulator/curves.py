@@ -28,18 +28,17 @@ class CurveGrid:
         self._ends = np.minimum(offsets[:-1, None] + self._positions, offsets[1:, None])
         self._starts = offsets[:-1, None]
 
-    def curves(self, run: Replay, best: Replay) -> np.ndarray:
+    def curves(self, run: Replay, best: Replay, costed: Replayer | None = None) -> np.ndarray:
         """Rounds and seconds, and how many more than those of `best`, (4, Q, G).
 
-        They are those of rounds that started before each grid position. Without costs seconds are
-        NaN.
+        They are those of rounds that started before each grid position. Seconds are those of
+        `costed`, the replayer under other costs (None: the same); without costs they are NaN.
         """
-        mine, base = self._before(run), self._before(best)
+        mine, base = (self._before(one, costed or self._replayer) for one in (run, best))
         return np.concatenate([mine, mine - base])
 
-    def _before(self, run: Replay) -> np.ndarray:
-        return np.stack([self._cumulated(run.visits),
-                         self._cumulated(self._replayer.seconds(run)[0])])
+    def _before(self, run: Replay, costed: Replayer) -> np.ndarray:
+        return np.stack([self._cumulated(run.visits), self._cumulated(costed.seconds(run)[0])])
 
     def _cumulated(self, counts: np.ndarray) -> np.ndarray:
         sums = np.concatenate([[0], np.cumsum(counts, dtype=np.float64)])

@@ -11,6 +11,7 @@ from hedgespec.options import option_fields, read_settings
 from hedgespec.simulator.settings import OutputSettings, SweepSettings
 
 _DEFAULTS = SweepSettings()
+_COMMON = ("traces", "costs", "batches")  # lists that may be given beside a grid
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Grid:
         Raises HedgespecError for those that the runs of a grid are there to vary.
         """
         for item in option_fields(SweepSettings):
-            if item.name in given and item.several and item.name != "traces":
+            if item.name in given and item.several and item.name not in _COMMON:
                 raise HedgespecError(
                     f"{arg(item.name)} beside {arg('grid')} would undo what the runs of "
                     f"{self.file} vary: give {item.key} in the file, or no {arg('grid')}")

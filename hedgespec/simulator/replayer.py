@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from time import perf_counter
@@ -38,7 +39,7 @@ from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import EXACT, REPLAYED, DraftCounts, Replay
 from hedgespec.simulator.router import Router
 from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask, PartialTask
-from hedgespec.traces import Trace
+from hedgespec.traces import Costs, Trace
 
 
 class Replayer:
@@ -84,7 +85,18 @@ class Replayer:
         self._acceptance = self.arms.spread(lambda rule, length: rule.realised(trace, length))
         self._gamma = self.arms.spread(lambda rule, length: rule.expected(trace, length))
         self._losses: dict[Loss, np.ndarray] = {}
+        self._timed_losses: dict[Loss, np.ndarray] = {}
         self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
+
+    def under(self, costs: Costs | None) -> "Replayer":
+        """The same replayer with other costs of its trace's drafters; tables are shared."""
+        self.expected_rounds  # noqa: B018 - found once for all
+        other = copy(self)
+        other.trace = replace(self.trace, manifest=replace(self.trace.manifest, costs=costs))
+        other._timed_losses = {}
+        for name in ("expected_seconds", "mean_seconds_per_token", "_known_seconds"):
+            vars(other).pop(name, None)
+        return other
 
     def run(
         self, chooser: str | Selector | Chooser, seed: int, feedback: Feedback | None = None,
@@ -215,9 +227,12 @@ class Replayer:
 
     def losses(self, loss: Loss) -> np.ndarray:
         """Loss of every start position, shape (T, N); NaN where never observable."""
+        if loss.seconds:
+            if loss not in self._timed_losses:
+                self._timed_losses[loss] = self._loss_in_seconds(loss)
+            return self._timed_losses[loss]
         if loss not in self._losses:
-            self._losses[loss] = (self._loss_in_seconds(loss) if loss.seconds
-                                  else self._loss_table(loss))
+            self._losses[loss] = self._loss_table(loss)
         return self._losses[loss]
 
     def _loss_in_seconds(self, loss: Loss) -> np.ndarray:
@@ -332,7 +347,7 @@ class Replayer:
         return ArmSeconds(
             self._owner, self.own_seconds(),
             alone_seconds(costs, self.arms.drafter_names(self.trace)),
-            together_seconds(costs, self._arms))
+            together_seconds(costs, np.arange(self._arms + 1)))
 
     @property
     def _owner(self) -> np.ndarray:

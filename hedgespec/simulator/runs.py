@@ -17,6 +17,7 @@ from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss, check_learning
 from hedgespec.simulator.adoption import rounds_until_best
 from hedgespec.simulator.answer import answer_table, most_switching
+from hedgespec.simulator.basis import CostBasis
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.curves import CurveGrid
 from hedgespec.simulator.measures import Measures
@@ -40,6 +41,16 @@ class Job:
     def runs(self) -> list[int | None]:
         """The seeds; None for an exact expectation."""
         return [None] if self.exact else list(range(self.seeds))
+
+    @property
+    def timed(self) -> bool:
+        """Whether its decisions depend on seconds, so that it is run under each costs anew."""
+        if isinstance(self.chooser, Reference):
+            return self.chooser.kind.timed
+        if self.chooser.selector.feedback != FULL:
+            return False
+        spends = self.feedback is not None and self.feedback.timed
+        return spends or self.loss is None or self.loss.seconds  # the default loss is in seconds
 
 
 def jobs_of(replayer: Replayer, settings: SweepSettings) -> list[Job]:
@@ -96,14 +107,17 @@ def _exact(replayer: Replayer, chooser: Chooser, feedback: Feedback | None, mode
 
 
 class TraceJobs:
-    """Runs jobs on one trace.
+    """Runs jobs on one trace, and counts their seconds under every one of some costs.
 
     The answer to the query with the id `answer` is shown in detail; if there is none, that in which
     changing the drafter would help most.
     """
 
-    def __init__(self, replayer: Replayer, answer: str | None = None):
+    def __init__(
+        self, replayer: Replayer, bases: Sequence[CostBasis], answer: str | None = None
+    ):
         self._replayer = replayer
+        self._costed = [(basis, replayer.under(basis.costs)) for basis in bases]
         self._grid = CurveGrid(replayer)
         self._measures = Measures(replayer)
         self._best: dict[int | None, Replay] = {}
@@ -118,34 +132,46 @@ class TraceJobs:
         """The job's tables; `report` is called with each run's number before it.
 
         Regret is counted against the best fixed drafter of the same seed, or of exact expectations.
+        Rounds are run once, unless they depend on seconds.
         """
-        parts, curves = [], []
+        kept: list[list[_Kept]] = [[] for _ in self._costed]
         for number, seed in enumerate(job.runs):
             report(number)
-            best = self._best_fixed(seed)
-            run = best if job.chooser.label == BEST_FIXED else self._run(job, seed)
-            parts.append(self._tables(run, best))
-            curves.append(self._grid.curves(run, best))
-            if number == 0:
-                first = run
-        key = self._key(first)
-        summary, per_query = (pl.concat(tables) for tables in zip(*parts, strict=True))
-        return Results(summary, per_query, self._grid.table(key, curves),
+            best, run = self._best_fixed(seed), None
+            for (basis, costed), found in zip(self._costed, kept, strict=True):
+                if run is None or job.timed:
+                    run = best if job.chooser.label == BEST_FIXED else _run(costed, job, seed)
+                found.append(_Kept(run if number == 0 else None,
+                                   *self._tables(run, best, basis, costed),
+                                   self._grid.curves(run, best, costed)))
+        return Results.joined([self._results(basis, found) for (basis, _), found
+                               in zip(self._costed, kept, strict=True)])
+
+    def _results(self, basis: CostBasis, found: "list[_Kept]") -> Results:
+        """What the runs of a job found under some costs."""
+        first = found[0].run
+        assert first is not None
+        key = self._key(first, basis)
+        return Results(pl.concat([one.summary for one in found]),
+                       pl.concat([one.per_query for one in found]),
+                       self._grid.table(key, [one.curves for one in found]),
                        answer_table(self._replayer, key, first, self._shown, self._gamma))
 
-    def _key(self, run: Replay) -> RunKey:
+    def _key(self, run: Replay, basis: CostBasis) -> RunKey:
         replayer = self._replayer
         return RunKey(replayer.trace.name, run.label, run.feedback_label, run.loss_label,
                       replayer.draft_length, join_arms(replayer.arms_asked), replayer.carry,
-                      replayer.rule, run.mode)
+                      replayer.rule, run.mode, basis.name, basis.batch)
 
-    def _tables(self, run: Replay, best: Replay) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _tables(
+        self, run: Replay, best: Replay, basis: CostBasis, costed: Replayer
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The summary row and the rows of each query."""
         replayer, trace = self._replayer, self._replayer.trace
-        keys = {**asdict(self._key(run)), SEED.name: run.seed}
+        keys = {**asdict(self._key(run, basis)), SEED.name: run.seed}
         tokens = np.diff(trace.offsets)
         rounds, fewest = replayer.rounds_per_query(run), replayer.rounds_per_query(best)
-        seconds, evaluation = (self._per_query(values) for values in replayer.seconds(run))
+        seconds, evaluation = (self._per_query(values) for values in costed.seconds(run))
         evaluations, drafters = (self._per_query(values) for values in (
             run.evaluated, replayer.evaluated_drafters(run)))
         gamma, until_best = self._adoption(run)
@@ -159,12 +185,13 @@ class TraceJobs:
             "mat": tokens.sum() / rounds.sum(),
             "mat_per_query": np.mean(tokens / rounds),
             "regret_rounds": rounds.sum() - fewest.sum(),
-            "tokens_per_second": (None if trace.manifest.costs is None
+            "tokens_per_second": (None if basis.costs is None
                                   else tokens.sum() / seconds.sum()),
             "rounds_per_second": rounds.sum() / run.seconds,
             "evaluated_drafters": drafters.sum(),
             **self._acceptance(run),
-            **self._of_losses(run.label),
+            **_of_losses(run.label, costed),
+            **self._spread(run, basis),
         })
         per_query = PER_QUERY.made({
             **keys,
@@ -198,14 +225,13 @@ class TraceJobs:
                             dtype=pl.List(pl.Float64))
             for name, values in (("accepted_at", at), ("accepted_given", given))}}
 
-    def _of_losses(self, label: str) -> dict[str, float | None]:
-        """What losses say of a fixed drafter on average, beside what comes of it."""
-        name, arms = SelectorLabel.parse(label).arm, self._replayer.arms.names
-        if name is None:
-            return {"eal": None, "seconds_per_token": None}
-        arm = arms.index(name)
-        return {"eal": _known(self._replayer.mean_emitted[arm]),
-                "seconds_per_token": _known(self._replayer.mean_seconds_per_token[arm])}
+    def _spread(self, run: Replay, basis: CostBasis) -> dict[str, float | None]:
+        """Tokens per second where every part of the costs is at one end of its measurements."""
+        tokens = len(self._replayer.trace.tokens)
+        ends = {"tokens_per_second_low": basis.slow, "tokens_per_second_high": basis.fast}
+        return {name: None if costs is None
+                else tokens / self._replayer.under(costs).seconds(run)[0].sum()
+                for name, costs in ends.items()}
 
     def _per_query(self, values: np.ndarray) -> np.ndarray:
         """Sums (Q, ...) of what each token has, (T, ...)."""
@@ -225,14 +251,35 @@ class TraceJobs:
     def _best_fixed(self, seed: int | None) -> Replay:
         if seed not in self._best:
             job = Job(as_chooser(BEST_FIXED), None, None, seed is None, 1)
-            self._best[seed] = self._run(job, seed)
+            self._best[seed] = _run(self._replayer, job, seed)
         return self._best[seed]
 
-    def _run(self, job: Job, seed: int | None) -> Replay:
-        if seed is None:
-            return self._replayer.run_exact(job.chooser, job.feedback, job.loss)
-        return self._replayer.run(job.chooser, seed, job.feedback, job.loss)
+
+
+def _of_losses(label: str, costed: Replayer) -> dict[str, float | None]:
+    """What losses say of a fixed drafter on average, beside what comes of it."""
+    name, arms = SelectorLabel.parse(label).arm, costed.arms.names
+    if name is None:
+        return {"eal": None, "seconds_per_token": None}
+    arm = arms.index(name)
+    return {"eal": _known(costed.mean_emitted[arm]),
+            "seconds_per_token": _known(costed.mean_seconds_per_token[arm])}
 
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of a run of a job: of the first one all of it, of the others tables."""
+
+    run: Replay | None
+    summary: pl.DataFrame
+    per_query: pl.DataFrame
+    curves: np.ndarray
+
+
+def _run(replayer: Replayer, job: Job, seed: int | None) -> Replay:
+    if seed is None:
+        return replayer.run_exact(job.chooser, job.feedback, job.loss)
+    return replayer.run(job.chooser, seed, job.feedback, job.loss)

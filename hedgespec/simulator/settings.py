@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from hedgespec.bundled import bundled_costs
 from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.options import Option, check_ranges, plain, seed_option
+from hedgespec.results.labels import OWN_COSTS
 from hedgespec.selectors.feedback import ARRIVALS, Feedback, modifier_help, parse_feedback
 from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.simulator.choosers import Chooser
@@ -29,8 +30,9 @@ class OutputSettings:
 class SweepSettings:
     """What to run: all combinations of what is named.
 
-    `selectors` are labels, or objects (see `as_chooser`). `traces` and `costs` are folders and a
-    file, or names of bundled ones; no traces are those of the sweep, no costs the traces' own. No
+    `selectors` are labels, or objects (see `as_chooser`). `traces` and `costs` are folders and
+    files, or names of bundled ones; no traces are those of the sweep, no costs the traces' own,
+    which `own` names too. No
     `rules`, `feedbacks`, `losses` and `draft_lengths` are the default of each selector and trace.
     `pools` are numbers of drafters (see `resize_pool`), none the traces' own. Raises HedgespecError
     for a value out of range.
@@ -76,9 +78,10 @@ class SweepSettings:
     pools: Annotated[tuple[int, ...], Option(
         "take N of the drafters, or fill up to N with weakened copies (docs/metrics.md)", "N",
         "pool", low=1, high=_MOST_DRAFTERS)] = ()
-    costs: Annotated[Path | None, Option(
+    costs: Annotated[tuple[Path, ...], Option(
         "seconds of `hedgespec profile` instead of those in the traces, for tokens per second and "
-        f"--loss seconds: a file, or {' or '.join(bundled_costs())} as measured", "FILE")] = None
+        f"--loss seconds: files, or {', '.join(bundled_costs())} as measured, or {OWN_COSTS}, the "
+        "traces' own", "FILE")] = ()
     answer: Annotated[str | None, Option(
         "query whose answer is shown token by token (default: of each trace that in which changing "
         "the drafter would help most)", "ID")] = None
@@ -87,6 +90,9 @@ class SweepSettings:
         "S", "pool_seed", low=0, high=_MOST_SEEDS)] = ()
     mode: Annotated[str, Option(
         "exact expectations, replayed, or auto: exact where it can be had", "MODE")] = "auto"
+    batches: Annotated[tuple[int, ...], Option(
+        "texts decoded at once: costs at this batch, where they were measured (default: 1)", "B",
+        "batch", low=1, high=2**31 - 1)] = ()
 
     def __post_init__(self) -> None:
         """Check the values that need no trace; feedbacks may be given as labels."""

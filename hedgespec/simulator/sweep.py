@@ -12,13 +12,13 @@ from typing import Any
 
 from hedgespec.bundled import costs_file, trace_folder
 from hedgespec.command import command_line
-from hedgespec.costs.file import load_costs, with_costs
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import as_unicode, sha256_file
 from hedgespec.results.labels import PoolLabel
-from hedgespec.results.store import CostBasis, Provenance, Results
+from hedgespec.results.store import CostSource, Provenance, Results
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
+from hedgespec.simulator.basis import CostBasis, check_costs, cost_bases
 from hedgespec.simulator.compiling import compiling
 from hedgespec.simulator.kept import KeptResults
 from hedgespec.simulator.replayer import Replayer
@@ -46,7 +46,7 @@ def run_sweep(
     too. Raises HedgespecError on bad input before anything runs.
     """
     several = _located(settings)
-    _check_costs(several)
+    check_costs([file for one in several for file in one.costs])
     common = [trace_folder(folder) for folder in folders]
     wanted = [list(one.traces) or common for one in several]
     inputs = {folder: read_trace(folder) for folder in dict.fromkeys(chain(*wanted))}
@@ -80,6 +80,7 @@ class _Part:
     """
 
     replayer: Replayer
+    bases: list[CostBasis]
     jobs: list[Job]
     identity: list[object]
     answer: str | None = None
@@ -97,7 +98,7 @@ def _run_jobs(
     try:
         while plan:
             part = plan.pop(0)  # its tables are freed when it is done
-            runner = TraceJobs(part.replayer, part.answer)
+            runner = TraceJobs(part.replayer, part.bases, part.answer)
             for job in part.jobs:
                 name = f"{part.replayer.trace.name}  {job.chooser.label}"
                 key = kept.key(part.identity, job)
@@ -124,10 +125,8 @@ def _report_run(progress: Callable[[str, int, int], None], name: str, total: int
 
 def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
     """What runs on a trace, for each pool, rule and draft length."""
-    costs = None if settings.costs is None else load_costs(settings.costs)
-    if costs is not None:
-        trace = with_costs(trace, costs)
-    made = [sha256_file(folder / MANIFEST), costs and asdict(costs), settings.answer]
+    bases = cost_bases(trace, settings.costs, settings.batches)
+    made = [sha256_file(folder / MANIFEST), [asdict(basis) for basis in bases], settings.answer]
     pools: dict[tuple[int, int] | None, Trace] = {
         (size, seed): resize_pool(trace, size, seed)
         for size, seed in _pools(settings)} or {None: trace}
@@ -138,7 +137,9 @@ def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
         replayer = Replayer(resized, length, rule, settings.threads, settings.carry,
                             settings.arm_lengths, settings.arms)
         _check_copies(trace, resized, replayer)
-        plan.append(_Part(replayer, jobs_of(replayer, settings), [
+        own = bases if pool is None else [CostBasis()]  # pools of other sizes have no costs
+        least = min(own, key=lambda basis: basis.costs is not None)  # what has none is refused
+        plan.append(_Part(replayer, own, jobs_of(replayer.under(least.costs), settings), [
             *made, pool, replayer.draft_length, replayer.rule, settings.carry,
             settings.arm_lengths, settings.arms], settings.answer))
     return plan
@@ -175,19 +176,12 @@ def _located(settings: SweepSettings | Sequence[SweepSettings]) -> list[SweepSet
     """Each with the paths of bundled traces and costs for their names."""
     several = [settings] if isinstance(settings, SweepSettings) else settings
     return [replace(one, traces=tuple(map(trace_folder, one.traces)),
-                    costs=None if one.costs is None else costs_file(one.costs))
+                    costs=tuple(map(costs_file, one.costs)))
             for one in several]
 
 
 def _described(settings: Sequence[SweepSettings]) -> list[dict[str, Any]]:
     return [{**one.described(), "seeds": list(range(one.seeds))} for one in settings]
-
-
-def _check_costs(several: list[SweepSettings]) -> None:
-    costs = dict.fromkeys(str(one.costs or "the traces' own") for one in several)
-    if len(costs) > 1:
-        raise HedgespecError(f"all runs of a sweep must have the same {arg('costs')}, not "
-                             f"{' and '.join(costs)}: their seconds could not be told apart")
 
 
 def _check_seeds(plan: list[_Part]) -> None:
@@ -235,7 +229,6 @@ def _provenance(
     inputs: dict[Path, Trace], settings: list[SweepSettings], complete: bool
 ) -> Provenance:
     """Everything needed to say which inputs, seeds and versions made the results."""
-    given = None if settings[0].costs is None else load_costs(settings[0].costs)
     return {
         "complete": complete,
         "command": command_line(),
@@ -243,7 +236,8 @@ def _provenance(
         "traces": [
             {"name": trace.name, "folder": as_unicode(str(folder)),
              "manifest_sha256": sha256_file(folder / MANIFEST),
-             "costs": _cost_basis(given or trace.manifest.costs)}
+             "costs": _cost_sources(trace, [one for one in settings
+                                            if not one.traces or folder in one.traces])}
             for folder, trace in inputs.items()
         ],
         "settings": _described(settings),
@@ -252,9 +246,16 @@ def _provenance(
     }
 
 
-def _cost_basis(costs: Costs | None) -> CostBasis | None:
+def _cost_sources(trace: Trace, settings: list[SweepSettings]) -> list[CostSource]:
+    """Every costs that the settings of a trace name, as it is, whatever its pools' sizes."""
+    bases = chain(*(cost_bases(trace, one.costs, one.batches) for one in settings))
+    found = {(basis.name, basis.batch): basis for basis in bases}
+    return [_cost_source(basis, basis.costs) for basis in found.values() if basis.costs is not None]
+
+
+def _cost_source(basis: CostBasis, costs: Costs) -> CostSource:
     """Whose seconds they are: device, dtype, and how all drafters' evaluation is counted."""
-    if costs is None:
-        return None
-    evaluation = "one by one" if costs.evaluate_all is None else "in one batch"
-    return {"device": costs.device, "dtype": costs.dtype, "evaluation": evaluation}
+    alone = costs.evaluate_all is None and not costs.evaluate_together
+    return {"name": basis.name, "batch": basis.batch, "device": costs.device, "dtype": costs.dtype,
+            "evaluation": "one by one" if alone else "in one batch", "engine": costs.engine,
+            "context": costs.context, "sha256": basis.sha256}

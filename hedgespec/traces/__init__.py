@@ -1,15 +1,12 @@
 """The trace format: reading, checking and writing recorded acceptance statistics."""
 
+from hedgespec.traces.costs import Costs, DrafterCosts, Spread, TargetCosts
 from hedgespec.traces.manifest import (
-    Costs,
-    DrafterCosts,
     DrafterInfo,
     FileInfo,
     Manifest,
     RuleInfo,
     SamplingInfo,
-    Spread,
-    TargetCosts,
     TargetInfo,
     load_manifest,
 )

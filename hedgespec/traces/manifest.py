@@ -10,6 +10,7 @@ from typing import Any
 from hedgespec.bundled import trace_names
 from hedgespec.errors import TraceError, arg, did_you_mean
 from hedgespec.files import has_control, read_json, write_text
+from hedgespec.traces.costs import Costs, DrafterCosts, Spread, TargetCosts
 from hedgespec.traces.gap import check_gap
 from hedgespec.traces.schema import (
     FORMAT,
@@ -70,59 +71,6 @@ class FileInfo:
 
     sha256: str
     rows: int
-
-
-@dataclass(frozen=True)
-class TargetCosts:
-    """Seconds of a forward pass of the target over one token, and over a round's K+1."""
-
-    one: float
-    round: float
-
-
-@dataclass(frozen=True)
-class DrafterCosts:
-    """Seconds of a drafter: one draft step, a draft of K steps, and the reading of a round's K+1
-    newly verified tokens, which also gives the logits of the next draft's first token."""
-
-    step: float
-    draft: float
-    evaluate: float
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How `n` repeats of a measurement lie: their 10th and 90th percentile in seconds, and by how
-    much their second half is slower than their first, as a share."""
-
-    n: int
-    low: float
-    high: float
-    drift: float
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Measured times at batch 1 after `context` tokens, medians; K is this `draft_length`.
-
-    `evaluate_all` are seconds in which all drafters read a round's tokens together, None if they do
-    so one after the other; `overhead` what a round takes besides the models. `widths` are those of
-    the target's pass over other numbers of tokens. `spread` is that of each part by name; `engine`
-    says how the models ran, `made` when and by which command.
-    """
-
-    device: str
-    dtype: str
-    context: int
-    draft_length: int
-    target: TargetCosts
-    drafters: dict[str, DrafterCosts]
-    evaluate_all: float | None = None
-    overhead: float = 0.0
-    widths: dict[str, float] = field(default_factory=dict)
-    spread: dict[str, Spread] = field(default_factory=dict)
-    engine: str = ""
-    made: str = ""
 
 
 @dataclass(frozen=True)
@@ -270,8 +218,11 @@ def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
         return _build(kind, value, path, f"{label}.")
     if kind == Costs | None:
         return None if value is None else _build(Costs, value, path, f"{label}.")
-    lists: dict[Any, type] = {list[DrafterInfo]: DrafterInfo, list[RuleInfo]: RuleInfo}
+    lists: dict[Any, type] = {list[DrafterInfo]: DrafterInfo, list[RuleInfo]: RuleInfo,
+                              "list[Costs]": Costs}
     if kind in lists:
+        if kind == "list[Costs]" and value and "conditions[" in label:
+            raise TraceError(f'{path}: field "{label}": conditions have none of their own')
         if not isinstance(value, list):
             raise TraceError(f'{path}: field "{label}" is not a list')
         return [
@@ -359,30 +310,49 @@ def _check_values(manifest: Manifest, path: Path) -> None:
     check_gap(manifest.recording, manifest.dtype, path)
 
 
-def _cost_faults(costs: Costs, names: list[str]) -> list[tuple[bool, str]]:
+def _cost_faults(
+    costs: Costs, names: list[str], field: str = "costs"
+) -> list[tuple[bool, str]]:
     """What may be wrong with the field "costs" of a trace with drafters `names`."""
     seconds = {"target": asdict(costs.target)}
     seconds |= {f"drafters.{name}": asdict(item) for name, item in costs.drafters.items()}
-    seconds |= {"widths": costs.widths}
+    seconds |= {"widths": costs.widths, "evaluate_together": costs.evaluate_together}
     seconds |= {f"spread.{name}": {"low": item.low, "high": item.high}
                 for name, item in costs.spread.items()}
     faults = [
         (sorted(costs.drafters) != sorted(names),
-         'field "costs.drafters" must name the trace\'s drafters'),
-        (not all(re.fullmatch(r"[1-9]\d{0,4}", width) for width in costs.widths),
-         'field "costs.widths": keys are numbers of tokens, 1 to 99999'),
-        (costs.context < 1, 'field "costs.context" must be at least 1'),
-        (costs.context >= 2**63, 'field "costs.context" must be below 2^63'),
+         f'field "{field}.drafters" must name the trace\'s drafters'),
+        *((not all(re.fullmatch(r"[1-9]\d{0,4}", key) for key in getattr(costs, name)),
+           f'field "{field}.{name}": keys are numbers of {what}, 1 to 99999')
+          for name, what in (("widths", "tokens"), ("evaluate_together", "drafters"))),
+        *((getattr(costs, name) < 1, f'field "{field}.{name}" must be at least 1')
+          for name in ("context", "batch")),
+        *((getattr(costs, name) >= 2**63, f'field "{field}.{name}" must be below 2^63')
+          for name in ("context", "batch")),
         (costs.evaluate_all is not None and not 0 < costs.evaluate_all < float("inf"),
-         'field "costs.evaluate_all" must be positive and finite seconds, or null, not '
+         f'field "{field}.evaluate_all" must be positive and finite seconds, or null, not '
          f"{costs.evaluate_all!r}"),
         (not 0 <= costs.overhead < float("inf"),
-         f'field "costs.overhead" must be finite seconds >= 0, not {costs.overhead!r}'),
+         f'field "{field}.overhead" must be finite seconds >= 0, not {costs.overhead!r}'),
         (not 1 <= costs.draft_length <= MAX_DRAFT_LENGTH,
-         f'field "costs.draft_length" must lie in 1..{MAX_DRAFT_LENGTH}'),
+         f'field "{field}.draft_length" must lie in 1..{MAX_DRAFT_LENGTH}'),
     ]
-    return faults + [
+    faults += [
         (not 0 < value < float("inf"),
-         f'field "costs.{where}.{name}" must be positive and finite seconds, not {value!r}')
+         f'field "{field}.{where}.{name}" must be positive and finite seconds, not {value!r}')
         for where, item in seconds.items() for name, value in item.items()
     ]
+    return faults + _condition_faults(costs, field)
+
+
+def _condition_faults(costs: Costs, field: str) -> list[tuple[bool, str]]:
+    """What may be wrong with the conditions: they are of the same drafters, each of its own."""
+    places = [(one.batch, one.context) for one in costs.measured]
+    faults = [(len(set(places)) < len(places),
+               f'field "{field}.conditions": two are of one batch and context')]
+    for number, one in enumerate(costs.conditions):
+        where = f"{field}.conditions[{number}]"
+        faults.append((one.draft_length != costs.draft_length,
+                       f'field "{where}.draft_length" must be {costs.draft_length}'))
+        faults += _cost_faults(one, list(costs.drafters), where)
+    return faults

@@ -220,7 +220,7 @@ def told_seconds(results: Path, folder: Path, scale: float, evaluation: float) -
 @pytest.mark.parametrize(("scale", "evaluation", "said"), [
     (1.6, 0.5, r"are \d+% \(\d+ to \d+\) below those of learner-01, because evaluating the other "
                r"drafters takes 50% of its time \(costs of A GPU, bfloat16, all drafters evaluated "
-               r"one by one\)\.$"),
+               r"one by one, batch 1\)\.$"),
     (1.6, 0.1, r"below those of learner-01; evaluating the other drafters takes 10% of its time"),
     (0.6, 0.2, r"above those of learner-01, although evaluating the other drafters takes 20%"),
 ])
@@ -525,7 +525,7 @@ def test_page_states_where_its_numbers_are_from(written, results):
 
 
 def test_seconds_never_stand_without_whose_they_are(written, drawn, study):
-    whose = "costs of A GPU, bfloat16, all drafters evaluated one by one"
+    whose = "costs of A GPU, bfloat16, all drafters evaluated one by one, batch 1"
     told = {one.name for one in drawn if whose in one.caption}
     assert told == {"gains", "seconds", "regret-seconds", "pareto"}
     page = (written / "report.html").read_text()
@@ -538,12 +538,14 @@ def test_seconds_never_stand_without_whose_they_are(written, drawn, study):
 
 
 def test_costs_that_differ_are_told_apart_by_trace():
-    one = {"device": "cpu", "dtype": "float32", "evaluation": "in one batch"}
-    traces = [{"name": "a", "costs": one}, {"name": "b", "costs": {**one, "device": "gpu"}},
-              {"name": "c", "costs": one}, {"name": "d", "costs": None}]
+    one = {"device": "cpu", "dtype": "float32", "evaluation": "in one batch", "batch": 4,
+           "name": "own", "engine": "compiled"}
+    traces = [{"name": "a", "costs": [one]}, {"name": "b", "costs": [
+                  {**one, "device": "gpu", "name": "file", "engine": ""}]},
+              {"name": "c", "costs": [one]}, {"name": "d", "costs": []}]
     assert whose_seconds(traces) == (
-        "on a, c costs of cpu, float32, all drafters evaluated in one batch; "
-        "on b costs of gpu, float32, all drafters evaluated in one batch")
+        "on a, c costs of cpu, float32, all drafters evaluated in one batch, batch 4, compiled; "
+        "on b costs of gpu, float32, all drafters evaluated in one batch, batch 4 (file)")
     assert whose_seconds(traces[3:]) == ""
 
 

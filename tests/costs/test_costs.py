@@ -102,7 +102,8 @@ def test_manifests_with_and_without_costs_are_read(tmp_path):
     assert costs is not None
     # What older manifests do not name.
     assert asdict(costs) == {**COSTS, "evaluate_all": None, "overhead": 0.0, "widths": {},
-                             "spread": {}, "engine": "", "made": ""}
+                             "spread": {}, "engine": "", "made": "", "evaluate_together": {},
+                             "batch": 1, "conditions": []}
     assert load_manifest(write_costs(tmp_path, None)).costs is None
     document = json.loads((tmp_path / "manifest.json").read_text())
     del document["costs"]

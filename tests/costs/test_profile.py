@@ -1,5 +1,6 @@
 """Costs of random weights, and replays under them."""
 
+import hashlib
 import json
 from dataclasses import replace
 from itertools import count
@@ -68,8 +69,10 @@ def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path,
         assert row["tokens_per_second"] == pytest.approx(row["tokens"] / mine["seconds"].sum())
         assert row["evaluations"] == pytest.approx(mine["evaluations"].sum())
     [trace] = json.loads((tmp_path / "sim" / "run.json").read_text())["traces"]
-    assert trace["costs"] == {"device": found.device, "dtype": found.dtype,
-                              "evaluation": "in one batch"}
+    digest = hashlib.sha256(costs.read_bytes()).hexdigest()
+    assert trace["costs"] == [{
+        "name": "costs", "batch": 1, "device": found.device, "dtype": found.dtype,
+        "evaluation": "in one batch", "engine": "fixed tensors", "context": 20, "sha256": digest}]
 
 
 def test_bad_profiles_are_told(costs, tmp_path, capsys):

@@ -11,7 +11,8 @@ from hedgespec.results.schema import ANSWER, CURVES, PER_QUERY, SUMMARY
 from hedgespec.results.store import Results, save_results
 
 DRAFTERS = 3
-COSTS = {"device": "A GPU", "dtype": "bfloat16", "evaluation": "one by one"}
+COSTS = {"name": "own", "batch": 1, "device": "A GPU", "dtype": "bfloat16",
+         "evaluation": "one by one"}
 ROUND, EVALUATION = 0.05, 0.025  # seconds
 FULL = "the default"  # the loss of full-information learners
 
@@ -46,7 +47,8 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
             parts.append(pl.DataFrame({
                 "trace": trace, "selector": selector, "feedback": feedback, "loss": loss,
                 "draft_length": 5, "arm_lengths": arms, "carry": None, "rule": "sampling",
-                "mode": "exact" if seed is None else "replayed", "seed": seed,
+                "mode": "exact" if seed is None else "replayed",
+                "costs": "own" if trace in traces else "", "batch": 1, "seed": seed,
                 "query": range(queries), "query_id": [f"q{i}" for i in range(queries)],
                 "domain": domain, "tokens": tokens, "rounds": mine, "mat": tokens / mine,
                 "regret_rounds": mine - best,
@@ -56,7 +58,8 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
                 "rounds_until_best": np.where(mine < 120, 10 + mine / 4, np.nan),
                 **{f"rounds/{name}": mine / len(names) for name in names},
                 "token_regret": mine - best, "length_regret": mine - best,
-            }, schema_overrides={"carry": pl.Int64, "seed": pl.Int32}, nan_to_null=True))
+            }, schema_overrides={"carry": pl.Int64, "seed": pl.Int32, "batch": pl.Int32},
+                nan_to_null=True))
         slope = float((rounds - best).mean()) / 10
         curves.append(parts[-1].select(SETTING).head(1).join(pl.DataFrame({
             "position": range(0, 110, 10), "rounds": [(3.5 + slope / 10) * i for i in range(11)],
@@ -99,6 +102,7 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
     summary = totals.with_columns(
         mat=pl.col("tokens") / pl.col("rounds"), rounds_sd=None, rounds_per_second=1e6,
         acceptance_rate=None, accepted_at=None, accepted_given=None,
+        tokens_per_second_low=None, tokens_per_second_high=None,
         tokens_per_second=pl.col("tokens") / pl.col("seconds"))
     of_drafter = pl.when(pl.col("selector").str.starts_with("fixed:"))
     summary = summary.with_columns(  # the higher MAT, the lower EAL: losses mislead
@@ -108,7 +112,7 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
         SUMMARY.shaped(summary), PER_QUERY.shaped(per_query), CURVES.shaped(pl.concat(curves)),
         ANSWER.shaped(pl.concat(shown, how="diagonal")), {
             "complete": True, "command": ["hedgespec", "sim"], "created": "2026-01-01",
-            "traces": [{"name": name, "manifest_sha256": digest, "costs": COSTS}
+            "traces": [{"name": name, "manifest_sha256": digest, "costs": [COSTS]}
                        for name in traces],
             "settings": [], "versions": {"hedgespec": "0"}}))
     return folder

@@ -10,7 +10,7 @@ from hedgespec.analysis.study import Study
 
 # In the order of the report; each is a module of this folder with a HEADING and a function `draw`.
 _FILES = ("acceptance", "gains", "regret", "seconds", "adoption", "answer", "drafters", "delay",
-          "router", "pareto", "answer_length")
+          "router", "pareto", "answer_length", "load")
 
 
 @dataclass(frozen=True)

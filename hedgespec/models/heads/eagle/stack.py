@@ -47,6 +47,27 @@ def stack_heads(heads: list[EagleHead]) -> EagleHead:
     return stacked
 
 
+def first_heads(stacked: EagleHead, count: int) -> EagleHead:
+    """The first `count` of stacked heads, two or more, as one network on the same weights."""
+    view = _first(stacked, count)
+    assert isinstance(view, EagleHead)
+    return view
+
+
+def _first(module: nn.Module, count: int) -> nn.Module:
+    view = copy.copy(module)
+    if isinstance(view, _StackedLinear) and view.bias is not None:
+        view.bias = view.bias[:count]
+    view._parameters = {name: None if parameter is None else nn.Parameter(parameter[:count], False)
+                        for name, parameter in module._parameters.items()}
+    if "d2t" in module._buffers:
+        view._buffers = {name: None if buffer is None else buffer[:count]
+                         for name, buffer in module._buffers.items()}
+    view._modules = {name: None if child is None else _first(child, count)
+                     for name, child in module._modules.items()}
+    return view
+
+
 def held(head: EagleHead) -> EagleHead:
     """The head on its weights as they lie now, wherever its own ones are moved to later."""
     view = _held(head)

@@ -1,0 +1,79 @@
+"""Whose costs seconds are estimated from: a file of costs or a trace's own, and a batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from hedgespec.costs.file import costs_for, load_costs
+from hedgespec.errors import HedgespecError, arg
+from hedgespec.files import as_unicode, sha256_file
+from hedgespec.results.labels import OWN_COSTS
+from hedgespec.traces import Costs, Trace
+
+
+@dataclass(frozen=True)
+class CostBasis:
+    """Costs by the name that results give them, OWN_COSTS for a trace's own, at a batch.
+
+    `costs` are those of the trace's drafters; None: there are none, and then no `name`. `slow` and
+    `fast` are the same with every part at the ends of its measurements, None where these are not
+    known. `sha256` is that of the file, None for a trace's own.
+    """
+
+    name: str = ""
+    batch: int = 1
+    costs: Costs | None = None
+    slow: Costs | None = None
+    fast: Costs | None = None
+    sha256: str | None = None
+
+
+def costs_name(file: Path) -> str:
+    """How results name a file of costs."""
+    return as_unicode(file.name.removesuffix(".json"))
+
+
+def check_costs(files: Sequence[Path]) -> None:
+    """Raise HedgespecError for files that cannot be read, or told apart by name."""
+    found: dict[str, Path] = {OWN_COSTS: Path(OWN_COSTS)}
+    for file in files:
+        if found.setdefault(costs_name(file), file) != file:
+            raise HedgespecError(f"{arg('costs', file)}: results name costs by their file, and "
+                                 f"{costs_name(file)} is {found[costs_name(file)]} too; rename it")
+        if not is_own(file):
+            load_costs(file)
+
+
+def is_own(file: Path) -> bool:
+    """Whether it stands for a trace's own costs."""
+    return file == Path(OWN_COSTS)
+
+
+def cost_bases(trace: Trace, files: Sequence[Path], batches: Sequence[int]) -> list[CostBasis]:
+    """Every file (none: the trace's own costs) at every batch (none: 1).
+
+    Raises HedgespecError for a batch that was not measured.
+    """
+    return [_basis(trace, file, batch) for file, batch in product(
+        dict.fromkeys(files) or [Path(OWN_COSTS)], dict.fromkeys(batches) or [1])]
+
+
+def _basis(trace: Trace, file: Path, batch: int) -> CostBasis:
+    own = is_own(file)
+    costs = trace.manifest.costs if own else load_costs(file)
+    whose = f"trace {trace.name}" if own else str(file)
+    if costs is None and batch == 1:
+        return CostBasis()
+    if costs is None:
+        raise HedgespecError(f"{arg('batches', batch)}: {whose} has no costs; give some with "
+                             f"{arg('costs')}")
+    try:
+        costs = costs.at(batch)
+    except HedgespecError as error:
+        raise HedgespecError(f"{whose}: {error}") from error
+    names = trace.manifest.drafter_names
+    slow, fast = (costs_for(costs.end(end), names) if costs.spread else None
+                  for end in ("high", "low"))
+    return CostBasis(costs_name(file), batch, costs_for(costs, names), slow, fast,
+                     None if own else sha256_file(file))

@@ -1,0 +1,194 @@
+"""What rounds cost: the numbers of a manifest's field "costs", and of a file of costs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from hedgespec.errors import HedgespecError, arg
+
+EVALUATE_ALL = "evaluate"  # name of the part that is the evaluation of all drafters
+
+
+def target_part(width: int | str) -> str:
+    """Name of the part that is the target's pass over `width` tokens."""
+    return f"target {width}"
+
+
+def step_part(drafter: str) -> str:
+    """Name of one draft step."""
+    return f"step {drafter}"
+
+
+def draft_part(drafter: str) -> str:
+    """Name of a draft of K steps."""
+    return f"draft {drafter}"
+
+
+def evaluate_part(drafter: str) -> str:
+    """Name of a drafter's evaluation."""
+    return f"evaluate {drafter}"
+
+
+def together_part(count: int | str) -> str:
+    """Name of the evaluation of so many drafters in one batch."""
+    return f"together {count}"
+
+
+@dataclass(frozen=True)
+class TargetCosts:
+    """Seconds of a forward pass of the target over one token, and over a round's K+1."""
+
+    one: float
+    round: float
+
+
+@dataclass(frozen=True)
+class DrafterCosts:
+    """Seconds of a drafter: one draft step, a draft of K steps, and the reading of a round's K+1
+    newly verified tokens, which also gives the logits of the next draft's first token."""
+
+    step: float
+    draft: float
+    evaluate: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How `n` repeats of a measurement lie: their 10th and 90th percentile in seconds, and by how
+    much their second half is slower than their first, as a share."""
+
+    n: int
+    low: float
+    high: float
+    drift: float
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Measured times of `batch` texts at once after `context` tokens each, medians; K is this
+    `draft_length`.
+
+    `evaluate_all` are seconds in which all drafters read a round's tokens together, None if they do
+    so one after the other; `evaluate_together` those of some numbers of drafters in one batch.
+    `overhead` is what a round takes besides the models. `widths` are those of the target's pass
+    over other numbers of tokens. `spread` is that of each part by name; `engine` says how the
+    models ran, `made` when and by which command. `conditions` are the same numbers of other batches
+    and contexts; see `at`.
+    """
+
+    device: str
+    dtype: str
+    context: int
+    draft_length: int
+    target: TargetCosts
+    drafters: dict[str, DrafterCosts]
+    evaluate_all: float | None = None
+    overhead: float = 0.0
+    widths: dict[str, float] = field(default_factory=dict)
+    spread: dict[str, Spread] = field(default_factory=dict)
+    engine: str = ""
+    made: str = ""
+    evaluate_together: dict[str, float] = field(default_factory=dict)
+    batch: int = 1
+    conditions: "list[Costs]" = field(default_factory=list)
+
+    @property
+    def measured(self) -> "list[Costs]":
+        """Every condition, the first one included, each without the others."""
+        return [replace(self, conditions=[]), *self.conditions]
+
+    def end(self, end: str) -> "Costs":
+        """The same with every part at the "low" or "high" end of its spread.
+
+        A part without one, or that is more than what was timed, stays as it is.
+        """
+
+        def of(part: str, median: float) -> float:
+            spread = self.spread.get(part)
+            known = spread is not None and spread.low <= median <= spread.high
+            return float(getattr(spread, end)) if known else median
+
+        def drafter(name: str, costs: DrafterCosts) -> DrafterCosts:
+            draft = of(draft_part(name), costs.draft)
+            step = of(step_part(name), costs.step * draft / costs.draft)
+            return DrafterCosts(step, draft, of(evaluate_part(name), costs.evaluate))
+
+        together = self.evaluate_all
+        return replace(
+            self, target=TargetCosts(
+                of(target_part(1), self.target.one),
+                of(target_part(self.draft_length + 1), self.target.round)),
+            drafters={name: drafter(name, costs) for name, costs in self.drafters.items()},
+            evaluate_all=None if together is None else of(EVALUATE_ALL, together),
+            widths={width: of(target_part(width), seconds)
+                    for width, seconds in self.widths.items()},
+            evaluate_together={count: of(together_part(count), seconds)
+                               for count, seconds in self.evaluate_together.items()})
+
+    def at(self, batch: int = 1, context: int | None = None) -> "Costs":
+        """The costs of `batch` texts after `context` tokens (None: as many as in the first ones).
+
+        Linear between the conditions that were measured. Raises HedgespecError beyond them.
+        """
+        context = self.context if context is None else context
+        contexts = {one.context for one in self.measured}
+        return _between([_between(_having(self.measured, "context", length), "batch", batch)
+                         for length in ({context} & contexts or contexts)], "context", context)
+
+
+def _having(conditions: Sequence[Costs], name: str, value: int) -> list[Costs]:
+    return [one for one in conditions if getattr(one, name) == value]
+
+
+def _between(conditions: Sequence[Costs], name: str, value: int) -> Costs:
+    """The costs where `name`, the batch or the context, is `value`."""
+    ordered = sorted(conditions, key=lambda one: int(getattr(one, name)))
+    for one in ordered:
+        if getattr(one, name) == value:
+            return one
+    for low, high in pairwise(ordered):
+        begin, end = getattr(low, name), getattr(high, name)
+        if begin < value < end:
+            found = _mixed(low, high, (value - begin) / (end - begin))
+            return (replace(found, batch=value) if name == "batch"
+                    else replace(found, context=value))
+    raise HedgespecError(
+        f"{arg(name, value)}: the costs were measured at {name} "
+        f"{', '.join(str(getattr(one, name)) for one in ordered)} only; measure more with "
+        "`hedgespec profile`")
+
+
+def _mixed(one: Costs, other: Costs, share: float) -> Costs:
+    """1 - `share` of `one` and `share` of `other`, of what both have."""
+
+    def mixed(pick: Callable[[Costs], float]) -> float:
+        return (1 - share) * pick(one) + share * pick(other)
+
+    def each(pick: Callable[[Costs], dict[str, float]]) -> dict[str, float]:
+        return {key: (1 - share) * value + share * pick(other)[key]
+                for key, value in pick(one).items() if key in pick(other)}
+
+    def drafter(name: str) -> DrafterCosts:
+        return DrafterCosts(mixed(lambda costs: costs.drafters[name].step),
+                            mixed(lambda costs: costs.drafters[name].draft),
+                            mixed(lambda costs: costs.drafters[name].evaluate))
+
+    def spread(name: str) -> Spread:
+        return Spread(min(one.spread[name].n, other.spread[name].n),
+                      mixed(lambda costs: costs.spread[name].low),
+                      mixed(lambda costs: costs.spread[name].high),
+                      mixed(lambda costs: costs.spread[name].drift))
+
+    together = None
+    if one.evaluate_all is not None and other.evaluate_all is not None:
+        together = mixed(lambda costs: costs.evaluate_all or 0.0)
+    return replace(
+        one,
+        target=TargetCosts(mixed(lambda costs: costs.target.one),
+                           mixed(lambda costs: costs.target.round)),
+        drafters={name: drafter(name) for name in one.drafters},
+        evaluate_all=together, overhead=mixed(lambda costs: costs.overhead),
+        widths=each(lambda costs: costs.widths),
+        evaluate_together=each(lambda costs: costs.evaluate_together),
+        spread={name: spread(name) for name in one.spread if name in other.spread},
+        engine=one.engine if one.engine == other.engine else f"{one.engine}; {other.engine}")

@@ -1,0 +1,141 @@
+"""Costs of several batches and contexts: between and beyond them, in files, and what sets take."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from hedgespec.costs.estimate import evaluate_seconds, evaluating_seconds
+from hedgespec.costs.file import (
+    costs_for,
+    load_costs,
+    save_costs,
+    save_measured,
+    save_unfinished,
+)
+from hedgespec.errors import HedgespecError, TraceError
+from hedgespec.traces import Costs, DrafterCosts, Spread, TargetCosts
+
+NAMES = ["a", "b", "c", "d"]
+ONE = Costs("a GPU", "bfloat16", 256, 5, TargetCosts(1.0, 1.2),
+            {name: DrafterCosts(0.1, 0.5, 0.1 * (number + 1)) for number, name in enumerate(NAMES)},
+            evaluate_all=0.4, evaluate_together={"1": 0.2, "2": 0.3},
+            widths={"1": 1.0, "6": 1.2, "64": 2.0}, engine="compiled",
+            spread={"target 1": Spread(20, 0.9, 1.1, 0.02)})
+
+
+def at(batch: int, context: int, scale: float) -> Costs:
+    return replace(
+        ONE, batch=batch, context=context, target=TargetCosts(scale, 2 * scale),
+        drafters={name: DrafterCosts(*(scale * value for value in asdict(costs).values()))
+                  for name, costs in ONE.drafters.items()},
+        evaluate_all=scale, widths={"1": scale, "6": 2 * scale}, evaluate_together={"1": scale})
+
+
+COSTS = replace(ONE, conditions=[at(16, 256, 9.0), at(4, 256, 3.0), at(1, 2048, 2.0),
+                                 at(4, 2048, 5.0)])
+
+
+def test_costs_are_linear_between_measured_batches():
+    assert COSTS.at() == ONE
+    assert COSTS.at(4) == at(4, 256, 3.0)
+    middle = COSTS.at(10)
+    assert (middle.batch, middle.context, middle.conditions) == (10, 256, [])
+    assert middle.target == TargetCosts(6.0, 12.0)
+    assert middle.drafters["d"].evaluate == pytest.approx(0.4 * 6)
+    assert middle.evaluate_all == pytest.approx(6)
+    assert middle.widths == {"1": 6.0, "6": 12.0}
+    assert COSTS.at(2).widths == pytest.approx({"1": 1 + 2 / 3, "6": 1.2 + 4.8 / 3})
+
+
+def test_costs_are_linear_between_measured_contexts():
+    assert COSTS.at(1, 2048) == at(1, 2048, 2.0)
+    half = COSTS.at(4, (256 + 2048) // 2)
+    assert half.target == TargetCosts(4.0, 8.0)
+    assert half.context == 1152
+
+
+@pytest.mark.parametrize(("batch", "context", "message"), [
+    (17, None, "batch=17: the costs were measured at batch 1, 4, 16 only"),
+    (16, 2048, "batch=16: the costs were measured at batch 1, 4 only"),
+    (4, 4000, "context=4000: the costs were measured at context 256, 2048 only"),
+    (1, 100, "context=100: the costs were measured at context 256, 2048 only"),
+])
+def test_nothing_is_said_beyond_what_was_measured(batch, context, message):
+    costs = replace(COSTS, conditions=COSTS.conditions[1:]) if context == 4000 else COSTS
+    with pytest.raises(HedgespecError, match=message):
+        costs.at(batch, context)
+
+
+def test_conditions_are_written_and_read(tmp_path):
+    save_costs(tmp_path / "costs.json", COSTS)
+    assert load_costs(tmp_path / "costs.json") == COSTS
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"batch": 0}, r'"costs.conditions\[0\].batch" must be at least 1'),
+    ({"batch": 1}, "two are of one batch and context"),
+    ({"draft_length": 3}, r'"costs.conditions\[0\].draft_length" must be 5'),
+    ({"drafters": {}}, r'"costs.conditions\[0\].drafters" must name'),
+    ({"target": {"one": -1, "round": 1}}, r'"costs.conditions\[0\].target.one" must be positive'),
+    ({"conditions": [{}]}, r'"costs.conditions\[0\].conditions": conditions have none of their'),
+    ({"evaluate_together": {"0": 1.0}}, "keys are numbers of drafters"),
+])
+def test_bad_conditions_are_named(tmp_path, change, message):
+    document = asdict(replace(COSTS, conditions=[at(4, 256, 3.0)]))
+    document["conditions"][0].update(change)
+    (tmp_path / "costs.json").write_text(json.dumps(document))
+    with pytest.raises(TraceError, match=message):
+        load_costs(tmp_path / "costs.json")
+
+
+def test_a_set_of_drafters_is_evaluated_one_by_one_or_together_whichever_is_less():
+    assert evaluate_seconds(ONE, ["a"]) == pytest.approx(0.1)
+    assert evaluate_seconds(ONE, ["d"]) == pytest.approx(0.2)  # a batch of one
+    assert evaluate_seconds(ONE, ["a", "b"]) == pytest.approx(0.3)
+    assert evaluate_seconds(ONE, ["b", "c", "d", "b"]) == pytest.approx(0.35)
+    assert evaluate_seconds(ONE, NAMES) == pytest.approx(0.4)
+    assert evaluate_seconds(ONE, []) == 0
+    np.testing.assert_allclose(evaluate_seconds(ONE, NAMES, np.array([[0, 0.5], [2, 4]])),
+                               [[0, 0.125], [0.3, 0.4]])
+    alone = replace(ONE, evaluate_all=None, evaluate_together={})
+    assert evaluate_seconds(alone, NAMES) == pytest.approx(1.0)
+    np.testing.assert_allclose(evaluating_seconds(ONE, NAMES), [0.3, 0.2, 0.1, 0])
+
+
+def test_more_drafters_than_were_measured_take_as_much_more():
+    names = [f"x{number}" for number in range(8)]
+    assert costs_for(ONE, names).evaluate_all == pytest.approx(0.8)
+    assert costs_for(ONE, NAMES[:3]).evaluate_all == pytest.approx(0.35)
+    assert costs_for(replace(ONE, evaluate_together={}), NAMES[:3]).evaluate_all == pytest.approx(
+        0.3)
+
+
+def test_each_part_is_taken_at_an_end_of_its_spread():
+    spread = {"target 1": Spread(9, 0.9, 1.1, 0), "target 6": Spread(9, 1.1, 1.5, 0),
+              "draft a": Spread(9, 0.4, 0.6, 0), "evaluate a": Spread(9, 0.05, 0.3, 0),
+              "together 2": Spread(9, 0.2, 0.5, 0), "evaluate": Spread(9, 0.1, 0.2, 0)}
+    low, high = (replace(ONE, spread=spread).end(end) for end in ("low", "high"))
+    assert (low.target, high.target) == (TargetCosts(0.9, 1.1), TargetCosts(1.1, 1.5))
+    assert low.widths == {"1": 0.9, "6": 1.1, "64": 2.0}
+    assert low.drafters["a"] == DrafterCosts(pytest.approx(0.08), 0.4, 0.05)
+    assert high.drafters["b"] == ONE.drafters["b"]
+    assert (low.evaluate_together["2"], high.evaluate_together["2"]) == (0.2, 0.5)
+    assert low.evaluate_all == 0.4  # more than what was timed
+
+
+def test_what_is_refused_is_kept_beside(tmp_path):
+    path = tmp_path / "costs.json"
+    drifted = replace(COSTS, conditions=[replace(
+        at(4, 256, 3.0), spread={"target 1": Spread(20, 1, 2, 0.3)})])
+    save_unfinished(path, ONE)
+    assert load_costs(tmp_path / "costs.json.unfinished") == ONE
+    with pytest.raises(HedgespecError, match=r"batch 4, context 256: .*1\.30 times the first.*"
+                                             r"what was measured is in .*costs\.json\.refused"):
+        save_measured(path, drifted)
+    assert not path.exists()
+    assert replace(load_costs(tmp_path / "costs.json.refused"), made="") == drifted
+    save_measured(path, COSTS)
+    assert not (tmp_path / "costs.json.unfinished").exists()
+    assert replace(load_costs(path), made="") == COSTS

@@ -1,0 +1,118 @@
+"""Rounds of several texts at once compute what rounds of one do, and are timed."""
+
+from itertools import count
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hedgespec.costs import timing  # noqa: E402
+from hedgespec.errors import HedgespecError  # noqa: E402
+from hedgespec.live import LiveDecoder  # noqa: E402
+from hedgespec.live.batched import BatchedRound, counts_up_to  # noqa: E402
+from hedgespec.models.drafters import make_drafters  # noqa: E402
+from hedgespec.models.heads.eagle import save_head  # noqa: E402
+from hedgespec.models.target import load_model  # noqa: E402
+from hedgespec.traces import Spread  # noqa: E402
+from tests.helpers.heads import random_head  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def pool(tiny_models, tmp_path_factory):
+    """Three heads of one shape, one of another, and a model."""
+    folder = tmp_path_factory.mktemp("pool")
+    for name, head in {"a": random_head(0), "b": random_head(1), "c": random_head(2),
+                       "old": random_head(generation=1)}.items():
+        save_head(head, folder / name)
+    target = load_model(tiny_models["target"], "cpu", "float32")
+    return target, make_drafters(
+        [f"a=eagle:{folder / 'a'}", f"lm=lm:{tiny_models['drafter']}", f"b=eagle:{folder / 'b'}",
+         f"old=eagle:{folder / 'old'}", f"c=eagle:{folder / 'c'}"], target)
+
+
+@pytest.fixture
+def even_clock(monkeypatch):
+    monkeypatch.setattr(timing, "perf_counter", count(0.0, 1e-3).__next__)
+
+
+def rounds(pool, texts):
+    target, drafters = pool
+    plan = LiveDecoder(target, drafters, static=True, draft_length=3).plan
+    return BatchedRound(target, drafters, plan, texts, context=40)
+
+
+def test_a_text_among_others_is_read_as_alone(pool):
+    """Tokens, states, keys and values of the second of three texts, given to a round of one."""
+    with torch.inference_mode():
+        many, one = rounds(pool, 3), rounds(pool, 1)
+        one._tokens.copy_(many._tokens[1:2])
+        for layer, states in one._states.items():
+            states.copy_(many._states[layer][1:2])
+        for kind, mine, theirs in zip(many._kinds, one._groups, many._groups, strict=True):
+            if hasattr(mine, "_caches"):
+                for pair, pairs in zip(mine._caches, theirs._caches, strict=True):
+                    for alone, beside in zip(pair, pairs, strict=True):
+                        alone.copy_(beside.unflatten(0, (len(kind), 3))[:, 1])
+            else:
+                for alone, beside in zip(mine._model._cache.layers, theirs._model._cache.layers,
+                                         strict=True):
+                    alone.keys.copy_(beside.keys[1:2])
+                    alone.values.copy_(beside.values[1:2])
+            for members in range(1, len(kind) + 1):
+                found = many._read(theirs, members).unflatten(1, (3, -1))[:, 1]
+                torch.testing.assert_close(found, one._read(mine, members))
+                rows = slice(0, members)
+                torch.testing.assert_close(theirs.logits(rows, found), mine.logits(rows, found))
+
+
+def test_every_part_is_timed_and_heads_of_one_shape_share_it(pool, even_clock):
+    with torch.inference_mode():
+        costs = rounds(pool, 2).costs(3, counts_up_to(5), "as told")
+    assert (costs.batch, costs.context, costs.engine) == (2, 40, "as told")
+    assert list(costs.drafters) == ["a", "lm", "b", "old", "c"]
+    assert list(costs.evaluate_together) == ["1", "2", "4", "5"]
+    assert list(costs.widths) == ["1", "4"]
+    assert costs.evaluate_all == pytest.approx(1e-3)
+    assert costs.spread["draft c"] == costs.spread["draft a"] == Spread(3, *(
+        pytest.approx(value) for value in (1e-3, 1e-3, 0)))
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_conditions_are_measured_one_after_the_other(pool, even_clock, static):
+    target, drafters = pool
+    decoder = LiveDecoder(target, drafters, static=static, draft_length=3)
+    kept = []
+    costs = decoder.costs(20, repeats=3, batches=(1, 2), contexts=(30,), kept=kept.append)
+    assert [(one.context, one.batch) for one in costs.measured] == [
+        (20, 1), (20, 2), (30, 1), (30, 2)]
+    assert [len(one.conditions) for one in kept] == [0, 1, 2, 3]
+    assert kept[-1] == costs
+    engines = ["fixed tensors"] * 2 if static else ["eager", "eager, on fixed tensors"]
+    assert [one.engine for one in costs.measured] == engines * 2
+    assert [list(one.evaluate_together) for one in costs.measured[:2]] == (
+        [["1", "2", "4"], ["1", "2", "4", "5"]] if static else [[], []])
+
+
+def test_what_does_not_fit_is_left_out_and_told(pool, even_clock, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("full")
+
+    target, drafters = pool
+    decoder = LiveDecoder(target, drafters, static=True, draft_length=3)
+    monkeypatch.setattr(decoder.engine, "costs_of_texts", full)
+    with pytest.warns(UserWarning, match="no memory for 8 texts of 20 tokens"):
+        assert decoder.costs(20, repeats=3, batches=(8,)).conditions == []
+
+
+def test_texts_at_once_are_refused_where_drafters_have_no_fixed_tensors(pool):
+    target, _ = pool
+    decoder = LiveDecoder(target, make_drafters(["ngram"], target), draft_length=3)
+    with pytest.raises(HedgespecError, match="of plain attention, and EAGLE heads"):
+        decoder.costs(20, repeats=3, batches=(2,))
+
+
+def test_counts_double_and_end_with_all():
+    assert [counts_up_to(drafters) for drafters in (1, 2, 3, 8, 11)] == [
+        [1], [1, 2], [1, 2, 3], [1, 2, 4, 8], [1, 2, 4, 8, 11]]
