@@ -23,7 +23,8 @@ SECONDS_OF = "seconds_"
 class Column:
     """One column, or, if its name ends with "/", one for each arm.
 
-    `key` columns together tell a table's rows apart. Of `averaged` ones readers take the mean over
+    `key` columns together tell a table's rows apart. `later` ones lack in tables of early versions,
+    where they are read as null. Of `averaged` ones readers take the mean over
     seeds. `timed` is what the clock said: it differs when the same is run again.
     """
 
@@ -34,6 +35,7 @@ class Column:
     key: bool = False
     averaged: bool = False
     timed: bool = False
+    later: bool = False
 
     @property
     def of_each_arm(self) -> bool:
@@ -94,12 +96,16 @@ class Table:
 
     def lacking(self, table: pl.DataFrame) -> list[str]:
         """The columns that `table` should have and has not."""
-        return [name for name in self.types if name not in table.columns]
+        later = {column.name for column in self.columns if column.later}
+        return [name for name in self.types if name not in table.columns and name not in later]
 
     def shaped(self, table: pl.DataFrame) -> pl.DataFrame:
-        """The columns of `table` that are declared here, in order, each with its type."""
-        return table.select(pl.col(name).cast(dtype)
-                            for name, dtype in self._chosen(table.columns).items())
+        """The columns of `table` that are declared here, in order, each with its type; those that
+        came later are null."""
+        return table.select(
+            pl.col(name).cast(dtype) if name in table.columns
+            else pl.lit(None, dtype=dtype).alias(name)
+            for name, dtype in self._chosen(table.columns).items())
 
     def _chosen(self, names: Collection[str]) -> dict[str, pl.DataType]:
         """The declared columns with their types, for each arm those of `names`."""
@@ -135,11 +141,11 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
     Column("rounds_per_second", pl.Float64(), "speed of the replay itself, compilation not counted",
            "rounds/s", timed=True),
     Column("acceptance_rate", pl.Float64(), "of a fixed drafter: [share of drafted tokens that is "
-           "accepted](metrics.md#acceptance-in-engines-words), exact; else null", "probability"),
+           "accepted](metrics.md#acceptance-in-engines-words), exact; else null", "probability", later=True),
     Column("accepted_at", pl.List(pl.Float64()), "the same of the k-th token of drafts, k = 1..K",
-           "probability"),
+           "probability", later=True),
     Column("accepted_given", pl.List(pl.Float64()), "the same of drafts whose tokens before it are "
-           "accepted; null where there are none", "probability"),
+           "accepted; null where there are none", "probability", later=True),
 ))
 
 PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
@@ -161,9 +167,9 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
            "the weight](metrics.md#measures); null if it does not before the answer ends",
            "rounds"),
     Column("token_regret", pl.Float64(), "[token-acceptance regret](metrics.md#measures) against "
-           "the best fixed drafter", "tokens", averaged=True),
+           "the best fixed drafter", "tokens", averaged=True, later=True),
     Column("length_regret", pl.Float64(), "[length regret](metrics.md#measures) against the best "
-           "fixed drafter", "tokens", averaged=True),
+           "fixed drafter", "tokens", averaged=True, later=True),
 ))
 
 CURVES = Table("curves", "trace, selector, setting and up to 64 positions, of cumulative regret", (

@@ -238,6 +238,10 @@ class Replayer:
 
         Raises HedgespecError without costs.
         """
+        return self._round_seconds
+
+    @cached_property
+    def _round_seconds(self) -> np.ndarray:
         return round_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace),
                              self.arms.lengths, self._drafted)
 

@@ -35,8 +35,8 @@ def one_pass(
 ) -> "torch.Tensor":
     """Outputs of a round from one start alone: its text, then the masks, attending causally."""
     known = slice(0, start + 1)
-    both = [torch.cat([part[:, known], masks[:count].expand(len(part), -1, -1)], dim=1) for part, masks
-            in ((embedded, head.mask_embeddings), (features, head.mask_features))]
+    both = [torch.cat([part[:, known], masks[:count].expand(len(part), -1, -1)], dim=1)
+            for part, masks in ((embedded, head.mask_embeddings), (features, head.mask_features))]
     length = both[0].shape[1]
     residual, (q, k, v) = head.project(*both, torch.arange(length)[None])
     scores = q @ k.mT / q.shape[-1] ** 0.5
