@@ -141,7 +141,8 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
     Column("rounds_per_second", pl.Float64(), "speed of the replay itself, compilation not counted",
            "rounds/s", timed=True),
     Column("acceptance_rate", pl.Float64(), "of a fixed drafter: [share of drafted tokens that is "
-           "accepted](metrics.md#acceptance-in-engines-words), exact; else null", "probability", later=True),
+           "accepted](metrics.md#acceptance-in-engines-words), exact; else null", "probability",
+           later=True),
     Column("accepted_at", pl.List(pl.Float64()), "the same of the k-th token of drafts, k = 1..K",
            "probability", later=True),
     Column("accepted_given", pl.List(pl.Float64()), "the same of drafts whose tokens before it are "

@@ -57,7 +57,8 @@ def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path,
     heads = [drafter.name for drafter in load_manifest(
         trace_folder(Path("domain-mix-t0.7"))).drafters if drafter.kind != "prompt-lookup"]
     assert main(["sim", "--traces", "domain-mix-t0.7", "--selectors", "normalhedge", "ucbspec",
-                 "--arms", *heads, "--seeds", "1", "--costs", str(costs), "--out", str(tmp_path / "sim")]) == 0
+                 "--arms", *heads, "--seeds", "1", "--costs", str(costs), "--out",
+                 str(tmp_path / "sim")]) == 0
     whose = f"tokens/s: costs of {found.device}, {found.dtype}, all drafters evaluated in one batch"
     assert whose in " ".join(capsys.readouterr().out.split())
     rows = {row["selector"]: row
