@@ -148,15 +148,18 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
     Column("evaluated_drafters", pl.Float64(), "drafters evaluated, summed over `evaluations`",
            "drafters", earlier=(None,)),
     Column("acceptance_rate", pl.Float64(), "of a fixed drafter: [share of drafted tokens that is "
-           "accepted](metrics.md#acceptance-in-engines-words), exact; else null", "probability"),
+           "accepted](metrics.md#acceptance-in-engines-words), exact; else null", "probability",
+           earlier=(None,)),
     Column("accepted_at", pl.List(pl.Float64()), "the same of the k-th token of drafts, k = 1..K",
-           "probability"),
+           "probability", earlier=(None,)),
     Column("accepted_given", pl.List(pl.Float64()), "the same of drafts whose tokens before it are "
-           "accepted; null where there are none", "probability"),
+           "accepted; null where there are none", "probability", earlier=(None,)),
     Column("eal", pl.Float64(), "mean over positions of the expected tokens of a round from there, "
-           "what loss `length` compares; of fixed drafters, else null", "tokens/round"),
+           "what loss `length` compares; of fixed drafters, else null", "tokens/round",
+           earlier=(None,)),
     Column("seconds_per_token", pl.Float64(), "mean over positions of a round's seconds over these "
-           "tokens, what loss `seconds` compares; of fixed drafters, null without costs", "s"),
+           "tokens, what loss `seconds` compares; of fixed drafters, null without costs", "s",
+           earlier=(None,)),
     Column("tokens_per_second_low", pl.Float64(), "`tokens_per_second` with every part of "
            "the costs at the 90th percentile of its measurements; null without", "tokens/s",
            earlier=(None,)),
@@ -185,9 +188,9 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
     Column("evaluated_drafters", pl.Float64(), "drafters evaluated, summed over `evaluations`",
            "drafters", averaged=True, earlier=(None,)),
     Column("token_regret", pl.Float64(), "[token-acceptance regret](metrics.md#measures) against "
-           "the best fixed drafter", "tokens", averaged=True),
+           "the best fixed drafter", "tokens", averaged=True, earlier=(None,)),
     Column("length_regret", pl.Float64(), "[length regret](metrics.md#measures) against the best "
-           "fixed drafter", "tokens", averaged=True),
+           "fixed drafter", "tokens", averaged=True, earlier=(None,)),
 ))
 
 CURVES = Table("curves", "trace, selector, setting and up to 64 positions, of cumulative regret", (

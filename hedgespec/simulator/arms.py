@@ -160,8 +160,8 @@ def _parse(text: str, drafters: list[str]) -> ArmLabel:
     if text == NONE:
         return ArmLabel(NONE)
     if label is None or label.drafter not in (EVERY_DRAFTER, *drafters):
-        raise HedgespecError(f"{arg('arms', text)}: want {NONE} or DRAFTER[@RULE][*K], DRAFTER "
-                             f"being {EVERY_DRAFTER} or one of {', '.join(drafters)}"
+        raise HedgespecError(f"{arg('arms', text)}: want DRAFTER[@RULE][*K], DRAFTER being "
+                             f"{EVERY_DRAFTER} or one of {', '.join(drafters)}; or {NONE}"
                              + did_you_mean(label.drafter if label else text, drafters))
     return label
 

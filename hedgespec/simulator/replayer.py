@@ -75,7 +75,7 @@ class Replayer:
         self.arm_lengths = arm_lengths
         self.arms_asked = arms or arm_lengths
         self._asked = rule, arms
-        self._round_seconds = None if round_seconds is None else np.array(round_seconds)
+        self._given_seconds = None if round_seconds is None else np.array(round_seconds)
         self.carry = None if carry is None else check_seed("carry", carry)
         queries = len(trace.offsets) - 1
         self.threads = 1 if carry is not None else min(threads, queries)
@@ -278,13 +278,17 @@ class Replayer:
 
         Raises HedgespecError without costs.
         """
+        return self._known_seconds
+
+    @cached_property
+    def _known_seconds(self) -> np.ndarray:
         return round_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace),
                              self.arms.lengths, self._drafted)
 
     def own_seconds(self) -> np.ndarray:
         """The same in the mean over all tokens, or as they were given, (N,)."""
-        if self._round_seconds is not None:
-            return self._round_seconds
+        if self._given_seconds is not None:
+            return self._given_seconds
         mean: np.ndarray = self.round_seconds().mean(axis=0)
         return mean
 
@@ -385,7 +389,7 @@ class Replayer:
     @property
     def _timed(self) -> bool:
         """Whether the seconds of a round are known."""
-        return self._round_seconds is not None or self.trace.manifest.costs is not None
+        return self._given_seconds is not None or self.trace.manifest.costs is not None
 
     def _run_selector(
         self, configured: ConfiguredSelector, seed: int, feedback: Feedback, loss: Loss,

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -11,12 +12,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from hedgespec.bundled import trace_folder  # noqa: E402
 from hedgespec.cli import main  # noqa: E402
 from hedgespec.costs import timing  # noqa: E402
 from hedgespec.costs.estimate import target_seconds  # noqa: E402
 from hedgespec.costs.file import load_costs, save_measured  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
-from hedgespec.traces import Costs, DrafterCosts, Spread, TargetCosts  # noqa: E402
+from hedgespec.traces import (  # noqa: E402
+    Costs,
+    DrafterCosts,
+    Spread,
+    TargetCosts,
+    load_manifest,
+)
 
 CONFIG = {"model_type": "llama", "vocab_size": 90, "hidden_size": 32, "intermediate_size": 64,
           "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2}
@@ -46,14 +54,18 @@ def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path,
     found = load_costs(costs)
     assert (found.draft_length, found.context, len(found.drafters)) == (3, 20, 3)
     assert found.evaluate_all is not None
+    # All but prompt lookup, which drafts nothing in some rounds.
+    heads = [drafter.name for drafter in load_manifest(
+        trace_folder(Path("domain-mix-t0.7"))).drafters if drafter.kind != "prompt-lookup"]
     assert main(["sim", "--traces", "domain-mix-t0.7", "--selectors", "normalhedge", "ucbspec",
-                 "--seeds", "1", "--costs", str(costs), "--out", str(tmp_path / "sim")]) == 0
+                 "--arms", *heads, "--seeds", "1", "--costs", str(costs), "--out",
+                 str(tmp_path / "sim")]) == 0
     whose = f"tokens/s: costs of {found.device}, {found.dtype}, all drafters evaluated in one batch"
     assert whose in " ".join(capsys.readouterr().out.split())
     rows = {row["selector"]: row
             for row in pl.read_parquet(tmp_path / "sim" / "summary.parquet").to_dicts()}
     head = next(iter(found.drafters.values()))
-    # Eleven drafters and a draft length of 5.
+    # The trace has eleven drafters, and a draft length of 5.
     target = target_seconds(found, np.array([6]))[0]
     others = {name: found.drafters.get(name, head) for name in found.drafters}
     assert all(one.step > 0 for one in others.values())

@@ -67,10 +67,10 @@ def test_recording_rules_leaves_everything_else_as_it_is(recorded, settings, tmp
     plain = replace(settings, out=tmp_path / "plain", rules=())
     record(plain)
     manifest = json.loads((plain.out / "manifest.json").read_text())
-    assert manifest["version"] == 1
-    assert "rules" not in manifest
+    assert manifest["version"] == 3, "prompt lookup says what it proposes"
+    assert manifest["rules"] == []
     document = json.loads((settings.out / "manifest.json").read_text())
-    assert document["version"] == 2
+    assert document["version"] == 3
     assert document["rules"] == [{"name": name, "levels": None, "id": ""} for name in RULES]
     found, whole = (pl.read_parquet(folder / "tokens-00000.parquet")
                     for folder in (plain.out, settings.out))

@@ -39,8 +39,8 @@ def draw(study: Study) -> Iterator[Drawing]:
             "Every selector that drafts and that live decoding could run, at the trace's usual "
             "loss and draft length. An evaluation is one drafter other than the chosen one that "
             "reads the verified tokens before a round. Named and joined: settings that none beats "
-            "in both. "
-            f"Bars: {LEVEL:.0%} bootstrap intervals over questions, not corrected.{_priced(study)}",
+            f"in both. Bars: {LEVEL:.0%} bootstrap intervals over questions, not corrected."
+            f"{_priced(study)}",
             _figure(tables, looks(study.drawn)), data)
 
 
