@@ -22,6 +22,7 @@ examples:
   hedgespec sim --selectors hedge:eta=0.1 fixed:prompt-lookup best-fixed --draft-length 8
   hedgespec sim --selectors normalhedge --feedback queued bold rounds:2 --loss length accept
   hedgespec sim --rule sampling block onehot      other ways of verifying drafts
+  hedgespec sim --costs own llama-3.1-8b-h100     the same rounds in seconds of two machines
   hedgespec sim --grid default                    every learner and setting: `make sim`
   hedgespec sim --selectors my_learner.py:MINE:rate=0.2 hedge     (docs/tutorial.md)
 

@@ -62,16 +62,13 @@ def cost_bases(trace: Trace, files: Sequence[Path], batches: Sequence[int]) -> l
 def _basis(trace: Trace, file: Path, batch: int) -> CostBasis:
     own = is_own(file)
     costs = trace.manifest.costs if own else load_costs(file)
-    whose = f"trace {trace.name}" if own else str(file)
+    whose = f"the costs of trace {trace.name}" if own else f"the costs {file}"
     if costs is None and batch == 1:
         return CostBasis()
     if costs is None:
-        raise HedgespecError(f"{arg('batches', batch)}: {whose} has no costs; give some with "
-                             f"{arg('costs')}")
-    try:
-        costs = costs.at(batch)
-    except HedgespecError as error:
-        raise HedgespecError(f"{whose}: {error}") from error
+        raise HedgespecError(f"{arg('batch', batch)}: trace {trace.name} has no costs; give some "
+                             f"with {arg('costs')}")
+    costs = costs.at(batch, whose=whose)
     names = trace.manifest.drafter_names
     slow, fast = (costs_for(costs.end(end), names) if costs.spread else None
                   for end in ("high", "low"))

@@ -125,22 +125,26 @@ class Costs:
             evaluate_together={count: of(together_part(count), seconds)
                                for count, seconds in self.evaluate_together.items()})
 
-    def at(self, batch: int = 1, context: int | None = None) -> "Costs":
+    def at(
+        self, batch: int = 1, context: int | None = None, whose: str = "the costs"
+    ) -> "Costs":
         """The costs of `batch` texts after `context` tokens (None: as many as in the first ones).
 
-        Linear between the conditions that were measured. Raises HedgespecError beyond them.
+        Linear between the conditions that were measured. Raises HedgespecError beyond them, which
+        calls them `whose`.
         """
         context = self.context if context is None else context
         contexts = {one.context for one in self.measured}
-        return _between([_between(_having(self.measured, "context", length), "batch", batch)
-                         for length in ({context} & contexts or contexts)], "context", context)
+        lines = [_between(_having(self.measured, "context", length), "batch", batch, whose)
+                 for length in ({context} & contexts or contexts)]
+        return _between(lines, "context", context, whose)
 
 
 def _having(conditions: Sequence[Costs], name: str, value: int) -> list[Costs]:
     return [one for one in conditions if getattr(one, name) == value]
 
 
-def _between(conditions: Sequence[Costs], name: str, value: int) -> Costs:
+def _between(conditions: Sequence[Costs], name: str, value: int, whose: str) -> Costs:
     """The costs where `name`, the batch or the context, is `value`."""
     ordered = sorted(conditions, key=lambda one: int(getattr(one, name)))
     for one in ordered:
@@ -153,7 +157,7 @@ def _between(conditions: Sequence[Costs], name: str, value: int) -> Costs:
             return (replace(found, batch=value) if name == "batch"
                     else replace(found, context=value))
     raise HedgespecError(
-        f"{arg(name, value)}: the costs were measured at {name} "
+        f"{arg(name, value)}: {whose} were measured at {name} "
         f"{', '.join(str(getattr(one, name)) for one in ordered)} only; measure more with "
         "`hedgespec profile`")
 

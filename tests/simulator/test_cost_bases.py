@@ -100,10 +100,10 @@ def test_the_spread_of_the_costs_is_one_of_tokens_per_second(files):
 
 
 @pytest.mark.parametrize(("names", "batches", "message"), [
-    (("many",), (8,), "many.json: batch=8: the costs were measured at batch 1, 4 only"),
-    (("backwards",), (2,), "backwards.json: batch=2: the costs were measured at batch 1 only"),
-    ((), (2,), "trace synthetic has no costs; give some with costs"),
-    (("own",), (2,), "trace synthetic has no costs; give some with costs"),
+    (("many",), (8,), r"batch=8: the costs .*many\.json were measured at batch 1, 4 only"),
+    (("backwards",), (2,), r"batch=2: the costs .*backwards\.json were measured at batch 1 only"),
+    ((), (2,), "batch=2: trace synthetic has no costs; give some with costs"),
+    (("own",), (2,), "batch=2: trace synthetic has no costs; give some with costs"),
     (("nothing",), (), "not readable as JSON"),
 ])
 def test_costs_that_cannot_be_had_are_told(files, names, batches, message):
