@@ -378,8 +378,7 @@ def rules(inputs: Inputs) -> str:
               for rule in ("sampling", "block", "onehot")),
             (METHODS, "greedy", 8), (METHODS, "tree", 8),
             *((METHODS_HOT, rule, length) for rule, length in RULES.items())):
-        run = {name: sweep.run(trace, name, draft_length=length, rule=rule)
-               for name in (*FULL, *others)}
+        run = {name: _of_rule(inputs, trace, name, length, rule) for name in (*FULL, *others)}
         rows.append([f"{trace}, {rule}, K = {length}", f"{run['normalhedge'].mat:.2f}",
                      *(sweep.interval(run[other], run[name]) for name in FULL
                        for other in others)])
@@ -402,7 +401,7 @@ def hot_trees(inputs: Inputs) -> str:
     """Rounds of an answer at temperature 1 that a tree saves against chains, by drafter."""
     sweep = inputs.sweep
     return markdown(["drafter or selector", "sampled chain of 8", "onehot chain of 8"], [
-        [name.removeprefix(FIXED), *(_saved_by_tree(sweep, METHODS_HOT, name, rule)
+        [name.removeprefix(FIXED), *(_saved_by_tree(inputs, METHODS_HOT, name, rule)
                                      for rule in ("sampling", "onehot"))]
         for name in _drafters_and_selectors(sweep, METHODS_HOT)])
 
@@ -411,17 +410,23 @@ def trees(inputs: Inputs) -> str:
     """Mean accepted tokens of chains of eight and of trees, by drafter."""
     sweep, rows = inputs.sweep, []
     for name in _drafters_and_selectors(sweep, METHODS):
-        mats = [sweep.run(METHODS, name, draft_length=8, rule=rule).mat
-                for rule in ("greedy", "tree")]
+        mats = [_of_rule(inputs, METHODS, name, 8, rule).mat for rule in ("greedy", "tree")]
         rows.append([name.removeprefix(FIXED), *(f"{mat:.2f}" for mat in mats),
-                     _saved_by_tree(sweep, METHODS, name, "greedy")])
+                     _saved_by_tree(inputs, METHODS, name, "greedy")])
     return markdown(["drafter or selector", "chain of 8", "tree of 60", "rounds saved"], rows)
 
 
-def _saved_by_tree(sweep: Sweep, trace: str, name: str, rule: str) -> str:
+def _of_rule(inputs: Inputs, trace: str, name: str, length: int, rule: str) -> Run:
+    """A selector under a rule; learners of losses have `length`, for rounds are compared."""
+    if name in FULL and trace != METHODS_HOT:
+        return inputs.more.run(trace, name, draft_length=length, rule=rule, loss="length:gamma")
+    return inputs.sweep.run(trace, name, draft_length=length, rule=rule)
+
+
+def _saved_by_tree(inputs: Inputs, trace: str, name: str, rule: str) -> str:
     """Rounds of an answer by which a chain of eight under a rule is above the tree."""
-    chain, tree = (sweep.run(trace, name, draft_length=8, rule=one) for one in (rule, "tree"))
-    return sweep.interval(chain, tree, measure=ROUNDS)
+    chain, tree = (_of_rule(inputs, trace, name, 8, one) for one in (rule, "tree"))
+    return inputs.sweep.interval(chain, tree, measure=ROUNDS)
 
 
 def _drafters_and_selectors(sweep: Sweep, trace: str) -> list[str]:
