@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 from hedgespec.bundled import trace_folder  # noqa: E402
 from hedgespec.cli import main  # noqa: E402
 from hedgespec.costs import timing  # noqa: E402
-from hedgespec.costs.estimate import target_seconds  # noqa: E402
+from hedgespec.costs.estimate import target_seconds, together_seconds  # noqa: E402
 from hedgespec.costs.file import load_costs, save_measured  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.traces import (  # noqa: E402
@@ -70,7 +70,7 @@ def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path,
     others = {name: found.drafters.get(name, head) for name in found.drafters}
     assert all(one.step > 0 for one in others.values())
     alone = target + 4 * head.step + head.evaluate
-    together = target + 4 * head.step + found.evaluate_all * len(heads) / 3
+    together = target + 4 * head.step + together_seconds(found, np.array(len(heads)))
     queries = pl.read_parquet(tmp_path / "sim" / "per_query.parquet")
     for selector, seconds in (("ucbspec", alone), ("normalhedge", together)):
         mine = queries.filter(pl.col("selector") == selector)

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 def sweep(folder, *selectors, **settings):
     """A sweep of the trace under its costs."""
     return run_sweep([folder], SweepSettings(
-        selectors, costs=folder.parent / "costs.json", seeds=1, **settings))
+        selectors, costs=(folder.parent / "costs.json",), seeds=1, **settings))
 
 
 def test_drafters_have_what_losses_compare(folder):

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from hedgespec.costs.estimate import set_seconds
+from hedgespec.costs.estimate import evaluate_seconds
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors.feedback import MOST_WAITING, parse_feedback
 from hedgespec.selectors.learning import parse_loss
@@ -243,7 +243,7 @@ def test_evaluated_drafters_and_their_seconds_are_counted(replayer):
     names = np.array(replayer.trace.manifest.drafter_names)
     for start in np.flatnonzero(run.choice >= 0):
         chosen, arm = run.sets[start], run.choice[start]
-        further = set_seconds(replayer.trace.manifest.costs, names[chosen])
+        further = evaluate_seconds(replayer.trace.manifest.costs, names[chosen])
         further -= ALONE[arm] * chosen[arm]
         assert evaluation[start] == pytest.approx(further)
         assert seconds[start] == pytest.approx(replayer.own_seconds()[arm] + further)
