@@ -48,18 +48,20 @@ def next_due(schedule, key, starts, rounds, start, length, fed, fed_round):
     `fed` and `fed_round`.
     """
     known = _known(schedule.amounts, key, starts, rounds, start)
-    return _next_until(schedule, known, starts, rounds, length, fed, fed_round)
+    # Once more below: shared by a third function, the loop makes the fastest kernels slower.
+    while _arrived(schedule.arrival, fed, known, schedule.window, length):
+        begun = fed_round + 1 < rounds and starts[fed_round + 1] == fed
+        fed_round += begun
+        fed += 1
+        if _evaluated(schedule.amounts, fed - 1, fed_round, begun):
+            return fed - 1, fed, fed_round
+    return -1, fed, fed_round
 
 
-@_inlined
+@compiled
 def next_known(schedule, key, starts, rounds, start, evaluated, length, fed, fed_round):
     """`next_due` of a text on whose first `evaluated` positions only drafters were evaluated."""
     known = min(evaluated, _known(schedule.amounts, key, starts, rounds, start))
-    return _next_until(schedule, known, starts, rounds, length, fed, fed_round)
-
-
-@_inlined
-def _next_until(schedule, known, starts, rounds, length, fed, fed_round):
     while _arrived(schedule.arrival, fed, known, schedule.window, length):
         begun = fed_round + 1 < rounds and starts[fed_round + 1] == fed
         fed_round += begun
