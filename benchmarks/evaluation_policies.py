@@ -4,8 +4,9 @@
 
 Replays the bundled domain mixes under two machines' costs: learners that learn from all drafters
 with every loss and evaluation policy of a grid that can be had live, and all bandits. Questions
-fall into two halves by a hash of their id. On each half the fastest of the grid, and the fastest bandit, are chosen by
-tokens per second; shown is what they reach on the other. Fills the table of docs/metrics.md.
+fall into two halves by a hash of their id. On each half the fastest of the grid, and the fastest
+bandit, are chosen by tokens per second; shown is what they reach on the other. Fills the table of
+docs/metrics.md.
 """
 
 import argparse

@@ -177,5 +177,6 @@ def test_every_option_of_sim_is_a_key_of_grids_and_the_reverse(capsys):
     keys = {item.key for settings in SIM for item in option_fields(type(settings))}
     assert {option.removeprefix("--").replace("-", "_") for option in shown} == keys | {"grid"}
     assert keys == {item.name for settings in SIM for item in fields(settings)} - {
-        "rules", "feedbacks", "losses", "estimators", "draft_lengths", "pools", "pool_seeds", "batches"} | {
+        "rules", "feedbacks", "losses", "estimators", "draft_lengths", "pools", "pool_seeds",
+        "batches"} | {
         "rule", "feedback", "loss", "estimator", "draft_length", "pool", "pool_seed", "batch"}

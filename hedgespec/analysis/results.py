@@ -176,7 +176,8 @@ class ResultSet:
         """A row per setting: its columns, `label`, `usual`, `how`, and means over seeds.
 
         The means are `mat`, `regret` (rounds per query) and `tokens_per_second`, over mean seconds,
-        with the spread that the costs give it.
+        with the spread that the costs give it. `own_loss` is the loss where it is not the setting's
+        default, else empty.
         `setting` is what sets it apart from the trace's usual one, empty for nothing, and `label`
         the selector with that in brackets; `usual` is true of at most one row per trace and
         selector.
@@ -190,6 +191,8 @@ class ResultSet:
             pl.col("eal").first(), pl.col("seconds_per_token").first())
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
         apart = [_apart(row) for row in rows.iter_rows(named=True)]
+        own = [_own_loss(row) for row in rows.iter_rows(named=True)]
+        rows = rows.with_columns(pl.Series("own_loss", own, dtype=pl.String))
         rows = rows.with_columns(pl.Series("setting", apart, dtype=pl.String)).with_columns(
             pl.when(pl.col("setting") == "").then("selector")
             .otherwise(pl.format("{} ({})", "selector", "setting")).alias("label"),
@@ -335,13 +338,19 @@ def _common_lengths(settings: pl.DataFrame) -> pl.DataFrame:
                     pl.col("arm_lengths").alias("usual_arms")))
 
 
+def _own_loss(row: dict[str, Any]) -> str:
+    """The loss of a setting, if it is not its default."""
+    usual = usual_losses(row["feedback"], row["tokens_per_second"] is not None)
+    return "" if row["loss"] in usual else str(row["loss"])
+
+
 def _apart(row: dict[str, Any]) -> str:
     """What is not usual about a setting."""
     parts = []
     if row["feedback"] not in USUAL_FEEDBACK:
         parts.append(row["feedback"])
-    if row["loss"] not in usual_losses(row["feedback"], row["tokens_per_second"] is not None):
-        parts.append(row["loss"])
+    if _own_loss(row):
+        parts.append(_own_loss(row))
     if row["arm_lengths"] != row["usual_arms"]:
         parts.append(_arms(row["arm_lengths"]) if row["arm_lengths"]
                      else f"arms: drafters, K={row['draft_length']}")

@@ -91,7 +91,8 @@ class Study:
         rows = self.run.answers(trace).settings.with_row_index("column").filter(
             pl.col("selector") == selector)
         usual = rows.filter(pl.col("usual"))
-        others = [name for name in CHOICES if name != parameter]
+        # Of settings without a loss of their own the default may differ, by feedback.
+        others = ["own_loss" if name == "loss" else name for name in CHOICES if name != parameter]
         return rows.join(usual.select(others), on=others, how="semi", nulls_equal=True).unique(
             parameter, keep="first", maintain_order=True)
 

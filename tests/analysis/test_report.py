@@ -37,6 +37,7 @@ from hedgespec.analysis.report_tables import (
     Cell,
     ReportTable,
     domain_tables,
+    drafter_table,
     matrix_table,
     overview_table,
     settings_data,
@@ -55,7 +56,7 @@ from hedgespec.results.statistics import (
     mean_estimate,
     resampled_sums,
 )
-from tests.helpers.made_results import ROUND, make_results
+from tests.helpers.made_results import DRAFTERS, ROUND, make_results
 from tests.helpers.seals import seal_results
 
 ROOT = Path(__file__).parents[2]
@@ -591,10 +592,20 @@ def test_same_results_make_the_same_files(written, results, tmp_path, monkeypatc
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", dict(list(FIGURES.items())[:2]))
     write_report(Request([results]), tmp_path, sys.argv, __version__)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("*/*"))
-    assert len(files) == 3 * 3 + 3 * 2
+    assert len(files) == 3 * 3 + 4 * 2
     assert {path.suffix for path in files} == {".pdf", ".png", ".csv", ".md"}
     for path in files:
         assert (tmp_path / path).read_bytes() == (written / path).read_bytes(), path
+
+
+def test_the_table_of_drafters_warns_where_losses_mislead(study):
+    table = drafter_table(study.run)
+    rows = {row["label"]: row for row in table.data.iter_rows(named=True)}
+    assert set(rows) == {f"fixed:drafter-{i}" for i in range(DRAFTERS)}
+    greatest, best = (max(rows, key=lambda name: rows[name][column]) for column in ("eal", "mat"))
+    assert f"{greatest} has the least mean loss `length`" in table.note
+    assert f"fewer tokens per round than {best} (" in table.note
+    assert "loss `seconds`," not in table.note  # it names the fastest
 
 
 # Comparison of runs
