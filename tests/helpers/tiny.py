@@ -2,6 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 WORDS = [f"w{number}" for number in range(60)]
 
@@ -70,3 +74,56 @@ def save_questions(path: Path, count: int = 12) -> Path:
             handle.write(json.dumps({"question_id": number, "category": f"domain{number % 3}",
                                      "turns": turns}) + "\n")
     return path
+
+
+def save_plain_layers(kind: str, folder: Path) -> str:
+    """A random model of a kind whose layers a head can start from: `PLAIN_LAYERS`.
+
+    It reads bytes: transformers reads a tokenizer of Qwen's as byte-level pairs, whatever it is.
+    """
+    import torch
+    from transformers import (
+        LlamaConfig,
+        LlamaForCausalLM,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+        Qwen3Config,
+        Qwen3ForCausalLM,
+    )
+
+    tokenizer = _byte_tokenizer()
+    tokenizer.save_pretrained(folder)
+    common = {"vocab_size": len(tokenizer), "bos_token_id": None, "eos_token_id": 1,
+              "pad_token_id": 0, "hidden_size": 32, "intermediate_size": 64,
+              "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2,
+              "max_position_embeddings": 256, "initializer_range": 0.3}
+    torch.manual_seed(3)
+    models = {
+        "llama": lambda: LlamaForCausalLM(LlamaConfig(**common, head_dim=16)),
+        "llama-biased": lambda: LlamaForCausalLM(LlamaConfig(
+            **common, attention_bias=True, mlp_bias=True)),
+        "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**common)),
+        "qwen2-tied": lambda: Qwen2ForCausalLM(Qwen2Config(**common, tie_word_embeddings=True)),
+        "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**common, head_dim=12)),
+    }
+    model = models[kind]()
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias") or "_norm" in name:  # which start as 0 and 1
+            torch.nn.init.normal_(parameter, mean=float("_norm" in name), std=0.2)
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+def _byte_tokenizer() -> "PreTrainedTokenizerFast":
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = ["<pad>", "<eos>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokenizer = Tokenizer(models.BPE({text: number for number, text in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>",
+                                   eos_token="<eos>")
+
+
+PLAIN_LAYERS = ("llama", "llama-biased", "qwen2", "qwen2-tied", "qwen3")

@@ -2,14 +2,12 @@
 
 import json
 import math
-import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hedgespec.errors import HedgespecError
-from hedgespec.tracegen.prompts import Question
 from hedgespec.traces import read_trace
 from tests.helpers.tiny import save_tiny_model
 
@@ -49,16 +47,7 @@ def target(tmp_path_factory):
 
 
 @pytest.fixture
-def settings(target, tmp_path, monkeypatch):
-    def questions(domain, count, seed=0):
-        rng = random.Random(f"{domain} {seed}")
-        return [Question(f"{domain}-{number}", domain,
-                         [" ".join(f"w{rng.randrange(60)}" for _ in range(6))])
-                for number in range(count)]
-
-    for module in (build, experiment):
-        monkeypatch.setattr(module, "held_out_questions", questions)
-    monkeypatch.setattr(build, "training_questions", questions)
+def settings(target, tmp_path, small_questions):
     return ZooSettings(
         target.id, tmp_path / "zoo", "cpu", "float32", domains=("math", "sql"), small=("math",),
         questions=8, answers=16, general_questions=8, general_answers=16, held_out=3,
