@@ -12,6 +12,7 @@ import polars as pl
 from hedgespec.costs.measure import measure_costs
 from hedgespec.errors import HedgespecError
 from hedgespec.models.memory import in_fitting_pieces
+from hedgespec.models.target import LanguageModel
 from hedgespec.tracegen.describe import fingerprint, manifest
 from hedgespec.tracegen.generate import GeneratedAnswer, generate_answers, query_uniforms
 from hedgespec.tracegen.prompts import Query, Question, read_questions
@@ -31,9 +32,13 @@ _BATCH = {"cpu": 8, "cuda": 256}
 _FEW = 16  # tokens: of fewer, rounding does not make a mean yet
 
 
-def record(settings: RecordSettings, report: Callable[[RecordingProgress], None] = lambda _: None
-           ) -> Manifest:
+def record(
+    settings: RecordSettings, report: Callable[[RecordingProgress], None] = lambda _: None,
+    target: LanguageModel | None = None,
+) -> Manifest:
     """Record a trace as `settings` say; return its manifest.
+
+    `target` is the settings' one where it is loaded already.
 
     Raises HedgespecError on bad input before anything is written. After an interruption the same
     call with `resume` goes on where the last finished batch ended and gives the same trace.
@@ -43,7 +48,7 @@ def record(settings: RecordSettings, report: Callable[[RecordingProgress], None]
     questions = read_questions(settings.prompts, settings.per_domain)
     progress = RecordingProgress(sum(len(question.turns) for question in questions))
     report(progress)
-    return _Recorder(load_setup(settings), questions, progress, report).run()
+    return _Recorder(load_setup(settings, target), questions, progress, report).run()
 
 
 @dataclass(frozen=True)

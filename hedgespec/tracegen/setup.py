@@ -51,10 +51,13 @@ def check_settings(settings: RecordSettings) -> None:
     check_device(settings.device)
 
 
-def load_setup(settings: RecordSettings) -> Setup:
-    """Load target and drafters. Raises HedgespecError for what cannot be loaded or used."""
+def load_setup(settings: RecordSettings, target: LanguageModel | None = None) -> Setup:
+    """Load drafters and, unless it is given, the target.
+
+    Raises HedgespecError for what cannot be loaded or used.
+    """
     sampling = _sampling(settings)
-    target = load_model(settings.target, settings.device, settings.dtype)
+    target = target or load_model(settings.target, settings.device, settings.dtype)
     specifications = list(settings.drafters) or default_drafters(target.layers)
     drafters = make_drafters(specifications, target)
     check_sampling(drafters, sampling)

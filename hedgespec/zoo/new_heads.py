@@ -194,19 +194,15 @@ def attach(head: Head, target: LanguageModel) -> Head:
     return head
 
 
-def draft_log_q(
+def draft_readouts(
     head: EagleHead | RecurrentHead, inputs: torch.Tensor, batch: Batch, depths: int,
     temperature: float,
-) -> list[torch.Tensor]:
-    """log q (M, v), float32, over the draft vocabulary at each depth, for the batch's rows.
+) -> torch.Tensor:
+    """What the LM head reads at each depth for the batch's rows, (D, M, H), over the temperature.
 
     `inputs` (B, L, kH) are the target's hidden states of the layers that the head reads, side by
     side. Rows whose chain would start before the text hold numbers without meaning.
     """
-    assert head.lm_head is not None
-    log_qs = []
-    for output in unroll_rows(head, batch.ids, batch.rows, head.fuse([inputs]), depths):
-        # Scaled before the LM head, where the tensor is small.
-        logits = head.lm_head(head.readout(output) / temperature)
-        log_qs.append(logits.log_softmax(-1, dtype=torch.float32))
-    return log_qs
+    outputs = unroll_rows(head, batch.ids, batch.rows, head.fuse([inputs]), depths)
+    # Scaled before the LM head, where the tensor is small.
+    return torch.stack([head.readout(output) / temperature for output in outputs])

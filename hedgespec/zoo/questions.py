@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from hedgespec.bundled import PROMPTS
+from hedgespec.bundled import LONG_PROMPTS, PROMPTS
 from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text
 from hedgespec.results.labels import QueryLabel
@@ -107,7 +107,8 @@ def _prompts_per_item(domain: TemplatedDomain, held_out: bool) -> list[list[str]
 
 def _bundled_turns() -> list[str]:
     """Turns of the bundled questions, which drafters are tested on; never ask them in training."""
-    turns = [_plain(turn) for question in read_questions(PROMPTS) for turn in question.turns]
+    turns = [_plain(turn) for file in (PROMPTS, LONG_PROMPTS) for question in read_questions(file)
+             for turn in question.turns]
     return [turn for turn in turns if len(turn) > 40]
 
 

@@ -1,5 +1,6 @@
 """The target as a teacher: what drafters learn from it, computed once for each text."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -69,18 +70,23 @@ class Teacher:
         """Hidden states (B, L, H) of the last layer; any at padding."""
         return lessons.last[batch.places.to(lessons.last.device)].to(self.target.device)
 
-    @torch.no_grad()
     def probabilities(
         self, lessons: Lessons, batch: Batch, tokens: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """p (M, v) of `tokens` (v,), of all by default, at the batch's rows.
+    ) -> Callable[[slice], torch.Tensor]:
+        """What gives p (m, v) of `tokens` (v,), of all by default, at a slice of the batch's rows.
 
         Tokens left out keep their share, so that rows sum to less than 1.
         """
         places = batch.places.flatten()[batch.rows].to(lessons.last.device)
-        logits = self.target.logits(lessons.last[places].to(self.target.device), tokens)
+        last = lessons.last[places].to(self.target.device)
         normaliser = lessons.log_normaliser[places].to(self.target.device)
-        return logits.div_(self.temperature).sub_(normaliser[:, None]).exp_()
+
+        @torch.no_grad()
+        def of(rows: slice) -> torch.Tensor:
+            logits = self.target.logits(last[rows], tokens)
+            return logits.div_(self.temperature).sub_(normaliser[rows, None]).exp_()
+
+        return of
 
     def precision(self) -> AbstractContextManager[object]:
         """Mixed precision for training: the target's own type where it is a half one."""
