@@ -65,7 +65,7 @@ _TEXT = (*_OWN_TEXT, "general_questions", "general_answers")
 # Told what is being made, how much there is to do, how much is done, and a note.
 OnStep = Callable[[str, int, int, str], None]
 Network = TypeVar("Network", EagleHead, RecurrentHead)
-DraftsOf = Callable[[Batch, Lessons], Drafts]
+DraftsOf = Callable[[Batch, Lessons | None], Drafts]
 
 
 def make_zoo(
@@ -360,7 +360,8 @@ class _Zoo:
     def _test(self, drafts: DraftsOf, domain: str
               ) -> tuple[Callable[[Batch], Drafts], Corpus, int, int]:
         """What `judge` needs to judge a drafter on held-out text."""
-        return (partial(drafts, lessons=self._test_lessons[domain]), self._tests[domain],
+        lessons = self._test_lessons[domain]
+        return (lambda batch: drafts(batch, lessons), self._tests[domain],
                 self._settings.positions // 4, self._settings.depths)
 
     def _drafts_of_head(self, head: EagleHead | RecurrentHead) -> DraftsOf:
@@ -369,8 +370,8 @@ class _Zoo:
         depths = (self._settings.parallel_depths if isinstance(head, ParallelHead)
                   else self._settings.depths)
 
-        def drafts(batch: Batch, lessons: Lessons) -> Drafts:
-            batch = batch.to(self._target.device)
+        def drafts(batch: Batch, lessons: Lessons | None) -> Drafts:
+            batch, lessons = self._teacher.at(batch.to(self._target.device), lessons)
             readouts = draft_readouts(head, inputs(lessons, batch), batch, depths,
                                       self._settings.temperature)
             assert head.lm_head is not None
@@ -381,8 +382,8 @@ class _Zoo:
         return drafts
 
     def _drafts_of_model(self, model: LlamaForCausalLM) -> DraftsOf:
-        def drafts(batch: Batch, lessons: Lessons) -> Drafts:
-            batch = batch.to(self._target.device)
+        def drafts(batch: Batch, lessons: Lessons | None) -> Drafts:
+            batch, lessons = self._teacher.at(batch.to(self._target.device), lessons)
             states = model.model(input_ids=batch.ids, attention_mask=batch.mask,
                                  use_cache=False).last_hidden_state.flatten(0, 1)
             readouts = states[batch.rows][None] / self._settings.temperature

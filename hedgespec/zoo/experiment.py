@@ -67,7 +67,7 @@ def plan_recordings(zoo: ZooSettings, settings: ExperimentSettings) -> list[Reco
                  for question in held_out_questions(domain, settings.per_domain, zoo.seed)]
     write_questions(questions, mix)
     write_questions([rephrased(question) for question in questions], other)
-    plans: list[tuple[Path, list[float], int]] = [(mix, list(settings.temperatures), settings.max_new_tokens),
+    plans = [(mix, list(settings.temperatures), settings.max_new_tokens),
              (other, [temperature for temperature in settings.rephrased_temperatures
                       if temperature in settings.temperatures], settings.max_new_tokens)]
     if settings.long:
@@ -96,8 +96,8 @@ def record_experiment(
         out = settings.out / plan.name
         base = RecordSettings(
             target=zoo.target, prompts=plan.prompts, out=out, name=plan.name,
-            drafters=(*zoo_drafters(zoo, plan.temperature), *settings.drafters), temperature=plan.temperature,
-            seed=zoo.seed, max_new_tokens=plan.max_new_tokens, device=zoo.device,
+            drafters=(*zoo_drafters(zoo, plan.temperature), *settings.drafters),
+            temperature=plan.temperature, seed=zoo.seed, max_new_tokens=plan.max_new_tokens, device=zoo.device,
             dtype=settings.dtype, rules=settings.rules, trees=settings.trees)
         if (out / MANIFEST).is_file():
             manifests.append(load_manifest(out))

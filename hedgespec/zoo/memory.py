@@ -1,6 +1,8 @@
 """What a zoo needs of a device's memory, estimated from shapes before it starts."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -9,6 +11,8 @@ from hedgespec.zoo.settings import ZooSettings
 
 _PROMPT = 128  # tokens of a long question
 _GIB = 1 << 30
+# Where Linux says how much memory a container may use.
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _FREE = 0.85  # part of the free memory that may be planned with
 
 
@@ -16,7 +20,8 @@ _FREE = 0.85  # part of the free memory that may be planned with
 class Memory:
     """Bytes: those of the target, of writing `answers` at once, of a training, of a text's states.
 
-    The states are kept on the device or, if they would fill half of it, on the host.
+    The states are kept on the device, or on the host, or if they would fill half of either are
+    computed anew in each step.
     """
 
     target: int
@@ -31,7 +36,7 @@ class Memory:
 
         return (f"memory, estimated at its peak: {gib(self.target + self.answering)} to write "
                 f"{self.answers} answers at once, {gib(self.target + self.training)} to train, "
-                f"and {gib(self.states)} on device or host for the target's states of a text")
+                f"and {gib(self.states)} for the target's states of the longest text")
 
 
 def estimate(target: LanguageModel, settings: ZooSettings, free: int | None = None) -> Memory:
@@ -48,6 +53,15 @@ def estimate(target: LanguageModel, settings: ZooSettings, free: int | None = No
 def free_memory(device: torch.device) -> int | None:
     """Free bytes of a GPU; None for another device."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def host_memory() -> int:
+    """Bytes of memory that the process may use, as far as the system tells."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in _LIMITS:
+        if file.is_file() and (text := file.read_text(encoding="ascii").strip()).isdigit():
+            found.append(int(text))
+    return min(found)
 
 
 def _of_answer(target: LanguageModel, tokens: int) -> int:

@@ -131,10 +131,10 @@ def _with_units(source: Tensors, width: int) -> Tensors:
 
     A unit's measure is the product of the norms of its weights in gate, up and down projection.
     """
-    parts = [source.get(f"mlp.{name}_proj.weight") for name in ("gate", "up", "down")]
-    if any(part is None for part in parts) or len(parts[1]) <= width:
+    names = [f"mlp.{name}_proj.weight" for name in ("gate", "up", "down")]
+    if not source.keys() >= set(names) or len(source[names[1]]) <= width:
         return source
-    gate, up, down = (part.float() for part in parts)
+    gate, up, down = (source[name].float() for name in names)
     strength = gate.norm(dim=1) * up.norm(dim=1) * down.norm(dim=0)
     kept = strength.topk(width).indices.sort().values
     cut = {name: tensor[:, kept] if ".down_proj.weight" in name else tensor[kept]

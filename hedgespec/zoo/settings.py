@@ -5,7 +5,7 @@ No torch here: the command line's options are made from it.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.options import DEVICE, DTYPE, TARGET
@@ -105,8 +105,9 @@ class ZooSettings:
         """The same with the learning rates that were left to the target's width."""
         tuned = {"generalist_rate": 8e-3, "expert_rate": 4e-3, "parallel_rate": 4e-3,
                  "recurrent_rate": 4e-3}
-        return replace(self, **{name: rate_at_width(rate, width) for name, rate in tuned.items()
-                                if getattr(self, name) is None})
+        rates: dict[str, Any] = {name: rate_at_width(rate, width) for name, rate in tuned.items()
+                                 if getattr(self, name) is None}
+        return replace(self, **rates)
 
     def scaled(self, scale: float) -> "ZooSettings":
         """The same with `scale` times the text and steps; 1/250 is enough to try a CPU.

@@ -121,7 +121,7 @@ class _Training:
         norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._plan.clip)
         wrong = ~(loss.detach().isfinite() & norm.isfinite())
         # What torch's own gradient scaler tells the optimizer.
-        self._optimizer.found_inf = wrong.float()  # type: ignore[attr-defined]
+        self._optimizer.found_inf = wrong.float()
         self._optimizer.step()
         self.step += 1
         self._losses.append(loss.detach())

@@ -28,7 +28,7 @@ from hedgespec.models.fixed_tensors import compile_shapes
 DECAY = 0.8
 _PIECE = 1024  # positions; batches have a multiple of it
 
-# Terms (D, R) and, but for a factor, their derivatives (D, R, v) by logits (D, R, v), given p (R, v).
+# From p (R, v) and logits (D, R, v): terms (D, R), their derivatives (D, R, v) by the logits.
 Terms = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 

@@ -85,7 +85,7 @@ def test_other_layers_are_refused_in_one_line(tiny_models, tmp_path, kind):
 def test_a_layer_with_other_tensors_is_named(plain_layers):
     target = plain_layers("qwen2")
     target.network.layers[-1].pre_feedforward_layernorm = torch.nn.LayerNorm(32)
-    with pytest.raises(HedgespecError, match="its layer has 'pre_feedforward_layernorm.bias'"):
+    with pytest.raises(HedgespecError, match="its layer has 'pre_feedforward_layernorm"):
         new_head(target, np.arange(30), None, seed=0)
 
 
@@ -105,5 +105,5 @@ def test_a_prompt_without_tokens_is_one_line(plain_layers, tmp_path, small_quest
     target = plain_layers("llama")
     target.tokenizer.chat_template = "{{ '' }}"
     target.tokenizer.save_pretrained(target.id)
-    with pytest.raises(HedgespecError, match="^question general-0: its prompt has no tokens; is the"):
+    with pytest.raises(HedgespecError, match=r"^question general-0: its prompt has no tokens"):
         make_zoo(ZooSettings(target.id, tmp_path / "zoo", "cpu", "float32", domains=(), small=()))
