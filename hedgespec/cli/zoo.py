@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hedgespec.zoo.settings import ZooSettings
 
 EPILOG = """\
-What is made in --out, and kept when the command is run again:
+What is made in --zoo, and kept when the command is run again:
   answers/               the target's own answers to domain prompts, for training and for tests
   generalist/            an EAGLE-3 head trained on general chat
   expert-DOMAIN/         one per domain, fine-tuned from the generalist

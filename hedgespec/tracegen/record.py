@@ -12,14 +12,13 @@ import polars as pl
 from hedgespec.costs.measure import measure_costs
 from hedgespec.errors import HedgespecError
 from hedgespec.models.memory import in_fitting_pieces
-from hedgespec.models.target import LanguageModel
 from hedgespec.tracegen.describe import fingerprint, manifest
 from hedgespec.tracegen.generate import GeneratedAnswer, generate_answers, query_uniforms
 from hedgespec.tracegen.prompts import Query, Question, read_questions
 from hedgespec.tracegen.queries import Queries, batches
 from hedgespec.tracegen.score import Scores, score
 from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
-from hedgespec.tracegen.setup import Setup, check_settings, load_setup
+from hedgespec.tracegen.setup import Loaded, Setup, check_settings, load_setup
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, TraceWriter, check_output
 from hedgespec.traces.gap import FIELD, gap_fault
@@ -34,11 +33,11 @@ _FEW = 16  # tokens: of fewer, rounding does not make a mean yet
 
 def record(
     settings: RecordSettings, report: Callable[[RecordingProgress], None] = lambda _: None,
-    target: LanguageModel | None = None,
+    loaded: Loaded | None = None,
 ) -> Manifest:
     """Record a trace as `settings` say; return its manifest.
 
-    `target` is the settings' one where it is loaded already.
+    `loaded` are models that other recordings of this target and device have loaded.
 
     Raises HedgespecError on bad input before anything is written. After an interruption the same
     call with `resume` goes on where the last finished batch ended and gives the same trace.
@@ -48,7 +47,7 @@ def record(
     questions = read_questions(settings.prompts, settings.per_domain)
     progress = RecordingProgress(sum(len(question.turns) for question in questions))
     report(progress)
-    return _Recorder(load_setup(settings, target), questions, progress, report).run()
+    return _Recorder(load_setup(settings, loaded), questions, progress, report).run()
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 from hedgespec.bundled import LONG_PROMPTS
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
-from hedgespec.models.target import LanguageModel, load_model
 from hedgespec.tracegen.record import record
 from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
+from hedgespec.tracegen.setup import Loaded
 from hedgespec.traces import Manifest, load_manifest
 from hedgespec.traces.schema import MANIFEST, RECORDING
 from hedgespec.zoo.questions import held_out_questions, rephrased, write_questions
@@ -91,18 +91,17 @@ def record_experiment(
     and its progress. Raises HedgespecError on bad input.
     """
     manifests = []
-    target: LanguageModel | None = None
+    loaded = Loaded()
     for plan in plan_recordings(zoo, settings):
         out = settings.out / plan.name
         base = RecordSettings(
             target=zoo.target, prompts=plan.prompts, out=out, name=plan.name,
             drafters=(*zoo_drafters(zoo, plan.temperature), *settings.drafters),
-            temperature=plan.temperature, seed=zoo.seed, max_new_tokens=plan.max_new_tokens, device=zoo.device,
-            dtype=settings.dtype, rules=settings.rules, trees=settings.trees)
+            temperature=plan.temperature, seed=zoo.seed, max_new_tokens=plan.max_new_tokens,
+            device=zoo.device, dtype=settings.dtype, rules=settings.rules, trees=settings.trees)
         if (out / MANIFEST).is_file():
             manifests.append(load_manifest(out))
             continue
-        target = target or load_model(zoo.target, zoo.device, settings.dtype)
         manifests.append(record(replace(base, resume=(out / RECORDING).is_file()),
-                                partial(report, plan.name), target))
+                                partial(report, plan.name), loaded))
     return manifests
