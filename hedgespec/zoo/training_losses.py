@@ -86,7 +86,7 @@ def drafting_loss(kind: str, drafts: Drafts) -> torch.Tensor:
 def acceptance(drafts: Drafts) -> torch.Tensor:
     """gamma (D, M) of each depth at each position."""
     readouts, weight = _in_precision(drafts.readouts, drafts.weight)
-    work = _compiled(overlap) if readouts.is_cuda else overlap
+    work = _on(readouts.device, overlap)
     return torch.cat([work(drafts.p_of(rows), readouts[:, rows] @ weight.T)[0]
                       for rows in _pieces(readouts.shape[1])], dim=1)
 
@@ -126,15 +126,14 @@ class _Weighted(torch.autograd.Function):
         p_of: Callable[[slice], torch.Tensor], terms: Terms, coefficients: torch.Tensor,
     ) -> torch.Tensor:
         states, table = _in_precision(readouts, weight)
-        work = _compiled(terms) if states.is_cuda else terms
+        work = _on(states.device, _scaled(terms))
         total = coefficients.new_zeros(())
         by_states, by_table = torch.empty_like(states), torch.zeros_like(weight)
         with torch.autocast(states.device.type, enabled=False):
             for rows in _pieces(states.shape[1]):
                 some, factor = states[:, rows], coefficients[:, rows]
-                term, slope = work(p_of(rows), some @ table.T)
-                total = total + (term * factor).sum()
-                slope = (slope * factor[..., None]).to(states.dtype)
+                value, slope = work(p_of(rows), some @ table.T, factor)
+                total = total + value
                 by_states[:, rows] = slope @ table
                 by_table += slope.flatten(0, 1).T @ some.flatten(0, 1)
         ctx.save_for_backward(by_states, by_table)
@@ -149,17 +148,32 @@ class _Weighted(torch.autograd.Function):
 
 
 @cache
-def _compiled(terms: Terms) -> Terms:
-    """The same in one kernel or two; as it is where there is no compiler."""
-    work = compile_shapes(terms)
+def _scaled(terms: Terms) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+    """The sum of terms times factors (D, R), and its derivatives typed as the logits."""
+    def run(p: torch.Tensor, logits: torch.Tensor, factors: torch.Tensor
+            ) -> tuple[torch.Tensor, torch.Tensor]:
+        term, slope = terms(p, logits)
+        return (term * factors).sum(), (slope * factors[..., None]).to(logits.dtype)
 
-    def run(p: torch.Tensor, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        nonlocal work
+    return run
+
+
+def _on(device: torch.device, work: Callable[..., Any]) -> Callable[..., Any]:
+    return _compiled(work) if device.type == "cuda" else work
+
+
+@cache
+def _compiled(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The same in a kernel or two, or as it is where there is no compiler."""
+    chosen = compile_shapes(work)
+
+    def run(*tensors: torch.Tensor) -> Any:
+        nonlocal chosen
         try:
-            return work(p, logits)
+            return chosen(*tensors)
         except torch._dynamo.exc.TorchDynamoException:
-            work = terms
-            return work(p, logits)
+            chosen = work
+            return chosen(*tensors)
 
     return run
 

@@ -8,6 +8,7 @@ from hedgespec.bundled import LONG_PROMPTS
 from hedgespec.cli import main
 from hedgespec.tracegen.prompts import read_questions
 from hedgespec.traces import read_trace
+from hedgespec.zoo.settings import ExperimentSettings, ZooSettings
 from tests.helpers.tiny import save_plain_layers, save_tiny_gguf
 
 torch = pytest.importorskip("torch")
@@ -35,13 +36,12 @@ def test_one_command_makes_zoo_and_traces_of_a_qwen2(tmp_path, few, capsys):
     target = save_plain_layers("qwen2", tmp_path / "target", context=1024)
     drafter = save_plain_layers("qwen2-tied", tmp_path / "small", context=1024)
     assert traces(tmp_path, target, "--small", "--methods", "--mlp-width", "40", "--drafter",
-                  f"half=lm:{drafter}", "--drafter", "early-exit:3") == 0
+                  f"half=lm:{drafter}", "--drafter", "early-exit:3", "--temperatures", "0.7") == 0
     told = capsys.readouterr()
     assert "memory, estimated at its peak: 0.0 GiB to write" in told.err
     assert "by position" in " ".join(told.out.split())
     found = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert found == ["domain-mix-t0", "domain-mix-t0.7", "domain-mix-t1", "long-t0", "long-t0.7",
-                     "long-t1", "prompts", "rephrased-t0.7"]
+    assert found == ["domain-mix-t0.7", "long-t0.7", "prompts", "rephrased-t0.7"]
     trace = read_trace(tmp_path / "out" / "long-t0.7")
     assert trace.manifest.drafter_names == [
         "generalist", "generalist-mixed", "expert-math", "prompt-lookup", "half", "early-exit-3"]
@@ -63,6 +63,17 @@ def test_a_quantised_file_is_a_target(tmp_path, few, capsys):
                                             "parallel", "small-math", "prompt-lookup"]
     assert trace.manifest.target.id == "tiny.gguf"
     assert "error" not in capsys.readouterr().err
+
+
+def test_all_is_recorded_at_three_temperatures(tmp_path, small_questions):
+    from hedgespec.zoo.experiment import plan_recordings
+
+    plans = plan_recordings(ZooSettings("m", tmp_path / "zoo", domains=("math",)),
+                            ExperimentSettings(tmp_path / "out", long=True))
+    assert [(plan.name, plan.max_new_tokens) for plan in plans] == [
+        *((f"domain-mix-t{at}", 512) for at in ("0.7", "0", "1")), ("rephrased-t0.7", 512),
+        *((f"long-t{at}", 3072) for at in ("0.7", "0", "1"))]
+    assert plans[-1].prompts == LONG_PROMPTS
 
 
 def test_long_prompts_are_many_and_short_enough():

@@ -36,7 +36,7 @@ def run(folder, loss_of, steps=40, rate=0.1, evaluate=lambda: 1.0, every=10):
     train(model, lambda batch: loss_of(model.weight), corpus().batches(64, 0),
           Plan(steps, rate, "", evaluate_every=every), folder, evaluate, lambda *_: None,
           said.append)
-    return float(model.weight), said
+    return model.weight.item(), said
 
 
 def test_a_step_that_is_not_finite_changes_nothing(tmp_path):
