@@ -7,7 +7,7 @@ SECONDS ?= 600
 # make traces TARGET=MODEL: a Hugging Face id, a folder or a .gguf file; its name is the folders'.
 NAME = $(patsubst %.gguf,%,$(notdir $(TARGET:%/=%)))
 OF_TARGET = $(if $(TARGET),--target $(TARGET) --zoo zoo-$(NAME) --out recordings-$(NAME) \
-  --mixed --long --answer-tokens 2048)
+  --mixed --long --answer-tokens 2048 --long-answers 0.3)
 INPUTS := pyproject.toml constraints.txt hedgespec/version.py
 
 .DEFAULT_GOAL := help

@@ -25,7 +25,8 @@ examples:
   hedgespec traces                                  the zoo, the domain mix, rephrased
   hedgespec traces --spec-bench question.jsonl      and Spec-Bench
   hedgespec traces --target Qwen/Qwen2.5-Coder-1.5B-Instruct --zoo zoo-coder --out coder \\
-      --mixed --long --answer-tokens 2048 --drafter small=lm:Qwen/Qwen2.5-Coder-0.5B-Instruct
+      --mixed --long --answer-tokens 2048 --long-answers 0.3 \\
+      --drafter half=lm:Qwen/Qwen2.5-Coder-0.5B-Instruct
   hedgespec sim --traces recordings/domain-mix-t0.7
 
 Needs the `models` extra and a GPU; on a CPU both zoo and recordings are toys.

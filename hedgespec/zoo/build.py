@@ -39,7 +39,7 @@ from hedgespec.zoo.new_heads import (
     new_parallel_head,
     new_recurrent_head,
 )
-from hedgespec.zoo.questions import held_out_questions, training_questions
+from hedgespec.zoo.questions import held_out_questions, lengthened, training_questions
 from hedgespec.zoo.settings import (
     EXPERT_DOMAINS,
     GENERAL,
@@ -59,8 +59,9 @@ from hedgespec.zoo.training_losses import Drafts, drafting_loss
 SUMMARY = "zoo.json"
 _MADE = "training.json"
 # Settings that shape the text of one expert domain, and of all.
-_OWN_TEXT = ("temperature", "seed", "questions", "answers", "max_new_tokens")
+_OWN_TEXT = ("temperature", "seed", "questions", "answers", "max_new_tokens", "long_answers")
 _TEXT = (*_OWN_TEXT, "general_questions", "general_answers")
+_MAY_BE_0 = ("seed", "mixed", "long_answers")
 
 # Told what is being made, how much there is to do, how much is done, and a note.
 OnStep = Callable[[str, int, int, str], None]
@@ -104,9 +105,12 @@ def _check(settings: ZooSettings) -> None:
             raise HedgespecError(f"{arg('small', name)}: not among {arg('domains')}")
     for item in fields(settings):
         value = getattr(settings, item.name)
-        if isinstance(value, int | float) and item.name not in ("seed", "mixed") and not (
+        if isinstance(value, int | float) and item.name not in _MAY_BE_0 and not (
                 0 < value < math.inf):
             raise HedgespecError(f"{arg(item.name)} must be positive, not {value}")
+    if not 0 <= settings.long_answers <= 1:
+        raise HedgespecError(f"{arg('long_answers')} must lie in 0..1, not "
+                             f"{settings.long_answers}")
     check_device(settings.device)
 
 
@@ -218,11 +222,13 @@ class _Zoo:
         seed = int(sha256_text(f"{settings.seed} {domain} {held_out}")[:8], 16)
         if held_out:
             count = settings.held_out
-            return Task(held_out_questions(domain, count, settings.seed), count, seed)
+            asked = held_out_questions(domain, count, settings.seed)
+            return Task(lengthened(asked, settings.long_answers), count, seed)
         general = domain == GENERAL
         count = settings.general_answers if general else settings.answers
-        asked = settings.general_questions if general else settings.questions
-        return Task(training_questions(domain, min(asked, count), settings.seed), count, seed)
+        number = settings.general_questions if general else settings.questions
+        asked = training_questions(domain, min(number, count), settings.seed)
+        return Task(lengthened(asked, settings.long_answers), count, seed)
 
     def _mixed_head(self, start: EagleHead) -> EagleHead:
         """The generalist taken further on the text of all domains, with the experts' budget."""

@@ -89,6 +89,9 @@ class ZooSettings:
     recurrent_rate: float | None = None
     small_steps: int = 150
     small_rate: float = 3e-3
+    long_answers: Annotated[float, Option(
+        "part of the questions, in training and in tests, that ask for a long answer", "PART"
+        )] = 0.0
     mixed: Annotated[bool, Option(
         "also train generalist-mixed: the generalist taken further on the text of all domains, "
         "for as many steps as all experts together")] = False

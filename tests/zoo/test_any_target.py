@@ -26,10 +26,11 @@ def few(monkeypatch, tmp_path):
 
 def traces(tmp_path, target, *arguments):
     """`hedgespec traces` of a target, as `make traces TARGET=...` calls it."""
-    return main(["traces", "--target", target, "--zoo", str(tmp_path / "zoo"), "--out",
-                 str(tmp_path / "out"), "--mixed", "--long", "--answer-tokens", "12", "--device",
-                 "cpu", "--domains", "math", "--scale", "0.002", "--per-domain", "1",
-                 "--max-new-tokens", "8", "--long-tokens", "16", *arguments])
+    return main([
+        "traces", "--target", target, "--zoo", str(tmp_path / "zoo"), "--out",
+        str(tmp_path / "out"), "--mixed", "--long", "--answer-tokens", "12", "--long-answers",
+        "0.5", "--device", "cpu", "--domains", "math", "--scale", "0.002", "--per-domain", "1",
+        "--max-new-tokens", "8", "--long-tokens", "16", *arguments])
 
 
 def test_one_command_makes_zoo_and_traces_of_a_qwen2(tmp_path, few, capsys):

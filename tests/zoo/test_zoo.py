@@ -383,6 +383,9 @@ def test_bad_settings_are_refused_before_any_work(settings):
         ({"methods": ("medusa",)}, "no method 'medusa'; choose from parallel, redrafter"),
         ({"answers": 0}, "^answers must be positive"),
         ({"temperature": math.nan}, "^temperature must be positive"),
+        ({"expert_rate": math.inf}, "^expert_rate must be positive"),
+        ({"long_answers": 1.5}, r"^long_answers must lie in 0..1, not 1.5"),
+        ({"mlp_width": -3}, "^mlp_width must be at least 1, not -3"),
     ):
         with pytest.raises(HedgespecError, match=message):
             make_zoo(replace(settings, **change))
