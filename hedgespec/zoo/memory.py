@@ -51,8 +51,11 @@ def estimate(target: LanguageModel, settings: ZooSettings, free: int | None = No
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Free bytes of a GPU; None for another device."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+    """Free bytes of a GPU, those that torch only keeps for itself among them; None elsewhere."""
+    if device.type != "cuda":
+        return None
+    torch.cuda.empty_cache()
+    return torch.cuda.mem_get_info(device)[0]
 
 
 def host_memory() -> int:

@@ -52,11 +52,9 @@ class Drafts:
 
 def cross_entropy(p: torch.Tensor, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """-sum_v p log q; p may sum to less than 1."""
-    logits = logits.float()
-    normaliser = logits.logsumexp(-1, keepdim=True)
-    mass = p.sum(-1)
-    term = mass * normaliser[..., 0] - (p * logits).sum(-1)
-    return term, (logits - normaliser).exp() * mass[:, None] - p
+    log_q = logits.log_softmax(-1, dtype=torch.float32)
+    term = -torch.linalg.vecdot(p.to(log_q.dtype), log_q)
+    return term, log_q.exp_().mul_(p.sum(-1, keepdim=True)).sub_(p)
 
 
 def overlap(p: torch.Tensor, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -153,7 +151,7 @@ def _scaled(terms: Terms) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
     def run(p: torch.Tensor, logits: torch.Tensor, factors: torch.Tensor
             ) -> tuple[torch.Tensor, torch.Tensor]:
         term, slope = terms(p, logits)
-        return (term * factors).sum(), (slope * factors[..., None]).to(logits.dtype)
+        return (term * factors).sum(), slope.mul_(factors[..., None]).to(logits.dtype)
 
     return run
 
