@@ -5,6 +5,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer
 CORE := $(wildcard $(addprefix tests/,simulator selectors rules traces results test_architecture.py))
 SECONDS ?= 600
 COSTS := smollm2-135m-zoo-h100 smollm2-135m-h100 llama-3.1-8b-h100
+# make traces TARGET=MODEL: a Hugging Face id, a folder or a .gguf file; its name is the folders'.
+NAME = $(patsubst %.gguf,%,$(notdir $(TARGET:%/=%)))
+OF_TARGET = $(if $(TARGET),--target $(TARGET) --zoo zoo-$(NAME) --out recordings-$(NAME) \
+  --mixed --long --answer-tokens 2048 --long-answers 0.3)
 INPUTS := pyproject.toml constraints.txt hedgespec/version.py
 
 .DEFAULT_GOAL := help
@@ -23,8 +27,8 @@ report: $(VENV)/core ## figures, tables and findings from results/sim; they go t
 zoo: $(VENV)/models ## train domain-expert draft heads for SmolLM2 into zoo/ (wants a GPU)
 	$(BIN)/hedgespec zoo $(ARGS)
 
-traces: $(VENV)/models ## train or load the zoo and record it into recordings/ (wants a GPU)
-	$(BIN)/hedgespec traces $(ARGS)
+traces: $(VENV)/models ## train or load a zoo (TARGET=MODEL: of another target) and record with it (wants a GPU)
+	$(BIN)/hedgespec traces $(OF_TARGET) $(ARGS)
 
 test: $(VENV)/dev ## run the tests (CPU, tiny models)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not gpu and not smollm2"

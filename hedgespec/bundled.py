@@ -6,6 +6,7 @@ from hedgespec.errors import HedgespecError, arg
 
 DATA = Path(__file__).parent / "data"
 PROMPTS = DATA / "prompts.jsonl"
+LONG_PROMPTS = DATA / "long.jsonl"  # that ask for long answers
 _GRID = DATA / "sweep.toml"
 
 

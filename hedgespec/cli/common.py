@@ -107,6 +107,10 @@ class StepBar:
             self._part = part
         self._bar.update(self._task, completed=done, note=note)
 
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None,
         trace: TracebackType | None,

@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 The traces, in --out: domain-mix (held-out questions, as many of each domain) at temperatures 0.7,
-0 and 1; rephrased (the same, asking for two answers and the better one) at 0.7; and, with
---spec-bench, Spec-Bench at all three. Drafters: the generalist, the experts, the parallel head, at
-temperature 0 the recurrent one, the small models and prompt lookup. What is there already is kept;
-an interrupted recording goes on.
+0 and 1; rephrased (the same, asking for two answers and the better one) at 0.7; with --long,
+answers to bundled prompts that ask for long ones, and with --spec-bench Spec-Bench, at all three.
+Drafters: the generalist, with --mixed that of all domains, the experts, the parallel head, at
+temperature 0 the recurrent one, the small models, prompt lookup and each --drafter. What is there
+already is kept; an interrupted recording goes on.
 
 examples:
   hedgespec traces list                             those that ship with hedgespec, by name
   hedgespec traces                                  the zoo, the domain mix, rephrased
   hedgespec traces --spec-bench question.jsonl      and Spec-Bench
+  hedgespec traces --target Qwen/Qwen2.5-Coder-1.5B-Instruct --zoo zoo-coder --out coder \\
+      --mixed --long --answer-tokens 2048 --long-answers 0.3 \\
+      --drafter half=lm:Qwen/Qwen2.5-Coder-0.5B-Instruct
   hedgespec sim --traces recordings/domain-mix-t0.7
 
 Needs the `models` extra and a GPU; on a CPU both zoo and recordings are toys.
@@ -66,12 +70,13 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.zoo.settings import CPU_PER_DOMAIN, CPU_TOKENS
 
     on_cpu = {"per_domain": CPU_PER_DOMAIN, "max_new_tokens": CPU_TOKENS,
-              "spec_bench_tokens": CPU_TOKENS} if zoo.device == "cpu" else {}
+              "spec_bench_tokens": CPU_TOKENS,
+              "long_tokens": CPU_TOKENS} if zoo.device == "cpu" else {}
     settings = replace(_defaults(), **{**on_cpu, **given})
     plan_recordings(zoo, settings)
     try:
         with StepBar() as bar:
-            summary = make_zoo(zoo, bar.update)
+            summary = make_zoo(zoo, bar.update, bar.say)
         show(summary, zoo.out)
         with Bar() as bar_of_recording:
             manifests = record_experiment(

@@ -9,20 +9,25 @@ from typing import TYPE_CHECKING, Any
 from hedgespec.options import add_options, given_options
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from hedgespec.zoo.settings import ZooSettings
 
 EPILOG = """\
-What is made in --out, and kept when the command is run again:
+What is made in --zoo, and kept when the command is run again:
   answers/               the target's own answers to domain prompts, for training and for tests
   generalist/            an EAGLE-3 head trained on general chat
   expert-DOMAIN/         one per domain, fine-tuned from the generalist
+  generalist-mixed/      with --mixed: the generalist taken further on the text of all domains
   small-DOMAIN/          stand-alone language models with the target's tokenizer
-  zoo.json               settings, seconds, and expected tokens per round of each in each domain
+  zoo.json               settings, seconds, expected tokens per round of each in each domain,
+                         acceptance by position in the answer, learning curves
   NAME/curve.jsonl       the learning curve of each
 
 examples:
   hedgespec zoo                             SmolLM2-135M and seven domains; minutes on a GPU
-  hedgespec zoo --target Qwen/Qwen3-0.6B --out zoo-qwen --domains math sql --small
+  hedgespec zoo --target Qwen/Qwen3-0.6B --zoo zoo-qwen --domains math sql --small --mixed \\
+      --answer-tokens 2048
   hedgespec record --drafter generalist=eagle:zoo/generalist \\
       --drafter expert-math=eagle:zoo/expert-math --drafter prompt-lookup
 
@@ -48,7 +53,8 @@ def add_zoo_options(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument(
         "--scale", type=float, metavar="X",
-        help=f"times the text and the training steps (default: 1, on a CPU {CPU_SCALE}: a toy)")
+        help="times the number of answers and of training steps (default: 1, on a CPU "
+             f"{CPU_SCALE}: a toy)")
     add_options(parser, _defaults())
 
 
@@ -65,7 +71,7 @@ def zoo_settings(options: argparse.Namespace) -> "ZooSettings":
 
     require_models("training a zoo")
     from hedgespec.errors import HedgespecError
-    from hedgespec.zoo.settings import CPU_SCALE, ZooSettings
+    from hedgespec.zoo.settings import CPU_POSITIONS, CPU_SCALE, CPU_TOKENS, ZooSettings
 
     given = given_options(options, ZooSettings)
     settings = replace(_defaults(), **given)
@@ -80,6 +86,8 @@ def zoo_settings(options: argparse.Namespace) -> "ZooSettings":
         raise HedgespecError(f"--scale must be positive, not {scale}")
     if device == "cpu":
         print(f"no GPU in use: a toy zoo of {scale:g} times the text and training", file=sys.stderr)
+        settings = replace(settings, **{"max_new_tokens": CPU_TOKENS, "positions": CPU_POSITIONS,
+                                        **given})
     return settings.scaled(scale)
 
 
@@ -91,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         with StepBar() as bar:
-            summary = make_zoo(settings, bar.update)
+            summary = make_zoo(settings, bar.update, bar.say)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return 130
@@ -100,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def show(summary: dict[str, Any], folder: Path) -> None:
-    """The table of expected tokens per round, drafters by domains."""
+    """Tables of expected tokens per round, drafters by domains, and of acceptance by position."""
     from rich.console import Console
     from rich.table import Table
 
@@ -112,6 +120,27 @@ def show(summary: dict[str, Any], folder: Path) -> None:
         table.add_row(name, *(f"{row[domain]:.2f}" for domain in domains), f"{mean:.2f}")
     console = Console()
     console.print(table)
+    console.print(_acceptance(summary["acceptance_by_position"], domains))
     seconds = summary["seconds"]
     console.print(f"{folder}: {sum(seconds.values()):.0f} s in all "
                   f"({', '.join(f'{part} {value:.0f}' for part, value in seconds.items())})")
+
+
+def _acceptance(found: dict[str, dict[str, dict[str, float]]], domains: list[str]) -> "Table":
+    """Acceptance of the first draft token by position in the answer, of each drafter at home.
+
+    One without a domain of its own is at home in general chat.
+    """
+    from rich.table import Table
+
+    parts = list(dict.fromkeys(part for rows in found.values() for row in rows.values()
+                               for part in row))
+    parts.sort(key=lambda part: int(part.split("-")[0]))
+    table = Table("drafter", "at home in", *parts, box=None,
+                  title="acceptance of the first draft token, by position")
+    for name, rows in found.items():
+        home = next((domain for domain in domains if name.endswith(f"-{domain}")), domains[0])
+        row = rows[home]
+        table.add_row(name, home, *(f"{row[part]:.2f}" if part in row else ""
+                                    for part in parts))
+    return table

@@ -12,6 +12,7 @@ import torch
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
+from hedgespec.models.grouped_attention import GROUPED
 from hedgespec.models.states import States, read_states
 from hedgespec.models.target import LanguageModel
 
@@ -27,7 +28,7 @@ def has_plain_attention(model: LanguageModel) -> bool:
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     return (
         layers == {"full_attention"} and not getattr(config, "sliding_window", None)
-        and config._attn_implementation == "sdpa" and model.rope_switch is None
+        and config._attn_implementation in ("sdpa", GROUPED) and model.rope_switch is None
         and "position_ids" in inspect.signature(model.network.forward).parameters
     )
 

@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import without_folders
 from hedgespec.models import smollm2
+from hedgespec.models.grouped_attention import use_grouped_attention
 from hedgespec.models.states import States, read_states
 from hedgespec.traces import TargetInfo
 
@@ -218,6 +219,7 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype), **options)
+        use_grouped_attention(model)
         loaded = LanguageModel.of(model.to(device).eval(), tokenizer, identity)
     except HedgespecError:
         raise

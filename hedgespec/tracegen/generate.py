@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from hedgespec.models.distributions import Sampling, probabilities, sample
+from hedgespec.models.block_draws import sample_in_blocks
+from hedgespec.models.distributions import Sampling, probabilities
 from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.target import LanguageModel
 from hedgespec.tracegen.decoding import decode
@@ -36,11 +37,13 @@ def generate_answers(
     uniforms: list[np.ndarray],
     sampling: Sampling,
     on_step: Callable[[int], None] = lambda step: None,
+    log_softmax: bool = True,
 ) -> list[GeneratedAnswer]:
     """Write one answer per prompt.
 
     `limits` are the most tokens of each answer, `uniforms` one number per token. `on_step` is
-    called with each step's number.
+    called with each step's number. Without `log_softmax`, which costs passes over the vocabulary,
+    the answers' are 0.
     """
     longest = max(limits)
     width = max(map(len, prompts))
@@ -51,15 +54,15 @@ def generate_answers(
                         device=target.device)
     numbers = np.stack([np.pad(row[:longest], (0, longest - len(row[:longest])))
                         for row in uniforms])
-    chooser = _Chooser(sampling, torch.tensor(numbers, device=target.device))
+    chooser = _Chooser(sampling, torch.tensor(numbers, device=target.device), log_softmax)
     if has_plain_attention(target):
         tokens = decode(target, ids, mask, torch.tensor(limits), chooser.choose, on_step)
     else:
         tokens = _generate(target, ids, mask, chooser, on_step)
-    log_softmax = chooser.log_softmax.cpu().numpy()
+    noted = chooser.log_softmax.cpu().numpy()
     ends = set(target.eos_tokens)
     return [_cut(row, limit, ends, logs)
-            for row, limit, logs in zip(tokens.tolist(), limits, log_softmax, strict=True)]
+            for row, limit, logs in zip(tokens.tolist(), limits, noted, strict=True)]
 
 
 def _cut(row: list[int], limit: int, ends: set[int], log_softmax: np.ndarray) -> GeneratedAnswer:
@@ -73,9 +76,10 @@ def _cut(row: list[int], limit: int, ends: set[int], log_softmax: np.ndarray) ->
 class _Chooser:
     """Draws tokens and notes their log-softmax at temperature 1 in `log_softmax` (B, steps)."""
 
-    def __init__(self, sampling: Sampling, uniforms: torch.Tensor):
+    def __init__(self, sampling: Sampling, uniforms: torch.Tensor, notes: bool):
         self._sampling = sampling
         self._uniforms = uniforms
+        self._notes = notes
         self.log_softmax = torch.zeros_like(uniforms, dtype=torch.float32)
 
     def choose(self, logits: torch.Tensor, rows: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
@@ -84,10 +88,18 @@ class _Chooser:
         if self._sampling.temperature == 0:
             chosen = logits.argmax(dim=-1)
         else:
-            chosen = sample(probabilities(logits, self._sampling), self._uniforms[rows, step])
-        index = chosen[:, None]
-        self.log_softmax[rows, step] = logits.gather(-1, index)[:, 0] - logits.logsumexp(dim=-1)
+            chosen = sample_in_blocks(self._probabilities(logits), self._uniforms[rows, step])
+        if self._notes:
+            drawn = logits.gather(-1, chosen[:, None])[:, 0]
+            self.log_softmax[rows, step] = drawn - logits.logsumexp(dim=-1)
         return chosen
+
+    def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Those sampled from; where nothing is cut off, with fewer passes over them."""
+        sampling = self._sampling
+        if sampling.top_k or sampling.top_p < 1:
+            return probabilities(logits, sampling)
+        return (logits / sampling.temperature).softmax(dim=-1)
 
 
 def _generate(

@@ -50,10 +50,7 @@ class Query:
         Raises HedgespecError for a prompt without tokens, or if the chat template fails.
         """
         text = render(tokenizer, question, answers)
-        ids = tokenize(tokenizer, text)
-        if not ids:
-            raise HedgespecError(f"question {question.query_id(len(answers))}: its prompt has no "
-                                 "tokens; is the chat template the tokenizer's own?")
+        ids = _some_tokens(tokenizer, text, question.query_id(len(answers)))
         return cls(number, question, len(answers), sha256_text(text), ids, limit)
 
 
@@ -163,5 +160,13 @@ def tokenize(tokenizer: Any, text: str) -> list[int]:
 
 
 def first_prompt(tokenizer: Any, question: Question) -> list[int]:
-    """Token ids of a question's first turn."""
-    return tokenize(tokenizer, render(tokenizer, question, []))
+    """Token ids of a question's first turn. Raises HedgespecError if there are none."""
+    return _some_tokens(tokenizer, render(tokenizer, question, []), question.query_id(0))
+
+
+def _some_tokens(tokenizer: Any, text: str, query: str) -> list[int]:
+    ids = tokenize(tokenizer, text)
+    if not ids:
+        raise HedgespecError(f"question {query}: its prompt has no tokens; is the chat template "
+                             "the tokenizer's own?")
+    return ids

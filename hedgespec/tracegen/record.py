@@ -18,7 +18,7 @@ from hedgespec.tracegen.prompts import Query, Question, read_questions
 from hedgespec.tracegen.queries import Queries, batches
 from hedgespec.tracegen.score import Scores, score
 from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
-from hedgespec.tracegen.setup import Setup, check_settings, load_setup
+from hedgespec.tracegen.setup import Loaded, Setup, check_settings, load_setup
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, TraceWriter, check_output
 from hedgespec.traces.gap import FIELD, gap_fault
@@ -31,9 +31,13 @@ _BATCH = {"cpu": 8, "cuda": 256}
 _FEW = 16  # tokens: of fewer, rounding does not make a mean yet
 
 
-def record(settings: RecordSettings, report: Callable[[RecordingProgress], None] = lambda _: None
-           ) -> Manifest:
+def record(
+    settings: RecordSettings, report: Callable[[RecordingProgress], None] = lambda _: None,
+    loaded: Loaded | None = None,
+) -> Manifest:
     """Record a trace as `settings` say; return its manifest.
+
+    `loaded` are models that other recordings of this target and device have loaded.
 
     Raises HedgespecError on bad input before anything is written. After an interruption the same
     call with `resume` goes on where the last finished batch ended and gives the same trace.
@@ -43,7 +47,7 @@ def record(settings: RecordSettings, report: Callable[[RecordingProgress], None]
     questions = read_questions(settings.prompts, settings.per_domain)
     progress = RecordingProgress(sum(len(question.turns) for question in questions))
     report(progress)
-    return _Recorder(load_setup(settings), questions, progress, report).run()
+    return _Recorder(load_setup(settings, loaded), questions, progress, report).run()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Checks the settings of a recording, and loads what they name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.distributions import Sampling
@@ -51,12 +51,26 @@ def check_settings(settings: RecordSettings) -> None:
     check_device(settings.device)
 
 
-def load_setup(settings: RecordSettings) -> Setup:
-    """Load target and drafters. Raises HedgespecError for what cannot be loaded or used."""
+@dataclass
+class Loaded:
+    """A target, and drafters by their specifications, that several recordings share."""
+
+    target: LanguageModel | None = None
+    drafters: dict[str, Drafter] = field(default_factory=dict)
+
+
+def load_setup(settings: RecordSettings, loaded: Loaded | None = None) -> Setup:
+    """Load target and drafters, but for those `loaded`, to which they are added.
+
+    Raises HedgespecError for what cannot be loaded or used.
+    """
+    loaded = loaded or Loaded()
     sampling = _sampling(settings)
-    target = load_model(settings.target, settings.device, settings.dtype)
+    loaded.target = target = loaded.target or load_model(
+        settings.target, settings.device, settings.dtype)
     specifications = list(settings.drafters) or default_drafters(target.layers)
-    drafters = make_drafters(specifications, target)
+    drafters = make_drafters([loaded.drafters.get(one, one) for one in specifications], target)
+    loaded.drafters.update(zip(specifications, drafters, strict=True))
     check_sampling(drafters, sampling)
     return Setup(settings, sampling, target, drafters, _recorded_rules(settings),
                  list(make_trees(settings.trees).values()))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hedgespec.errors import HedgespecError
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.memory import in_fitting_pieces
 from hedgespec.models.target import LanguageModel
@@ -40,6 +41,9 @@ def write_answers(
     wanted = [(task, number) for task in range(len(tasks)) for number in range(tasks[task].count)]
     prompts = [asked[task][number % len(asked[task])] for task, number in wanted]
     limit = min(max_new_tokens, target.context_length - max(map(len, prompts)))
+    if limit < 1:
+        raise HedgespecError(f"{target.id}: a prompt of {max(map(len, prompts))} tokens leaves no "
+                             f"room for an answer in its context of {target.context_length}")
     # Prompts of similar length together, the longest first: memory runs out early or never.
     order = sorted(range(len(wanted)), key=lambda place: -len(prompts[place]))
     sequences: list[np.ndarray] = [np.empty(0)] * len(wanted)
@@ -51,7 +55,8 @@ def write_answers(
                     for place in places]
         answers = generate_answers(
             target, [prompts[place] for place in places], [limit] * len(places), uniforms,
-            sampling, lambda step: report(done, f"token {step + 1} of <= {limit}"))
+            sampling, lambda step: report(done, f"token {step + 1} of <= {limit}"),
+            log_softmax=False)
         for place, answer in zip(places, answers, strict=True):
             sequences[place] = np.array(prompts[place] + answer.tokens, dtype=np.int32)
         done += len(places)

@@ -1,7 +1,8 @@
-"""Makes a zoo: a generalist head, one expert head per domain, heads that draft by other methods,
-and small stand-alone models."""
+"""Makes a zoo: a generalist head, one expert head per domain, a generalist of all domains, heads
+that draft by other methods, and small stand-alone models."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -17,7 +18,7 @@ from transformers import LlamaForCausalLM
 from hedgespec.command import package_versions
 from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg, did_you_mean
-from hedgespec.files import check_writable, sha256_text, write_text
+from hedgespec.files import check_writable, sha256_text, without_folders, write_text
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.heads.eagle import EagleHead, ParallelHead, load_head, save_head
 from hedgespec.models.heads.eagle.config import default_layers
@@ -27,47 +28,55 @@ from hedgespec.models.target import LanguageModel, check_device, load_model
 from hedgespec.version import __version__
 from hedgespec.zoo.answers import Task, write_answers
 from hedgespec.zoo.corpus import Batch, Corpus, load_corpus, save_corpus
-from hedgespec.zoo.evaluation import Drafts, tokens_per_round
+from hedgespec.zoo.evaluation import judge, tokens_per_round
+from hedgespec.zoo.memory import estimate, free_memory
 from hedgespec.zoo.new_heads import (
     attach,
-    draft_log_q,
+    draft_readouts,
     draft_vocabulary,
     inherit,
     new_head,
     new_parallel_head,
     new_recurrent_head,
 )
-from hedgespec.zoo.questions import held_out_questions, training_questions
+from hedgespec.zoo.questions import held_out_questions, lengthened, training_questions
 from hedgespec.zoo.settings import (
     EXPERT_DOMAINS,
     GENERAL,
+    GENERALIST,
     LOSSES,
     METHODS,
+    MIXED,
     PARALLEL,
     RECURRENT,
     ZooSettings,
 )
 from hedgespec.zoo.small_models import load_small_model, new_small_model
 from hedgespec.zoo.teacher import Lessons, Teacher
-from hedgespec.zoo.training import Plan, train
-from hedgespec.zoo.training_losses import drafting_loss
+from hedgespec.zoo.training import Plan, read_curve, train
+from hedgespec.zoo.training_losses import Drafts, drafting_loss
 
 SUMMARY = "zoo.json"
 _MADE = "training.json"
 # Settings that shape the text of one expert domain, and of all.
-_OWN_TEXT = ("temperature", "seed", "questions", "answers", "max_new_tokens")
+_OWN_TEXT = ("temperature", "seed", "questions", "answers", "max_new_tokens", "long_answers")
 _TEXT = (*_OWN_TEXT, "general_questions", "general_answers")
+_MAY_BE_0 = ("seed", "mixed", "long_answers")
 
 # Told what is being made, how much there is to do, how much is done, and a note.
 OnStep = Callable[[str, int, int, str], None]
 Network = TypeVar("Network", EagleHead, RecurrentHead)
-DraftsOf = Callable[[Batch, Lessons], Drafts]
+DraftsOf = Callable[[Batch, Lessons | None], Drafts]
 
 
-def make_zoo(settings: ZooSettings, report: OnStep = lambda *_: None) -> dict[str, object]:
+def make_zoo(
+    settings: ZooSettings, report: OnStep = lambda *_: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, object]:
     """Make what is missing of the zoo in `settings.out`; return its summary, also in zoo.json.
 
-    `report(part, total, done, note)` is told the progress. After an interruption the same call
+    `report(part, total, done, note)` is told the progress, `say` what a user should read: how much
+    memory it takes, and learning rates that were halved. After an interruption the same call
     goes on: finished parts are kept, trainings resume from their checkpoints. Raises HedgespecError
     for settings out of range, or if the folder holds a zoo made with others.
     """
@@ -75,7 +84,7 @@ def make_zoo(settings: ZooSettings, report: OnStep = lambda *_: None) -> dict[st
     check_writable(settings.out)
     report("loading the target", 1, 0, "")
     target = load_model(settings.target, settings.device, settings.dtype)
-    return _Zoo(settings, target, report).make()
+    return _Zoo(settings.with_rates(target.hidden_size), target, report, say).make()
 
 
 def _check(settings: ZooSettings) -> None:
@@ -96,18 +105,25 @@ def _check(settings: ZooSettings) -> None:
             raise HedgespecError(f"{arg('small', name)}: not among {arg('domains')}")
     for item in fields(settings):
         value = getattr(settings, item.name)
-        if isinstance(value, int | float) and item.name != "seed" and not value > 0:
+        if isinstance(value, int | float) and item.name not in _MAY_BE_0 and not (
+                0 < value < math.inf):
             raise HedgespecError(f"{arg(item.name)} must be positive, not {value}")
+    if not 0 <= settings.long_answers <= 1:
+        raise HedgespecError(f"{arg('long_answers')} must lie in 0..1, not "
+                             f"{settings.long_answers}")
     check_device(settings.device)
 
 
 class _Zoo:
     """The zoo being made."""
 
-    def __init__(self, settings: ZooSettings, target: LanguageModel, report: OnStep):
+    def __init__(self, settings: ZooSettings, target: LanguageModel, report: OnStep,
+                 say: Callable[[str], None]):
         self._settings = settings
         self._target = target
-        self._report = report
+        self._report, self._say = report, say
+        self._memory = estimate(target, settings, free_memory(target.device))
+        say(str(self._memory))
         self._teacher = Teacher(target, settings.temperature, default_layers(target.layers))
         self._seconds: dict[str, float] = {}
         self._text_settings = self._fingerprint(*_TEXT, "held_out")
@@ -121,40 +137,57 @@ class _Zoo:
             self._tests = self._corpora(domains, held_out=True)
             self._test_lessons = {domain: self._teacher.read(text, settings.positions)
                                   for domain, text in self._tests.items()}
-        table = {}
+        self._table: dict[str, dict[str, float]] = {}
+        self._by_position: dict[str, dict[str, dict[str, float]]] = {}
         with self._timed("generalist"):
-            generalist = self._head("generalist", GENERAL, None)
-            table["generalist"] = self._row(self._drafts_of_head(generalist))
+            generalist = self._head(GENERALIST, GENERAL, None)
+            self._judge(GENERALIST, self._drafts_of_head(generalist))
         for domain in settings.domains:
             with self._timed(name := f"expert-{domain}"):
                 expert = self._head(name, domain, generalist)
-                table[name] = self._row(self._drafts_of_head(expert))
+                self._judge(name, self._drafts_of_head(expert))
+        if settings.mixed and settings.domains:
+            with self._timed(MIXED):
+                self._judge(MIXED, self._drafts_of_head(self._mixed_head(generalist)))
         if PARALLEL in settings.methods:
             with self._timed(PARALLEL):
-                table[PARALLEL] = self._row(self._drafts_of_head(self._parallel_head(generalist)))
+                self._judge(PARALLEL, self._drafts_of_head(self._parallel_head(generalist)))
         if RECURRENT in settings.methods:
             with self._timed(RECURRENT):
-                table[RECURRENT] = self._row(self._drafts_of_head(self._recurrent_head()))
+                self._judge(RECURRENT, self._drafts_of_head(self._recurrent_head()))
         for domain in settings.small:
             with self._timed(name := f"small-{domain}"):
-                table[name] = self._row(self._drafts_of_model(self._small_model(name, domain)))
-        summary: dict[str, object] = {
-            "settings": {**asdict(settings), "out": settings.out.name},
+                self._judge(name, self._drafts_of_model(self._small_model(name, domain)))
+        summary = self._summary()
+        write_text(settings.out / SUMMARY, json.dumps(summary, indent=1) + "\n")
+        return summary
+
+    def _summary(self) -> dict[str, object]:
+        settings = self._settings
+        return {
+            "settings": {**asdict(settings), "out": settings.out.name,
+                         "target": without_folders(settings.target)},
             "target_weights_sha256": self._target.weights_sha256,
             "versions": package_versions("torch", "transformers"),
             "device": device_name(self._target.device),
             "answer_tokens": {domain: text.answer_tokens for domain, text in self._texts.items()},
             "seconds": self._seconds,
-            "tokens_per_round": table,
+            "memory_bytes": asdict(self._memory),
+            "tokens_per_round": self._table,
+            "acceptance_by_position": self._by_position,
+            "curves": {name: read_curve(settings.out / name) for name in self._table},
         }
-        write_text(settings.out / SUMMARY, json.dumps(summary, indent=1) + "\n")
-        return summary
 
     def _fingerprint(self, *names: str) -> str:
         """Hash of the target and of the settings that shape a part."""
         chosen = {name: getattr(self._settings, name) for name in names}
         return sha256_text(json.dumps(
             [chosen, self._target.weights_sha256, __version__], sort_keys=True))
+
+    def _plan(self, steps: int, rate: float | None, *shaping: str) -> Plan:
+        """Of a training that these settings shape too."""
+        assert rate is not None
+        return Plan(steps, rate, self._fingerprint(*shaping))
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
@@ -175,7 +208,7 @@ class _Zoo:
             tasks = [self._task(domain, held_out) for domain in group]
             written = write_answers(
                 self._target, tasks, Sampling(settings.temperature), settings.max_new_tokens,
-                settings.batch_size,
+                self._memory.answers,
                 partial(self._report, f"{'test' if held_out else group[0]} answers",
                         sum(task.count for task in tasks)))
             for domain, corpus in zip(group, written, strict=True):
@@ -189,21 +222,40 @@ class _Zoo:
         seed = int(sha256_text(f"{settings.seed} {domain} {held_out}")[:8], 16)
         if held_out:
             count = settings.held_out
-            return Task(held_out_questions(domain, count, settings.seed), count, seed)
+            asked = held_out_questions(domain, count, settings.seed)
+            return Task(lengthened(asked, settings.long_answers), count, seed)
         general = domain == GENERAL
         count = settings.general_answers if general else settings.answers
-        asked = settings.general_questions if general else settings.questions
-        return Task(training_questions(domain, min(asked, count), settings.seed), count, seed)
+        number = settings.general_questions if general else settings.questions
+        asked = training_questions(domain, min(number, count), settings.seed)
+        return Task(lengthened(asked, settings.long_answers), count, seed)
 
-    def _head(self, name: str, domain: str, start: EagleHead | None) -> EagleHead:
+    def _mixed_head(self, start: EagleHead) -> EagleHead:
+        """The generalist taken further on the text of all domains, with the experts' budget."""
+        settings = self._settings
+        domains = (GENERAL, *settings.domains)
+        self._texts[MIXED] = Corpus.joined(self._texts[domain] for domain in domains)
+        # On the way it is judged as often as an expert, and on as much text.
+        self._tests[MIXED] = Corpus.joined(self._tests[domain].every(len(domains))
+                                           for domain in domains)
+        self._test_lessons[MIXED] = self._teacher.read(self._tests[MIXED], settings.positions)
+        try:
+            return self._head(MIXED, MIXED, start, settings.expert_steps * len(settings.domains))
+        finally:
+            for held in (self._texts, self._tests, self._test_lessons):
+                del held[MIXED]
+
+    def _head(self, name: str, domain: str, start: EagleHead | None, steps: int | None = None
+              ) -> EagleHead:
         """A head trained on a domain from `start`, or from the target's own layer."""
         settings = self._settings
         steps, rate, loss = (
-            (settings.expert_steps, settings.expert_rate, settings.expert_loss) if start else
-            (settings.generalist_steps, settings.generalist_rate, settings.loss))
-        plan = Plan(steps, rate, self._fingerprint(
-            *_TEXT, "draft_vocabulary", "mlp_width", "depths", "positions", "loss",
-            *(["generalist_steps", "generalist_rate", "expert_loss"] if start else [])))
+            (steps or settings.expert_steps, settings.expert_rate, settings.expert_loss) if start
+            else (settings.generalist_steps, settings.generalist_rate, settings.loss))
+        plan = self._plan(
+            steps, rate, *_TEXT, "draft_vocabulary", "mlp_width", "depths", "positions", "loss",
+            *(["generalist_steps", "generalist_rate", "expert_loss"] if start else []),
+            *(["domains"] if name == MIXED else []))
 
         def make() -> EagleHead:
             head = new_head(self._target, self._vocabulary(domain), settings.mlp_width,
@@ -217,9 +269,10 @@ class _Zoo:
     def _parallel_head(self, start: EagleHead) -> EagleHead:
         """A parallel head that starts as the generalist."""
         settings = self._settings
-        plan = Plan(settings.parallel_steps, settings.parallel_rate, self._fingerprint(
+        plan = self._plan(
+            settings.parallel_steps, settings.parallel_rate,
             *_TEXT, "draft_vocabulary", "mlp_width", "depths", "positions", "loss",
-            "generalist_steps", "generalist_rate", "parallel_depths"))
+            "generalist_steps", "generalist_rate", "parallel_depths")
         return self._kept(
             PARALLEL, GENERAL, settings.loss, plan,
             lambda: attach(new_parallel_head(start, settings.parallel_depths, settings.seed),
@@ -228,8 +281,8 @@ class _Zoo:
     def _recurrent_head(self) -> RecurrentHead:
         """A recurrent head."""
         settings = self._settings
-        plan = Plan(settings.recurrent_steps, settings.recurrent_rate, self._fingerprint(
-            *_TEXT, "draft_vocabulary", "depths", "positions", "loss"))
+        plan = self._plan(settings.recurrent_steps, settings.recurrent_rate,
+                          *_TEXT, "draft_vocabulary", "depths", "positions", "loss")
         return self._kept(
             RECURRENT, GENERAL, settings.loss, plan,
             lambda: new_recurrent_head(self._target, self._vocabulary(GENERAL), settings.seed),
@@ -258,8 +311,7 @@ class _Zoo:
     def _small_model(self, name: str, domain: str) -> LlamaForCausalLM:
         """A stand-alone model distilled on a domain."""
         settings = self._settings
-        plan = Plan(settings.small_steps, settings.small_rate, self._fingerprint(
-            *_OWN_TEXT, "positions"))
+        plan = self._plan(settings.small_steps, settings.small_rate, *_OWN_TEXT, "positions")
         folder = settings.out / name
         if not self._is_made(folder, plan):
             model = new_small_model(self._target, settings.seed)
@@ -278,15 +330,14 @@ class _Zoo:
         lessons = self._teacher.read(text, self._settings.positions)
 
         def loss_of(batch: Batch) -> torch.Tensor:
-            put_out = drafts(batch, lessons)
-            return drafting_loss(loss, put_out.p, put_out.log_qs, put_out.places, put_out.real,
-                                 put_out.shape)
+            with self._teacher.precision():
+                return drafting_loss(loss, drafts(batch, lessons))
 
         train(
             model, loss_of, text.batches(positions, self._settings.seed), plan,
             self._settings.out / name, lambda: self._tokens_per_round(drafts, domain),
             lambda step, value: self._report(f"training {name}", plan.steps, step,
-                                             f"loss {value:.3f}"))
+                                             f"loss {value:.3f}"), self._say)
 
     def _is_made(self, folder: Path, plan: Plan) -> bool:
         path = folder / _MADE
@@ -300,15 +351,24 @@ class _Zoo:
     def _mark_made(self, folder: Path, plan: Plan) -> None:
         write_text(folder / _MADE, json.dumps(asdict(plan), indent=1) + "\n")
 
-    def _row(self, drafts: DraftsOf) -> dict[str, float]:
-        """Expected tokens per round in each domain."""
-        return {domain: round(self._tokens_per_round(drafts, domain), 4)
-                for domain in self._tests}
+    def _judge(self, name: str, drafts: DraftsOf) -> None:
+        """Expected tokens per round in each domain, and acceptance by position in the answers."""
+        with self._teacher.precision():
+            judged = {domain: judge(*self._test(drafts, domain)) for domain in self._tests}
+        self._table[name] = {domain: round(one.tokens_per_round, 4)
+                             for domain, one in judged.items()}
+        self._by_position[name] = {domain: one.by_position for domain, one in judged.items()}
 
     def _tokens_per_round(self, drafts: DraftsOf, domain: str) -> float:
+        with self._teacher.precision():
+            return tokens_per_round(*self._test(drafts, domain))
+
+    def _test(self, drafts: DraftsOf, domain: str
+              ) -> tuple[Callable[[Batch], Drafts], Corpus, int, int]:
+        """What `judge` needs to judge a drafter on held-out text."""
         lessons = self._test_lessons[domain]
-        return tokens_per_round(lambda batch: drafts(batch, lessons), self._tests[domain],
-                                self._settings.positions // 4, self._settings.depths)
+        return (lambda batch: drafts(batch, lessons), self._tests[domain],
+                self._settings.positions // 4, self._settings.depths)
 
     def _drafts_of_head(self, head: EagleHead | RecurrentHead) -> DraftsOf:
         tokens = target_tokens(head.d2t)
@@ -316,26 +376,25 @@ class _Zoo:
         depths = (self._settings.parallel_depths if isinstance(head, ParallelHead)
                   else self._settings.depths)
 
-        def drafts(batch: Batch, lessons: Lessons) -> Drafts:
-            batch = batch.to(self._target.device)
-            p = self._teacher.probabilities(lessons, batch, tokens)
-            with self._teacher.precision():
-                log_qs = draft_log_q(head, inputs(lessons, batch), batch, depths,
-                                     self._settings.temperature)
-            places = drafting_places(batch.rows)
-            return Drafts(log_qs, p, places, batch.real, tuple(batch.ids.shape))
+        def drafts(batch: Batch, lessons: Lessons | None) -> Drafts:
+            batch, lessons = self._teacher.at(batch.to(self._target.device), lessons)
+            readouts = draft_readouts(head, inputs(lessons, batch), batch, depths,
+                                      self._settings.temperature)
+            assert head.lm_head is not None
+            return Drafts(readouts, head.lm_head.weight,
+                          self._teacher.probabilities(lessons, batch, tokens),
+                          drafting_places(batch.rows), batch.real, tuple(batch.ids.shape))
 
         return drafts
 
     def _drafts_of_model(self, model: LlamaForCausalLM) -> DraftsOf:
-        def drafts(batch: Batch, lessons: Lessons) -> Drafts:
-            batch = batch.to(self._target.device)
-            p = self._teacher.probabilities(lessons, batch)
-            with self._teacher.precision():
-                states = model.model(input_ids=batch.ids, attention_mask=batch.mask,
-                                     use_cache=False).last_hidden_state.flatten(0, 1)
-                logits = model.lm_head(states[batch.rows] / self._settings.temperature)
-            return Drafts([logits.log_softmax(-1, dtype=torch.float32)], p, batch.rows,
-                          batch.real, tuple(batch.ids.shape))
+        def drafts(batch: Batch, lessons: Lessons | None) -> Drafts:
+            batch, lessons = self._teacher.at(batch.to(self._target.device), lessons)
+            states = model.model(input_ids=batch.ids, attention_mask=batch.mask,
+                                 use_cache=False).last_hidden_state.flatten(0, 1)
+            readouts = states[batch.rows][None] / self._settings.temperature
+            return Drafts(readouts, model.lm_head.weight,
+                          self._teacher.probabilities(lessons, batch), batch.rows, batch.real,
+                          tuple(batch.ids.shape))
 
         return drafts

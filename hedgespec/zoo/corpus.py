@@ -1,6 +1,6 @@
 """Prompts with the target's answers as token ids: what drafters are trained and tested on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +65,23 @@ class Corpus:
         answers = [sequence[start:] for sequence, start
                    in zip(self.sequences, self.prompts, strict=True)]
         return np.bincount(np.concatenate(answers), minlength=vocabulary)
+
+    def answer_positions(self, batch: Batch) -> torch.Tensor:
+        """Where in their answers the tokens stand that follow a batch's real rows, from 0."""
+        places = batch.places.flatten()[batch.rows[batch.real]].numpy()
+        number = np.searchsorted(self.starts, places, side="right") - 1
+        return torch.from_numpy(places + 1 - self.starts[number] - np.array(self.prompts)[number])
+
+    @classmethod
+    def joined(cls, corpora: Iterable["Corpus"]) -> "Corpus":
+        """One corpus of several."""
+        corpora = list(corpora)
+        return cls([sequence for corpus in corpora for sequence in corpus.sequences],
+                   [prompt for corpus in corpora for prompt in corpus.prompts])
+
+    def every(self, step: int) -> "Corpus":
+        """One sequence in `step`, the first one included."""
+        return Corpus(self.sequences[::step], self.prompts[::step])
 
     def batches(self, positions: int, seed: int) -> Iterator[Batch]:
         """Batches of at most `positions` padded tokens, without end, the same for one seed."""

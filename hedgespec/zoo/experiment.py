@@ -1,19 +1,24 @@
-"""Records the experiment of the bundled traces: a zoo on a mix of domains, at each temperature."""
+"""Records the experiment of the bundled traces: a zoo on a mix of domains, and on prompts that ask
+for long answers, at each temperature."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from hedgespec.bundled import LONG_PROMPTS
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
 from hedgespec.tracegen.record import record
 from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
+from hedgespec.tracegen.setup import Loaded
 from hedgespec.traces import Manifest, load_manifest
 from hedgespec.traces.schema import MANIFEST, RECORDING
 from hedgespec.zoo.questions import held_out_questions, rephrased, write_questions
 from hedgespec.zoo.settings import (
     GENERAL,
+    GENERALIST,
+    MIXED,
     PARALLEL,
     RECURRENT,
     ExperimentSettings,
@@ -36,7 +41,8 @@ def zoo_drafters(zoo: ZooSettings, temperature: float) -> tuple[str, ...]:
 
     The recurrent head drafts at temperature 0 only.
     """
-    heads = ["generalist", *(f"expert-{domain}" for domain in zoo.domains)]
+    heads = [GENERALIST, *([MIXED] if zoo.mixed and zoo.domains else []),
+             *(f"expert-{domain}" for domain in zoo.domains)]
     methods = [name for name in (PARALLEL, RECURRENT) if name in zoo.methods
                and (name != RECURRENT or temperature == 0)]
     return (*(f"{name}=eagle:{zoo.out / name}" for name in heads),
@@ -64,6 +70,8 @@ def plan_recordings(zoo: ZooSettings, settings: ExperimentSettings) -> list[Reco
     plans = [(mix, list(settings.temperatures), settings.max_new_tokens),
              (other, [temperature for temperature in settings.rephrased_temperatures
                       if temperature in settings.temperatures], settings.max_new_tokens)]
+    if settings.long:
+        plans.append((LONG_PROMPTS, list(settings.temperatures), settings.long_tokens))
     if settings.spec_bench is not None:
         plans.append((settings.spec_bench, list(settings.temperatures), settings.spec_bench_tokens))
     return [
@@ -83,18 +91,17 @@ def record_experiment(
     and its progress. Raises HedgespecError on bad input.
     """
     manifests = []
+    loaded = Loaded()
     for plan in plan_recordings(zoo, settings):
         out = settings.out / plan.name
         base = RecordSettings(
             target=zoo.target, prompts=plan.prompts, out=out, name=plan.name,
-            drafters=zoo_drafters(zoo, plan.temperature), temperature=plan.temperature,
-            seed=zoo.seed, max_new_tokens=plan.max_new_tokens, device=zoo.device,
-            dtype=settings.dtype, rules=settings.rules, trees=settings.trees)
-        manifests.append(_record(base, partial(report, plan.name)))
+            drafters=(*zoo_drafters(zoo, plan.temperature), *settings.drafters),
+            temperature=plan.temperature, seed=zoo.seed, max_new_tokens=plan.max_new_tokens,
+            device=zoo.device, dtype=settings.dtype, rules=settings.rules, trees=settings.trees)
+        if (out / MANIFEST).is_file():
+            manifests.append(load_manifest(out))
+            continue
+        manifests.append(record(replace(base, resume=(out / RECORDING).is_file()),
+                                partial(report, plan.name), loaded))
     return manifests
-
-
-def _record(settings: RecordSettings, report: Callable[[RecordingProgress], None]) -> Manifest:
-    if (settings.out / MANIFEST).is_file():
-        return load_manifest(settings.out)
-    return record(replace(settings, resume=(settings.out / RECORDING).is_file()), report)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from hedgespec.bundled import PROMPTS
+from hedgespec.bundled import LONG_PROMPTS, PROMPTS
 from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text
 from hedgespec.results.labels import QueryLabel
@@ -20,6 +20,14 @@ from hedgespec.zoo.domains import BUILT_IN, TemplatedDomain
 from hedgespec.zoo.domains.base import LONGEST_PROMPT
 
 _DOMAINS = {domain.label: domain for domain in BUILT_IN}
+# What makes an answer long; not the words of the bundled prompts that ask for long ones.
+_LONGER = (
+    "Answer at great length: at least ten numbered sections of several paragraphs, with examples "
+    "in each of them.",
+    "Be exhaustive and write at least 1,500 words, with examples, common mistakes, exercises and "
+    "their solutions.",
+    "Then go on with eight further tasks of the same kind, and answer each in full.",
+)
 DOMAINS: tuple[str, ...] = tuple(_DOMAINS)
 
 
@@ -45,6 +53,16 @@ def rephrased(question: Question) -> Question:
         for turn in question.turns
     ]
     return replace(question, id=str(QueryLabel(question.id, rephrased=True)), turns=turns)
+
+
+def lengthened(questions: list[Question], part: float) -> list[Question]:
+    """The same questions, of which evenly spread `part` of them ask for a long answer."""
+    return [
+        replace(question, turns=[f"{turn} {_LONGER[number % len(_LONGER)]}"
+                                 for turn in question.turns])
+        if int((number + 1) * part) > int(number * part) else question
+        for number, question in enumerate(questions)
+    ]
 
 
 def write_questions(questions: list[Question], path: Path) -> None:
@@ -107,7 +125,8 @@ def _prompts_per_item(domain: TemplatedDomain, held_out: bool) -> list[list[str]
 
 def _bundled_turns() -> list[str]:
     """Turns of the bundled questions, which drafters are tested on; never ask them in training."""
-    turns = [_plain(turn) for question in read_questions(PROMPTS) for turn in question.turns]
+    turns = [_plain(turn) for file in (PROMPTS, LONG_PROMPTS) for question in read_questions(file)
+             for turn in question.turns]
     return [turn for turn in turns if len(turn) > 40]
 
 

@@ -5,7 +5,7 @@ No torch here: the command line's options are made from it.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.options import DEVICE, DTYPE, TARGET
@@ -15,11 +15,20 @@ from hedgespec.tracegen.settings import RULES, TREES
 from hedgespec.zoo.questions import DOMAINS
 
 GENERAL = "general"
+GENERALIST, MIXED = "generalist", "generalist-mixed"
 PARALLEL, RECURRENT = "parallel", "redrafter"
 METHODS = (PARALLEL, RECURRENT)
 EXPERT_DOMAINS = tuple(domain for domain in DOMAINS if domain != GENERAL)
 LOSSES = ("kl", "tv", "length")
-CPU_SCALE, CPU_PER_DOMAIN, CPU_TOKENS = 0.004, 1, 48
+CPU_SCALE, CPU_PER_DOMAIN, CPU_TOKENS, CPU_POSITIONS = 0.004, 1, 48, 512
+# Peak learning rates were tuned on a target of this width (SmolLM2-135M). Wider ones want lower
+# rates: with this power 7e-4 at 1536, where 6e-4 worked, and 6e-5 at 4096, near the published 5e-5.
+_TUNED_WIDTH, _RATE_POWER = 576, 2.5
+
+
+def rate_at_width(tuned: float, width: int) -> float:
+    """The learning rate for a target of a width, of the one tuned at width 576."""
+    return tuned * min(1.0, (_TUNED_WIDTH / width) ** _RATE_POWER)
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,8 @@ class ZooSettings:
 
     `questions` and `answers` are per domain, the answers sampled to all questions in turn;
     `general_*` are those of general chat. `positions` are padded tokens per training step, `depths`
-    the unrolled draft depths, `held_out` the test answers per domain. `methods` are trained on
+    the unrolled draft depths, `held_out` the test answers per domain. Rates that are None follow
+    from the target's width: `with_rates`. `methods` are trained on
     general chat besides the generalist: a parallel head of `parallel_depths`, which starts as the
     generalist, and a recurrent one.
     """
@@ -52,27 +62,39 @@ class ZooSettings:
     general_questions: int = 5000
     general_answers: int = 6144
     held_out: int = 64
-    max_new_tokens: int = 384
+    max_new_tokens: Annotated[int, Option(
+        f"longest answer of the training text (on a CPU {CPU_TOKENS})", "N", "answer_tokens",
+        low=1)] = 384
     batch_size: int = 3072
     draft_vocabulary: Annotated[int, Option(
         "tokens that the heads know, the most frequent ones", "V")] = 12288
     depths: Annotated[int, Option("draft depths unrolled in training", "D")] = 5
     positions: int = 16384
     mlp_width: Annotated[int | None, Option(
-        "of the heads' MLP (default: the target's)", "W")] = None
+        "of the heads' MLP (default: the target's)", "W", low=1)] = None
     loss: Annotated[str, Option("of the generalist, see docs/zoo.md", choices=LOSSES)] = "kl"
     expert_loss: Annotated[str, Option("of the experts", choices=LOSSES)] = "kl"
     generalist_steps: int = 1500
-    generalist_rate: float = 8e-3
+    generalist_rate: Annotated[float | None, Option(
+        "learning rate at its peak (default: 8e-3 up to a width of 576, falling with the width's "
+        "2.5th power beyond)", "RATE")] = None
     expert_steps: int = 250
-    expert_rate: float = 4e-3
+    expert_rate: Annotated[float | None, Option(
+        "that of experts and generalist-mixed (default: half the generalist's default)", "RATE")
+        ] = None
     parallel_depths: int = 8
     parallel_steps: int = 750
-    parallel_rate: float = 4e-3
+    parallel_rate: float | None = None
     recurrent_steps: int = 1500
-    recurrent_rate: float = 4e-3
+    recurrent_rate: float | None = None
     small_steps: int = 150
     small_rate: float = 3e-3
+    long_answers: Annotated[float, Option(
+        "part of the questions, in training and in tests, that ask for a long answer", "PART"
+        )] = 0.0
+    mixed: Annotated[bool, Option(
+        "also train generalist-mixed: the generalist taken further on the text of all domains, "
+        "for as many steps as all experts together")] = False
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a seed out of range."""
@@ -82,15 +104,26 @@ class ZooSettings:
         """The same without small models of domains that are not trained."""
         return replace(self, small=tuple(name for name in self.small if name in self.domains))
 
+    def with_rates(self, width: int) -> "ZooSettings":
+        """The same with the learning rates that were left to the target's width."""
+        tuned = {"generalist_rate": 8e-3, "expert_rate": 4e-3, "parallel_rate": 4e-3,
+                 "recurrent_rate": 4e-3}
+        rates: dict[str, Any] = {name: rate_at_width(rate, width) for name, rate in tuned.items()
+                                 if getattr(self, name) is None}
+        return replace(self, **rates)
+
     def scaled(self, scale: float) -> "ZooSettings":
-        """The same with `scale` times the text and steps; 1/250 is enough to try a CPU."""
+        """The same with `scale` times the text and steps; 1/250 is enough to try a CPU.
+
+        Answers stay as long as they are, and batches as large.
+        """
         counts = {name: max(least, round(getattr(self, name) * scale)) for name, least in
                   (("questions", 4), ("answers", 4), ("general_questions", 4),
-                   ("general_answers", 4), ("held_out", 2), ("max_new_tokens", 16),
-                   ("positions", 512), ("generalist_steps", 2), ("expert_steps", 2),
-                   ("parallel_steps", 2), ("recurrent_steps", 2), ("small_steps", 2))}
+                   ("general_answers", 4), ("held_out", 2), ("generalist_steps", 2),
+                   ("expert_steps", 2), ("parallel_steps", 2), ("recurrent_steps", 2),
+                   ("small_steps", 2))}
         if scale >= 1:
-            del counts["max_new_tokens"], counts["positions"], counts["held_out"]
+            del counts["held_out"]
         return replace(self, **counts)
 
 
@@ -115,6 +148,14 @@ class ExperimentSettings:
     dtype: str = "float32"
     rules: Annotated[tuple[str, ...], RULES] = ()
     trees: Annotated[tuple[str, ...], TREES] = ()
+    drafters: Annotated[tuple[str, ...], Option(
+        "further drafters beside the zoo's and prompt-lookup, such as small=lm:MODEL or "
+        "early-exit:20; repeat for each", "SPEC", "drafter", repeated=True)] = ()
+    long: Annotated[bool, Option(
+        "also record answers to bundled prompts that ask for long ones, at all temperatures"
+        )] = False
+    long_tokens: Annotated[int, Option(
+        f"longest of these (default: 3072, on a CPU {CPU_TOKENS})", "N", low=1)] = 3072
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""

@@ -1,12 +1,14 @@
 """The target as a teacher: what drafters learn from it, computed once for each text."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from hedgespec.models.target import LanguageModel
 from hedgespec.zoo.corpus import Batch, Corpus
+from hedgespec.zoo.memory import free_memory, host_memory
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,56 @@ class Teacher:
         self._layers = layers
 
     @torch.no_grad()
-    def read(self, corpus: Corpus, positions: int) -> Lessons:
+    def read(self, corpus: Corpus, positions: int) -> Lessons | None:
         """One pass over a corpus, `positions` padded tokens at a time.
 
-        Kept on the target's device if half of its free memory suffices, else on the host.
+        Kept on the target's device if half of its free memory suffices, else on the host; None
+        where half of its memory does not either: `at` then reads each batch when it is needed.
         """
-        target = self.target
         count = sum(map(len, corpus.sequences))
-        width = (len(self._layers) + 1) * target.hidden_size
-        device, dtype = target.device, target.model.dtype
-        if device.type == "cuda" and (
-                count * width * dtype.itemsize > torch.cuda.mem_get_info(device)[0] / 2):
-            device = torch.device("cpu")
-        lessons = Lessons(
-            torch.empty(count, len(self._layers) * target.hidden_size, dtype=dtype, device=device),
-            torch.empty(count, target.hidden_size, dtype=dtype, device=device),
-            torch.empty(count, device=device))
+        device = self._room_for(count)
+        if device is None:
+            return None
+        lessons = self._empty(count, device)
         for batch in corpus.once(positions):
-            batch = batch.to(target.device)
+            batch = batch.to(self.target.device)
+            self._read_batch(lessons, batch)
+        return lessons
+
+    @torch.no_grad()
+    def at(self, batch: Batch, lessons: Lessons | None) -> tuple[Batch, Lessons]:
+        """A batch on the target's device and what has its lessons: `lessons`, or if there are none
+        those of the batch alone, whose places are then others."""
+        if lessons is not None:
+            return batch, lessons
+        text = batch.mask.flatten().nonzero()[:, 0]
+        places = torch.zeros_like(batch.places.flatten())
+        places[text] = torch.arange(len(text), device=places.device)
+        batch = replace(batch, places=places.view_as(batch.places))
+        lessons = self._empty(len(text), self.target.device)
+        self._read_batch(lessons, batch)
+        return batch, lessons
+
+    def _room_for(self, count: int) -> torch.device | None:
+        """Where lessons of `count` tokens are kept."""
+        target = self.target
+        width = (len(self._layers) + 1) * target.hidden_size
+        size = count * width * target.model.dtype.itemsize
+        host = torch.device("cpu")
+        if target.device != host and size <= (free_memory(target.device) or 0) / 2:
+            return target.device
+        return host if size <= host_memory() / 2 else None
+
+    def _empty(self, count: int, device: torch.device) -> Lessons:
+        size, dtype = self.target.hidden_size, self.target.model.dtype
+        return Lessons(torch.empty(count, len(self._layers) * size, dtype=dtype, device=device),
+                       torch.empty(count, size, dtype=dtype, device=device),
+                       torch.empty(count, device=device))
+
+    def _read_batch(self, lessons: Lessons, batch: Batch) -> None:
+        """Fill in the lessons at the batch's places."""
+        target, device = self.target, lessons.last.device
+        with torch.autocast(target.device.type, enabled=False):
             states = target.hidden_states(batch.ids, batch.mask, self._layers)
             text = batch.mask.flatten().nonzero()[:, 0]
             places = batch.places.flatten()[text].to(device)
@@ -59,7 +93,6 @@ class Teacher:
             lessons.log_normaliser[places] = torch.cat(
                 [(target.logits(part) / self.temperature).logsumexp(-1)
                  for part in last.split(4096)]).to(device)
-        return lessons
 
     def inputs(self, lessons: Lessons, batch: Batch) -> torch.Tensor:
         """Hidden states (B, L, kH) of the layers that heads read; any at padding."""
@@ -69,18 +102,23 @@ class Teacher:
         """Hidden states (B, L, H) of the last layer; any at padding."""
         return lessons.last[batch.places.to(lessons.last.device)].to(self.target.device)
 
-    @torch.no_grad()
     def probabilities(
         self, lessons: Lessons, batch: Batch, tokens: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """p (M, v) of `tokens` (v,), of all by default, at the batch's rows.
+    ) -> Callable[[slice], torch.Tensor]:
+        """What gives p (m, v) of `tokens` (v,), of all by default, at a slice of the batch's rows.
 
         Tokens left out keep their share, so that rows sum to less than 1.
         """
         places = batch.places.flatten()[batch.rows].to(lessons.last.device)
-        logits = self.target.logits(lessons.last[places].to(self.target.device), tokens)
+        last = lessons.last[places].to(self.target.device)
         normaliser = lessons.log_normaliser[places].to(self.target.device)
-        return logits.div_(self.temperature).sub_(normaliser[:, None]).exp_()
+
+        @torch.no_grad()
+        def of(rows: slice) -> torch.Tensor:
+            logits = self.target.logits(last[rows], tokens)
+            return logits.div_(self.temperature).sub_(normaliser[rows, None]).exp_()
+
+        return of
 
     def precision(self) -> AbstractContextManager[object]:
         """Mixed precision for training: the target's own type where it is a half one."""

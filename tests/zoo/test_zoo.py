@@ -2,14 +2,12 @@
 
 import json
 import math
-import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hedgespec.errors import HedgespecError
-from hedgespec.tracegen.prompts import Question
 from hedgespec.traces import read_trace
 from tests.helpers.tiny import save_tiny_model
 
@@ -20,12 +18,12 @@ from hedgespec.models.heads.eagle import load_head  # noqa: E402
 from hedgespec.models.heads.eagle.head import drafting_places  # noqa: E402
 from hedgespec.models.target import load_model  # noqa: E402
 from hedgespec.tracegen.generate import generate_answers, query_uniforms  # noqa: E402
-from hedgespec.zoo import build, experiment, training  # noqa: E402
+from hedgespec.zoo import build, experiment, training, training_losses  # noqa: E402
 from hedgespec.zoo.build import ZooSettings, make_zoo  # noqa: E402
 from hedgespec.zoo.corpus import Corpus, load_corpus, save_corpus  # noqa: E402
 from hedgespec.zoo.new_heads import (  # noqa: E402
     attach,
-    draft_log_q,
+    draft_readouts,
     draft_vocabulary,
     inherit,
     new_head,
@@ -35,7 +33,8 @@ from hedgespec.zoo.new_heads import (  # noqa: E402
 from hedgespec.zoo.teacher import Teacher  # noqa: E402
 from hedgespec.zoo.training_losses import (  # noqa: E402
     DECAY,
-    acceptance_probability,
+    Drafts,
+    acceptance,
     accepted_lengths,
     drafting_loss,
 )
@@ -49,16 +48,7 @@ def target(tmp_path_factory):
 
 
 @pytest.fixture
-def settings(target, tmp_path, monkeypatch):
-    def questions(domain, count, seed=0):
-        rng = random.Random(f"{domain} {seed}")
-        return [Question(f"{domain}-{number}", domain,
-                         [" ".join(f"w{rng.randrange(60)}" for _ in range(6))])
-                for number in range(count)]
-
-    for module in (build, experiment):
-        monkeypatch.setattr(module, "held_out_questions", questions)
-    monkeypatch.setattr(build, "training_questions", questions)
+def settings(target, tmp_path, small_questions):
     return ZooSettings(
         target.id, tmp_path / "zoo", "cpu", "float32", domains=("math", "sql"), small=("math",),
         questions=8, answers=16, general_questions=8, general_answers=16, held_out=3,
@@ -138,20 +128,63 @@ def test_losses_equal_their_formulas():
     wide_p = torch.tensor(np.concatenate([p, rng.dirichlet(np.ones(vocabulary), extra)]))
     log_qs = [torch.tensor(np.concatenate([log, np.log(rng.dirichlet(np.ones(vocabulary), extra))]))
               .requires_grad_() for log in np.log(q)]
-    lengths = accepted_lengths([acceptance_probability(wide_p, log_q) for log_q in log_qs],
-                               places, real, (batch, length))
+    # An identity as LM head over log q puts out q.
+    eye = torch.eye(vocabulary, dtype=torch.double, requires_grad=True)
+
+    def drafts():
+        return Drafts(torch.stack(log_qs), eye, lambda rows: wide_p[rows], places, real,
+                      (batch, length))
+
+    lengths = accepted_lengths(acceptance(drafts()), drafts())
     np.testing.assert_allclose(lengths.detach()[:len(rows)], expected, rtol=1e-6)
     reached = np.array([[j >= depth for _, j in rows] for depth in range(depths)])
     kl = sum(DECAY**d * -(p * np.log(q[d])).sum(-1)[reached[d]].mean() for d in range(depths))
     tv = sum(DECAY**d * (1 - gamma[d])[reached[d]].mean() for d in range(depths))
     for kind, value in {"kl": kl, "tv": tv, "length": -np.mean(expected)}.items():
-        loss = drafting_loss(kind, wide_p, log_qs, places, real, (batch, length))
+        loss = drafting_loss(kind, drafts())
         assert loss.item() == pytest.approx(value, rel=1e-5), kind
         for log_q in log_qs:
             log_q.grad = None
         loss.backward()
         assert all((log_q.grad[len(rows):] == 0).all() for log_q in log_qs), kind
         assert any((log_q.grad[:len(rows)] != 0).any() for log_q in log_qs), kind
+
+
+def plain_loss(kind, p, log_qs, places, real, shape):
+    """The losses as sums over whole tensors, differentiated by torch."""
+    gammas = torch.stack([torch.minimum(p, log_q.exp()).sum(-1) for log_q in log_qs])
+    if kind == "length":
+        drafts = Drafts(gammas, None, None, places, real, shape)
+        return -accepted_lengths(gammas, drafts).sum() / real.sum()
+    total = 0
+    for depth, (log_q, gamma) in enumerate(zip(log_qs, gammas, strict=True)):
+        each = -(p * log_q).sum(-1) if kind == "kl" else 1 - gamma
+        inside = real & (places % shape[1] >= depth)
+        total = total + DECAY**depth * (each * inside).sum() / inside.sum()
+    return total
+
+
+@pytest.mark.parametrize("kind", ["kl", "tv", "length"])
+def test_losses_in_pieces_have_the_gradients_of_the_whole(monkeypatch, kind):
+    monkeypatch.setattr(training_losses, "_PIECE", 5)
+    rng = torch.Generator().manual_seed(0)
+    shape, depths, size, vocabulary = (3, 6), 3, 4, 9
+    places = torch.tensor([1, 2, 3, 4, 7, 8, 9, 13, 14, 14, 14])
+    real = torch.arange(len(places)) < 9
+    readouts = torch.randn(depths, len(places), size, generator=rng, dtype=torch.double)
+    weight = torch.randn(vocabulary, size, generator=rng, dtype=torch.double)
+    p = torch.randn(len(places), vocabulary, generator=rng, dtype=torch.double).softmax(-1) * 0.9
+    found = []
+    for in_pieces in (True, False):
+        leaves = [tensor.clone().requires_grad_() for tensor in (readouts, weight)]
+        if in_pieces:
+            loss = drafting_loss(kind, Drafts(*leaves, lambda rows: p[rows], places, real, shape))
+        else:
+            log_qs = (leaves[0] @ leaves[1].T).log_softmax(-1)
+            loss = plain_loss(kind, p, list(log_qs), places, real, shape)
+        found.append([loss.detach(), *torch.autograd.grad(3 * loss, leaves)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=1e-6)
 
 
 def test_accepted_lengths_are_the_simulators_expected_emitted_tokens_less_one():
@@ -162,9 +195,9 @@ def test_accepted_lengths_are_the_simulators_expected_emitted_tokens_less_one():
     gamma = rng.random((tokens, depths, drafters))
     for drafter in range(drafters):
         lengths = accepted_lengths(
-            [torch.tensor(gamma[:, depth, drafter], dtype=torch.float32)
-             for depth in range(depths)],
-            torch.arange(tokens), torch.ones(tokens, dtype=torch.bool), (1, tokens))
+            torch.tensor(gamma[:, :, drafter].T, dtype=torch.float32),
+            Drafts(None, None, None, torch.arange(tokens), torch.ones(tokens, dtype=torch.bool),
+                   (1, tokens)))
         for start in range(tokens - depths + 1):
             emitted = expected_emitted(gamma, gamma, start, depths, drafter)
             assert 1 + float(lengths[start]) == pytest.approx(emitted, rel=1e-5)
@@ -239,10 +272,12 @@ def test_training_sees_the_distributions_that_recording_scores(target, tmp_path,
     lessons = teacher.read(corpus, 64)
     batch = corpus.batch(np.arange(5))
     with torch.no_grad():
-        p = teacher.probabilities(lessons, batch, torch.arange(2, 50))
-        log_qs = draft_log_q(head, teacher.inputs(lessons, batch), batch, 4, temperature)
-    for depth, log_q in enumerate(log_qs):
-        gamma = acceptance_probability(p, log_q)[batch.real]
+        readouts = draft_readouts(head, teacher.inputs(lessons, batch), batch, 4, temperature)
+        gammas = acceptance(Drafts(
+            readouts, head.lm_head.weight,
+            teacher.probabilities(lessons, batch, torch.arange(2, 50)),
+            drafting_places(batch.rows), batch.real, tuple(batch.ids.shape)))
+    for depth, gamma in enumerate(gammas[:, batch.real]):
         reached = (drafting_places(batch.rows) % batch.ids.shape[1] >= depth)[batch.real]
         torch.testing.assert_close(gamma[reached], scores.drafters[f"gamma/h@{depth + 1}"][reached],
                                    atol=1e-5, rtol=1e-4)
@@ -295,7 +330,7 @@ def test_a_new_parallel_head_is_the_generalist_at_the_first_depth(target):
     batch = random_corpus(seed=4, count=5).batch(np.arange(5))
     inputs = torch.randn(*batch.ids.shape, 3 * target.hidden_size)
     with torch.no_grad():
-        one, other = (draft_log_q(each, inputs, batch, 4, 0.7) for each in (start, head))
+        one, other = (draft_readouts(each, inputs, batch, 4, 0.7) for each in (start, head))
     assert torch.equal(one[0], other[0])
     assert not torch.allclose(one[1], other[1])
 
@@ -348,6 +383,9 @@ def test_bad_settings_are_refused_before_any_work(settings):
         ({"methods": ("medusa",)}, "no method 'medusa'; choose from parallel, redrafter"),
         ({"answers": 0}, "^answers must be positive"),
         ({"temperature": math.nan}, "^temperature must be positive"),
+        ({"expert_rate": math.inf}, "^expert_rate must be positive"),
+        ({"long_answers": 1.5}, r"^long_answers must lie in 0..1, not 1.5"),
+        ({"mlp_width": -3}, "^mlp_width must be at least 1, not -3"),
     ):
         with pytest.raises(HedgespecError, match=message):
             make_zoo(replace(settings, **change))
@@ -356,7 +394,7 @@ def test_bad_settings_are_refused_before_any_work(settings):
 
 def test_a_loss_that_is_not_finite_is_told(settings, monkeypatch):
     monkeypatch.setattr(build, "drafting_loss",
-                        lambda kind, p, log_qs, *rest: log_qs[0].sum() * math.nan)
+                        lambda kind, drafts: drafts.readouts.sum() * math.nan)
     with pytest.raises(HedgespecError, match="generalist: the training loss became nan"):
         make_zoo(settings)
 

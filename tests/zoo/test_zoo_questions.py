@@ -6,12 +6,12 @@ import json
 import subprocess
 import sys
 import zipfile
-from itertools import chain
+from itertools import chain, pairwise
 from types import SimpleNamespace
 
 import pytest
 
-from hedgespec.bundled import PROMPTS
+from hedgespec.bundled import LONG_PROMPTS, PROMPTS
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_file, sha256_text
 from hedgespec.models.wheels import fetch_wheel
@@ -22,6 +22,7 @@ from hedgespec.zoo.domains.base import LONGEST_PROMPT
 from hedgespec.zoo.questions import (
     DOMAINS,
     held_out_questions,
+    lengthened,
     rephrased,
     training_questions,
     write_questions,
@@ -229,6 +230,21 @@ def test_rephrased_asks_for_two_answers():
     assert other.domain == question.domain
     assert other.turns[0].endswith(question.turns[0])
     assert other.turns[0].startswith("Give two answers to the following request")
+
+
+@pytest.mark.parametrize(("part", "count"), [(0, 0), (0.3, 6), (0.5, 10), (1, 20)])
+def test_a_part_of_the_questions_asks_for_long_answers(part, count):
+    questions = training_questions("biology", 20)
+    longer = lengthened(questions, part)
+    changed = [number for number in range(20) if longer[number] != questions[number]]
+    assert len(changed) == count
+    gaps = {later - earlier for earlier, later in pairwise(changed)}
+    assert len(gaps) <= 2, "evenly spread"
+    for number in changed:
+        assert longer[number].turns[0].startswith(questions[number].turns[0])
+    bundled = [turn for question in read_questions(LONG_PROMPTS) for turn in question.turns]
+    assert len(bundled) >= 24
+    assert not any(question.turns[0] in bundled for question in longer)
 
 
 def test_written_questions_are_read_back(tmp_path):

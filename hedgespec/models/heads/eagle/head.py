@@ -27,6 +27,9 @@ from transformers.models.llama.modeling_llama import (
 from hedgespec.models.heads.eagle.rope import Rotary
 from hedgespec.models.heads.eagle.shape import EagleConfig
 
+# Queries attended for at a time where each round has keys of its own.
+_QUERIES = 512
+Pair = tuple[torch.Tensor, torch.Tensor]  # keys and values
 Projected = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 # From the number of a layer and its queries, keys and values to the attended values.
 Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -360,16 +363,31 @@ def attend(
     """
     if not own and window is None and lag == 0:
         return functional.scaled_dot_product_attention(queries, *text, is_causal=True)
-    length = queries.shape[2]
-    one = torch.eye(length, dtype=torch.bool, device=queries.device)
     near = [(keys, values) for distance, keys, values in own
             if window is None or distance < window]
-    reach = torch.ones(length, length, dtype=torch.bool, device=queries.device).tril(-lag)
+    length = queries.shape[2]
+    return torch.cat([
+        _attend_block(queries, text, near, slice(start, min(start + _QUERIES, length)), lag,
+                      window, ahead)
+        for start in range(0, length, _QUERIES)], dim=2)
+
+
+def _attend_block(
+    queries: torch.Tensor, text: Pair, near: list[Pair], block: slice, lag: int,
+    window: int | None, ahead: int,
+) -> torch.Tensor:
+    """`attend` of the queries of a block, which need not see keys behind it, nor other chains'."""
+    count, device = block.stop - block.start, queries.device
+    reach = torch.ones(count, block.stop, dtype=torch.bool, device=device).tril(block.start - lag)
     if window is not None:
-        reach = reach.triu(1 - window + ahead)
+        reach = reach.triu(block.start + 1 - window + ahead)
+    one = torch.eye(count, dtype=torch.bool, device=device)
     mask = torch.cat([reach, *[one] * len(near)], dim=1)
-    keys, values = (torch.cat(parts, dim=2) for parts in zip(text, *near, strict=True))
-    return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    keys, values = (
+        torch.cat([first[:, :, :block.stop], *(part[:, :, block] for part in rest)], dim=2)
+        for first, *rest in zip(text, *near, strict=True))
+    return functional.scaled_dot_product_attention(
+        queries[:, :, block], keys, values, attn_mask=mask)
 
 
 def shift(tensor: torch.Tensor, by: int, dim: int) -> torch.Tensor:

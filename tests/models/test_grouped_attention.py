@@ -1,0 +1,114 @@
+"""Grouped queries without copied keys, draws in blocks, attention in blocks of queries: all equal
+the plain way."""
+
+import numpy as np
+import pytest
+
+from tests.helpers.tiny import save_plain_layers
+
+torch = pytest.importorskip("torch")
+
+from hedgespec.models import block_draws, fixed_tensors  # noqa: E402
+from hedgespec.models.distributions import sample  # noqa: E402
+from hedgespec.models.grouped_attention import GROUPED, grouped_attention  # noqa: E402
+from hedgespec.models.heads.eagle import head as eagle_head  # noqa: E402
+from hedgespec.models.target import load_model  # noqa: E402
+from hedgespec.tracegen import decoding  # noqa: E402
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_folded_queries_attend_as_repeated_keys_do(count):
+    torch.manual_seed(0)
+    queries = torch.randn(2, 6, count, 8, dtype=torch.float64, requires_grad=True)
+    keys, values = (torch.randn(2, 2, 9, 8, dtype=torch.float64, requires_grad=True)
+                    for _ in range(2))
+    mask = torch.rand(2, 1, count, 9) < 0.5
+    mask[..., 0] = True
+    found = grouped_attention(queries, keys, values, mask, scale=0.3)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        queries, keys.repeat_interleave(3, 1), values.repeat_interleave(3, 1), attn_mask=mask,
+        scale=0.3)
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn_like(found)
+    gradients = [torch.autograd.grad((one * weights).sum(), (queries, keys, values))
+                 for one in (found, expected)]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3"])
+def test_a_model_gives_the_logits_and_gradients_of_the_plain_way(tmp_path, kind):
+    """Also with rows of padding on either side, which attend to nothing."""
+    target = load_model(save_plain_layers(kind, tmp_path), "cpu", "float32")
+    model = target.model
+    assert model.config._attn_implementation == GROUPED
+    assert fixed_tensors.has_plain_attention(target)
+    ids = torch.arange(3, 27).view(2, 12)
+    mask = torch.ones_like(ids)
+    mask[0, :5], mask[1, 9:] = 0, 0
+
+    def run():
+        model.zero_grad()
+        logits = model(input_ids=ids, attention_mask=mask).logits[mask.bool()]
+        logits.square().mean().backward()
+        return logits.detach(), [parameter.grad for parameter in model.parameters()]
+
+    logits, gradients = run()
+    model.config._attn_implementation = "sdpa"
+    plain, expected = run()
+    torch.testing.assert_close(logits, plain, atol=1e-4, rtol=1e-4)
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+    for one, other in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
+
+
+def test_answers_are_written_without_copies_of_keys(tmp_path, monkeypatch):
+    """The same tokens as by the plain way, which is told by its calls."""
+    from transformers.integrations import sdpa_attention
+
+    target = load_model(save_plain_layers("qwen2", tmp_path), "cpu", "float32")
+    prompts = torch.arange(3, 33).view(3, 10)
+    mask = torch.ones_like(prompts)
+    mask[1, :4] = 0
+
+    def write():
+        return decoding.decode(target, prompts, mask, torch.tensor([20, 12, 20]),
+                               lambda logits, rows, step: logits.argmax(-1), lambda step: None)
+
+    target.model.config._attn_implementation = "sdpa"
+    plain = write()
+    target.model.config._attn_implementation = GROUPED
+
+    def no_copies(*_):
+        raise AssertionError("keys are copied")
+
+    monkeypatch.setattr(sdpa_attention, "repeat_kv", no_copies)
+    assert torch.equal(write(), plain)
+
+
+def test_a_draw_in_blocks_is_the_draw_of_one_scan(monkeypatch):
+    monkeypatch.setattr(block_draws, "_SMALL", 0)
+    rng = np.random.default_rng(0)
+    for size in (128, 1000, 5000):
+        weights = torch.tensor(rng.dirichlet(np.full(size, 0.02), 400), dtype=torch.float32)
+        weights[::3, : size // 2] = 0
+        u = torch.tensor(rng.random(400))
+        u[:2] = torch.tensor([0.0, np.nextafter(1, 0)])
+        found = block_draws.sample_in_blocks(weights, u)
+        assert torch.equal(found, sample(weights, u))
+        assert (weights.gather(1, found[:, None]) > 0).all()
+
+
+@pytest.mark.parametrize(("lag", "chains", "window", "ahead"), [
+    (1, 1, None, 0), (3, 2, None, 0), (2, 3, 4, 0), (0, 2, 5, 2), (0, 0, 3, 0)])
+def test_blocks_of_queries_attend_as_all_at_once(monkeypatch, lag, chains, window, ahead):
+    torch.manual_seed(0)
+    parts = torch.randn(1 + 2 * (1 + chains), 2, 3, 11, 8, dtype=torch.float64)
+    queries, *pairs = parts
+    text, *near = zip(pairs[::2], pairs[1::2], strict=True)
+    own = [(number + 1, *pair) for number, pair in enumerate(near)]
+    whole = eagle_head.attend(queries, text, own, lag, window, ahead)
+    monkeypatch.setattr(eagle_head, "_QUERIES", 4)
+    cut = eagle_head.attend(queries, text, own, lag, window, ahead)
+    rows = slice(lag, None)  # before them nothing of the text is in reach
+    torch.testing.assert_close(cut[:, :, rows], whole[:, :, rows])
