@@ -96,10 +96,12 @@ def costs_for(costs: Costs, names: list[str]) -> Costs:
     if not costs.drafters:
         raise TraceError("the costs name no drafter")
     first = next(iter(costs.drafters.values()))
-    together = costs.evaluate_all
-    if costs.evaluate_together:
+    together, measured = costs.evaluate_all, dict(costs.evaluate_together)
+    if measured:
+        if together is not None:  # what it was measured of goes on to be known
+            measured.setdefault(str(len(costs.drafters)), together)
         together = float(together_seconds(costs, np.array(len(names))))
     elif together is not None:
         together *= len(names) / len(costs.drafters)
     return replace(costs, drafters={name: costs.drafters.get(name, first) for name in names},
-                   evaluate_all=together, conditions=[])
+                   evaluate_all=together, evaluate_together=measured, conditions=[])
