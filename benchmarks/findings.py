@@ -192,9 +192,8 @@ def _kind(run: Run) -> str:
 def losses_in_seconds(inputs: Inputs) -> str:
     """Percent by which tokens/s are above the fastest fixed drafter's, mean over all traces."""
     return markdown(["costs, feedback, learner", *map(_short, LOSSES)], [
-        [f"{costs}, {feedback}, {learner}", *(shown(mean_gain([
-            _against_fastest(inputs.costs[costs], trace, learner, feedback, loss)
-            for trace in inputs.costs[costs].traces])) for loss in LOSSES)]
+        [f"{costs}, {feedback}, {learner}", *(
+            shown(_above_fastest(inputs.costs[costs], learner, feedback, loss)) for loss in LOSSES)]
         for costs in COSTS for feedback in (QUEUED, SPARING) for learner in LEARNERS])
 
 
@@ -220,6 +219,12 @@ def losses_in_rounds(inputs: Inputs) -> str:
 
 def _short(loss: str) -> str:
     return loss.removesuffix(":gamma")
+
+
+def _above_fastest(sweep: Sweep, learner: str, feedback: str, loss: str) -> Estimate:
+    by_question = [_against_fastest(sweep, trace, learner, feedback, loss)
+                   for trace in sweep.traces]
+    return mean_gain(by_question)
 
 
 def _against_fastest(sweep: Sweep, trace: str, learner: str, feedback: str, loss: str

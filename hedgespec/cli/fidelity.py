@@ -21,15 +21,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace) -> int:
     """Check each log."""
     from hedgespec.results.log import TRACE
-    from hedgespec.simulator.fidelity import check_fidelity, compare_seconds
+    from hedgespec.simulator.fidelity import check_replayed, replayed_log, seconds_of
     from hedgespec.traces import load_manifest
     from hedgespec.traces.gap import FIELD
 
     for folder in options.logs:
-        rounds = check_fidelity(folder)  # also refuses text that is not the target's
+        replayed = replayed_log(folder)
+        rounds = check_replayed(replayed)  # also refuses text that is not the target's
         told = FIELD in load_manifest(folder / TRACE).recording
         print(f"{folder}: {rounds} rounds, every decision replayed"
-              + _seconds(compare_seconds(folder))
+              + _seconds(seconds_of(replayed))
               + ("" if told else "; this old log does not say whether its text is the target's"))
     return 0
 

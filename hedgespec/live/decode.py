@@ -155,8 +155,9 @@ class LiveDecoder:
         HedgespecError for an unknown selector or another field, and where one of them evaluates
         drafters beside the next round, which needs tensors of its own.
         """
-        for name in sorted(learning.keys() - LEARNING):
-            raise HedgespecError(f"{name} of a decoder cannot change with its selector; "
+        if other_fields := sorted(learning.keys() - LEARNING):
+            raise HedgespecError(f"{', '.join(other_fields)} of a decoder cannot change with its "
+                                 "selector; "
                                  f"{', '.join(sorted(LEARNING))} can: make another decoder")
         other = copy.copy(self)
         other.settings = changed_settings(self.settings, learning)

@@ -6,8 +6,6 @@ import numpy as np
 
 from hedgespec.rules import Statistics
 
-NO_DRAFTER = -1  # in place of a drafter's number: nothing is drafted
-
 
 @dataclass(frozen=True)
 class Round:

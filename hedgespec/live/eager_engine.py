@@ -16,7 +16,6 @@ from hedgespec.live.candidates import (
     tree_candidates,
     verify_candidates,
 )
-from hedgespec.live.decoded import NO_DRAFTER
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.evaluated import host_statistics, reduce_for
 from hedgespec.live.plan import RoundPlan
@@ -28,6 +27,7 @@ from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.target import LanguageModel
 from hedgespec.rules import Statistics
 from hedgespec.traces import Costs
+from hedgespec.traces.schema import NO_DRAFTER
 
 
 class EagerEngine(Engine):

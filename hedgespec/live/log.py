@@ -18,7 +18,7 @@ from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
 from hedgespec.live.decode import LiveDecoder
-from hedgespec.live.decoded import NO_DRAFTER, Answer, Round
+from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.evaluated import last_tokens
 from hedgespec.live.whole_read import answer_gap
 from hedgespec.models.target import LanguageModel
@@ -32,7 +32,7 @@ from hedgespec.tracegen.score import Scores, text_columns, tree_columns
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TraceWriter
 from hedgespec.traces.gap import FIELD
-from hedgespec.traces.schema import DRAFTER_STATISTICS, statistic_column
+from hedgespec.traces.schema import DRAFTER_STATISTICS, NO_DRAFTER, statistic_column
 
 _PRECISION = "full"
 _PACKAGES = ("torch", "transformers", "numpy", "polars")

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from hedgespec.errors import HedgespecError, did_you_mean
-from hedgespec.live.decoded import NO_DRAFTER, Answer
+from hedgespec.live.decoded import Answer
 from hedgespec.live.engine import Evaluation
 from hedgespec.live.evaluated import last_tokens
 from hedgespec.live.plan import RoundPlan
@@ -14,6 +14,7 @@ from hedgespec.results.labels import NONE, SelectorLabel, fixed
 from hedgespec.rules import Statistics
 from hedgespec.selectors import FULL, ConfiguredSelector, Selector, configure
 from hedgespec.selectors.online import OnlineSelector
+from hedgespec.traces.schema import NO_DRAFTER
 
 
 class Policy(ABC):

@@ -133,10 +133,10 @@ def _full_learning(
     round_seconds: tuple[float, ...] | None, checked: bool,
 ) -> Step:
     """Learn from the positions that are due, in order; False where a play is no distribution."""
-    (_, play, learn), draws = compiled_functions(selector, checked), selector.draws
+    learn = compiled_functions(selector, checked).learn
+    virtual_play = _virtual_play(selector, feedback, checked)
     schedule = feedback.schedule(loss.window(draft_length))
     actual, cut = feedback.actual, feedback.policy.cut
-    virtual = selector.uses_play and not actual
     seconds = np.array(round_seconds or (1.0,))
     loss_at = _loss_at(loss, draft_length, seconds)
 
@@ -150,12 +150,8 @@ def _full_learning(
             if position < 0:
                 break
             state = memory.states[position % memory.states.shape[0]]
-            # Not twice without need: a play may leave something in the state to start the next.
-            if virtual and not counts[CURRENT]:
-                own_key = decision_key(key, position) if draws else np.int64(0)
-                play(state, memory.params, own_key, weights)
-                if checked and not is_distribution(weights):
-                    return False
+            if not virtual_play(memory, state, key, position):
+                return False
             found = memory.losses[counts[LEARNED]]
             if cut:
                 cut_length_loss(evaluated.survive, evaluated.end, position,
@@ -164,13 +160,38 @@ def _full_learning(
                 loss_at(memory, evaluated, position, found)
             learn(state, memory.params, position,
                   memory.plays[fed_round] if actual else weights, found)
-            memory.learned[counts[LEARNED]] = position
-            counts[LEARNED] += 1
-            counts[CURRENT] = False
+            _note_learned(memory, position)
         counts[FED], counts[FED_ROUND] = fed, fed_round
         return True
 
     return learn_due
+
+
+def _virtual_play(selector: Selector, feedback: Feedback, checked: bool) -> Step:
+    """virtual_play(memory, state, key, position): where the regret needs it, what the learner would
+    have played there, in `weights`; False if that is no distribution."""
+    play, draws = compiled_functions(selector, checked).play, selector.draws
+    virtual = selector.uses_play and not feedback.actual
+
+    @compiled
+    def virtual_play(memory, state, key, position):
+        # Not twice without need: a play may leave something in the state to start the next.
+        if virtual and not memory.counts[CURRENT]:
+            own_key = decision_key(key, position) if draws else np.int64(0)
+            play(state, memory.params, own_key, memory.weights)
+            return not checked or is_distribution(memory.weights)
+        return True
+
+    return virtual_play
+
+
+@compiled
+def _note_learned(memory, position):
+    """Its losses are in their place; the last play is no longer what would be played now."""
+    counts = memory.counts
+    memory.learned[counts[LEARNED]] = position
+    counts[LEARNED] += 1
+    counts[CURRENT] = False
 
 
 def _partial_learning(
@@ -178,10 +199,10 @@ def _partial_learning(
     round_seconds: tuple[float, ...] | None, checked: bool,
 ) -> Step:
     """The same where the ledger knows which losses there are."""
-    (_, play, learn), draws = compiled_functions(selector, checked), selector.draws
+    learn = compiled_functions(selector, checked).learn
+    virtual_play = _virtual_play(selector, feedback, checked)
     schedule = feedback.schedule(loss.window(draft_length))
     window, actual = schedule.window, feedback.actual
-    virtual = selector.uses_play and not actual
     find = _loss_at(loss, draft_length, np.array(round_seconds or (1.0,)))
 
     @compiled
@@ -198,19 +219,14 @@ def _partial_learning(
                 fed, fed_round)
             if position < 0:
                 break
-            if virtual and not counts[CURRENT]:
-                own_key = decision_key(key, position) if draws else np.int64(0)
-                play(memory.states[0], memory.params, own_key, weights)
-                if checked and not is_distribution(weights):
-                    return False
+            if not virtual_play(memory, memory.states[0], key, position):
+                return False
             find(memory, evaluated, position, found)
             shown = memory.losses[counts[LEARNED]]
             tell(ledger, position, window, found, shown)
             learn(memory.states[0], memory.params, position,
                   memory.plays[fed_round] if actual else weights, shown)
-            memory.learned[counts[LEARNED]] = position
-            counts[LEARNED] += 1
-            counts[CURRENT] = False
+            _note_learned(memory, position)
         counts[FED], counts[FED_ROUND] = fed, fed_round
         return True
 

@@ -11,10 +11,9 @@ from hedgespec.results.labels import EVERY_DRAFTER, NONE, ArmLabel
 from hedgespec.rules import Rule, verification_rule
 from hedgespec.traces import Trace
 from hedgespec.traces.drafted import drafted_tokens
-from hedgespec.traces.schema import MAX_DRAFT_LENGTH
+from hedgespec.traces.schema import MAX_DRAFT_LENGTH, NO_DRAFTER
 
 MOST_ARMS = 2**15 - 1  # choices are int16
-NO_DRAFTER = -1  # the drafter of the arm `none`
 
 
 @dataclass(frozen=True)

@@ -21,20 +21,19 @@ class CurveGrid:
     def __init__(self, replayer: Replayer):
         offsets = replayer.trace.offsets
         longest = int(np.diff(offsets).max())
-        self._replayer = replayer
         self._questions = np.array(questions(replayer.trace.queries["query_id"].to_list()))
         self._positions = np.unique(np.linspace(0, longest, CURVE_POINTS).round().astype(np.int64))
         # A query that has ended keeps its final count, so the mean is over all queries everywhere.
         self._ends = np.minimum(offsets[:-1, None] + self._positions, offsets[1:, None])
         self._starts = offsets[:-1, None]
 
-    def curves(self, run: Replay, best: Replay, costed: Replayer | None = None) -> np.ndarray:
+    def curves(self, run: Replay, best: Replay, costed: Replayer) -> np.ndarray:
         """Rounds and seconds, and how many more than those of `best`, (4, Q, G).
 
         They are those of rounds that started before each grid position. Seconds are those of
-        `costed`, the replayer under other costs (None: the same); without costs they are NaN.
+        `costed`, the replayer under some costs; without costs they are NaN.
         """
-        mine, base = (self._before(one, costed or self._replayer) for one in (run, best))
+        mine, base = (self._before(one, costed) for one in (run, best))
         return np.concatenate([mine, mine - base])
 
     def _before(self, run: Replay, costed: Replayer) -> np.ndarray:

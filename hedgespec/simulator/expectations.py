@@ -130,29 +130,17 @@ def fixed_visits(acceptance, arm, begin, end, draft_length, visits):
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def expected_rounds(first, last, offsets, acceptance, draft_length, rounds):
-    """Fill rounds[query] (Q, N): exact expected rounds of each fixed drafter."""
+def expected_sums(first, last, offsets, acceptance, draft_length, each, sums):
+    """Fill sums[query] (Q, N): the expected sum over the rounds of each fixed drafter of what a
+    round from each token has, `each` (T, N), or (1, N) if all are alike."""
     for query in range(first, last):
         begin, end = offsets[query], offsets[query + 1]
         visits = np.empty(end - begin)
         for arm in range(acceptance.shape[2]):
             fixed_visits(acceptance, arm, begin, end, draft_length, visits)
             for place in range(end - begin):
-                rounds[query, arm] += visits[place]
-
-
-@numba.njit(nogil=True, error_model="numpy")
-def expected_seconds(first, last, offsets, acceptance, draft_length, round_seconds, seconds):
-    """Fill seconds[query] (Q, N): those of each fixed drafter, from those of its rounds from each
-    token, `round_seconds` (T, N), or (1, N) if all are alike."""
-    for query in range(first, last):
-        begin, end = offsets[query], offsets[query + 1]
-        visits = np.empty(end - begin)
-        for arm in range(acceptance.shape[2]):
-            fixed_visits(acceptance, arm, begin, end, draft_length, visits)
-            for place in range(end - begin):
-                row = begin + place if len(round_seconds) > 1 else 0
-                seconds[query, arm] += visits[place] * round_seconds[row, arm]
+                row = begin + place if len(each) > 1 else 0
+                sums[query, arm] += visits[place] * each[row, arm]
 
 
 @numba.njit(nogil=True, error_model="numpy")

@@ -1,5 +1,6 @@
 """Replays the log of a live run: every decision must come out again."""
 
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
@@ -20,17 +21,36 @@ from hedgespec.simulator.replayer import Replayer
 from hedgespec.traces import Trace, read_trace
 
 
+@dataclass(frozen=True)
+class ReplayedLog:
+    """A log, its replay with the round lengths that were, and where these rounds start (R)."""
+
+    log: LoggedRun
+    replayer: Replayer
+    starts: np.ndarray
+    found: Replay
+
+
 def check_fidelity(folder: Path) -> int:
-    """Replay the log in `folder`; return its number of rounds.
+    """`check_replayed` of the log in `folder`."""
+    return check_replayed(replayed_log(folder))
+
+
+def compare_seconds(folder: Path) -> tuple[float, float] | None:
+    """`seconds_of` the log in `folder`."""
+    return seconds_of(replayed_log(folder))
+
+
+def check_replayed(one: ReplayedLog) -> int:
+    """Compare a log with its replay; return its number of rounds.
 
     The compiled replay, given the round lengths that were, must choose the same drafters; the
     selector, fed with the logged statistics, must learn the same losses and play the same
     probabilities bit for bit. Raises HedgespecError naming the first loss, or round and field, that
     differs, or what is missing.
     """
-    log = read_log(folder)
+    log, replayer, starts, found = one.log, one.replayer, one.starts, one.found
     run, rounds = log.run, log.rounds
-    replayer, starts, found = _replayed(log, folder)
     trace, chooser = replayer.trace, replayer.chooser(run["selector"])
     weights = None
     if isinstance(chooser, ConfiguredSelector):
@@ -50,25 +70,24 @@ def check_fidelity(folder: Path) -> int:
     return len(rounds)
 
 
-def compare_seconds(folder: Path) -> tuple[float, float] | None:
+def seconds_of(one: ReplayedLog) -> tuple[float, float] | None:
     """Seconds of a log's rounds, and of their replay under the costs that the log holds.
 
     The log's are those of choosing, drafting, verifying and the evaluations that the selector
-    asked for. None without costs. Raises HedgespecError as `check_fidelity` does where nothing can
-    be replayed.
+    asked for. None without costs.
     """
-    log = read_log(folder)
-    replayer, _, found = _replayed(log, folder)
+    log, replayer = one.log, one.replayer
     if replayer.trace.manifest.costs is None or "evaluated" not in log.rounds:
         return None
     asked = pl.when("evaluated").then(f"{SECONDS_OF}evaluate").otherwise(0.0)
     parts = [pl.col(f"{SECONDS_OF}{part}") for part in ("select", "draft", "verify")]
     live = float(log.rounds.select(sum(parts, asked).sum()).item())
-    return live, float(replayer.seconds(found)[0].sum())
+    return live, float(replayer.seconds(one.found)[0].sum())
 
 
-def _replayed(log: LoggedRun, folder: Path) -> tuple[Replayer, np.ndarray, Replay]:
-    """A replay with the round lengths that were, and where these rounds start (R)."""
+def replayed_log(folder: Path) -> ReplayedLog:
+    """Read a log and replay it. Raises HedgespecError for what is missing or cannot be replayed."""
+    log = read_log(folder)
     run, trace = log.run, read_trace(folder / TRACE)
     starts = _starts(log.rounds, trace, folder)
     seconds = run.get("round_seconds")
@@ -77,7 +96,7 @@ def _replayed(log: LoggedRun, folder: Path) -> tuple[Replayer, np.ndarray, Repla
     chooser = replayer.chooser(run["selector"])
     found = replayer.run(chooser, run["seed"], *_learning(run, chooser),
                          acceptance=acceptance_that_gives(starts, trace))
-    return replayer, starts, found
+    return ReplayedLog(log, replayer, starts, found)
 
 
 def _learning(run: LiveRun, chooser: Chooser) -> tuple[Feedback | None, Loss | None]:

@@ -23,7 +23,7 @@ from hedgespec.selectors import CHOSEN, FULL, ConfiguredSelector, Selector
 from hedgespec.selectors.feedback import ArmSeconds, Feedback
 from hedgespec.selectors.learning import Loss, check_learning, default_loss
 from hedgespec.selectors.losses import by_seconds, estimator_arrays, per_second
-from hedgespec.simulator.arms import NO_DRAFTER, make_arms
+from hedgespec.simulator.arms import make_arms
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.guarded import Task, guarded, read_only
 from hedgespec.simulator.kernels import (
@@ -40,6 +40,7 @@ from hedgespec.simulator.replay import EXACT, REPLAYED, DraftCounts, Replay
 from hedgespec.simulator.router import Router
 from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask, PartialTask
 from hedgespec.traces import Costs, Trace
+from hedgespec.traces.schema import NO_DRAFTER
 
 
 class Replayer:
@@ -181,19 +182,20 @@ class Replayer:
     @cached_property
     def expected_rounds(self) -> np.ndarray:
         """Exact expected rounds of each fixed drafter, shape (Q, N)."""
-        rounds = np.zeros((len(self.trace.offsets) - 1, self._arms))
-        self._over_queries(table_kernels().expected_rounds, self.trace.offsets, self._acceptance,
-                           self.draft_length, rounds)
-        return rounds
+        return self._expected_sums(np.ones((1, self._arms)))
 
     @cached_property
     def expected_seconds(self) -> np.ndarray:
         """Exact expected seconds of each fixed drafter, shape (Q, N). Raises HedgespecError without
         costs."""
-        seconds = np.zeros((len(self.trace.offsets) - 1, self._arms))
-        self._over_queries(table_kernels().expected_seconds, self.trace.offsets, self._acceptance,
-                           self.draft_length, self.round_seconds(), seconds)
-        return seconds
+        return self._expected_sums(self.round_seconds())
+
+    def _expected_sums(self, each: np.ndarray) -> np.ndarray:
+        """Of what a round from each token has, over those of each fixed drafter, (Q, N)."""
+        sums = np.zeros((len(self.trace.offsets) - 1, self._arms))
+        self._over_queries(table_kernels().expected_sums, self.trace.offsets, self._acceptance,
+                           self.draft_length, each, sums)
+        return sums
 
     @cached_property
     def draft_counts(self) -> DraftCounts:

@@ -47,10 +47,8 @@ class Job:
         """Whether its decisions depend on seconds, so that it is run under each costs anew."""
         if isinstance(self.chooser, Reference):
             return self.chooser.kind.timed
-        if self.chooser.selector.feedback != FULL:
-            return False
         spends = self.feedback is not None and self.feedback.timed
-        return spends or self.loss is None or self.loss.seconds  # the default loss is in seconds
+        return spends or (self.loss is not None and self.loss.seconds)
 
 
 def jobs_of(replayer: Replayer, settings: SweepSettings) -> list[Job]:
@@ -117,7 +115,7 @@ class TraceJobs:
         self, replayer: Replayer, bases: Sequence[CostBasis], answer: str | None = None
     ):
         self._replayer = replayer
-        self._costed = [(basis, replayer.under(basis.costs)) for basis in bases]
+        self._costed = [_Costed(replayer, basis) for basis in bases]
         self._grid = CurveGrid(replayer)
         self._measures = Measures(replayer)
         self._best: dict[int | None, Replay] = {}
@@ -138,13 +136,13 @@ class TraceJobs:
         for number, seed in enumerate(job.runs):
             report(number)
             best, run = self._best_fixed(seed), None
-            for (basis, costed), found in zip(self._costed, kept, strict=True):
+            for costed, found in zip(self._costed, kept, strict=True):
                 if run is None or job.timed:
-                    run = best if job.chooser.label == BEST_FIXED else _run(costed, job, seed)
-                found.append(_Kept(run if number == 0 else None,
-                                   *self._tables(run, best, basis, costed),
-                                   self._grid.curves(run, best, costed)))
-        return Results.joined([self._results(basis, found) for (basis, _), found
+                    run = best if job.chooser.label == BEST_FIXED else _run(
+                        costed.replayer, job, seed)
+                found.append(_Kept(run if number == 0 else None, *self._tables(run, best, costed),
+                                   self._grid.curves(run, best, costed.replayer)))
+        return Results.joined([self._results(costed.basis, found) for costed, found
                                in zip(self._costed, kept, strict=True)])
 
     def _results(self, basis: CostBasis, found: "list[_Kept]") -> Results:
@@ -164,14 +162,14 @@ class TraceJobs:
                       replayer.rule, run.mode, basis.name, basis.batch)
 
     def _tables(
-        self, run: Replay, best: Replay, basis: CostBasis, costed: Replayer
+        self, run: Replay, best: Replay, costed: "_Costed"
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The summary row and the rows of each query."""
-        replayer, trace = self._replayer, self._replayer.trace
+        replayer, trace, basis = self._replayer, self._replayer.trace, costed.basis
         keys = {**asdict(self._key(run, basis)), SEED.name: run.seed}
         tokens = np.diff(trace.offsets)
         rounds, fewest = replayer.rounds_per_query(run), replayer.rounds_per_query(best)
-        seconds, evaluation = (self._per_query(values) for values in costed.seconds(run))
+        seconds, evaluation = (self._per_query(values) for values in costed.replayer.seconds(run))
         evaluations, drafters = (self._per_query(values) for values in (
             run.evaluated, replayer.evaluated_drafters(run)))
         gamma, until_best = self._adoption(run)
@@ -190,8 +188,8 @@ class TraceJobs:
             "rounds_per_second": rounds.sum() / run.seconds,
             "evaluated_drafters": drafters.sum(),
             **self._acceptance(run),
-            **_of_losses(run.label, costed),
-            **self._spread(run, basis),
+            **_of_losses(run.label, costed.replayer),
+            **costed.spread(run),
         })
         per_query = PER_QUERY.made({
             **keys,
@@ -224,14 +222,6 @@ class TraceJobs:
             name: pl.Series([None if values is None else pl.Series(values, nan_to_null=True)],
                             dtype=pl.List(pl.Float64))
             for name, values in (("accepted_at", at), ("accepted_given", given))}}
-
-    def _spread(self, run: Replay, basis: CostBasis) -> dict[str, float | None]:
-        """Tokens per second where every part of the costs is at one end of its measurements."""
-        tokens = len(self._replayer.trace.tokens)
-        ends = {"tokens_per_second_low": basis.slow, "tokens_per_second_high": basis.fast}
-        return {name: None if costs is None
-                else tokens / self._replayer.under(costs).seconds(run)[0].sum()
-                for name, costs in ends.items()}
 
     def _per_query(self, values: np.ndarray) -> np.ndarray:
         """Sums (Q, ...) of what each token has, (T, ...)."""
@@ -268,6 +258,22 @@ def _of_losses(label: str, costed: Replayer) -> dict[str, float | None]:
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
+
+class _Costed:
+    """A replayer under some costs, and where all their parts are at one end of what was measured.
+    """
+
+    def __init__(self, replayer: Replayer, basis: CostBasis):
+        self.basis, self.replayer = basis, replayer.under(basis.costs)
+        self._ends = {name: None if costs is None else replayer.under(costs) for name, costs in (
+            ("tokens_per_second_low", basis.slow), ("tokens_per_second_high", basis.fast))}
+
+    def spread(self, run: Replay) -> dict[str, float | None]:
+        """Tokens per second at both ends."""
+        tokens = len(self.replayer.trace.tokens)
+        return {name: None if end is None else tokens / end.seconds(run)[0].sum()
+                for name, end in self._ends.items()}
+
 
 @dataclass(frozen=True)
 class _Kept:

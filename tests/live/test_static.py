@@ -269,7 +269,7 @@ def test_costs_are_measured_and_decoding_goes_on(target, drafters):
     assert costs.evaluate_all > 0
     assert costs.target.one > 0
     assert costs.target.round > 0
-    assert all(one.evaluate > 0 and one.draft == pytest.approx(3 * one.step) > 0
+    assert all(one.evaluate > 0 and one.step > 0 and one.draft == pytest.approx(3 * one.step)
                for one in costs.drafters.values())
     assert decoder.generate(PROMPT, 30).tokens == plain_greedy_on(target, PROMPT, 30)
 

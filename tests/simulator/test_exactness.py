@@ -12,6 +12,7 @@ from hedgespec.simulator import Replayer, replay_full
 from hedgespec.simulator.tasks import FullTask
 from hedgespec.traces import Trace
 from tests.helpers.laws import two_sample_p
+from tests.helpers.plain import length_loss
 from tests.helpers.real_decoding import TinyPair, decode, recorded_texts
 
 EPISODES = 400_000
@@ -38,7 +39,7 @@ def test_replay_equals_real_speculative_decoding(pair, text):
     """Joint law of text, round starts and drafters; the control below shows the test can fail."""
     tokens, choice = decode(pair, text, DRAFT_LENGTH, EPISODES, seed=1)
     trace = recorded_texts(pair, EPISODES, seed=2)
-    replayed = Replayer(trace).run(text, 3).choice.reshape(-1, LENGTH)
+    replayed = Replayer(trace).run(text, 3, loss=length_loss(text)).choice.reshape(-1, LENGTH)
     texts = trace.tokens.reshape(-1, LENGTH)
     assert two_sample_p(cells(tokens, choice), cells(texts, replayed)) > 1e-3
     live_rounds, replay_rounds = ((c >= 0).sum(axis=1) for c in (choice, replayed))

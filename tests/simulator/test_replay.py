@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors import BUILT_IN, CHOSEN, ConfiguredSelector, draw, parse_selector
-from hedgespec.selectors.feedback import Feedback
+from hedgespec.selectors.feedback import Feedback, parse_feedback
 from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator import Replayer
@@ -308,7 +308,8 @@ def test_edited_selector_source_gives_a_new_kernel(tmp_path, trace, monkeypatch)
         module = importlib.import_module("edited_selector")
         _compiled_copy.cache_clear()
         linecache.checkcache()
-        kernel = selector_kernel(ConfiguredSelector(module.SELECTOR, "edited_selector", {}))
+        kernel = selector_kernel(ConfiguredSelector(module.SELECTOR, "edited_selector", {}),
+                                 parse_feedback("every:2"))
         choice = np.full(len(trace.tokens), -1, dtype=np.int16)
         acceptance = np.zeros((len(trace.tokens), 1, 3), dtype=np.float32)
         kernel(0, 4, FullTask(
