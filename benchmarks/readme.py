@@ -8,7 +8,7 @@ import polars as pl
 from benchmarks.experiment import TRACE, answers_of, report
 from benchmarks.pages import ROOT, fill
 from hedgespec.analysis.figures import regret
-from hedgespec.analysis.figures.style import styled
+from hedgespec.analysis.figures.paper import plot_panels, styled
 from hedgespec.analysis.overview import overview
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.study import Study
@@ -31,11 +31,13 @@ def bundled_results() -> Results:
 
 
 def save_figure(results: Results, path: Path) -> None:
-    """The figure of cumulative regret of `hedgespec report` on these results."""
+    """The figures of cumulative regret of `hedgespec report` on these results, side by side."""
     study = Study.of(ResultSet(results), [], [], BEST_SINGLE)
+    panels = [drawing.panels[0] for drawing in regret.draw(study)
+              if drawing.measure == regret.TOKENS.measure]
     with styled():
-        drawing = next(regret.draw(study))
-        drawing.figure.savefig(path, facecolor="white", metadata={"Software": None})
+        plot_panels(panels, columns=2).savefig(path, facecolor="white",
+                                               metadata={"Software": None})
 
 
 def table(summary: pl.DataFrame) -> str:

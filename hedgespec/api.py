@@ -105,12 +105,12 @@ def figure(
 ) -> "Figure":
     """A figure of the report, as a matplotlib figure.
 
-    `name` is one of `figure_names()`; of figures that are drawn once for each trace, `number` says
-    which. Empty `traces` and `learners`, and no `against`, are chosen from the results. Raises
+    `name` is one of `figure_names()`; it is drawn once for each trace and measure, and `number`
+    says which. Empty `traces` and `learners`, and no `against`, are chosen from the results. Raises
     HedgespecError for an unknown name, and where the results have nothing to draw.
     """
     from hedgespec.analysis.figures import FIGURES
-    from hedgespec.analysis.figures.style import styled
+    from hedgespec.analysis.figures.paper import plot, styled
     from hedgespec.analysis.results import ResultSet
     from hedgespec.analysis.study import Study
 
@@ -119,12 +119,12 @@ def figure(
                              + did_you_mean(name, FIGURES))
     source = results if isinstance(results, Results) else Path(results)
     study = Study.of(ResultSet(source), list(traces), list(learners), against)
-    with styled():
-        drawings = list(FIGURES[name].draw(study))
+    drawings = list(FIGURES[name].draw(study))
     if not 0 <= number < len(drawings):
         raise HedgespecError(f"{arg('number', number)}: the results make {len(drawings)} figures "
                              f"{name!r}")
-    return drawings[number].figure
+    with styled():
+        return plot(drawings[number])
 
 
 def figure_names() -> dict[str, str]:

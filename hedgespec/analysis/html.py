@@ -1,23 +1,27 @@
-"""The page of a report: one file, with figures, tables and their data in it."""
+"""The page of a report: one file, with its data, its style and the script that draws them."""
 
-import base64
-import io
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import groupby
+from math import isfinite
 from string import Template
+from typing import Any
 
+import matplotlib
 import polars as pl
-from matplotlib.figure import Figure
 
-from hedgespec.analysis.figures.style import COLOURS, Drawing, TokenView
+from hedgespec.analysis.figures.looks import COLOURS, look
+from hedgespec.analysis.figures.paper import EVALUATIONS, HEAT
+from hedgespec.analysis.figures.style import Drawing, Panel
 from hedgespec.analysis.report_tables import Cell, ReportTable
 from hedgespec.bundled import DATA
 
-ZOOM = 1.35  # figures of a paper are small on a screen
 WIDE = 15  # columns that fit on paper in the usual size
-_VARIABLE = {light: f"var(--{name})" for name, (light, _) in COLOURS.items()}
+DIGITS = 4  # that matter of a number in a figure; files have all
+SHADES = 9  # of the heat maps, between which the script mixes
 
 
 @dataclass
@@ -29,80 +33,70 @@ class Section:
     parts: list[str] = field(default_factory=list)
 
 
-def page(title: str, introduction: str, sections: Sequence[Section]) -> str:
-    """The whole page. `introduction` and the sections' parts are HTML."""
-    template = Template((DATA / "report.html").read_text(encoding="utf-8"))
+@dataclass(frozen=True)
+class FigureGroup:
+    """The figures of one place of the page, which shows one of them: by trace and measure.
+
+    `needs` says what the results lack where there is none.
+    """
+
+    needs: str
+    drawings: Sequence[Drawing]
+
+
+def page(title: str, introduction: str, sections: Sequence[Section], data: Mapping[str, Any]
+         ) -> str:
+    """The whole page. `introduction` and the sections' parts are HTML; `data` is of `page_data`."""
+    template = Template(_read("report.html"))
     themes = ["".join(f"--{name}: {pair[i]}; " for name, pair in COLOURS.items()) for i in (0, 1)]
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return template.substitute(
         title=escape(title), light=themes[0], dark=themes[1], introduction=introduction,
+        style=Template(_read("report.css")).substitute(title=_css_text(title)),
+        script=_read("report.js"), data=text.replace("<", "\\u003c"),
         contents="".join(f'<li><a href="#{item.anchor}">{escape(item.heading)}</a></li>'
                          for item in sections),
         body="\n".join(
             f'<section aria-labelledby="{item.anchor}">\n'
-            f'<h2 id="{item.anchor}">{escape(item.heading)}</h2>\n'
+            f'<h2 id="{item.anchor}"><a href="#{item.anchor}">{escape(item.heading)}</a></h2>\n'
             + "\n".join(item.parts) + "\n</section>" for item in sections))
 
 
-def figure_part(drawing: Drawing, picture: str) -> str:
-    """A figure, drawn as the SVG `picture`, with its heading, caption, data and token view."""
-    view = "" if drawing.view is None else token_view(drawing.view)
-    return (f'<figure id="{anchor(drawing.name)}">\n<h3>{escape(drawing.title)}</h3>\n'
-            f"{picture}\n"
-            f"<figcaption>{escape(drawing.caption)} "
-            f"{_download(drawing.name, drawing.data)}</figcaption>\n{view}</figure>")
+def page_data(
+    traces: Sequence[str], learners: Sequence[str], groups: Mapping[str, FigureGroup],
+    tables: Sequence[ReportTable], words: Mapping[str, str],
+) -> dict[str, Any]:
+    """What the page's script draws from, each number once.
+
+    `groups` are by the names of their places (`figure_part`); `learners` can be hidden.
+    """
+    panels = [panel for group in groups.values() for drawing in group.drawings
+              for panel in drawing.panels]
+    names = {*learners, *(name for panel in panels for column in ("name", "fill")
+                          if column in panel.rows.columns for name in panel.rows[column])}
+    found = {name: look(name) for name in sorted(names)}
+    shades = matplotlib.colormaps[HEAT]([i / (SHADES - 1) for i in range(SHADES)])
+    return {
+        "traces": traces, "learners": learners, "words": words, "widest": WIDE,
+        "evaluations": EVALUATIONS,
+        "heat": [[round(255 * part) for part in shade[:3]] for shade in shades.tolist()],
+        "looks": {name: [one.colour, one.dashes, one.marker] for name, one in found.items()},
+        "kinds": {name: {"needs": group.needs, "drawings": list(map(_drawing, group.drawings))}
+                  for name, group in groups.items()},
+        "tables": list(map(_table, tables))}
 
 
-def token_view(view: TokenView) -> str:
-    """An answer's tokens in the colours of their drafters; a change of drafter is named."""
-    tokens, before = [], ""
-    last = view.tokens["round"].ne(view.tokens["round"].shift(-1)).fill_null(True)
-    for row, own in zip(view.tokens.iter_rows(named=True), last, strict=True):
-        colour = _VARIABLE.get(view.colours.get(row["drafter"], ""), "var(--muted)")
-        changed = f' data-drafter="{escape(row["drafter"])}"' * (row["drafter"] != before)
-        before = row["drafter"]
-        told = (f"token {row['position']}, id {row['token']}: round {row['round']}, "
-                f"{row['drafter']}, acceptance probability {row['gamma']:.2f}")
-        piece = row.get("piece", str(row["token"]))
-        shown = escape(piece.replace("\n", "↵"))
-        tokens.append(
-            f'<span{" class=own" * own} style="--drafter: {colour}"{changed} '
-            f'title="{escape(told)}">{shown}</span>' + "<br>" * piece.count("\n"))
-    text = "".join(tokens)
-    return f'<p class="note">{escape(view.caption)}</p>\n<p class="answer">{text}</p>\n'
+def figure_part(name: str, group: FigureGroup) -> str:
+    """The place of the figures of a group; without any, what the results lack."""
+    if not group.drawings:
+        return f'<p class="left-out">Left out: it needs {escape(group.needs)}.</p>'
+    return f'<figure data-kind="{name}"></figure>'
 
 
-def table_part(table: ReportTable) -> str:
-    """A table that its headers sort, with its note and data."""
-    name = anchor(table.name)
-    first = table.rows[0] if table.rows else []
-    kinds = ["" if isinstance(cell.value, str) else "number" for cell in first]
-    heads = "".join(f'<th scope="col" class="{kind}"><button type="button">{escape(text)}'
-                    "</button></th>" for text, kind in zip(table.header, kinds, strict=True))
-    body = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows)
-    return (f'<h3 id="{name}">{escape(table.title)}</h3>\n'
-            f'<p class="note">{escape(table.note)} {_download(table.name, table.data)}</p>\n'
-            f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}">'
-            f"<table{' class=wide' * (len(table.header) > WIDE)}>"
-            f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>")
-
-
-def svg(figure: Figure, prefix: str, label: str) -> str:
-    """A figure as an SVG element whose colours follow the page's, ids starting with `prefix`."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg"):], flags=re.DOTALL)
-    text = re.sub(r'( id="|xlink:href="#|url\(#)', rf"\g<1>{prefix}-", text)
-    # A hundredth of a point is enough; the digits beyond are a third of the page.
-    text = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]),
-                  text)
-    text = re.sub(r"#[0-9a-f]{6}", lambda found: _VARIABLE.get(found[0], found[0]), text)
-    inches, high = figure.get_size_inches()
-    opening = (f'<svg role="img" aria-label="{escape(label)}" '
-               f'viewBox="0 0 {72 * inches:.2f} {72 * high:.2f}" '
-               f'style="max-width: {ZOOM * inches:.2f}in" xmlns="http://www.w3.org/2000/svg" '
-               'xmlns:xlink="http://www.w3.org/1999/xlink">')
-    return re.sub(r"<svg.*?>", lambda _: opening, text, count=1, flags=re.DOTALL)
+def tables_part() -> str:
+    """The place of the tables."""
+    return ('<div id="table-tools" class="tools"></div>\n<div id="table" class="on-screen"></div>\n'
+            '<div id="paper-tables" class="on-paper"></div>')
 
 
 def csv(data: pl.DataFrame) -> str:
@@ -124,16 +118,73 @@ def anchor(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", name)
 
 
-def _cell(cell: Cell) -> str:
-    kind = "" if isinstance(cell.value, str) else ' class="number"'
-    bar = "" if cell.bar is None else f'<span class="bar" style="width: {cell.bar:.0%}"></span>'
-    remark = f"<small>{escape(cell.remark)}</small>" if cell.remark else ""
-    value = "-1e999" if cell.value == float("-inf") else escape(str(cell.value))
-    return f'<td{kind} data-value="{value}">{escape(cell.text)}{remark}{bar}</td>'
+def _read(name: str) -> str:
+    return (DATA / name).read_text(encoding="utf-8")
 
 
-def _download(name: str, data: pl.DataFrame) -> str:
-    """A link to the data, which is in the link itself."""
-    content = base64.b64encode(csv(data).encode()).decode()
-    return (f'<a class="data" download="{anchor(name)}.csv" '
-            f'href="data:text/csv;base64,{content}">Data (CSV)</a>')
+def _css_text(text: str) -> str:
+    """What stands between the quotes of a text in CSS, within HTML."""
+    return re.sub(r'[^A-Za-z0-9 .,:_/-]', lambda found: f"\\{ord(found[0]):x} ", text)
+
+
+def _drawing(drawing: Drawing) -> dict[str, Any]:
+    view = {} if drawing.view is None else {"view": {
+        "caption": drawing.view.caption,
+        "columns": _columns(drawing.view.tokens.select(
+            pl.col("^(position|token|piece|round|drafter|gamma)$")))}}
+    return {"name": anchor(drawing.name), "title": drawing.title, "caption": drawing.caption,
+            "trace": drawing.trace, "measure": drawing.measure,
+            "panels": list(map(_panel, drawing.panels)), **view}
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    return {"mark": panel.mark, "title": panel.title, "x_label": panel.x_label,
+            "y_label": panel.y_label, "scale": panel.scale, "ticks": panel.ticks,
+            "y_range": panel.y_range, "zero": panel.zero, "beside_label": panel.beside_label,
+            "digits": panel.digits, "wide": panel.wide, "columns": _columns(panel.rows)}
+
+
+def _columns(rows: pl.DataFrame) -> dict[str, Any]:
+    return {name: _packed(rows[name]) for name in rows.columns}
+
+
+def _packed(values: pl.Series) -> Any:
+    """Numbers as they are, null for what is none; texts as places in the list of their levels."""
+    if values.dtype == pl.String:
+        levels = values.drop_nulls().unique(maintain_order=True).to_list()
+        place = {name: i for i, name in enumerate(levels)}
+        return {"levels": levels, "codes": _runs([place.get(name, -1) for name in values])}
+    if values.dtype.is_float():
+        return _runs([None if value is None or not isfinite(value) else _short(value)
+                      for value in values])
+    return _runs(values.cast(pl.Int64).to_list())
+
+
+def _short(value: float) -> float | int:
+    short = float(f"{value:.{DIGITS}g}")
+    return int(short) if short.is_integer() else short
+
+
+def _runs(values: list[Any]) -> Any:
+    """The list, or where that is shorter its values each with how often it follows itself."""
+    runs = [part for value, same in groupby(values) for part in (value, sum(1 for _ in same))]
+    return {"runs": runs} if len(runs) < len(values) else values
+
+
+def _table(table: ReportTable) -> dict[str, Any]:
+    columns = []
+    for place, head in enumerate(table.header):
+        cells = [row[place] for row in table.rows]
+        columns.append({"head": head, "text": _packed(pl.Series([one.text for one in cells],
+                                                                dtype=pl.String)),
+                        "number": any(not isinstance(one.value, str) for one in cells),
+                        **_extras(cells)})
+    return {"name": anchor(table.name), "title": table.title, "note": table.note,
+            "trace": table.trace, "columns": columns}
+
+
+def _extras(cells: Iterable[Cell]) -> dict[str, Any]:
+    """The remarks and bars of a column, if it has any."""
+    remarks, bars = zip(*((one.remark, one.bar) for one in cells), strict=True) or ((), ())
+    return ({"remark": _packed(pl.Series(remarks))} if any(remarks) else {}) | (
+        {"bar": [None if bar is None else round(bar, 3) for bar in bars]} if any(bars) else {})

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -11,10 +11,21 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from hedgespec.analysis import words
 from hedgespec.analysis.comparison import Comparison, compare
 from hedgespec.analysis.figures import FIGURES, differences
-from hedgespec.analysis.figures.style import Claim, Drawing, styled
-from hedgespec.analysis.html import Section, anchor, csv, figure_part, page, table_part
+from hedgespec.analysis.figures.paper import AS_USUAL, Paper
+from hedgespec.analysis.figures.style import Claim, Drawing
+from hedgespec.analysis.html import (
+    FigureGroup,
+    Section,
+    anchor,
+    csv,
+    figure_part,
+    page,
+    page_data,
+    tables_part,
+)
 from hedgespec.analysis.pieces import read_vocabulary
 from hedgespec.analysis.report_tables import (
     ReportTable,
@@ -52,7 +63,7 @@ class Request:
 
     With `tokenizer`, the target's tokenizer.json, the answer shown is text instead of token ids.
     Empty `traces` and `learners`, and no `against`, are chosen from the results. Of several `costs`
-    (by name) and batches the first that agree are shown.
+    (by name) and batches the first that agree are shown. `paper` says how figures are saved.
     """
 
     results: Sequence[Path | Results]
@@ -63,6 +74,7 @@ class Request:
     tokenizer: Path | None = None
     costs: str | None = None
     batch: int | None = None
+    paper: Paper = AS_USUAL
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,8 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
         for folder in ("figures", "tables"):
             make_folder(beside / folder)
         found = _write(runs, study, comparisons, vocabulary, beside,
-                       _made(runs, comparisons, command, version), progress, processes)
+                       _made(runs, comparisons, command, version), progress,
+                       FigureSaver(beside / "figures", request.paper, processes))
         _replace(out, beside)
     remove_leftovers(out)
     return Report(out / PAGE, [claim.sentence for _, claim in found], comparisons)
@@ -102,32 +115,38 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
 
 def _write(
     runs: Sequence[ResultSet], study: Study, comparisons: Sequence[Comparison],
-    vocabulary: dict[int, str], out: Path, made: str, progress: OnProgress, processes: int | None,
-) -> list[tuple[Drawing, Claim]]:
+    vocabulary: dict[int, str], out: Path, made: str, progress: OnProgress, saver: FigureSaver,
+) -> list[tuple[str, Claim]]:
     """All files of a report; what it found. `made` says how its numbers were made."""
     steps = len(FIGURES) + len(comparisons) + 2
 
     def tell(what: str, done: int) -> None:
         progress(what, done, steps)
 
-    with styled(), FigureSaver(out / "figures", processes) as saver:
+    with saver:
         compared = _draw_comparisons(study, comparisons, saver, tell)
         drawn = _draw_kinds(study, vocabulary, saver,
                             lambda what, done: tell(what, len(compared) + done))
         tell("tables", steps - 2)
-        tables = _tables(study, out)
+        tables = [*_tables(study), *(difference_table(comparison, f"differences-{number}")
+                                     for number, comparison in enumerate(comparisons, 1))]
+        for table in tables:
+            _save_table(table, out)
         tell("page", steps - 1)
-        found = findings(drawn)
-        sections = [
-            Section("findings", "Findings", [_findings(found)]),
-            *(_comparison_section(number, comparison, drawings, saver, out)
-              for number, (comparison, drawings) in enumerate(
-                  zip(comparisons, compared, strict=True), 1)),
-            *(Section(anchor(kind.heading), kind.heading, _pictures(drawings, saver))
-              for kind, drawings in zip(FIGURES.values(), drawn, strict=True) if drawings),
-            tables, Section("made", "How these numbers were made", [made])]
-    write_text(out / PAGE,
-               page(f"Drafter selection: {runs[0].folder}", _introduction(study), sections))
+    found = findings({name: group.drawings for name, group in drawn.items()})
+    # What a reader is to see first goes before the findings.
+    sections = [
+        Section("findings", "Findings", [_findings(found)]),
+        *map(_comparison_section, comparisons, compared, compared.values()),
+        *(Section(name, FIGURES[name].heading, [figure_part(name, group)])
+          for name, group in drawn.items()),
+        Section("words", "Words", [_words(study)]),
+        Section("tables", "Tables", [tables_part()]),
+        Section("made", "How these numbers were made", [made])]
+    data = page_data(study.traces, study.drawn, compared | drawn, tables,
+                     words.MEASURES | words.SELECTORS)
+    write_text(out / PAGE, page(f"Drafter selection: {runs[0].folder}", _introduction(study),
+                                sections, data))
     return found
 
 
@@ -152,24 +171,27 @@ def _listed(path: Path) -> list[str]:
 def _draw_comparisons(
     study: Study, comparisons: Sequence[Comparison], saver: FigureSaver,
     tell: Callable[[str, int], None],
-) -> list[list[Drawing]]:
-    """The figures of each comparison, given to be saved."""
-    drawn = []
-    for number, comparison in enumerate(comparisons):
-        tell("comparisons", number)
-        name = f"differences-{number + 1}-figure"
-        drawn.append(_saved(differences.draw(study, comparison, name), saver))
+) -> dict[str, FigureGroup]:
+    """The figures of each comparison by its place on the page, given to be saved."""
+    drawn = {}
+    for number, comparison in enumerate(comparisons, 1):
+        tell("comparisons", number - 1)
+        name = f"differences-{number}-figure"
+        drawn[f"comparison-{number}"] = FigureGroup(
+            "a learner that both runs have at its usual setting",
+            _saved(differences.draw(study, comparison, name), saver))
     return drawn
 
 
 def _draw_kinds(
     study: Study, vocabulary: dict[int, str], saver: FigureSaver, tell: Callable[[str, int], None]
-) -> list[list[Drawing]]:
+) -> dict[str, FigureGroup]:
     """The figures of each kind, given to be saved."""
-    drawn = []
-    for number, kind in enumerate(FIGURES.values()):
+    drawn = {}
+    for number, (name, kind) in enumerate(FIGURES.items()):
         tell("figures", number)
-        drawn.append(_saved((_worded(one, vocabulary) for one in kind.draw(study)), saver))
+        drawn[name] = FigureGroup(
+            kind.needs, _saved((_worded(one, vocabulary) for one in kind.draw(study)), saver))
     return drawn
 
 
@@ -182,43 +204,34 @@ def _saved(drawings: Iterable[Drawing], saver: FigureSaver) -> list[Drawing]:
     return drawn
 
 
-def _pictures(drawings: Sequence[Drawing], saver: FigureSaver) -> list[str]:
-    return [figure_part(drawing, saver.picture(drawing)) for drawing in drawings]
+def _comparison_section(comparison: Comparison, name: str, group: FigureGroup) -> Section:
+    return Section(name, f"{comparison.other.folder} against {comparison.base.folder}",
+                   [_regressions(comparison), figure_part(name, group)])
 
 
-def _comparison_section(
-    number: int, comparison: Comparison, drawings: Sequence[Drawing], saver: FigureSaver, out: Path
-) -> Section:
-    return Section(
-        f"comparison-{number}", f"{comparison.other.folder} against {comparison.base.folder}",
-        [_regressions(comparison), *_pictures(drawings, saver),
-         _table(difference_table(comparison, f"differences-{number}"), out)])
-
-
-def _tables(study: Study, out: Path) -> Section:
+def _tables(study: Study) -> list[ReportTable]:
     settings = {trace: settings_data(study, trace) for trace in study.run.traces}
     matrices = (matrix_table(trace, settings[trace]) for trace in study.traces)
-    tables = [overview_table(pl.concat(settings.values()),
-                             study.run.whose_seconds(study.run.traces)),
-              *(table for table in [drafter_table(study.run), *matrices] if table is not None),
-              *domain_tables(study)]
-    return Section("tables", "Tables", [_table(table, out) for table in tables])
+    return [overview_table(pl.concat(settings.values()),
+                           study.run.whose_seconds(study.run.traces)),
+            *(table for table in [drafter_table(study.run), *matrices] if table is not None),
+            *domain_tables(study)]
 
 
-def findings(kinds: Sequence[Sequence[Drawing]]) -> list[tuple[Drawing, Claim]]:
+def findings(kinds: Mapping[str, Sequence[Drawing]]) -> list[tuple[str, Claim]]:
     """Up to five claims that hold after Holm's correction for all claims of all figures.
 
-    `kinds` are the figures of each kind. The first claim that holds of each kind comes before the
-    second of any.
+    `kinds` are the figures of each kind by its name, which a claim comes with. The first claim that
+    holds of each kind comes before the second of any.
     """
-    claims = [(kind, drawing, claim) for kind, drawings in enumerate(kinds)
+    claims = [(kind, claim) for kind, drawings in kinds.items()
               for drawing in drawings for claim in drawing.claims]
-    adjusted = holm(np.array([claim.p for *_, claim in claims]))
-    held = [claim for claim, p in zip(claims, adjusted, strict=True)
-            if p < 1 - LEVEL and (claim[2].low > 0 or claim[2].high < 0)]
-    place = [sum(before[0] == kind for before in held[:i]) for i, (kind, *_) in enumerate(held)]
+    adjusted = holm(np.array([claim.p for _, claim in claims]))
+    held = [(kind, claim) for (kind, claim), p in zip(claims, adjusted, strict=True)
+            if p < 1 - LEVEL and (claim.low > 0 or claim.high < 0)]
+    place = [sum(before == kind for before, _ in held[:i]) for i, (kind, _) in enumerate(held)]
     order = sorted(range(len(held)), key=place.__getitem__)
-    return [held[i][1:] for i in order[:MOST_FINDINGS]]
+    return [held[i] for i in order[:MOST_FINDINGS]]
 
 
 def _compare(runs: Sequence[ResultSet], baseline: Path | None) -> list[Comparison]:
@@ -238,11 +251,22 @@ def _worded(drawing: Drawing, vocabulary: dict[int, str]) -> Drawing:
     return replace(drawing, view=replace(drawing.view, tokens=tokens.with_columns(pieces)))
 
 
-def _table(table: ReportTable, out: Path) -> str:
+def _save_table(table: ReportTable, out: Path) -> None:
     stem = out / "tables" / anchor(table.name)
     write_text(Path(f"{stem}.csv"), csv(table.data))
     write_text(Path(f"{stem}.md"), table.markdown())
-    return table_part(table)
+
+
+def _words(study: Study) -> str:
+    """What the words of the page mean, and what its traces are."""
+    parts = {"Traces": words.traces(study), "Measures": words.MEASURES,
+             "Selectors that are no learners": words.selectors(study),
+             "Settings": words.settings(study)}
+    return "\n".join(
+        f"<h3>{heading}</h3>\n<dl>" + "".join(
+            f"<dt>{escape(word)}</dt><dd>{escape(meaning)}</dd>"
+            for word, meaning in meanings.items()) + "</dl>"
+        for heading, meanings in parts.items() if meanings)
 
 
 def _introduction(study: Study) -> str:
@@ -256,11 +280,11 @@ def _introduction(study: Study) -> str:
             f"{unfinished}")
 
 
-def _findings(found: Sequence[tuple[Drawing, Claim]]) -> str:
+def _findings(found: Sequence[tuple[str, Claim]]) -> str:
     if not found:
         return "<p>No difference looked at here is certain enough to be stated.</p>"
-    items = "".join(f'<li>{escape(claim.sentence)} <a href="#{anchor(drawing.name)}">Figure</a>'
-                    "</li>" for drawing, claim in found)
+    items = "".join(f'<li>{escape(claim.sentence)} <a href="#{kind}">Figure</a></li>'
+                    for kind, claim in found)
     return (f'<ul>{items}</ul>\n<p class="note">In brackets: {LEVEL:.0%} bootstrap intervals over '
             "questions, not corrected. A sentence stands here only if its difference is "
             "significant at 5% after Holm's correction for all that were looked at. That the best "

@@ -39,7 +39,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A table: `name` for files and links, a header and cells per column, the numbers in `data`."""
+    """A table: `name` for files and links, a header and cells per column, the numbers in `data`.
+
+    One of a single `trace` is shown with it.
+    """
 
     name: str
     title: str
@@ -47,6 +50,7 @@ class ReportTable:
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     data: pl.DataFrame
+    trace: str = ""
 
     def markdown(self) -> str:
         """The table in Markdown, numbers to the right."""
@@ -75,7 +79,7 @@ def domain_tables(study: Study) -> Iterator[ReportTable]:
         yield ReportTable(
             f"mat-by-domain-{trace}", f"MAT by domain: {trace}",
             _domain_note(study.against) + speed_note(study.run.whose_seconds([trace])),
-            ["selector", "numbers", *counts, "tokens/s"], rows, data)
+            ["selector", "numbers", *counts, "tokens/s"], rows, data, trace)
 
 
 def overview_table(data: pl.DataFrame, whose_seconds: str) -> ReportTable:
@@ -147,7 +151,7 @@ def matrix_table(trace: str, data: pl.DataFrame) -> ReportTable | None:
         "Intervals are in the table of all settings.",
         ["selector", *columns], rows,
         several.select("trace", "selector", "setting", "how", "queries", "mat", "mat_low",
-                       "mat_high"))
+                       "mat_high"), trace)
 
 
 def _natural(setting: str) -> tuple[bool, list[str]]:

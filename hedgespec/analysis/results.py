@@ -97,6 +97,9 @@ class ResultSet:
         self._until_best = per_query.select(*SETTING, "seed", "query", "rounds_until_best")
         self._queries = per_query.group_by(*SETTING, *QUERY_NAMES, maintain_order=True).agg(
             pl.col("tokens").first(), pl.col(PER_QUERY.averaged).mean())
+        arms = pl.selectors.starts_with(ROUNDS_OF)
+        self._arm_rounds = per_query.group_by(*SETTING, maintain_order=True).agg(
+            pl.when(arms.count() > 0).then(arms.sum() / pl.col("seed").n_unique()))
         self._answers: dict[str, QueryResults] = {}
         unknown = {pool.trace if (pool := self.pool(name)) else name
                    for name in self.traces} - set(self.hashes)
@@ -220,6 +223,23 @@ class ResultSet:
         rows = self._until_best.join(setting, on=SETTING, nulls_equal=True).sort("query", "seed")
         found: np.ndarray = rows["rounds_until_best"].to_numpy()
         return found.reshape(rows["query"].n_unique(), -1)
+
+    def arm_rounds(self, trace: str) -> pl.DataFrame:
+        """Rounds of all queries by `selector`, at its usual setting, and `arm`; means over seeds.
+        """
+        usual = self.settings.filter(pl.col("usual"), pl.col("trace") == trace).select(SETTING)
+        rows = usual.join(self._arm_rounds, on=SETTING, how="left", nulls_equal=True,
+                          maintain_order="left")
+        long = rows.unpivot(index=["trace", "selector"], variable_name="arm", value_name="rounds",
+                            on=pl.selectors.starts_with(ROUNDS_OF)).drop_nulls("rounds")
+        order = {name: i for i, name in enumerate(usual["selector"])}
+        return long.with_columns(pl.col("arm").str.strip_prefix(ROUNDS_OF)).sort(
+            pl.col("selector").replace_strict(order, return_dtype=pl.Int64), maintain_order=True)
+
+    def only_arm(self, trace: str, selector: str) -> str | None:
+        """The arm that drafts all rounds of a selector; None of several."""
+        rows = self.arm_rounds(trace).filter(pl.col("selector") == selector, pl.col("rounds") > 0)
+        return str(rows["arm"][0]) if len(rows) == 1 else None
 
     def drafters(self, trace: str) -> int:
         """Number of drafters of a trace's pool, however many arms they make."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import polars as pl
 
 from hedgespec.analysis.results import ResultSet
@@ -18,6 +19,7 @@ from hedgespec.results.labels import (
     PROMPT,
 )
 
+UNIFORM = "uniform"  # chooses a drafter blindly
 MOST_LEARNERS = 8  # drawn unless more are asked for
 
 
@@ -46,7 +48,7 @@ class Study:
         known = usual["selector"].unique(maintain_order=True).to_list()
         _check(run, "selector", [*learners, *([against] if against else [])], known)
         return cls(run, tuple(shown), tuple(learners or _common_learners(usual)),
-                   against or _best_single(usual))
+                   against or _baseline(usual))
 
     @cached_property
     def drawn(self) -> tuple[str, ...]:
@@ -59,6 +61,28 @@ class Study:
         rows = self.run.answers(trace).settings.with_row_index("column").filter(pl.col("usual"))
         column = dict(zip(rows["selector"], rows["column"], strict=True))
         return {name: column[name] for name in selectors if name in column}
+
+    def sized(self, trace: str) -> str:
+        """The trace with its number of questions, and of queries if that is another."""
+        name = self.run.pool(trace)
+        answers = self.run.answers(trace)
+        questions, queries = len(np.unique(answers.question)), len(answers.question)
+        beside = f" ({queries} queries)" if queries != questions else ""
+        return f"{name.trace if name else trace}, n = {questions} questions{beside}"
+
+    def beside_baseline(self, trace: str) -> dict[str, int] | None:
+        """Columns of the selector that gains are counted from and, behind it, of the learners.
+
+        None where one of the two is not there.
+        """
+        base = self.columns(trace, (self.against,) if self.against else ())
+        chosen = base | self.columns(trace, self.learners)
+        return chosen if base and len(chosen) > 1 else None
+
+    def against_words(self, trace: str) -> str:
+        """A sentence that says which drafter best-single is, if that is what gains are from."""
+        single = self.run.only_arm(trace, self.against) if self.against == BEST_SINGLE else None
+        return f"{BEST_SINGLE} is {single} here. " if single else ""
 
     def most_queries(self, traces: Sequence[str]) -> str:
         """The trace of `traces` with the most queries; what is claimed of one is claimed of it."""
@@ -118,10 +142,15 @@ def _common_learners(usual: pl.DataFrame) -> list[str]:
     return first.sort("place")["selector"].to_list()
 
 
-def _best_single(usual: pl.DataFrame) -> str | None:
-    """The best single drafter: in hindsight of all queries, else the fixed one of highest MAT."""
+def _baseline(usual: pl.DataFrame) -> str | None:
+    """The best single drafter: in hindsight of all queries, else the fixed one of highest MAT.
+
+    Without fixed drafters the uniform choice; without that no baseline.
+    """
     if BEST_SINGLE in usual["selector"]:
         return BEST_SINGLE
     fixed = usual.filter(pl.col("selector").str.starts_with(FIXED)).group_by(
         "selector", maintain_order=True).agg(pl.col("mat").mean()).sort("mat", descending=True)
-    return None if fixed.is_empty() else str(fixed["selector"][0])
+    if not fixed.is_empty():
+        return str(fixed["selector"][0])
+    return UNIFORM if UNIFORM in usual["selector"] else None

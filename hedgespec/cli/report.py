@@ -13,8 +13,8 @@ examples:
   hedgespec report results/new --baseline results/old   also what became worse, marked
 
 OUT receives report.html (one file, opens offline), figures/ (PDF, PNG, and the numbers drawn as
-CSV) and tables/ (CSV, Markdown). Figures whose settings are not in the results are left out: those
-over numbers of drafters need --pool, those over delays --feedback, of `hedgespec sim`.
+CSV, one trace a figure) and tables/ (CSV, Markdown). The page says of each figure that is left out
+what the results lack.
 """
 
 
@@ -45,7 +45,22 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--costs", metavar="NAME",
         help="of results under several costs, those whose seconds are shown (default: the first)")
     add("--batch", type=int, metavar="B", help="likewise of several batches")
+    add("--width", type=_inches, metavar="INCHES",
+        help="width of the figures in OUT/figures (default: 3.4, one column of a paper; 7 where a "
+             "figure needs it)")
+    add("--dpi", type=int, default=150, help="of PNG files (default: %(default)s)")
+    add("--font", default="DejaVu Sans", metavar="FAMILY",
+        help="of the figures in OUT/figures (default: %(default)s)")
+    add("--formats", nargs="+", default=["pdf", "png"], choices=["pdf", "svg", "png"],
+        help="of the figures in OUT/figures (default: pdf png)")
     parser.set_defaults(run=run)
+
+
+def _inches(text: str) -> float:
+    width = float(text)
+    if not 2 <= width <= 20:
+        raise argparse.ArgumentTypeError("a figure is 2 to 20 inches wide")
+    return width
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from hedgespec.analysis.figures.paper import Paper
     from hedgespec.analysis.report import Request, write_report
     from hedgespec.command import command_line
     from hedgespec.files import check_writable
@@ -60,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
 
     check_writable(options.out)
     request = Request(options.results, options.baseline, options.traces, options.selectors,
-                      options.against, options.tokenizer, options.costs, options.batch)
+                      options.against, options.tokenizer, options.costs, options.batch,
+                      Paper(options.width, options.dpi, options.font, options.formats))
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
                    MofNCompleteColumn(), console=Console(stderr=True), transient=True)
     with bar:

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from hedgespec.analysis.figures import load
-from hedgespec.analysis.figures.style import styled
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.study import Study
 from hedgespec.api import report
@@ -40,8 +39,7 @@ def run(tmp_path_factory) -> ResultSet:
 
 def test_the_figure_of_load_has_each_batch_and_its_fastest(run):
     study = Study.of(run, [], ["hedge", "fixed:drafter-2"], None)
-    with styled():
-        [drawing] = load.draw(study)
+    [drawing] = load.draw(study)
     data = drawing.data
     assert set(data["costs"]) == {"many"}
     assert sorted(set(data["batch"])) == [1, 8]

@@ -7,6 +7,7 @@ import sys
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -19,17 +20,9 @@ from matplotlib.text import Text
 from hedgespec import __version__
 from hedgespec.analysis.comparison import compare
 from hedgespec.analysis.figures import FIGURES, answer_length, differences, pareto
-from hedgespec.analysis.figures.style import (
-    COLOURS,
-    Claim,
-    Drawing,
-    arm_label,
-    looks,
-    short,
-    spread,
-    styled,
-)
-from hedgespec.analysis.html import csv, svg
+from hedgespec.analysis.figures.paper import Paper, plot, spread, styled
+from hedgespec.analysis.figures.style import Claim, Drawing, arm_label, short
+from hedgespec.analysis.html import csv
 from hedgespec.analysis.overview import whose_seconds
 from hedgespec.analysis.pieces import read_vocabulary
 from hedgespec.analysis.report import Request, findings, write_report
@@ -43,6 +36,7 @@ from hedgespec.analysis.report_tables import (
     settings_data,
 )
 from hedgespec.analysis.results import ResultSet
+from hedgespec.analysis.saving import FigureSaver
 from hedgespec.analysis.study import Study
 from hedgespec.cli import main
 from hedgespec.results import statistics
@@ -56,6 +50,7 @@ from hedgespec.results.statistics import (
     mean_estimate,
     resampled_sums,
 )
+from tests.helpers.colour_vision import linear
 from tests.helpers.made_results import DRAFTERS, ROUND, make_results
 from tests.helpers.seals import seal_results
 
@@ -64,30 +59,23 @@ IMAGES = Path(__file__).parent / "images"
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_results(tmp_path_factory.mktemp("results"))
-
-
-@pytest.fixture(scope="module")
-def study(results: Path) -> Study:
-    return Study.of(ResultSet(results), [], [], None)
-
-
-@pytest.fixture(scope="module")
-def written(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("report")
-    assert main(["report", str(results), "--out", str(out)]) == 0
-    return out
-
-
-@pytest.fixture(scope="module")
 def drawn(study: Study) -> list[Drawing]:
     return drawings(study)
 
 
 def drawings(study: Study) -> list[Drawing]:
+    return [drawing for kind in FIGURES.values() for drawing in kind.draw(study)]
+
+
+def plotted(drawing: Drawing, width: float | None = None) -> Figure:
     with styled():
-        return [drawing for kind in FIGURES.values() for drawing in kind.draw(study)]
+        return plot(drawing, width)
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    """What the script of a page draws from."""
+    found = re.search(r'id="data">(.*?)</script>', page.read_text(), re.DOTALL)
+    return json.loads(found[1])
 
 
 # Statistics
@@ -176,25 +164,25 @@ def claim(value: float, low: float, high: float, p: float) -> Claim:
 
 
 def drawing(name: str, *claims: Claim) -> Drawing:
-    return Drawing(name, name, "", Figure(), pl.DataFrame(), claims)
+    return Drawing(name, name, "", [], pl.DataFrame(), claims=claims)
 
 
 def test_findings_are_silent_when_the_interval_includes_zero():
     unsure = drawing("unsure", claim(1, -0.1, 2, 0.001), claim(1, 0.1, 2, 0.06))
-    assert findings([[unsure], []]) == []
+    assert findings({"a": [unsure], "b": []}) == []
 
 
 def test_findings_take_one_of_each_kind_first_and_five_at_most():
     sure = [claim(-3, -4, -2, 1e-4)] * 4
-    kinds = [[drawing("a", *sure)], [drawing("b1", *sure), drawing("b2", *sure)]]
-    assert [one.name for one, _ in findings(kinds)] == ["a", "b1", "a", "b1", "a"]
+    kinds = {"a": [drawing("a", *sure)], "b": [drawing("b1", *sure), drawing("b2", *sure)]}
+    assert [kind for kind, _ in findings(kinds)] == ["a", "b", "a", "b", "a"]
     assert sure[0].sentence == "a is 3.0 (2.0 to 4.0) less than b."
 
 
 def test_findings_are_corrected_for_all_that_were_looked_at():
     weak = claim(1, 0.1, 2, 0.02)
-    assert len(findings([[drawing("a", weak)]])) == 1
-    assert findings([[drawing("a", weak, weak, weak)]]) == []
+    assert len(findings({"a": [drawing("a", weak)]})) == 1
+    assert findings({"a": [drawing("a", weak, weak, weak)]}) == []
 
 
 def told_seconds(results: Path, folder: Path, scale: float, evaluation: float) -> list[str]:
@@ -211,11 +199,9 @@ def told_seconds(results: Path, folder: Path, scale: float, evaluation: float) -
         seconds=pl.when(mine).then(seconds).otherwise("seconds"),
         evaluation_seconds=pl.when(mine).then(evaluation * seconds).otherwise("evaluation_seconds"),
     ).drop("bandit"))
-    with styled():
-        [figure, *_] = FIGURES["seconds"].draw(
-            Study.of(ResultSet(folder), [], ["learner-00", "learner-01"], None))
-    assert figure.name == "seconds"
-    return [claim.sentence for _, claim in findings([[figure]])]
+    drawn = list(FIGURES["seconds"].draw(
+        Study.of(ResultSet(folder), [], ["learner-00", "learner-01"], None)))
+    return [claim.sentence for _, claim in findings({"seconds": drawn})]
 
 
 @pytest.mark.parametrize(("scale", "evaluation", "said"), [
@@ -300,50 +286,91 @@ def test_no_text_overlaps_or_is_cut(tmp_path, shape, monkeypatch):
                 if name.startswith("learner-")]
     figures = drawings(Study.of(run, [], learners, None))
     assert figures
-    assert {one.name: found for one in figures if (found := problems(one.figure))} == {}
+    assert {one.name: found for one in figures if (found := problems(plotted(one)))} == {}
 
 
 def test_no_text_overlaps_or_is_cut_with_three_learners(drawn):
-    assert {one.name: found for one in drawn if (found := problems(one.figure))} == {}
+    assert {one.name: found for one in drawn if (found := problems(plotted(one)))} == {}
 
 
 def test_every_figure_is_drawn_where_its_settings_are(drawn):
     names = [one.name for one in drawn]
     assert names == [
-        "acceptance-mix", "gamma-mix", "gains", "regret", "regret-rounds", "seconds",
-        "regret-seconds", "adoption", "answer", "drafters-mix", "delay-mix", "router", "pareto",
-        "answer-length"]
+        "seconds-mix", "gains-mat-mix", "gains-rounds-mix", "gains-regret-mix", "shares-mix",
+        "acceptance-mix", "gamma-mix", "regret-mix", "regret-rounds-mix", "regret-seconds-mix",
+        "pareto-tokens-per-second-mix", "pareto-mat-mix", "router-mix", "adoption-mix",
+        "answer-mix", "drafters-regret-mix", "drafters-mat-mix", "delay-regret-mix",
+        "delay-mat-mix", "answer-length-mix"]
+    assert all(one.trace == "mix" for one in drawn)
 
 
-def contrast(one: str, two: str) -> float:
-    """WCAG's contrast ratio of two colours."""
-    bright = []
-    for colour in (one, two):
-        parts = np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)]) / 255
-        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-        bright.append(linear @ [0.2126, 0.7152, 0.0722] + 0.05)
-    return max(bright) / min(bright)
+@pytest.mark.parametrize("width", [3.4, 7.0])
+def test_figures_are_exactly_as_wide_as_they_are_asked_to_be(drawn, width, tmp_path):
+    drawing = drawn[0]
+    with FigureSaver(tmp_path, Paper(width, dpi=100, formats=["png", "svg"]), processes=1) as saver:
+        saver.save(drawing)
+    assert matplotlib.image.imread(tmp_path / "seconds-mix.png").shape[1] == round(100 * width)
+    assert f'width="{72 * width:g}pt"' in (tmp_path / "seconds-mix.svg").read_text()
+    assert problems(plotted(drawing, width)) == []
 
 
-@pytest.mark.parametrize("name", [name for name in COLOURS if name not in ("line", "paper")])
-def test_labels_can_be_read_light_and_dark(name):
-    for colour, paper in zip(COLOURS[name], COLOURS["paper"], strict=True):
-        assert contrast(colour, paper) >= 4.5
+def test_a_font_that_is_not_there_is_one_clear_error(results, tmp_path, capsys):
+    assert "no font 'Nowhere Sans' is installed" in one_error(
+        capsys, results, "--out", tmp_path, "--font", "Nowhere Sans")
 
 
-def test_frames_and_numbers_of_the_heat_map_can_be_read_light_and_dark(drawn):
-    drawn[0].figure.draw_without_rendering()  # which gives cells their colours
-    [axis] = drawn[0].figure.axes
-    cells = np.concatenate([mesh.get_facecolor() for mesh in axis.collections])
+def test_every_panel_says_of_how_many_questions_it_is(drawn):
+    for one in drawn:
+        told = [panel.title for panel in one.panels] if one.name != "answer-mix" else []
+        assert all("n = 24 questions" in title for title in told), one.name
+
+
+def test_arms_shares_are_parts_of_all_rounds_and_best_single_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    folder = make_results(tmp_path)
+    best = pl.col("selector") == "best-single"
+    rewrite(folder, "per_query", lambda table: table.with_columns(
+        pl.when(best).then(0.0).otherwise("rounds/drafter-0").alias("rounds/drafter-0"),
+        pl.when(best).then(0.0).otherwise("rounds/drafter-2").alias("rounds/drafter-2")))
+    study = Study.of(ResultSet(folder), [], [], None)
+    [shares] = FIGURES["shares"].draw(study)
+    parts = shares.data.group_by("selector").agg(pl.col("share_percent").sum())
+    assert parts["share_percent"].to_list() == pytest.approx([100] * len(parts))
+    assert shares.data.filter(best, pl.col("arm") == "drafter-1")["share_percent"][0] == 100
+    assert "best-single is drafter-1 here" in next(FIGURES["gains"].draw(study)).caption
+
+
+def test_without_fixed_drafters_gains_are_from_the_uniform_choice(tmp_path):
+    folder = make_results(tmp_path)
+    for name in ("summary", "per_query", "curves", "answer"):
+        rewrite(folder, name, lambda table: table.filter(
+            pl.col("selector").str.starts_with("learner")).with_columns(
+            pl.col("selector").replace("learner-02", "uniform")))
+    study = Study.of(ResultSet(folder), [], [], None)
+    assert study.against == "uniform"
+    assert next(FIGURES["gains"].draw(study)).name == "seconds-mix"
+    assert list(FIGURES["acceptance"].draw(study)) == []
+
+
+def test_frames_and_numbers_of_the_heat_map_can_be_read(drawn):
+    [heat] = [one for one in drawn if one.name == "acceptance-mix"]
+    [axis] = plotted(heat).axes
+    cells = {patch.get_xy(): to_hex(patch.get_facecolor()) for patch in axis.patches
+             if patch.get_fill()}
     numbers = [text for text in axis.texts if re.fullmatch(r"\d\.\d\d", text.get_text())]
-    assert len(numbers) == len(cells)
-    behind = {text.get_position(): to_hex(cell) for text, cell in zip(numbers, cells, strict=True)}
+    assert len(numbers) == len(cells) == len(heat.panels[0].rows)
     for text in numbers:
-        assert contrast(to_hex(text.get_color()), behind[text.get_position()]) >= 4.5
+        x, y = text.get_position()
+        [behind] = [colour for (left, top), colour in cells.items()
+                    if left < x < left + 1 and top < y < top + 1]
+        dark, light = sorted(linear(one) @ [0.2126, 0.7152, 0.0722] + 0.05
+                             for one in (to_hex(text.get_color()), behind))
+        assert light / dark >= 4.5
     frames: dict[tuple[float, float], set[str]] = {}
     for frame in axis.patches:
-        frames.setdefault(frame.get_xy(), set()).add(to_hex(frame.get_edgecolor()))
-    # One of the two is seen on any cell, and neither follows the colours of the page.
+        if not frame.get_fill():
+            frames.setdefault(frame.get_xy(), set()).add(to_hex(frame.get_edgecolor()))
+    # One of the two is seen on any cell.
     assert list(frames.values()) == [{"#000000", "#ffffff"}] * 4
 
 
@@ -356,39 +383,26 @@ def test_ticks_of_evaluations_do_not_touch(tmp_path, monkeypatch):
     rewrite(folder, "per_query", lambda table: table.with_columns(evaluations=pl.when(
         pl.col("feedback").str.starts_with("every:")).then(pl.col("rounds") / pl.col(
             "feedback").str.strip_prefix("every:").str.to_integer(strict=False)).otherwise("evaluations")))
-    with styled():
-        [figure] = pareto.draw(Study.of(ResultSet(folder), [], [], None))
+    figure = next(pareto.draw(Study.of(ResultSet(folder), [], [], None)))
     assert figure.data["evaluations"].unique().sort().to_list() == pytest.approx(
         [0, 0.625, 1.25, 2.5, 5, 10])
-    assert problems(figure.figure) == []
-    for axis in figure.figure.axes:
+    paper = plotted(figure)
+    assert problems(paper) == []
+    for axis in paper.axes:
         labels = [label for label in axis.get_xticklabels() if label.get_text()]
         assert [label.get_text() for label in labels] == ["0", "0.5", "2", "8"]
         boxes = [label.get_window_extent() for label in labels]
-        assert min(two.x0 - one.x1 for one, two in pairwise(boxes)) > 0.05 * figure.figure.dpi
+        assert min(two.x0 - one.x1 for one, two in pairwise(boxes)) > 0.05 * paper.dpi
 
 
-def test_looks_tell_twenty_learners_apart():
-    assert len({(look.colour, str(look.dashes), look.marker)
-                for look in looks([str(i) for i in range(20)]).values()}) == 20
-
-
-def test_page_colours_are_all_variables_but_those_of_the_colour_map(drawn):
-    for one in drawn:
-        if not one.name.startswith(("acceptance", "gamma")):
-            with styled():
-                colours = set(re.findall(r"#[0-9a-f]{6}", svg(one.figure, "x", "label")))
-            assert colours <= {"#000000"}, one.name
-
-
-@pytest.mark.parametrize("name", ["acceptance-mix", "gamma-mix", "gains", "regret", "seconds",
-                                  "regret-seconds", "adoption", "answer", "delay-mix"])
+@pytest.mark.parametrize("name", [
+    "acceptance-mix", "seconds-mix", "regret-mix", "pareto-mat-mix", "adoption-mix", "answer-mix",
+    "delay-regret-mix", "router-mix"])
 def test_figures_look_as_they_did(drawn, name, tmp_path):
     """To accept a new look: delete the image and run the test twice."""
     [one] = [one for one in drawn if one.name == name]
     now, then = tmp_path / "now.png", IMAGES / f"{name}.png"
-    with styled():
-        one.figure.savefig(now, dpi=50, facecolor="white")
+    plotted(one).savefig(now, dpi=50, facecolor="white")
     if not then.exists():
         then.parent.mkdir(exist_ok=True)
         then.write_bytes(now.read_bytes())
@@ -413,13 +427,13 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
     cell = one(trace="mix", selector="fixed:drafter-1", domain="domain-2")
     assert heat["mat"][0] == pytest.approx(cell["tokens"].sum() / cell["rounds"].sum())
 
-    delay = pl.read_csv(written / "figures" / "delay-mix.csv").filter(
-        pl.col("measure") == "regret", pl.col("selector") == "learner-00",
+    delay = pl.read_csv(written / "figures" / "delay-regret-mix.csv").filter(
+        pl.col("selector") == "learner-00",
         pl.col("feedback") == "every:4")
     late = one(trace="mix", selector="learner-00", feedback="every:4")
     assert delay["value"][0] == pytest.approx(late["regret_rounds"].mean())
 
-    gains = pl.read_csv(written / "figures" / "gains.csv").filter(
+    gains = pl.read_csv(written / "figures" / "gains-mat-mix.csv").filter(
         pl.col("selector") == "learner-01")
     learner = one(trace="mix", selector="learner-01", feedback="chosen")
     base = one(trace="mix", selector="best-single")
@@ -427,7 +441,7 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
         learner["tokens"].sum() / learner["rounds"].sum()
         - base["tokens"].sum() / base["rounds"].sum())
 
-    speed = pl.read_csv(written / "figures" / "seconds.csv").filter(
+    speed = pl.read_csv(written / "figures" / "seconds-mix.csv").filter(
         pl.col("selector") == "learner-00")
     [learner, base] = [raw.filter(pl.col("trace") == "mix", pl.col("selector") == name,
                                   pl.col("feedback").is_in(["queued", "hindsight"]))
@@ -446,14 +460,14 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
         pl.col("domain") == "domain-2").group_by("query").agg(pl.col("gamma").mean())
     assert gamma["gamma"][0] == pytest.approx(of_queries["gamma"].mean())
 
-    found = pl.read_csv(written / "figures" / "adoption.csv").filter(
+    found = pl.read_csv(written / "figures" / "adoption-mix.csv").filter(
         pl.col("selector") == "learner-01", pl.col("rounds") >= 20).row(0, named=True)
     until = raw.filter(pl.col("trace") == "mix", pl.col("selector") == "learner-01")
     assert 0 < found["share_percent"] < 100
     assert found["share_percent"] == pytest.approx(
         100 * (until["rounds_until_best"] <= found["rounds"]).sum() / len(until))
 
-    weights = pl.read_csv(written / "figures" / "answer.csv")
+    weights = pl.read_csv(written / "figures" / "answer-mix.csv")
     answer = pl.read_parquet(results / "answer.parquet").filter(
         pl.col("trace") == "mix", pl.col("feedback") == "queued",
         pl.col("selector") == "learner-00")
@@ -528,9 +542,9 @@ def test_page_states_where_its_numbers_are_from(written, results):
 def test_seconds_never_stand_without_whose_they_are(written, drawn, study):
     whose = "costs of A GPU, bfloat16, all drafters evaluated one by one, batch 1"
     told = {one.name for one in drawn if whose in one.caption}
-    assert told == {"gains", "seconds", "regret-seconds", "pareto"}
+    assert told == {"seconds-mix", "regret-seconds-mix", "pareto-tokens-per-second-mix"}
     page = (written / "report.html").read_text()
-    notes = re.findall(r'<p class="note">(.*?)</p>', page, re.DOTALL)
+    notes = [table["note"] for table in data_of(written / "report.html")["tables"]]
     assert len([note for note in notes if "Tokens per second" in note]) == 2
     assert all(whose in note for note in notes if "Tokens per second" in note)
     assert re.search(rf"<li>mix: manifest sha256 <code>0+</code>; {whose}; "
@@ -550,16 +564,21 @@ def test_costs_that_differ_are_told_apart_by_trace():
     assert whose_seconds(traces[3:]) == ""
 
 
-def test_answer_is_shown_token_by_token_and_names_each_change_of_drafter(written, results):
-    text = re.search(r'<p class="answer">.*?</p>', (written / "report.html").read_text())[0]
-    answer = pl.read_parquet(results / "answer.parquet").filter(
-        pl.col("trace") == "mix", pl.col("feedback") == "queued",
-        pl.col("selector") == "learner-00")
-    assert [int(number) for number in re.findall(r">(\d+)</span>", text)] == (
-        answer["token"].to_list())
-    drafters = answer["drafter"].rle().struct.field("value").to_list()
-    assert re.findall(r'data-drafter="([^"]*)"', text) == drafters
-    assert text.count("class=own") == answer["round"].n_unique()
+def test_the_page_has_the_numbers_of_its_files_once_rounded(written):
+    """What a panel draws on the page is what stands in the file of its figure."""
+    data = data_of(written / "report.html")
+    [drawing] = [one for one in data["kinds"]["gains"]["drawings"] if one["measure"] == "MAT"]
+    columns = drawing["panels"][0]["columns"]
+    file = pl.read_csv(written / "figures" / "gains-mat-mix.csv")
+    assert columns["x"] == pytest.approx(file["difference"].to_list(), rel=1e-3, abs=1e-9)
+    assert columns["beside"] == pytest.approx(file["mat"].to_list(), rel=1e-3)
+    assert columns["name"]["levels"] == file["selector"].to_list()
+
+
+def test_each_kind_that_is_left_out_says_what_it_needs(written):
+    text = (written / "report.html").read_text()
+    [reason] = re.findall(r'<p class="left-out">(.*?)</p>', text)
+    assert reason == "Left out: it needs costs at two batches or more: `hedgespec sim --batch`."
 
 
 @pytest.mark.parametrize(("tokenizer", "expected"), [
@@ -583,16 +602,18 @@ def test_answer_is_shown_as_text_where_there_is_a_tokenizer(results, tmp_path, m
     token = pl.read_parquet(results / "answer.parquet")["token"][5]
     path.write_text(json.dumps({"model": {"vocab": {"a<b": token}}, "decoder": None}))
     write_report(Request([results], tokenizer=path), tmp_path, sys.argv, __version__)
-    text = re.search(r'<p class="answer">.*?</p>', (tmp_path / "report.html").read_text())[0]
-    assert text.count(">a&lt;b</span>") == 1
-    assert len(re.findall(r">\d+</span>", text)) == 199
+    [drawing] = data_of(tmp_path / "report.html")["kinds"]["answer"]["drawings"]
+    pieces = drawing["view"]["columns"]["piece"]
+    assert pieces["levels"].count("a<b") == 1
+    assert "a<b" not in (tmp_path / "report.html").read_text()
 
 
 def test_same_results_make_the_same_files(written, results, tmp_path, monkeypatch):
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", dict(list(FIGURES.items())[:2]))
+    monkeypatch.setattr(statistics, "DRAWS", 200)
     write_report(Request([results]), tmp_path, sys.argv, __version__)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("*/*"))
-    assert len(files) == 3 * 3 + 4 * 2
+    assert len(files) == 5 * 3 + 4 * 2
     assert {path.suffix for path in files} == {".pdf", ".png", ".csv", ".md"}
     for path in files:
         assert (tmp_path / path).read_bytes() == (written / path).read_bytes(), path
@@ -631,9 +652,8 @@ def test_regressions_are_marked(study, results, tmp_path, capsys, monkeypatch):
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("▼ regression") == len(worse)
     assert compare(ResultSet(slower), study.run).regressions.is_empty()
-    with styled():
-        [figure] = differences.draw(study, comparison, "differences")
-    assert problems(figure.figure) == []
+    [figure] = differences.draw(study, comparison, "differences")
+    assert problems(plotted(figure)) == []
 
 
 # Errors
@@ -711,9 +731,9 @@ def test_arms_are_named_in_words(tmp_path, monkeypatch):
     assert "learner-00" in run.settings["label"].to_list()  # as usual here
     figures = {one.name: one for one in drawings(Study.of(run, [], [], None))}
     assert {"drafter-0, tree", "drafter-2, K=3"} <= {
-        text.get_text() for text in drawn_texts(figures["acceptance-mix"].figure)}
+        text.get_text() for text in drawn_texts(plotted(figures["acceptance-mix"]))}
     assert {"drafter-0, tree", "drafter-1, K=3"} & {
-        text.get_text() for text in drawn_texts(figures["answer"].figure)}
+        text.get_text() for text in drawn_texts(plotted(figures["answer-mix"]))}
 
 
 def test_arms_that_are_not_usual_are_named_beside_the_selector(tmp_path, results):
@@ -751,7 +771,7 @@ def test_a_second_report_takes_the_place_of_the_first(results, tmp_path, monkeyp
     write_report(Request([results]), tmp_path, ["x"], "0", processes=1)
     (tmp_path / "figures" / "my-own.png").write_text("of the user")
     (tmp_path / ".figures.7.tmp").mkdir()  # of a killed process
-    assert (tmp_path / "figures" / "gains.pdf").exists()
+    assert (tmp_path / "figures" / "gains-mat-mix.pdf").exists()
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {})
     write_report(Request([results]), tmp_path, ["x"], "0", processes=1)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["my-own.png"]

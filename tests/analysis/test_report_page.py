@@ -1,36 +1,20 @@
 """The page of a report in a real browser; skipped where no Chromium is installed."""
 
+import base64
+import re
 from pathlib import Path
 
 import pytest
 
-from hedgespec.cli import main
+from hedgespec.analysis.figures import FIGURES
+from hedgespec.analysis.figures.looks import COLOURS, look
+from hedgespec.analysis.report import Request, write_report
 from hedgespec.results import statistics
-from tests.helpers.browser import Browser, installed
 from tests.helpers.made_results import make_results
 
-COLUMN = ("[...document.querySelector('table').rows].slice(1)"
-          ".map(row => row.cells[{}].dataset.value)")
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    results = make_results(folder / "results")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "DRAWS", 200)
-        assert main(["report", str(results), "--out", str(folder)]) == 0
-    return folder / "report.html"
-
-
-@pytest.fixture
-def browser(tmp_path):
-    program = installed()
-    if program is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    started = Browser(program, tmp_path / "profile")
-    yield started
-    started.close()
+COLUMN = "[...document.querySelectorAll('#table tbody tr')].map(row => row.cells[{}].textContent)"
+MEASURES = "[...document.querySelectorAll('[data-kind=gains] .measures button')]"
+TOLD = "document.querySelector('#told.shown')?.textContent ?? ''"
 
 
 def test_browser_notices_errors_and_requests(browser, tmp_path):
@@ -42,13 +26,23 @@ def test_browser_notices_errors_and_requests(browser, tmp_path):
     assert any("ReferenceError" in said for said in browser.said)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page_opens_without_error_and_without_a_request(browser, page, scheme):
-    browser.media(scheme)
+def test_page_opens_without_error_and_without_a_request(browser, page):
     browser.open(page.as_uri())
-    assert browser.run("document.querySelectorAll('figure svg').length") >= 8
+    drawn = browser.run("[...document.querySelectorAll('figure')].filter("
+                        "one => one.querySelector('svg')).map(one => one.dataset.kind)")
+    assert drawn == [name for name in FIGURES if name != "load"]
     assert browser.said == []
     assert [address for address in browser.asked if address != page.as_uri()] == []
+
+
+def test_page_is_small_and_its_names_are_text(browser, page):
+    """The default grid has eight traces; of them one is drawn at a time, so nodes are as many."""
+    assert page.stat().st_size < 400_000
+    browser.open(page.as_uri())
+    assert browser.run("document.querySelectorAll('*').length") < 3000
+    assert "learner-01" in browser.run(
+        "[...document.querySelectorAll('[data-kind=regret] svg text')].map(one => one.textContent)")
+    assert browser.run("find('drafter-2')")  # what Ctrl-F does
 
 
 def test_page_forbids_requests(browser, page, tmp_path):
@@ -70,28 +64,103 @@ def test_anchors_lead_to_what_they_name(browser, page):
         assert -1 <= top < browser.run("innerHeight")
 
 
-def test_tables_are_sorted_by_keyboard(browser, page):
+def test_contents_and_first_columns_stay_in_sight(browser, page):
     browser.open(page.as_uri())
-    # From the start of the page, with the tab key alone, to the header "MAT" of the first table.
-    focused = "document.activeElement.closest('th')?.textContent"
-    presses = 0
-    while browser.run(focused) != "MAT":
-        browser.press("Tab")
-        presses += 1
-        assert presses < 200
+    browser.run("document.getElementById('tables').scrollIntoView()")
+    assert browser.run("document.querySelector('nav a').getBoundingClientRect().bottom") > 0
+    assert browser.run("getComputedStyle(document.querySelector('td.fixed')).position") == "sticky"
+    assert browser.run("document.querySelector('th.fixed').textContent") == "selector"
+
+
+def test_a_measure_is_switched_by_keyboard_in_every_figure_that_has_it(browser, page):
+    browser.open(page.as_uri())
+    assert browser.run(f"{MEASURES}.map(one => one.textContent)") == [
+        "tokens/s", "MAT", "rounds", "regret"]
+    browser.run(f"{MEASURES}[3].focus()")
+    browser.press("Enter")
+    title = "document.querySelector('[data-kind={}] h3').textContent"
+    assert browser.run(title.format("gains")).startswith("regret of the learners")
+    assert browser.run(title.format("drafters")).startswith("regret against")
+    assert browser.run("document.activeElement.textContent") == "regret"  # the focus stays
+
+
+def test_the_legend_hides_a_selector_in_every_figure(browser, page):
+    browser.open(page.as_uri())
+    count = ("[...document.querySelectorAll('figure svg text')]"
+             ".filter(one => one.textContent === 'learner-01').length")
+    assert browser.run(count) > 3
+    browser.run("[...document.querySelectorAll('.legend button')]"
+                ".find(one => one.textContent === 'learner-01').focus()")
+    browser.press("Enter")
+    assert browser.run(count) == 0
+    assert browser.run("document.activeElement.getAttribute('aria-pressed')") == "false"
+    browser.press("Enter")
+    assert browser.run(count) > 3
+
+
+def test_values_are_told_under_the_pointer_and_by_arrow_keys(browser, page):
+    browser.open(page.as_uri())
+    browser.run("document.querySelector('[data-kind=gains] svg').focus()")
+    browser.press("ArrowRight")
+    first = browser.run(TOLD)
+    assert re.match(r"learner-\d+\ntokens/s above best-single's, %: [\d.]+ \([\d.]+ to", first)
+    browser.press("ArrowRight")
+    assert browser.run(TOLD) not in ("", first)
+    browser.run("document.querySelector('[data-kind=gains] svg').blur()")
+    assert browser.run(TOLD) == ""
+    place = browser.run(
+        "(box => [box.x, box.y])(document.querySelector('[data-kind=gains] svg path[transform]')"
+        ".getBoundingClientRect())")
+    browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=place[0] + 2, y=place[1] + 2)
+    assert browser.run(TOLD) == first
+
+
+def test_the_trace_chosen_is_that_of_every_figure_and_table(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {"gains": FIGURES["gains"]})
+    results = make_results(tmp_path / "results", traces=("mix", "</script>other"))
+    written = write_report(Request([results]), tmp_path, ["x"], "0", processes=1)
+    browser.open(written.page.as_uri())
+    browser.run("{ const select = document.querySelector('#controls select');"
+                " select.value = '</script>other'; select.dispatchEvent(new Event('change')); }")
+    assert "</script>other" in browser.run("document.querySelector('figure h3').textContent")
+    assert set(browser.run(COLUMN.format(0))) == {"</script>other"}
+    assert browser.said == []
+
+
+def test_tables_are_filtered_turned_and_sorted_by_keyboard(browser, page):
+    browser.open(page.as_uri())
+    browser.run("[...document.querySelectorAll('#table th button')]"
+                ".find(one => one.textContent === 'MAT').focus()")
     column = browser.run("document.activeElement.closest('th').cellIndex")
-    order = "document.activeElement.closest('th').getAttribute('aria-sort')"
     for key, direction, sign in (("Enter", "ascending", 1), (" ", "descending", -1)):
         browser.press(key)
-        assert browser.run(order) == direction
-        values = [float(value) for value in browser.run(COLUMN.format(column))]
+        assert browser.run("document.activeElement.closest('th').getAttribute('aria-sort')") == (
+            direction)
+        values = [float(re.match(r"[\d.]+", text)[0]) for text in browser.run(
+            COLUMN.format(column))]
         assert values == sorted(values, reverse=sign < 0)
         assert len(set(values)) > 5
-    browser.press("Tab")
-    assert browser.run(focused) == "regret"
-    browser.press("Enter")
-    assert browser.run("document.querySelectorAll('th[aria-sort]').length") == 1
+    browser.run("document.querySelector('[type=search]').focus()")
+    browser.send("Input.insertText", text="LEARNER-02")
+    names = browser.run(COLUMN.format(1))
+    assert names
+    assert all(name.startswith("learner-02") for name in names)
     assert browser.said == []
+
+
+def test_an_answer_names_each_change_of_drafter(browser, page):
+    browser.open(page.as_uri())
+    tokens = browser.run("[...document.querySelectorAll('.answer span')].map(one => "
+                         "[one.title.match(/round (\\d+), ([^,]*),/).slice(1), one.className,"
+                         " one.dataset.drafter ?? null])")
+    assert len(tokens) == 200
+    before = None
+    for i, ((number, drafter), kind, named) in enumerate(tokens):
+        assert named == (None if drafter == before else drafter)
+        before = drafter
+        last = i == 199 or tokens[i + 1][0][0] != number
+        assert (kind == "own") == last
 
 
 def test_first_tab_offers_to_skip_the_contents(browser, page):
@@ -114,13 +183,45 @@ def test_colours_follow_the_reader_and_print_is_light(browser, page):
     assert browser.run(paper) == light
 
 
-@pytest.mark.parametrize(("medium", "width"), [("print", 718), ("screen", 1280)])
-def test_nothing_is_wider_than_paper_or_a_laptop(browser, page, medium, width):
-    """718 pixels are an A4 page within margins of 1 cm; tables scroll on the screen."""
-    browser.media("light", medium)
+def test_a_figure_on_the_page_has_its_colour_in_the_file(browser, page, written):
+    """The same name has one colour on the page and on paper."""
+    browser.open(page.as_uri())
+    shown = browser.run(
+        "(text => getComputedStyle(text).fill.match(/\\d+/g).map(Number))([...document"
+        ".querySelectorAll('[data-kind=regret] .name')].find("
+        "one => one.textContent === 'learner-00'))")
+    light = COLOURS[look("learner-00").colour][0]
+    assert shown == [int(light[i:i + 2], 16) for i in (1, 3, 5)]
+
+
+@pytest.mark.parametrize("width", [390, 800, 1280])
+def test_nothing_is_wider_than_the_window(browser, page, width):
+    """Tables scroll within their frame."""
     browser.window(width, 900)
     browser.open(page.as_uri())
-    outside = "svg, p" if medium == "screen" else "svg, p, table"
-    assert browser.run(f"[...document.querySelectorAll('{outside}')].filter("
-                       "one => one.getBoundingClientRect().right > innerWidth + 1).length") == 0
+    assert browser.run("[...document.querySelectorAll('svg, p, h1, h2, h3')].filter(one => "
+                       "!one.closest('.legend, .scroll') && "
+                       "one.getBoundingClientRect().right > innerWidth + 1).length") == 0
     assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+def test_print_has_few_pages_each_with_its_heads(browser, page):
+    browser.open(page.as_uri())
+    pdf = base64.b64decode(browser.send("Page.printToPDF", paperWidth=8.27,
+                                        paperHeight=11.69)["data"])
+    assert 3 < len(re.findall(rb"/Type\s*/Page\b", pdf)) < 25
+    assert browser.run("document.querySelectorAll('#paper-tables tr').length") == 0  # folded again
+    browser.run("unfold()")
+    browser.media("light", "print")
+    assert browser.run("[...document.querySelectorAll('#paper-tables thead')].every("
+                       "one => getComputedStyle(one).display === 'table-header-group')")
+    tables = browser.run("document.querySelectorAll('#paper-tables table').length")
+    assert tables == browser.run("DATA.tables.filter(ofTrace).length") == 4
+    rows = browser.run("document.querySelectorAll('#paper-tables tbody tr').length")
+    assert rows == browser.run("DATA.tables.filter(ofTrace).reduce("
+                               "(sum, one) => sum + chosenRows(one, true).length, 0)") > 20
+
+
+def test_without_scripts_the_page_says_where_the_figures_are(page: Path):
+    assert "figures/, the tables in tables/" in re.search(
+        r"<noscript>(.*?)</noscript>", page.read_text(), re.DOTALL)[1].replace("\n", " ")

@@ -237,8 +237,10 @@ def test_regret_figure_draws_each_setting_of_a_selector(tmp_path, monkeypatch):
     write_trace(tmp_path / "trace")
     sim(tmp_path / "trace", "--selectors", "hedge", "uniform", "--feedback", "queued", "bold")
     drawn = []
-    monkeypatch.setattr(regret, "_panel", lambda axis, curves, look, version: iter(
-        [drawn.extend(curves["selector"].unique(maintain_order=True))][:0]))
+    plot_panels = regret.plot_panels
+    monkeypatch.setattr(regret, "plot_panels", lambda panels, **options: (
+        drawn.extend(panels[0].rows["name"].unique(maintain_order=True)),
+        plot_panels(panels, **options))[1])
     regret_figure(pl.read_parquet(tmp_path / "out" / "curves.parquet"), tmp_path / "figure.png")
     assert drawn == ["hedge queued", "hedge bold", "uniform"]
 

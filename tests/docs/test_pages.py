@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
+import polars as pl
 import pytest
 
 from benchmarks import experiment, findings
@@ -21,7 +22,6 @@ from benchmarks.findings import (
 from benchmarks.pages import Quantity, Said, contradictions
 from hedgespec.analysis.figures import gains
 from hedgespec.analysis.figures import router as router_figure
-from hedgespec.analysis.figures.style import styled
 from hedgespec.analysis.report_tables import settings_data
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.study import Study
@@ -80,20 +80,18 @@ def said_by_report(results: Results) -> Said:
         for key, row in zip(RunKey.of_rows(rows), rows.iter_rows(named=True), strict=True):
             said[Quantity(REGRET, key)] = row["regret"], row["regret_low"], row["regret_high"]
     keys = {(key.trace, key.selector): key for key in RunKey.of_rows(run.settings)}
-    with styled():
-        [figure] = router_figure.draw(study)
-        for row in figure.data.iter_rows(named=True):
-            more = np.array([row[f"difference{end}"] for end in ("", "_low", "_high")])
-            pair = keys[row["trace"], row["selector"]], keys[row["trace"], row["router"]]
-            said[Quantity(REGRET, *pair)] = tuple(more)
-            said[Quantity(REGRET, *pair[::-1])] = tuple(-more[[0, 2, 1]])
-        better = [name for name in run.answers(WARM).settings["selector"]
-                  if name.startswith(f"{FIXED}expert-")] + [BEST_FIXED]
-        for name in better:
-            [figure] = gains.draw(Study.of(run, [WARM], [name], GENERALIST))
-            [claim] = figure.claims
-            said[Quantity(GAIN, keys[WARM, name], keys[WARM, GENERALIST])] = (
-                claim.value, claim.low, claim.high)
+    for row in pl.concat(figure.data for figure in router_figure.draw(study)).iter_rows(named=True):
+        more = np.array([row[f"difference{end}"] for end in ("", "_low", "_high")])
+        pair = keys[row["trace"], row["selector"]], keys[row["trace"], row["router"]]
+        said[Quantity(REGRET, *pair)] = tuple(more)
+        said[Quantity(REGRET, *pair[::-1])] = tuple(-more[[0, 2, 1]])
+    better = [name for name in run.answers(WARM).settings["selector"]
+              if name.startswith(f"{FIXED}expert-")] + [BEST_FIXED]
+    for name in better:
+        first = next(gains.draw(Study.of(run, [WARM], [name], GENERALIST)))
+        [claim] = first.claims
+        said[Quantity(GAIN, keys[WARM, name], keys[WARM, GENERALIST])] = (
+            claim.value, claim.low, claim.high)
     return said
 
 

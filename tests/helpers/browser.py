@@ -18,7 +18,7 @@ SWITCHES = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND",
     "--remote-debugging-pipe", "about:blank")
-KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), " ": (32, " ")}
+KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), " ": (32, " "), "ArrowRight": (39, "")}
 
 
 def installed() -> str | None:

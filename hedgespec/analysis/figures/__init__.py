@@ -1,4 +1,4 @@
-"""Figures from result tables, one kind per file; all in the style of `style.py`."""
+"""Figures from result tables, one kind per file; page and paper draw the same panels."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,22 +8,24 @@ from hedgespec.analysis.figures.regret import regret_figure
 from hedgespec.analysis.figures.style import Drawing
 from hedgespec.analysis.study import Study
 
-# In the order of the report; each is a module of this folder with a HEADING and a function `draw`.
-_FILES = ("acceptance", "gains", "regret", "seconds", "adoption", "answer", "drafters", "delay",
-          "router", "pareto", "answer_length", "load")
+# In the order of the report; each is a module of this folder with a HEADING, what it NEEDS of the
+# results, and a function `draw`.
+_FILES = ("gains", "shares", "acceptance", "regret", "seconds", "pareto", "load", "router",
+          "adoption", "answer", "drafters", "delay", "answer_length")
 
 
 @dataclass(frozen=True)
 class FigureKind:
-    """What a kind of figure shows, and the function that draws it from a study."""
+    """What a kind of figure shows, the function that draws it, and what results lack without it."""
 
     heading: str
+    needs: str
     draw: Callable[[Study], Iterator[Drawing]]
 
 
 def _kind(file: str) -> FigureKind:
     module = import_module(f"{__name__}.{file}")
-    return FigureKind(module.HEADING, module.draw)
+    return FigureKind(module.HEADING, module.NEEDS, module.draw)
 
 
 FIGURES = {file.replace("_", "-"): _kind(file) for file in _FILES}

@@ -4,41 +4,39 @@ from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
-from matplotlib.figure import Figure
 
-from hedgespec.analysis.figures.style import (
-    LINE,
-    Claim,
-    Drawing,
-    End,
-    Look,
-    band,
-    finish,
-    label_ends,
-    looks,
-    panels,
-)
+from hedgespec.analysis.figures.style import Claim, Drawing, Panel, claimed
 from hedgespec.analysis.study import Study
 from hedgespec.results.labels import CHOSEN, HINDSIGHT, NONE, PROMPT
 from hedgespec.results.statistics import LEVEL, SMALL, mean_estimate
 
 HEADING = "How soon is the best drafter found?"
+NEEDS = "a learner among those drawn, and answers long enough to find the best drafter in"
 
 POINTS = 48
 CHECKED = 32  # rounds, of the finding
 
 
 def draw(study: Study) -> Iterator[Drawing]:
-    """A panel per trace on which a chosen learner ran."""
-    tables = [table for trace in study.traces if not (table := _table(study, trace)).is_empty()]
-    if tables:
-        yield Drawing(
-            "adoption", "Rounds until the best drafter holds half of the weight",
-            "Share of answers in which, by then, the best fixed drafter of the answer has had half "
-            "of ten rounds in a row (where exact, in expectation). What is missing to 100% had "
-            f"not found it when the answer ended. Bands: {LEVEL:.0%} bootstrap intervals over "
-            f"questions, not corrected; traces of fewer than {SMALL} queries are marked †.",
-            _figure(tables, looks(study.drawn)), pl.concat(tables), list(_claims(study)))
+    """A figure per trace on which a chosen learner ran."""
+    drawings = [_drawing(study, trace, table) for trace in study.traces
+                if not (table := _table(study, trace)).is_empty()]
+    return claimed(drawings, _claims(study))
+
+
+def _drawing(study: Study, trace: str, table: pl.DataFrame) -> Drawing:
+    few = "†" if table["queries"][0] < SMALL else ""
+    return Drawing(
+        f"adoption-{trace}", f"Rounds until the best drafter holds half of the weight: {trace}",
+        "Share of answers in which, by then, the best fixed drafter of the answer has had half "
+        "of ten rounds in a row (where exact, in expectation). What is missing to 100% had "
+        f"not found it when the answer ended. Bands: {LEVEL:.0%} bootstrap intervals over "
+        f"questions, not corrected; traces of fewer than {SMALL} queries are marked †.",
+        [Panel("step", table.select(name="selector", x="rounds", y="share_percent", low="low",
+                                    high="high"),
+               "rounds", "answers whose best drafter\nholds half of the weight, %",
+               study.sized(trace) + few, "log2", _ticks(table["rounds"].to_numpy()),
+               y_range=(0, 101))], table, trace)
 
 
 def _learners(study: Study, trace: str) -> dict[str, int]:
@@ -75,36 +73,11 @@ def _table(study: Study, trace: str) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
-    most = max(table["selector"].n_unique() for table in tables)
-    few = ["†" if table["queries"][0] < SMALL else "" for table in tables]
-    figure, axes = panels([f"{table['trace'][0]}{mark}" for table, mark
-                           in zip(tables, few, strict=True)], max(2.1, 0.9 + LINE * most))
-    ends = []
-    for axis, table in zip(axes, tables, strict=True):
-        lines = table["selector"].n_unique()
-        for (name,), rows in table.group_by("selector", maintain_order=True):
-            style, x = look[str(name)], rows["rounds"]
-            axis.step(x, rows["share_percent"], where="post", color=style.colour,
-                      linestyle=style.dashes)
-            band(axis, x, rows["low"], rows["high"], style.colour, lines, step="post")
-            ends.append(End(axis, x[-1], rows["share_percent"][-1], str(name), style.colour))
-        axis.set_xscale("log", base=2)
-        ticks = _ticks(table["rounds"].to_numpy())
-        axis.set_xticks(ticks, [str(tick) for tick in ticks])
-        axis.minorticks_off()
-        axis.set_ylim(0, 101)
-        axis.margins(x=0)
-        axis.set_xlabel("rounds")
-        axis.set_ylabel("answers whose best drafter\nholds half of the weight, %")
-    label_ends(figure, ends)
-    return finish(figure)
-
-
-def _ticks(rounds: np.ndarray) -> list[int]:
+def _ticks(rounds: np.ndarray) -> list[tuple[float, str]]:
     """Powers of two where there are two or more, else both ends."""
     powers = [2**i for i in range(20) if rounds[0] <= 2**i <= rounds.max()]
-    return powers if len(powers) > 1 else [int(rounds[0]), int(rounds.max())]
+    ends = powers if len(powers) > 1 else [int(rounds[0]), int(rounds.max())]
+    return [(tick, str(tick)) for tick in ends]
 
 
 def _claims(study: Study) -> Iterator[Claim]:

@@ -1,70 +1,57 @@
 """One answer: what a learner saw, its weights, and who drafted which token."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from hedgespec.analysis.figures.style import (
-    LINE,
-    MUTED,
-    TWO_COLUMN,
-    Drawing,
-    End,
-    Look,
-    TokenView,
-    arm_label,
-    finish,
-    label_ends,
-    looks,
-)
+from hedgespec.analysis.figures.style import Drawing, Panel, TokenView, arm_label, thinned
 from hedgespec.analysis.study import Study
 from hedgespec.results.keys import SETTING
 from hedgespec.results.labels import CHOSEN, FIXED
 from hedgespec.results.schema import WEIGHT_OF
 
 HEADING = "Why did it switch?"
+NEEDS = ("`answer.parquet` of the results, with a learner whose weights are known, and fixed "
+         "drafters")
 
-NAMED = 6  # drafters with a colour of their own
+NAMED = 6  # drafters that are not grey
 STRIPS = 5  # learners whose drafters are shown
 SMOOTHED = 32  # tokens
-PANEL, STRIP, FRAME = 1.25, 0.17, 0.75  # inches
+POINTS = 96  # of a line, at most
 
 
 def draw(study: Study) -> Iterator[Drawing]:
-    """The answer in which the first learner whose weights are known saves most rounds."""
-    shown = [found for trace in study.traces if (found := _tables(study, trace)) is not None]
-    if not shown:
-        return
-    saved, trace, tables = max(shown, key=lambda found: found[0])
+    """The answer of each trace, under the first learner whose weights are known."""
+    for trace in study.traces:
+        if (found := _tables(study, trace)) is not None:
+            yield _drawing(trace, *found)
+
+
+def _drawing(trace: str, saved: int, tables: dict[str, pl.DataFrame]) -> Drawing:
     first = next(iter(tables))
     fixed = {name: rows for name, rows in tables.items() if name.startswith(FIXED)}
     learners = {name: rows for name, rows in tables.items() if name not in fixed}
-    named = looks(_named(learners))
     row = tables[first].row(0, named=True)
-    where = f"query {row['query_id']} ({row['domain']}) of {trace}"
     weighed = [name for name in tables[first].columns
                if not name.startswith(WEIGHT_OF) or not tables[first][name].has_nulls()]
     learners[first] = tables[first].select(weighed)  # without other traces' drafters
-    yield Drawing(
-        "answer", f"One answer token by token: {where}",
-        f"Above: each drafter's acceptance probability, mean of {SMOOTHED} tokens. Middle: the "
-        f"weights of {first} at each token. Below: the drafter of each round, in one replay (seed "
-        f"0). The answer is the one of those in the results in which {first} saves most rounds "
-        f"over the best fixed drafter in that replay ({saved:+d}); it is an example, not evidence. "
-        "Grey: the drafters that drafted least.",
-        _figure(learners, fixed, named), _data(learners, fixed),
-        view=TokenView(tables[first], {name: look.colour for name, look in named.items()},
+    return Drawing(
+        f"answer-{trace}",
+        f"One answer token by token: query {row['query_id']} ({row['domain']}) of {trace}",
+        f"First each drafter's acceptance probability, mean of {SMOOTHED} tokens, then the "
+        f"weights of {first} at each token, then the drafter of each round, in one replay (seed "
+        f"0). {first} saves {saved:+d} rounds over the best fixed drafter of this answer in that "
+        "replay; it is an example, not evidence. Grey: the drafters that drafted least.",
+        _panels(learners, fixed), _data(learners, fixed), trace,
+        view=TokenView(tables[first],
                        f"The same answer as {first} decoded it: a token has the colour of its "
                        "round's drafter; the last of a round, underlined only, is the target's "
                        "own."))
 
 
-def _tables(study: Study, trace: str) -> tuple[int, str, dict[str, pl.DataFrame]] | None:
-    """Rounds saved, the trace, and the answer under the learners drawn, the first one's weights
-    being known, and under every fixed drafter; None where no weights are known."""
+def _tables(study: Study, trace: str) -> tuple[int, dict[str, pl.DataFrame]] | None:
+    """Rounds saved, and the answer under the learners drawn, the first one's weights being known,
+    and under every fixed drafter; None where no weights are known."""
     usual = study.run.settings.filter(pl.col("usual"), pl.col("trace") == trace)
     answer = study.run.answer.join(usual.select(SETTING), on=SETTING, how="semi", nulls_equal=True,
                                    maintain_order="left")
@@ -80,7 +67,7 @@ def _tables(study: Study, trace: str) -> tuple[int, str, dict[str, pl.DataFrame]
     best = min(fixed, key=lambda name: _rounds(rows[name]))
     chosen = [first, *(name for name in study.drawn if name in others and name not in fixed)]
     saved = _rounds(rows[best]) - _rounds(rows[first])
-    return saved, trace, {name: rows[name] for name in [*chosen, *fixed]}
+    return saved, {name: rows[name] for name in [*chosen, *fixed]}
 
 
 def _data(learners: dict[str, pl.DataFrame], fixed: dict[str, pl.DataFrame]) -> pl.DataFrame:
@@ -107,75 +94,39 @@ def _rounds(rows: pl.DataFrame) -> int:
 
 
 def _named(learners: dict[str, pl.DataFrame]) -> list[str]:
-    """The drafters that get a colour: those that drafted most of the tokens shown."""
+    """The drafters that are not grey: those that drafted most of the tokens shown."""
     used = pl.concat(rows.select("drafter") for rows in learners.values()).group_by(
         "drafter", maintain_order=True).len()
     ranked: list[str] = used.sort("len", descending=True, maintain_order=True)["drafter"].to_list()
     return ranked[:NAMED]
 
 
-def _figure(learners: dict[str, pl.DataFrame], fixed: dict[str, pl.DataFrame],
-            named: dict[str, Look]) -> Figure:
-    strips = STRIP * len(learners)
-    panel = max(PANEL, LINE * len(named))
-    figure = Figure(figsize=(TWO_COLUMN, 2 * panel + strips + FRAME), layout="constrained")
-    seen, weights, below = figure.subplots(3, 1, sharex=True,
-                                           height_ratios=[panel, panel, strips])
-    first = next(iter(learners))
-    ends = list(_acceptance(seen, fixed, named))
-    _weights(weights, learners[first], named)
-    weights.set_ylabel(f"weights of\n{arm_label(first, 18)}")
-    for i, rows in enumerate(learners.values()):
-        _strip(below, i, rows, named)
-    below.set_yticks(range(len(learners)), [arm_label(name, 18) for name in learners])
-    below.set_ylim(len(learners) - 0.5, -0.5)
-    below.tick_params(axis="y", length=0)
-    below.spines[:].set_visible(False)
-    below.set_xlabel("tokens of the answer")
-    below.set_xlim(0, len(learners[first]))
-    label_ends(figure, ends)
-    return finish(figure)
+def _panels(learners: dict[str, pl.DataFrame], fixed: dict[str, pl.DataFrame]) -> list[Panel]:
+    """Acceptance and weights over the tokens, and below who drafted."""
+    first, named = next(iter(learners)), _named(learners)
+    seen = pl.concat(_line(name, rows["position"], rows["gamma"].rolling_mean(
+        SMOOTHED, min_samples=1, center=True)) for name, rows in fixed.items())
+    columns = [name for name in learners[first].columns if name.startswith(WEIGHT_OF)]
+    weights = pl.concat(_line(name, learners[first]["position"], learners[first][name])
+                        for name in columns)
+    strips = pl.concat(_spans(name, rows) for name, rows in learners.items())
+    grey = ~pl.col("name").is_in(named)
+    tokens = "tokens of the answer"
+    return [
+        Panel("line", seen.with_columns(faint=grey), tokens, "acceptance\nprobability",
+              y_range=(0, 1), wide=True),
+        Panel("line", weights.with_columns(faint=grey), tokens,
+              f"weights of\n{arm_label(first, 18)}", y_range=(0, 1.02), wide=True),
+        Panel("strips", strips.with_columns(faint=~pl.col("fill").is_in(named)), tokens, wide=True)]
 
 
-def _acceptance(axis: Axes, fixed: dict[str, pl.DataFrame], named: dict[str, Look]
-                ) -> Iterator[End]:
-    for name, rows in _grey_first(list(fixed), named):
-        gamma = fixed[name]["gamma"].rolling_mean(SMOOTHED, min_samples=1, center=True)
-        drafter = name.removeprefix(FIXED)
-        _line(axis, fixed[name]["position"].to_numpy(), gamma.to_numpy(), rows)
-        if rows is not None:
-            yield End(axis, len(gamma), gamma[-1], drafter, rows.colour)
-    axis.set_ylim(0, 1)
-    axis.set_ylabel("acceptance\nprobability")
+def _line(name: str, x: pl.Series, y: pl.Series) -> pl.DataFrame:
+    drafter = name.removeprefix(FIXED).removeprefix(WEIGHT_OF)
+    return thinned(pl.DataFrame({"name": drafter, "x": x, "y": y.round(2)}), POINTS)
 
 
-def _weights(axis: Axes, rows: pl.DataFrame, named: dict[str, Look]) -> None:
-    columns = [name for name in rows.columns if name.startswith(WEIGHT_OF)]
-    for name, look in _grey_first(columns, named):
-        _line(axis, rows["position"].to_numpy(), rows[name].to_numpy(), look)
-    axis.set_ylim(0, 1.02)
-
-
-def _grey_first(names: Sequence[str], named: dict[str, Look]
-                ) -> list[tuple[str, Look | None]]:
-    """The names with the looks of their drafters, those without one first."""
-    pairs = [(name, named.get(name.removeprefix(FIXED).removeprefix(WEIGHT_OF))) for name in names]
-    return sorted(pairs, key=lambda pair: pair[1] is not None)
-
-
-def _line(axis: Axes, x: np.ndarray, y: np.ndarray, look: Look | None) -> None:
-    if look is None:
-        axis.plot(x, y, color=MUTED, linewidth=0.6, alpha=0.5)
-    else:
-        axis.plot(x, y, color=look.colour, linestyle=look.dashes)
-
-
-def _strip(axis: Axes, place: int, rows: pl.DataFrame, named: dict[str, Look]) -> None:
-    """A bar per round, with a gap before the next."""
-    spans = rows.group_by("round", maintain_order=True).agg(
-        pl.col("position").first(), pl.len(), pl.col("drafter").first())
-    for (drafter,), mine in spans.group_by("drafter", maintain_order=True):
-        look = named.get(str(drafter))
-        bars = [(start, length - 0.25) for start, length in mine.select("position", "len").rows()]
-        axis.broken_barh(bars, (place - 0.38, 0.76), linewidth=0,
-                         facecolor=look.colour if look else MUTED, alpha=1 if look else 0.45)
+def _spans(name: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """A span per round, in tokens, filled by its drafter."""
+    return rows.group_by("round", maintain_order=True).agg(
+        pl.col("position").first().alias("x"), pl.col("drafter").first().alias("fill"), pl.len(),
+    ).select(pl.lit(name).alias("name"), "x", pl.col("x").add(pl.col("len")).alias("end"), "fill")

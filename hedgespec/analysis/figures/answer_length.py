@@ -4,42 +4,41 @@ from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
-from matplotlib.figure import Figure
 
-from hedgespec.analysis.figures.style import (
-    LINE,
-    Claim,
-    Drawing,
-    End,
-    Look,
-    error_bars,
-    finish,
-    label_ends,
-    looks,
-    panels,
-    zero_line,
-)
+from hedgespec.analysis.figures.style import Claim, Drawing, Panel, claimed
 from hedgespec.analysis.study import Study
 from hedgespec.results.statistics import LEVEL, SMALL, gain_difference, mat_gain
 
 HEADING = "Do long answers gain more?"
+NEEDS = "a selector to count gains from beside a learner, and answers of different length"
 
 GROUPS = 4
 
 
 def draw(study: Study) -> Iterator[Drawing]:
-    """A panel per trace whose answers fall into two groups of length or more."""
-    tables = [table for trace in study.traces if (table := _table(study, trace)) is not None]
-    if tables:
-        data = pl.concat(tables)
-        yield Drawing(
-            "answer-length", f"Gain over {study.against} against the length of the answer",
-            f"Pooled MAT above that of {study.against}, for queries in up to {GROUPS} groups of "
-            "equal number by tokens generated; points stand at a group's mean length, set a little "
-            f"apart. Bars: {LEVEL:.0%} paired bootstrap intervals over the questions of a group, "
-            f"not corrected; groups of fewer than {SMALL} queries are flagged in the data. Domains "
-            "differ in length, so this is not the effect of length alone.",
-            _figure(tables, looks(study.drawn)), data, list(_claims(study)))
+    """A figure per trace whose answers fall into two groups of length or more."""
+    drawings = [_drawing(study, trace, table) for trace in study.traces
+                if (table := _table(study, trace)) is not None]
+    return claimed(drawings, _claims(study))
+
+
+def _drawing(study: Study, trace: str, table: pl.DataFrame) -> Drawing:
+    apart = 0.006 * float(np.ptp(table["tokens"].to_numpy()))
+    place = {name: i for i, name in enumerate(table["selector"].unique(maintain_order=True))}
+    rows = table.select(
+        pl.col("selector").alias("name"),
+        x=pl.col("tokens") + apart * pl.col("selector").replace_strict(place),
+        y="gain_percent", low="low", high="high")
+    return Drawing(
+        f"answer-length-{trace}",
+        f"Gain over {study.against} against the length of the answer: {trace}",
+        f"Pooled MAT above that of {study.against}, for queries in up to {GROUPS} groups of "
+        "equal number by tokens generated; points stand at a group's mean length, set a little "
+        f"apart. Bars: {LEVEL:.0%} paired bootstrap intervals over the questions of a group, "
+        f"not corrected; groups of fewer than {SMALL} queries are flagged in the data. Domains "
+        "differ in length, so this is not the effect of length alone.",
+        [Panel("points", rows, "tokens of the answer", f"gain in MAT over\n{study.against}, %",
+               study.sized(trace), zero=True)], table, trace)
 
 
 def length_groups(tokens: np.ndarray) -> list[np.ndarray]:
@@ -78,24 +77,6 @@ def _table(study: Study, trace: str) -> pl.DataFrame | None:
                   "gain_percent": gain.value[i], "low": gain.low[i], "high": gain.high[i]}
                  for i, name in enumerate(learners)]
     return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
-    most = max(table["selector"].n_unique() for table in tables)
-    figure, axes = panels([table["trace"][0] for table in tables], max(2.1, 0.9 + LINE * most))
-    ends = []
-    for axis, table in zip(axes, tables, strict=True):
-        zero_line(axis)
-        apart = 0.006 * float(np.ptp(table["tokens"].to_numpy()))
-        for i, ((name,), rows) in enumerate(table.group_by("selector", maintain_order=True)):
-            x = rows["tokens"].to_numpy() + apart * i
-            style = look[str(name)]
-            error_bars(axis, x, rows, style, measure="gain_percent")
-            ends.append(End(axis, x[-1], rows["gain_percent"][-1], str(name), style.colour))
-        axis.set_xlabel("tokens of the answer")
-        axis.set_ylabel(f"gain in MAT over\n{table['against'][0]}, %")
-    label_ends(figure, ends)
-    return finish(figure)
 
 
 def _claims(study: Study) -> Iterator[Claim]:

@@ -5,34 +5,28 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from hedgespec.analysis.figures.style import (
-    LINE,
-    Claim,
-    Drawing,
-    End,
-    error_bars,
-    finish,
-    label_ends,
-    looks,
-    panels,
-    zero_line,
-)
+from hedgespec.analysis.figures.style import Claim, Drawing, Panel
 from hedgespec.analysis.study import Study
 from hedgespec.results.statistics import LEVEL, mat_estimate, mean_estimate
 
 HEADING = "How many drafters?"
+NEEDS = "pools of two sizes or more: `hedgespec sim --pool`"
 
 MEASURES = {"regret": "rounds above the best\nfixed drafter, per query",
-            "mat": "tokens per round (MAT)"}
+            "MAT": "tokens per round (MAT)"}
 
 
 def draw(study: Study) -> Iterator[Drawing]:
-    """Two panels for each trace that was replayed with pools of two sizes or more."""
+    """Figures for each trace that was replayed with pools of two sizes or more."""
     for trace in study.traces:
         pools = _pools(study, trace)
         data = _table(study, trace, pools)
         if len(pools) > 1 and not data.is_empty():
-            yield _drawing(study, trace, data, pools)
+            claims = list(_claims(study, trace, pools))
+            for measure in MEASURES:
+                rows = data.filter(pl.col("measure") == measure)
+                yield _drawing(study, trace, measure, rows, claims)
+                claims = []  # each is made once
 
 
 def _pools(study: Study, trace: str) -> dict[int, str]:
@@ -58,7 +52,7 @@ def _table(study: Study, trace: str, pools: dict[int, str]) -> pl.DataFrame:
         if not chosen:
             continue
         estimates = {"regret": mean_estimate(answers.regret[:, chosen], answers.question),
-                     "mat": mat_estimate(answers.tokens, answers.rounds[:, chosen],
+                     "MAT": mat_estimate(answers.tokens, answers.rounds[:, chosen],
                                          answers.question)}
         rows += [{"trace": trace, "measure": measure, "selector": name, "drafters": drafters,
                   "queries": found.queries, "value": found.value[i], "low": found.low[i],
@@ -67,30 +61,19 @@ def _table(study: Study, trace: str, pools: dict[int, str]) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _drawing(study: Study, trace: str, data: pl.DataFrame, pools: dict[int, str]) -> Drawing:
-    look = looks(study.drawn)
-    names = data["selector"].unique(maintain_order=True).to_list()
-    figure, axes = panels(list(MEASURES), max(2.2, 0.9 + LINE * len(names)))
-    ends = []
-    for axis, measure in zip(axes, MEASURES, strict=True):
-        for name in names:
-            rows = data.filter(pl.col("measure") == measure, pl.col("selector") == name)
-            error_bars(axis, rows["drafters"].to_numpy(), rows, look[name])
-            ends.append(End(axis, rows["drafters"][-1], rows["value"][-1], name,
-                            look[name].colour))
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(list(pools), [str(size) for size in pools])
-        axis.minorticks_off()
-        axis.set_xlabel("drafters in the pool")
-        axis.set_ylabel(MEASURES[measure])
-        axis.set_title(trace if axis is axes[0] else "")
-    zero_line(axes[0])
-    label_ends(figure, ends)
+def _drawing(study: Study, trace: str, measure: str, rows: pl.DataFrame, claims: list[Claim]
+             ) -> Drawing:
+    sizes = sorted(set(rows["drafters"].to_list()))
     return Drawing(
-        f"drafters-{trace}", f"Regret and MAT against the number of drafters: {trace}",
+        f"drafters-{measure.lower()}-{trace}",
+        f"{measure} against the number of drafters: {trace}",
         "Pools are subsets of the trace's drafters, or all of them and weakened copies. Bars: "
         f"{LEVEL:.0%} bootstrap intervals over questions, not corrected.",
-        finish(figure), data, list(_claims(study, trace, pools)))
+        [Panel("points", rows.select(name="selector", x="drafters", y="value", low="low",
+                                     high="high"),
+               "drafters in the pool", MEASURES[measure], study.sized(trace), "log2",
+               [(size, str(size)) for size in sizes], zero=measure == "regret")],
+        rows, trace, measure, claims)
 
 
 def _claims(study: Study, trace: str, pools: dict[int, str]) -> Iterator[Claim]:

@@ -1,53 +1,104 @@
-"""MAT of the learners above a baseline selector's, and tokens per second."""
+"""Tokens per second, MAT, rounds and regret of the learners beside a baseline selector's."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import polars as pl
 
-from hedgespec.analysis.figures.style import Claim, Drawing, arm_label, forests, looks
-from hedgespec.analysis.overview import speed_note
+from hedgespec.analysis.figures import seconds
+from hedgespec.analysis.figures.style import Claim, Drawing, Panel, arm_label, claimed, marks
+from hedgespec.analysis.results import QueryResults
 from hedgespec.analysis.study import Study
 from hedgespec.results.labels import FIXED
-from hedgespec.results.statistics import LEVEL, holm, mat_difference, mat_gain
+from hedgespec.results.statistics import (
+    LEVEL,
+    Estimate,
+    holm,
+    mat_difference,
+    mat_gain,
+    mean_estimate,
+)
 
 HEADING = "Which learner?"
+NEEDS = ("a selector to count gains from, and a learner beside it: `hedgespec sim --selectors "
+         "default`, or --against")
+
+MARKED = "▲ ▼: differs at 5% after Holm's correction for the selectors of the panel."
 
 
 def draw(study: Study) -> Iterator[Drawing]:
-    """A panel per trace that the baseline selector was run on."""
-    tables = [table for trace in study.traces if (table := _table(study, trace)) is not None]
-    if tables:
-        data = pl.concat(tables)
-        base = arm_label(str(study.against).removeprefix(FIXED), 18)
-        yield Drawing(
-            "gains", f"MAT of the learners minus that of {study.against}",
-            f"All queries of a trace pooled. Bars: {LEVEL:.0%} paired bootstrap intervals over "
-            "queries. ▲ ▼: differs at 5% after Holm's correction for the selectors of the panel."
-            f"{speed_note(study.run.whose_seconds(study.traces))}",
-            forests(tables, looks(study.drawn), f"MAT minus {base}'s",
-                    ("tokens_per_second", "tokens/s", 1)), data, list(_claims(study)))
+    """Figures per trace that the baseline selector was run on."""
+    return claimed(_drawings(study), _claims(study))
 
 
-def _table(study: Study, trace: str) -> pl.DataFrame | None:
-    """A row per learner, highest MAT first; None where there is nothing to compare."""
+def _drawings(study: Study) -> Iterator[Drawing]:
+    for trace in study.traces:
+        timed = seconds.speed_drawing(study, trace)
+        if timed is not None:
+            yield timed
+        for measure, compare in (("MAT", _mat), ("rounds", _rounds), ("regret", _regret)):
+            table = _table(study, trace, measure.lower(), compare)
+            if table is not None:
+                yield _drawing(study, trace, measure, table)
+
+
+def _drawing(study: Study, trace: str, measure: str, table: pl.DataFrame) -> Drawing:
+    base = arm_label(str(study.against).removeprefix(FIXED), 18)
+    unit = {"MAT": "MAT", "rounds": "rounds per query", "regret": "regret per query"}[measure]
+    return Drawing(
+        f"gains-{measure.lower()}-{trace}",
+        f"{measure} of the learners minus that of {study.against}: {trace}",
+        f"All queries of the trace. {study.against_words(trace)}Bars: {LEVEL:.0%} paired "
+        f"bootstrap intervals over questions. {MARKED}",
+        [Panel("forest", table.select(
+            name="selector", x="difference", low="low", high="high",
+            sign=pl.Series(marks(table["difference"], table["p_holm"])),
+            beside=measure.lower()),
+            f"{unit}, minus {base}'s", title=study.sized(trace), zero=True, beside_label=unit,
+            digits=2 if measure == "MAT" else 1)], table, trace, measure)
+
+
+def _mat(answers: QueryResults, chosen: list[int]) -> tuple[np.ndarray, Estimate]:
+    rounds = answers.rounds[:, chosen]
+    return answers.tokens.sum() / rounds.sum(axis=0), mat_difference(
+        answers.tokens, rounds, rounds[:, 0], answers.question)
+
+
+def _rounds(answers: QueryResults, chosen: list[int]) -> tuple[np.ndarray, Estimate]:
+    return _means(answers.rounds[:, chosen], answers.question)
+
+
+def _regret(answers: QueryResults, chosen: list[int]) -> tuple[np.ndarray, Estimate]:
+    return _means(answers.regret[:, chosen], answers.question)
+
+
+def _means(values: np.ndarray, question: np.ndarray) -> tuple[np.ndarray, Estimate]:
+    """Means over queries of `values` (Q, S), and their differences to the first."""
+    return values.mean(axis=0), mean_estimate(values - values[:, :1], question)
+
+
+def _table(
+    study: Study, trace: str, measure: str,
+    compare: Callable[[QueryResults, list[int]], tuple[np.ndarray, Estimate]],
+) -> pl.DataFrame | None:
+    """A row per learner, highest MAT first; None where there is nothing to compare.
+
+    `compare` takes the columns of the baseline and the learners, and gives their values and their
+    differences to the first.
+    """
     answers = study.run.answers(trace)
-    columns = study.columns(trace, study.learners)
-    base = study.columns(trace, (study.against,) if study.against else ())
-    if not base or not columns:
+    chosen = study.beside_baseline(trace)
+    if chosen is None:
         return None
-    names = [study.against, *(name for name in columns if name != study.against)]
-    chosen = [base[str(study.against)], *(columns[str(name)] for name in names[1:])]
-    found = mat_difference(answers.tokens, answers.rounds[:, chosen], answers.rounds[:, chosen[0]],
-                           answers.question)
-    speed = answers.settings["tokens_per_second"].gather(chosen)
+    columns = list(chosen.values())
+    value, found = compare(answers, columns)
     return pl.DataFrame({
-        "trace": trace, "selector": names, "against": study.against,
-        "queries": found.queries,
-        "mat": answers.tokens.sum() / answers.rounds[:, chosen].sum(axis=0),
+        "trace": trace, "selector": list(chosen), "against": study.against,
+        "queries": found.queries, measure: value,
         "difference": found.value, "low": found.low, "high": found.high, "p": found.p,
         "p_holm": [float("nan"), *holm(found.p[1:])],  # the baseline is not tested against itself
-        "tokens_per_second": speed,
-    }).sort("mat", descending=True)
+        "all_rounds": answers.rounds[:, columns].sum(axis=0),
+    }).sort("all_rounds", maintain_order=True).drop("all_rounds")
 
 
 def _claims(study: Study) -> Iterator[Claim]:

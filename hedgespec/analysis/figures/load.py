@@ -4,25 +4,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from hedgespec.analysis.figures.style import (
-    INK,
-    LINE,
-    TWO_COLUMN,
-    Drawing,
-    End,
-    Look,
-    error_bars,
-    finish,
-    label_ends,
-    looks,
-)
+from hedgespec.analysis.figures.style import Drawing, Panel
 from hedgespec.analysis.study import Study
 from hedgespec.results.statistics import LEVEL, mat_estimate
 
 HEADING = "And under load?"
+NEEDS = "costs at two batches or more: `hedgespec sim --batch`"
 
 EACH, ALL = "tokens/s of each request", "goodput: tokens/s of all B requests"
 BATCH = "requests decoded at once, B"
@@ -39,18 +27,22 @@ def draw(study: Study) -> Iterator[Drawing]:
                             in best.select("batch", "selector").rows())
         yield Drawing(
             f"load-{trace}", f"Tokens per second under load: {trace}",
-            f"Ringed: most tokens per second of the selectors drawn: {winners}. Estimated from "
-            f"{study.run.whose_seconds([trace])}, and from the same at each other B. Left: of one "
-            f"request; right: B times it. Bars: {LEVEL:.0%} bootstrap intervals over questions, "
+            f"Most tokens per second of the selectors drawn: {winners}. Estimated from "
+            f"{study.run.whose_seconds([trace])}, and from the same at each other B. First of one "
+            f"request, then B times it. Bars: {LEVEL:.0%} bootstrap intervals over questions, "
             "not corrected. In the table also: with every part of the costs at its 90th and at its "
             "10th percentile.",
-            _figure(data, trace, looks(study.drawn)), data)
+            [_panel(data.filter(pl.col("measure") == measure), measure, study.sized(trace))
+             for measure in (EACH, ALL)], data, trace)
 
 
 def _table(study: Study, trace: str) -> pl.DataFrame:
     """A row per batch, measure and selector; `best` is the fastest of its batch."""
+    bases = study.run.bases_beside(trace)
+    if len(bases) < 2:
+        return pl.DataFrame()
     tables = []
-    for basis in study.run.bases_beside(trace):
+    for basis in bases:
         there = replace(study, run=study.run.under(basis))
         columns = there.columns(trace, study.drawn)
         answers = there.run.answers(trace)
@@ -71,34 +63,10 @@ def _table(study: Study, trace: str) -> pl.DataFrame:
     return pl.concat(tables) if tables else pl.DataFrame()
 
 
-def _figure(data: pl.DataFrame, trace: str, look: dict[str, Look]) -> Figure:
-    names = data["selector"].unique(maintain_order=True).to_list()
-    figure = Figure(figsize=(TWO_COLUMN, max(2.4, 0.8 + LINE * len(names))), layout="constrained")
-    panels = dict(zip((EACH, ALL), figure.subplots(1, 2), strict=True))
-    for measure, axis in panels.items():
-        _panel(axis, data.filter(pl.col("measure") == measure), look)
-        axis.set_ylabel(measure)
-    figure.suptitle(trace, x=0.01, ha="left", fontsize="medium")
-    label_ends(figure, _ends(panels[ALL], data.filter(pl.col("measure") == ALL), look))
-    return finish(figure)
-
-
-def _panel(axis: Axes, rows: pl.DataFrame, look: dict[str, Look]) -> None:
-    for (name,), mine in rows.sort("batch").group_by("selector", maintain_order=True):
-        error_bars(axis, mine["batch"].to_numpy(), mine, look[str(name)])
-    best = rows.filter("best")
-    axis.scatter(best["batch"], best["value"], s=34, facecolors="none", edgecolors=INK,
-                 linewidths=0.9, zorder=4)
+def _panel(rows: pl.DataFrame, measure: str, title: str) -> Panel:
+    rows = rows.sort("batch", maintain_order=True)
     batches = rows["batch"].unique().sort().to_list()
-    axis.set_xscale("log", base=2)
-    axis.set_xticks(batches, list(map(str, batches)))
-    axis.minorticks_off()
-    axis.set_ylim(bottom=0)
-    axis.set_xlabel(BATCH)
-
-
-def _ends(axis: Axes, rows: pl.DataFrame, look: dict[str, Look]) -> list[End]:
-    """The last point of each selector."""
-    last = rows.sort("batch").group_by("selector", maintain_order=True).last()
-    return [End(axis, axis.get_xlim()[1], value, name, look[name].colour)
-            for name, value in last.select("selector", "value").rows()]
+    return Panel("points", rows.select(name="selector", x="batch", y="value", low="low",
+                                       high="high"),
+                 BATCH, measure.replace(": ", ":\n"), title, "log2",
+                 [(batch, str(batch)) for batch in batches], y_range=(0, None))

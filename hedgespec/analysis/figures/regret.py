@@ -1,28 +1,13 @@
 """Cumulative regret against tokens, rounds and seconds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from hedgespec.analysis.figures.style import (
-    LINE,
-    MUTED,
-    Claim,
-    Drawing,
-    End,
-    Look,
-    band,
-    finish,
-    label_ends,
-    looks,
-    panels,
-    styled,
-    zero_line,
-)
+from hedgespec.analysis.figures.paper import plot_panels, styled
+from hedgespec.analysis.figures.style import Claim, Drawing, Panel, claimed, thinned
 from hedgespec.analysis.study import Study
 from hedgespec.errors import HedgespecError
 from hedgespec.files import replacing
@@ -31,6 +16,9 @@ from hedgespec.results.labels import BEST_FIXED, FIXED, NONE
 from hedgespec.results.statistics import mean_estimate
 
 HEADING = "How does regret grow with the answer?"
+NEEDS = "`curves.parquet` of the results, with a learner that is drawn"
+
+POINTS = 40  # of a line, about; what lies between is no further from it than its width
 
 
 @dataclass(frozen=True)
@@ -38,6 +26,7 @@ class Version:
     """What stands on the axes of a figure: columns of the curves, and their names."""
 
     name: str
+    measure: str
     title: str
     x: str
     x_label: str
@@ -48,15 +37,16 @@ class Version:
 
 
 TOKENS = Version(
-    "regret", "Cumulative regret against tokens", "position", "tokens of the answer",
+    "regret", "by tokens", "Cumulative regret against tokens", "position",
+    "tokens of the answer",
     "regret_rounds", ("low", "high"), "rounds above the best\nfixed drafter, per query",
     "Rounds started before a token of the answer, above the best fixed drafter's of the same query")
 ROUNDS = replace(
-    TOKENS, name="regret-rounds", title="Cumulative regret against rounds", x="rounds",
-    x_label="rounds of the learner, per query",
+    TOKENS, name="regret-rounds", measure="by rounds", title="Cumulative regret against rounds",
+    x="rounds", x_label="rounds of the learner, per query",
     note=f"{TOKENS.note}, drawn where the learner was then: at its own mean number of rounds")
 SECONDS = Version(
-    "regret-seconds", "Cumulative regret in seconds", "seconds",
+    "regret-seconds", "in seconds", "Cumulative regret in seconds", "seconds",
     "seconds of the learner, per query", "regret_seconds", ("seconds_low", "seconds_high"),
     "seconds above the best\nfixed drafter, per query",
     "Seconds of the rounds started before a token of the answer, estimated from {whose}, above "
@@ -75,73 +65,48 @@ def regret_figure(curves: pl.DataFrame, path: Path) -> None:
         raise HedgespecError("no regret curves to draw: the results are empty")
     drafting = curves.filter(pl.col("selector") != NONE)
     curves = _told_apart(curves if drafting.is_empty() else drafting)
-    names = curves["selector"].unique(maintain_order=True).to_list()
-    look = looks([name for name in names if not name.startswith(FIXED) and name != BEST_FIXED])
-    look |= {name: Look(MUTED, "--", "o") for name in names if name.startswith(FIXED)}
-    drawn = [_two_fixed(rows) for _, rows in curves.group_by("trace", maintain_order=True)]
-    with styled():
-        figure = _figure(drawn, look)
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format=path.suffix.lstrip("."), facecolor="white")
+    drawn = [_panel(_two_fixed(rows), str(trace), TOKENS)
+             for (trace,), rows in curves.group_by("trace", maintain_order=True)]
+    with styled(), replacing(path) as temporary:
+        plot_panels(drawn, columns=2).savefig(temporary, format=path.suffix.lstrip("."),
+                                              facecolor="white")
 
 
 def draw(study: Study) -> Iterator[Drawing]:
-    """A panel per trace with the learners chosen and what they are measured against."""
-    for version in (TOKENS, ROUNDS):
-        yield from _drawing(study, version, list(_claims(study)) if version is TOKENS else [])
+    """Figures per trace with the learners chosen and what they are measured against."""
+    return claimed((drawing for trace in study.traces for version in (TOKENS, ROUNDS)
+                    for drawing in _drawing(study, trace, version)), _claims(study))
 
 
 def draw_seconds(study: Study) -> Iterator[Drawing]:
     """The same in seconds, for traces with costs."""
-    whose = study.run.whose_seconds(study.traces)
-    yield from _drawing(study, replace(SECONDS, note=SECONDS.note.format(whose=whose)))
+    for trace in study.traces:
+        whose = study.run.whose_seconds([trace])
+        yield from _drawing(study, trace, replace(SECONDS, note=SECONDS.note.format(whose=whose)))
 
 
-def _drawing(study: Study, version: Version, claims: Sequence[Claim] = ()) -> Iterator[Drawing]:
-    """One figure of the traces that have its curves, if any has."""
+def _drawing(study: Study, trace: str, version: Version) -> Iterator[Drawing]:
+    """The figure of a trace, if it has its curves."""
     usual = study.run.settings.filter(
-        pl.col("usual"), pl.col("selector").is_in(study.drawn)).select(SETTING)
-    curves = study.run.curves.join(usual, on=SETTING, how="semi", nulls_equal=True,
-                                   maintain_order="left")
-    drawn = [rows for trace in study.traces
-             if not (rows := curves.filter(pl.col("trace") == trace)).is_empty()
-             and not rows[version.y].has_nulls()]
-    if drawn:
-        data = pl.concat(drawn).select(
-            "trace", "selector",
-            *dict.fromkeys(("position", version.x, version.y, *version.band)))
+        pl.col("usual"), pl.col("trace") == trace,
+        pl.col("selector").is_in(study.drawn)).select(SETTING)
+    rows = study.run.curves.join(usual, on=SETTING, how="semi", nulls_equal=True,
+                                 maintain_order="left")
+    if not rows.is_empty() and not rows[version.y].has_nulls():
+        data = rows.select("trace", "selector", *dict.fromkeys(
+            ("position", version.x, version.y, *version.band)))
         yield Drawing(
-            version.name, version.title,
+            f"{version.name}-{trace}", f"{version.title}: {trace}",
             f"{version.note}: mean over queries, with its 95% normal interval over questions "
             "(band, not corrected). A query that has ended keeps its last value.",
-            _figure(drawn, looks(study.drawn), version), data, claims)
+            [_panel(data, study.sized(trace), version)], data, trace, version.measure)
 
 
-def _figure(traces: Sequence[pl.DataFrame], look: dict[str, Look], version: Version = TOKENS
-            ) -> Figure:
-    most = max(rows["selector"].n_unique() for rows in traces)
-    figure, axes = panels([str(rows["trace"][0]) for rows in traces], max(2.1, 0.9 + LINE * most))
-    ends = [end for axis, rows in zip(axes, traces, strict=True)
-            for end in _panel(axis, rows, look, version)]
-    label_ends(figure, ends)
-    return finish(figure)
-
-
-def _panel(axis: Axes, curves: pl.DataFrame, look: dict[str, Look], version: Version
-           ) -> Iterator[End]:
-    zero_line(axis)
-    lines = curves["selector"].n_unique()
-    for (name,), rows in curves.group_by("selector", maintain_order=True):
-        if name == BEST_FIXED:  # the zero line
-            continue
-        style = look[str(name)]
-        x, y, low, high = (rows[name] for name in (version.x, version.y, *version.band))
-        axis.plot(x, y, linestyle=style.dashes, color=style.colour)
-        band(axis, x, low, high, style.colour, lines)
-        yield End(axis, x[-1], y[-1], str(name), style.colour)
-    axis.set_xlabel(version.x_label)
-    axis.set_ylabel(version.y_label)
-    axis.margins(x=0)
+def _panel(curves: pl.DataFrame, title: str, version: Version) -> Panel:
+    rows = curves.filter(pl.col("selector") != BEST_FIXED)  # the zero line
+    low, high = version.band
+    lines = rows.select(name="selector", x=version.x, y=version.y, low=low, high=high)
+    return Panel("line", thinned(lines, POINTS), version.x_label, version.y_label, title, zero=True)
 
 
 def _told_apart(curves: pl.DataFrame) -> pl.DataFrame:

@@ -2,46 +2,49 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import polars as pl
-from matplotlib.figure import Figure
 
-from hedgespec.analysis.figures.style import (
-    INK,
-    TWO_COLUMN,
-    Claim,
-    Drawing,
-    Look,
-    across,
-    arm_label,
-    finish,
-    looks,
-    short,
-    zero_line,
-)
+from hedgespec.analysis.figures.style import Claim, Drawing, Panel, arm_label, claimed
 from hedgespec.analysis.study import Study
 from hedgespec.results.labels import NONE, PROMPT
 from hedgespec.results.statistics import LEVEL, SMALL, mean_estimate
 
 HEADING = "A router by the prompt, or online selection?"
 
+NEEDS = "a router, which `hedgespec sim --selectors default` runs, and a learner beside it"
+
 ONLINE = 3  # learners shown beside the router
-ROW, FRAME = 0.16, 0.6  # inches of a row, and of title and axis
 
 
 def draw(study: Study) -> Iterator[Drawing]:
-    """One figure of all traces that a router was run on."""
+    """A figure per trace that routers were run on."""
     learners = _online(study)
     tables = [_table(study, trace, name, learners) for trace, name in _routers(study)]
-    if tables and learners:
-        data = pl.concat(tables)
-        yield Drawing(
-            "router", "A router by the prompt, or online selection",
-            "A router is trained on other questions of the same trace, router:TRACE on those "
-            f"of another. Beside it the {len(learners)} chosen learners of least regret. Bars: "
-            f"{LEVEL:.0%} bootstrap intervals over questions, on the right paired by question; not "
-            f"corrected. Behind a trace: its queries (†: fewer than {SMALL}).",
-            _figure(tables, looks(study.drawn)), data, list(_claims(tables)))
+    if not learners:
+        return iter(())
+    traces = dict.fromkeys(table["trace"][0] for table in tables)
+    return claimed((_drawing(study, trace, [one for one in tables if one["trace"][0] == trace])
+                    for trace in traces), _claims(tables))
+
+
+def _drawing(study: Study, trace: str, tables: list[pl.DataFrame]) -> Drawing:
+    data = pl.concat(tables)
+    rows = data.unique("selector", keep="first", maintain_order=True)
+    few = "†" if rows["queries"][0] < SMALL else ""
+    title = study.sized(trace) + few
+    more = [Panel("forest", table[1:].select(name="selector", x="difference", low="difference_low",
+                                             high="difference_high"),
+                  f"rounds more than\n{arm_label(table['router'][0])}, per query", title=title,
+                  zero=True) for table in tables if len(table) > 1]
+    return Drawing(
+        f"router-{trace}", f"A router by the prompt, or online selection: {trace}",
+        "A router is trained on other questions of the same trace, router:TRACE on those "
+        f"of another. Beside it the {ONLINE} chosen learners of least regret. Bars: "
+        f"{LEVEL:.0%} bootstrap intervals over questions, against a router paired by question; "
+        f"not corrected. †: fewer than {SMALL} queries.",
+        [Panel("forest", rows.select(name="selector", x="regret", low="low", high="high"),
+               "rounds above the best\nfixed drafter, per query", title=title, zero=True), *more],
+        data, trace)
 
 
 def _routers(study: Study) -> Iterator[tuple[str, str]]:
@@ -75,36 +78,6 @@ def _table(study: Study, trace: str, router: str, learners: tuple[str, ...]) -> 
         "difference": difference.value, "difference_low": difference.low,
         "difference_high": difference.high, "p": difference.p,
     })
-
-
-def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
-    rows = sum(len(table) + 1 for table in tables)
-    figure = Figure(figsize=(TWO_COLUMN, FRAME + ROW * rows), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    names = []
-    for table in tables:
-        queries = table["queries"][0]
-        names.append(f"{short(table['trace'][0])}, {queries}{'†' if queries < SMALL else ''}")
-        for i, row in enumerate(table.iter_rows(named=True)):
-            style = look.get(row["selector"], Look(INK, "-", "s"))
-            across(left, len(names), row["regret"], row["low"], row["high"], style)
-            if i:
-                across(right, len(names), row["difference"], row["difference_low"],
-                       row["difference_high"], style)
-            names.append(arm_label(row["selector"]))
-    zero_line(left, upright=True)
-    zero_line(right, upright=True)
-    for axis in (left, right):
-        axis.set_ylim(len(names) - 0.4, -0.6)
-        axis.tick_params(axis="y", length=0)
-    left.set_yticks(range(len(names)), names)
-    heads = np.cumsum([0, *(len(table) + 1 for table in tables[:-1])])
-    for head in heads:
-        left.get_yticklabels()[head].set_weight("bold")
-    right.set_yticks([])
-    left.set_xlabel("rounds above the best fixed drafter, per query")
-    right.set_xlabel("rounds more than the router, per query")
-    return finish(figure)
 
 
 def _claims(tables: list[pl.DataFrame]) -> Iterator[Claim]:

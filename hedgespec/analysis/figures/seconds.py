@@ -6,42 +6,47 @@ import numpy as np
 import polars as pl
 
 from hedgespec.analysis.figures import regret
-from hedgespec.analysis.figures.style import Claim, Drawing, arm_label, forests, looks
+from hedgespec.analysis.figures.style import Claim, Drawing, Panel, arm_label, claimed, marks
 from hedgespec.analysis.study import Study
 from hedgespec.results.labels import FIXED
 from hedgespec.results.statistics import LEVEL, holm, mat_gain
 
 HEADING = "And in seconds?"
+NEEDS = "costs: measured with the trace, or given with `hedgespec sim --costs`"
 
 
 def draw(study: Study) -> Iterator[Drawing]:
-    """A panel per trace with costs that the baseline selector was run on; and regret in seconds."""
-    tables = [table for trace in study.traces if (table := _table(study, trace)) is not None]
-    if tables:
-        data = pl.concat(tables)
-        base = arm_label(str(study.against).removeprefix(FIXED), 18)
-        shown = [table.rename({"gain_percent": "difference"}) for table in tables]
-        yield Drawing(
-            "seconds", f"Tokens per second above those of {study.against}",
-            f"Estimated from {study.run.whose_seconds(study.traces)}; the learner's own time is "
-            "left out. All queries of a trace pooled. Right: the part of its time that a learner "
-            f"needs to evaluate the other drafters. Bars: {LEVEL:.0%} paired bootstrap intervals "
-            "over questions. ▲ ▼: differs at 5% after Holm's correction for the selectors of the "
-            "panel.",
-            forests(shown, looks(study.drawn), f"tokens/s above\n{base}'s, %",
-                    ("evaluation_percent", "evaluation,\n% of time", 0)),
-            data, list(_claims(study)))
-    yield from regret.draw_seconds(study)
+    """Regret in seconds per trace with costs."""
+    return claimed(regret.draw_seconds(study), _claims(study))
+
+
+def speed_drawing(study: Study, trace: str) -> Drawing | None:
+    """Tokens per second above the baseline selector's; None without costs or baseline."""
+    table = _table(study, trace)
+    if table is None:
+        return None
+    base = arm_label(str(study.against).removeprefix(FIXED), 18)
+    return Drawing(
+        f"seconds-{trace}", f"Tokens per second above those of {study.against}: {trace}",
+        f"Estimated from {study.run.whose_seconds([trace])}; the learner's own time is left out. "
+        f"All queries of the trace pooled. {study.against_words(trace)}Behind a name: its tokens "
+        "per second. Right: the part of its time that a learner needs to evaluate the other "
+        f"drafters. Bars: {LEVEL:.0%} paired bootstrap intervals over questions. ▲ ▼: differs at "
+        "5% after Holm's correction for the selectors of the panel.",
+        [Panel("forest", table.select(
+            pl.col("selector").alias("name"), x="gain_percent", low="low", high="high",
+            sign=pl.Series(marks(table["gain_percent"], table["p_holm"])),
+            beside="evaluation_percent", value=pl.col("tokens_per_second").round(1)),
+            f"tokens/s above {base}'s, %", title=study.sized(trace), zero=True,
+            beside_label="evaluation,\n% of time", digits=0)], table, trace, "tokens/s")
 
 
 def _table(study: Study, trace: str) -> pl.DataFrame | None:
     """A row per learner, most tokens per second first; None without costs or baseline."""
     answers = study.run.answers(trace)
-    columns = study.columns(trace, study.learners)
-    base = study.columns(trace, (study.against,) if study.against else ())
-    if not base or not columns or np.isnan(answers.seconds).any():
+    chosen = study.beside_baseline(trace)
+    if chosen is None or np.isnan(answers.seconds).any():
         return None
-    chosen = {**base, **columns}
     seconds = answers.seconds[:, list(chosen.values())]
     evaluation = answers.evaluation_seconds[:, list(chosen.values())]
     found = mat_gain(seconds, seconds[:, 0], answers.question)

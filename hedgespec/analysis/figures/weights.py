@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from hedgespec.analysis.figures.style import COLOURS, SERIES, TWO_COLUMN, styled
+from hedgespec.analysis.figures.looks import COLOURS, SERIES
+from hedgespec.analysis.figures.paper import TWO_COLUMN, styled
 
 
 def weights_figure(
