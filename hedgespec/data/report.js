@@ -561,7 +561,7 @@ function chosenRows(found, all = false) {
   return table.up ? rows : rows.reverse();
 }
 
-function tableElement(found, rows) {
+function tableElement(found, rows, paper = false) {
   // The first column that names something stays in sight; that of the trace is the same all down.
   const fixed = found.columns.findIndex(one => one.head !== "trace");
   const classes = i => [found.columns[i].number ? "number" : "", i === fixed ? "fixed" : ""]
@@ -569,7 +569,7 @@ function tableElement(found, rows) {
   const heads = found.columns.map((one, i) => element("th", { scope: "col", class: classes(i),
     ...(DATA.words[one.head] ? { title: DATA.words[one.head] } : {}),
     ...(i === table.sort ? { "aria-sort": table.up ? "ascending" : "descending" } : {}) },
-  element("button", { type: "button", onclick: () => sortBy(i) }, one.head)));
+  paper ? one.head : element("button", { type: "button", onclick: () => sortBy(i) }, one.head)));
   const body = rows.map(row => element("tr", {}, ...row.map((cell, i) => {
     const made = element("td", { class: classes(i) }, cell.text);
     if (cell.remark) made.append(element("small", {}, cell.remark));
@@ -632,12 +632,15 @@ function tools() {
     button("table-all", "all rows", () => turn({ most: Infinity })));
 }
 
-// On paper stand all tables of the chosen trace, in full.
+// On paper stand all tables of the chosen trace, in full; a table's name is on each of its pages.
 function unfold() {
   const place = document.getElementById("paper-tables");
-  place.replaceChildren(...DATA.tables.filter(ofTrace).flatMap(found => [
-    element("h3", {}, found.title), element("p", { class: "note" }, found.note),
-    tableElement(found, chosenRows(found, true))]));
+  place.replaceChildren(...DATA.tables.filter(ofTrace).flatMap(found => {
+    const made = tableElement(found, chosenRows(found, true), true);
+    made.tHead.prepend(element("tr", {}, element("th", {
+      class: "whole", colspan: found.columns.length }, found.title)));
+    return [element("p", { class: "note" }, found.note), made];
+  }));
 }
 
 // Controls

@@ -206,6 +206,7 @@ def test_nothing_is_wider_than_the_window(browser, page, width):
 
 
 def test_print_has_few_pages_each_with_its_heads(browser, page):
+    browser.media("light", "")  # as the browser prints
     browser.open(page.as_uri())
     pdf = base64.b64decode(browser.send("Page.printToPDF", paperWidth=8.27,
                                         paperHeight=11.69)["data"])
@@ -214,7 +215,9 @@ def test_print_has_few_pages_each_with_its_heads(browser, page):
     browser.run("unfold()")
     browser.media("light", "print")
     assert browser.run("[...document.querySelectorAll('#paper-tables thead')].every("
-                       "one => getComputedStyle(one).display === 'table-header-group')")
+                       "one => getComputedStyle(one).display === 'table-header-group'"
+                       " && getComputedStyle(one).breakInside === 'avoid'"
+                       " && getComputedStyle(one.rows[1].cells[0]).position === 'static')")
     tables = browser.run("document.querySelectorAll('#paper-tables table').length")
     assert tables == browser.run("DATA.tables.filter(ofTrace).length") == 4
     rows = browser.run("document.querySelectorAll('#paper-tables tbody tr').length")
