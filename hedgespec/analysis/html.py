@@ -15,12 +15,13 @@ import polars as pl
 
 from hedgespec.analysis.figures.looks import COLOURS, look
 from hedgespec.analysis.figures.paper import EVALUATIONS, HEAT
-from hedgespec.analysis.figures.style import Drawing, Panel
+from hedgespec.analysis.figures.style import Drawing, Panel, arm_label
 from hedgespec.analysis.report_tables import Cell, ReportTable
 from hedgespec.bundled import DATA
 
 WIDE = 15  # columns that fit on paper in the usual size
 DIGITS = 4  # that matter of a number in a figure; files have all
+LONG = 60  # characters of a name, which the script cuts further where there is no room
 SHADES = 9  # of the heat maps, between which the script mixes
 
 
@@ -80,7 +81,8 @@ def page_data(
         "traces": traces, "learners": learners, "words": words, "widest": WIDE,
         "evaluations": EVALUATIONS,
         "heat": [[round(255 * part) for part in shade[:3]] for shade in shades.tolist()],
-        "looks": {name: [one.colour, one.dashes, one.marker] for name, one in found.items()},
+        "looks": {name: [one.colour, one.dashes, one.marker, arm_label(name, LONG)]
+                  for name, one in found.items()},
         "kinds": {name: {"needs": group.needs, "drawings": list(map(_drawing, group.drawings))}
                   for name, group in groups.items()},
         "tables": list(map(_table, tables))}

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from hedgespec.analysis.results import ResultSet
+from hedgespec.analysis.results import ResultSet, arm_parts
 from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.results.keys import CHOICES
 from hedgespec.results.labels import (
@@ -82,7 +82,7 @@ class Study:
     def against_words(self, trace: str) -> str:
         """A sentence that says which drafter best-single is, if that is what gains are from."""
         single = self.run.only_arm(trace, self.against) if self.against == BEST_SINGLE else None
-        return f"{BEST_SINGLE} is {single} here. " if single else ""
+        return f"{BEST_SINGLE} is {''.join(arm_parts(single))} here. " if single else ""
 
     def most_queries(self, traces: Sequence[str]) -> str:
         """The trace of `traces` with the most queries; what is claimed of one is claimed of it."""

@@ -129,6 +129,10 @@ function look(name) {
   return { colour: `var(--${colour})`, dashes: dashes.map(one => 1.6 * one).join(" "), marker };
 }
 
+function label(name) {
+  return DATA.looks[name]?.[3] ?? name;
+}
+
 function marker(style, x, y) {
   return svg("path", { d: PATHS[style.marker], fill: style.colour,
     transform: `translate(${x.toFixed(1)},${y.toFixed(1)})` });
@@ -207,7 +211,7 @@ function nameEnds(area, ends) {
 
 function lines(panel, rows, width) {
   const found = groups(rows), named = [...found].filter(([, mine]) => !mine[0].faint);
-  const area = framed(panel, named.map(([name]) => name), width);
+  const area = framed(panel, named.map(([name]) => label(name)), width);
   const { x, y } = axes(area, panel, rows, panel.mark === "points" || panel.mark === "apart");
   for (const [, mine] of found) {
     if (mine[0].faint) {
@@ -224,7 +228,7 @@ function lines(panel, rows, width) {
       area.add(svg("path", { d: line(mine.map(row => [x(row.x), y(row.y)]), panel.mark === "step"),
         fill: "none", stroke: style.colour, "stroke-width": 1.8, "stroke-dasharray": style.dashes }));
     }
-    ends.push({ name, x: x(last.x), y: y(last.y), colour: style.colour });
+    ends.push({ name: label(name), x: x(last.x), y: y(last.y), colour: style.colour });
     tell(area, panel, mine, x, y);
   }
   nameEnds(area, ends);
@@ -276,7 +280,7 @@ function tell(area, panel, rows, x, y) {
     const tick = panel.ticks.find(([place]) => Math.abs(place - row.x) < 0.3);
     const where = panel.ticks.length && tick && isNaN(tick[1]) ? tick[1] : number(row.x);
     area.places.push({ x: x(row.x), y: y(row.y),
-      text: `${row.label ?? row.name}\n${panel.x_label}: ${where}\n`
+      text: `${row.label ?? label(row.name)}\n${panel.x_label}: ${where}\n`
         + `${panel.y_label.replace("\n", " ")}: ${number(row.y)}${interval(row)}` });
   }
 }
@@ -301,12 +305,12 @@ function front(panel, rows, width) {
 function rowNames(area, names, yOf) {
   for (const [i, name] of names.entries()) {
     area.add(svg("text", { x: area.left - 8, y: yOf(i) + 4, "text-anchor": "end" },
-      shortened(name, area.left - 10)));
+      shortened(label(name), area.left - 10)));
   }
 }
 
 function leftOf(names, width) {
-  return Math.min(Math.max(...names.map(widthOf)) + 12, 0.4 * width);
+  return Math.min(Math.max(...names.map(name => widthOf(label(name)))) + 12, 0.4 * width);
 }
 
 function forest(panel, rows, width) {
@@ -328,7 +332,7 @@ function forest(panel, rows, width) {
     }
     area.add(marker(style, x(row.x), y(i)));
     if (row.sign) area.add(svg("text", { x: area.right + 2, y: y(i) + 4 }, row.sign));
-    area.places.push({ x: x(row.x), y: y(i), text: `${row.name}\n${panel.x_label.replace("\n", " ")}: `
+    area.places.push({ x: x(row.x), y: y(i), text: `${label(row.name)}\n${panel.x_label.replace("\n", " ")}: `
       + `${number(row.x)}${interval(row)} ${row.sign ?? ""}`
       + (row.value == null ? "" : `\n${number(row.value)} tokens/s`) });
   }
@@ -378,10 +382,10 @@ function heat(panel, rows, width) {
       area.add(svg("text", { x: x + wide / 2, y: y + 14, "text-anchor": "middle",
         style: `fill: ${paint.text}; font-size: ${size.toFixed(1)}px` }, row.y.toFixed(panel.digits)));
       area.places.push({ x: x + wide / 2, y: y + ROW / 2,
-        text: `${name}\n${row.column}: ${number(row.y)}` });
+        text: `${label(name)}\n${row.column}: ${number(row.y)}` });
     }
     area.add(svg("text", { x: left - 8, y: top(mine[0], i) + 14, "text-anchor": "end" },
-      shortened(name, left - 10)));
+      shortened(label(name), left - 10)));
   }
   for (const [i, name] of columns.entries()) {
     const x = left + wide * (i + 0.5), y = area.height - below + 16;
@@ -408,7 +412,7 @@ function strips(panel, rows, width) {
     }
     for (const row of mine) {
       area.places.push({ x: x((row.x + row.end) / 2), y: y(i),
-        text: `${row.name}\ntokens ${row.x} to ${row.end - 1}: ${row.fill}` });
+        text: `${label(row.name)}\ntokens ${row.x} to ${row.end - 1}: ${label(row.fill)}` });
     }
   }
   axisBelow(area, panel, x);
@@ -666,7 +670,7 @@ function controls() {
           state.hidden[shown ? "delete" : "add"](name);
           button.setAttribute("aria-pressed", shown);
           render();
-        } }, swatch(name), name))));
+        } }, swatch(name), label(name)))));
 }
 
 function render() {

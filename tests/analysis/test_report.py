@@ -578,7 +578,7 @@ def test_the_page_has_the_numbers_of_its_files_once_rounded(written):
 def test_each_kind_that_is_left_out_says_what_it_needs(written):
     text = (written / "report.html").read_text()
     [reason] = re.findall(r'<p class="left-out">(.*?)</p>', text)
-    assert reason == "Left out: it needs costs at two batches or more: `hedgespec sim --batch`."
+    assert reason == "Left out: it needs costs at two batches or more: hedgespec sim --batch."
 
 
 @pytest.mark.parametrize(("tokenizer", "expected"), [

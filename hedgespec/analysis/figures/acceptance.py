@@ -12,7 +12,7 @@ from hedgespec.results.labels import FIXED
 from hedgespec.results.statistics import LEVEL, SMALL, mat_estimate, mean_estimate
 
 HEADING = "Which drafter suits which domain?"
-NEEDS = "fixed drafters, which `hedgespec sim` runs unless --selectors leaves them out"
+NEEDS = "fixed drafters, which hedgespec sim runs unless --selectors leaves them out"
 
 MEASURES = {
     "mat": ("acceptance", "Tokens per round (MAT)", "MAT", "Pooled over the queries of a domain."),

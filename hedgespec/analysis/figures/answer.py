@@ -11,7 +11,7 @@ from hedgespec.results.labels import CHOSEN, FIXED
 from hedgespec.results.schema import WEIGHT_OF
 
 HEADING = "Why did it switch?"
-NEEDS = ("`answer.parquet` of the results, with a learner whose weights are known, and fixed "
+NEEDS = ("answer.parquet of the results, with a learner whose weights are known, and fixed "
          "drafters")
 
 NAMED = 6  # drafters that are not grey

@@ -10,7 +10,7 @@ from hedgespec.results.labels import DELAYED, EVERY, QUEUED
 from hedgespec.results.statistics import LEVEL, mat_estimate, mean_estimate
 
 HEADING = "What does delay cost?"
-NEEDS = "a learner under two feedback settings or more: `hedgespec sim --feedback`"
+NEEDS = "a learner under two feedback settings or more: hedgespec sim --feedback"
 
 DELAY, INTERVAL, SETTING = "rounds of delay", "evaluated every M-th round, M", "feedback setting"
 MEASURES = {"regret": "rounds above the best\nfixed drafter, per query",

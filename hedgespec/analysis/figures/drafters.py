@@ -10,7 +10,7 @@ from hedgespec.analysis.study import Study
 from hedgespec.results.statistics import LEVEL, mat_estimate, mean_estimate
 
 HEADING = "How many drafters?"
-NEEDS = "pools of two sizes or more: `hedgespec sim --pool`"
+NEEDS = "pools of two sizes or more: hedgespec sim --pool"
 
 MEASURES = {"regret": "rounds above the best\nfixed drafter, per query",
             "MAT": "tokens per round (MAT)"}

@@ -20,8 +20,8 @@ from hedgespec.results.statistics import (
 )
 
 HEADING = "Which learner?"
-NEEDS = ("a selector to count gains from, and a learner beside it: `hedgespec sim --selectors "
-         "default`, or --against")
+NEEDS = ("a selector to count gains from, and a learner beside it: hedgespec sim --selectors "
+         "default, or --against")
 
 MARKED = "▲ ▼: differs at 5% after Holm's correction for the selectors of the panel."
 

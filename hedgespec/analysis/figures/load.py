@@ -10,7 +10,7 @@ from hedgespec.analysis.study import Study
 from hedgespec.results.statistics import LEVEL, mat_estimate
 
 HEADING = "And under load?"
-NEEDS = "costs at two batches or more: `hedgespec sim --batch`"
+NEEDS = "costs at two batches or more: hedgespec sim --batch"
 
 EACH, ALL = "tokens/s of each request", "goodput: tokens/s of all B requests"
 BATCH = "requests decoded at once, B"

@@ -16,7 +16,7 @@ from hedgespec.results.labels import BEST_FIXED, FIXED, NONE
 from hedgespec.results.statistics import mean_estimate
 
 HEADING = "How does regret grow with the answer?"
-NEEDS = "`curves.parquet` of the results, with a learner that is drawn"
+NEEDS = "curves.parquet of the results, with a learner that is drawn"
 
 POINTS = 40  # of a line, about; what lies between is no further from it than its width
 

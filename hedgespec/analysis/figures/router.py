@@ -11,7 +11,7 @@ from hedgespec.results.statistics import LEVEL, SMALL, mean_estimate
 
 HEADING = "A router by the prompt, or online selection?"
 
-NEEDS = "a router, which `hedgespec sim --selectors default` runs, and a learner beside it"
+NEEDS = "a router, which hedgespec sim --selectors default runs, and a learner beside it"
 
 ONLINE = 3  # learners shown beside the router
 

@@ -12,7 +12,7 @@ from hedgespec.results.labels import FIXED
 from hedgespec.results.statistics import LEVEL, holm, mat_gain
 
 HEADING = "And in seconds?"
-NEEDS = "costs: measured with the trace, or given with `hedgespec sim --costs`"
+NEEDS = "costs: measured with the trace, or given with hedgespec sim --costs"
 
 
 def draw(study: Study) -> Iterator[Drawing]:
