@@ -54,7 +54,7 @@ def page(title: str, introduction: str, sections: Sequence[Section], data: Mappi
     return template.substitute(
         title=escape(title), light=themes[0], dark=themes[1], introduction=introduction,
         style=Template(_read("report.css")).substitute(title=_css_text(title)),
-        script=_read("report.js"), data=text.replace("<", "\\u003c"),
+        script=_read("report_marks.js") + _read("report.js"), data=text.replace("<", "\\u003c"),
         contents="".join(f'<li><a href="#{item.anchor}">{escape(item.heading)}</a></li>'
                          for item in sections),
         body="\n".join(
@@ -131,7 +131,7 @@ def _css_text(text: str) -> str:
 
 def _drawing(drawing: Drawing) -> dict[str, Any]:
     view = {} if drawing.view is None else {"view": {
-        "caption": drawing.view.caption,
+        "caption": drawing.view.caption, "query": drawing.view.tokens["query_id"][0],
         "columns": _columns(drawing.view.tokens.select(
             pl.col("^(position|token|piece|round|drafter|gamma)$")))}}
     return {"name": anchor(drawing.name), "title": drawing.title, "caption": drawing.caption,

@@ -35,6 +35,7 @@ from hedgespec.analysis.report_tables import (
     matrix_table,
     overview_table,
     settings_data,
+    worst_table,
 )
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.saving import FigureSaver
@@ -212,9 +213,11 @@ def _comparison_section(comparison: Comparison, name: str, group: FigureGroup) -
 def _tables(study: Study) -> list[ReportTable]:
     settings = {trace: settings_data(study, trace) for trace in study.run.traces}
     matrices = (matrix_table(trace, settings[trace]) for trace in study.traces)
+    worst = (worst_table(study, trace) for trace in study.traces)
     return [overview_table(pl.concat(settings.values()),
                            study.run.whose_seconds(study.run.traces)),
-            *(table for table in [drafter_table(study.run), *matrices] if table is not None),
+            *(table for table in (drafter_table(study.run), *matrices, *worst)
+              if table is not None),
             *domain_tables(study)]
 
 
@@ -276,8 +279,9 @@ def _introduction(study: Study) -> str:
     unfinished = "" if study.run.provenance["complete"] else (
         '<p class="worse">The run was interrupted: these are the results up to then.</p>')
     return (f"<p>Traces: {', '.join(escape(name) for name in study.traces)}. Learners in the "
-            f"figures: {learners or 'none'}{against}. A question is the unit of every interval.</p>"
-            f"{unfinished}")
+            f"figures: {learners or 'none'}{against}. A question is the unit of every interval. "
+            "MAT is tokens per round; regret is rounds above the best fixed drafter of an answer; "
+            f'all words are <a href="#words">explained below</a>.</p>{unfinished}')
 
 
 def _findings(found: Sequence[tuple[str, Claim]]) -> str:

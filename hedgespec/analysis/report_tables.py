@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from hedgespec.analysis.comparison import Comparison
+from hedgespec.analysis.figures.answers import answers_table
 from hedgespec.analysis.figures.style import mark
 from hedgespec.analysis.overview import speed_note
 from hedgespec.analysis.results import ResultSet, of_all
@@ -24,6 +25,7 @@ from hedgespec.results.statistics import (
 )
 
 USUAL = "usual"
+WORST = 5  # answers of a learner
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,26 @@ def drafter_table(run: ResultSet) -> ReportTable | None:
         "over positions, so neither need rank drafters as MAT and tokens/s do. "
         + " ".join(f"{sentence}." for sentence in disagreements(run.summary)),
         ["trace", "drafter", "MAT", "EAL", "tokens/s", "tokens/s by loss"], rows, data)
+
+
+def worst_table(study: Study, trace: str) -> ReportTable | None:
+    """The answers of each learner with the most regret; None where there are no answers' figures.
+    """
+    data = answers_table(study, trace)
+    if data is None:
+        return None
+    worst = data.sort("regret", descending=True, maintain_order=True).group_by(
+        "selector", maintain_order=True).head(WORST)
+    rows = [[Cell(row["selector"], row["selector"]), Cell(row["query_id"], row["query_id"]),
+             Cell(row["domain"], row["domain"]), Cell(str(row["tokens"]), row["tokens"]),
+             _number(row["rounds"], 1), _number(row["regret"], 1), _number(row["gain_percent"], 1)]
+            for row in worst.iter_rows(named=True)]
+    return ReportTable(
+        f"worst-answers-{trace}", f"The {WORST} worst answers of each learner: {trace}",
+        "Those with the most rounds above the best fixed drafter of the answer, its regret. "
+        f"Gain: tokens per round above those of {study.against}.",
+        ["selector", "query", "domain", "tokens", "rounds", "regret", "gain, %"], rows, worst,
+        trace)
 
 
 def matrix_table(trace: str, data: pl.DataFrame) -> ReportTable | None:

@@ -1,7 +1,6 @@
 """Saves the figures of a report while further ones are computed: drawing is what takes time."""
 
 import os
-import warnings
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -65,9 +64,7 @@ class FigureSaver:
 
 
 def _save(drawing: Drawing, folder: Path, paper: Paper) -> None:
-    with styled(paper), warnings.catch_warnings():
-        # A character that the font lacks is drawn as a box; the page has the name in full.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+    with styled(paper):
         figure = plot(drawing, paper.width)
         for kind in paper.formats:
             write_with(folder / f"{anchor(drawing.name)}.{kind}", partial(_write, figure, kind))

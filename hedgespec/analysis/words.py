@@ -10,6 +10,7 @@ MEASURES = {
            "each round. More is better.",
     "round": "A drafter proposes some tokens, the target checks them in one pass, keeps a first "
              "part, and adds one token of its own.",
+    "rounds": "How many of them an answer takes, in the mean over queries. Less is better.",
     "regret": "Rounds of a selector minus those of the best fixed drafter of the same answer. "
               "Less is better; below zero it was better than any one drafter.",
     "tokens/s": "Tokens per second, estimated: each round is charged what drafting, checking and "

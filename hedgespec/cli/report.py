@@ -58,8 +58,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _inches(text: str) -> float:
     width = float(text)
-    if not 2 <= width <= 20:
-        raise argparse.ArgumentTypeError("a figure is 2 to 20 inches wide")
+    if not 3 <= width <= 20:
+        raise argparse.ArgumentTypeError("a figure is 3 to 20 inches wide")
     return width
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+import warnings
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -299,7 +300,7 @@ def test_every_figure_is_drawn_where_its_settings_are(drawn):
         "seconds-mix", "gains-mat-mix", "gains-rounds-mix", "gains-regret-mix", "shares-mix",
         "acceptance-mix", "gamma-mix", "regret-mix", "regret-rounds-mix", "regret-seconds-mix",
         "pareto-tokens-per-second-mix", "pareto-mat-mix", "router-mix", "adoption-mix",
-        "answer-mix", "drafters-regret-mix", "drafters-mat-mix", "delay-regret-mix",
+        "answers-mix", "answer-mix", "drafters-regret-mix", "drafters-mat-mix", "delay-regret-mix",
         "delay-mat-mix", "answer-length-mix"]
     assert all(one.trace == "mix" for one in drawn)
 
@@ -317,6 +318,18 @@ def test_figures_are_exactly_as_wide_as_they_are_asked_to_be(drawn, width, tmp_p
 def test_a_font_that_is_not_there_is_one_clear_error(results, tmp_path, capsys):
     assert "no font 'Nowhere Sans' is installed" in one_error(
         capsys, results, "--out", tmp_path, "--font", "Nowhere Sans")
+
+
+@pytest.mark.parametrize("names", [{"traces": ("混合",)}, {"traces": ("a-trace-" * 12,)}], ids=str)
+def test_no_name_makes_matplotlib_warn(tmp_path, monkeypatch, names):
+    monkeypatch.setattr(statistics, "DRAWS", 20)
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES",
+                        {name: FIGURES[name] for name in ("gains", "regret", "shares")})
+    folder = make_results(tmp_path / "results", **names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_report(Request([folder], paper=Paper(3.4)), tmp_path, ["x"], "0", processes=1)
+    assert names["traces"][0] in (tmp_path / "report.html").read_text()
 
 
 def test_every_panel_says_of_how_many_questions_it_is(drawn):
@@ -355,8 +368,9 @@ def test_without_fixed_drafters_gains_are_from_the_uniform_choice(tmp_path):
 def test_frames_and_numbers_of_the_heat_map_can_be_read(drawn):
     [heat] = [one for one in drawn if one.name == "acceptance-mix"]
     [axis] = plotted(heat).axes
-    cells = {patch.get_xy(): to_hex(patch.get_facecolor()) for patch in axis.patches
-             if patch.get_fill()}
+    [mesh] = axis.collections
+    cells = {tuple(path.vertices[0]): to_hex(colour) for path, colour in zip(
+        mesh.get_paths(), mesh.get_facecolor(), strict=True)}
     numbers = [text for text in axis.texts if re.fullmatch(r"\d\.\d\d", text.get_text())]
     assert len(numbers) == len(cells) == len(heat.panels[0].rows)
     for text in numbers:
@@ -368,8 +382,7 @@ def test_frames_and_numbers_of_the_heat_map_can_be_read(drawn):
         assert light / dark >= 4.5
     frames: dict[tuple[float, float], set[str]] = {}
     for frame in axis.patches:
-        if not frame.get_fill():
-            frames.setdefault(frame.get_xy(), set()).add(to_hex(frame.get_edgecolor()))
+        frames.setdefault(frame.get_xy(), set()).add(to_hex(frame.get_edgecolor()))
     # One of the two is seen on any cell.
     assert list(frames.values()) == [{"#000000", "#ffffff"}] * 4
 
@@ -466,6 +479,19 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
     assert 0 < found["share_percent"] < 100
     assert found["share_percent"] == pytest.approx(
         100 * (until["rounds_until_best"] <= found["rounds"]).sum() / len(until))
+
+    answers = pl.read_csv(written / "figures" / "answers-mix.csv").filter(
+        pl.col("selector") == "learner-01", pl.col("query_id") == "q7").row(0, named=True)
+    seventh = {name: raw.filter(pl.col("trace") == "mix", pl.col("selector") == name,
+                                pl.col("query") == 7) for name in ("learner-01", "best-single")}
+    assert answers["regret"] == pytest.approx(seventh["learner-01"]["regret_rounds"].mean())
+    assert answers["gain_percent"] == pytest.approx(100 * (
+        seventh["best-single"]["rounds"].mean() / seventh["learner-01"]["rounds"].mean() - 1))
+    worst = pl.read_csv(written / "tables" / "worst-answers-mix.csv").filter(
+        pl.col("selector") == "learner-01")
+    every = raw.filter(pl.col("trace") == "mix", pl.col("selector") == "learner-01").group_by(
+        "query_id").agg(pl.col("regret_rounds").mean()).sort("regret_rounds", descending=True)
+    assert worst["query_id"].to_list() == every["query_id"].to_list()[:5]
 
     weights = pl.read_csv(written / "figures" / "answer-mix.csv")
     answer = pl.read_parquet(results / "answer.parquet").filter(
@@ -613,7 +639,7 @@ def test_same_results_make_the_same_files(written, results, tmp_path, monkeypatc
     monkeypatch.setattr(statistics, "DRAWS", 200)
     write_report(Request([results]), tmp_path, sys.argv, __version__)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("*/*"))
-    assert len(files) == 5 * 3 + 4 * 2
+    assert len(files) == 5 * 3 + 5 * 2
     assert {path.suffix for path in files} == {".pdf", ".png", ".csv", ".md"}
     for path in files:
         assert (tmp_path / path).read_bytes() == (written / path).read_bytes(), path

@@ -149,6 +149,25 @@ def test_tables_are_filtered_turned_and_sorted_by_keyboard(browser, page):
     assert browser.said == []
 
 
+def test_a_point_leads_to_its_answer_or_says_how_to_keep_it(browser, page):
+    browser.open(page.as_uri())
+    places = ("MARKS.dots(DATA.kinds.answers.drawings[0].panels[0], rowsOf(DATA.kinds.answers"
+              ".drawings[0].panels[0].columns), 620).places")
+    area = "document.querySelector('[data-kind=answers] svg')"
+    for query, said in (("q3", ""), ("q4", "hedgespec sim --answer q4")):
+        browser.run(f"{area}.scrollIntoView({{ block: 'center' }})")
+        browser.run(f"{area}.focus()")
+        steps = browser.run(f"{places}.findIndex(one => one.query === '{query}')") + 1
+        browser.run(f"for (let i = 0; i < {steps}; i += 1) {area}.dispatchEvent("
+                    "new KeyboardEvent('keydown', { key: 'ArrowRight' }))")
+        assert f"query {query} (domain-" in browser.run(TOLD)
+        browser.press("Enter")
+        assert said in browser.run(TOLD)
+        top = browser.run("document.getElementById('answer').getBoundingClientRect().top")
+        assert (abs(top) < 30) == (query == "q3")
+        browser.open(page.as_uri())
+
+
 def test_an_answer_names_each_change_of_drafter(browser, page):
     browser.open(page.as_uri())
     tokens = browser.run("[...document.querySelectorAll('.answer span')].map(one => "
@@ -157,7 +176,7 @@ def test_an_answer_names_each_change_of_drafter(browser, page):
     assert len(tokens) == 200
     before = None
     for i, ((number, drafter), kind, named) in enumerate(tokens):
-        assert named == (None if drafter == before else drafter)
+        assert (named or '')[2:] == ('' if drafter == before else drafter)
         before = drafter
         last = i == 199 or tokens[i + 1][0][0] != number
         assert (kind == "own") == last
@@ -219,7 +238,7 @@ def test_print_has_few_pages_each_with_its_heads(browser, page):
                        " && getComputedStyle(one).breakInside === 'avoid'"
                        " && getComputedStyle(one.rows[1].cells[0]).position === 'static')")
     tables = browser.run("document.querySelectorAll('#paper-tables table').length")
-    assert tables == browser.run("DATA.tables.filter(ofTrace).length") == 4
+    assert tables == browser.run("DATA.tables.filter(ofTrace).length") == 5
     rows = browser.run("document.querySelectorAll('#paper-tables tbody tr').length")
     assert rows == browser.run("DATA.tables.filter(ofTrace).reduce("
                                "(sum, one) => sum + chosenRows(one, true).length, 0)") > 20

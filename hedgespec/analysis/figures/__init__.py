@@ -11,7 +11,7 @@ from hedgespec.analysis.study import Study
 # In the order of the report; each is a module of this folder with a HEADING, what it NEEDS of the
 # results, and a function `draw`.
 _FILES = ("gains", "shares", "acceptance", "regret", "seconds", "pareto", "load", "router",
-          "adoption", "answer", "drafters", "delay", "answer_length")
+          "adoption", "answers", "answer", "drafters", "delay", "answer_length")
 
 
 @dataclass(frozen=True)

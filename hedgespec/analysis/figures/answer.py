@@ -17,7 +17,7 @@ NEEDS = ("answer.parquet of the results, with a learner whose weights are known,
 NAMED = 6  # drafters that are not grey
 STRIPS = 5  # learners whose drafters are shown
 SMOOTHED = 32  # tokens
-POINTS = 96  # of a line, at most
+POINTS = 64  # of a line, at most
 
 
 def draw(study: Study) -> Iterator[Drawing]:
@@ -40,8 +40,9 @@ def _drawing(trace: str, saved: int, tables: dict[str, pl.DataFrame]) -> Drawing
         f"One answer token by token: query {row['query_id']} ({row['domain']}) of {trace}",
         f"First each drafter's acceptance probability, mean of {SMOOTHED} tokens, then the "
         f"weights of {first} at each token, then the drafter of each round, in one replay (seed "
-        f"0). {first} saves {saved:+d} rounds over the best fixed drafter of this answer in that "
-        "replay; it is an example, not evidence. Grey: the drafters that drafted least.",
+        f"0). There {first} takes {abs(saved)} rounds {'fewer' if saved >= 0 else 'more'} than "
+        "the best fixed drafter of this answer; it is an example, not evidence. Grey: the drafters "
+        "that drafted least.",
         _panels(learners, fixed), _data(learners, fixed), trace,
         view=TokenView(tables[first],
                        f"The same answer as {first} decoded it: a token has the colour of its "

@@ -1,5 +1,6 @@
 """Figures for papers, by matplotlib: sizes, labels at lines, and what each mark looks like."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -66,7 +68,6 @@ AS_USUAL = Paper()
 class End:
     """What is to be named: a point of a panel, in the units of its axes."""
 
-    axis: Axes
     x: float
     y: float
     name: str
@@ -76,7 +77,9 @@ class End:
 @contextmanager
 def styled(paper: Paper = AS_USUAL) -> Iterator[None]:
     """The style's settings, while figures are drawn and saved."""
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # A character that the font lacks is drawn as a box; the page has the name in full.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         matplotlib.rcdefaults()  # not the user's own matplotlibrc: same results, same bytes
         matplotlib.rcParams.update(SETTINGS)
         matplotlib.rcParams.update({"font.family": paper.font, "savefig.dpi": paper.dpi})
@@ -98,12 +101,13 @@ def plot_panels(panels: Sequence[Panel], width: float | None = None, *, columns:
     figure = Figure(figsize=(width, sum(heights)), layout=ConstrainedLayoutEngine(
         w_pad=0.06, h_pad=0.06, hspace=0.04))
     axes = list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
-    ends = [end for axis, panel in zip(axes, panels, strict=False)
-            for end in _draw(axis, panel)]
+    for axis, panel in zip(axes, panels, strict=False):
+        _draw(axis, panel)
     for axis in axes[len(panels):]:
         axis.remove()
-    _label_ends(figure, ends)
-    _lay_out(figure)
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
     figure.set_layout_engine(None)  # saving draws twice where there is one
     return figure
 
@@ -124,8 +128,7 @@ def _height(panel: Panel) -> float:
     return max(LEAST, FRAME + LINE * names)
 
 
-def _draw(axis: Axes, panel: Panel) -> list[End]:
-    """Draw a panel; the names that its lines and points are to get."""
+def _draw(axis: Axes, panel: Panel) -> None:
     lines = panel.title.replace(", n = ", "\nn = ").splitlines()
     axis.set_title("\n".join(short(line, 34) for line in lines))
     axis.set_xlabel(panel.x_label)
@@ -135,7 +138,7 @@ def _draw(axis: Axes, panel: Panel) -> list[End]:
         (axis.axvline if upright else axis.axhline)(0, color=MUTED, linewidth=0.7, zorder=0)
     ends = _MARKS[panel.mark](axis, panel)
     axis.set_ylim(*panel.y_range)
-    return ends
+    _label_ends(axis, ends, _height(panel) - FRAME)
 
 
 def _lines(axis: Axes, panel: Panel) -> list[End]:
@@ -152,7 +155,7 @@ def _lines(axis: Axes, panel: Panel) -> list[End]:
             _error_bars(axis, rows, style, joined=panel.mark == "points")
         else:
             _line(axis, rows, style, step=panel.mark == "step", lines=len(groups))
-        ends.append(End(axis, rows["x"][-1], rows["y"][-1], name, COLOURS[style.colour][0]))
+        ends.append(End(rows["x"][-1], rows["y"][-1], name, COLOURS[style.colour][0]))
     _scale(axis, panel)
     if panel.mark in ("line", "step"):
         axis.margins(x=0)
@@ -190,8 +193,21 @@ def _front(axis: Axes, panel: Panel) -> list[End]:
     for i, row in enumerate(front.iter_rows(named=True)):
         style = look(row["name"])
         _error_bars(axis, front[i], style, joined=False)
-        ends.append(End(axis, row["x"], row["y"], row["label"], COLOURS[style.colour][0]))
+        ends.append(End(row["x"], row["y"], row["label"], COLOURS[style.colour][0]))
     _scale(axis, panel)
+    return ends
+
+
+def _dots(axis: Axes, panel: Panel) -> list[End]:
+    """A small point for each row; a name stands beside the last point of its colour."""
+    ends = []
+    for name, rows in _groups(panel.rows):
+        style = look(name)
+        colour = COLOURS[style.colour][0]
+        axis.plot(rows["x"], rows["y"], linestyle="none", marker=style.marker, color=colour,
+                  markersize=2, alpha=0.6)
+        last = rows[int(rows["x"].arg_max() or 0)]
+        ends.append(End(last["x"][0], last["y"][0], name, colour))
     return ends
 
 
@@ -254,16 +270,18 @@ def _heat(axis: Axes, panel: Panel) -> list[End]:
     low, high = float(values.min()), float(values.max())
     scale = matplotlib.colors.Normalize(low, high if high > low else low + 1)
     size = min(TEXT, 16 * axis.bbox.width / axis.figure.dpi / len(columns))
+    corners = []
     for row in rows.iter_rows(named=True):
         left, top = columns.index(row["column"]) - 0.5, places[row["name"]] - 0.5
+        corners.append([(left, top), (left + 1, top), (left + 1, top + 1), (left, top + 1)])
         shade = colours(scale(row["y"]))
-        axis.add_patch(matplotlib.patches.Rectangle((left, top), 1, 1, facecolor=shade,
-                                                    edgecolor=PAPER, linewidth=0.8))
         text = axis.text(left + 0.5, top + 0.5, f"{row['y']:.{panel.digits}f}", ha="center",
                          va="center", color=readable(shade), fontsize=size)
         text.set_in_layout(False)
         if row["framed"]:
             _frame(axis, left, top)
+    axis.add_collection(PolyCollection(corners, facecolors=colours(scale(values)),
+                                       edgecolors=PAPER, linewidths=0.8))
     axis.set_xlim(-0.5, len(columns) - 0.5)
     axis.set_xticks(range(len(columns)), [short(name, 20) for name in columns], rotation=35,
                     ha="right", rotation_mode="anchor")
@@ -304,7 +322,7 @@ def _strips(axis: Axes, panel: Panel) -> list[End]:
 
 _MARKS: dict[str, Callable[[Axes, Panel], list[End]]] = {
     "line": _lines, "step": _lines, "points": _lines, "apart": _lines, "front": _front,
-    "forest": _forest, "heat": _heat, "strips": _strips}
+    "dots": _dots, "forest": _forest, "heat": _heat, "strips": _strips}
 
 
 def _groups(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
@@ -332,31 +350,20 @@ def _scale(axis: Axes, panel: Panel) -> None:
         axis.minorticks_off()
 
 
-def _lay_out(figure: Figure) -> None:
-    """Place the panels, without the time that drawing takes."""
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
+def _label_ends(axis: Axes, ends: Sequence[End], inches: float) -> None:
+    """Name lines and points in the right margin of a panel, pushed apart.
 
-
-def _label_ends(figure: Figure, ends: Sequence[End]) -> None:
-    """Name lines and points in the right margin of their panels, pushed apart.
-
-    The panels have their limits by now, and are high enough for all names.
+    The panel has its limits by now; `inches` is about the height of its axes.
     """
-    if ends:
-        _lay_out(figure)
-    for axis in dict.fromkeys(end.axis for end in ends):
-        here = sorted((end for end in ends if end.axis is axis), key=lambda end: end.y)
-        inches = axis.get_window_extent().height / figure.dpi
-        inside = axis.transData + axis.transAxes.inverted()
-        heights = np.array([inside.transform((end.x, end.y))[1] for end in here])
-        for end, place in zip(here, spread(heights, LINE / inches), strict=True):
-            axis.annotate(
-                arm_label(end.name, 24), (end.x, end.y), (1.05, place), textcoords="axes fraction",
-                color=end.colour, va="center", annotation_clip=False,
-                arrowprops={"arrowstyle": "-", "color": end.colour, "lw": 0.6, "linestyle": ":",
-                            "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0})
+    ends = sorted(ends, key=lambda end: end.y)
+    inside = axis.transData + axis.transAxes.inverted()
+    heights = np.array([inside.transform((end.x, end.y))[1] for end in ends])
+    for end, place in zip(ends, spread(heights, LINE / inches), strict=True):
+        axis.annotate(
+            arm_label(end.name, 24), (end.x, end.y), (1.05, place), textcoords="axes fraction",
+            color=end.colour, va="center", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": end.colour, "lw": 0.6, "linestyle": ":",
+                        "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0})
 
 
 def spread(heights: np.ndarray, gap: float) -> np.ndarray:

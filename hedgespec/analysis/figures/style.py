@@ -9,7 +9,7 @@ import polars as pl
 from hedgespec.analysis.results import arm_parts
 from hedgespec.results.statistics import Estimate
 
-Mark = Literal["line", "step", "points", "apart", "front", "forest", "heat", "strips"]
+Mark = Literal["line", "step", "points", "apart", "front", "dots", "forest", "heat", "strips"]
 Scale = Literal["linear", "log2", "evaluations"]
 
 
@@ -59,6 +59,7 @@ class Panel:
     | line, step | x, y, perhaps low, high | a line a name, a band around it |
     | points, apart | the same | points with their intervals, joined to a line or not |
     | front | x, y, low, high, front | the points of the front, joined; the others small |
+    | dots | x, y, query | a small point a row |
     | forest | x, low, high, perhaps sign, beside | a row a name, with a bar `beside` it |
     | heat | column, y, perhaps framed, group | a row a name, with a gap between groups |
     | strips | x, end, fill | a row a name, in the colours of what fills it |
