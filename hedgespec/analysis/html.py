@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby
@@ -185,8 +185,8 @@ def _table(table: ReportTable) -> dict[str, Any]:
             "trace": table.trace, "columns": columns}
 
 
-def _extras(cells: Iterable[Cell]) -> dict[str, Any]:
+def _extras(cells: Sequence[Cell]) -> dict[str, Any]:
     """The remarks and bars of a column, if it has any."""
-    remarks, bars = zip(*((one.remark, one.bar) for one in cells), strict=True) or ((), ())
+    remarks, bars = [one.remark for one in cells], [one.bar for one in cells]
     return ({"remark": _packed(pl.Series(remarks))} if any(remarks) else {}) | (
         {"bar": [None if bar is None else round(bar, 3) for bar in bars]} if any(bars) else {})
