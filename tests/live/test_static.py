@@ -269,8 +269,10 @@ def test_costs_are_measured_and_decoding_goes_on(target, drafters):
     assert costs.evaluate_all > 0
     assert costs.target.one > 0
     assert costs.target.round > 0
-    assert all(one.evaluate > 0 and one.draft == pytest.approx(3 * one.step) > 0
-               for one in costs.drafters.values())
+    passes = {name: 3 if one.begin is None else 4 for name, one in costs.drafters.items()}
+    assert all(one.evaluate > 0 and one.draft == pytest.approx(passes[name] * one.step) > 0
+               for name, one in costs.drafters.items())
+    assert [name for name, one in costs.drafters.items() if one.begin] == ["early-exit-3"]
     assert decoder.generate(PROMPT, 30).tokens == plain_greedy_on(target, PROMPT, 30)
 
 
