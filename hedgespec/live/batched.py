@@ -236,7 +236,7 @@ class BatchedRound:
                            self._plan.draft_length, self._context, engine, self._texts)
         return replace(costs, evaluate_all=costs.evaluate_together.get(str(len(self._drafters))))
 
-    def _part(self, name: str, work: Callable[[], None]) -> Part:
+    def _part(self, name: str, work: Callable[[], object]) -> Part:
         run = Captured(work, self._target.device, self._pool) if self._captured else work
         return Part(name, lambda: None, run)
 

@@ -312,7 +312,7 @@ class StaticEngine(Engine):
         if self.evaluation is not Evaluation.ASIDE:
             self._known = [end] * len(self._names)
 
-    def _run(self, key: object, work: Callable[[], None], pool: object = None) -> None:
+    def _run(self, key: object, work: Callable[[], object], pool: object = None) -> None:
         if key not in self._graphs:
             self._graphs[key] = Captured(work, self._device, pool or self._pools[0])
         self._graphs[key]()

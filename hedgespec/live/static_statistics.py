@@ -40,7 +40,7 @@ class TokenStatistics:
         return self.reduce_own(begin, torch.cat([first[:, None], logits[:, :-1]], dim=1))
 
     def reduce_own(self, begin: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """Statistics (S, M, n) of n tokens from `begin` (1) on, whose logits (M, n, V) these are."""
+        """Statistics (S, M, n) of n tokens from `begin` (1) on, whose own logits are (M, n, V)."""
         members, count, _ = logits.shape
         tokens, p = self._emitted(begin, count)
         q = probabilities(logits.flatten(0, 1), self._plan.sampling)

@@ -56,6 +56,7 @@ from hedgespec.results.statistics import (
     mean_estimate,
     resampled_sums,
 )
+from tests.helpers.gguf import gguf_tokenizer, save_gguf_header
 from tests.helpers.made_results import DRAFTERS, ROUND, make_results
 from tests.helpers.seals import seal_results
 
@@ -574,6 +575,28 @@ def test_token_ids_become_text(tmp_path, tokenizer, expected):
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(tokenizer))
     assert read_vocabulary(path) == dict(enumerate(expected))
+
+
+@pytest.mark.parametrize(("words", "model", "expected"), [
+    (["<end>", "Ġw", "Ċ"], "gpt2", ["<end>", " w", "\n"]),
+    (["<end>", "▁Hello", "<0x0A>"], "llama", ["<end>", " Hello", "\n"])])
+def test_a_gguf_file_holds_the_text_too(tmp_path, words, model, expected):
+    path = save_gguf_header(tmp_path / "model.gguf", gguf_tokenizer(words, 1, model))
+    assert read_vocabulary(path) == dict(enumerate(expected))
+
+
+@pytest.mark.parametrize("content", [
+    b"GGUF" + bytes(range(256)) * 10_000, b"\xff" * 1_000_000, b'{"model": 1} ' * 100_000,
+    b'["' + b"word " * 100_000])
+def test_a_file_that_is_no_tokenizer_is_not_repeated(results, tmp_path, capsys, content):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content)
+    assert main(["report", str(results), "--tokenizer", str(path), "--out",
+                 str(tmp_path / "report")]) == 1
+    said = capsys.readouterr().err
+    assert "model.gguf: neither the tokenizer.json" in said
+    assert said.strip().count("\n") == 0
+    assert len(said) < 500
 
 
 def test_answer_is_shown_as_text_where_there_is_a_tokenizer(results, tmp_path, monkeypatch):

@@ -62,6 +62,14 @@ class Drafter(ABC):
         self.name = name
         self.identity = identity
 
+    @classmethod
+    def check_argument(cls, identity: str, argument: str, layers: int | None) -> None:
+        """Raise HedgespecError for an argument that cannot be right, before anything is loaded.
+
+        `identity` is the specification; `layers` are those of the target, None if not known yet.
+        """
+        return
+
     def info(self) -> DrafterInfo:
         """Its entry in the manifest."""
         return DrafterInfo(self.name, self.kind, without_folders(self.identity),

@@ -13,10 +13,11 @@ from hedgespec.models.target import LanguageModel
 
 
 class EarlyExit(ModelDrafter):
-    """The target's first `layer` layers. Needs no weights of its own; its hidden states come with the target's pass.
+    """The target's first `layer` layers: needs no weights of its own.
 
-    Only tokens that the target has not read pass through its layers: the last verified one and the
-    draft. Behind what the target has read, keys and values are the target's own.
+    Its hidden states come with the target's pass. Only tokens that the target has not read pass
+    through its layers: the last verified one and the draft. Behind what the target has read, keys
+    and values are the target's own.
     """
 
     kind = "early-exit"
@@ -26,14 +27,21 @@ class EarlyExit(ModelDrafter):
     def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
         """`argument` is the number of layers. Raises HedgespecError unless 0 < it < all."""
         super().__init__(name or f"early-exit-{argument}", identity)
-        if not argument.isdecimal() or not 0 < int(argument) < target.layers:
-            raise HedgespecError(
-                f"drafter {identity}: the layer must be a number from 1 to {target.layers - 1}"
-            )
+        self.check_argument(identity, argument, target.layers)
         self._target = target
         self.layer = int(argument)
         self.target_layers = (self.layer,)
         self.weights_sha256 = target.weights_sha256
+
+    @classmethod
+    def check_argument(cls, identity: str, argument: str, layers: int | None) -> None:
+        """A number of layers, less than the target has."""
+        if layers is None and argument.isdecimal() and int(argument) > 0:
+            return
+        if layers is None or not argument.isdecimal() or not 0 < int(argument) < layers:
+            most = "less than the target has" if layers is None else f"{layers - 1}"
+            raise HedgespecError(f"drafter {identity}: the layer must be a number from 1 to "
+                                 f"{most}, as in early-exit:12")
 
     def prepare(self, batch: ScoringBatch) -> torch.Tensor:
         """The target's hidden states of the exit layer."""
