@@ -270,7 +270,8 @@ def test_costs_are_measured_and_decoding_goes_on(target, drafters):
     assert costs.target.one > 0
     assert costs.target.round > 0
     passes = {name: 3 if one.begin is None else 4 for name, one in costs.drafters.items()}
-    assert all(one.evaluate > 0 and one.draft == pytest.approx(passes[name] * one.step) > 0
+    assert all(one.evaluate > 0 and one.step > 0
+               and one.draft == pytest.approx(passes[name] * one.step)
                for name, one in costs.drafters.items())
     assert [name for name, one in costs.drafters.items() if one.begin] == ["early-exit-3"]
     assert decoder.generate(PROMPT, 30).tokens == plain_greedy_on(target, PROMPT, 30)
