@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from hedgespec import __version__
 from hedgespec.analysis.comparison import compare
 from hedgespec.analysis.figures import FIGURES, answer_length, differences, pareto
+from hedgespec.analysis.figures import answer as answer_figure
 from hedgespec.analysis.figures.style import (
     COLOURS,
     Claim,
@@ -811,3 +812,10 @@ def test_a_trace_called_like_a_pool_is_no_pool(tmp_path):
     run = ResultSet(make_results(tmp_path, traces=("mine.n4",)))
     assert run.pool("mine.n4") is None
     assert "mine.n4" in Study.of(run, [], [], None).traces
+
+
+@pytest.mark.parametrize(("saved", "told"), [
+    (3, "saves most rounds (3 rounds) over"), (1, "saves most rounds (1 round) over"),
+    (0, "needs as many rounds as"), (-1, "saves none, and loses fewest rounds (1 round) to")])
+def test_an_answer_that_loses_rounds_is_not_said_to_save_them(saved, told):
+    assert answer_figure._told(saved) == told
