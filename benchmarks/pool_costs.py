@@ -113,7 +113,8 @@ def joined(found: list[Costs], names: list[str]) -> Costs:
 def _of_texts(costs: Costs, texts: int) -> Costs:
     """Costs of drafters that work on one text after another."""
     return replace(costs, drafters={
-        name: DrafterCosts(*(texts * seconds for seconds in astuple(one)))
+        name: DrafterCosts(*(None if seconds is None else texts * seconds
+                              for seconds in astuple(one)))
         for name, one in costs.drafters.items()})
 
 

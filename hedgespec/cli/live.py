@@ -101,11 +101,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder":
     from hedgespec.live import LiveDecoder
-    from hedgespec.models.drafters import default_drafters, make_drafters
+    from hedgespec.models.drafters import (
+        check_before_loading,
+        default_drafters,
+        make_drafters,
+    )
     from hedgespec.models.target import check_device, load_model
 
     device = chosen_device(live.device)
     check_device(device)
+    check_before_loading(live.target, live.drafters)
     target = load_model(live.target, device, chosen_dtype(live.dtype, device))
     drafters = make_drafters(live.drafters or default_drafters(target.layers), target)
     return LiveDecoder(target, drafters, live.selector, decoding)

@@ -86,12 +86,14 @@ def _defaults() -> "RecordSettings":
 
 def _settings(options: argparse.Namespace) -> "RecordSettings":
     from hedgespec.tracegen.settings import CPU_PER_DOMAIN, CPU_TOKENS, RecordSettings
+    from hedgespec.traces.schema import name_of_folder
 
     given = given_options(options, RecordSettings)
     settings = replace(_defaults(), **given)
     device = chosen_device(settings.device)
     stem = re.sub(r"[^A-Za-z0-9.]+", "-", settings.prompts.stem).strip("-.") or "prompts"
-    name = given.get("name", f"{stem}-t{settings.temperature:g}")
+    named = name_of_folder(given["out"]) if "out" in given else f"{stem}-t{settings.temperature:g}"
+    name = given.get("name", named)
     derived = {"name": name, "out": Path("recordings") / name}
     if device == "cpu":
         derived["max_new_tokens"] = CPU_TOKENS

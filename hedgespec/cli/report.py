@@ -40,8 +40,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="selector that gains in MAT are counted from (default: best-single, else the best "
              "fixed drafter)")
     add("--tokenizer", type=Path, metavar="FILE",
-        help="tokenizer.json of the target: the answer shown token by token is then its text, not "
-             "token ids, which are all that a trace holds")
+        help="tokenizer.json, or .gguf, of the target: the answer shown token by token is then its "
+             "text, not token ids, which are all that a trace holds")
     add("--costs", metavar="NAME",
         help="of results under several costs, those whose seconds are shown (default: the first)")
     add("--batch", type=int, metavar="B", help="likewise of several batches")

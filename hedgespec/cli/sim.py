@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 examples:
-  hedgespec sim                                   the bundled traces, every selector
+  hedgespec sim                                   the bundled traces, the default selectors
   hedgespec sim --traces my-trace --selectors hedge normalhedge ucbspec
   hedgespec sim --selectors hedge:eta=0.1 fixed:prompt-lookup best-fixed --draft-length 8
   hedgespec sim --selectors normalhedge --feedback queued bold rounds:2 --loss length accept

@@ -32,7 +32,12 @@ from hedgespec.tracegen.score import Scores, text_columns, tree_columns
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TraceWriter
 from hedgespec.traces.gap import FIELD
-from hedgespec.traces.schema import DRAFTER_STATISTICS, NO_DRAFTER, statistic_column
+from hedgespec.traces.schema import (
+    DRAFTER_STATISTICS,
+    NO_DRAFTER,
+    name_of_folder,
+    statistic_column,
+)
 
 _PRECISION = "full"
 _PACKAGES = ("torch", "transformers", "numpy", "polars")
@@ -153,7 +158,8 @@ class LiveLog:
         target, settings = self._decoder.target, self._decoder.settings
         sampling, gaps = settings.sampling, np.concatenate(self._gaps)
         return Manifest(
-            name="live", created=datetime.now(UTC).isoformat(timespec="seconds"),
+            name=name_of_folder(self._folder),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
             target=target.info(),
             drafters=[replace(drafter.info(), depths=1) for drafter in self._decoder.drafters],
             sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k,

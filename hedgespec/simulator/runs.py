@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 
 import numpy as np
 import polars as pl
@@ -14,13 +13,14 @@ from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, SEED, SU
 from hedgespec.results.store import Results
 from hedgespec.selectors import BUILT_IN, DEFAULT, FULL, NONE, ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback
-from hedgespec.selectors.learning import Loss, check_learning
+from hedgespec.selectors.learning import Loss
 from hedgespec.simulator.adoption import rounds_until_best
 from hedgespec.simulator.answer import answer_table, most_switching
 from hedgespec.simulator.basis import CostBasis
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.curves import CurveGrid
 from hedgespec.simulator.measures import Measures
+from hedgespec.simulator.pairs import GROUPS, Pair, possible_pairs
 from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import Replay
 from hedgespec.simulator.replayer import Replayer
@@ -52,12 +52,17 @@ class Job:
 
 
 def jobs_of(replayer: Replayer, settings: SweepSettings) -> list[Job]:
-    """What the settings run on a trace. Refuses what makes no sense for a selector."""
+    """What the settings run on a trace.
+
+    Of several learners those that learn from their own rounds keep their own feedback and loss, and
+    what makes no sense is left out with a warning. Raises HedgespecError if it is all that was
+    asked for.
+    """
     costly = replayer.trace.manifest.costs is not None
     choosers = [replayer.chooser(one)
                 for one in _expanded(settings.selectors, replayer.arms.names, costly)]
-    return [job for chooser in {one.label: one for one in choosers}.values()
-            for job in _jobs(replayer, chooser, settings)]
+    found = possible_pairs({one.label: one for one in choosers}.values(), settings)
+    return [job for chooser, pairs in found for job in _jobs(replayer, chooser, pairs, settings)]
 
 
 def _expanded(
@@ -68,24 +73,22 @@ def _expanded(
     Not drafting is the default's baseline where there are seconds.
     """
     default = [*map(fixed, names), BEST_FIXED, ORACLE, *DEFAULT, *[NONE] * costly]
-    groups = {"default": default, "all": list(BUILT_IN)}
+    groups = dict(zip(GROUPS, (default, list(BUILT_IN)), strict=True))
     found: list[str | Chooser] = []
-    for one in selectors or ("default",):
+    for one in selectors or GROUPS[:1]:
         found += groups.get(one, [one]) if isinstance(one, str) else [one]
     return found
 
 
-def _jobs(replayer: Replayer, chooser: Chooser, settings: SweepSettings) -> list[Job]:
+def _jobs(
+    replayer: Replayer, chooser: Chooser, pairs: list[Pair], settings: SweepSettings
+) -> list[Job]:
     if isinstance(chooser, Reference) or chooser.selector.feedback == NONE:
         return [Job(chooser, None, None, _exact(replayer, chooser, None, settings.mode),
                     settings.seeds)]
-    given = list(product(dict.fromkeys(settings.feedbacks) or [None],
-                         dict.fromkeys(settings.all_losses) or [None]))
-    for feedback, loss in given:
-        check_learning(chooser.selector, feedback, loss)
     return [Job(chooser, feedback, _loss(replayer, chooser, feedback, loss),
                 _exact(replayer, chooser, feedback, settings.mode), settings.seeds)
-            for feedback, loss in given]
+            for feedback, loss in pairs]
 
 
 def _loss(replayer: Replayer, chooser: ConfiguredSelector, feedback: Feedback | None,

@@ -1,6 +1,7 @@
 """Runs selectors x settings x seeds over traces and turns the decisions into result tables."""
 
 import platform
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -205,7 +206,14 @@ def _check_names(traces: list[Trace]) -> None:
     names = [trace.name for trace in traces]
     for name in names:
         if names.count(name) > 1:
-            raise HedgespecError(f"two traces are called {name!r}: results could not be told apart")
+            same = [str(trace.folder) for trace in traces if trace.name == name]
+            copy = ["hedgespec", "subset", same[-1], "--name", f"{name}-2", "--out",
+                    f"{same[-1]}-2"]
+            remedy = ("give it once" if len(set(same)) < len(same) else
+                      f"copy one under another name: {shlex.join(copy)}")
+            raise HedgespecError(
+                f"two traces are called {name!r}, {' and '.join(same[:2])}: results could not be "
+                f"told apart; {remedy}")
 
 
 def _check_pools(several: list[SweepSettings], traces: list[Trace]) -> None:

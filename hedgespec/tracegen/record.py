@@ -11,6 +11,7 @@ import polars as pl
 
 from hedgespec.costs.measure import measure_costs
 from hedgespec.errors import HedgespecError
+from hedgespec.models.drafters import check_before_loading
 from hedgespec.models.memory import in_fitting_pieces
 from hedgespec.tracegen.describe import fingerprint, manifest
 from hedgespec.tracegen.generate import GeneratedAnswer, generate_answers, query_uniforms
@@ -44,6 +45,8 @@ def record(
     """
     check_settings(settings)
     check_output(settings.out, settings.resume)
+    if loaded is None or loaded.target is None:
+        check_before_loading(settings.target, settings.drafters)
     questions = read_questions(settings.prompts, settings.per_domain)
     progress = RecordingProgress(sum(len(question.turns) for question in questions))
     report(progress)

@@ -340,7 +340,7 @@ def _cost_faults(
     faults += [
         (not 0 < value < float("inf"),
          f'field "{field}.{where}.{name}" must be positive and finite seconds, not {value!r}')
-        for where, item in seconds.items() for name, value in item.items()
+        for where, item in seconds.items() for name, value in item.items() if value is not None
     ]
     return faults + _condition_faults(costs, field)
 

@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from hedgespec import __version__
 from hedgespec.analysis.comparison import compare
 from hedgespec.analysis.figures import FIGURES, answer_length, differences, pareto
+from hedgespec.analysis.figures import answer as answer_figure
 from hedgespec.analysis.figures.style import (
     COLOURS,
     Claim,
@@ -56,6 +57,7 @@ from hedgespec.results.statistics import (
     mean_estimate,
     resampled_sums,
 )
+from tests.helpers.gguf import gguf_tokenizer, save_gguf_header
 from tests.helpers.made_results import DRAFTERS, ROUND, make_results
 from tests.helpers.seals import seal_results
 
@@ -576,6 +578,28 @@ def test_token_ids_become_text(tmp_path, tokenizer, expected):
     assert read_vocabulary(path) == dict(enumerate(expected))
 
 
+@pytest.mark.parametrize(("words", "model", "expected"), [
+    (["<end>", "Ġw", "Ċ"], "gpt2", ["<end>", " w", "\n"]),
+    (["<end>", "▁Hello", "<0x0A>"], "llama", ["<end>", " Hello", "\n"])])
+def test_a_gguf_file_holds_the_text_too(tmp_path, words, model, expected):
+    path = save_gguf_header(tmp_path / "model.gguf", gguf_tokenizer(words, 1, model))
+    assert read_vocabulary(path) == dict(enumerate(expected))
+
+
+@pytest.mark.parametrize("content", [
+    b"GGUF" + bytes(range(256)) * 10_000, b"\xff" * 1_000_000, b'{"model": 1} ' * 100_000,
+    b'["' + b"word " * 100_000])
+def test_a_file_that_is_no_tokenizer_is_not_repeated(results, tmp_path, capsys, content):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content)
+    assert main(["report", str(results), "--tokenizer", str(path), "--out",
+                 str(tmp_path / "report")]) == 1
+    said = capsys.readouterr().err
+    assert "model.gguf: neither the tokenizer.json" in said
+    assert said.strip().count("\n") == 0
+    assert len(said) < 500
+
+
 def test_answer_is_shown_as_text_where_there_is_a_tokenizer(results, tmp_path, monkeypatch):
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES",
                         {"answer": FIGURES["answer"]})
@@ -788,3 +812,10 @@ def test_a_trace_called_like_a_pool_is_no_pool(tmp_path):
     run = ResultSet(make_results(tmp_path, traces=("mine.n4",)))
     assert run.pool("mine.n4") is None
     assert "mine.n4" in Study.of(run, [], [], None).traces
+
+
+@pytest.mark.parametrize(("saved", "told"), [
+    (3, "saves most rounds (3 rounds) over"), (1, "saves most rounds (1 round) over"),
+    (0, "needs as many rounds as"), (-1, "saves none, and loses fewest rounds (1 round) to")])
+def test_an_answer_that_loses_rounds_is_not_said_to_save_them(saved, told):
+    assert answer_figure._told(saved) == told

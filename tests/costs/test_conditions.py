@@ -28,7 +28,8 @@ ONE = Costs("a GPU", "bfloat16", 256, 5, TargetCosts(1.0, 1.2),
 def at(batch: int, context: int, scale: float) -> Costs:
     return replace(
         ONE, batch=batch, context=context, target=TargetCosts(scale, 2 * scale),
-        drafters={name: DrafterCosts(*(scale * value for value in asdict(costs).values()))
+        drafters={name: DrafterCosts(scale * costs.step, scale * costs.draft,
+                                     scale * costs.evaluate)
                   for name, costs in ONE.drafters.items()},
         evaluate_all=scale, widths={"1": scale, "6": 2 * scale}, evaluate_together={"1": scale})
 

@@ -13,7 +13,7 @@ from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.live.decoded import Answer  # noqa: E402
 from hedgespec.live.log import LiveLog, LogSettings  # noqa: E402
-from hedgespec.live.static_drafters import Heads, Reader  # noqa: E402
+from hedgespec.live.static_drafters import Exits, Heads, Reader  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
@@ -89,7 +89,7 @@ def test_heads_of_one_shape_run_together(target, drafters):
     decoder.generate(PROMPT, 3)
     groups = [one.group for one in decoder.engine._parts._drafting.groups]
     assert [(type(group), [drafter.name for drafter in group.drafters]) for group in groups] == [
-        (Heads, ["a", "b", "c"]), (Reader, ["lm"]), (Heads, ["old"]), (Reader, ["early-exit-3"])]
+        (Heads, ["a", "b", "c"]), (Reader, ["lm"]), (Heads, ["old"]), (Exits, ["early-exit-3"])]
 
 
 @pytest.mark.parametrize("changes", [{}, {"reduced": False}, {"generation": 1}])
@@ -269,8 +269,11 @@ def test_costs_are_measured_and_decoding_goes_on(target, drafters):
     assert costs.evaluate_all > 0
     assert costs.target.one > 0
     assert costs.target.round > 0
-    assert all(one.evaluate > 0 and one.step > 0 and one.draft == pytest.approx(3 * one.step)
-               for one in costs.drafters.values())
+    passes = {name: 3 if one.begin is None else 4 for name, one in costs.drafters.items()}
+    assert all(one.evaluate > 0 and one.step > 0
+               and one.draft == pytest.approx(passes[name] * one.step)
+               for name, one in costs.drafters.items())
+    assert [name for name, one in costs.drafters.items() if one.begin] == ["early-exit-3"]
     assert decoder.generate(PROMPT, 30).tokens == plain_greedy_on(target, PROMPT, 30)
 
 

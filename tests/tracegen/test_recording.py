@@ -378,10 +378,18 @@ def test_bad_question_files(settings, tmp_path, line, message):
      '{"question_id": 7, "category": "code", "turns": ["b", "c"]}',
      [("7", "math"), ("code-7", "code")]),
 ])
+@pytest.mark.filterwarnings("ignore:.* have no \"category\"")
 def test_question_files_of_the_field_are_read(tmp_path, lines, found):
     path = tmp_path / "questions.jsonl"
     path.write_text(lines, encoding="utf-8")
     assert [(question.id, question.domain) for question in read_questions(path)] == found
+
+
+def test_questions_without_a_category_are_told(tmp_path):
+    path = tmp_path / "questions.jsonl"
+    path.write_text('{"turns": ["a"]}\n{"turns": ["b"], "category": "math"}\n{"turns": ["c"]}')
+    with pytest.warns(UserWarning, match='2 of 3 questions have no "category": they are all of'):
+        read_questions(path)
 
 
 @pytest.mark.parametrize("template", [

@@ -52,14 +52,22 @@ def draw(study: Study) -> Iterator[Drawing]:
         "answer", f"One answer token by token: {where}",
         f"Above: each drafter's acceptance probability, mean of {SMOOTHED} tokens. Middle: the "
         f"weights of {first} at each token. Below: the drafter of each round, in one replay (seed "
-        f"0). The answer is the one of those in the results in which {first} saves most rounds "
-        f"over the best fixed drafter in that replay ({saved:+d}); it is an example, not evidence. "
+        f"0). The answer is the one of those in the results in which {first} {_told(saved)} "
+        "the best fixed drafter in that replay; it is an example, not evidence. "
         "Grey: the drafters that drafted least.",
         _figure(learners, fixed, named), _data(learners, fixed),
         view=TokenView(tables[first], {name: look.colour for name, look in named.items()},
                        f"The same answer as {first} decoded it: a token has the colour of its "
                        "round's drafter; the last of a round, underlined only, is the target's "
                        "own."))
+
+
+def _told(saved: int) -> str:
+    """What is said of the answer in which most rounds are saved, perhaps none."""
+    rounds = f"{abs(saved)} round{'s' if abs(saved) != 1 else ''}"
+    return (f"saves most rounds ({rounds}) over" if saved > 0 else
+            "needs as many rounds as" if saved == 0 else
+            f"saves none, and loses fewest rounds ({rounds}) to")
 
 
 def _tables(study: Study, trace: str) -> tuple[int, str, dict[str, pl.DataFrame]] | None:
