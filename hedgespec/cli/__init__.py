@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def make_parser(
     given: list[str],
-) -> "tuple[Parser, argparse._SubParsersAction[argparse.ArgumentParser]]":
+) -> "tuple[Parser, argparse._SubParsersAction[Parser]]":
     """The parser, and its commands: those named in `given` with all their options."""
     parser = Parser(
         prog="hedgespec", description="Choose a drafter-selection policy for speculative decoding.")

@@ -38,7 +38,8 @@ def recording_again(trace: Trace, rule: str, how: tuple[str, str]) -> list[str]:
 
 def _taken(command: list[str], name: str) -> list[str]:
     """The values of an option, which is taken out of a command."""
-    option, values = at_shell(name), []
+    option = at_shell(name)
+    values: list[str] = []
     for place in reversed([place for place, word in enumerate(command)
                            if word.partition("=")[0] == option]):
         own = command[place].split("=", 1)[1:]
