@@ -188,7 +188,7 @@ class ResultSet:
             *((1 / (1 / pl.col(name)).mean()).alias(name) for name in (
                 "tokens_per_second", "tokens_per_second_low", "tokens_per_second_high")),
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret"),
-            pl.col("eal").first(), pl.col("seconds_per_token").first())
+            pl.col("eal", "seconds_per_token", "runnable").first())
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
         apart = [_apart(row) for row in rows.iter_rows(named=True)]
         own = [_own_loss(row) for row in rows.iter_rows(named=True)]

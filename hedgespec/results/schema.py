@@ -165,6 +165,8 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            earlier=(None,)),
     Column("tokens_per_second_high", pl.Float64(), "with every part at its 10th percentile",
            "tokens/s", earlier=(None,)),
+    Column("runnable", pl.Boolean(), "whether an engine can do it: nothing is known before it is "
+           "written or measured", earlier=(None,)),
 ))
 
 PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (

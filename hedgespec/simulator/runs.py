@@ -8,12 +8,20 @@ import polars as pl
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.keys import RunKey
-from hedgespec.results.labels import BEST_FIXED, ORACLE, SelectorLabel, fixed, join_arms
+from hedgespec.results.labels import (
+    BEST_FIXED,
+    HINDSIGHT,
+    ORACLE,
+    SelectorLabel,
+    fixed,
+    join_arms,
+)
 from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, SEED, SUMMARY
 from hedgespec.results.store import Results
 from hedgespec.selectors import BUILT_IN, DEFAULT, FULL, NONE, ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
+from hedgespec.selectors.online import replay_only
 from hedgespec.simulator.adoption import rounds_until_best
 from hedgespec.simulator.answer import answer_table, most_switching
 from hedgespec.simulator.basis import CostBasis
@@ -49,6 +57,13 @@ class Job:
             return self.chooser.kind.timed
         spends = self.feedback is not None and self.feedback.timed
         return spends or (self.loss is not None and self.loss.seconds)
+
+    @property
+    def runnable(self) -> bool:
+        """Whether an engine can do it: nothing is known before it is written or measured."""
+        if isinstance(self.chooser, Reference):
+            return self.chooser.knows != HINDSIGHT
+        return not replay_only(self.chooser, self.feedback or Feedback())
 
 
 def jobs_of(replayer: Replayer, settings: SweepSettings) -> list[Job]:
@@ -143,8 +158,9 @@ class TraceJobs:
                 if run is None or job.timed:
                     run = best if job.chooser.label == BEST_FIXED else _run(
                         costed.replayer, job, seed)
-                found.append(_Kept(run if number == 0 else None, *self._tables(run, best, costed),
-                                   self._grid.curves(run, best, costed.replayer)))
+                found.append(_Kept(
+                    run if number == 0 else None, *self._tables(job, run, best, costed),
+                    self._grid.curves(run, best, costed.replayer)))
         return Results.joined([self._results(costed.basis, found) for costed, found
                                in zip(self._costed, kept, strict=True)])
 
@@ -165,7 +181,7 @@ class TraceJobs:
                       replayer.rule, run.mode, basis.name, basis.batch)
 
     def _tables(
-        self, run: Replay, best: Replay, costed: "_Costed"
+        self, job: Job, run: Replay, best: Replay, costed: "_Costed"
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The summary row and the rows of each query."""
         replayer, trace, basis = self._replayer, self._replayer.trace, costed.basis
@@ -193,6 +209,7 @@ class TraceJobs:
             **self._acceptance(run),
             **_of_losses(run.label, costed.replayer),
             **costed.spread(run),
+            "runnable": job.runnable,
         })
         per_query = PER_QUERY.made({
             **keys,
@@ -248,7 +265,6 @@ class TraceJobs:
         return self._best[seed]
 
 
-
 def _of_losses(label: str, costed: Replayer) -> dict[str, float | None]:
     """What losses say of a fixed drafter on average, beside what comes of it."""
     name, arms = SelectorLabel.parse(label).arm, costed.arms.names
@@ -261,6 +277,7 @@ def _of_losses(label: str, costed: Replayer) -> dict[str, float | None]:
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
+
 
 class _Costed:
     """A replayer under some costs, and where all their parts are at one end of what was measured.
