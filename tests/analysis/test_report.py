@@ -692,7 +692,7 @@ def test_wrong_input_is_one_clear_error(tmp_path, results, capsys):
     rewrite(fewer, "per_query", lambda table: table.drop("domain", "mat"))
     assert "lacks the columns domain, mat" in one_error(capsys, fewer, *out)
     (tmp_path / "vocab.json").write_text("{}")
-    assert "vocab.json: not the tokenizer.json of a tokenizer" in one_error(
+    assert "vocab.json: neither the tokenizer.json of a tokenizer" in one_error(
         capsys, results, "--tokenizer", tmp_path / "vocab.json", *out)
     rewrite(elsewhere, "summary", lambda table: table.clear())
     assert "the results are empty" in one_error(capsys, elsewhere, *out)
