@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt
 CORE := $(wildcard $(addprefix tests/,simulator selectors rules traces results test_architecture.py))
 SECONDS ?= 600
-COSTS := smollm2-135m-zoo-h100 smollm2-135m-h100 llama-3.1-8b-h100
+COSTS := smollm2-135m-zoo-h100 llama-3.1-8b-h100
 # make traces TARGET=MODEL: a Hugging Face id, a folder or a .gguf file; its name is the folders'.
 NAME = $(patsubst %.gguf,%,$(notdir $(TARGET:%/=%)))
 OF_TARGET = $(if $(TARGET),--target $(TARGET) --zoo zoo-$(NAME) --out recordings-$(NAME) \

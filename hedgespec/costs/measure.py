@@ -57,12 +57,11 @@ def measure_costs(
     for drafter in drafters:
         parts += _drafter_parts(drafter, model, text[:context], states, draft_length)
     found = time_in_turn(parts, target.device, repeats)
-    return costs_from(found, target, [drafter.name for drafter in drafters], draft_length, context,
-                      EAGER)
+    return costs_from(found, target, drafters, draft_length, context, EAGER)
 
 
 def costs_from(
-    found: Timings, target: LanguageModel, drafters: Sequence[str], draft_length: int,
+    found: Timings, target: LanguageModel, drafters: Sequence[Drafter], draft_length: int,
     context: int, engine: str, batch: int = 1,
 ) -> Costs:
     """Costs of parts that are named as traces/costs.py does."""
@@ -75,13 +74,19 @@ def costs_from(
     return Costs(
         device_name(target.device), target.dtype, context, draft_length,
         TargetCosts(one=medians[target_part(1)], round=medians[target_part(draft_length + 1)]),
-        {name: DrafterCosts(
-            step=medians.get(step_part(name), _step(medians, name, draft_length)),
-            draft=medians[draft_part(name)], evaluate=medians[evaluate_part(name)],
-            begin=medians.get(begin_part(name)))
-         for name in drafters},
+        {drafter.name: _drafter_costs(medians, drafter, draft_length) for drafter in drafters},
         evaluate_all=medians.get(EVALUATE_ALL), widths=counted(target_part), spread=found.spread,
         engine=engine, evaluate_together=counted(together_part), batch=batch)
+
+
+def _drafter_costs(
+    medians: dict[str, float], drafter: Drafter, draft_length: int
+) -> DrafterCosts:
+    name = drafter.name
+    return DrafterCosts(
+        step=medians.get(step_part(name), _step(medians, name, draft_length)),
+        draft=medians[draft_part(name)], evaluate=medians[evaluate_part(name)],
+        begin=medians.get(begin_part(name)), kind=drafter.kind)
 
 
 def _step(medians: dict[str, float], drafter: str, draft_length: int) -> float:

@@ -232,8 +232,8 @@ class BatchedRound:
                  for drafter in kind for part in (draft_part, evaluate_part)}
         found.medians.update({name: found.medians[first] for name, first in alike.items()})
         found.spread.update({name: found.spread[first] for name, first in alike.items()})
-        costs = costs_from(found, self._target, [drafter.name for drafter in self._drafters],
-                           self._plan.draft_length, self._context, engine, self._texts)
+        costs = costs_from(found, self._target, self._drafters, self._plan.draft_length,
+                           self._context, engine, self._texts)
         return replace(costs, evaluate_all=costs.evaluate_together.get(str(len(self._drafters))))
 
     def _part(self, name: str, work: Callable[[], object]) -> Part:

@@ -221,7 +221,7 @@ class StaticEngine(Engine):
         one = BatchedRound(self._target, self._drafters, self._plan, 1, context, self._compiled)
         timed += one.together(counts_up_to(len(self._names))[:-1])
         found = time_in_turn(timed, self._device, repeats)
-        return costs_from(found, self._target, self._names, self._draft_length, context,
+        return costs_from(found, self._target, self._drafters, self._draft_length, context,
                           self._engine)
 
     def _evaluation_parts(self, arm: int, prepare: Callable[[], None]) -> list[Part]:

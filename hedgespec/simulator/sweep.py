@@ -126,7 +126,7 @@ def _report_run(progress: Callable[[str, int, int], None], name: str, total: int
 
 def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
     """What runs on a trace, for each pool, rule and draft length."""
-    bases = cost_bases(trace, settings.costs, settings.batches)
+    bases = cost_bases(trace, settings.costs, settings.batches, settings.arms)
     made = [sha256_file(folder / MANIFEST), [asdict(basis) for basis in bases], settings.answer]
     pools: dict[tuple[int, int] | None, Trace] = {
         (size, seed): resize_pool(trace, size, seed)
@@ -257,7 +257,7 @@ def _provenance(
 
 def _cost_sources(trace: Trace, settings: list[SweepSettings]) -> list[CostSource]:
     """Every costs that the settings of a trace name, as it is, whatever its pools' sizes."""
-    bases = chain(*(cost_bases(trace, one.costs, one.batches) for one in settings))
+    bases = chain(*(cost_bases(trace, one.costs, one.batches, one.arms) for one in settings))
     found = {(basis.name, basis.batch): basis for basis in bases}
     return [_cost_source(basis, basis.costs) for basis in found.values() if basis.costs is not None]
 

@@ -51,12 +51,13 @@ class TargetCosts:
 class DrafterCosts:
     """Seconds of a drafter: one draft step, a draft of K steps, and the evaluation of a round's K+1
     newly verified tokens. It also gives the logits of the next draft's first token, unless these
-    take seconds of their own, `begin`."""
+    take seconds of their own, `begin`. `kind` is the drafter's, empty if it is not known."""
 
     step: float
     draft: float
     evaluate: float
     begin: float | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ class Costs:
             draft = of(draft_part(name), costs.draft)
             step = of(step_part(name), costs.step * draft / costs.draft)
             begin = None if costs.begin is None else of(begin_part(name), costs.begin)
-            return DrafterCosts(step, draft, of(evaluate_part(name), costs.evaluate), begin)
+            return replace(costs, step=step, draft=draft, begin=begin,
+                           evaluate=of(evaluate_part(name), costs.evaluate))
 
         together = self.evaluate_all
         return replace(
@@ -186,7 +188,8 @@ def _mixed(one: Costs, other: Costs, share: float) -> Costs:
                             mixed(lambda costs: costs.drafters[name].draft),
                             mixed(lambda costs: costs.drafters[name].evaluate),
                             None if None in begins else
-                            mixed(lambda costs: costs.drafters[name].begin or 0.0))
+                            mixed(lambda costs: costs.drafters[name].begin or 0.0),
+                            one.drafters[name].kind)
 
     def spread(name: str) -> Spread:
         return Spread(min(one.spread[name].n, other.spread[name].n),

@@ -29,6 +29,7 @@ QUERY_COLUMNS: dict[str, pl.DataType] = {
     "finish_reason": pl.String(),
     "prompt_embedding": pl.List(pl.Float32()),
 }
+SYNTHETIC = "synthetic"  # the kind of drafters that are made up
 FINISH_REASONS = ("eos", "length")
 
 TOKEN_COLUMNS: dict[str, pl.DataType] = {
