@@ -33,8 +33,8 @@ traces: $(VENV)/models ## train or load a zoo (TARGET=MODEL: of another target) 
 test: $(VENV)/dev ## run the tests (CPU, tiny models)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not gpu and not smollm2"
 
-test-all: $(VENV)/dev ## also the tests that need a GPU (skipped without) or the 135M model
-	$(BIN)/python -m pytest
+test-all: $(VENV)/dev ## all cases of all tests; some need a GPU (skipped without) or the 135M model
+	$(BIN)/python -m pytest --every-case
 
 check: lint ## in under a minute: lint and the core tests that are not slow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal \

@@ -100,6 +100,7 @@ def logged(tiny_models, specifications, tmp_path, selector: str, temperature: fl
     return out
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("selector", ["normalhedge", "exp3spec", "ucbspec", "metasd-ucb", "ftpl",
                                       "fixed:ngram", "none"])
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
@@ -140,6 +141,7 @@ def test_a_replay_charges_what_was_drafted_live(tiny_models, specifications, tmp
     assert "s replayed under the log's costs (+" in capsys.readouterr().out
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("rule", ["auto", "gumbel", "block", "multi:3", "tree"])
 @pytest.mark.parametrize("static", [False, True])
 def test_without_a_drafter_every_round_is_one_token(target, drafters, rule, static):
@@ -164,6 +166,7 @@ def test_without_a_drafter_every_round_is_one_token(target, drafters, rule, stat
     assert drafting.with_selector("none").generate(PROMPT, 20).tokens == answer.tokens
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("options", [
     ("--feedback", "rounds:1"), ("--feedback", "every:2"), ("--feedback", "bold"),
     ("--feedback", "censored"), ("--loss", "accept"), ("--estimator", "rb"),
@@ -276,6 +279,7 @@ def defect() -> "torch.Tensor":
     raise RuntimeError("a defect\nwith more lines")
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("fault", "reason"), [
     (defect, "RuntimeError: a defect"), (out_of_memory, "OutOfMemoryError"),
     (lambda: torch.full((64,), torch.nan), "NaN"),
@@ -407,11 +411,11 @@ def test_bad_settings_are_told(target, drafters, selector, options, message):
         LiveDecoder(target, [], "hedge")
 
 
-def test_every_learner_decodes(target, drafters):
-    for name in BUILT_IN:
-        decoder = LiveDecoder(target, drafters, name, DecoderSettings(sampling=Sampling(0.8)))
-        answer = decoder.generate(PROMPT, 12)
-        assert answer.tokens
+@pytest.mark.matrix
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_learner_decodes(target, drafters, name):
+    decoder = LiveDecoder(target, drafters, name, DecoderSettings(sampling=Sampling(0.8)))
+    assert decoder.generate(PROMPT, 12).tokens
 
 
 def test_the_documentation_runs(tiny_models):

@@ -156,6 +156,7 @@ def test_the_log_holds_what_a_recording_of_the_text_holds(
         assert max(lengths) > 2
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("sampling", [GREEDY, SAMPLING], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("selector", ["normalhedge", "exp3spec", "ucbspec", "fixed:eagle"])
 def test_the_replay_of_a_log_comes_to_the_same_decisions(
@@ -169,6 +170,7 @@ def test_the_replay_of_a_log_comes_to_the_same_decisions(
         assert rounds.sum() == sum(len(answer.rounds) for answer in answers)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("selector", "feedback", "loss", "options"), [
     ("hedge", "rounds:2", "realised", {}), ("squint", "every:9", "rb", {}),
     ("normalhedge", "censored", "gamma", {"draft_length": 2}), ("metasd-ucb", None, None, {})])

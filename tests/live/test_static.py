@@ -66,6 +66,7 @@ def stacked(answer, name: str) -> np.ndarray:
     return np.concatenate([getattr(part, name) for part in answer.statistics])
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("policy", "temperature", "logged"), [
     *((policy, 0.8, True) for policy in POLICIES), ("normalhedge", 0.0, True),
     ("normalhedge", 0.8, False), ("ucbspec", 0.0, False), ("metasd-ucb", 0.8, False)])
@@ -137,6 +138,7 @@ def test_a_longer_text_gets_more_room(target, drafters):
             .generate(prompt, count).tokens)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("selector", ["normalhedge", "exp3spec", "ucbspec", "metasd-ucb"])
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_replays_of_a_log_decide_as_live(target, drafters, tmp_path, selector, temperature):
@@ -176,6 +178,7 @@ def test_replays_of_a_log_choose_who_is_evaluated_as_live(target, drafters, tmp_
         check_fidelity(tmp_path / "log")
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("feedback", slow_but(["eliminate:0.5,0.125"], SOME))
 @pytest.mark.parametrize("logged", slow_but([True], [True, False]))
 def test_some_drafters_are_evaluated_alike_on_fixed_tensors(target, drafters, feedback, logged):
@@ -227,6 +230,7 @@ def test_a_drafter_may_be_dropped_while_some_are_evaluated(target, drafters, tmp
     assert check_fidelity(tmp_path / "log") > 20
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("policy", ["normalhedge", "ucbspec", "metasd-ucb"])
 @pytest.mark.parametrize("fault", ["nan", "raises"])
 @pytest.mark.parametrize("part", ["a", "lm"])
