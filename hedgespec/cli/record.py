@@ -66,8 +66,9 @@ def run(options: argparse.Namespace) -> int:
         return 130
     seconds = manifest.recording["seconds"]
     print(f"{settings.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
-          f"{len(manifest.drafters)} drafters; generating took {seconds['generate']:.1f} s, "
-          f"scoring {seconds['score']:.1f} s\nreplay it: hedgespec sim --traces {settings.out}")
+          f"{len(manifest.drafters)} drafters; loading took {seconds['load']:.1f} s, measuring "
+          f"costs {seconds['costs']:.1f} s, generating {seconds['generate']:.1f} s, scoring "
+          f"{seconds['score']:.1f} s\nreplay it: hedgespec sim --traces {settings.out}")
     left_out = manifest.recording["left_out_for_lack_of_context"]
     if left_out:
         print(f"left out, their prompts fill the context: {', '.join(left_out)}", file=sys.stderr)

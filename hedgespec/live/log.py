@@ -14,6 +14,7 @@ import polars as pl
 import torch
 
 from hedgespec.command import command_to_pass_on, package_versions
+from hedgespec.costs.estimate import target_seconds
 from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
@@ -101,6 +102,16 @@ class LiveLog:
             return {"drafter": NONE, "probability": 1.0}
         return {"drafter": self._names[one.drafter],
                 "probability": float(one.weights[one.drafter])}
+
+    @property
+    def slower_than_costs(self) -> float | None:
+        """Times that the target's passes took of what the log's costs say; None without costs."""
+        costs = self._settings.costs
+        if costs is None or not self._rounds:
+            return None
+        read = np.array([one["drafted"] for one in self._rounds]) + 1
+        took = np.array([one[f"{SECONDS_OF}verify"] for one in self._rounds])
+        return float(np.median(took / target_seconds(costs, read)))
 
     def finish(self) -> Manifest:
         """Write everything; return the trace's manifest. Raises HedgespecError without answers."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -250,7 +251,10 @@ def test_a_chat_drafts_trees_too(tiny_models, tmp_path, monkeypatch, capsys):
     assert main(command) == 0
     shown = capsys.readouterr().out
     assert f"tree:small {DYNAMIC}, K = 4" in shown
-    assert shown.count("MAT") == 2
+    assert shown.count("MAT") == 3
+    assert re.search(r"2 answers, 24 tokens: MAT [\d.]+, [\d.]+ tokens/s decoding, [\d.]+ tokens/s "
+                     "with reading the prompt, evaluating all drafters for the log",
+                     shown.replace("\n", " "))
     assert main(["fidelity", str(tmp_path / "log")]) == 0
 
 
