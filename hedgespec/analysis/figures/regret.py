@@ -112,7 +112,7 @@ def _drawing(study: Study, version: Version, claims: Sequence[Claim] = ()) -> It
             *dict.fromkeys(("position", version.x, version.y, *version.band)))
         yield Drawing(
             version.name, version.title,
-            f"{version.note}: mean over queries, with its 95% normal interval over questions "
+            f"{version.note}: mean over queries, with its 95% t interval over questions "
             "(band, not corrected). A query that has ended keeps its last value.",
             _figure(drawn, looks(study.drawn), version), data, claims)
 
