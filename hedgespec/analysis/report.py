@@ -37,7 +37,7 @@ from hedgespec.files import (
     remove_leftovers,
     write_text,
 )
-from hedgespec.results.statistics import DRAWS, LEVEL, holm
+from hedgespec.results.statistics import DRAWS, FLIPS, LEVEL, SMALL, holm
 from hedgespec.results.store import Results
 
 MOST_FINDINGS = 5
@@ -288,10 +288,13 @@ def _made(
     parts += [_input(run) for run in inputs.values()]
     parts.append(
         f"<p>Intervals: {LEVEL:.0%}, percentile bootstrap with {DRAWS:,} draws of questions, "
-        "seed 0, the same draws for all selectors of a trace, so that differences are paired by "
-        "question. Queries that are turns of one question are drawn together, whatever its domain. "
-        "Tokens are never the unit. The bands of cumulative regret are normal intervals over "
-        "questions. MAT of a setting replayed with seeds is tokens over mean rounds.</p>")
+        "seed 0, stretched for their number by Student's t, the same draws for all selectors of a "
+        "trace, so that differences are paired by question. Queries that are turns of one question "
+        "are drawn together, whatever its domain. Tokens are never the unit. Tests: the two that "
+        "are compared are swapped in some of the questions, in all possible ways or in "
+        f"{FLIPS:,} of them; fewer than {SMALL} questions are not tested. The bands of cumulative "
+        "regret are t intervals over questions. MAT of a setting replayed with seeds is tokens over "
+        "mean rounds.</p>")
     return "\n".join(parts)
 
 

@@ -152,7 +152,7 @@ def mean_gain(
         sums = resampled_sums(np.column_stack([base, rounds]), seed, questions)
         gains.append(100 * (base.sum() / rounds.sum() - 1))
         draws.append(100 * (sums[:, :1] / sums[:, 1:] - 1))
-    fewest = min(parts, key=lambda part: len(part[0]))
+    fewest = min(parts, key=lambda part: _count(part[2], len(part[0])))
     return _estimate(np.array([np.mean(gains)]), np.mean(draws, axis=0), fewest[2],
                      len(fewest[0]))
 
@@ -170,7 +170,8 @@ def gain_difference(
         sums = resampled_sums(rounds, seed, of)
         gains.append(100 * rounds[:, :1].sum(axis=0) / rounds[:, 1:].sum(axis=0))
         draws.append(100 * sums[:, :1] / sums[:, 1:])
-    fewest = min((one, questions), (other, other_questions), key=lambda pair: len(pair[0]))
+    fewest = min((one, questions), (other, other_questions),
+                 key=lambda pair: _count(pair[1], len(pair[0])))
     drawn = draws[0] - draws[1]
     found = _estimate(gains[0] - gains[1], drawn, fewest[1], len(fewest[0]))
     return replace(found, p=_beyond(found, drawn)) if may_be_marked(found.questions) else found
@@ -312,13 +313,14 @@ def _flipped(adds: np.ndarray) -> np.ndarray:
     """
     signs = _signs(len(adds), FLIPS)
     there = np.abs(adds.sum(axis=0)) - _ROUNDING * np.abs(adds).sum(axis=0)
-    as_far, rows = 0, max(1, _CHUNK // len(adds))
+    as_far, rows = np.zeros(adds.shape[1]), max(1, _CHUNK // len(adds))
     for start in range(0, len(signs), rows):
         sums = signs[start:start + rows].astype(float) @ adds
         as_far += (np.abs(sums) >= there).sum(axis=0)
     drawn = int(len(signs) < 2 ** (len(adds) - 1))
-    p = (as_far + drawn) / (len(signs) + drawn)
-    return np.where(np.isnan(there), np.nan, p)
+    p: np.ndarray = (as_far + drawn) / (len(signs) + drawn)
+    p[np.isnan(there)] = np.nan
+    return p
 
 
 def _beyond(found: Estimate, draws: np.ndarray) -> np.ndarray:

@@ -105,8 +105,8 @@ def test_draws_are_paired_whatever_stands_beside():
 
 
 def test_pairing_makes_a_constant_difference_certain():
-    tokens = np.array([100, 20, 300, 50])
-    rounds = np.array([40.0, 12, 120, 18])
+    tokens = np.tile([100, 20, 300, 50], 3)
+    rounds = np.tile([40.0, 12, 120, 18], 3)
     less = mean_estimate((rounds - (rounds - 2))[:, None])
     assert less.low[0] == pytest.approx(2)
     assert less.high[0] == pytest.approx(2)

@@ -8,7 +8,6 @@ import pytest
 from scipy.stats import t as t_law
 
 from hedgespec.results import statistics
-
 from hedgespec.results.statistics import (
     SMALL,
     crossed_estimate,
@@ -152,8 +151,8 @@ def test_nothing_else_draws_a_bootstrap():
     home = ROOT / "hedgespec" / "results" / "statistics.py"
     for path in {*(ROOT / "hedgespec").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")} - {home}:
         text = path.read_text(encoding="utf-8")
-        for word in ("np.percentile", "1.96", "ddof", "multinomial(", "resampled_sums", "NormalDist",
-                     "(0.025, 0.975)"):
+        for word in ("np.percentile", "1.96", "ddof", "multinomial(", "resampled_sums",
+                     "NormalDist", "(0.025, 0.975)"):
             assert word not in text, f"{path}: {word}"
 
 
