@@ -3,15 +3,17 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from hedgespec.analysis.comparison import Comparison
+from hedgespec.analysis.comparison import METRICS, Comparison
 from hedgespec.analysis.figures.style import mark
 from hedgespec.analysis.overview import speed_note
 from hedgespec.analysis.results import ResultSet, of_all
 from hedgespec.analysis.study import Study
+from hedgespec.results.keys import SETTING
 from hedgespec.results.markdown import markdown
 from hedgespec.results.overview import disagreements
 from hedgespec.results.statistics import (
@@ -25,6 +27,8 @@ from hedgespec.results.statistics import (
 )
 
 USUAL = "usual"
+MOST_ANSWERS = 30  # that became worse are shown; the file holds all
+DIGITS = {"rounds": 1, "MAT": 3, "tokens/s": 1, "regret": 1}
 
 
 @dataclass(frozen=True)
@@ -158,23 +162,55 @@ def _natural(setting: str) -> tuple[bool, list[str]]:
                               for part in re.split(r"(\d+)", setting)]
 
 
-def difference_table(comparison: Comparison, name: str) -> ReportTable:
-    """Every setting that both runs have."""
-    rows = [[Cell(row["trace"], row["trace"]), Cell(row["label"], row["label"]),
-             Cell(row["how_other"], row["how_other"]), Cell(str(row["queries"]), row["queries"]),
-             Cell(f"{row['mat_base']:.3f}", row["mat_base"]),
-             Cell(f"{row['mat_other']:.3f}", row["mat_other"]),
-             Cell(f"{row['difference']:+.3f} {row['mark']}".strip(), row["difference"],
-                  _bracket(row["low"], row["high"], "{:+.3f}"))]
-            for row in comparison.table.iter_rows(named=True)]
-    left_out = (f" {comparison.unshared} settings are in one run only."
-                if comparison.unshared else "")
+def comparison_tables(comparison: Comparison, name: str) -> Iterator[ReportTable]:
+    """Every setting that both runs have, the answers that became worse, and what else differs."""
+    table, title = comparison.table, f"{comparison.other.folder} minus {comparison.base.folder}"
+    rows = []
+    for _, mine in table.group_by(SETTING, maintain_order=True):
+        first = mine.row(0, named=True)
+        found = {row["metric"]: _change(row) for row in mine.iter_rows(named=True)}
+        rows.append([*(Cell(first[column], first[column])
+                       for column in ("trace", "label", "how_other")),
+                     Cell(f"{first['questions']}{few(first['questions'])}", first["questions"]),
+                     *(found.get(metric, _number(None, 1)) for metric in METRICS)])
+    yield ReportTable(
+        name, title,
+        f"The second run's value; below it the first's, and the difference with its {LEVEL:.0%} "
+        "paired bootstrap interval over questions. Rounds and regret are per query: more is worse. "
+        f"▲ ▼: differs at 5% after Holm's correction for all {len(table)} differences. "
+        f"{_number_note(table)}", ["trace", "selector", "numbers", "questions", *METRICS], rows,
+        table)
+    if not comparison.answers.is_empty():
+        yield _answers_table(comparison.answers, name)
+    if not comparison.differs.is_empty():
+        yield ReportTable(
+            f"{name}-runs", "What differs between the runs",
+            "Options are those of `hedgespec sim`.", ["what", "before", "now"],
+            [[Cell(text, text) for text in row] for row in comparison.differs.rows()],
+            comparison.differs)
+
+
+def _change(row: dict[str, Any]) -> Cell:
+    digits = DIGITS[row["metric"]]
+    span = _bracket(row["low"], row["high"], f"{{:+.{digits}f}}")
+    return Cell(f"{row['other']:.{digits}f} {row['mark']}".strip(), row["other"],
+                f"{row['base']:.{digits}f}, {row['difference']:+.{digits}f} {span}".strip())
+
+
+def _answers_table(answers: pl.DataFrame, name: str) -> ReportTable:
+    rows = [[*(Cell(row[column], row[column])
+               for column in ("trace", "label", "query_id", "domain")),
+             _number(row["tokens"], 0), _number(row["rounds_base"], 1),
+             _number(row["rounds_other"], 1), _number(row["seconds_base"], 3),
+             _number(row["seconds_other"], 3), _number(row["percent"], 1)]
+            for row in answers.head(MOST_ANSWERS).iter_rows(named=True)]
     return ReportTable(
-        name, f"{comparison.other.folder} minus {comparison.base.folder}",
-        f"In brackets: {LEVEL:.0%} paired bootstrap intervals over questions. ▲ ▼: differs at 5% "
-        f"after Holm's correction for the {len(rows)} settings.{left_out}",
-        ["trace", "selector", "numbers", "queries", "MAT before", "MAT", "difference"], rows,
-        comparison.table)
+        f"{name}-answers", "Answers that became worse",
+        f"Of {len(answers)} answers, each under one setting, that take more rounds or seconds than "
+        f"before, the {len(rows)} worst; the file has all. %: by how much, of rounds or of "
+        "seconds. One answer is no evidence: the table before this one is.",
+        ["trace", "selector", "query", "domain", "tokens", "rounds before", "rounds",
+         "seconds before", "seconds", "%"], rows, answers)
 
 
 def _by_domain(study: Study, trace: str) -> pl.DataFrame:
@@ -235,8 +271,8 @@ def _domain_note(study: Study, data: pl.DataFrame) -> str:
     if study.against is None:
         return note
     return (f"{note} Below: the difference to {study.against} with its {LEVEL:.0%} paired "
-            "bootstrap interval over questions. ▲ ▼: it differs at 5% after Holm's correction for all "
-            "tests of this table.")
+            "bootstrap interval over questions. ▲ ▼: it differs at 5% after Holm's correction for "
+            "all tests of this table.")
 
 
 def _number_note(data: pl.DataFrame) -> str:
@@ -249,7 +285,7 @@ def _number_note(data: pl.DataFrame) -> str:
 
 
 def _number(value: float | None, digits: int, most: float | None = None) -> Cell:
-    if value is None:
+    if value is None or np.isnan(value):
         return Cell("–", float("-inf"))
     return Cell(f"{value:.{digits}f}", value, bar=value / most if most else None)
 

@@ -327,7 +327,8 @@ def _beyond(found: Estimate, draws: np.ndarray) -> np.ndarray:
     """Two-sided p (M) that goes with the interval: the share of draws, stretched, beyond zero."""
     stretched = found.value + _stretch(found.questions) * (draws - found.value)
     beyond = np.minimum((stretched <= 0).sum(axis=0), (stretched >= 0).sum(axis=0))
-    return np.minimum(1, 2 * (beyond + 1) / (len(draws) + 1))
+    p: np.ndarray = np.minimum(1, 2 * (beyond + 1) / (len(draws) + 1))
+    return p
 
 
 @lru_cache(maxsize=16)  # the same for every figure and table

@@ -108,20 +108,26 @@ def _ticks(rounds: np.ndarray) -> list[int]:
 
 
 def _claims(study: Study) -> Iterator[Claim]:
-    """The learner that has found most against the bandit that has, where queries are most."""
+    """The learner that has found most against the bandit that has, of those drawn."""
     trace = study.most_queries(study.traces)
     answers = study.run.answers(trace)
     feedback = answers.settings["feedback"]
     columns = _learners(study, trace)
-    found = {name: 100 * _found(study, trace, column, np.array([CHECKED]))
-             for name, column in columns.items()}
+    found = {name: _by_then(study, trace, column) for name, column in columns.items()}
     bandits = [name for name in columns if feedback[columns[name]] == CHOSEN]
     full = [name for name in columns if name not in bandits]
     if bandits and full:
         best, bandit = (max(group, key=lambda name: found[name].mean())
                         for group in (full, bandits))
+        most = max(_by_then(study, trace, column).mean() for column in study.bandits(trace))
+        first = ", the first of the bandits" * bool(found[bandit].mean() == most)
         yield Claim.of(
             f"The share of answers of {trace} whose best drafter holds half of the weight within "
             f"{CHECKED} rounds is", ("percentage points higher", "percentage points lower"),
-            f"with {best} than with {bandit}, the first of the bandits",
+            f"with {best} than with {bandit}{first}",
             mean_estimate(found[best] - found[bandit], answers.question), digits=0)
+
+
+def _by_then(study: Study, trace: str, column: int) -> np.ndarray:
+    """Percent of the seeds that have found the best drafter by then, (Q, 1)."""
+    return 100 * _found(study, trace, column, np.array([CHECKED]))
