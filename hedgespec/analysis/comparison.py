@@ -24,6 +24,7 @@ from hedgespec.results.statistics import (
 # Each metric of a comparison, and whether more of it is worse.
 METRICS = {"rounds": True, "MAT": False, "tokens/s": False, "regret": True}
 ABSENT = "–"
+MOST_NAMES = 5  # of settings that one run has alone
 _SAME = 1e-9  # of a query's rounds or seconds: less is rounding
 
 
@@ -177,12 +178,18 @@ def _differs(base: ResultSet, other: ResultSet) -> pl.DataFrame:
     labels = [set(run.settings.select(pl.format("{} on {}", "label", "trace")).to_series())
               for run in (base, other)]
     alone = "settings of this run alone"
-    before[alone], now[alone] = (", ".join(sorted(mine - labels[1 - i])) or ABSENT
+    before[alone], now[alone] = (_some(sorted(mine - labels[1 - i]))
                                  for i, mine in enumerate(labels))
     rows = [(what, before.get(what, ABSENT), now.get(what, ABSENT)) for what in before | now
             if before.get(what) != now.get(what)]
     return pl.DataFrame(sorted(rows), orient="row",
                         schema=dict.fromkeys(("what", "before", "now"), pl.String()))
+
+
+def _some(names: list[str]) -> str:
+    """The first of many names, and how many there are."""
+    more = f", and {len(names) - MOST_NAMES} more" * (len(names) > MOST_NAMES)
+    return ", ".join(names[:MOST_NAMES]) + more or ABSENT
 
 
 def _facts(run: ResultSet) -> dict[str, str]:

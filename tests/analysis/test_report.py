@@ -758,7 +758,8 @@ def test_what_one_run_has_alone_is_said(study, tmp_path):
     fewer = ResultSet(make_results(tmp_path, learners=2))
     differs = compare(study.run, fewer).differs.rows_by_key("what", named=True)
     [row] = differs["settings of this run alone"]
-    assert "learner-02 (bold) on mix" in row["before"]
+    assert row["before"].startswith("learner-02 (bold) on mix, ")
+    assert row["before"].endswith(", and 3 more")
     assert row["now"] == "–"
 
 
