@@ -207,10 +207,11 @@ def _answers_table(answers: pl.DataFrame, name: str) -> ReportTable:
     return ReportTable(
         f"{name}-answers", "Answers that became worse",
         f"Of {len(answers)} answers, each under one setting, that take more rounds or seconds than "
-        f"before, the {len(rows)} worst; the file has all. %: by how much, of rounds or of "
-        "seconds. One answer is no evidence: the table before this one is.",
-        ["trace", "selector", "query", "domain", "tokens", "rounds before", "rounds",
-         "seconds before", "seconds", "%"], rows, answers)
+        f"before, the {len(rows)} worst; the file has all. Worse by: in rounds or in seconds, "
+        "whichever grew more; length in tokens. One answer is no evidence: the table before this "
+        "one is.",
+        ["trace", "selector", "answer", "domain", "length", "rounds before", "rounds now",
+         "seconds before", "seconds now", "worse by, %"], rows, answers)
 
 
 def _by_domain(study: Study, trace: str) -> pl.DataFrame:
