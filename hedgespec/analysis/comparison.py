@@ -64,7 +64,7 @@ class Comparison:
                  if (count := worse["metric"].eq(metric).sum())]
         found = [f"{worse.select(SETTING).n_unique()} of {self.settings} settings became worse"
                  + (f": {', '.join(parts)}" if parts else "")]
-        untested = self.table.filter(pl.col("questions") < SMALL).select(SETTING).n_unique()
+        untested = self.table.filter(pl.col("p").is_nan()).select(SETTING).n_unique()
         if untested:
             found.append(f"{untested} of {self.settings} settings could not be tested: they ran on "
                          f"fewer than {SMALL} questions")
