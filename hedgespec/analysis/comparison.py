@@ -14,10 +14,10 @@ from hedgespec.errors import HedgespecError, NothingComparedError
 from hedgespec.results.keys import ROUNDS, SETTING
 from hedgespec.results.statistics import (
     LEVEL,
-    SMALL,
     Estimate,
     holm,
     mat_difference,
+    may_be_marked,
     mean_estimate,
 )
 
@@ -64,10 +64,13 @@ class Comparison:
                  if (count := worse["metric"].eq(metric).sum())]
         found = [f"{worse.select(SETTING).n_unique()} of {self.settings} settings became worse"
                  + (f": {', '.join(parts)}" if parts else "")]
-        untested = self.table.filter(pl.col("p").is_nan()).select(SETTING).n_unique()
-        if untested:
-            found.append(f"{untested} of {self.settings} settings could not be tested: they ran on "
-                         f"fewer than {SMALL} questions")
+        asked = self.table["questions"].unique().sort().to_list()
+        too_few = [count for count in asked if not may_be_marked(count, len(self.table))]
+        if too_few:
+            rows = self.table.filter(pl.col("questions").is_in(too_few))
+            found.append(f"{rows.select(SETTING).n_unique()} of {self.settings} settings could not "
+                         f"be marked: {too_few[-1]} questions are too few for a mark among "
+                         f"{len(self.table)} differences")
         if "tokens/s" not in self.table["metric"]:
             found.append("tokens/s were not compared: a run has no costs")
         return found

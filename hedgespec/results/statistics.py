@@ -25,7 +25,7 @@ from statistics import NormalDist
 import numpy as np
 
 DRAWS = 20_000  # of questions, for an interval
-FLIPS = 2**15  # of signs: all there are of 16 questions; p has room for 1,600 tests under Holm
+FLIPS = 2**16  # of signs: all there are of 17 questions; p has room for 3,200 tests under Holm
 LEVEL = 0.95
 SMALL = 10  # questions: of fewer no difference is tested
 _FEWEST = 3  # questions: of fewer no interval reaches as far as it says
@@ -51,9 +51,14 @@ class Estimate:
     questions: int
 
 
-def may_be_marked(questions: int) -> bool:
-    """Whether a difference of so many questions is tested, and marked where it is significant."""
-    return questions >= SMALL
+def may_be_marked(questions: int, tests: int = 1) -> bool:
+    """Whether a difference of so many questions is tested, and marked where it is significant.
+
+    Among many `tests` their least possible p, 2 / 2^questions, must be small enough for Holm's
+    correction.
+    """
+    least = max(0.5 ** (questions - 1), 1 / (FLIPS + 1))
+    return questions >= SMALL and tests * least < 1 - LEVEL
 
 
 def few(questions: int) -> str:
@@ -331,7 +336,7 @@ def _beyond(found: Estimate, draws: np.ndarray) -> np.ndarray:
     return p
 
 
-@lru_cache(maxsize=16)  # the same for every figure and table
+@lru_cache(maxsize=8)  # the same for every figure and table; up to 10 MB each
 def _signs(questions: int, most: int) -> np.ndarray:
     """Ways to set the signs of so many, (ways, questions): all but mirror images, or `most`."""
     ways = 2 ** (questions - 1)

@@ -735,7 +735,8 @@ def test_too_few_questions_are_compared_and_said_not_to_be_tested(tmp_path):
     count = comparison.settings
     assert comparison.sentences == [
         f"0 of {count} settings became worse",
-        f"{count} of {count} settings could not be tested: they ran on fewer than 10 questions"]
+        f"{count} of {count} settings could not be marked: 9 questions are too few for a mark "
+        f"among {len(comparison.table)} differences"]
 
 
 def test_runs_without_a_common_setting_do_not_pass(study, results, tmp_path, capsys):

@@ -258,6 +258,15 @@ def test_fewer_than_ten_questions_are_never_tested(questions, marked):
     assert np.isnan(twice.p).all() != marked
 
 
+@pytest.mark.parametrize(("questions", "tests"), [(10, 25), (12, 102), (96, 3200)])
+def test_a_mark_is_possible_among_so_many_tests_and_no_more(questions, tests, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 100)
+    surest = mean_estimate(np.arange(1.0, questions + 1)[:, None]).p
+    for more in (0, 80):
+        p = np.concatenate([surest, np.ones(tests + more - 1)])
+        assert (holm(p)[0] < 0.05) == may_be_marked(questions, tests + more) == (more == 0)
+
+
 def test_p_is_that_of_all_ways_to_swap_the_two():
     rng = np.random.default_rng(0)
     tokens, rounds, base = (rng.uniform(1, 2, 11) for _ in range(3))
