@@ -69,6 +69,10 @@ class TraceError(HedgespecError):
     """A trace directory that is damaged, incomplete or of another version."""
 
 
+class NothingComparedError(HedgespecError):
+    """Two runs that have nothing in common: that nothing became worse would be no news."""
+
+
 def did_you_mean(text: str, known: Iterable[str]) -> str:
     """What to add to an error about the unknown name `text`; "" where no known one is near."""
     names = {name.casefold(): name for name in known}

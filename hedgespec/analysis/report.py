@@ -18,7 +18,7 @@ from hedgespec.analysis.html import Section, anchor, csv, figure_part, page, tab
 from hedgespec.analysis.pieces import read_vocabulary
 from hedgespec.analysis.report_tables import (
     ReportTable,
-    difference_table,
+    comparison_tables,
     domain_tables,
     drafter_table,
     matrix_table,
@@ -37,7 +37,8 @@ from hedgespec.files import (
     remove_leftovers,
     write_text,
 )
-from hedgespec.results.statistics import DRAWS, LEVEL, holm
+from hedgespec.results.keys import SETTING
+from hedgespec.results.statistics import DRAWS, FLIPS, LEVEL, SMALL, holm
 from hedgespec.results.store import Results
 
 MOST_FINDINGS = 5
@@ -192,7 +193,7 @@ def _comparison_section(
     return Section(
         f"comparison-{number}", f"{comparison.other.folder} against {comparison.base.folder}",
         [_regressions(comparison), *_pictures(drawings, saver),
-         _table(difference_table(comparison, f"differences-{number}"), out)])
+         *(_table(table, out) for table in comparison_tables(comparison, f"differences-{number}"))])
 
 
 def _tables(study: Study, out: Path) -> Section:
@@ -268,14 +269,14 @@ def _findings(found: Sequence[tuple[Drawing, Claim]]) -> str:
 
 
 def _regressions(comparison: Comparison) -> str:
-    worse = comparison.regressions
-    if worse.is_empty():
-        return "<p>No setting has significantly fewer tokens per round than before.</p>"
-    items = "".join(
-        f'<li><span class="worse">▼ regression</span> {escape(row["label"])} on '
-        f'{escape(row["trace"])}: MAT {row["mat_base"]:.3f} → {row["mat_other"]:.3f}</li>'
-        for row in worse.iter_rows(named=True))
-    return f"<ul>{items}</ul>"
+    said = f"<p>{escape('. '.join(comparison.sentences))}.</p>"
+    items = []
+    for _, worse in comparison.regressions.group_by(SETTING, maintain_order=True):
+        changes = ", ".join(f"{row['metric']} {row['base']:.2f} → {row['other']:.2f}"
+                            for row in worse.iter_rows(named=True))
+        items.append(f'<li><span class="worse">▼ regression</span> {escape(worse["label"][0])} on '
+                     f"{escape(worse['trace'][0])}: {changes}</li>")
+    return said + (f"<ul>{''.join(items)}</ul>" if items else "")
 
 
 def _made(
@@ -288,10 +289,13 @@ def _made(
     parts += [_input(run) for run in inputs.values()]
     parts.append(
         f"<p>Intervals: {LEVEL:.0%}, percentile bootstrap with {DRAWS:,} draws of questions, "
-        "seed 0, the same draws for all selectors of a trace, so that differences are paired by "
-        "question. Queries that are turns of one question are drawn together, whatever its domain. "
-        "Tokens are never the unit. The bands of cumulative regret are normal intervals over "
-        "questions. MAT of a setting replayed with seeds is tokens over mean rounds.</p>")
+        "seed 0, stretched for their number by Student's t, the same draws for all selectors of a "
+        "trace, so that differences are paired by question. Queries that are turns of one question "
+        "are drawn together, whatever its domain. Tokens are never the unit. Tests: the two that "
+        "are compared are swapped in some of the questions, in all possible ways or in "
+        f"{FLIPS:,} of them; fewer than {SMALL} questions are not tested. The bands of cumulative "
+        "regret are t intervals over questions. MAT of a setting replayed with seeds is tokens "
+        "over mean rounds.</p>")
     return "\n".join(parts)
 
 

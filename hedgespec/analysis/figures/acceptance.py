@@ -20,7 +20,7 @@ from hedgespec.analysis.figures.style import (
 from hedgespec.analysis.results import of_all
 from hedgespec.analysis.study import Study
 from hedgespec.results.labels import FIXED
-from hedgespec.results.statistics import LEVEL, SMALL, mat_estimate, mean_estimate
+from hedgespec.results.statistics import LEVEL, SMALL, few, mat_estimate, mean_estimate
 
 HEADING = "Which drafter suits which domain?"
 
@@ -45,12 +45,12 @@ def draw(study: Study) -> Iterator[Drawing]:
         for measure, (name, title, how) in MEASURES.items():
             yield Drawing(
                 f"{name}-{trace}", f"{title} by drafter and domain: {trace}",
-                f"{how} The number of a domain's queries stands below its name (†: fewer than "
-                f"{SMALL}). Framed: the drafter with the most in each domain. "
+                f"{how} The number of a domain's questions stands below its name (†: fewer "
+                f"than {SMALL}). Framed: the drafter with the most in each domain. "
                 "Above the gap one drafter for all rounds, below it selectors. "
                 f"{LEVEL:.0%} bootstrap intervals over questions are in the data.",
                 _figure(data, trace, measure, len(fixed)),
-                data.select("trace", "selector", "domain", "queries",
+                data.select("trace", "selector", "domain", "queries", "questions",
                             pl.selectors.starts_with(measure)))
 
 
@@ -65,7 +65,8 @@ def _table(study: Study, trace: str, names: tuple[str, ...]) -> pl.DataFrame:
         asked = answers.question[here]
         found = {"mat": mat_estimate(answers.tokens[here], answers.rounds[here][:, chosen], asked),
                  "gamma": mean_estimate(answers.gamma[here][:, chosen], asked)}
-        rows += [{"trace": trace, "selector": name, "domain": domain, "queries": int(here.sum()),
+        rows += [{"trace": trace, "selector": name, "domain": domain,
+                  "queries": found["mat"].queries, "questions": found["mat"].questions,
                   **{f"{measure}{end}": values[i] for measure, one in found.items()
                      for end, values in (("", one.value), ("_low", one.low), ("_high", one.high))}}
                  for i, name in enumerate(columns)]
@@ -76,7 +77,7 @@ def _figure(data: pl.DataFrame, trace: str, measure: str, fixed: int) -> Figure:
     names = data["selector"].unique(maintain_order=True).to_list()
     domains = data["domain"].unique(maintain_order=True).to_list()
     values = data[measure].to_numpy().reshape(len(domains), len(names)).T
-    queries = data["queries"].to_numpy().reshape(len(domains), len(names))[:, 0]
+    asked = data["questions"].to_numpy().reshape(len(domains), len(names))[:, 0]
     figure = Figure(figsize=(min(TWO_COLUMN, 1.9 + 0.55 * len(domains)),
                              HEAD + ROW * (len(names) + 1)), layout="constrained")
     axis = figure.subplots()
@@ -85,8 +86,8 @@ def _figure(data: pl.DataFrame, trace: str, measure: str, fixed: int) -> Figure:
     axis.set_title(f"{measure if measure == 'gamma' else 'MAT'}, {trace}")
     axis.set_yticks(places, [arm_label(name.removeprefix(FIXED)) for name in names])
     axis.set_xticks(range(len(domains)), [
-        f"{short(domain or of_all(domains), 20)}\n{count}{'†' if count < SMALL else ''}"
-        for domain, count in zip(domains, queries, strict=True)],
+        f"{short(domain or of_all(domains), 20)}\n{count}{few(count)}"
+        for domain, count in zip(domains, asked, strict=True)],
         rotation=35, ha="right", rotation_mode="anchor")
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)

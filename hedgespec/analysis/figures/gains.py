@@ -22,7 +22,7 @@ def draw(study: Study) -> Iterator[Drawing]:
         yield Drawing(
             "gains", f"MAT of the learners minus that of {study.against}",
             f"All queries of a trace pooled. Bars: {LEVEL:.0%} paired bootstrap intervals over "
-            "queries. ▲ ▼: differs at 5% after Holm's correction for the selectors of the panel."
+            "questions. ▲ ▼: differs at 5% after Holm's correction for the selectors of the panel."
             f"{speed_note(study.run.whose_seconds(study.traces))}",
             forests(tables, looks(study.drawn), f"MAT minus {base}'s",
                     ("tokens_per_second", "tokens/s", 1)), data, list(_claims(study)))
@@ -42,7 +42,7 @@ def _table(study: Study, trace: str) -> pl.DataFrame | None:
     speed = answers.settings["tokens_per_second"].gather(chosen)
     return pl.DataFrame({
         "trace": trace, "selector": names, "against": study.against,
-        "queries": found.queries,
+        "queries": found.queries, "questions": found.questions,
         "mat": answers.tokens.sum() / answers.rounds[:, chosen].sum(axis=0),
         "difference": found.value, "low": found.low, "high": found.high, "p": found.p,
         "p_holm": [float("nan"), *holm(found.p[1:])],  # the baseline is not tested against itself

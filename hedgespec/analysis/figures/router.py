@@ -21,7 +21,7 @@ from hedgespec.analysis.figures.style import (
 )
 from hedgespec.analysis.study import Study
 from hedgespec.results.labels import NONE, PROMPT
-from hedgespec.results.statistics import LEVEL, SMALL, mean_estimate
+from hedgespec.results.statistics import LEVEL, SMALL, few, mean_estimate
 
 HEADING = "A router by the prompt, or online selection?"
 
@@ -40,7 +40,7 @@ def draw(study: Study) -> Iterator[Drawing]:
             "A router is trained on other questions of the same trace, router:TRACE on those "
             f"of another. Beside it the {len(learners)} chosen learners of least regret. Bars: "
             f"{LEVEL:.0%} bootstrap intervals over questions, on the right paired by question; not "
-            f"corrected. Behind a trace: its queries (†: fewer than {SMALL}).",
+            f"corrected. Behind a trace: its questions (†: fewer than {SMALL}).",
             _figure(tables, looks(study.drawn)), data, list(_claims(tables)))
 
 
@@ -71,6 +71,7 @@ def _table(study: Study, trace: str, router: str, learners: tuple[str, ...]) -> 
                          for values in (regret, regret - regret[:, :1]))
     return pl.DataFrame({
         "trace": trace, "router": router, "selector": list(columns), "queries": found.queries,
+        "questions": found.questions,
         "regret": found.value, "low": found.low, "high": found.high,
         "difference": difference.value, "difference_low": difference.low,
         "difference_high": difference.high, "p": difference.p,
@@ -83,8 +84,8 @@ def _figure(tables: list[pl.DataFrame], look: dict[str, Look]) -> Figure:
     left, right = figure.subplots(1, 2)
     names = []
     for table in tables:
-        queries = table["queries"][0]
-        names.append(f"{short(table['trace'][0])}, {queries}{'†' if queries < SMALL else ''}")
+        asked = table["questions"][0]
+        names.append(f"{short(table['trace'][0])}, {asked}{few(asked)}")
         for i, row in enumerate(table.iter_rows(named=True)):
             style = look.get(row["selector"], Look(INK, "-", "s"))
             across(left, len(names), row["regret"], row["low"], row["high"], style)
