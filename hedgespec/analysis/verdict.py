@@ -16,11 +16,10 @@ from rich.padding import Padding
 
 from hedgespec.analysis.results import ResultSet
 from hedgespec.results.labels import NONE, SelectorLabel
-from hedgespec.results.statistics import LEVEL, Estimate, holm, mat_gain
+from hedgespec.results.statistics import LEVEL, Estimate, holm, mat_gain, may_be_marked
 from hedgespec.results.store import Results
 
 SPLITS = 100  # each into two halves
-FEWEST = 10  # questions: halves of fewer say nothing of the rest
 SPEED, LENGTH = "tokens/s", "tokens/round"
 _NAMED = 4  # settings that are named in a sentence
 HOW = (f"Settings were chosen by one half of the questions and measured on the other, {SPLITS} "
@@ -50,8 +49,8 @@ class Verdict:
     `single` is the best fixed drafter, chosen alike, `over_single` and `over_none` are gains in
     percent over it and over no drafting, paired by question; None where these were not run.
     `second` is the best of the settings that the halves did not choose, and `alike` are all that
-    cannot be told from the best one (Holm over all `settings` that can be run). Of fewer than
-    FEWEST questions `alike` is not known: None.
+    cannot be told from the best one (Holm over all `settings` that can be run); None of too few
+    questions for any test.
     """
 
     trace: str
@@ -178,7 +177,7 @@ def _second(
 
 def _alike(labels: Sequence[str], cost: np.ndarray, best: int) -> list[str] | None:
     """The settings that are not shown to differ from the best, cheapest first."""
-    if len(cost) < FEWEST:
+    if not may_be_marked(len(cost), max(1, len(labels) - 1)):
         return None
     questions = np.arange(len(cost))
     p = mat_gain(cost, cost[:, best], questions).p

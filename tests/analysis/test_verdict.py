@@ -10,7 +10,6 @@ from rich.console import Console
 
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.verdict import (
-    FEWEST,
     LENGTH,
     SPEED,
     Verdict,
@@ -19,6 +18,7 @@ from hedgespec.analysis.verdict import (
     print_verdicts,
     verdict,
 )
+from hedgespec.results.statistics import SMALL
 from hedgespec.results.store import read_results
 from tests.helpers.made_results import make_results
 
@@ -145,8 +145,8 @@ def test_few_questions_tell_nothing_apart():
     """Many queries may be turns of few questions."""
     many = {"fixed:a": around(2, 1), "hedge": around(1, 2)}
     assert judged(many).alike == []
-    few = judged(many, np.arange(40) % (FEWEST - 1))
-    assert (few.questions, few.alike, few.sure) == (FEWEST - 1, None, False)
+    few = judged(many, np.arange(40) % (SMALL - 1))
+    assert (few.questions, few.alike, few.sure) == (SMALL - 1, None, False)
 
 
 def test_the_verdict_of_results_says_what_was_judged(tmp_path):
