@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt
 CORE := $(wildcard $(addprefix tests/,simulator selectors rules traces results test_architecture.py))
 SECONDS ?= 600
-COSTS := smollm2-135m-zoo-h100 smollm2-135m-h100 llama-3.1-8b-h100
+COSTS := smollm2-135m-zoo-h100 llama-3.1-8b-h100
 # make traces TARGET=MODEL: a Hugging Face id, a folder or a .gguf file; its name is the folders'.
 NAME = $(patsubst %.gguf,%,$(notdir $(TARGET:%/=%)))
 OF_TARGET = $(if $(TARGET),--target $(TARGET) --zoo zoo-$(NAME) --out recordings-$(NAME) \
@@ -33,8 +33,8 @@ traces: $(VENV)/models ## train or load a zoo (TARGET=MODEL: of another target) 
 test: $(VENV)/dev ## run the tests (CPU, tiny models)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not gpu and not smollm2"
 
-test-all: $(VENV)/dev ## also the tests that need a GPU (skipped without) or the 135M model
-	$(BIN)/python -m pytest
+test-all: $(VENV)/dev ## all cases of all tests; some need a GPU (skipped without) or the 135M model
+	$(BIN)/python -m pytest --every-case
 
 check: lint ## in under a minute: lint and the core tests that are not slow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal \

@@ -18,7 +18,7 @@ from hedgespec.bundled import DATA
 from hedgespec.results.keys import RunKey
 from hedgespec.results.labels import BEST_FIXED, FIXED, NONE, fixed
 from hedgespec.results.markdown import markdown
-from hedgespec.results.statistics import SMALL, mat_gain
+from hedgespec.results.statistics import few, mat_gain
 from hedgespec.simulator import Results, SweepSettings, run_sweep
 
 TRACE = DATA / "traces" / "domain-mix-t0.7"
@@ -56,8 +56,7 @@ class Answers:
         gain = mat_gain(rounds[:, [of[selector]]], rounds[:, of[other]],
                         self._answers.question[chosen])
         quantity = Quantity("gain in MAT, %", self._keys[selector], self._keys[other], where)
-        few = " †" * (gain.queries < SMALL)
-        return self.said.cell(quantity, gain, "{:+.1f}%") + few
+        return f"{self.said.cell(quantity, gain, '{:+.1f}%')} {few(gain.questions)}".strip()
 
 
 def table(answers: Answers) -> str:

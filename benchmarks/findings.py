@@ -50,7 +50,7 @@ REPLAYED = Path(__file__).parent / "methods-t1"
 FULL = ("hedge", "normalhedge")
 COLD, WARM, HOT = "domain-mix-t0", "domain-mix-t0.7", "domain-mix-t1"
 OWN = "own"  # the costs that each trace was recorded with
-COSTS = (OWN, "smollm2-135m-zoo-h100", "smollm2-135m-h100", "llama-3.1-8b-h100")
+COSTS = (OWN, "smollm2-135m-zoo-h100", "llama-3.1-8b-h100")
 LOSSES = ("length:gamma", "accept", "hybrid:0.5:gamma", "seconds:gamma", "visit:gamma",
           "visit-seconds:gamma")
 LEARNERS = ("normalhedge", "ftl", "hedge")  # of benchmarks/losses.toml

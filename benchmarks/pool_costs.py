@@ -13,7 +13,7 @@ costs for their own.
 import argparse
 import json
 import tempfile
-from dataclasses import asdict, astuple, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +23,13 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from hedgespec.bundled import trace_folder
-from hedgespec.costs.estimate import together_seconds
-from hedgespec.costs.file import load_costs, save_measured, save_unfinished
+from hedgespec.costs.file import (
+    BATCHED,
+    costs_for,
+    load_costs,
+    save_measured,
+    save_unfinished,
+)
 from hedgespec.costs.profile import random_target
 from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text
@@ -35,7 +40,7 @@ from hedgespec.models.heads.eagle import save_head
 from hedgespec.models.heads.recurrent import save_redrafter
 from hedgespec.models.settings import Sampling
 from hedgespec.models.target import LanguageModel
-from hedgespec.traces import Costs, DrafterCosts, DrafterInfo, load_manifest
+from hedgespec.traces import Costs, DrafterInfo, load_manifest
 from hedgespec.traces.costs import EVALUATE_ALL, evaluate_part
 from hedgespec.traces.schema import MANIFEST
 from hedgespec.zoo.new_heads import new_head, new_parallel_head, new_recurrent_head
@@ -44,7 +49,6 @@ from hedgespec.zoo.small_models import new_small_model
 
 WIDTHS = (2, 16, 32, 64)
 TARGET = "smollm2-135m"
-BATCHED = ("eagle", "lm")  # kinds of drafters that are evaluated in one batch
 
 
 def main() -> None:
@@ -113,7 +117,8 @@ def joined(found: list[Costs], names: list[str]) -> Costs:
 def _of_texts(costs: Costs, texts: int) -> Costs:
     """Costs of drafters that work on one text after another."""
     return replace(costs, drafters={
-        name: DrafterCosts(*(texts * seconds for seconds in astuple(one)))
+        name: replace(one, **{part: texts * seconds for part, seconds in asdict(one).items()
+                              if isinstance(seconds, float)})
         for name, one in costs.drafters.items()})
 
 
@@ -174,24 +179,15 @@ def random_pool(infos: list, target: LanguageModel) -> list[Drafter]:
 
 
 def _of(costs: Costs, drafters: list[DrafterInfo]) -> Costs:
-    """Costs of some of the drafters alone, in their order.
-
-    Where the evaluation of some number together is known, theirs is that of as many as work in a
-    batch, and of each other one beside it.
-    """
+    """Costs of some of the drafters alone, in their order."""
     missing = sorted({one.name for one in drafters} - set(costs.drafters))
     if missing:
         raise HedgespecError(f"the costs have no drafter {', '.join(missing)}")
-    together, counted = costs.evaluate_all, costs.evaluate_together
+    found = costs_for(costs, drafters)
     batched = sum(one.kind in BATCHED for one in drafters)
-    if counted:
-        beside = sum(costs.drafters[one.name].evaluate for one in drafters
-                     if one.kind not in BATCHED)
-        together = beside + float(
-            together_seconds(replace(costs, evaluate_all=None), np.array(batched)))
-        counted = {count: seconds for count, seconds in counted.items() if int(count) <= batched}
-    return replace(costs, drafters={one.name: costs.drafters[one.name] for one in drafters},
-                   evaluate_all=together, evaluate_together=counted)
+    return replace(found, evaluate_together={
+        count: seconds for count, seconds in found.evaluate_together.items()
+        if int(count) <= batched})
 
 
 def put_into(path: Path, costs: Costs) -> None:

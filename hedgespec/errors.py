@@ -13,6 +13,7 @@ from difflib import get_close_matches
 _MARK = "\x1f"  # around an argument in a message; between two stands JSON, [name] or [name, value]
 _MARKED = re.compile(f"{_MARK}([^{_MARK}]*){_MARK}")
 _ENDLESS = re.compile(r"\S{1000,}")
+_LONGEST = 2000  # letters of a message, which may hold what another package says: a whole file
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 
 
@@ -54,11 +55,22 @@ class HedgespecError(Exception):
         """
         text = _MARKED.sub(lambda found: argument(*json.loads(found[1])), self._message)
         text = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
-        return _ENDLESS.sub(lambda found: f"{found[0][:100]}...{found[0][-20:]}", text)
+        text = _ENDLESS.sub(lambda found: f"{found[0][:100]}...{found[0][-20:]}", text)
+        return shortened(text)
+
+
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """A text of at most `longest` letters: of a longer one the middle is left out."""
+    end = longest // 4
+    return text if len(text) <= longest else f"{text[:longest - end - 5]} ... {text[-end:]}"
 
 
 class TraceError(HedgespecError):
     """A trace directory that is damaged, incomplete or of another version."""
+
+
+class NothingComparedError(HedgespecError):
+    """Two runs that have nothing in common: that nothing became worse would be no news."""
 
 
 def did_you_mean(text: str, known: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
-"""Fixtures: compiled kernels go to one cache per clone, models are tiny."""
+"""Fixtures: compiled kernels go to one cache per clone, models are tiny. And which cases run."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,31 @@ import pytest
 # in the clone: what is run from there must not be another user's, as in a shared /tmp.
 os.environ.setdefault("HEDGESPEC_CACHE",
                       str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "hedgespec"))
+
+
+EVERY_CASE = "--every-case"
+ONE_IN = 3  # odd, so that both values of a parameter that has two come
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """An option for the cases that are left out."""
+    parser.addoption(EVERY_CASE, action="store_true",
+                     help=f"of tests marked matrix run all cases, not one in {ONE_IN}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of tests marked matrix, whose cases are alike, leave one case in ONE_IN."""
+    if config.getoption(EVERY_CASE):
+        return
+    seen: Counter[str] = Counter()
+    left_out = []
+    for item in items:
+        if item.get_closest_marker("matrix"):
+            name = item.nodeid.partition("[")[0]
+            left_out += [item] * (seen[name] % ONE_IN > 0)
+            seen[name] += 1
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(scope="session", autouse=True)

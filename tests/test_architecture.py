@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hedgespec"
 TESTS = ROOT / "tests"
-SHARED = {"errors", "options", "files", "bundled", "command", "version"}
+SHARED = {"errors", "options", "files", "bundled", "command", "version", "gguf_header"}
 ALLOWED = {  # who may import whom
     "traces": {"results"},
     "results": set(),

@@ -29,6 +29,14 @@ def test_an_argument_is_named_as_its_reader_knows_it(named, python, shell):
     assert pickle.loads(pickle.dumps(error)).worded(at_shell) == error.worded(at_shell)
 
 
+def test_what_another_package_says_is_cut(tmp_path):
+    foreign = " ".join(f"word{number}" for number in range(100_000))
+    error = HedgespecError(f"file.json: cannot be read ({foreign}); make it again")
+    assert len(str(error)) == len(error.worded(at_shell)) == 2000
+    assert str(error).startswith("file.json: cannot be read (word0 word1")
+    assert str(error).endswith("word99999); make it again")
+
+
 @pytest.mark.parametrize(("command", "message"), [
     (["sim", "--seeds", "0"], "--seeds must be at least 1, not 0"),
     (["sim", "--mode", "bogus"], "--mode must be one of auto, exact, replayed, not 'bogus'"),

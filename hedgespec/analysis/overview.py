@@ -1,6 +1,8 @@
 """The overview that `hedgespec sim` prints, and whose costs its tokens per second are from."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
@@ -10,34 +12,41 @@ from rich.table import Table
 
 from hedgespec.results.keys import BASIS, SHARED
 from hedgespec.results.labels import EMITTED, NONE, OWN_COSTS
-from hedgespec.results.overview import costly_evaluations, disagreements, overview
+from hedgespec.results.overview import by_speed, costly_evaluations, disagreements, overview
 from hedgespec.results.store import CostSource, Provenance, TraceSource
+
+_WIDE = 100  # columns of a terminal that has room for all of a table
 
 
 def print_overview(
-    summary: pl.DataFrame, console: Console, provenance: Provenance,
-    per_query: pl.DataFrame | None = None,
+    summary: pl.DataFrame, console: Console, provenance: Provenance, per_query: pl.DataFrame
 ) -> None:
     """Print one table per trace and what else is shared by selectors that compete.
 
+    Tables with costs open with no drafting, then the fastest; others begin with the fewest rounds.
     Below stand warnings of losses that do not find the best drafter, what evaluation takes, and
     whose costs the tokens per second are from, which `provenance` (run.json) says.
     """
     table = overview(summary)
+    timed = by_speed(table, per_query)
     for key, rows in table.group_by(SHARED, maintain_order=True):
         trace, length, arms, carry, rule, costs, batch = key
         under = f", costs {costs}, batch {batch}" * (len(table.unique(BASIS)) > 1)
-        runs = summary.filter(pl.col(name).eq_missing(value)
-                              for name, value in zip(SHARED, key, strict=True))
+        runs, fast = (some.filter(pl.col(name).eq_missing(value)
+                                  for name, value in zip(SHARED, key, strict=True))
+                      for some in (summary, timed))
         title = (
             f"{trace}: {runs['queries'][0]} queries, {runs['tokens'][0]:,} tokens, "
             f"K = {arms or length}, {rule}{'' if carry is None else f', carried over ({carry})'}"
             f"{under}, {_losses(runs)}{_certainty(runs)}"
         )
-        console.print(_rich_table(title, rows))
+        console.print(_rich_table(title, rows if fast.is_empty() else fast, console.width))
+    if console.width < _WIDE:
+        console.print(f"{_WIDE} columns would show more: regret, EAL and the spread of costs",
+                      highlight=False)
     for sentence in disagreements(summary):
         console.print(f"warning: {sentence}", highlight=False, markup=False, soft_wrap=True)
-    if per_query is not None and (note := costly_evaluations(per_query)):
+    if note := costly_evaluations(per_query):
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if whose := whose_seconds(provenance["traces"]):
         console.print(f"tokens/s: {whose}", highlight=False, markup=False)
@@ -86,7 +95,7 @@ def _certainty(summary: pl.DataFrame) -> str:
     return spread if seeds else "exact"
 
 
-def _rich_table(title: str, rows: pl.DataFrame) -> Table:
+def _rich_table(title: str, rows: pl.DataFrame, width: int) -> Table:
     table = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD,
                   padding=(0, 0, 0, 1), pad_edge=False)
     table.add_column("selector", overflow="fold")
@@ -95,20 +104,54 @@ def _rich_table(title: str, rows: pl.DataFrame) -> Table:
     several = len(rows.unique(["selector", "feedback"])) < len(rows)
     if several:
         table.add_column("loss", overflow="fold")
-    timed, spread_known, compared = (rows[name].null_count() < len(rows) for name in (
-        "tokens_per_second", "tokens_per_second_low", "eal"))
-    for header in ("MAT (EAL)" if compared else "MAT", "rounds", "regret\nper query",
-                   *(["tokens/s\nlive"] if timed else []),
-                   *(["spread\nof costs"] if spread_known else [])):
-        table.add_column(header, justify="right", no_wrap=True)
+    columns = [column for column in _COLUMNS if column.there(rows) and width >= column.least]
+    for column in columns:
+        table.add_column(column.header, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
-        spread = f" ±{row['mat_sd']:.3f}" if row["mat_sd"] is not None else ""
-        table.add_row(
-            escape(row["selector"]), row["feedback"], *([row["loss"]] if several else []),
-            f"{row['mat']:.3f}{spread}" + ("" if row["eal"] is None else f" ({row['eal']:.2f})"),
-            f"{row['rounds']:,.0f}", f"{row['regret_per_query']:+.2f}",
-            *([f"{row['tokens_per_second']:.1f}"] if timed else []),
-            *([f"{row['tokens_per_second_low']:.0f}-{row['tokens_per_second_high']:.0f}"]
-              if spread_known else []),
-        )
+        table.add_row(escape(row["selector"]), row["feedback"],
+                      *([row["loss"]] if several else []),
+                      *(column.text(row) for column in columns))
     return table
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of numbers: shown where `of` is known in a row, and the terminal is wide enough."""
+
+    header: str
+    of: str
+    text: Callable[[dict[str, Any]], str]
+    least: int = 0
+
+    def there(self, rows: pl.DataFrame) -> bool:
+        """Whether any row knows it."""
+        return self.of in rows.columns and rows[self.of].null_count() < len(rows)
+
+
+def _speed(row: dict[str, Any]) -> str:
+    ends = "" if row["speed_low"] is None else f" ({row['speed_low']:.0f}-{row['speed_high']:.0f})"
+    return f"{row['tokens_per_second']:.1f}{ends}"
+
+
+def _over_none(row: dict[str, Any]) -> str:
+    return "" if row["over_none"] is None else f"{row['over_none']:+.1f} %"
+
+
+def _spread(row: dict[str, Any]) -> str:
+    low, high = row["tokens_per_second_low"], row["tokens_per_second_high"]
+    return "" if low is None else f"{low:.0f}-{high:.0f}"
+
+
+def _mat(row: dict[str, Any]) -> str:
+    return f"{row['mat']:.3f}" + ("" if row["mat_sd"] is None else f" ±{row['mat_sd']:.3f}")
+
+
+_COLUMNS = (
+    _Column("tokens/s\n(95 %)", "speed_low", _speed),
+    _Column("over\nnone", "over_none", _over_none),
+    _Column("spread\nof costs", "tokens_per_second_low", _spread, _WIDE),
+    _Column("MAT", "mat", _mat),
+    _Column("EAL", "eal", lambda row: "" if row["eal"] is None else f"{row['eal']:.2f}", _WIDE),
+    _Column("regret\nper query", "regret_per_query",
+            lambda row: f"{row['regret_per_query']:+.2f}", _WIDE),
+)

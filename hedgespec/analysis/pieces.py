@@ -1,4 +1,4 @@
-"""The text of token ids, from the `tokenizer.json` of a Hugging Face tokenizer."""
+"""The text of token ids, from a Hugging Face tokenizer's `tokenizer.json` or a GGUF file."""
 
 import json
 import re
@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from hedgespec.errors import HedgespecError
+from hedgespec.gguf_header import is_gguf, read_gguf_header
 
+# Of GGUF: types of tokens, and tokenizer models that mark spaces.
+_NORMAL, _AS_THEY_STAND = 1, (3, 4)
+_SENTENCE_PIECE = ("llama", "t5")
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
@@ -14,9 +18,11 @@ def read_vocabulary(path: Path) -> dict[int, str]:
     """The text of each token id.
 
     A character of several tokens is read as replacement characters. Raises HedgespecError if the
-    file is no tokenizer.json.
+    file is neither a tokenizer.json nor a GGUF file with a tokenizer.
     """
     try:
+        if is_gguf(path):
+            return _of_gguf(read_gguf_header(path))
         content = json.loads(path.read_text(encoding="utf-8"))
         vocabulary = content["model"]["vocab"]
         pairs = (vocabulary.items() if isinstance(vocabulary, dict)
@@ -24,10 +30,20 @@ def read_vocabulary(path: Path) -> dict[int, str]:
         pieces = {int(number): str(text) for text, number in pairs}
         added = {int(one["id"]): str(one["content"]) for one in content.get("added_tokens", [])}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise HedgespecError(f"{path}: not the tokenizer.json of a tokenizer ({error!r})"
-                             ) from error
+        told = type(error).__name__ if isinstance(error, UnicodeError) else error
+        raise HedgespecError(f"{path}: neither the tokenizer.json of a tokenizer nor a GGUF file "
+                             f"that holds one ({told})") from error
     read = _from_bytes if _has_type(content.get("decoder"), "ByteLevel") else _from_marks
     return {number: read(piece) for number, piece in pieces.items()} | added
+
+
+def _of_gguf(header: dict[str, Any]) -> dict[int, str]:
+    """Control tokens and those added by hand are text as they stand."""
+    pieces = header["tokenizer.ggml.tokens"]
+    kinds = header.get("tokenizer.ggml.token_type", [_NORMAL] * len(pieces))
+    read = _from_marks if header["tokenizer.ggml.model"] in _SENTENCE_PIECE else _from_bytes
+    return {number: piece if kind in _AS_THEY_STAND else read(piece)
+            for number, (piece, kind) in enumerate(zip(pieces, kinds, strict=True))}
 
 
 def _has_type(part: Any, name: str) -> bool:

@@ -29,7 +29,7 @@ from hedgespec.analysis.html import (
 from hedgespec.analysis.pieces import read_vocabulary
 from hedgespec.analysis.report_tables import (
     ReportTable,
-    difference_table,
+    comparison_tables,
     domain_tables,
     drafter_table,
     matrix_table,
@@ -40,6 +40,7 @@ from hedgespec.analysis.report_tables import (
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.saving import FigureSaver
 from hedgespec.analysis.study import Study
+from hedgespec.analysis.verdict import HOW, judge
 from hedgespec.errors import HedgespecError
 from hedgespec.files import (
     folder_beside,
@@ -49,7 +50,8 @@ from hedgespec.files import (
     remove_leftovers,
     write_text,
 )
-from hedgespec.results.statistics import DRAWS, LEVEL, holm
+from hedgespec.results.keys import SETTING
+from hedgespec.results.statistics import DRAWS, FLIPS, LEVEL, SMALL, holm
 from hedgespec.results.store import Results
 
 MOST_FINDINGS = 5
@@ -129,14 +131,15 @@ def _write(
         drawn = _draw_kinds(study, vocabulary, saver,
                             lambda what, done: tell(what, len(compared) + done))
         tell("tables", steps - 2)
-        tables = [*_tables(study), *(difference_table(comparison, f"differences-{number}")
-                                     for number, comparison in enumerate(comparisons, 1))]
+        tables = [*_tables(study), *(
+            table for number, comparison in enumerate(comparisons, 1)
+            for table in comparison_tables(comparison, f"differences-{number}"))]
         for table in tables:
             _save_table(table, out)
         tell("page", steps - 1)
     found = findings({name: group.drawings for name, group in drawn.items()})
-    # What a reader is to see first goes before the findings.
     sections = [
+        Section("verdict", "What to do", [_verdict(runs[0])]),
         Section("findings", "Findings", [_findings(found)]),
         *map(_comparison_section, comparisons, compared, compared.values()),
         *(Section(name, FIGURES[name].heading, [figure_part(name, group)])
@@ -284,6 +287,17 @@ def _introduction(study: Study) -> str:
             f'all words are <a href="#words">explained below</a>.</p>{unfinished}')
 
 
+def _verdict(run: ResultSet) -> str:
+    """What is best on each trace, and how sure that is."""
+    judged = judge(run)
+    if not judged:
+        return "<p>The results do not say which settings can be run, so none can be advised.</p>"
+    return "\n".join(
+        f"<h3>{escape(one.trace)}</h3>\n<p><strong>{escape(one.sentences[0])}</strong> "
+        f"{escape(' '.join(one.sentences[1:]))}</p>\n<p class=\"note\">{escape(one.about)}</p>"
+        for one in judged) + f'\n<p class="note">{escape(HOW)}</p>'
+
+
 def _findings(found: Sequence[tuple[str, Claim]]) -> str:
     if not found:
         return "<p>No difference looked at here is certain enough to be stated.</p>"
@@ -296,14 +310,14 @@ def _findings(found: Sequence[tuple[str, Claim]]) -> str:
 
 
 def _regressions(comparison: Comparison) -> str:
-    worse = comparison.regressions
-    if worse.is_empty():
-        return "<p>No setting has significantly fewer tokens per round than before.</p>"
-    items = "".join(
-        f'<li><span class="worse">▼ regression</span> {escape(row["label"])} on '
-        f'{escape(row["trace"])}: MAT {row["mat_base"]:.3f} → {row["mat_other"]:.3f}</li>'
-        for row in worse.iter_rows(named=True))
-    return f"<ul>{items}</ul>"
+    said = f"<p>{escape('. '.join(comparison.sentences))}.</p>"
+    items = []
+    for _, worse in comparison.regressions.group_by(SETTING, maintain_order=True):
+        changes = ", ".join(f"{row['metric']} {row['base']:.2f} → {row['other']:.2f}"
+                            for row in worse.iter_rows(named=True))
+        items.append(f'<li><span class="worse">▼ regression</span> {escape(worse["label"][0])} on '
+                     f"{escape(worse['trace'][0])}: {changes}</li>")
+    return said + (f"<ul>{''.join(items)}</ul>" if items else "")
 
 
 def _made(
@@ -316,10 +330,13 @@ def _made(
     parts += [_input(run) for run in inputs.values()]
     parts.append(
         f"<p>Intervals: {LEVEL:.0%}, percentile bootstrap with {DRAWS:,} draws of questions, "
-        "seed 0, the same draws for all selectors of a trace, so that differences are paired by "
-        "question. Queries that are turns of one question are drawn together, whatever its domain. "
-        "Tokens are never the unit. The bands of cumulative regret are normal intervals over "
-        "questions. MAT of a setting replayed with seeds is tokens over mean rounds.</p>")
+        "seed 0, stretched for their number by Student's t, the same draws for all selectors of a "
+        "trace, so that differences are paired by question. Queries that are turns of one question "
+        "are drawn together, whatever its domain. Tokens are never the unit. Tests: the two that "
+        "are compared are swapped in some of the questions, in all possible ways or in "
+        f"{FLIPS:,} of them; fewer than {SMALL} questions are not tested. The bands of cumulative "
+        "regret are t intervals over questions. MAT of a setting replayed with seeds is tokens "
+        "over mean rounds.</p>")
     return "\n".join(parts)
 
 

@@ -3,21 +3,24 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from hedgespec.analysis.comparison import Comparison
+from hedgespec.analysis.comparison import METRICS, Comparison
 from hedgespec.analysis.figures.answers import answers_table
 from hedgespec.analysis.figures.style import mark
 from hedgespec.analysis.overview import speed_note
 from hedgespec.analysis.results import ResultSet, of_all
 from hedgespec.analysis.study import Study
+from hedgespec.results.keys import SETTING
 from hedgespec.results.markdown import markdown
 from hedgespec.results.overview import disagreements
 from hedgespec.results.statistics import (
     LEVEL,
     SMALL,
+    few,
     holm,
     mat_difference,
     mat_estimate,
@@ -26,6 +29,8 @@ from hedgespec.results.statistics import (
 
 USUAL = "usual"
 WORST = 5  # answers of a learner
+MOST_ANSWERS = 30  # that became worse are shown; the file holds all
+DIGITS = {"rounds": 1, "MAT": 3, "tokens/s": 1, "regret": 1}
 
 
 @dataclass(frozen=True)
@@ -74,13 +79,13 @@ def domain_tables(study: Study) -> Iterator[ReportTable]:
             speed = mine["tokens_per_second"][0]
             rows.append([*cells, _number(speed, 1)])
         rows.sort(key=lambda row: row[-2].value, reverse=True)
-        sizes = data.group_by("domain", maintain_order=True).agg(pl.col("queries").first())
+        sizes = data.group_by("domain", maintain_order=True).agg(pl.col("questions").first())
         total = of_all(sizes["domain"].to_list())
-        counts = [f"{name or total} ({count}{'†' if count < SMALL else ''})"
+        counts = [f"{name or total} ({count}{few(count)})"
                   for name, count in sizes.iter_rows()]
         yield ReportTable(
             f"mat-by-domain-{trace}", f"MAT by domain: {trace}",
-            _domain_note(study.against) + speed_note(study.run.whose_seconds([trace])),
+            _domain_note(study, data) + speed_note(study.run.whose_seconds([trace])),
             ["selector", "numbers", *counts, "tokens/s"], rows, data, trace)
 
 
@@ -96,7 +101,7 @@ def overview_table(data: pl.DataFrame, whose_seconds: str) -> ReportTable:
         texts = [row["trace"], row["label"], row["how"]]
         rows.append([
             *(Cell(text, text) for text in texts),
-            Cell(f"{row['queries']}{'†' if row['queries'] < SMALL else ''}", row["queries"]),
+            Cell(f"{row['questions']}{few(row['questions'])}", row["questions"]),
             Cell(f"{row['mat']:.2f}", row["mat"], _span(row, "mat", "{:.2f}"),
                  row["mat"] / most["mat"]),
             Cell(f"{row['regret']:+.1f}", row["regret"], _span(row, "regret", "{:+.1f}"),
@@ -106,20 +111,21 @@ def overview_table(data: pl.DataFrame, whose_seconds: str) -> ReportTable:
     return ReportTable(
         "settings", "All learners and settings",
         f"MAT pools all queries; regret is in rounds per query. In brackets: {LEVEL:.0%} bootstrap "
-        f"intervals over questions, not corrected. †: fewer than {SMALL} queries, whose intervals "
-        f"are too narrow.{speed_note(whose_seconds)}{_spread_note(data)}",
-        ["trace", "selector", "numbers", "queries", "MAT", "regret", "tokens/s"], rows, data)
+        f"intervals over questions, not corrected. {_number_note(data)}"
+        f"{speed_note(whose_seconds)}{_spread_note(data)}",
+        ["trace", "selector", "numbers", "questions", "MAT", "regret", "tokens/s"], rows, data)
 
 
 def drafter_table(run: ResultSet) -> ReportTable | None:
     """What losses say of each drafter on average, beside what comes of it; None without drafters.
     """
     data = run.settings.filter(pl.col("eal").is_not_null()).select(
-        "trace", "label", "mat", "eal", "tokens_per_second", "seconds_per_token")
+        "trace", "label", "queries", "mat", "eal", "tokens_per_second", "seconds_per_token")
     if data.is_empty():
         return None
     rows = [[Cell(row["trace"], row["trace"]), Cell(row["label"], row["label"]),
-             _number(row["mat"], 2), _number(row["eal"], 2), _number(row["tokens_per_second"], 1),
+             _number(row["queries"], 0), _number(row["mat"], 2), _number(row["eal"], 2),
+             _number(row["tokens_per_second"], 1),
              _number(row["seconds_per_token"] and 1 / row["seconds_per_token"], 1)]
             for row in data.iter_rows(named=True)]
     return ReportTable(
@@ -128,7 +134,7 @@ def drafter_table(run: ResultSet) -> ReportTable | None:
         "loss length compares; by seconds: the same of loss seconds. Rounds do not start evenly "
         "over positions, so neither need rank drafters as MAT and tokens/s do. "
         + " ".join(f"{sentence}." for sentence in disagreements(run.summary)),
-        ["trace", "drafter", "MAT", "EAL", "tokens/s", "tokens/s by loss"], rows, data)
+        ["trace", "drafter", "queries", "MAT", "EAL", "tokens/s", "tokens/s by loss"], rows, data)
 
 
 def worst_table(study: Study, trace: str) -> ReportTable | None:
@@ -170,10 +176,10 @@ def matrix_table(trace: str, data: pl.DataFrame) -> ReportTable | None:
     return ReportTable(
         f"learner-by-setting-{trace}", f"MAT by learner and setting: {trace}",
         "Selectors that ran in several settings; the columns say what differs from the usual one. "
-        "Intervals are in the table of all settings.",
+        f"Intervals are in the table of all settings. {_number_note(data)}",
         ["selector", *columns], rows,
-        several.select("trace", "selector", "setting", "how", "queries", "mat", "mat_low",
-                       "mat_high"), trace)
+        several.select("trace", "selector", "setting", "how", "queries", "questions", "mat",
+                       "mat_low", "mat_high"), trace)
 
 
 def _natural(setting: str) -> tuple[bool, list[str]]:
@@ -182,23 +188,56 @@ def _natural(setting: str) -> tuple[bool, list[str]]:
                               for part in re.split(r"(\d+)", setting)]
 
 
-def difference_table(comparison: Comparison, name: str) -> ReportTable:
-    """Every setting that both runs have."""
-    rows = [[Cell(row["trace"], row["trace"]), Cell(row["label"], row["label"]),
-             Cell(row["how_other"], row["how_other"]), Cell(str(row["queries"]), row["queries"]),
-             Cell(f"{row['mat_base']:.3f}", row["mat_base"]),
-             Cell(f"{row['mat_other']:.3f}", row["mat_other"]),
-             Cell(f"{row['difference']:+.3f} {row['mark']}".strip(), row["difference"],
-                  _bracket(row["low"], row["high"], "{:+.3f}"))]
-            for row in comparison.table.iter_rows(named=True)]
-    left_out = (f" {comparison.unshared} settings are in one run only."
-                if comparison.unshared else "")
+def comparison_tables(comparison: Comparison, name: str) -> Iterator[ReportTable]:
+    """Every setting that both runs have, the answers that became worse, and what else differs."""
+    table, title = comparison.table, f"{comparison.other.folder} minus {comparison.base.folder}"
+    rows = []
+    for _, mine in table.group_by(SETTING, maintain_order=True):
+        first = mine.row(0, named=True)
+        found = {row["metric"]: _change(row) for row in mine.iter_rows(named=True)}
+        rows.append([*(Cell(first[column], first[column])
+                       for column in ("trace", "label", "how_other")),
+                     Cell(f"{first['questions']}{few(first['questions'])}", first["questions"]),
+                     *(found.get(metric, _number(None, 1)) for metric in METRICS)])
+    yield ReportTable(
+        name, title,
+        f"The second run's value; below it the first's, and the difference with its {LEVEL:.0%} "
+        "paired bootstrap interval over questions. Rounds and regret are per query: more is worse. "
+        f"▲ ▼: differs at 5% after Holm's correction for all {len(table)} differences. "
+        f"{_number_note(table)}", ["trace", "selector", "numbers", "questions", *METRICS], rows,
+        table)
+    if not comparison.answers.is_empty():
+        yield _answers_table(comparison.answers, name)
+    if not comparison.differs.is_empty():
+        yield ReportTable(
+            f"{name}-runs", "What differs between the runs",
+            "Options are those of `hedgespec sim`.", ["what", "before", "now"],
+            [[Cell(text, text) for text in row] for row in comparison.differs.rows()],
+            comparison.differs)
+
+
+def _change(row: dict[str, Any]) -> Cell:
+    digits = DIGITS[row["metric"]]
+    span = _bracket(row["low"], row["high"], f"{{:+.{digits}f}}")
+    return Cell(f"{row['other']:.{digits}f} {row['mark']}".strip(), row["other"],
+                f"{row['base']:.{digits}f}, {row['difference']:+.{digits}f} {span}".strip())
+
+
+def _answers_table(answers: pl.DataFrame, name: str) -> ReportTable:
+    rows = [[*(Cell(row[column], row[column])
+               for column in ("trace", "label", "query_id", "domain")),
+             _number(row["tokens"], 0), _number(row["rounds_base"], 1),
+             _number(row["rounds_other"], 1), _number(row["seconds_base"], 3),
+             _number(row["seconds_other"], 3), _number(row["percent"], 1)]
+            for row in answers.head(MOST_ANSWERS).iter_rows(named=True)]
     return ReportTable(
-        name, f"{comparison.other.folder} minus {comparison.base.folder}",
-        f"In brackets: {LEVEL:.0%} paired bootstrap intervals over questions. ▲ ▼: differs at 5% "
-        f"after Holm's correction for the {len(rows)} settings.{left_out}",
-        ["trace", "selector", "numbers", "queries", "MAT before", "MAT", "difference"], rows,
-        comparison.table)
+        f"{name}-answers", "Answers that became worse",
+        f"Of {len(answers)} answers, each under one setting, that take more rounds or seconds than "
+        f"before, the {len(rows)} worst; the file has all. Worse by: in rounds or in seconds, "
+        "whichever grew more; length in tokens. One answer is no evidence: the table before this "
+        "one is.",
+        ["trace", "selector", "answer", "domain", "length", "rounds before", "rounds now",
+         "seconds before", "seconds now", "worse by, %"], rows, answers)
 
 
 def _by_domain(study: Study, trace: str) -> pl.DataFrame:
@@ -219,7 +258,8 @@ def _by_domain(study: Study, trace: str) -> pl.DataFrame:
         unknown = np.full(len(columns), np.nan)
         parts.append(usual.select(
             "trace", "selector", "how", "tokens_per_second",
-            domain=pl.lit(domain, dtype=pl.String), queries=pl.lit(found.queries)).with_columns(
+            domain=pl.lit(domain, dtype=pl.String), queries=pl.lit(found.queries),
+            questions=pl.lit(found.questions)).with_columns(
             mat=found.value, low=found.low, high=found.high,
             difference=difference.value if difference else unknown,
             difference_low=difference.low if difference else unknown,
@@ -239,31 +279,40 @@ def settings_data(study: Study, trace: str) -> pl.DataFrame:
     regret = mean_estimate(answers.regret, answers.question)
     speed = mat_estimate(answers.tokens, answers.seconds, answers.question)
     return answers.settings.with_columns(
-        mat=mat.value, mat_low=mat.low, mat_high=mat.high, regret=regret.value,
-        regret_low=regret.low, regret_high=regret.high, speed_low=speed.low,
+        questions=pl.lit(mat.questions), mat=mat.value, mat_low=mat.low, mat_high=mat.high,
+        regret=regret.value, regret_low=regret.low, regret_high=regret.high, speed_low=speed.low,
         speed_high=speed.high).sort("mat", descending=True)
 
 
 def _difference_cell(row: dict[str, float]) -> Cell:
     text = f"{row['mat']:.2f} {mark(row['difference'], row['p_holm'])}".strip()
-    span = ("" if np.isnan(row["p"]) else
-            f"{row['difference']:+.2f} "
-            + _bracket(row["difference_low"], row["difference_high"], "{:+.2f}"))
-    return Cell(text, row["mat"], span)
+    if row["against"] is None or row["selector"] == row["against"]:
+        return Cell(text, row["mat"])
+    span = _bracket(row["difference_low"], row["difference_high"], "{:+.2f}")
+    return Cell(text, row["mat"], f"{row['difference']:+.2f} {span}".strip())
 
 
-def _domain_note(against: str | None) -> str:
-    note = ("Tokens per round, pooled over the queries of a domain, whose number is in brackets "
-            f"(†: fewer than {SMALL}: intervals are too narrow).")
-    if against is None:
+def _domain_note(study: Study, data: pl.DataFrame) -> str:
+    note = ("Tokens per round, pooled over the queries of a domain, whose number of questions is "
+            f"in brackets. {_number_note(data)}")
+    if study.against is None:
         return note
-    return (f"{note} Below: the difference to {against} with its {LEVEL:.0%} paired bootstrap "
-            "interval over questions. ▲ ▼: it differs at 5% after Holm's correction for all "
-            "differences of this table.")
+    return (f"{note} Below: the difference to {study.against} with its {LEVEL:.0%} paired "
+            "bootstrap interval over questions. ▲ ▼: it differs at 5% after Holm's correction for "
+            "all tests of this table.")
+
+
+def _number_note(data: pl.DataFrame) -> str:
+    """Of how many questions and queries a table is, and what becomes of few."""
+    traces = data.group_by("trace", maintain_order=True).agg(pl.col("questions", "queries").max())
+    sizes = "; ".join(f"{trace} {questions} ({queries} queries)"
+                      for trace, questions, queries in traces.rows())
+    return (f"n, in questions: {sizes}. †: fewer than {SMALL}, too few to test: "
+            "nothing is marked.")
 
 
 def _number(value: float | None, digits: int, most: float | None = None) -> Cell:
-    if value is None:
+    if value is None or np.isnan(value):
         return Cell("–", float("-inf"))
     return Cell(f"{value:.{digits}f}", value, bar=value / most if most else None)
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from hedgespec.analysis.overview import whose_seconds
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, NothingComparedError
 from hedgespec.results.keys import BASIS, SETTING
 from hedgespec.results.labels import (
     CHOSEN,
@@ -160,13 +160,17 @@ class ResultSet:
 
     def whose_seconds(self, traces: Iterable[str]) -> str:
         """Of which device, dtype, engine and batch the costs of `traces` are; empty without."""
+        return whose_seconds(self.cost_sources(traces))
+
+    def cost_sources(self, traces: Iterable[str]) -> list[TraceSource]:
+        """Of each of `traces` its name and the costs shown, none or one."""
         names = set(traces)  # pools of other sizes have no costs, whatever their trace has
         shown = {trace: basis for trace, *basis in self._shown.rows()}
-        return whose_seconds(
+        return [
             TraceSource(name=trace["name"], costs=[
                 costs for costs in trace.get("costs", [])
                 if [costs["name"], costs["batch"]] == shown.get(trace["name"])])
-            for trace in self.provenance["traces"] if trace["name"] in names)
+            for trace in self.provenance["traces"] if trace["name"] in names]
 
     def usual(self, trace: str) -> str:
         """The draft length and rule, or the arms, that most settings of `trace` have, in words."""
@@ -191,7 +195,7 @@ class ResultSet:
             *((1 / (1 / pl.col(name)).mean()).alias(name) for name in (
                 "tokens_per_second", "tokens_per_second_low", "tokens_per_second_high")),
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret"),
-            pl.col("eal").first(), pl.col("seconds_per_token").first())
+            pl.col("eal", "seconds_per_token", "runnable").first())
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
         apart = [_apart(row) for row in rows.iter_rows(named=True)]
         own = [_own_loss(row) for row in rows.iter_rows(named=True)]
@@ -289,10 +293,13 @@ def of_all(domains: Collection[str | None]) -> str:
 
 
 def check_same_traces(one: ResultSet, other: ResultSet) -> None:
-    """Raise HedgespecError unless both runs replayed the same versions of the traces they share."""
+    """Raise HedgespecError unless both runs replayed the same versions of the traces they share.
+
+    It is a NothingComparedError where they share none.
+    """
     shared = set(one.hashes) & set(other.hashes)
     if not shared:
-        raise HedgespecError(
+        raise NothingComparedError(
             f"{one.folder} and {other.folder} have no trace in common; only results of the same "
             "traces can be compared")
     differing = sorted(name for name in shared if one.hashes[name] != other.hashes[name])

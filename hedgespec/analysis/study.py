@@ -91,16 +91,22 @@ class Study:
     def full_and_bandit(self, trace: str) -> tuple[int, int] | None:
         """Columns of the full-information learner and of the bandit with the least regret.
 
-        None where one of the two is not among the learners.
+        Of the learners drawn; None where one of the two is not among them. Whether the bandit is
+        the first of all is seen from `bandits`.
         """
         answers = self.run.answers(trace)
         columns = list(self.columns(trace, self.learners).values())
         feedback, means = answers.settings["feedback"], answers.regret.mean(axis=0)
-        bandits = [i for i in columns if feedback[i] == CHOSEN]
+        bandits = [i for i in self.bandits(trace) if i in columns]
         full = [i for i in columns if feedback[i] not in (CHOSEN, NONE, PROMPT, HINDSIGHT)]
         if not bandits or not full:
             return None
         return min(full, key=means.__getitem__), min(bandits, key=means.__getitem__)
+
+    def bandits(self, trace: str) -> list[int]:
+        """Columns of all bandits that ran on `trace`, drawn or not, at their usual setting."""
+        settings = self.run.answers(trace).settings
+        return np.flatnonzero(settings["usual"] & (settings["feedback"] == CHOSEN)).tolist()
 
     def fixed(self, trace: str) -> tuple[str, ...]:
         """Selectors of the trace that always take one drafter."""

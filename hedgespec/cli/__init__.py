@@ -1,5 +1,6 @@
 """The command line: `hedgespec COMMAND --help`. Each command is one thin module."""
 
+import argparse
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -33,18 +34,25 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(arguments)
 
 
-def _run(arguments: list[str] | None) -> int:
+def make_parser(
+    given: list[str],
+) -> "tuple[Parser, argparse._SubParsersAction[Parser]]":
+    """The parser, and its commands: those named in `given` with all their options."""
     parser = Parser(
         prog="hedgespec", description="Choose a drafter-selection policy for speculative decoding.")
     parser.add_argument("--version", action="version", version=f"hedgespec {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND",
                                      required=True)
-    given = sys.argv[1:] if arguments is None else arguments
     for name, help in COMMANDS.items():
         if name in given:
             import_module(f"hedgespec.cli.{name}").add_parser(commands)
         else:  # its options take a second to import
             commands.add_parser(name, help=help)
+    return parser, commands
+
+
+def _run(arguments: list[str] | None) -> int:
+    parser, commands = make_parser(sys.argv[1:] if arguments is None else arguments)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         command = commands.choices[options.command]

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 import hedgespec
-from hedgespec.errors import HedgespecError, at_shell, did_you_mean
+from hedgespec.errors import HedgespecError, at_shell, did_you_mean, shortened
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
 def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:
     """An error's message, arguments being named by the options of `command` that set them."""
     if not isinstance(error, HedgespecError):
-        return str(error)
+        return shortened(str(error))
     # The dest of a setting has its class before it. Of two settings of one name the first counts.
     options = {action.dest.rpartition(".")[2]: option.removeprefix("--")
                for action in reversed(command._actions) for option in action.option_strings

@@ -49,6 +49,8 @@ def _defaults() -> "tuple[HeadSettings, Sampling]":
 def run(options: argparse.Namespace) -> int:
     """Read, try, print."""
     require_models("trying a head")
+    from hedgespec.models.drafters import check_before_loading
+    from hedgespec.models.heads.keys import check_folder
     from hedgespec.models.target import check_device, load_model
     from hedgespec.tracegen.head_report import report_head
 
@@ -57,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     device = chosen_device(settings.device)
     check_device(device)
     settings = replace(settings, device=device, dtype=chosen_dtype(settings.dtype, device))
+    check_folder(options.folder)
+    check_before_loading(settings.target)
     target = load_model(settings.target, device, settings.dtype)
     _print(report_head(options.folder, target, settings, sampling), settings, sampling)
     return 0

@@ -38,6 +38,7 @@ extra.
 
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red", "bright_cyan", "bright_green",
             "bright_magenta", "bright_yellow", "bright_blue", "bright_red")
+_UNEVEN = 1.25  # times that the target's passes may take more, or less, than its costs say
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -92,8 +93,10 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         console.print("\ninterrupted")
         complete = False
+    session.sum_up()
     if log is not None and session.count:
         manifest = log.finish()
+        _warn_of_drift(log, console)
         console.print(f"log of {manifest.queries} answers, {manifest.tokens} tokens: {live.out}"
                       f"\nreplay it: hedgespec fidelity {live.out}", markup=False)
     return 0 if complete else 130
@@ -101,11 +104,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder":
     from hedgespec.live import LiveDecoder
-    from hedgespec.models.drafters import default_drafters, make_drafters
+    from hedgespec.models.drafters import (
+        check_before_loading,
+        default_drafters,
+        make_drafters,
+    )
     from hedgespec.models.target import check_device, load_model
 
     device = chosen_device(live.device)
     check_device(device)
+    check_before_loading(live.target, live.drafters)
     target = load_model(live.target, device, chosen_dtype(live.dtype, device))
     drafters = make_drafters(live.drafters or default_drafters(target.layers), target)
     return LiveDecoder(target, drafters, live.selector, decoding)
@@ -122,6 +130,15 @@ def _log(
         (options.prompts or Path("prompts.jsonl")).name)
     costs = decoder.costs() if live.costs else None
     return LiveLog(live.out, decoder, LogSettings(source, live.max_new_tokens, costs))
+
+
+def _warn_of_drift(log: "LiveLog", console: "Console") -> None:
+    """The log's costs were measured before its rounds: the machine may have run otherwise."""
+    slower = log.slower_than_costs
+    if slower is not None and not 1 / _UNEVEN < slower < _UNEVEN:
+        console.print(f"warning: the target's passes took {slower:.2f} times what was measured "
+                      "before them; seconds of replays of this log are wrong by as much",
+                      markup=False)
 
 
 def _questions(options: argparse.Namespace, per_domain: int | None) -> "list[Question]":
@@ -149,12 +166,36 @@ def _colour(drafter: int) -> str:
     return _COLOURS[drafter % len(_COLOURS)]
 
 
+class _Speed:
+    """Tokens and seconds of answers: all of them, and those behind each first round, which waits
+    for the prompt to be read."""
+
+    def __init__(self) -> None:
+        self.tokens = self.rounds = self.behind = 0
+        self.seconds = self.seconds_behind = 0.0
+
+    def add(self, answer: "Answer", seconds: float, first: float) -> None:
+        """`seconds` up to the end of its last round, `first` up to the end of its first one."""
+        self.tokens += len(answer.tokens)
+        self.rounds += len(answer.rounds)
+        self.behind += len(answer.tokens) - len(answer.rounds[0].tokens)
+        self.seconds += seconds
+        self.seconds_behind += seconds - first
+
+    def __str__(self) -> str:
+        decoding = (f"{self.behind / self.seconds_behind:.1f} tokens/s decoding, "
+                    if self.behind else "")
+        return (f"MAT {self.tokens / self.rounds:.2f}, {decoding}{self.tokens / self.seconds:.1f} "
+                "tokens/s with reading the prompt")
+
+
 class _Session:
     """Answers questions one after the other, keeping the log."""
 
     def __init__(self, decoder: "LiveDecoder", console: "Console", log: "LiveLog | None",
                  limit: int):
         self._decoder, self._console, self._log, self._limit = decoder, console, log, limit
+        self._speed = _Speed()
         self.count = 0
 
     def answer_all(self, questions: "list[Question]") -> None:
@@ -164,6 +205,13 @@ class _Session:
             for turn in question.turns:
                 self._console.print(f"\n> {turn}", style="bold", markup=False)
                 answers.append(self._answer(question, answers))
+
+    def sum_up(self) -> None:
+        """One line on all answers, if there were several."""
+        if self.count > 1:
+            logged = ", evaluating all drafters for the log" * (self._log is not None)
+            self._console.print(f"{self.count} answers, {self._speed.tokens} tokens: "
+                                f"{self._speed}{logged}", markup=False)
 
     def say(self, line: str) -> None:
         """A line that is not the target's."""
@@ -197,18 +245,21 @@ class _Session:
         query = Query.of(tokenizer, self.count, question, answers, self._limit)
         answer = Answer()
         shown = Shown(self._console, tokenizer)
-        started = perf_counter()
+        started = first = last = perf_counter()
         try:
             with closing(self._decoder.rounds(  # ended before the answer is kept
                     query.prompt, self._limit, query.number, answer=answer)) as rounds:
                 for done in rounds:
+                    last = perf_counter()
+                    first = last if len(answer.rounds) == 1 else first
                     shown.add(done.tokens, _colour(done.drafter))
                     if stopped():
                         break
         finally:
             shown.end()
+            if last > started:
+                self._status(answer, last - started, first - started)
             if answer.tokens:
-                self._status(answer, perf_counter() - started)
                 self._keep(query, answer)
         decoded: str = tokenizer.decode(answer.tokens, skip_special_tokens=True)
         return decoded
@@ -218,12 +269,14 @@ class _Session:
         if self._log is not None:
             self._log.add(query, answer)
 
-    def _status(self, answer: "Answer", seconds: float) -> None:
+    def _status(self, answer: "Answer", seconds: float, first: float) -> None:
         """One line: MAT, speed, and the weights of the last round."""
         from rich.text import Text
 
-        line = Text(f"MAT {answer.mat:.2f}, {len(answer.tokens) / seconds:.1f} tokens/s, weights ",
-                    style="dim")
+        speed = _Speed()
+        for one in (speed, self._speed):
+            one.add(answer, seconds, first)
+        line = Text(f"{speed}, weights ", style="dim")
         for number in answer.rounds[-1].weights.argsort()[::-1][:4]:
             weight = answer.rounds[-1].weights[number]
             if weight >= 0.005:

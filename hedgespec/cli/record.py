@@ -66,8 +66,9 @@ def run(options: argparse.Namespace) -> int:
         return 130
     seconds = manifest.recording["seconds"]
     print(f"{settings.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
-          f"{len(manifest.drafters)} drafters; generating took {seconds['generate']:.1f} s, "
-          f"scoring {seconds['score']:.1f} s\nreplay it: hedgespec sim --traces {settings.out}")
+          f"{len(manifest.drafters)} drafters; loading took {seconds['load']:.1f} s, measuring "
+          f"costs {seconds['costs']:.1f} s, generating {seconds['generate']:.1f} s, scoring "
+          f"{seconds['score']:.1f} s\nreplay it: hedgespec sim --traces {settings.out}")
     left_out = manifest.recording["left_out_for_lack_of_context"]
     if left_out:
         print(f"left out, their prompts fill the context: {', '.join(left_out)}", file=sys.stderr)
@@ -86,12 +87,14 @@ def _defaults() -> "RecordSettings":
 
 def _settings(options: argparse.Namespace) -> "RecordSettings":
     from hedgespec.tracegen.settings import CPU_PER_DOMAIN, CPU_TOKENS, RecordSettings
+    from hedgespec.traces.schema import name_of_folder
 
     given = given_options(options, RecordSettings)
     settings = replace(_defaults(), **given)
     device = chosen_device(settings.device)
     stem = re.sub(r"[^A-Za-z0-9.]+", "-", settings.prompts.stem).strip("-.") or "prompts"
-    name = given.get("name", f"{stem}-t{settings.temperature:g}")
+    named = name_of_folder(given["out"]) if "out" in given else f"{stem}-t{settings.temperature:g}"
+    name = given.get("name", named)
     derived = {"name": name, "out": Path("recordings") / name}
     if device == "cpu":
         derived["max_new_tokens"] = CPU_TOKENS

@@ -2,6 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hedgespec.analysis.comparison import Comparison
+
+WORST = 3  # answers that became worse, printed; the report lists more
 
 EPILOG = """\
 examples:
@@ -10,7 +16,7 @@ examples:
   hedgespec report results/sim --against fixed:generalist       gains over another selector
   hedgespec report results/a results/b                  also what differs in b, paired by question
   hedgespec report results/sim --tokenizer SmolLM2-135M-Instruct/tokenizer.json   text, not ids
-  hedgespec report results/new --baseline results/old   also what became worse, marked
+  hedgespec report results/new --baseline results/old   also what became worse, and the answers
 
 OUT receives report.html (one file, opens offline), figures/ (PDF, PNG, and the numbers drawn as
 CSV, one trace a figure) and tables/ (CSV, Markdown). The page says of each figure that is left out
@@ -31,7 +37,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--out", type=Path, default=Path("results/report"), metavar="DIR",
         help="where the report goes (default: %(default)s)")
     add("--baseline", type=Path, metavar="RESULTS",
-        help="results to compare with instead; settings that became worse are marked")
+        help="results to compare with instead, in rounds, MAT, tokens/s and regret; settings that "
+             "became worse are marked. It is an error if no setting is in both")
     add("--traces", nargs="+", default=[], metavar="NAME",
         help="traces of the results to show (default: all)")
     add("--selectors", nargs="+", default=[], metavar="NAME",
@@ -40,8 +47,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="selector that gains in MAT are counted from (default: best-single, else the best "
              "fixed drafter)")
     add("--tokenizer", type=Path, metavar="FILE",
-        help="tokenizer.json of the target: the answer shown token by token is then its text, not "
-             "token ids, which are all that a trace holds")
+        help="tokenizer.json, or .gguf, of the target: the answer shown token by token is then its "
+             "text, not token ids, which are all that a trace holds")
     add("--costs", metavar="NAME",
         help="of results under several costs, those whose seconds are shown (default: the first)")
     add("--batch", type=int, metavar="B", help="likewise of several batches")
@@ -89,7 +96,17 @@ def run(options: argparse.Namespace) -> int:
     for finding in report.findings:
         print(finding)
     for comparison in report.comparisons:
-        print(f"{comparison.other.folder} against {comparison.base.folder}: "
-              f"{len(comparison.regressions)} of {len(comparison.table)} settings became worse")
+        _print_comparison(comparison)
     print(f"The report is {report.page}")
     return 0
+
+
+def _print_comparison(comparison: "Comparison") -> None:
+    """What became worse, the worst answers, and what else differs between the runs."""
+    print(f"{comparison.other.folder} against {comparison.base.folder}: "
+          f"{'; '.join(comparison.sentences)}")
+    for row in comparison.answers.head(WORST).iter_rows(named=True):
+        print(f"  {row['label']} on {row['trace']}, {row['query_id']}: {row['percent']:+.1f}% "
+              "rounds or seconds")
+    for what, before, now in comparison.differs.iter_rows():
+        print(f"  {what}: {before} before, {now} now")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 examples:
-  hedgespec sim                                   the bundled traces, every selector
+  hedgespec sim                                   the bundled traces, the default selectors
   hedgespec sim --traces my-trace --selectors hedge normalhedge ucbspec
   hedgespec sim --selectors hedge:eta=0.1 fixed:prompt-lookup best-fixed --draft-length 8
   hedgespec sim --selectors normalhedge --feedback queued bold rounds:2 --loss length accept
@@ -148,6 +148,7 @@ def _say_overridden(overridden: dict[str, Any], console: "Console") -> None:
 def _save(folder: Path, results: "Results", console: "Console") -> None:
     from hedgespec.analysis.figures import regret_figure
     from hedgespec.analysis.overview import print_overview
+    from hedgespec.analysis.verdict import print_verdicts
     from hedgespec.results.store import save_results
 
     shown = results.first if results.first and not results.first.summary.is_empty() else results
@@ -156,6 +157,8 @@ def _save(folder: Path, results: "Results", console: "Console") -> None:
     if len(shown.summary) < len(results.summary):
         console.print(f"{len(results.summary) - len(shown.summary)} further rows, of the other "
                       "settings, are in summary.parquet", highlight=False)
+    if results.complete:
+        print_verdicts(results, console)
     state = "" if results.complete else "INTERRUPTED: these are the results so far. "
     console.print(f"{state}Tables, regret.png and run.json are in {folder}", highlight=False,
                   markup=False, soft_wrap=True)

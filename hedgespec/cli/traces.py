@@ -65,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
     zoo = zoo_settings(options)
     from hedgespec.cli.common import StepBar
     from hedgespec.cli.record import Bar
+    from hedgespec.models.drafters import check_before_loading
     from hedgespec.zoo.build import make_zoo
     from hedgespec.zoo.experiment import plan_recordings, record_experiment
     from hedgespec.zoo.settings import CPU_PER_DOMAIN, CPU_TOKENS
@@ -73,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
               "spec_bench_tokens": CPU_TOKENS,
               "long_tokens": CPU_TOKENS} if zoo.device == "cpu" else {}
     settings = replace(_defaults(), **{**on_cpu, **given})
+    check_before_loading(zoo.target, settings.drafters)
     plan_recordings(zoo, settings)
     try:
         with StepBar() as bar:

@@ -16,12 +16,13 @@ def round_seconds(
     `drafters` (N) are the arms' drafters by name, None where nothing is drafted, `lengths` (N)
     their draft lengths K, `drafted` (..., N) the draft tokens that the target's pass covers besides
     its own: K, fewer where the drafter has no more to propose, or all nodes of a tree of K levels.
-    Reading the round's verified tokens gives the first draft token's logits. A step follows for
-    each of K-1 further tokens, the last of them in vain where a draft ends early. Then comes the
-    target's pass; the overhead is in every round.
+    What the drafter begins with gives the first draft token's logits: the reading of the round's
+    verified tokens, or what takes the seconds `begin`. A step follows for each of K-1 further
+    tokens, the last of them in vain where a draft ends early. Then comes the target's pass; the
+    overhead is in every round.
     """
     step = np.array([0.0 if name is None else costs.drafters[name].step for name in drafters])
-    seconds: np.ndarray = (alone_seconds(costs, drafters)
+    seconds: np.ndarray = (_begin_seconds(costs, drafters)
                            + np.minimum(drafted, np.maximum(lengths - 1, 0)) * step
                            + target_seconds(costs, drafted + 1) + costs.overhead)
     return seconds
@@ -75,17 +76,26 @@ def together_seconds(costs: Costs, counts: np.ndarray) -> np.ndarray:
 
 
 def evaluating_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
-    """Further seconds of a round of each arm in which the other arms' drafters are evaluated, (N,).
+    """Further seconds of a round of each arm in which all arms' drafters are evaluated, (N,).
 
-    `drafters` (N) as in `round_seconds`.
+    `drafters` (N) as in `round_seconds`, which counts the arm's own unless it has seconds `begin`.
     """
-    others: np.ndarray = evaluate_seconds(costs, drafters) - alone_seconds(costs, drafters)
+    in_round = np.array([0.0 if name is None or costs.drafters[name].begin is not None
+                         else costs.drafters[name].evaluate for name in drafters])
+    others: np.ndarray = evaluate_seconds(costs, drafters) - in_round
     return others
 
 
 def alone_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
     """Seconds of evaluating each drafter (N) alone, 0 for None."""
     return np.array([0.0 if name is None else costs.drafters[name].evaluate for name in drafters])
+
+
+def _begin_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
+    """Seconds of each drafter (N) up to the first logits of a draft, 0 for None."""
+    known = [None if name is None else costs.drafters[name] for name in drafters]
+    return np.array([0.0 if one is None else one.evaluate if one.begin is None else one.begin
+                     for one in known])
 
 
 def costs_of(trace: Trace) -> Costs:

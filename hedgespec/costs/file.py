@@ -1,6 +1,7 @@
 """Costs in a file of their own, to replay traces under them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -13,10 +14,13 @@ from hedgespec.command import command_to_pass_on
 from hedgespec.costs.estimate import together_seconds
 from hedgespec.errors import HedgespecError, TraceError, arg, did_you_mean
 from hedgespec.files import parse_json, write_text
-from hedgespec.traces.costs import Costs
-from hedgespec.traces.manifest import parse_costs
+from hedgespec.traces.costs import Costs, DrafterCosts
+from hedgespec.traces.drafted import COPYING
+from hedgespec.traces.manifest import DrafterInfo, parse_costs
 from hedgespec.traces.reader import Trace
+from hedgespec.traces.schema import SYNTHETIC
 
+BATCHED = ("eagle", "lm", "early-exit")  # kinds of drafters that are evaluated in one batch
 MOST_DRIFT = 0.1  # share by which a machine may slow down or speed up while it is measured
 
 
@@ -82,26 +86,47 @@ def load_costs(path: Path) -> Costs:
 
 def with_costs(trace: Trace, costs: Costs) -> Trace:
     """The trace under other costs, of one condition; see `costs_for`."""
-    own = costs_for(costs, trace.manifest.drafter_names)
+    own = costs_for(costs, trace.manifest.drafters)
     return replace(trace, manifest=replace(trace.manifest, costs=own))
 
 
-def costs_for(costs: Costs, names: list[str]) -> Costs:
-    """Costs of drafters `names`.
+def costs_for(costs: Costs, drafters: Sequence[DrafterInfo]) -> Costs:
+    """Costs of other drafters than those measured.
 
-    One that has no costs by its name takes those of the first one; evaluating all of them
-    together takes as long as so many did where that was measured, else as it does for those
-    measured, in proportion to their number. Raises TraceError if there are none.
+    One that has no costs by its name takes those of the first one of its kind, a made-up one those
+    of the first one. One that copies from the text, if none was measured, takes no time. Evaluating
+    those of BATCHED together takes as long as so many did where that was measured, and each other
+    one its own time beside them; else as long as it does for those measured, in proportion to their
+    number. Raises TraceError for a drafter of a kind that was not measured.
     """
-    if not costs.drafters:
-        raise TraceError("the costs name no drafter")
-    first = next(iter(costs.drafters.values()))
+    own = {info.name: _costs_of(costs, info) for info in drafters}
+    if list(own) == list(costs.drafters):
+        return replace(costs, conditions=[])
     together, measured = costs.evaluate_all, dict(costs.evaluate_together)
     if measured:
-        if together is not None:  # what it was measured of goes on to be known
+        kinds = {one.kind for one in costs.drafters.values()}
+        if together is not None and kinds <= {"", *BATCHED}:  # so many are known in a batch
             measured.setdefault(str(len(costs.drafters)), together)
-        together = float(together_seconds(costs, np.array(len(names))))
+        batched = sum(info.kind in BATCHED for info in drafters)
+        together = float(together_seconds(costs, np.array(batched))) + sum(
+            own[info.name].evaluate for info in drafters if info.kind not in BATCHED)
     elif together is not None:
-        together *= len(names) / len(costs.drafters)
-    return replace(costs, drafters={name: costs.drafters.get(name, first) for name in names},
-                   evaluate_all=together, evaluate_together=measured, conditions=[])
+        together *= len(drafters) / len(costs.drafters)
+    return replace(costs, drafters=own, evaluate_all=together, evaluate_together=measured,
+                   conditions=[])
+
+
+def _costs_of(costs: Costs, drafter: DrafterInfo) -> DrafterCosts:
+    """Of one drafter: by its name, or else by its kind."""
+    named = costs.drafters.get(drafter.name)
+    if named is not None and named.kind in ("", drafter.kind):
+        return named
+    for one in costs.drafters.values():
+        if drafter.kind in (one.kind, SYNTHETIC):
+            return one
+    if drafter.kind in COPYING:
+        return DrafterCosts(0.0, 0.0, 0.0, kind=drafter.kind)
+    kinds = sorted({one.kind or "unknown" for one in costs.drafters.values()})
+    raise TraceError(
+        f"the costs are of drafters of kind {', '.join(kinds)}; {drafter.name} is of kind "
+        f"{drafter.kind}: measure one too, or leave it out (--arms, or `hedgespec subset`)")

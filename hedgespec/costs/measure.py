@@ -15,6 +15,7 @@ from hedgespec.models.target import LanguageModel
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
 from hedgespec.traces.costs import (
     EVALUATE_ALL,
+    begin_part,
     draft_part,
     evaluate_part,
     step_part,
@@ -54,14 +55,13 @@ def measure_costs(
     model.read(text[context - 1 : context])
     parts = _target_parts(target, model, text, {1, draft_length + 1, *widths})
     for drafter in drafters:
-        parts += _drafter_parts(drafter, text[:context], states, draft_length)
+        parts += _drafter_parts(drafter, model, text[:context], states, draft_length)
     found = time_in_turn(parts, target.device, repeats)
-    return costs_from(found, target, [drafter.name for drafter in drafters], draft_length, context,
-                      EAGER)
+    return costs_from(found, target, drafters, draft_length, context, EAGER)
 
 
 def costs_from(
-    found: Timings, target: LanguageModel, drafters: Sequence[str], draft_length: int,
+    found: Timings, target: LanguageModel, drafters: Sequence[Drafter], draft_length: int,
     context: int, engine: str, batch: int = 1,
 ) -> Costs:
     """Costs of parts that are named as traces/costs.py does."""
@@ -74,13 +74,25 @@ def costs_from(
     return Costs(
         device_name(target.device), target.dtype, context, draft_length,
         TargetCosts(one=medians[target_part(1)], round=medians[target_part(draft_length + 1)]),
-        {name: DrafterCosts(
-            step=medians.get(step_part(name),
-                             medians[draft_part(name)] / max(1, draft_length - 1)),
-            draft=medians[draft_part(name)], evaluate=medians[evaluate_part(name)])
-         for name in drafters},
+        {drafter.name: _drafter_costs(medians, drafter, draft_length) for drafter in drafters},
         evaluate_all=medians.get(EVALUATE_ALL), widths=counted(target_part), spread=found.spread,
         engine=engine, evaluate_together=counted(together_part), batch=batch)
+
+
+def _drafter_costs(
+    medians: dict[str, float], drafter: Drafter, draft_length: int
+) -> DrafterCosts:
+    name = drafter.name
+    return DrafterCosts(
+        step=medians.get(step_part(name), _step(medians, name, draft_length)),
+        draft=medians[draft_part(name)], evaluate=medians[evaluate_part(name)],
+        begin=medians.get(begin_part(name)), kind=drafter.kind)
+
+
+def _step(medians: dict[str, float], drafter: str, draft_length: int) -> float:
+    """Of a whole draft as it is decoded: its first token takes a pass only where it begins so."""
+    passes = draft_length if begin_part(drafter) in medians else max(1, draft_length - 1)
+    return medians[draft_part(drafter)] / passes
 
 
 def _check(target: LanguageModel, drafters: list[Drafter]) -> None:
@@ -127,10 +139,11 @@ def _target_parts(
 
 
 def _drafter_parts(
-    drafter: Drafter, text: torch.Tensor, states: dict[int, torch.Tensor], draft_length: int
+    drafter: Drafter, model: CachedModel, text: torch.Tensor, states: dict[int, torch.Tensor],
+    draft_length: int,
 ) -> list[Part]:
-    """The last round of `text` verified draft_length + 1 tokens."""
-    session = drafter.session()
+    """The last round of `text`, which `model` has read, verified draft_length + 1 tokens."""
+    session = drafter.session_beside(model)
     before = len(text) - draft_length - 1
     session.extend(text[:before], {layer: states[layer][: before - 1] for layer in states})
     round_states = {layer: states[layer][before - 1 :] for layer in states}
@@ -138,12 +151,12 @@ def _drafter_parts(
     def rewind() -> None:
         session.rewind(before)
 
-    def evaluate() -> torch.Tensor:
+    def begin() -> torch.Tensor:
         return session.extend(text[before:], round_states)
 
     def begin_round() -> None:
         rewind()
-        evaluate()
+        begin()
 
     def draft(steps: int) -> None:
         token = text[0]  # any will do
@@ -152,4 +165,15 @@ def _drafter_parts(
 
     return [Part(step_part(drafter.name), begin_round, partial(draft, 1)),
             Part(draft_part(drafter.name), begin_round, partial(draft, draft_length)),
-            Part(evaluate_part(drafter.name), rewind, evaluate)]
+            *_evaluation_parts(drafter, rewind, begin, round_states)]
+
+
+def _evaluation_parts(
+    drafter: Drafter, rewind: Callable[[], None], begin: Callable[[], torch.Tensor],
+    states: dict[int, torch.Tensor],
+) -> list[Part]:
+    """Evaluation on a round's tokens, which mostly gives the next draft's first logits besides."""
+    if not drafter.from_states:
+        return [Part(evaluate_part(drafter.name), rewind, begin)]
+    return [Part(begin_part(drafter.name), rewind, begin),
+            Part(evaluate_part(drafter.name), rewind, partial(drafter.logits_of_states, states))]

@@ -21,6 +21,7 @@ from hedgespec.live.static_round import MANY, room_for
 from hedgespec.models.distributions import probabilities
 from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
+from hedgespec.models.drafters.early_exit import EarlyExit
 from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, reach
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.stack import first_heads, held, stack_heads
@@ -29,7 +30,13 @@ from hedgespec.models.states import States
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees.heads import Caches
 from hedgespec.traces import Costs
-from hedgespec.traces.costs import draft_part, evaluate_part, target_part, together_part
+from hedgespec.traces.costs import (
+    begin_part,
+    draft_part,
+    evaluate_part,
+    target_part,
+    together_part,
+)
 
 _CHUNK = 256  # tokens of each text that are read at once before anything is timed
 
@@ -142,6 +149,17 @@ class _Reader:
         return self._drafter.final_logits(features[0])[None]
 
 
+class _Exit(_Reader):
+    """An early exit: evaluated on the target's states, begun by a pass over the last token."""
+
+    def read(
+        self, count: int, tokens: torch.Tensor, states: States, places: torch.Tensor
+    ) -> torch.Tensor:
+        """The states are all that it needs."""
+        assert isinstance(self._drafter, EarlyExit)
+        return self._drafter.final_states(states[self._drafter.layer].flatten(0, 1))[None]
+
+
 def _fill(model: StaticModel, texts: int, context: int, target: LanguageModel) -> None:
     """Read `context` random tokens of each text."""
     chosen = torch.Generator().manual_seed(0)
@@ -198,6 +216,8 @@ class BatchedRound:
             name = kind[0].name
             found += [self._part(draft_part(name), partial(self._draft, group)),
                       self._part(evaluate_part(name), partial(self._read_on, group))]
+            if isinstance(group, _Exit):
+                found.append(self._part(begin_part(name), partial(self._begin, group)))
         return found + self.together(counts)
 
     def together(self, counts: Sequence[int]) -> list[Part]:
@@ -212,11 +232,11 @@ class BatchedRound:
                  for drafter in kind for part in (draft_part, evaluate_part)}
         found.medians.update({name: found.medians[first] for name, first in alike.items()})
         found.spread.update({name: found.spread[first] for name, first in alike.items()})
-        costs = costs_from(found, self._target, [drafter.name for drafter in self._drafters],
-                           self._plan.draft_length, self._context, engine, self._texts)
+        costs = costs_from(found, self._target, self._drafters, self._plan.draft_length,
+                           self._context, engine, self._texts)
         return replace(costs, evaluate_all=costs.evaluate_together.get(str(len(self._drafters))))
 
-    def _part(self, name: str, work: Callable[[], None]) -> Part:
+    def _part(self, name: str, work: Callable[[], object]) -> Part:
         run = Captured(work, self._target.device, self._pool) if self._captured else work
         return Part(name, lambda: None, run)
 
@@ -232,6 +252,8 @@ class BatchedRound:
     def _draft(self, group: "_Heads | _Reader") -> None:
         """The first of a group drafts K tokens of each text; the law of the first is known."""
         features, law = self._features, self._law[: self._texts]
+        if isinstance(group, _Exit):
+            features, law = self._begin(group)
         for step in range(1, self._few):
             token = self._plan.rule.draft(law, self._noise[:, step - 1])
             place = self._places[self._context + step : self._context + step + 1]
@@ -239,9 +261,17 @@ class BatchedRound:
                 features = group.step(token, features, place)
                 law = self._proposals(group, slice(0, 1), features)
 
+    def _begin(self, exit: _Exit) -> tuple[torch.Tensor, torch.Tensor]:
+        """The last token of each text is read: features, and the law of the first token."""
+        place = self._places[self._context - 1 : self._context]
+        features = exit.step(self._tokens[:, -1:], self._features, place)
+        return features, self._proposals(exit, slice(0, 1), features)
+
     def _read_on(self, group: "_Heads | _Reader") -> None:
         """The first of a group reads the last round's tokens, for the next draft's first law."""
-        features = self._read(group, 1).unflatten(1, (self._texts, -1))[:, :, -1]
+        features = self._read(group, 1)
+        if not isinstance(group, _Exit):
+            features = features.unflatten(1, (self._texts, -1))[:, :, -1]
         group.logits(slice(0, 1), features)
 
     def _evaluate(self, count: int) -> None:
@@ -296,4 +326,5 @@ def _group(
         return _Heads(heads, texts, room, compiled)
     [reader] = kind
     assert isinstance(reader, ModelDrafter)
-    return _Reader(reader, texts, room, compiled)
+    kind_of = _Exit if isinstance(reader, EarlyExit) else _Reader
+    return kind_of(reader, texts, room, compiled)

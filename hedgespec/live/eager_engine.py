@@ -51,7 +51,7 @@ class EagerEngine(Engine):
         known = torch.tensor(prompt, device=self._target.device)
         states = self._model.read(known[:-1], self._layers)[1] if len(prompt) > 1 else {}
         self._text = Text(known, states)
-        self._pool.begin()
+        self._pool.begin(self._model)
         self._p: list[torch.Tensor] = []  # the target's distributions at tokens that wait
         self._p_from = 0  # tokens of the answer before them
         arms = len(self._pool.drafters)

@@ -9,7 +9,7 @@ class Captured:
     """Work on fixed tensors. On a GPU its first call runs it, the second one captures it as a CUDA
     graph, and from then on it is replayed; elsewhere it simply runs."""
 
-    def __init__(self, work: Callable[[], None], device: torch.device, pool: object = None):
+    def __init__(self, work: Callable[[], object], device: torch.device, pool: object = None):
         """Graphs of one `pool` share memory: no two of them may run at a time."""
         self._work, self._pool = work, pool
         self._calls = 0 if device.type == "cuda" else None

@@ -14,6 +14,7 @@ import polars as pl
 import torch
 
 from hedgespec.command import command_to_pass_on, package_versions
+from hedgespec.costs.estimate import target_seconds
 from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
@@ -32,7 +33,12 @@ from hedgespec.tracegen.score import Scores, text_columns, tree_columns
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TraceWriter
 from hedgespec.traces.gap import FIELD
-from hedgespec.traces.schema import DRAFTER_STATISTICS, NO_DRAFTER, statistic_column
+from hedgespec.traces.schema import (
+    DRAFTER_STATISTICS,
+    NO_DRAFTER,
+    name_of_folder,
+    statistic_column,
+)
 
 _PRECISION = "full"
 _PACKAGES = ("torch", "transformers", "numpy", "polars")
@@ -97,6 +103,16 @@ class LiveLog:
         return {"drafter": self._names[one.drafter],
                 "probability": float(one.weights[one.drafter])}
 
+    @property
+    def slower_than_costs(self) -> float | None:
+        """Times that the target's passes took of what the log's costs say; None without costs."""
+        costs = self._settings.costs
+        if costs is None or not self._rounds:
+            return None
+        read = np.array([one["drafted"] for one in self._rounds]) + 1
+        took = np.array([one[f"{SECONDS_OF}verify"] for one in self._rounds])
+        return float(np.median(took / target_seconds(costs, read)))
+
     def finish(self) -> Manifest:
         """Write everything; return the trace's manifest. Raises HedgespecError without answers."""
         if not self._rounds:
@@ -153,7 +169,8 @@ class LiveLog:
         target, settings = self._decoder.target, self._decoder.settings
         sampling, gaps = settings.sampling, np.concatenate(self._gaps)
         return Manifest(
-            name="live", created=datetime.now(UTC).isoformat(timespec="seconds"),
+            name=name_of_folder(self._folder),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
             target=target.info(),
             drafters=[replace(drafter.info(), depths=1) for drafter in self._decoder.drafters],
             sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k,

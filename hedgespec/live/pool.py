@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import torch
 
 from hedgespec.live.failures import reason_of, warn_dropped
 from hedgespec.live.time_limit import TooLongError, limited
+from hedgespec.models.cached import CachedModel
 from hedgespec.models.drafters import Drafter
 from hedgespec.models.drafters.session import DraftSession
 from hedgespec.models.logits import LogitsError, check_logits
@@ -81,15 +83,15 @@ class Pool:
         self.dropped: dict[str, str] = {}
         self._nothing = torch.full((vocabulary_size,), -torch.inf, device=device)
 
-    def begin(self) -> None:
-        """A new text."""
+    def begin(self, reading: CachedModel) -> None:
+        """A new text, which the target reads in `reading`."""
         self._sessions: list[DraftSession | None] = [None] * len(self.drafters)
         self._first: list[torch.Tensor | None] = [None] * len(self.drafters)
         # Place of a last verified token, and the tree of the round behind it.
         self._last_trees: list[tuple[int, DraftTrees] | None] = [None] * len(self.drafters)
         for arm, drafter in enumerate(self.drafters):
             if drafter.name not in self.dropped:
-                self._sessions[arm] = self._guarded(arm, drafter.session)
+                self._sessions[arm] = self._guarded(arm, partial(drafter.session_beside, reading))
 
     def first(self, arm: int, text: Text) -> torch.Tensor:
         """Logits (V) of the first draft token after the text."""
@@ -128,9 +130,9 @@ class Pool:
     def trees(self, arm: int, text: Text, shape: TreeShape, count: int) -> DraftTrees:
         """Trees (count+1) of rounds that start behind each of the text's last count+1 tokens.
 
-        The drafter has read them: `first` or `evaluate` came before. The last tree is kept: it is
-        the next round's, and the first one of the next evaluation.
+        The last tree is kept: it is the next round's, and the first one of the next evaluation.
         """
+        self.first(arm, text)  # the drafter has read them all
         last, known = len(text) - 1, self._last_trees[arm]
         missing = range(last - count, last + 1)
         parts = []
@@ -158,9 +160,17 @@ class Pool:
     def evaluate(self, arm: int, text: Text, count: int) -> torch.Tensor:
         """Logits (count, V) for the last `count` tokens of the text, each given those before it."""
         session, first = self._sessions[arm], self._first[arm]
+        if self.drafters[arm].from_states and session is not None:
+            return self._logits(arm, partial(self._of_states, arm, text, count), count)
         if session is not None and first is not None and session.verified == len(text) - count:
             return torch.cat([first[None], self._extend(arm, text, count)[:-1]])
         return self._extend(arm, text, count + 1)[:-1]
+
+    def _of_states(self, arm: int, text: Text, count: int) -> torch.Tensor:
+        """`evaluate` where the target's states are enough."""
+        drafter = self.drafters[arm]
+        return drafter.logits_of_states({
+            layer: text.states[layer][-count:].clone() for layer in drafter.target_layers})
 
     def _extend(self, arm: int, text: Text, rows: int) -> torch.Tensor:
         """Bring a session up to the text's end; logits (rows, V) after its last tokens."""

@@ -9,6 +9,7 @@ import torch
 from hedgespec.live.failures import DrafterFailureError
 from hedgespec.live.static_drafters import Group, StaticText, make_groups
 from hedgespec.models.drafters.base import Drafter
+from hedgespec.models.fixed_tensors import StaticModel
 from hedgespec.models.target import LanguageModel
 
 
@@ -30,6 +31,15 @@ class Members:
     def read(self, text: StaticText, start: torch.Tensor, count: int) -> torch.Tensor:
         """Features (M, n, H) of `count` tokens from place `start` (1) on."""
         return self.group.read(text, start, count, self.member)
+
+    def of_states(self, text: StaticText, places: torch.Tensor) -> torch.Tensor:
+        """Features (M, n, H) of what follows the tokens at `places` (n)."""
+        return self.group.of_states(text, places, self.member)
+
+    @property
+    def from_states(self) -> bool:
+        """As the group."""
+        return self.group.from_states
 
     def step(
         self, text: StaticText, number: int, token: torch.Tensor, feature: torch.Tensor
@@ -64,10 +74,11 @@ class Standing:
     """
 
     def __init__(
-        self, drafters: list[Drafter], room: int, target: LanguageModel, compiled: int = 0
+        self, drafters: list[Drafter], room: int, target: LanguageModel, reading: StaticModel,
+        compiled: int = 0,
     ):
-        """Nothing read yet; `compiled` as in StaticModel."""
-        groups = make_groups(drafters, room, compiled)
+        """Nothing read yet; the target reads the text in `reading`; `compiled` as there."""
+        groups = make_groups(drafters, room, reading, compiled)
         arms = [drafters.index(drafter) for group in groups for drafter in group.drafters]
         self.slots = [arms.index(arm) for arm in range(len(arms))]
         self.order = torch.tensor(self.slots, device=target.device, dtype=torch.long)

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
+from hedgespec.models.drafters.early_exit import EarlyExit
 from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, has_plain_attention, reach
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.stack import held, stack_heads, stackable
@@ -39,10 +40,13 @@ class Group(ABC):
     """M drafters whose work is one batch. Nothing here waits for the device.
 
     A feature is what logits are made from, and what an EAGLE head goes on from; `width` and `dtype`
-    are its size and type. The first token that can be read is the `first_token`-th.
+    are its size and type. The first token that can be read is the `first_token`-th. Where the
+    target's states are all that features are made of (`from_states`), there is `of_states`, and
+    only what the target has not read is read, when a draft begins.
     """
 
     first_token = 0
+    from_states = False
 
     def __init__(self, drafters: list[Drafter], width: int, dtype: torch.dtype):
         self.drafters, self.width, self.dtype = drafters, width, dtype
@@ -67,6 +71,13 @@ class Group(ABC):
     @abstractmethod
     def logits(self, features: torch.Tensor, member: int | None = None) -> torch.Tensor:
         """Logits (M, n, V), float32, of features (M, n, H) of all members or one."""
+
+    def of_states(
+        self, text: StaticText, places: torch.Tensor, member: int | None = None
+    ) -> torch.Tensor:
+        """Features (M, n, H) of what follows the tokens at `places` (n), which the target has read,
+        of all members or one."""
+        raise NotImplementedError
 
 
 class Heads(Group):
@@ -177,13 +188,56 @@ class Reader(Group):
         return self._drafter.final_logits(features[0])[None]
 
 
+class Exits(Group):
+    """Early exits: their keys and values are the target's own."""
+
+    from_states = True
+
+    def __init__(self, drafters: list[EarlyExit], target: StaticModel):
+        """`target` is the target as it reads the text."""
+        model = drafters[0].reader[0]
+        super().__init__(list(drafters), model.hidden_size, model.model.dtype)
+        self._exits = drafters
+        self._readers = [target.beside(drafter.reader[1]) for drafter in drafters]
+
+    def read(
+        self, text: StaticText, start: torch.Tensor, count: int, member: int | None = None
+    ) -> torch.Tensor:
+        """By one member. The target reads the same tokens later, and writes over what is left."""
+        assert member is not None
+        places = start + torch.arange(count, device=start.device)
+        tokens = text.tokens.index_select(0, places)
+        return self._readers[member].read(tokens, places)[0][None]
+
+    def step(
+        self, member: int, text: StaticText, number: int, token: torch.Tensor,
+        feature: torch.Tensor,
+    ) -> torch.Tensor:
+        """Read on; the feature is in the keys and values."""
+        return self._readers[member].read(token, text.length + (number - 1))[0][None]
+
+    def logits(self, features: torch.Tensor, member: int | None = None) -> torch.Tensor:
+        """The target's head, once for all of them."""
+        return self._exits[0].final_logits(features)
+
+    def of_states(
+        self, text: StaticText, places: torch.Tensor, member: int | None = None
+    ) -> torch.Tensor:
+        """The target's states, normed."""
+        exits = self._exits if member is None else self._exits[member : member + 1]
+        return self._exits[0].final_states(torch.stack([
+            text.states[drafter.layer].index_select(0, places) for drafter in exits]))
+
+
 def can_run_static(drafter: Drafter) -> bool:
     """Whether a drafter works on fixed tensors: EAGLE heads, and models of plain attention."""
     return isinstance(drafter, Eagle) or (
         isinstance(drafter, ModelDrafter) and has_plain_attention(drafter.reader[0]))
 
 
-def make_groups(drafters: list[Drafter], room: int, compiled: int = 0) -> list[Group]:
+def make_groups(
+    drafters: list[Drafter], room: int, target: StaticModel, compiled: int = 0
+) -> list[Group]:
     """Groups of all drafters; each drafter is in one. `compiled` as in StaticModel."""
     groups: list[Group] = []
     left = list(drafters)
@@ -193,6 +247,10 @@ def make_groups(drafters: list[Drafter], room: int, compiled: int = 0) -> list[G
             alike = [item for item in left if isinstance(item, Eagle) and alike_heads(first, item)]
             groups.append(Heads(alike, room, compiled))
             left = [item for item in left if item not in alike]
+        elif isinstance(first, EarlyExit):
+            exits = [item for item in left if isinstance(item, EarlyExit)]
+            groups.append(Exits(exits, target))
+            left = [item for item in left if item not in exits]
         else:
             assert isinstance(first, ModelDrafter)
             groups.append(Reader(first, room, compiled))

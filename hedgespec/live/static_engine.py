@@ -28,7 +28,13 @@ from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.target import LanguageModel
 from hedgespec.rules import Statistics
 from hedgespec.traces import Costs
-from hedgespec.traces.costs import EVALUATE_ALL, draft_part, evaluate_part, target_part
+from hedgespec.traces.costs import (
+    EVALUATE_ALL,
+    begin_part,
+    draft_part,
+    evaluate_part,
+    target_part,
+)
 
 
 @dataclass
@@ -211,14 +217,22 @@ class StaticEngine(Engine):
                   for width in sorted({1, *widths} - {few})]
         for arm, name in enumerate(self._names):
             timed += [Part(draft_part(name), prepare, partial(self._draft, arm)),
-                      Part(evaluate_part(name), prepare, partial(
-                          self._run, ("read", arm, few, False),
-                          partial(parts.read_on, arm, few, False)))]
+                      *self._evaluation_parts(arm, prepare)]
         one = BatchedRound(self._target, self._drafters, self._plan, 1, context, self._compiled)
         timed += one.together(counts_up_to(len(self._names))[:-1])
         found = time_in_turn(timed, self._device, repeats)
-        return costs_from(found, self._target, self._names, self._draft_length, context,
+        return costs_from(found, self._target, self._drafters, self._draft_length, context,
                           self._engine)
+
+    def _evaluation_parts(self, arm: int, prepare: Callable[[], None]) -> list[Part]:
+        parts, name, few = self._parts, self._names[arm], self._draft_length + 1
+        alone = parts.is_from_states(arm)
+        found = [Part(evaluate_part(name), prepare, partial(
+            self._run, ("read", arm, few, alone), partial(parts.read_on, arm, few, alone)))]
+        if alone:
+            found.append(Part(begin_part(name), prepare, partial(
+                self._run, ("begin", arm), partial(parts.draft_begin, arm))))
+        return found
 
     def costs_of_texts(self, texts: int, context: int, repeats: int | None = None) -> Costs:
         """Of graphs as those of one text."""
@@ -264,7 +278,8 @@ class StaticEngine(Engine):
     def _read_on(self, arm: int, count: int, statistics: bool) -> None:
         parts = self._parts
         parts.place(self._known[arm], self._length)
-        if self._names[arm] not in self.dropped:
+        if self._names[arm] not in self.dropped and (
+                statistics or not parts.is_from_states(arm)):
             self._done(lambda: self._run(
                 ("read", arm, count, statistics), partial(parts.read_on, arm, count, statistics)))
         self._known[arm] = min(self._known[arm] + count, self._length)
@@ -297,7 +312,7 @@ class StaticEngine(Engine):
         if self.evaluation is not Evaluation.ASIDE:
             self._known = [end] * len(self._names)
 
-    def _run(self, key: object, work: Callable[[], None], pool: object = None) -> None:
+    def _run(self, key: object, work: Callable[[], object], pool: object = None) -> None:
         if key not in self._graphs:
             self._graphs[key] = Captured(work, self._device, pool or self._pools[0])
         self._graphs[key]()

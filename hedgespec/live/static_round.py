@@ -49,8 +49,9 @@ class StaticRound:
         self._statistics = TokenStatistics(self._text, plan, target.vocabulary_size)
         self.tables = self._statistics.tables
         # Where drafting goes on and where evaluation does: one place, unless they run apart.
-        self._drafting = Standing(drafters, room, target, few)
-        self._evaluating = Standing(drafters, room, target, few) if apart else self._drafting
+        self._drafting = Standing(drafters, room, target, self._model, few)
+        self._evaluating = (Standing(drafters, room, target, self._model, few) if apart
+                            else self._drafting)
         self._standings = [self._drafting, self._evaluating][: 1 + apart]
         # Logits of the first token that is evaluated next.
         self._base = self._evaluating.first.clone()
@@ -59,6 +60,7 @@ class StaticRound:
         self._q = torch.zeros(self._k + 1, target.vocabulary_size, device=device)
         self._draft = torch.zeros(self._k, dtype=torch.long, device=device)
         self._steps = torch.arange(self._k + 1, device=device)
+        self._all = torch.arange(room, device=device)
         # What `read_on` reads next, what `evaluate` has read, and where it stops.
         self._begin, self._end, self._done, self._goal = (
             torch.zeros(1, dtype=torch.long, device=device) for _ in range(4))
@@ -89,7 +91,7 @@ class StaticRound:
     def _read_prompt(self, group: Members, places: torch.Tensor) -> None:
         """A group reads the prompt's tokens, which are at `places` (n)."""
         start, count = group.group.first_token, len(places)
-        if count <= start or self._left_out.issuperset(group.arms):
+        if count <= start or group.from_states or self._left_out.issuperset(group.arms):
             return
         with group.failing():
             features = group.read(self._text, places[start : start + 1], count - start)
@@ -126,7 +128,7 @@ class StaticRound:
         """Draft K tokens, and keep the distributions they are from."""
         one = self._drafting.one(arm)
         with one.failing():
-            feature, logits, token = one.features, one.first, self._draft[:1]
+            (feature, logits), token = self.draft_begin(arm), self._draft[:1]
             for step in range(self._k):
                 if step:
                     feature = one.step(self._text, step, token, feature)
@@ -136,6 +138,18 @@ class StaticRound:
                 token = self._plan.rule.draft(row, self.uniforms[step : step + 1])[:, 0]
                 self._q[step].copy_(row[0])
                 self._draft[step : step + 1].copy_(token)
+
+    def is_from_states(self, arm: int) -> bool:
+        """Whether the target's states are all that a drafter's logits are made of."""
+        return self._drafting.one(arm).from_states
+
+    def draft_begin(self, arm: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The feature (1, 1, H) that a draft goes on from, and its first logits (1, V)."""
+        one = self._drafting.one(arm)
+        if not one.from_states:
+            return one.features, one.first
+        feature = one.read(self._text, self._text.length - 1, 1)
+        return feature, self._logits(one, feature)[0]
 
     def draft_nothing(self) -> None:
         """Propose no token."""
@@ -167,6 +181,10 @@ class StaticRound:
         With `statistics`, of these tokens under it.
         """
         one, begin = self._drafting.one(arm), self._begin
+        if one.from_states:
+            if statistics:
+                self._statistics.tabulate(begin, self._of_states(one, begin, count))
+            return
         kept = (self._end - begin).clamp(1, count) - 1
         with one.failing():
             features = one.read(self._text, begin, count)
@@ -196,6 +214,8 @@ class StaticRound:
 
     def _evaluate_group(self, group: Members, count: int, found: torch.Tensor) -> torch.Tensor:
         """Statistics (S, M, n) of a group on the next tokens; it goes on behind `found` (1)."""
+        if group.from_states:
+            return self._of_states(group, self._done, count)
         base = self._base[group.rows]
         if self._left_out.issuperset(group.arms):
             logits = base[:, None].expand(-1, count, -1)
@@ -208,6 +228,13 @@ class StaticRound:
         table = self._statistics.reduce(self._done, base, logits)
         base.copy_(logits.index_select(1, found - 1)[:, 0])
         return table
+
+    def _of_states(self, members: Members, begin: torch.Tensor, count: int) -> torch.Tensor:
+        """Statistics (S, M, n) of n tokens from `begin` on, each from the state before it."""
+        with members.failing():
+            features = members.of_states(self._text, begin - 1 + self._all[:count])
+            logits = self._logits(members, features)
+        return self._statistics.reduce_own(begin, logits)
 
     def _logits(self, members: Members, features: torch.Tensor) -> torch.Tensor:
         """Logits (M, n, V) of features; -inf of who breaks their contract, and from then on."""

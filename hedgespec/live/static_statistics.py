@@ -37,11 +37,14 @@ class TokenStatistics:
 
         `first` (M, V) are the logits of the first of them, `logits` (M, n, V) of those that follow.
         """
+        return self.reduce_own(begin, torch.cat([first[:, None], logits[:, :-1]], dim=1))
+
+    def reduce_own(self, begin: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Statistics (S, M, n) of n tokens from `begin` (1) on, whose own logits are (M, n, V)."""
         members, count, _ = logits.shape
         tokens, p = self._emitted(begin, count)
-        shifted = torch.cat([first[:, None], logits[:, :-1]], dim=1).flatten(0, 1)
-        found = reduce_for(self._plan.rule, p.repeat(members, 1),
-                           probabilities(shifted, self._plan.sampling), tokens.repeat(members))
+        q = probabilities(logits.flatten(0, 1), self._plan.sampling)
+        found = reduce_for(self._plan.rule, p.repeat(members, 1), q, tokens.repeat(members))
         return found.view(-1, members, count)
 
     def tabulate(self, begin: torch.Tensor, found: torch.Tensor) -> None:

@@ -96,9 +96,13 @@ class CachedModel:
             layer.values = layer.values.index_select(2, places)
         self.length += len(rows)
 
-    def fork(self) -> "CachedModel":
-        """One that has read the same and goes on by itself; keys and values so far are shared."""
+    def fork(self, network: Any = None) -> "CachedModel":
+        """One that has read the same and goes on by itself; keys and values so far are shared.
+
+        It goes on with `network`, see `first_layers`, or as this one if None.
+        """
         other = copy.copy(self)
+        other.network = self.network if network is None else network
         other.cache = copy.copy(self.cache)  # reading on makes new tensors, it changes none
         other.cache.layers = [copy.copy(layer) for layer in self.cache.layers]
         return other

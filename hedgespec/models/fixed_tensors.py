@@ -4,6 +4,7 @@ A growing cache is copied at every step, and a small model's step is mostly the 
 kernels. With keys and values that stay where they are, a step can be captured once and replayed.
 """
 
+import copy
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -116,6 +117,13 @@ class StaticModel:
         self._places = Places()
         self._cache = Cache(layers=[FixedLayer(self._places, room) for _ in range(model.layers)])
         self._all = torch.arange(room, device=model.device)
+
+    def beside(self, network: Any) -> "StaticModel":
+        """Another part of the model's network that reads and writes the same keys and values."""
+        other = copy.copy(self)
+        other._network = network
+        other._short = compile_shapes(network) if self._compiled else None
+        return other
 
     def read(
         self, tokens: torch.Tensor, places: torch.Tensor, layers: tuple[int, ...] = ()

@@ -4,29 +4,23 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.utils import disable_progress_bars
-from huggingface_hub.utils import logging as hub_logging
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import without_folders
-from hedgespec.models import smollm2
 from hedgespec.models.grouped_attention import use_grouped_attention
+from hedgespec.models.places import loading, locate, read_tokenizer
 from hedgespec.models.states import States, read_states
 from hedgespec.traces import TargetInfo
 
-_LONGEST_REASON = 300
 _FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
 
 
@@ -214,40 +208,17 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
 
     `dtype` is "float32", "bfloat16" or "float16". Raises HedgespecError if it cannot be loaded.
     """
-    _quieten()
-    place, options = _locate(identity)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+    with loading(identity):
+        place, options = locate(identity)
+        tokenizer = read_tokenizer(identity)
         model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype), **options)
         use_grouped_attention(model)
         loaded = LanguageModel.of(model.to(device).eval(), tokenizer, identity)
-    except HedgespecError:
-        raise
-    except Exception as error:  # what is damaged raises many types
-        raise HedgespecError(
-            f"cannot load model {identity!r}: {_in_one_line(error)} "
-            "(expected a Hugging Face id, a folder, a .gguf file or "
-            f"{smollm2.NAME})"
-        ) from error
     tokenizer.pad_token_id = loaded.pad_token
     # Only the end tokens are kept: a model's own repetition penalty or top-k must not slip in.
     model.generation_config = GenerationConfig(
         eos_token_id=loaded.eos_tokens or None, pad_token_id=loaded.pad_token)
     return loaded
-
-
-def _quieten() -> None:
-    """No bars, no notes and no counted retries of other packages: an error says what is wrong."""
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    hub_logging.set_verbosity_error()
-    disable_progress_bars()
-
-
-def _in_one_line(error: Exception) -> str:
-    said = " ".join(str(error).split())
-    return (said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}...") or (
-        type(error).__name__)
 
 
 def _check_in_memory(model: Any, tokenizer: Any) -> None:
@@ -274,17 +245,3 @@ def check_device(device: str) -> None:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise HedgespecError(f"{arg('device', 'cuda')}: torch sees no CUDA device; use "
                              f"{arg('device', 'cpu')}")
-
-
-def _locate(identity: str) -> tuple[str, dict[str, str]]:
-    """Where transformers finds the model, and with which further arguments."""
-    if identity == smollm2.NAME:
-        return str(smollm2.smollm2_folder()), {}
-    path = Path(identity)
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise HedgespecError(f"{path}: no such GGUF file")
-        return str(path.parent), {"gguf_file": path.name}
-    if (path.is_absolute() or identity.startswith((".", "~"))) and not path.is_dir():
-        raise HedgespecError(f"cannot load model {identity!r}: no such folder")
-    return identity, {}

@@ -4,22 +4,65 @@ A target verifies whatever is drafted, so that text stays its own. But a drafter
 words by the same numbers drafts nonsense.
 """
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from hedgespec.errors import HedgespecError
+from hedgespec.gguf_header import read_gguf_header
+
 _SHOWN = 5
+_NORMAL, _BYTE = 1, 6  # types of tokens in GGUF that no one added
 
 
-def differing_tokens(own: Any, target: Any) -> tuple[list[str], bool]:
-    """What differs between two transformers tokenizers, as text; and whether all of that is special
-    or was added in each tokenizer that has it, so that ordinary words are the same."""
-    words = [{number: word for word, number in one.get_vocab().items()} for one in (own, target)]
-    free = [{*one.all_special_ids, *one.added_tokens_decoder} for one in (own, target)]
-    differing = sorted(number for number in {*words[0], *words[1]}
-                       if words[0].get(number) != words[1].get(number))
-    harmless = all(number in free[side] for number in differing for side in (0, 1)
-                   if number in words[side])
-    return [_told(number, words[0].get(number), words[1].get(number))
+@dataclass(frozen=True)
+class Words:
+    """The words of a tokenizer by their numbers; `free` are those that are special or added."""
+
+    words: dict[int, str]
+    free: frozenset[int]
+
+
+def words_of(tokenizer: Any) -> Words:
+    """Those of a transformers tokenizer."""
+    return Words({number: word for word, number in tokenizer.get_vocab().items()},
+                 frozenset({*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}))
+
+
+def gguf_words(path: Path) -> Words | None:
+    """Those of a GGUF file; None where it names none, or cannot be read."""
+    try:
+        header = read_gguf_header(path)
+        words, kinds = header["tokenizer.ggml.tokens"], header["tokenizer.ggml.token_type"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return Words(dict(enumerate(words)), frozenset(
+        number for number, kind in enumerate(kinds) if kind not in (_NORMAL, _BYTE)))
+
+
+def differing_words(own: Words, target: Words) -> tuple[list[str], bool]:
+    """What differs, as text; and whether all of that is special or was added in each tokenizer that
+    has it, so that ordinary words are the same."""
+    sides = (own, target)
+    differing = sorted(number for number in {*own.words, *target.words}
+                       if own.words.get(number) != target.words.get(number))
+    harmless = all(number in side.free for number in differing for side in sides
+                   if number in side.words)
+    return [_told(number, own.words.get(number), target.words.get(number))
             for number in differing], harmless
+
+
+def refuse_other_words(drafter: str, own: Words, target: Words, name: str) -> list[str]:
+    """What differs between a drafter and the target `name`, as text.
+
+    Raises HedgespecError, which calls the drafter `drafter`, unless all of it is special or added.
+    """
+    differences, harmless = differing_words(own, target)
+    if not harmless:
+        raise HedgespecError(
+            f"drafter {drafter}: its tokenizer differs from the target's ({name}) in tokens "
+            f"{listed(differences)}; token-level speculative sampling needs the same vocabulary")
+    return differences
 
 
 def listed(differences: list[str]) -> str:

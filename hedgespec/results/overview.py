@@ -1,8 +1,11 @@
 """The overview of a summary: one row per setting."""
 
+import numpy as np
 import polars as pl
 
-from hedgespec.results.keys import SETTING, SHARED
+from hedgespec.results.keys import BASIS, SETTING, SHARED
+from hedgespec.results.labels import NONE, questions
+from hedgespec.results.statistics import mat_estimate
 
 
 def overview(summary: pl.DataFrame) -> pl.DataFrame:
@@ -27,6 +30,42 @@ def overview(summary: pl.DataFrame) -> pl.DataFrame:
         )
         .sort("trace", "mat", descending=[False, True], maintain_order=True)
     )
+
+
+def by_speed(overview: pl.DataFrame, per_query: pl.DataFrame) -> pl.DataFrame:
+    """The rows of an overview that have seconds: no drafting, then the fastest first.
+
+    `speed_low` and `speed_high` are the ends of the 95 % interval of tokens per second over
+    questions, `over_none` is the gain in percent over no drafting with the same costs; null where
+    it was not run.
+    """
+    rows = overview.filter(pl.col("tokens_per_second").is_not_null())
+    keys = ["trace", *BASIS]
+    none = rows.filter(pl.col("selector") == NONE).unique(keys, keep="first").select(
+        *keys, none_per_second="tokens_per_second")
+    rows = rows.join(_speed_intervals(per_query), on=SETTING, how="left", nulls_equal=True,
+                     maintain_order="left")
+    gain = 100 * (pl.col("tokens_per_second") / pl.col("none_per_second") - 1)
+    return (rows.join(none, on=keys, how="left", maintain_order="left")
+            .with_columns(gain.alias("over_none")).drop("none_per_second")
+            .sort(pl.col("selector") != NONE, -pl.col("tokens_per_second"), maintain_order=True))
+
+
+def _speed_intervals(per_query: pl.DataFrame) -> pl.DataFrame:
+    """`speed_low` and `speed_high` of each setting that has seconds."""
+    means = per_query.filter(pl.col("seconds").is_not_null()).group_by(
+        *SETTING, "query", "query_id", maintain_order=True).agg(
+        pl.col("tokens").first(), pl.col("seconds").mean()).sort("query")
+    found = [_with_interval(rows) for _, rows in means.group_by(SETTING, maintain_order=True)]
+    empty = means.select(SETTING).clear().with_columns(speed_low=0.0, speed_high=0.0)
+    return pl.concat([empty, *found])
+
+
+def _with_interval(rows: pl.DataFrame) -> pl.DataFrame:
+    found = mat_estimate(rows["tokens"].to_numpy(), rows["seconds"].to_numpy()[:, None],
+                         np.array(questions(rows["query_id"].to_list())))
+    return rows.select(SETTING).head(1).with_columns(
+        speed_low=float(found.low[0]), speed_high=float(found.high[0])).fill_nan(None)
 
 
 def disagreements(summary: pl.DataFrame) -> list[str]:

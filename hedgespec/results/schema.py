@@ -165,6 +165,8 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            earlier=(None,)),
     Column("tokens_per_second_high", pl.Float64(), "with every part at its 10th percentile",
            "tokens/s", earlier=(None,)),
+    Column("runnable", pl.Boolean(), "whether an engine can do it: nothing is known before it is "
+           "written or measured", earlier=(None,)),
 ))
 
 PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
@@ -200,14 +202,14 @@ CURVES = Table("curves", "trace, selector, setting and up to 64 positions, of cu
     Column("rounds", pl.Float64(), "rounds begun before that position, mean over queries, seeds "
            "averaged first", "rounds"),
     Column("regret_rounds", pl.Float64(), "those minus the best fixed drafter's", "rounds"),
-    Column("low", pl.Float64(), "lower end of its 95 % normal interval over questions; "
-           "null if there is only one", "rounds"),
+    Column("low", pl.Float64(), "lower end of its 95 % t interval over questions; "
+           "null for fewer than three", "rounds"),
     Column("high", pl.Float64(), "upper end", "rounds"),
     Column("seconds", pl.Float64(), "estimated seconds of `rounds`; null without costs", "s"),
     Column("regret_seconds", pl.Float64(), "those minus the seconds of the drafter with the fewest "
            "*rounds*", "s"),
-    Column("seconds_low", pl.Float64(), "lower end of its 95 % normal interval over questions; "
-           "null if there is only one", "s"),
+    Column("seconds_low", pl.Float64(), "lower end of its 95 % t interval over questions; "
+           "null for fewer than three", "s"),
     Column("seconds_high", pl.Float64(), "upper end", "s"),
 ))
 

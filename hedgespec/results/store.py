@@ -47,11 +47,13 @@ class CostSource(TypedDict, total=False):
 
 
 class TraceSource(TypedDict, total=False):
-    """A trace that was replayed, and its costs, none or several."""
+    """A trace that was replayed, its target and number of drafters, and its costs, if any."""
 
     name: str
     folder: str
     manifest_sha256: str
+    target: str
+    drafters: int
     costs: list[CostSource]
 
 

@@ -1,10 +1,11 @@
 """Checks of the statistics that a trace holds for one rule."""
 
+import re
 import shlex
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError, arg, at_shell
+from hedgespec.errors import HedgespecError, at_shell
 from hedgespec.traces import Trace
 from hedgespec.traces.checks import consistency_slack
 
@@ -18,11 +19,36 @@ def check_present(
     """
     if all(f"{statistic}.{rule}" in trace.rules for statistic in statistics):
         return
-    command = trace.manifest.recording.get("command")
-    given = shlex.join(command) if isinstance(command, list) else "hedgespec record ..."
-    raise HedgespecError(
-        f"trace {trace.name} holds no statistics of rule {rule}; to record them, run again, with "
-        f"another {arg('out')}: {given} {at_shell(*how)}")
+    raise HedgespecError(f"trace {trace.name} holds no statistics of rule {rule}; to record them: "
+                         f"{shlex.join(recording_again(trace, rule, how))}")
+
+
+def recording_again(trace: Trace, rule: str, how: tuple[str, str]) -> list[str]:
+    """The command that made a trace, with the recorder's argument `how` and its value besides, and
+    another folder and name."""
+    given = trace.manifest.recording.get("command")
+    command = list(given) if isinstance(given, list) else ["hedgespec", "record"]
+    several = "record" not in command  # then --out is the folder of all of them
+    out = _taken(command, "out") or ["recordings" if several else f"recordings/{trace.name}"]
+    name, before = _taken(command, "name"), _taken(command, how[0])
+    suffix = "-" + re.sub("[^a-z0-9]+", "-", rule)
+    named = ["--name", name[-1] + suffix] if name else []
+    return [*command, "--out", out[-1] + suffix, *named, at_shell(how[0]), *before, how[1]]
+
+
+def _taken(command: list[str], name: str) -> list[str]:
+    """The values of an option, which is taken out of a command."""
+    option = at_shell(name)
+    values: list[str] = []
+    for place in reversed([place for place, word in enumerate(command)
+                           if word.partition("=")[0] == option]):
+        own = command[place].split("=", 1)[1:]
+        end = place + 1
+        while not own and end < len(command) and not command[end].startswith("-"):
+            end += 1
+        values = [*own, *command[place + 1 : end], *values]
+        del command[place:end]
+    return values
 
 
 def check_bounds(trace: Trace, rule: str, low: np.ndarray, high: np.ndarray) -> None:

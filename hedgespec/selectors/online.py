@@ -43,6 +43,17 @@ from hedgespec.selectors.step import (
 from hedgespec.selectors.uniforms import decision_key, query_key
 
 
+def replay_only(configured: ConfiguredSelector, feedback: Feedback) -> str:
+    """Why these can be replayed, but not decoded live; empty if they can."""
+    if not feedback.policy.live:
+        return f"feedback {feedback.label} needs text that is not written yet"
+    if feedback.timed:
+        return f"feedback {feedback.label} needs the seconds of evaluations"
+    if configured.selector.looks_ahead(configured.values):
+        return f"{configured.label} is rewarded by text that is not written yet"
+    return ""
+
+
 class OnlineSelector:
     """A selector over N drafters with draft length K.
 
@@ -69,15 +80,8 @@ class OnlineSelector:
         check_learning(self.selector, feedback, loss)
         self.feedback = feedback or Feedback()
         self.loss = loss or default_loss(self.feedback, round_seconds is not None)
-        if not self.feedback.policy.live:
-            raise HedgespecError(f"feedback {self.feedback.label} needs text that is not written "
-                                 "yet: it can be replayed, not decoded live")
-        if self.feedback.timed:
-            raise HedgespecError(f"feedback {self.feedback.label} needs the seconds of "
-                                 "evaluations: it can be replayed, not decoded live")
-        if self.selector.looks_ahead(configured.values):
-            raise HedgespecError(f"{configured.label} is rewarded by text that is not written yet: "
-                                 "it can be replayed, not decoded live")
+        if reason := replay_only(configured, self.feedback):
+            raise HedgespecError(f"{reason}: it can be replayed, not decoded live")
         if self.loss.seconds and round_seconds is None:
             raise HedgespecError(f"loss {self.loss.label} needs the seconds of a round of each "
                                  "drafter")

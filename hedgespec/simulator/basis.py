@@ -6,10 +6,10 @@ from itertools import product
 from pathlib import Path
 
 from hedgespec.costs.file import costs_for, load_costs
-from hedgespec.errors import HedgespecError, arg
+from hedgespec.errors import HedgespecError, TraceError, arg
 from hedgespec.files import as_unicode, sha256_file
-from hedgespec.results.labels import OWN_COSTS
-from hedgespec.traces import Costs, Trace
+from hedgespec.results.labels import EVERY_DRAFTER, OWN_COSTS, ArmLabel
+from hedgespec.traces import Costs, DrafterInfo, Trace
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,22 @@ def is_own(file: Path) -> bool:
     return file == Path(OWN_COSTS)
 
 
-def cost_bases(trace: Trace, files: Sequence[Path], batches: Sequence[int]) -> list[CostBasis]:
+def cost_bases(
+    trace: Trace, files: Sequence[Path], batches: Sequence[int], arms: Sequence[str] = ()
+) -> list[CostBasis]:
     """Every file (none: the trace's own costs) at every batch (none: 1).
 
-    Raises HedgespecError for a batch that was not measured.
+    A file's are those of the drafters that `arms` name (none: of all). Raises HedgespecError for a
+    batch, or a kind of drafter, that was not measured.
     """
-    return [_basis(trace, file, batch) for file, batch in product(
+    named = {label.drafter for label in map(ArmLabel.parse, arms) if label is not None}
+    drafters = [info for info in trace.manifest.drafters
+                if not named or named & {info.name, EVERY_DRAFTER}]
+    return [_basis(trace, file, batch, drafters) for file, batch in product(
         dict.fromkeys(files) or [Path(OWN_COSTS)], dict.fromkeys(batches) or [1])]
 
 
-def _basis(trace: Trace, file: Path, batch: int) -> CostBasis:
+def _basis(trace: Trace, file: Path, batch: int, drafters: list[DrafterInfo]) -> CostBasis:
     own = is_own(file)
     costs = trace.manifest.costs if own else load_costs(file)
     whose = f"the costs of trace {trace.name}" if own else f"the costs {file}"
@@ -69,8 +75,11 @@ def _basis(trace: Trace, file: Path, batch: int) -> CostBasis:
         raise HedgespecError(f"{arg('batch', batch)}: trace {trace.name} has no costs; give some "
                              f"with {arg('costs')}")
     costs = costs.at(batch, whose=whose)
-    names = trace.manifest.drafter_names
-    slow, fast = (costs_for(costs.end(end), names) if costs.spread else None
-                  for end in ("high", "low"))
-    return CostBasis(costs_name(file), batch, costs_for(costs, names), slow, fast,
-                     None if own else sha256_file(file))
+    drafters = list(trace.manifest.drafters) if own else drafters
+    try:
+        slow, fast = (costs_for(costs.end(end), drafters) if costs.spread else None
+                      for end in ("high", "low"))
+        return CostBasis(costs_name(file), batch, costs_for(costs, drafters), slow, fast,
+                         None if own else sha256_file(file))
+    except TraceError as error:
+        raise HedgespecError(f"{arg('costs', file)}, trace {trace.name}: {error}") from error

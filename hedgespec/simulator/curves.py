@@ -8,7 +8,7 @@ import polars as pl
 from hedgespec.results.keys import RunKey
 from hedgespec.results.labels import questions
 from hedgespec.results.schema import CURVES
-from hedgespec.results.statistics import normal_band
+from hedgespec.results.statistics import mean_band
 from hedgespec.simulator.replay import Replay
 from hedgespec.simulator.replayer import Replayer
 
@@ -50,8 +50,8 @@ class CurveGrid:
         Seeds are averaged first.
         """
         rounds, seconds, more_rounds, more_seconds = np.mean(curves, axis=0)
-        low, high = normal_band(more_rounds, self._questions)
-        seconds_low, seconds_high = normal_band(more_seconds, self._questions)
+        low, high = mean_band(more_rounds, self._questions)
+        seconds_low, seconds_high = mean_band(more_seconds, self._questions)
         return CURVES.made({
             **asdict(key), "position": self._positions, "rounds": rounds.mean(axis=0),
             "regret_rounds": more_rounds.mean(axis=0), "low": low, "high": high,

@@ -2,25 +2,33 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 
 import numpy as np
 import polars as pl
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.keys import RunKey
-from hedgespec.results.labels import BEST_FIXED, ORACLE, SelectorLabel, fixed, join_arms
+from hedgespec.results.labels import (
+    BEST_FIXED,
+    HINDSIGHT,
+    ORACLE,
+    SelectorLabel,
+    fixed,
+    join_arms,
+)
 from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, SEED, SUMMARY
 from hedgespec.results.store import Results
 from hedgespec.selectors import BUILT_IN, DEFAULT, FULL, NONE, ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback
-from hedgespec.selectors.learning import Loss, check_learning
+from hedgespec.selectors.learning import Loss
+from hedgespec.selectors.online import replay_only
 from hedgespec.simulator.adoption import rounds_until_best
 from hedgespec.simulator.answer import answer_table, most_switching
 from hedgespec.simulator.basis import CostBasis
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.curves import CurveGrid
 from hedgespec.simulator.measures import Measures
+from hedgespec.simulator.pairs import GROUPS, Pair, possible_pairs
 from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import Replay
 from hedgespec.simulator.replayer import Replayer
@@ -50,14 +58,26 @@ class Job:
         spends = self.feedback is not None and self.feedback.timed
         return spends or (self.loss is not None and self.loss.seconds)
 
+    @property
+    def runnable(self) -> bool:
+        """Whether an engine can do it: nothing is known before it is written or measured."""
+        if isinstance(self.chooser, Reference):
+            return self.chooser.knows != HINDSIGHT
+        return not replay_only(self.chooser, self.feedback or Feedback())
+
 
 def jobs_of(replayer: Replayer, settings: SweepSettings) -> list[Job]:
-    """What the settings run on a trace. Refuses what makes no sense for a selector."""
+    """What the settings run on a trace.
+
+    Of several learners those that learn from their own rounds keep their own feedback and loss, and
+    what makes no sense is left out with a warning. Raises HedgespecError if it is all that was
+    asked for.
+    """
     costly = replayer.trace.manifest.costs is not None
     choosers = [replayer.chooser(one)
                 for one in _expanded(settings.selectors, replayer.arms.names, costly)]
-    return [job for chooser in {one.label: one for one in choosers}.values()
-            for job in _jobs(replayer, chooser, settings)]
+    found = possible_pairs({one.label: one for one in choosers}.values(), settings)
+    return [job for chooser, pairs in found for job in _jobs(replayer, chooser, pairs, settings)]
 
 
 def _expanded(
@@ -68,24 +88,22 @@ def _expanded(
     Not drafting is the default's baseline where there are seconds.
     """
     default = [*map(fixed, names), BEST_FIXED, ORACLE, *DEFAULT, *[NONE] * costly]
-    groups = {"default": default, "all": list(BUILT_IN)}
+    groups = dict(zip(GROUPS, (default, list(BUILT_IN)), strict=True))
     found: list[str | Chooser] = []
-    for one in selectors or ("default",):
+    for one in selectors or GROUPS[:1]:
         found += groups.get(one, [one]) if isinstance(one, str) else [one]
     return found
 
 
-def _jobs(replayer: Replayer, chooser: Chooser, settings: SweepSettings) -> list[Job]:
+def _jobs(
+    replayer: Replayer, chooser: Chooser, pairs: list[Pair], settings: SweepSettings
+) -> list[Job]:
     if isinstance(chooser, Reference) or chooser.selector.feedback == NONE:
         return [Job(chooser, None, None, _exact(replayer, chooser, None, settings.mode),
                     settings.seeds)]
-    given = list(product(dict.fromkeys(settings.feedbacks) or [None],
-                         dict.fromkeys(settings.all_losses) or [None]))
-    for feedback, loss in given:
-        check_learning(chooser.selector, feedback, loss)
     return [Job(chooser, feedback, _loss(replayer, chooser, feedback, loss),
                 _exact(replayer, chooser, feedback, settings.mode), settings.seeds)
-            for feedback, loss in given]
+            for feedback, loss in pairs]
 
 
 def _loss(replayer: Replayer, chooser: ConfiguredSelector, feedback: Feedback | None,
@@ -140,8 +158,9 @@ class TraceJobs:
                 if run is None or job.timed:
                     run = best if job.chooser.label == BEST_FIXED else _run(
                         costed.replayer, job, seed)
-                found.append(_Kept(run if number == 0 else None, *self._tables(run, best, costed),
-                                   self._grid.curves(run, best, costed.replayer)))
+                found.append(_Kept(
+                    run if number == 0 else None, *self._tables(job, run, best, costed),
+                    self._grid.curves(run, best, costed.replayer)))
         return Results.joined([self._results(costed.basis, found) for costed, found
                                in zip(self._costed, kept, strict=True)])
 
@@ -162,7 +181,7 @@ class TraceJobs:
                       replayer.rule, run.mode, basis.name, basis.batch)
 
     def _tables(
-        self, run: Replay, best: Replay, costed: "_Costed"
+        self, job: Job, run: Replay, best: Replay, costed: "_Costed"
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The summary row and the rows of each query."""
         replayer, trace, basis = self._replayer, self._replayer.trace, costed.basis
@@ -190,6 +209,7 @@ class TraceJobs:
             **self._acceptance(run),
             **_of_losses(run.label, costed.replayer),
             **costed.spread(run),
+            "runnable": job.runnable,
         })
         per_query = PER_QUERY.made({
             **keys,
@@ -245,7 +265,6 @@ class TraceJobs:
         return self._best[seed]
 
 
-
 def _of_losses(label: str, costed: Replayer) -> dict[str, float | None]:
     """What losses say of a fixed drafter on average, beside what comes of it."""
     name, arms = SelectorLabel.parse(label).arm, costed.arms.names
@@ -258,6 +277,7 @@ def _of_losses(label: str, costed: Replayer) -> dict[str, float | None]:
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
+
 
 class _Costed:
     """A replayer under some costs, and where all their parts are at one end of what was measured.

@@ -1,6 +1,7 @@
 """Runs selectors x settings x seeds over traces and turns the decisions into result tables."""
 
 import platform
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -125,7 +126,7 @@ def _report_run(progress: Callable[[str, int, int], None], name: str, total: int
 
 def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
     """What runs on a trace, for each pool, rule and draft length."""
-    bases = cost_bases(trace, settings.costs, settings.batches)
+    bases = cost_bases(trace, settings.costs, settings.batches, settings.arms)
     made = [sha256_file(folder / MANIFEST), [asdict(basis) for basis in bases], settings.answer]
     pools: dict[tuple[int, int] | None, Trace] = {
         (size, seed): resize_pool(trace, size, seed)
@@ -205,7 +206,14 @@ def _check_names(traces: list[Trace]) -> None:
     names = [trace.name for trace in traces]
     for name in names:
         if names.count(name) > 1:
-            raise HedgespecError(f"two traces are called {name!r}: results could not be told apart")
+            same = [str(trace.folder) for trace in traces if trace.name == name]
+            copy = ["hedgespec", "subset", same[-1], "--name", f"{name}-2", "--out",
+                    f"{same[-1]}-2"]
+            remedy = ("give it once" if len(set(same)) < len(same) else
+                      f"copy one under another name: {shlex.join(copy)}")
+            raise HedgespecError(
+                f"two traces are called {name!r}, {' and '.join(same[:2])}: results could not be "
+                f"told apart; {remedy}")
 
 
 def _check_pools(several: list[SweepSettings], traces: list[Trace]) -> None:
@@ -236,6 +244,7 @@ def _provenance(
         "traces": [
             {"name": trace.name, "folder": as_unicode(str(folder)),
              "manifest_sha256": sha256_file(folder / MANIFEST),
+             "target": trace.manifest.target.id, "drafters": len(trace.manifest.drafters),
              "costs": _cost_sources(trace, [one for one in settings
                                             if not one.traces or folder in one.traces])}
             for folder, trace in inputs.items()
@@ -248,7 +257,7 @@ def _provenance(
 
 def _cost_sources(trace: Trace, settings: list[SweepSettings]) -> list[CostSource]:
     """Every costs that the settings of a trace name, as it is, whatever its pools' sizes."""
-    bases = chain(*(cost_bases(trace, one.costs, one.batches) for one in settings))
+    bases = chain(*(cost_bases(trace, one.costs, one.batches, one.arms) for one in settings))
     found = {(basis.name, basis.batch): basis for basis in bases}
     return [_cost_source(basis, basis.costs) for basis in found.values() if basis.costs is not None]
 

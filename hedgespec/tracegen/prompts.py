@@ -1,5 +1,6 @@
 """Prompts in the field's question.jsonl format (Spec-Bench, EAGLE, FastChat)."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 from hedgespec.errors import HedgespecError
 from hedgespec.files import has_control, parse_json, sha256_text
 from hedgespec.results.labels import QueryLabel
+
+NO_DOMAIN = "none"  # of questions without a category
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def read_questions(path: Path, per_domain: int | None = None) -> list[Question]:
             questions.append(question)
     if not questions:
         raise HedgespecError(f"{path}: holds no question")
+    _tell_without_category(path, questions)
     questions = _told_apart(questions)
     seen: set[str] = set()
     for question in questions:
@@ -85,6 +89,14 @@ def read_questions(path: Path, per_domain: int | None = None) -> list[Question]:
                 raise HedgespecError(f"{path}: question_id {identity!r} appears twice")
             seen.add(identity)
     return questions
+
+
+def _tell_without_category(path: Path, questions: list[Question]) -> None:
+    without = sum(question.domain == NO_DOMAIN for question in questions)
+    if without:
+        warnings.warn(f'{path}: {without} of {len(questions)} questions have no "category": they '
+                      f'are all of one domain, which is called "{NO_DOMAIN}"', UserWarning,
+                      stacklevel=3)
 
 
 def _told_apart(questions: list[Question]) -> list[Question]:
@@ -99,7 +111,7 @@ def _parse(line: str, where: str, place: str) -> Question:
         item = parse_json(line)
         turns = item["turns"]
         question = Question(_name(item.get("question_id"), place),
-                            _name(item.get("category") or None, "none"), turns)
+                            _name(item.get("category") or None, NO_DOMAIN), turns)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HedgespecError(
             f'{where}: not a question ({error}); expected {{"question_id": 1, '

@@ -60,15 +60,20 @@ def batches(queries: Sequence[Query], size: int, context: int) -> Iterator[list[
     """At most `size` queries of similar prompt length together, the longest first: memory runs out
     early or never.
 
-    All rows of a batch are generated as long as its longest answer, so none may join whose answer
-    would push the longest prompt beyond the `context`.
+    All rows of a batch are as long as its longest prompt and answer, so none may join whose answer
+    would push the longest prompt beyond the `context`, or that would be mostly padding.
     """
     batch: list[Query] = []
     for query in sorted(queries, key=lambda query: (-len(query.prompt), query.number)):
-        room = context - len(batch[0].prompt) if batch else query.limit
-        if len(batch) == size or query.limit > room:
+        if batch and (len(batch) == size or query.limit > context - len(batch[0].prompt)
+                      or 2 * _length(query) < _length(batch[0])):
             yield batch
             batch = []
         batch.append(query)
     if batch:
         yield batch
+
+
+def _length(query: Query) -> int:
+    """Tokens of its prompt and of its longest answer."""
+    return len(query.prompt) + query.limit

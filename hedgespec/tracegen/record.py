@@ -11,6 +11,7 @@ import polars as pl
 
 from hedgespec.costs.measure import measure_costs
 from hedgespec.errors import HedgespecError
+from hedgespec.models.drafters import check_before_loading
 from hedgespec.models.memory import in_fitting_pieces
 from hedgespec.tracegen.describe import fingerprint, manifest
 from hedgespec.tracegen.generate import GeneratedAnswer, generate_answers, query_uniforms
@@ -44,10 +45,15 @@ def record(
     """
     check_settings(settings)
     check_output(settings.out, settings.resume)
+    if loaded is None or loaded.target is None:
+        check_before_loading(settings.target, settings.drafters)
     questions = read_questions(settings.prompts, settings.per_domain)
     progress = RecordingProgress(sum(len(question.turns) for question in questions))
     report(progress)
-    return _Recorder(load_setup(settings, loaded), questions, progress, report).run()
+    started = perf_counter()
+    setup = load_setup(settings, loaded)
+    seconds = {"load": perf_counter() - started}
+    return _Recorder(setup, questions, progress, report, seconds).run()
 
 
 @dataclass(frozen=True)
@@ -65,20 +71,21 @@ class _Recorder:
 
     def __init__(
         self, setup: Setup, questions: list[Question], progress: RecordingProgress,
-        report: Callable[[RecordingProgress], None],
+        report: Callable[[RecordingProgress], None], seconds: dict[str, float],
     ):
+        """`seconds` are those of what was done before, by its name."""
         settings = setup.settings
         self._setup, self._questions = setup, questions
         self._progress, self._report = progress, report
         self._kind = setup.target.device.type if setup.target.device.type in _BATCH else "cuda"
         self._batch_size = settings.batch_size or _BATCH[self._kind]
-        self._seconds = {"generate": 0.0, "score": 0.0}
+        self._seconds = {**seconds, "costs": 0.0, "generate": 0.0, "score": 0.0}
         self._tokens_timed = 0
         self._queries = Queries(questions, setup.target.tokenizer, setup.context,
                                 settings.max_new_tokens, settings.prompts)
         # Before the folder is touched: prompts may be too long.
         self._first_turns = self._queries.of_turn(0, {})
-        self._costs = self._measure_costs() if settings.costs else None
+        self._costs = self._timed("costs", self._measure_costs) if settings.costs else None
         self._writer = TraceWriter(
             settings.out, fingerprint(setup, self._batch_size, self._first_turns), settings.resume)
 

@@ -41,7 +41,8 @@ class RecordSettings:
         "question.jsonl: question_id, category (the domain), turns (default: bundled)", "FILE")]
     out: Annotated[Path, Option(
         "the trace directory to make (default: recordings/NAME)", "DIR", made=True)]
-    name: Annotated[str, Option("name of the trace (default: prompts file and temperature)")]
+    name: Annotated[str, Option(
+        "name of the trace (default: that of --out, else prompts file and temperature)")]
     drafters: Annotated[tuple[str, ...], DRAFTERS] = ()
     temperature: Annotated[float, TEMPERATURE] = Sampling.temperature
     top_p: Annotated[float, TOP_P] = Sampling.top_p

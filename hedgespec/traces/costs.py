@@ -29,6 +29,11 @@ def evaluate_part(drafter: str) -> str:
     return f"evaluate {drafter}"
 
 
+def begin_part(drafter: str) -> str:
+    """Name of what gives a draft's first logits, where evaluation does not."""
+    return f"begin {drafter}"
+
+
 def together_part(count: int | str) -> str:
     """Name of the evaluation of so many drafters in one batch."""
     return f"together {count}"
@@ -44,12 +49,15 @@ class TargetCosts:
 
 @dataclass(frozen=True)
 class DrafterCosts:
-    """Seconds of a drafter: one draft step, a draft of K steps, and the reading of a round's K+1
-    newly verified tokens, which also gives the logits of the next draft's first token."""
+    """Seconds of a drafter: one draft step, a draft of K steps, and the evaluation of a round's K+1
+    newly verified tokens. It also gives the logits of the next draft's first token, unless these
+    take seconds of their own, `begin`. `kind` is the drafter's, empty if it is not known."""
 
     step: float
     draft: float
     evaluate: float
+    begin: float | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,9 @@ class Costs:
         def drafter(name: str, costs: DrafterCosts) -> DrafterCosts:
             draft = of(draft_part(name), costs.draft)
             step = of(step_part(name), costs.step * draft / costs.draft)
-            return DrafterCosts(step, draft, of(evaluate_part(name), costs.evaluate))
+            begin = None if costs.begin is None else of(begin_part(name), costs.begin)
+            return replace(costs, step=step, draft=draft, begin=begin,
+                           evaluate=of(evaluate_part(name), costs.evaluate))
 
         together = self.evaluate_all
         return replace(
@@ -173,9 +183,13 @@ def _mixed(one: Costs, other: Costs, share: float) -> Costs:
                 for key, value in pick(one).items() if key in pick(other)}
 
     def drafter(name: str) -> DrafterCosts:
+        begins = [costs.drafters[name].begin for costs in (one, other)]
         return DrafterCosts(mixed(lambda costs: costs.drafters[name].step),
                             mixed(lambda costs: costs.drafters[name].draft),
-                            mixed(lambda costs: costs.drafters[name].evaluate))
+                            mixed(lambda costs: costs.drafters[name].evaluate),
+                            None if None in begins else
+                            mixed(lambda costs: costs.drafters[name].begin or 0.0),
+                            one.drafters[name].kind)
 
     def spread(name: str) -> Spread:
         return Spread(min(one.spread[name].n, other.spread[name].n),

@@ -315,7 +315,9 @@ def _cost_faults(
 ) -> list[tuple[bool, str]]:
     """What may be wrong with the field "costs" of a trace with drafters `names`."""
     seconds = {"target": asdict(costs.target)}
-    seconds |= {f"drafters.{name}": asdict(item) for name, item in costs.drafters.items()}
+    seconds |= {f"drafters.{name}": {part: value for part, value in asdict(item).items()
+                                     if part != "kind"}
+                for name, item in costs.drafters.items()}
     seconds |= {"widths": costs.widths, "evaluate_together": costs.evaluate_together}
     seconds |= {f"spread.{name}": {"low": item.low, "high": item.high}
                 for name, item in costs.spread.items()}
@@ -340,7 +342,7 @@ def _cost_faults(
     faults += [
         (not 0 < value < float("inf"),
          f'field "{field}.{where}.{name}" must be positive and finite seconds, not {value!r}')
-        for where, item in seconds.items() for name, value in item.items()
+        for where, item in seconds.items() for name, value in item.items() if value is not None
     ]
     return faults + _condition_faults(costs, field)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,7 @@ QUERY_COLUMNS: dict[str, pl.DataType] = {
     "finish_reason": pl.String(),
     "prompt_embedding": pl.List(pl.Float32()),
 }
+SYNTHETIC = "synthetic"  # the kind of drafters that are made up
 FINISH_REASONS = ("eos", "length")
 
 TOKEN_COLUMNS: dict[str, pl.DataType] = {
@@ -156,6 +158,12 @@ def is_drafter_name(name: str) -> bool:
 def is_trace_name(name: str) -> bool:
     """Whether `name` can be a trace's name (TRACE_NAME_RULE)."""
     return _TRACE_NAME.fullmatch(name) is not None
+
+
+def name_of_folder(folder: Path) -> str:
+    """A trace's name, after the folder that it is made for."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).lstrip("._-")[:100]
+    return name or "trace"
 
 
 def round_log(values: np.ndarray, precision: str) -> np.ndarray:

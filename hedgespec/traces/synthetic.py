@@ -16,7 +16,12 @@ import polars as pl
 from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.options import Option, check_ranges, seed_option
 from hedgespec.traces.manifest import DrafterInfo, Manifest, SamplingInfo, TargetInfo
-from hedgespec.traces.schema import QUERY_COLUMNS, TOKEN_COLUMNS, round_probability
+from hedgespec.traces.schema import (
+    QUERY_COLUMNS,
+    SYNTHETIC,
+    TOKEN_COLUMNS,
+    round_probability,
+)
 from hedgespec.traces.writer import TraceWriter
 from hedgespec.version import __version__
 
@@ -74,7 +79,7 @@ def write_synthetic(folder: Path, kind: str, *sizes: int, **named: int) -> Manif
     return writer.finish(Manifest(
         name=f"synthetic-{kind}", created=datetime.now(UTC).isoformat(timespec="seconds"),
         target=TargetInfo("synthetic", "0" * 64, "0" * 64, _VOCABULARY),
-        drafters=[DrafterInfo(name, "synthetic", f"synthetic:{kind}", None) for name in names],
+        drafters=[DrafterInfo(name, SYNTHETIC, f"synthetic:{kind}", None) for name in names],
         sampling=SamplingInfo(1.0, 1.0, 0, seed, tokens), draft_length=5, precision="compact",
         device="synthetic", dtype="none", queries=0, tokens=0, files={},
         versions={"hedgespec": __version__},

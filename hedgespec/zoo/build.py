@@ -24,6 +24,7 @@ from hedgespec.models.heads.eagle import EagleHead, ParallelHead, load_head, sav
 from hedgespec.models.heads.eagle.config import default_layers
 from hedgespec.models.heads.eagle.head import drafting_places, target_tokens
 from hedgespec.models.heads.recurrent import RecurrentHead, load_redrafter, save_redrafter
+from hedgespec.models.places import check_place
 from hedgespec.models.target import LanguageModel, check_device, load_model
 from hedgespec.version import __version__
 from hedgespec.zoo.answers import Task, write_answers
@@ -82,6 +83,7 @@ def make_zoo(
     """
     _check(settings)
     check_writable(settings.out)
+    check_place(settings.target)
     report("loading the target", 1, 0, "")
     target = load_model(settings.target, settings.device, settings.dtype)
     return _Zoo(settings.with_rates(target.hidden_size), target, report, say).make()

@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from hedgespec import __version__
-from hedgespec.analysis.comparison import compare
+from hedgespec.analysis.comparison import METRICS, compare
 from hedgespec.analysis.figures import FIGURES, answer_length, differences, pareto
+from hedgespec.analysis.figures import answer as answer_figure
 from hedgespec.analysis.figures.paper import Paper, plot, spread, styled
 from hedgespec.analysis.figures.style import Claim, Drawing, arm_label, short
 from hedgespec.analysis.html import csv
@@ -40,6 +41,7 @@ from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.saving import FigureSaver
 from hedgespec.analysis.study import Study
 from hedgespec.cli import main
+from hedgespec.errors import NothingComparedError
 from hedgespec.results import statistics
 from hedgespec.results.keys import SETTING
 from hedgespec.results.statistics import (
@@ -52,6 +54,7 @@ from hedgespec.results.statistics import (
     resampled_sums,
 )
 from tests.helpers.colour_vision import linear
+from tests.helpers.gguf import gguf_tokenizer, save_gguf_header
 from tests.helpers.made_results import DRAFTERS, ROUND, make_results
 from tests.helpers.seals import seal_results
 
@@ -94,8 +97,8 @@ def test_draws_are_paired_whatever_stands_beside():
 
 
 def test_pairing_makes_a_constant_difference_certain():
-    tokens = np.array([100, 20, 300, 50])
-    rounds = np.array([40.0, 12, 120, 18])
+    tokens = np.tile([100, 20, 300, 50], 3)
+    rounds = np.tile([40.0, 12, 120, 18], 3)
     less = mean_estimate((rounds - (rounds - 2))[:, None])
     assert less.low[0] == pytest.approx(2)
     assert less.high[0] == pytest.approx(2)
@@ -224,6 +227,41 @@ def test_finding_on_seconds_is_silent_where_the_interval_includes_zero(results, 
                                                                        monkeypatch):
     monkeypatch.setattr(statistics, "DRAWS", 500)
     assert told_seconds(results, tmp_path / "results", 1 / 1.04, 0.3) == []
+
+
+@pytest.mark.parametrize("bandit", ["learner-01", "learner-03"])
+def test_a_bandit_is_called_the_first_only_if_no_other_that_ran_is_before_it(tmp_path, bandit,
+                                                                            monkeypatch):
+    """learner-01 has less regret, and finds the best drafter in more of the answers."""
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    study = Study.of(ResultSet(make_results(tmp_path, learners=4)), [], ["learner-00", bandit],
+                     None)
+    with styled():
+        for kind, said in (("regret", "the bandit with the least"),
+                           ("adoption", "the first of the bandits")):
+            [claim] = next(FIGURES[kind].draw(study)).claims
+            assert bandit in claim.sentence
+            assert (said in claim.sentence) == (bandit == "learner-01")
+
+
+def test_nothing_is_marked_or_stated_of_fewer_than_ten_questions(tmp_path, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    study = Study.of(ResultSet(make_results(tmp_path, queries=9, domains=3)), [], [], None)
+    [table] = domain_tables(study)
+    assert (table.data["difference_low"] > 0).any()  # the interval alone would have marked
+    assert not any(sign in cell.text for row in table.rows for cell in row for sign in "▲▼")
+    assert all("†" in head for head in table.header[2:-1])
+    assert findings({name: list(kind.draw(study)) for name, kind in FIGURES.items()}) == []
+
+
+def test_a_domain_of_few_questions_is_not_marked_where_all_of_them_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 200)
+    study = Study.of(ResultSet(make_results(tmp_path, queries=24, domains=12)), [], [], None)
+    [table] = domain_tables(study)
+    marked = table.data.filter(pl.col("p_holm") < 0.05)
+    assert marked["domain"].unique().to_list() == [None]
+    assert len(marked) > 2
+    assert "n, in questions: mix 24 (24 queries)" in table.note
 
 
 # Figures at their final size
@@ -621,6 +659,28 @@ def test_token_ids_become_text(tmp_path, tokenizer, expected):
     assert read_vocabulary(path) == dict(enumerate(expected))
 
 
+@pytest.mark.parametrize(("words", "model", "expected"), [
+    (["<end>", "Ġw", "Ċ"], "gpt2", ["<end>", " w", "\n"]),
+    (["<end>", "▁Hello", "<0x0A>"], "llama", ["<end>", " Hello", "\n"])])
+def test_a_gguf_file_holds_the_text_too(tmp_path, words, model, expected):
+    path = save_gguf_header(tmp_path / "model.gguf", gguf_tokenizer(words, 1, model))
+    assert read_vocabulary(path) == dict(enumerate(expected))
+
+
+@pytest.mark.parametrize("content", [
+    b"GGUF" + bytes(range(256)) * 10_000, b"\xff" * 1_000_000, b'{"model": 1} ' * 100_000,
+    b'["' + b"word " * 100_000])
+def test_a_file_that_is_no_tokenizer_is_not_repeated(results, tmp_path, capsys, content):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content)
+    assert main(["report", str(results), "--tokenizer", str(path), "--out",
+                 str(tmp_path / "report")]) == 1
+    said = capsys.readouterr().err
+    assert "model.gguf: neither the tokenizer.json" in said
+    assert said.strip().count("\n") == 0
+    assert len(said) < 500
+
+
 def test_answer_is_shown_as_text_where_there_is_a_tokenizer(results, tmp_path, monkeypatch):
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES",
                         {"answer": FIGURES["answer"]})
@@ -657,12 +717,28 @@ def test_the_table_of_drafters_warns_where_losses_mislead(study):
 
 # Comparison of runs
 
+def quarter(results: Path, folder: Path) -> Path:
+    """The same run at a quarter of the speed: only its costs are others."""
+    shutil.copytree(results, folder)
+    for name in ("per_query", "summary"):
+        rewrite(folder, name, lambda table: table.with_columns(
+            pl.selectors.by_name("seconds", "evaluation_seconds", require_all=False) * 4,
+            pl.selectors.by_name("tokens_per_second", require_all=False) / 4))
+    run = json.loads((folder / "run.json").read_text())
+    run["traces"][0]["costs"][0]["device"] = "A slow GPU"
+    (folder / "run.json").write_text(json.dumps(run))
+    return folder
+
+
 def test_a_run_does_not_differ_from_itself(study):
     comparison = compare(study.run, study.run)
-    assert len(comparison.table) == len(study.run.settings)
-    assert comparison.unshared == 0
+    assert comparison.settings == len(study.run.settings)
     assert (comparison.table["difference"] == 0).all()
+    assert set(comparison.table["metric"]) == set(METRICS)
     assert comparison.regressions.is_empty()
+    assert comparison.answers.is_empty()
+    assert comparison.differs.is_empty()
+    assert comparison.sentences == [f"0 of {comparison.settings} settings became worse"]
 
 
 def test_regressions_are_marked(study, results, tmp_path, capsys, monkeypatch):
@@ -673,13 +749,88 @@ def test_regressions_are_marked(study, results, tmp_path, capsys, monkeypatch):
     comparison = compare(study.run, ResultSet(slower))
     worse = comparison.regressions
     assert set(worse["selector"]) == {"learner-00", "learner-01", "learner-02"}
-    said = f"{len(worse)} of {len(comparison.table)} settings became worse"
+    assert set(worse.filter(pl.col("trace") == "mix")["metric"]) == set(METRICS)
+    settings = worse.select(SETTING).n_unique()
+    said = f"{settings} of {comparison.settings} settings became worse: rounds of {settings}, MAT"
     assert said in capsys.readouterr().out
     page = (tmp_path / "out" / "report.html").read_text()
-    assert page.count("▼ regression") == len(worse)
-    assert compare(ResultSet(slower), study.run).regressions.is_empty()
-    [figure] = differences.draw(study, comparison, "differences")
-    assert problems(plotted(figure)) == []
+    assert page.count("▼ regression") == settings
+    better = compare(ResultSet(slower), study.run)
+    assert better.regressions.is_empty()
+    assert better.table.filter("better").select(SETTING).n_unique() == settings
+    for figure in differences.draw(study, comparison, "differences"):
+        assert problems(plotted(figure)) == []
+
+
+def test_a_run_at_a_quarter_of_the_speed_is_worse(study, results, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {})
+    monkeypatch.setattr("hedgespec.analysis.figures.differences.DRAWN", {})
+    slow = quarter(results, tmp_path / "slow")
+    assert main(["report", str(slow), "--baseline", str(results), "--out",
+                 str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    timed = study.run.settings["tokens_per_second"].is_not_null().sum()
+    assert f"{timed} of {len(study.run.settings)} settings became worse: tokens/s of {timed}\n" in (
+        said)
+    assert re.search("costs, mix: costs of A GPU, .* before, costs of A slow GPU, .* now", said)
+    assert said.count("+300.0% rounds or seconds") == 3
+    answers = pl.read_csv(tmp_path / "out" / "tables" / "differences-1-answers.csv")
+    assert len(answers) == timed * 24
+    assert answers["percent"].to_numpy() == pytest.approx(300)
+    notes = [table["note"] for table in data_of(tmp_path / "out" / "report.html")["tables"]]
+    assert any(f"Of {timed * 24} answers" in note for note in notes)
+
+
+def test_answers_that_became_worse_are_listed_worst_first(study, results, tmp_path):
+    folder = tmp_path / "two"
+    shutil.copytree(results, folder)
+    mine = ((pl.col("selector") == "learner-02") & (pl.col("feedback") == "queued")
+            & (pl.col("trace") == "mix"))
+    times = pl.when(mine & (pl.col("query_id") == "q5")).then(2.0).when(
+        mine & (pl.col("query_id") == "q7")).then(1.5).when(
+        mine & (pl.col("query_id") == "q8")).then(0.5).otherwise(1.0)
+    rewrite(folder, "per_query", lambda table: table.with_columns(pl.col("rounds") * times))
+    found = compare(study.run, ResultSet(folder)).answers
+    assert found.select("label", "query_id", "percent").rows() == [
+        ("learner-02", "q5", pytest.approx(100)), ("learner-02", "q7", pytest.approx(50))]
+
+
+def test_too_few_questions_are_compared_and_said_not_to_be_tested(tmp_path):
+    base, slow = (ResultSet(make_results(tmp_path / name, queries=9, faster=faster))
+                  for name, faster in (("base", 1.0), ("slow", 0.5)))
+    comparison = compare(base, slow)
+    assert (comparison.table["difference"] != 0).any()
+    assert comparison.table["mark"].unique().to_list() == [""]
+    count = comparison.settings
+    assert comparison.sentences == [
+        f"0 of {count} settings became worse",
+        f"{count} of {count} settings could not be marked: 9 questions are too few for a mark "
+        f"among {len(comparison.table)} differences"]
+
+
+def test_runs_without_a_common_setting_do_not_pass(study, results, tmp_path, capsys):
+    shutil.copytree(results, tmp_path / "others")
+    for name in ("per_query", "summary", "curves", "answer"):
+        rewrite(tmp_path / "others", name, lambda table: table.with_columns(
+            pl.col("selector") + "-new"))
+    with pytest.raises(NothingComparedError, match="have no setting in common"):
+        compare(study.run, ResultSet(tmp_path / "others"))
+    out = tmp_path / "out"
+    assert "no setting in common" in one_error(
+        capsys, tmp_path / "others", "--baseline", results, "--out", out)
+    assert not out.exists()
+    elsewhere = make_results(tmp_path / "elsewhere", traces=("another",))
+    with pytest.raises(NothingComparedError, match="no trace in common"):
+        compare(study.run, ResultSet(elsewhere))
+
+
+def test_what_one_run_has_alone_is_said(study, tmp_path):
+    fewer = ResultSet(make_results(tmp_path, learners=2))
+    differs = compare(study.run, fewer).differs.rows_by_key("what", named=True)
+    [row] = differs["settings of this run alone"]
+    assert row["before"].startswith("learner-02 (bold) on mix, ")
+    assert row["before"].endswith(", and 3 more")
+    assert row["now"] == "–"
 
 
 # Errors
@@ -714,7 +865,7 @@ def test_wrong_input_is_one_clear_error(tmp_path, results, capsys):
     rewrite(fewer, "per_query", lambda table: table.drop("domain", "mat"))
     assert "lacks the columns domain, mat" in one_error(capsys, fewer, *out)
     (tmp_path / "vocab.json").write_text("{}")
-    assert "vocab.json: not the tokenizer.json of a tokenizer" in one_error(
+    assert "vocab.json: neither the tokenizer.json of a tokenizer" in one_error(
         capsys, results, "--tokenizer", tmp_path / "vocab.json", *out)
     rewrite(elsewhere, "summary", lambda table: table.clear())
     assert "the results are empty" in one_error(capsys, elsewhere, *out)
@@ -834,3 +985,10 @@ def test_a_trace_called_like_a_pool_is_no_pool(tmp_path):
     run = ResultSet(make_results(tmp_path, traces=("mine.n4",)))
     assert run.pool("mine.n4") is None
     assert "mine.n4" in Study.of(run, [], [], None).traces
+
+
+@pytest.mark.parametrize(("saved", "told"), [
+    (3, "saves 3 rounds over"), (1, "saves 1 round over"),
+    (0, "needs as many rounds as"), (-1, "loses 1 round to")])
+def test_an_answer_that_loses_rounds_is_not_said_to_save_them(saved, told):
+    assert answer_figure._told(saved) == told

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,11 @@ from benchmarks.experiment import TRACE, answers_of, report
 from benchmarks.readme import bundled_results, table
 from hedgespec import __version__
 from hedgespec.analysis.figures import regret, regret_figure
-from hedgespec.cli import COMMANDS, main
+from hedgespec.cli import COMMANDS, main, make_parser
 from hedgespec.errors import HedgespecError
 from hedgespec.results.store import read_table
 from hedgespec.simulator import Chooser, Replayer
+from hedgespec.traces.schema import is_trace_name, name_of_folder
 from tests.helpers.synthetic import write_trace
 
 ROOT = Path(__file__).parents[2]
@@ -167,7 +169,33 @@ def test_missing_and_doubled_traces(folder, tmp_path, capsys):
     assert sim(tmp_path / "nowhere") == 1
     assert "no such trace directory" in capsys.readouterr().err
     assert main(["sim", "--traces", str(folder), str(folder), "--out", str(tmp_path / "o")]) == 1
-    assert "two traces are called 'synthetic'" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "two traces are called 'synthetic'" in told
+    assert told.endswith("give it once\n")
+
+
+def test_a_clash_of_names_says_how_to_end_it(folder, tmp_path, capsys):
+    write_trace(tmp_path / "other", 1, (3, 4))
+    command = ["sim", "--traces", str(folder), str(tmp_path / "other"), "--seeds", "1",
+               "--selectors", "hedge", "--out", str(tmp_path / "o")]
+    assert main(command) == 1
+    remedy = shlex.split(capsys.readouterr().err.partition("copy one under another name: ")[2])
+    assert main(remedy[1:]) == 0
+    command[3] = f"{tmp_path / 'other'}-2"
+    assert main(command) == 0
+
+
+@pytest.mark.parametrize(("options", "name"), [
+    (["--out", "my traces/first one"], "first-one"), (["--out", "x", "--name", "y"], "y"),
+    (["--out", "."], None), ([], "prompts-t1"), (["--temperature", "0"], "prompts-t0")])
+def test_a_recording_is_called_by_its_folder(tmp_path, monkeypatch, options, name):
+    from hedgespec.cli.record import _settings
+
+    monkeypatch.chdir(tmp_path)
+    parsed = make_parser(["record"])[0].parse_args(["record", "--device", "cpu", *options])
+    settings = _settings(parsed)
+    assert settings.name == (name or name_of_folder(tmp_path))
+    assert is_trace_name(settings.name)
 
 
 def test_out_that_cannot_be_written_is_said_before_any_work(folder, tmp_path, capsys):

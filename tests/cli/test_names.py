@@ -41,7 +41,7 @@ def told(capsys, *arguments: str) -> str:
     (["sim", "--feedback", "evry:4"], "every"),
     (["sim", "--mode", "exakt"], "exact"),
     (["sim", "--arms", "drafter1*2"], "drafter-1"),
-    (["sim", "--costs", "smollm2-135m-h10"], "smollm2-135m-h100"),
+    (["sim", "--costs", "llama-3.1-8b-h10"], "llama-3.1-8b-h100"),
     (["sim", "--selectors", "router:spec-bench-t2"], "spec-bench-t1"),
     (["synthetic", "iidd", "--out", "nowhere"], "iid"),
     (["zoo", "--loss", "kll"], "kl"),

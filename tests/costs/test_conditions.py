@@ -15,7 +15,7 @@ from hedgespec.costs.file import (
     save_unfinished,
 )
 from hedgespec.errors import HedgespecError, TraceError
-from hedgespec.traces import Costs, DrafterCosts, Spread, TargetCosts
+from hedgespec.traces import Costs, DrafterCosts, DrafterInfo, Spread, TargetCosts
 
 NAMES = ["a", "b", "c", "d"]
 ONE = Costs("a GPU", "bfloat16", 256, 5, TargetCosts(1.0, 1.2),
@@ -28,7 +28,8 @@ ONE = Costs("a GPU", "bfloat16", 256, 5, TargetCosts(1.0, 1.2),
 def at(batch: int, context: int, scale: float) -> Costs:
     return replace(
         ONE, batch=batch, context=context, target=TargetCosts(scale, 2 * scale),
-        drafters={name: DrafterCosts(*(scale * value for value in asdict(costs).values()))
+        drafters={name: DrafterCosts(scale * costs.step, scale * costs.draft,
+                                     scale * costs.evaluate)
                   for name, costs in ONE.drafters.items()},
         evaluate_all=scale, widths={"1": scale, "6": 2 * scale}, evaluate_together={"1": scale})
 
@@ -104,12 +105,52 @@ def test_a_set_of_drafters_is_evaluated_one_by_one_or_together_whichever_is_less
     np.testing.assert_allclose(evaluating_seconds(ONE, NAMES), [0.3, 0.2, 0.1, 0])
 
 
+def infos(*names: str, kind: str = "eagle") -> list[DrafterInfo]:
+    return [DrafterInfo(name, kind, "", None) for name in names]
+
+
+HEADS = replace(ONE, drafters={name: replace(one, kind="eagle")
+                               for name, one in ONE.drafters.items()})
+
+
 def test_more_drafters_than_were_measured_take_as_much_more():
-    names = [f"x{number}" for number in range(8)]
-    assert costs_for(ONE, names).evaluate_all == pytest.approx(0.8)
-    assert costs_for(ONE, NAMES[:3]).evaluate_all == pytest.approx(0.35)
-    assert costs_for(replace(ONE, evaluate_together={}), NAMES[:3]).evaluate_all == pytest.approx(
-        0.3)
+    eight = infos(*"stuvwxyz")
+    assert costs_for(HEADS, eight).evaluate_all == pytest.approx(0.8)
+    assert costs_for(HEADS, eight).drafters["s"] == HEADS.drafters["a"]
+    three = infos(*NAMES[:3])
+    assert costs_for(HEADS, three).evaluate_all == pytest.approx(0.35)
+    assert costs_for(replace(HEADS, evaluate_together={}), three).evaluate_all == pytest.approx(0.3)
+
+
+def test_costs_are_of_the_kinds_of_drafters_that_were_measured():
+    """Under costs of heads an exit at nearly the last layer was the fastest drafter of all."""
+    lookup = infos("looks", kind="prompt-lookup")
+    found = costs_for(HEADS, [*infos(*NAMES[:3]), *lookup])
+    assert found.drafters["looks"] == DrafterCosts(0, 0, 0, kind="prompt-lookup")
+    assert found.evaluate_all == costs_for(HEADS, infos(*NAMES[:3])).evaluate_all
+    for kind in ("early-exit", "lm", "parallel"):
+        with pytest.raises(TraceError, match=f"of kind eagle; a is of kind {kind}: measure one"):
+            costs_for(HEADS, infos("a", "b", kind=kind))
+    measured = replace(HEADS, drafters={**HEADS.drafters, "l": DrafterCosts(
+        0.2, 0.3, 0.4, kind="prompt-lookup")}, evaluate_together={"1": 0.2, "4": 0.4},
+        evaluate_all=0.8)
+    found = costs_for(measured, [*infos(*NAMES), *lookup])
+    assert found.drafters["looks"] == measured.drafters["l"]
+    assert found.evaluate_all == pytest.approx(0.4 + 0.4)
+    assert found.evaluate_together == {"1": 0.2, "4": 0.4}
+
+
+def test_costs_that_do_not_say_their_kinds_are_of_the_drafters_they_name():
+    assert costs_for(ONE, infos(*NAMES, kind="lm")) == ONE
+    with pytest.raises(TraceError, match="of kind unknown; x is of kind eagle"):
+        costs_for(ONE, infos("a", "x"))
+
+
+def test_kinds_are_kept_at_every_condition_and_end():
+    conditions = [replace(HEADS, batch=4, target=TargetCosts(3.0, 4.0))]
+    costs = replace(HEADS, conditions=conditions)
+    for one in (costs.at(2), HEADS.end("low")):
+        assert {drafter.kind for drafter in one.drafters.values()} == {"eagle"}
 
 
 def test_each_part_is_taken_at_an_end_of_its_spread():

@@ -132,7 +132,8 @@ def within_domains(domain: np.ndarray) -> Callable[..., Estimate]:
                    for one in np.unique(domain))
         draws = 100 * (sums[:, :1] / sums[:, 1:] - 1)
         low, high = np.quantile(draws, (0.025, 0.975), axis=0)
-        return Estimate(100 * (base.sum() / rounds.sum(axis=0) - 1), low, high, low, len(base))
+        return Estimate(100 * (base.sum() / rounds.sum(axis=0) - 1), low, high, low, len(base),
+                        len(base))
     return gain
 
 

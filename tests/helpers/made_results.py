@@ -103,6 +103,7 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
         mat=pl.col("tokens") / pl.col("rounds"), rounds_sd=None, rounds_per_second=1e6,
         acceptance_rate=None, accepted_at=None, accepted_given=None,
         tokens_per_second_low=None, tokens_per_second_high=None,
+        runnable=pl.col("feedback") != "hindsight",
         tokens_per_second=pl.col("tokens") / pl.col("seconds"))
     of_drafter = pl.when(pl.col("selector").str.starts_with("fixed:"))
     summary = summary.with_columns(  # the higher MAT, the lower EAL: losses mislead
@@ -112,7 +113,8 @@ def make_results(folder: Path, learners: int = 3, domains: int = 3, queries: int
         SUMMARY.shaped(summary), PER_QUERY.shaped(per_query), CURVES.shaped(pl.concat(curves)),
         ANSWER.shaped(pl.concat(shown, how="diagonal")), {
             "complete": True, "command": ["hedgespec", "sim"], "created": "2026-01-01",
-            "traces": [{"name": name, "manifest_sha256": digest, "costs": [COSTS]}
+            "traces": [{"name": name, "manifest_sha256": digest, "target": "a-model",
+                        "costs": [COSTS]}
                        for name in traces],
             "settings": [], "versions": {"hedgespec": "0"}}))
     return folder

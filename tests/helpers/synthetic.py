@@ -39,7 +39,7 @@ def write_trace(
     temperature 0 both are put on their argmax.
     """
     rng = np.random.default_rng(seed)
-    drafters = [DrafterInfo(f"drafter-{i}", "test", f"test:{i}", None, depth)
+    drafters = [DrafterInfo(f"drafter-{i}", "synthetic", f"test:{i}", None, depth)
                 for i, depth in enumerate(depths)]
     count = sum(lengths)
     p = distributions(rng, (count,))

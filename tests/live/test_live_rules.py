@@ -113,6 +113,7 @@ def test_under_gumbel_coupling_the_text_is_the_same_whoever_drafts(target, draft
     assert other.generate(PROMPT, 30).tokens != decoders[0].generate(PROMPT, 30).tokens
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("rule", "selector", "feedback", "loss"), [
     ("onehot", "normalhedge", None, None), ("block", "normalhedge", None, None),
     ("block", "hedge", "rounds:2", "realised"), ("block", "metasd-ucb", None, None),
@@ -139,6 +140,7 @@ def test_the_replay_of_a_log_comes_to_the_same_decisions(
         [rule] if rule in ("gumbel", *SEVERAL, "multi-without:2") else [])
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("rule", [*CHAINS, *SEVERAL])
 def test_rounds_are_as_many_as_the_replay_of_the_same_text_says(target, drafters, tmp_path, rule):
     """Exact expectations on the texts that were decoded, a fixed drafter of the first depth."""

@@ -30,7 +30,12 @@ from hedgespec.selectors.learning import parse_loss  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
 from hedgespec.simulator.fidelity import check_fidelity, compare_seconds  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
-from hedgespec.traces import read_trace  # noqa: E402
+from hedgespec.traces import (  # noqa: E402
+    Costs,
+    DrafterCosts,
+    TargetCosts,
+    read_trace,
+)
 from tests.helpers.heads import random_head  # noqa: E402
 from tests.helpers.laws import chi_square_p  # noqa: E402
 from tests.helpers.live_text import (  # noqa: E402
@@ -100,6 +105,7 @@ def logged(tiny_models, specifications, tmp_path, selector: str, temperature: fl
     return out
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("selector", ["normalhedge", "exp3spec", "ucbspec", "metasd-ucb", "ftpl",
                                       "fixed:ngram", "none"])
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
@@ -140,6 +146,7 @@ def test_a_replay_charges_what_was_drafted_live(tiny_models, specifications, tmp
     assert "s replayed under the log's costs (+" in capsys.readouterr().out
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("rule", ["auto", "gumbel", "block", "multi:3", "tree"])
 @pytest.mark.parametrize("static", [False, True])
 def test_without_a_drafter_every_round_is_one_token(target, drafters, rule, static):
@@ -164,6 +171,7 @@ def test_without_a_drafter_every_round_is_one_token(target, drafters, rule, stat
     assert drafting.with_selector("none").generate(PROMPT, 20).tokens == answer.tokens
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("options", [
     ("--feedback", "rounds:1"), ("--feedback", "every:2"), ("--feedback", "bold"),
     ("--feedback", "censored"), ("--loss", "accept"), ("--estimator", "rb"),
@@ -211,6 +219,24 @@ def test_a_log_keeps_the_loss_and_the_seconds_it_took(target, drafters, tmp_path
     log.finish()
     assert json.loads((tmp_path / "log" / "run.json").read_text())["loss"] == "seconds:gamma"
     assert check_fidelity(tmp_path / "log") > 5
+
+
+def test_a_log_says_how_far_its_costs_are_from_its_rounds(target, drafters, tmp_path):
+    decoder = LiveDecoder(target, drafters, "uniform", DecoderSettings(
+        sampling=Sampling(0.8), draft_length=4, evaluate_all=True, timed=True))
+    query = Query.of(target.tokenizer, 0, Question("q", "made", ["w1 w2 w3 w1 w2"]), [], 30)
+    answer = decoder.generate(query.prompt, 30, 0)
+    one = float(np.median([one.seconds["verify"] for one in answer.rounds]))
+    slower = {}
+    for scale in (1.0, 2.0):
+        costs = Costs("a CPU", "float32", 20, 4, TargetCosts(scale * one, scale * one), {
+            drafter.name: DrafterCosts(1.0, 1.0, 1.0) for drafter in drafters})
+        log = LiveLog(tmp_path / f"log-{scale}", decoder, LogSettings("made", 30, costs))
+        assert log.slower_than_costs is None
+        log.add(query, answer)
+        slower[scale] = log.slower_than_costs
+    assert 0.5 < slower[1.0] < 1.5
+    assert slower[2.0] == pytest.approx(slower[1.0] / 2)
 
 
 def test_logged_losses_are_the_replays_and_a_changed_one_is_named(
@@ -276,6 +302,7 @@ def defect() -> "torch.Tensor":
     raise RuntimeError("a defect\nwith more lines")
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("fault", "reason"), [
     (defect, "RuntimeError: a defect"), (out_of_memory, "OutOfMemoryError"),
     (lambda: torch.full((64,), torch.nan), "NaN"),
@@ -407,11 +434,11 @@ def test_bad_settings_are_told(target, drafters, selector, options, message):
         LiveDecoder(target, [], "hedge")
 
 
-def test_every_learner_decodes(target, drafters):
-    for name in BUILT_IN:
-        decoder = LiveDecoder(target, drafters, name, DecoderSettings(sampling=Sampling(0.8)))
-        answer = decoder.generate(PROMPT, 12)
-        assert answer.tokens
+@pytest.mark.matrix
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_learner_decodes(target, drafters, name):
+    decoder = LiveDecoder(target, drafters, name, DecoderSettings(sampling=Sampling(0.8)))
+    assert decoder.generate(PROMPT, 12).tokens
 
 
 def test_the_documentation_runs(tiny_models):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -156,6 +157,7 @@ def test_the_log_holds_what_a_recording_of_the_text_holds(
         assert max(lengths) > 2
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("sampling", [GREEDY, SAMPLING], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("selector", ["normalhedge", "exp3spec", "ucbspec", "fixed:eagle"])
 def test_the_replay_of_a_log_comes_to_the_same_decisions(
@@ -169,6 +171,7 @@ def test_the_replay_of_a_log_comes_to_the_same_decisions(
         assert rounds.sum() == sum(len(answer.rounds) for answer in answers)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("selector", "feedback", "loss", "options"), [
     ("hedge", "rounds:2", "realised", {}), ("squint", "every:9", "rb", {}),
     ("normalhedge", "censored", "gamma", {"draft_length": 2}), ("metasd-ucb", None, None, {})])
@@ -248,7 +251,10 @@ def test_a_chat_drafts_trees_too(tiny_models, tmp_path, monkeypatch, capsys):
     assert main(command) == 0
     shown = capsys.readouterr().out
     assert f"tree:small {DYNAMIC}, K = 4" in shown
-    assert shown.count("MAT") == 2
+    assert shown.count("MAT") == 3
+    assert re.search(r"2 answers, 24 tokens: MAT [\d.]+, [\d.]+ tokens/s decoding, [\d.]+ tokens/s "
+                     "with reading the prompt, evaluating all drafters for the log",
+                     shown.replace("\n", " "))
     assert main(["fidelity", str(tmp_path / "log")]) == 0
 
 

@@ -105,6 +105,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("selector", ["fixed:bad", "normalhedge"])
 def test_a_faulty_drafter_is_dropped_and_the_text_goes_on(target, fault, selector):

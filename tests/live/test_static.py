@@ -13,7 +13,7 @@ from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.live.decoded import Answer  # noqa: E402
 from hedgespec.live.log import LiveLog, LogSettings  # noqa: E402
-from hedgespec.live.static_drafters import Heads, Reader  # noqa: E402
+from hedgespec.live.static_drafters import Exits, Heads, Reader  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
@@ -66,6 +66,7 @@ def stacked(answer, name: str) -> np.ndarray:
     return np.concatenate([getattr(part, name) for part in answer.statistics])
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("policy", "temperature", "logged"), [
     *((policy, 0.8, True) for policy in POLICIES), ("normalhedge", 0.0, True),
     ("normalhedge", 0.8, False), ("ucbspec", 0.0, False), ("metasd-ucb", 0.8, False)])
@@ -89,7 +90,7 @@ def test_heads_of_one_shape_run_together(target, drafters):
     decoder.generate(PROMPT, 3)
     groups = [one.group for one in decoder.engine._parts._drafting.groups]
     assert [(type(group), [drafter.name for drafter in group.drafters]) for group in groups] == [
-        (Heads, ["a", "b", "c"]), (Reader, ["lm"]), (Heads, ["old"]), (Reader, ["early-exit-3"])]
+        (Heads, ["a", "b", "c"]), (Reader, ["lm"]), (Heads, ["old"]), (Exits, ["early-exit-3"])]
 
 
 @pytest.mark.parametrize("changes", [{}, {"reduced": False}, {"generation": 1}])
@@ -137,6 +138,7 @@ def test_a_longer_text_gets_more_room(target, drafters):
             .generate(prompt, count).tokens)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("selector", ["normalhedge", "exp3spec", "ucbspec", "metasd-ucb"])
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_replays_of_a_log_decide_as_live(target, drafters, tmp_path, selector, temperature):
@@ -176,6 +178,7 @@ def test_replays_of_a_log_choose_who_is_evaluated_as_live(target, drafters, tmp_
         check_fidelity(tmp_path / "log")
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("feedback", slow_but(["eliminate:0.5,0.125"], SOME))
 @pytest.mark.parametrize("logged", slow_but([True], [True, False]))
 def test_some_drafters_are_evaluated_alike_on_fixed_tensors(target, drafters, feedback, logged):
@@ -227,6 +230,7 @@ def test_a_drafter_may_be_dropped_while_some_are_evaluated(target, drafters, tmp
     assert check_fidelity(tmp_path / "log") > 20
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("policy", ["normalhedge", "ucbspec", "metasd-ucb"])
 @pytest.mark.parametrize("fault", ["nan", "raises"])
 @pytest.mark.parametrize("part", ["a", "lm"])
@@ -269,8 +273,11 @@ def test_costs_are_measured_and_decoding_goes_on(target, drafters):
     assert costs.evaluate_all > 0
     assert costs.target.one > 0
     assert costs.target.round > 0
-    assert all(one.evaluate > 0 and one.step > 0 and one.draft == pytest.approx(3 * one.step)
-               for one in costs.drafters.values())
+    passes = {name: 3 if one.begin is None else 4 for name, one in costs.drafters.items()}
+    assert all(one.evaluate > 0 and one.step > 0
+               and one.draft == pytest.approx(passes[name] * one.step)
+               for name, one in costs.drafters.items())
+    assert [name for name, one in costs.drafters.items() if one.begin] == ["early-exit-3"]
     assert decoder.generate(PROMPT, 30).tokens == plain_greedy_on(target, PROMPT, 30)
 
 

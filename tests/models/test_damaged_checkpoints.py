@@ -102,5 +102,5 @@ def test_nothing_is_allocated_on_the_word_of_a_header(tmp_path):
 
 def test_a_folder_without_a_head_is_told(target, tmp_path):
     for kind in ("eagle", "parallel", "redrafter"):
-        with pytest.raises(HedgespecError, match=r"none/config.json: cannot be read"):
+        with pytest.raises(HedgespecError, match=r"none: no such folder"):
             make_drafters([f"{kind}:{tmp_path / 'none'}"], target)

@@ -62,6 +62,7 @@ def test_a_head_drafts_as_the_plain_forward(target, drafters, text, states, name
             found = session.step(token)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", ALL)
 def test_scoring_a_text_is_drafting_from_each_place(drafters, text, states, name):
     drafter = drafters[name]
@@ -85,6 +86,7 @@ def test_a_tree_without_branches_is_the_chain(drafters, text, states, name):
             logits = session.step(int(token))
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", ALL)
 def test_live_on_fixed_tensors_as_without(target, drafters, name):
     pair = [drafters[name], *make_drafters({"other": drafters[name]}, target)]

@@ -253,7 +253,7 @@ def test_costs_are_measured(settings):
 
 @pytest.mark.parametrize(("argument", "message"), [
     ("{folder},0", "a width of at least 1"),
-    ("{folder}/none", "cannot be read"),
+    ("{folder}/none", "no such folder"),
     ("{eagle}", "not the config.json of a recurrent head"),
 ])
 def test_bad_heads_are_named(target, folder, tmp_path, argument, message):

@@ -134,6 +134,7 @@ PLAIN = {DynamicTree: plain_dynamic, StaticTree: plain_static}
 
 
 @torch.inference_mode()
+@pytest.mark.matrix
 @pytest.mark.parametrize("shape", [DYNAMIC, STATIC], ids=["dynamic", "static"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_trees_equal_a_plain_builder_node_for_node(drafters, batch, name, shape):
@@ -150,6 +151,7 @@ def test_trees_equal_a_plain_builder_node_for_node(drafters, batch, name, shape)
 
 
 @torch.inference_mode()
+@pytest.mark.matrix
 @pytest.mark.parametrize("shape", [DYNAMIC, STATIC], ids=["dynamic", "static"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_session_grows_the_trees_of_recorded_text(drafters, batch, name, shape):

@@ -5,24 +5,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t as t_law
 
 from hedgespec.results import statistics
 from hedgespec.results.statistics import (
+    SMALL,
     crossed_estimate,
+    few,
     gain_difference,
+    holm,
     mat_difference,
     mat_error,
     mat_estimate,
     mat_gain,
+    may_be_marked,
+    mean_band,
     mean_estimate,
     mean_gain,
-    normal_band,
     rate_gain,
 )
 
 ROOT = Path(__file__).parents[2]
 ESTIMATORS = {"mean_estimate", "mat_estimate", "mat_difference", "mat_gain", "rate_gain",
-              "gain_difference", "normal_band", "mat_error", "crossed_estimate", "mean_gain"}
+              "gain_difference", "mean_band", "mat_error", "crossed_estimate", "mean_gain"}
 NOT_BY_QUESTION = {ROOT / "benchmarks" / "live.py"}  # each of its questions has one answer
 
 
@@ -52,7 +57,7 @@ def test_a_question_of_its_own_for_each_query_is_the_default(queries):
     named = np.array([f"q{number}" for number in range(40)])[::-1]
     assert np.allclose(spans(estimates(tokens, rounds, None)),
                        spans(estimates(tokens, rounds, named)))
-    assert np.allclose(normal_band(rounds), normal_band(rounds, named))
+    assert np.allclose(mean_band(rounds), mean_band(rounds, named))
     assert np.allclose(mat_error(tokens, rounds[:, 0]), mat_error(tokens, rounds[:, 0], named))
 
 
@@ -61,7 +66,7 @@ def test_a_second_turn_that_repeats_the_first_makes_nothing_more_certain(queries
     twice = (np.repeat(tokens, 2), np.repeat(rounds, 2, axis=0))
     question = np.repeat(np.arange(40), 2)
     assert np.allclose(spans(estimates(*twice, question)), spans(estimates(*queries, None)))
-    assert np.allclose(normal_band(twice[1], question), normal_band(rounds))
+    assert np.allclose(mean_band(twice[1], question), mean_band(rounds))
     assert np.allclose(mat_error(twice[0], twice[1][:, 0], question),
                        mat_error(tokens, rounds[:, 0]))
     # As queries of their own they would.
@@ -79,7 +84,7 @@ def test_intervals_of_questions_with_turns_cover_as_often_as_they_say():
         0, 0.3, (queries, 400))
     found = mean_estimate(values, question)
     covered.append((found.low < 1) & (found.high > 1))
-    low, high = normal_band(values, question)
+    low, high = mean_band(values, question)
     covered.append((low < 1) & (high > 1))
     for inside in covered:
         assert 0.90 < inside.mean() < 0.98
@@ -96,16 +101,16 @@ def test_one_question_of_several_turns_has_a_value_and_no_interval(queries):
 
 def test_standard_errors_are_those_of_the_textbook(queries):
     tokens, rounds = queries
-    low, high = normal_band(rounds)
+    low, high = mean_band(rounds)
     error = rounds.std(axis=0, ddof=1) / np.sqrt(40)
-    assert np.allclose(high - rounds.mean(axis=0), 1.96 * error)
+    assert np.allclose(high - rounds.mean(axis=0), t_law.ppf(0.975, 39) * error)
     assert np.allclose((low + high) / 2, rounds.mean(axis=0))
     mat, spread = mat_error(tokens, rounds[:, 0])
     draws = mat_estimate(tokens, rounds[:, :1])
     assert mat == draws.value[0]
     assert 2 * 1.96 * spread == pytest.approx((draws.high - draws.low)[0], rel=0.1)
-    # One query has no interval, not one without width.
-    assert np.isnan(normal_band(rounds[:1])).all()
+    # Two queries have no interval, not one without width.
+    assert np.isnan(mean_band(rounds[:2])).all()
     assert np.isnan(mat_error(tokens[:1], rounds[:1, 0])[1])
 
 
@@ -147,7 +152,7 @@ def test_nothing_else_draws_a_bootstrap():
     for path in {*(ROOT / "hedgespec").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")} - {home}:
         text = path.read_text(encoding="utf-8")
         for word in ("np.percentile", "1.96", "ddof", "multinomial(", "resampled_sums",
-                     "(0.025, 0.975)"):
+                     "NormalDist", "(0.025, 0.975)"):
             assert word not in text, f"{path}: {word}"
 
 
@@ -183,3 +188,128 @@ def test_a_mean_of_gains_is_that_of_the_traces():
     assert found.value[0] == pytest.approx(np.mean(singles))
     one = mat_gain(parts[0][0][:, None], parts[0][1])
     assert found.high[0] - found.low[0] < one.high[0] - one.low[0]
+
+
+# Few questions
+
+KINDS = ("normal", "skewed", "heavy", "turns")
+
+
+def null(kind: str, questions: int, tests: int) -> tuple[np.ndarray, ...]:
+    """Tokens (Q), rounds of two that do not differ (Q, tests) each, and questions (Q).
+
+    Rounds of an answer are skewed or heavy-tailed, answers of unequal length; of `turns` a question
+    has three, which are alike.
+    """
+    rng = np.random.default_rng(questions)
+    question = np.repeat(np.arange(questions), 3 if kind == "turns" else 1)
+    tokens = rng.lognormal(5, 0.7, len(question)).round() + 1
+    draws = {"normal": lambda shape: rng.normal(0, 0.1, shape),
+             "skewed": lambda shape: 0.3 * rng.exponential(1, shape),
+             "heavy": lambda shape: 0.05 * np.abs(rng.standard_t(3, shape)),
+             "turns": lambda shape: 0.3 * rng.exponential(1, shape)}[kind]
+    one, other = (tokens[:, None] / 2.5 * (
+        1 + draws((questions, tests))[question] + rng.normal(0, 0.03, (len(question), tests)))
+        for _ in range(2))
+    return tokens, one, other, question
+
+
+@pytest.mark.parametrize("questions", [3, 4, 12, 24, 96])
+def test_differences_that_are_none_are_marked_in_five_percent_of_tables(questions, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 100)  # intervals are not looked at
+    monkeypatch.setattr(statistics, "FLIPS", 2**12)
+    tables, rows = 400, 5
+    for kind in KINDS:
+        p = mat_difference(*null(kind, questions, tables * rows)).p.reshape(tables, rows)
+        marked = np.mean([(holm(of_table) < 0.05).any() for of_table in p])
+        if may_be_marked(questions):  # a share of 5 % of 400 tables has a standard error of 1.1 %
+            assert 0.01 < marked < 0.05 + 3 * 0.011, kind
+            assert 0.035 < (p < 0.05).mean() < 0.065, kind
+        else:
+            assert np.isnan(p).all()
+
+
+@pytest.mark.parametrize("questions", [3, 4, 12, 24])
+def test_intervals_of_few_questions_cover_nearly_as_often_as_they_say(questions, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 1_000)
+    for kind in KINDS:
+        tokens, one, other, question = null(kind, questions, 400)
+        for found in (mat_difference(tokens, one, other, question),
+                      mean_estimate(one - other, question)):
+            covered = ((found.low <= 0) & (found.high >= 0)).mean()
+            assert covered > 0.9, kind
+            assert covered < 0.98 or questions < 12, kind  # one long answer may outweigh a few
+
+
+@pytest.mark.parametrize(("questions", "marked"), [(SMALL - 1, False), (SMALL, True)])
+def test_fewer_than_ten_questions_are_never_tested(questions, marked):
+    tokens = np.arange(1.0, questions + 1)
+    rounds = tokens[:, None] * [2.0, 1.0]
+    of_one = np.column_stack([tokens, rounds[:, 0]]), np.column_stack([tokens, rounds[:, 1]])
+    for found in (mean_estimate(rounds), mat_difference(tokens, rounds, rounds[:, 0] + 1),
+                  mat_gain(rounds, rounds[:, 0] + 1), rate_gain(*of_one)):
+        assert (found.p < 0.01).all() == marked
+        assert np.isnan(found.p).all() != marked
+    assert may_be_marked(questions) == marked
+    assert few(questions) == ("" if marked else "†")
+    # Twice as many turns are no more questions.
+    twice = mean_estimate(np.repeat(rounds, 2, axis=0), np.repeat(tokens, 2))
+    assert (twice.queries, twice.questions) == (2 * questions, questions)
+    assert np.isnan(twice.p).all() != marked
+
+
+@pytest.mark.parametrize(("questions", "tests"), [(10, 25), (12, 102), (96, 3200)])
+def test_a_mark_is_possible_among_so_many_tests_and_no_more(questions, tests, monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 100)
+    surest = mean_estimate(np.arange(1.0, questions + 1)[:, None]).p
+    for more in (0, 80):
+        p = np.concatenate([surest, np.ones(tests + more - 1)])
+        assert (holm(p)[0] < 0.05) == may_be_marked(questions, tests + more) == (more == 0)
+
+
+def test_p_is_that_of_all_ways_to_swap_the_two():
+    rng = np.random.default_rng(0)
+    tokens, rounds, base = (rng.uniform(1, 2, 11) for _ in range(3))
+    swaps = (np.arange(2**11)[:, None] >> np.arange(11)) & 1
+    mats = [tokens.sum() / np.where(swaps, one, other).sum(axis=1)
+            for one, other in ((rounds, base), (base, rounds))]
+    apart = np.abs(1 / mats[0] - 1 / mats[1])
+    expected = (apart >= apart[0] - 1e-12).mean()
+    assert mat_difference(tokens, rounds[:, None], base).p == expected
+    assert mat_gain(rounds[:, None], base).p == expected
+    # Of answers whose texts differ, tokens and seconds are swapped together.
+    other = rng.uniform(1, 2, (11, 2))
+    one = np.column_stack([tokens, rounds])
+    both = [np.where(swaps[:, :, None], *pair).sum(axis=1) for pair in ((one, other), (other, one))]
+    rates = np.abs(both[0][:, 0] / both[0][:, 1] - both[1][:, 0] / both[1][:, 1])
+    assert rate_gain(one, other).p == (rates >= rates[0] - 1e-12).mean()
+
+
+def test_drawn_signs_give_the_p_of_all_signs_nearly(monkeypatch):
+    values = np.random.default_rng(0).normal(0.4, 1.0, (14, 30))
+    every = mean_estimate(values).p
+    monkeypatch.setattr(statistics, "FLIPS", 2**12)
+    drawn = mean_estimate(values).p
+    assert (drawn != every).any()
+    assert np.abs(drawn - every).max() < 4 * 0.5 / np.sqrt(2**12)
+    certain = mean_estimate(np.repeat(values + 100, 3, axis=0))
+    assert (certain.p == 1 / (2**12 + 1)).all()  # never zero
+
+
+def test_gains_of_two_groups_that_do_not_differ_are_seldom_told_apart(monkeypatch):
+    monkeypatch.setattr(statistics, "DRAWS", 1_000)
+    rng = np.random.default_rng(0)
+    p = []
+    for _ in range(300):
+        short, long = (scale * rng.exponential(1, (count, 1)) + rng.exponential(1, (count, 2))
+                       for scale, count in ((1, 12), (5, 30)))
+        p.append(gain_difference(short, long).p[0])
+    assert 0.01 < np.mean(np.array(p) < 0.05) < 0.1
+    apart = gain_difference(np.column_stack([short[:, 0], short[:, 0] / 2]), long)
+    assert apart.p < 0.01
+    assert np.isnan(gain_difference(short[:9], long).p)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 10, 24, 96])
+def test_standard_errors_of_a_t_interval_are_those_of_tables(count):
+    assert statistics._student(count) == pytest.approx(t_law.ppf(0.975, count - 1), rel=0.008)

@@ -255,11 +255,11 @@ def test_a_tree_may_be_cut_but_not_be_longer(pair, trees):
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("gumbel", "holds no statistics of rule gumbel; to record them, run again, with another "
-               "out: hedgespec record ... --rules gumbel"),
-    ("tree", "holds no statistics of rule tree; to record them, run again, with another "
-             "out: hedgespec record ... --trees dynamic"),
-    ("tree:wide", "hedgespec record ... --trees wide=dynamic"),
+    ("gumbel", "holds no statistics of rule gumbel; to record them: hedgespec record --out "
+               "recordings/tiny-gumbel --rules gumbel"),
+    ("tree", "holds no statistics of rule tree; to record them: hedgespec record --out "
+             "recordings/tiny-tree --trees dynamic"),
+    ("tree:wide", "hedgespec record --out recordings/tiny-tree-wide --trees wide=dynamic"),
     ("multi", "wants the number of candidates"),
     ("multi:0", "wants the number of candidates"), ("kseq:x", "wants the number of candidates"),
     ("block:2", "rule block stands alone, without :2"), ("sampling:", "unknown rule 'sampling:'"),

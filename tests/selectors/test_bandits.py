@@ -163,6 +163,7 @@ def rounds(driver: Driver, kind: str, steps: int, seed: int = 0):
         driver.learn_round(arm, item.propensity, item.emitted, item.verified, item.lookahead)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("text", INDEX)
 @pytest.mark.parametrize("arms", slow_but([3], ARMS))
 def test_index_learners_equal_their_formulas(text, arms):
@@ -177,6 +178,7 @@ def test_index_learners_equal_their_formulas(text, arms):
                 assert chosen == tied.argmax(), (kind, len(history))
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("text", MIXED)
 @pytest.mark.parametrize("arms", slow_but([3], ARMS))
 def test_mixing_learners_equal_their_formulas(text, arms):

@@ -102,6 +102,7 @@ def test_what_is_needed_covers_what_is_due(label, window, emitted, evaluated):
                 schedule, key, before, number, start, NO_END, fed, fed_round)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("label", slow_but(["queued"], LIVE))
 @pytest.mark.parametrize("name", slow_but(["normalhedge"], ["normalhedge", "ftpl"]))
 def test_live_decoding_is_fed_as_the_replay(trace, name, label):

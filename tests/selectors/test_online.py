@@ -28,6 +28,7 @@ def trace(request, tmp_path_factory: pytest.TempPathFactory) -> Trace:
                        lengths=(60, 1, 5, 130))
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", slow_but(["normalhedge", "exp3spec"], BUILT_IN))
 def test_every_selector_decides_as_in_a_replay(trace, name):
     for seed in range(3):
@@ -37,6 +38,7 @@ def test_every_selector_decides_as_in_a_replay(trace, name):
     assert len(set(run.choice[run.choice >= 0])) > 1, "there is something to choose"
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("feedback", slow_but(["rounds:2+every:3"], FEEDBACKS))
 @pytest.mark.parametrize("name", slow_but(["normalhedge"], ["normalhedge", "hedge", "ftpl"]))
 def test_every_feedback_setting_is_fed_as_in_a_replay(trace, name, feedback):
@@ -78,6 +80,7 @@ def test_plays_that_were_in_force_are_the_replays(trace, feedback):
     np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
 
 
+@pytest.mark.matrix
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("prefill", [False, True])

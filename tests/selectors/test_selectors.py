@@ -183,6 +183,7 @@ def test_contract_identical_drafters_are_treated_alike(name):
     np.testing.assert_allclose(play_all(name, losses), 0.2, atol=1e-12)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", slow_but(["normalhedge"], BUILT_IN))
 def test_contract_a_million_steps_stay_finite(name):
     """Driven by a compiled loop; the losses favour drafter 1 throughout."""

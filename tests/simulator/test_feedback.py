@@ -128,6 +128,7 @@ def test_losses_equal_their_formulas(trace):
     assert prefill[start, 0] == pytest.approx(1 - emitted / (K + 1), rel=1e-6)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("text", slow_but(["hedge:eta=3", "best-fixed"], [
     "uniform", "hedge", "hedge:eta=3", "normalhedge", "fixed:drafter-1", "best-fixed", "oracle"]))
 @pytest.mark.parametrize("name", ["queued", "bold", "oracle"])
@@ -150,6 +151,7 @@ def test_exact_expectations_equal_monte_carlo(trace, text, name):
     assert np.abs(visited - exact.visits).max() < 5 * 0.5 / np.sqrt(len(runs))
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("text", [name for name in BUILT_IN if built_in(name).feedback == FULL
                                   and not built_in(name).draws])
 def test_every_full_information_learner_is_exact(trace, text):

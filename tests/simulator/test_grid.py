@@ -171,7 +171,7 @@ def test_options_that_a_grid_is_there_to_vary_are_refused(grid, capsys, option):
     ("seeds", "-7", "--seeds must be at least 1, not -7"),
     ("carry", "-1", "--carry must be at least 0, not -1"),
     ("mode", "bogus", "--mode must be one of auto, exact, replayed, not 'bogus'"),
-    ("costs", "smolm2-135m-h100", "did you mean 'smollm2-135m-h100'?"),
+    ("costs", "smolm2-135m-zoo-h100", "did you mean 'smollm2-135m-zoo-h100'?"),
     ("traces", "domain-mix-t0.8", "did you mean 'domain-mix-t0.7'?"),
     ("answer", "nobody", "--answer: no trace has a query 'nobody'"),
 ])
@@ -195,19 +195,19 @@ def test_a_grid_says_its_costs_and_where_results_go(grid, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path / "elsewhere")
     save_costs(tmp_path / "slow.json", SLOW)
     speed = {}
-    for name in ("slow.json", "smollm2-135m-h100"):
+    for name in ("slow.json", "smollm2-135m-zoo-h100"):
         grid.write_text(f'out = "made"\ncosts = "{name}"\nseeds = 1\ntraces = ["trace"]\n'
                         'selectors = ["uniform"]')
         assert main(["sim", "--grid", str(grid)]) == 0
         speed[name] = read_table(tmp_path / "made", "summary")["tokens_per_second"][0]
-    assert speed["slow.json"] < 1 < speed["smollm2-135m-h100"]
+    assert speed["slow.json"] < 1 < speed["smollm2-135m-zoo-h100"]
 
 
 def test_costs_that_differ_between_runs_are_told_apart_by_name(grid):
-    grid.write_text(GRID + 'costs = "smollm2-135m-h100"')
+    grid.write_text(GRID + 'costs = "smollm2-135m-zoo-h100"')
     assert sim(grid) == 0
     found = read_table(grid.parent / "out", "summary").select("selector", "costs").unique().rows()
-    assert set(found) == {("hedge", ""), ("normalhedge", ""), ("ucbspec", "smollm2-135m-h100")}
+    assert set(found) == {("hedge", ""), ("normalhedge", ""), ("ucbspec", "smollm2-135m-zoo-h100")}
 
 
 def test_two_numbers_of_seeds_for_one_setting_are_refused(grid, capsys):
@@ -228,9 +228,9 @@ def test_nothing_to_run_is_told():
 
 
 def test_bundled_traces_and_costs_have_names(tmp_path):
-    results = run_sweep(["methods-t0"], SweepSettings(
-        selectors=("best-fixed",), costs=(Path("smollm2-135m-h100"),)))
-    assert results.provenance["traces"][0]["folder"] == str(DATA / "traces" / "methods-t0")
+    results = run_sweep(["domain-mix-t0"], SweepSettings(
+        selectors=("best-fixed",), costs=(Path("smollm2-135m-zoo-h100"),)))
+    assert results.provenance["traces"][0]["folder"] == str(DATA / "traces" / "domain-mix-t0")
     assert results.provenance["traces"][0]["costs"][0]["device"] == "NVIDIA H100 80GB HBM3"
 
 

@@ -100,6 +100,7 @@ def test_good_learners_pass(file, name):
     assert parse_selector(f"{file}:LEARNER").own
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_built_in_learners_pass_and_so_may_skip_the_checks(name):
     configured = parse_selector(name)

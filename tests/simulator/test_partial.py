@@ -164,6 +164,7 @@ def plain_text(replayer, feedback, loss, text, key, loss_table, accept, name="ft
     return rounds
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("label", [
     "eliminate:0.5,0.0625", "eliminate:2,0.3", "batch:4+eliminate:0.5,0.1", "limited:2",
     "every:2+eliminate:1,0.1", "eliminate:0.2,0.05+limited:2", "budget:0.02",

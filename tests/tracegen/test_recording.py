@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,7 @@ from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.models.memory import in_fitting_pieces  # noqa: E402
 from hedgespec.tracegen import record as record_module  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question, read_questions  # noqa: E402
+from hedgespec.tracegen.queries import batches  # noqa: E402
 from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
 from hedgespec.traces import read_trace  # noqa: E402
 from tests.helpers.brute_force import brute_force, prompt_of  # noqa: E402
@@ -183,6 +185,20 @@ def test_resumed_after_kill_equals_uninterrupted(settings, tmp_path):
     subprocess.run([*command, "--resume"], env=environment, check=True, capture_output=True)
     same_tables(settings.out, out, abs_tol=1e-5, rel_tol=1e-5)
     assert not (out / "parts").exists()
+
+
+@pytest.mark.parametrize(("lengths", "expected"), [
+    ([10, 12, 11], [[12, 11, 10]]),
+    ([1200, 50, 60, 40, 55], [[1200], [60, 55, 50, 40]]),  # else most of each row is padding
+    ([5, 6, 7, 8, 9], [[9, 8, 7, 6], [5]]),
+    ([180, 70], [[180, 70]]),
+])
+def test_prompts_of_similar_length_are_written_together(lengths, expected):
+    queries = [SimpleNamespace(prompt=[0] * length, limit=40, number=number)
+               for number, length in enumerate(lengths)]
+    found = [[len(query.prompt) for query in batch]
+             for batch in batches(queries, 4, 4096)]
+    assert found == expected
 
 
 def test_resume_refuses_other_settings(settings, monkeypatch):
@@ -378,10 +394,18 @@ def test_bad_question_files(settings, tmp_path, line, message):
      '{"question_id": 7, "category": "code", "turns": ["b", "c"]}',
      [("7", "math"), ("code-7", "code")]),
 ])
+@pytest.mark.filterwarnings("ignore:.* have no \"category\"")
 def test_question_files_of_the_field_are_read(tmp_path, lines, found):
     path = tmp_path / "questions.jsonl"
     path.write_text(lines, encoding="utf-8")
     assert [(question.id, question.domain) for question in read_questions(path)] == found
+
+
+def test_questions_without_a_category_are_told(tmp_path):
+    path = tmp_path / "questions.jsonl"
+    path.write_text('{"turns": ["a"]}\n{"turns": ["b"], "category": "math"}\n{"turns": ["c"]}')
+    with pytest.warns(UserWarning, match='2 of 3 questions have no "category": they are all of'):
+        read_questions(path)
 
 
 @pytest.mark.parametrize("template", [

@@ -9,7 +9,7 @@ from hedgespec.analysis.figures.style import Drawing, Panel
 from hedgespec.analysis.results import of_all
 from hedgespec.analysis.study import Study
 from hedgespec.results.labels import FIXED
-from hedgespec.results.statistics import LEVEL, SMALL, mat_estimate, mean_estimate
+from hedgespec.results.statistics import LEVEL, SMALL, few, mat_estimate, mean_estimate
 
 HEADING = "Which drafter suits which domain?"
 NEEDS = "fixed drafters, which hedgespec sim runs unless --selectors leaves them out"
@@ -34,13 +34,13 @@ def draw(study: Study) -> Iterator[Drawing]:
         for measure, (name, title, short, how) in MEASURES.items():
             yield Drawing(
                 f"{name}-{trace}", f"{title} by drafter and domain: {trace}",
-                f"{how} The number of a domain's queries stands behind its name (†: fewer than "
-                f"{SMALL}). Framed: the drafter with the most in each domain. "
+                f"{how} The number of a domain's questions stands behind its name (†: fewer "
+                f"than {SMALL}). Framed: the drafter with the most in each domain. "
                 "Above the gap one drafter for all rounds, below it selectors. "
                 f"{LEVEL:.0%} bootstrap intervals over questions are in the data.",
                 [Panel("heat", _cells(data, measure, fixed), title=f"{short}, {study.sized(trace)}",
                        wide=True)],
-                data.select("trace", "selector", "domain", "queries",
+                data.select("trace", "selector", "domain", "queries", "questions",
                             pl.selectors.starts_with(measure)), trace, short)
 
 
@@ -55,7 +55,8 @@ def _table(study: Study, trace: str, names: tuple[str, ...]) -> pl.DataFrame:
         asked = answers.question[here]
         found = {"mat": mat_estimate(answers.tokens[here], answers.rounds[here][:, chosen], asked),
                  "gamma": mean_estimate(answers.gamma[here][:, chosen], asked)}
-        rows += [{"trace": trace, "selector": name, "domain": domain, "queries": int(here.sum()),
+        rows += [{"trace": trace, "selector": name, "domain": domain,
+                  "queries": found["mat"].queries, "questions": found["mat"].questions,
                   **{f"{measure}{end}": values[i] for measure, one in found.items()
                      for end, values in (("", one.value), ("_low", one.low), ("_high", one.high))}}
                  for i, name in enumerate(columns)]
@@ -65,11 +66,11 @@ def _table(study: Study, trace: str, names: tuple[str, ...]) -> pl.DataFrame:
 def _cells(data: pl.DataFrame, measure: str, fixed: tuple[str, ...]) -> pl.DataFrame:
     """Rows of a heat map, those of the `fixed` drafters first; the best of them are framed."""
     total = of_all(data["domain"].to_list())
-    few = pl.when(pl.col("queries") < SMALL).then(pl.lit("†")).otherwise(pl.lit(""))
     group = (~pl.col("selector").is_in(fixed)).cast(pl.Int8)
     best = pl.col(measure).rank("ordinal", descending=True).over("domain", group) == 1
     rows = data.with_columns(
         group=group, framed=best & (group == 0),
-        column=pl.format("{} ({}{})", pl.col("domain").fill_null(total), "queries", few))
+        column=pl.format("{} ({}{})", pl.col("domain").fill_null(total), "questions",
+                         pl.col("questions").map_elements(few, pl.String)))
     return rows.select(pl.col("selector").str.strip_prefix(FIXED).alias("name"), "column",
                        pl.col(measure).alias("y"), "framed", "group")

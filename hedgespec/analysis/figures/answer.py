@@ -40,14 +40,20 @@ def _drawing(trace: str, saved: int, tables: dict[str, pl.DataFrame]) -> Drawing
         f"One answer token by token: query {row['query_id']} ({row['domain']}) of {trace}",
         f"First each drafter's acceptance probability, mean of {SMOOTHED} tokens, then the "
         f"weights of {first} at each token, then the drafter of each round, in one replay (seed "
-        f"0). There {first} takes {abs(saved)} rounds {'fewer' if saved >= 0 else 'more'} than "
-        "the best fixed drafter of this answer; it is an example, not evidence. Grey: the drafters "
-        "that drafted least.",
+        f"0). There {first} {_told(saved)} the best fixed drafter of this answer; it is an "
+        "example, not evidence. Grey: the drafters that drafted least.",
         _panels(learners, fixed), _data(learners, fixed), trace,
         view=TokenView(tables[first],
                        f"The same answer as {first} decoded it: a token has the colour of its "
                        "round's drafter; the last of a round, underlined only, is the target's "
                        "own."))
+
+
+def _told(saved: int) -> str:
+    """What is said of an answer in which so many rounds are saved, perhaps none."""
+    rounds = f"{abs(saved)} round{'s' if abs(saved) != 1 else ''}"
+    return (f"saves {rounds} over" if saved > 0 else
+            f"loses {rounds} to" if saved else "needs as many rounds as")
 
 
 def _tables(study: Study, trace: str) -> tuple[int, dict[str, pl.DataFrame]] | None:

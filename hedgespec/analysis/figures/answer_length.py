@@ -7,7 +7,7 @@ import polars as pl
 
 from hedgespec.analysis.figures.style import Claim, Drawing, Panel, claimed
 from hedgespec.analysis.study import Study
-from hedgespec.results.statistics import LEVEL, SMALL, gain_difference, mat_gain
+from hedgespec.results.statistics import LEVEL, SMALL, gain_difference, mat_gain, may_be_marked
 
 HEADING = "Do long answers gain more?"
 NEEDS = "a selector to count gains from beside a learner, and answers of different length"
@@ -35,8 +35,8 @@ def _drawing(study: Study, trace: str, table: pl.DataFrame) -> Drawing:
         f"Pooled MAT above that of {study.against}, for queries in up to {GROUPS} groups of "
         "equal number by tokens generated; points stand at a group's mean length, set a little "
         f"apart. Bars: {LEVEL:.0%} paired bootstrap intervals over the questions of a group, "
-        f"not corrected; groups of fewer than {SMALL} queries are flagged in the data. Domains "
-        "differ in length, so this is not the effect of length alone.",
+        f"not corrected; groups of fewer than {SMALL} questions are flagged in the data. "
+        "Domains differ in length, so this is not the effect of length alone.",
         [Panel("points", rows, "tokens of the answer", f"gain in MAT over\n{study.against}, %",
                study.sized(trace), zero=True)], table, trace)
 
@@ -73,7 +73,8 @@ def _table(study: Study, trace: str) -> pl.DataFrame | None:
         tokens = answers.tokens[group]
         rows += [{"trace": trace, "selector": name, "against": study.against,
                   "shortest": tokens.min(), "longest": tokens.max(), "tokens": tokens.mean(),
-                  "queries": len(group), "few_queries": len(group) < SMALL,
+                  "queries": gain.queries, "questions": gain.questions,
+                  "few_questions": not may_be_marked(gain.questions),
                   "gain_percent": gain.value[i], "low": gain.low[i], "high": gain.high[i]}
                  for i, name in enumerate(learners)]
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -84,7 +85,7 @@ def _claims(study: Study) -> Iterator[Claim]:
     for trace in study.traces:
         answers = study.run.answers(trace)
         chosen, groups = _chosen(study, trace), length_groups(answers.tokens)
-        if chosen is None or len(groups) < 2 or min(len(groups[0]), len(groups[-1])) < SMALL:
+        if chosen is None or len(groups) < 2:
             continue
         learners, base = chosen
         best = min(learners, key=lambda name: answers.rounds[:, learners[name]].sum())

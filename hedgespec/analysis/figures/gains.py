@@ -94,7 +94,7 @@ def _table(
     value, found = compare(answers, columns)
     return pl.DataFrame({
         "trace": trace, "selector": list(chosen), "against": study.against,
-        "queries": found.queries, measure: value,
+        "queries": found.queries, "questions": found.questions, measure: value,
         "difference": found.value, "low": found.low, "high": found.high, "p": found.p,
         "p_holm": [float("nan"), *holm(found.p[1:])],  # the baseline is not tested against itself
         "all_rounds": answers.rounds[:, columns].sum(axis=0),

@@ -97,7 +97,7 @@ def _drawing(study: Study, trace: str, version: Version) -> Iterator[Drawing]:
             ("position", version.x, version.y, *version.band)))
         yield Drawing(
             f"{version.name}-{trace}", f"{version.title}: {trace}",
-            f"{version.note}: mean over queries, with its 95% normal interval over questions "
+            f"{version.note}: mean over queries, with its 95% t interval over questions "
             "(band, not corrected). A query that has ended keeps its last value.",
             [_panel(data, study.sized(trace), version)], data, trace, version.measure)
 
@@ -136,10 +136,12 @@ def _claims(study: Study) -> Iterator[Claim]:
     answers = study.run.answers(trace)
     if pair := study.full_and_bandit(trace):
         best, bandit = pair
+        total = answers.regret.sum(axis=0)
+        first = total[bandit] == total[study.bandits(trace)].min()
         less = mean_estimate(answers.regret[:, [bandit]] - answers.regret[:, [best]],
                              answers.question)
         names = answers.settings["selector"]
         yield Claim.of(
             f"On {trace}, {names[best]}, which learns from every drafter's loss, has",
-            ("fewer", "more"), f"rounds of regret per query than {names[bandit]}, the bandit "
-            "with the least", less)
+            ("fewer", "more"), "rounds of regret per query than "
+            f"{names[bandit]}, {'the bandit with the least' if first else 'a bandit'}", less)

@@ -7,7 +7,7 @@ import polars as pl
 from hedgespec.analysis.figures.style import Claim, Drawing, Panel, arm_label, claimed
 from hedgespec.analysis.study import Study
 from hedgespec.results.labels import NONE, PROMPT
-from hedgespec.results.statistics import LEVEL, SMALL, mean_estimate
+from hedgespec.results.statistics import LEVEL, SMALL, few, mean_estimate
 
 HEADING = "A router by the prompt, or online selection?"
 
@@ -30,8 +30,7 @@ def draw(study: Study) -> Iterator[Drawing]:
 def _drawing(study: Study, trace: str, tables: list[pl.DataFrame]) -> Drawing:
     data = pl.concat(tables)
     rows = data.unique("selector", keep="first", maintain_order=True)
-    few = "†" if rows["queries"][0] < SMALL else ""
-    title = study.sized(trace) + few
+    title = study.sized(trace) + few(rows["questions"][0])
     more = [Panel("forest", table[1:].select(name="selector", x="difference", low="difference_low",
                                              high="difference_high"),
                   f"rounds more than\n{arm_label(table['router'][0])}, per query", title=title,
@@ -41,7 +40,7 @@ def _drawing(study: Study, trace: str, tables: list[pl.DataFrame]) -> Drawing:
         "A router is trained on other questions of the same trace, router:TRACE on those "
         f"of another. Beside it the {ONLINE} chosen learners of least regret. Bars: "
         f"{LEVEL:.0%} bootstrap intervals over questions, against a router paired by question; "
-        f"not corrected. †: fewer than {SMALL} queries.",
+        f"not corrected. †: fewer than {SMALL} questions.",
         [Panel("forest", rows.select(name="selector", x="regret", low="low", high="high"),
                "rounds above the best\nfixed drafter, per query", title=title, zero=True), *more],
         data, trace)
@@ -74,6 +73,7 @@ def _table(study: Study, trace: str, router: str, learners: tuple[str, ...]) -> 
                          for values in (regret, regret - regret[:, :1]))
     return pl.DataFrame({
         "trace": trace, "router": router, "selector": list(columns), "queries": found.queries,
+        "questions": found.questions,
         "regret": found.value, "low": found.low, "high": found.high,
         "difference": difference.value, "difference_low": difference.low,
         "difference_high": difference.high, "p": difference.p,

@@ -52,7 +52,8 @@ def _table(study: Study, trace: str) -> pl.DataFrame | None:
     found = mat_gain(seconds, seconds[:, 0], answers.question)
     return pl.DataFrame({
         "trace": trace, "selector": list(chosen), "against": study.against,
-        "queries": found.queries, "tokens_per_second": answers.tokens.sum() / seconds.sum(axis=0),
+        "queries": found.queries, "questions": found.questions,
+        "tokens_per_second": answers.tokens.sum() / seconds.sum(axis=0),
         "gain_percent": found.value, "low": found.low, "high": found.high, "p": found.p,
         "p_holm": [float("nan"), *holm(found.p[1:])],  # the baseline is not tested against itself
         "evaluation_percent": 100 * evaluation.sum(axis=0) / seconds.sum(axis=0),

@@ -4,28 +4,14 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hedgespec.errors import HedgespecError, did_you_mean
+from hedgespec.errors import HedgespecError
 from hedgespec.models.drafters.base import Drafter, ScoringBatch
-from hedgespec.models.drafters.context import NGram, PromptLookup
-from hedgespec.models.drafters.eagle import Eagle
-from hedgespec.models.drafters.early_exit import EarlyExit
+from hedgespec.models.drafters.early_checks import check_before_loading
+from hedgespec.models.drafters.families import FAMILIES, Specification, check_name
 from hedgespec.models.drafters.language_model import LanguageModelDrafter
-from hedgespec.models.drafters.parallel import Parallel
-from hedgespec.models.drafters.redrafter import Redrafter
 from hedgespec.models.lossless import check_lossless
 from hedgespec.models.settings import Sampling
 from hedgespec.models.target import LanguageModel
-from hedgespec.traces.schema import is_drafter_name
-
-FAMILIES = {
-    family.kind: family
-    for family in (
-        LanguageModelDrafter, Eagle, Parallel, Redrafter, EarlyExit, PromptLookup, NGram)
-}
-
-_NAME_RULE = (
-    "drafter name {!r} may hold only a-z, 0-9, '.', '_' and '-'; choose one with NAME=FAMILY:..."
-)
 
 
 def default_drafters(layers: int) -> list[str]:
@@ -49,8 +35,7 @@ def make_drafters(
     drafters = [_make(name, given, target) for name, given in named]
     names = [drafter.name for drafter in drafters]
     for name in names:
-        if not is_drafter_name(name):
-            raise HedgespecError(_NAME_RULE.format(name))
+        check_name(name)
         if names.count(name) > 1:
             raise HedgespecError(f"two drafters are called {name!r}; name one with NAME=FAMILY:...")
     return drafters
@@ -74,7 +59,7 @@ def check_readers(drafters: Sequence[Drafter]) -> None:
 
 def _make(name: str, given: Any, target: LanguageModel) -> Drafter:
     if isinstance(given, str):
-        return _of_specification(f"{name}={given}" if name else given, target)
+        return Specification.parse(f"{name}={given}" if name else given).made(target)
     if isinstance(given, Drafter):
         drafter = copy.copy(given)
         drafter.name = name or given.name
@@ -83,21 +68,7 @@ def _make(name: str, given: Any, target: LanguageModel) -> Drafter:
     return LanguageModelDrafter.of(name, model, target)
 
 
-def _of_specification(text: str, target: LanguageModel) -> Drafter:
-    name, equals, identity = text.partition("=")
-    if not equals or ":" in name:  # no name, or a "=" within the argument
-        name, identity = "", text
-    elif not is_drafter_name(name):
-        raise HedgespecError(_NAME_RULE.format(name))
-    family, _, argument = identity.partition(":")
-    if family not in FAMILIES:
-        raise HedgespecError(
-            f"drafter {text!r}: unknown family {family!r}; choose from {', '.join(FAMILIES)}"
-            + did_you_mean(family, FAMILIES))
-    return FAMILIES[family](name, identity, target, argument)
-
-
 __all__ = [
-    "FAMILIES", "Drafter", "ScoringBatch", "check_readers", "check_sampling", "default_drafters",
-    "make_drafters",
+    "FAMILIES", "Drafter", "ScoringBatch", "check_before_loading", "check_readers",
+    "check_sampling", "default_drafters", "make_drafters",
 ]

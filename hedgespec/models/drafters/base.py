@@ -43,13 +43,15 @@ class Drafter(ABC):
 
     `statistics` are those of OPTIONAL_STATISTICS that `text_statistics` gives: "drafted" of all
     whose drafts may hold fewer tokens than asked. `greedy_only` says why it works at temperature 0
-    only, "" if it works at all.
+    only, "" if it works at all. `from_states` says that the target's states of `target_layers` are
+    all that its logits are made of.
     """
 
     kind: ClassVar[str]
     usage: ClassVar[str]
     greedy_only: ClassVar[str] = ""
     statistics: ClassVar[tuple[str, ...]] = ()
+    from_states: ClassVar[bool] = False
     weights_sha256: str | None = None
     target_layers: tuple[int, ...] = ()
     depths: int = 1
@@ -59,6 +61,14 @@ class Drafter(ABC):
         """`name` labels the trace's columns; `identity` is the specification it was made from."""
         self.name = name
         self.identity = identity
+
+    @classmethod
+    def check_argument(cls, identity: str, argument: str, layers: int | None) -> None:
+        """Raise HedgespecError for an argument that cannot be right, before anything is loaded.
+
+        `identity` is the specification; `layers` are those of the target, None if not known yet.
+        """
+        return
 
     def info(self) -> DrafterInfo:
         """Its entry in the manifest."""
@@ -86,6 +96,20 @@ class Drafter(ABC):
     @abstractmethod
     def session(self) -> DraftSession:
         """Start drafting one text step by step; the logits are those of `logits`."""
+
+    def session_beside(self, reading: CachedModel) -> DraftSession:
+        """`session` of a text that the target reads in `reading`.
+
+        Whenever a round begins, it has read all verified tokens but the last, or more of them.
+        """
+        return self.session()
+
+    def logits_of_states(self, states: dict[int, torch.Tensor]) -> torch.Tensor:
+        """Logits (n, V) of what follows n tokens, from the target's `states` (n, H) of these.
+
+        Only where `from_states` says that they are enough.
+        """
+        raise NotImplementedError
 
     def growth(self, batch: ScoringBatch) -> Growth | None:
         """How its draft trees grow on a batch; None if it drafts no trees.

@@ -24,6 +24,9 @@ class Proposals:
     log_weight: np.ndarray
 
 
+_LONGEST = "3"  # tokens that are looked up
+
+
 class ContextDrafter(Drafter):
     """Looks the last n tokens up in the prefix, from n = MAX_NGRAM down to 1."""
 
@@ -33,12 +36,17 @@ class ContextDrafter(Drafter):
     def __init__(self, name: str, identity: str, target: LanguageModel, argument: str):
         """`argument` is MAX_NGRAM, 3 if empty. Raises HedgespecError unless it lies in 1..99."""
         super().__init__(name or self.kind, identity)
-        argument = argument or "3"
-        if not argument.isdecimal() or not 1 <= int(argument) <= 99:
-            raise HedgespecError(f"drafter {identity}: the n-gram length must lie in 1..99")
-        self._longest = int(argument)
+        self.check_argument(identity, argument, None)
+        self._longest = int(argument or _LONGEST)
         self._vocabulary = target.vocabulary_size
         self.device = target.device
+
+    @classmethod
+    def check_argument(cls, identity: str, argument: str, layers: int | None) -> None:
+        """A length in 1..99, or nothing."""
+        argument = argument or _LONGEST
+        if not argument.isdecimal() or not 1 <= int(argument) <= 99:
+            raise HedgespecError(f"drafter {identity}: the n-gram length must lie in 1..99")
 
     def prepare(self, batch: ScoringBatch) -> Proposals:
         """The proposals of all rows."""

@@ -14,6 +14,7 @@ from hedgespec.models.drafters.session import DraftSession
 from hedgespec.models.heads.eagle import EagleHead, load_head
 from hedgespec.models.heads.eagle.head import target_tokens, unroll_rows
 from hedgespec.models.heads.eagle.rope import longest_text
+from hedgespec.models.heads.keys import check_folder
 from hedgespec.models.target import LanguageModel, parameters_sha256
 from hedgespec.models.trees.heads import Caches, EagleGrowth
 
@@ -28,6 +29,11 @@ class HeadDrafter(Drafter):
         head = load_head(Path(argument), target.model.dtype).to(target.device)
         self._set(name or Path(argument).name.lower(), identity, head, target)
         self.weights_sha256 = parameters_sha256(head.state_dict())
+
+    @classmethod
+    def check_argument(cls, identity: str, argument: str, layers: int | None) -> None:
+        """The head's folder must be there."""
+        check_head_folder(identity, argument)
 
     @classmethod
     def of(cls, name: str, identity: str, head: EagleHead, target: LanguageModel) -> Self:
@@ -68,6 +74,14 @@ class HeadDrafter(Drafter):
         outputs, places = prepared
         absent = places[rows] < depth - 1
         return self.head.logits(outputs[depth - 1][rows]).masked_fill(absent[:, None], -torch.inf)
+
+
+def check_head_folder(identity: str, folder: str) -> None:
+    """Raise HedgespecError for a head's folder that is not named or not there, or has no config."""
+    if not folder:
+        raise HedgespecError(f"drafter {identity}: name the head's folder, as in "
+                             f"{identity.partition(':')[0]}:FOLDER")
+    check_folder(Path(folder))
 
 
 def check_fit(identity: str, target: LanguageModel, vocabulary: int, width: int) -> None:

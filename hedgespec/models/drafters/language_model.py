@@ -10,8 +10,9 @@ from torch import nn
 from hedgespec.errors import HedgespecError
 from hedgespec.models.drafters.base import ModelDrafter, ScoringBatch
 from hedgespec.models.heads.eagle.head import fit_vocabulary
+from hedgespec.models.places import check_place
 from hedgespec.models.target import LanguageModel, load_model
-from hedgespec.models.tokenizers import differing_tokens, listed
+from hedgespec.models.tokenizers import listed, refuse_other_words, words_of
 
 
 class LanguageModelDrafter(ModelDrafter):
@@ -24,6 +25,16 @@ class LanguageModelDrafter(ModelDrafter):
         """`argument` is the model. Raises HedgespecError if its tokenizer is another one."""
         model = load_model(argument, str(target.device), target.dtype)
         self._set(name or Path(argument).name.lower(), identity, model, target)
+
+    @classmethod
+    def check_argument(cls, identity: str, argument: str, layers: int | None) -> None:
+        """The model must be there."""
+        if not argument:
+            raise HedgespecError(f"drafter {identity}: name a model, as in lm:MODEL")
+        try:
+            check_place(argument)
+        except HedgespecError as error:
+            raise HedgespecError(f"drafter {identity}: {error}") from error
 
     @classmethod
     def of(cls, name: str, model: LanguageModel, target: LanguageModel) -> "LanguageModelDrafter":
@@ -95,12 +106,8 @@ class _KnownTokens(nn.Module):
 
 def _compare_tokenizers(identity: str, model: LanguageModel, target: LanguageModel) -> None:
     """Warn of added and special tokens that differ; raise HedgespecError for others."""
-    differences, harmless = differing_tokens(model.tokenizer, target.tokenizer)
-    if not harmless:
-        raise HedgespecError(
-            f"drafter {identity}: its tokenizer differs from the target's ({target.id}) in tokens "
-            f"{listed(differences)}; token-level speculative sampling needs the same vocabulary"
-        )
+    differences = refuse_other_words(
+        identity, words_of(model.tokenizer), words_of(target.tokenizer), target.id)
     if differences:
         warnings.warn(
             f"drafter {identity}: its tokenizer and the target's ({target.id}) differ in added or "

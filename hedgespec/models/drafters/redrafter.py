@@ -16,7 +16,12 @@ import torch
 
 from hedgespec.errors import HedgespecError
 from hedgespec.models.drafters.base import Drafter, ScoringBatch
-from hedgespec.models.drafters.eagle import DEPTHS, check_fit, check_known_tokens
+from hedgespec.models.drafters.eagle import (
+    DEPTHS,
+    check_fit,
+    check_head_folder,
+    check_known_tokens,
+)
 from hedgespec.models.drafters.session import DraftSession
 from hedgespec.models.heads.recurrent import BeamSearch, RecurrentHead, load_redrafter
 from hedgespec.models.target import LanguageModel, parameters_sha256
@@ -44,12 +49,9 @@ class Redrafter(Drafter):
 
         Raises HedgespecError if the head does not fit the target.
         """
-        path, comma, width = argument.rpartition(",")
-        folder = Path(path if comma and width.isdecimal() else argument)
+        self.check_argument(identity, argument, None)
+        folder, self.width = _parsed(argument)
         super().__init__(name or folder.name.lower(), identity)
-        self.width = int(width) if comma and width.isdecimal() else WIDTH
-        if self.width < 1:
-            raise HedgespecError(f"drafter {identity}: the beam search needs a width of at least 1")
         self.head = load_redrafter(folder, target.model.dtype).to(target.device)
         config = self.head.config
         check_fit(identity, target, config.vocabulary_size, config.hidden_size)
@@ -59,6 +61,14 @@ class Redrafter(Drafter):
         self.target_layers = (target.layers,)
         self.weights_sha256 = parameters_sha256(self.head.state_dict())
         self._chunk = _CHUNK.get(target.device.type, _CHUNK["cuda"])
+
+    @classmethod
+    def check_argument(cls, identity: str, argument: str, layers: int | None) -> None:
+        """A folder that is there, and a width."""
+        folder, width = _parsed(argument)
+        if width < 1:
+            raise HedgespecError(f"drafter {identity}: the beam search needs a width of at least 1")
+        check_head_folder(identity, argument and str(folder))
 
     def prepare(self, batch: ScoringBatch) -> torch.Tensor:
         """Proposed tokens (M, D) at the batch's rows and each depth, -1 where there is none."""
@@ -107,6 +117,13 @@ class Redrafter(Drafter):
     def session(self) -> "_RedrafterSession":
         """A beam search in each round."""
         return _RedrafterSession(self, self.head)
+
+
+def _parsed(argument: str) -> tuple[Path, int]:
+    """The folder and the width of FOLDER[,B]."""
+    path, comma, width = argument.rpartition(",")
+    own = bool(comma) and width.isdecimal()
+    return Path(path if own else argument), int(width) if own else WIDTH
 
 
 class _RedrafterSession(DraftSession):

@@ -35,6 +35,14 @@ HARMLESS = frozenset({
 })
 
 
+def check_folder(folder: Path) -> None:
+    """Raise HedgespecError if a head's folder is not there, or its config cannot be read."""
+    if not folder.is_dir():
+        raise HedgespecError(f"{folder}: no such folder; a head is a folder with {CONFIG} and "
+                             "tensors")
+    read_document(folder)
+
+
 def read_document(folder: Path) -> Any:
     """What a folder's config.json says. Raises HedgespecError if it cannot be read."""
     place = folder / CONFIG

@@ -1,0 +1,292 @@
+"""The verdict on a trace: which policy that can be run is fastest, by how much, and how sure.
+
+The best of many settings looks better on the questions that it was chosen by than it is. So it is
+chosen by one half of the questions and measured on the other, both ways, for many halves (repeated
+cross-fitting: Chernozhukov et al., "Double/debiased machine learning", 2018, definition 3.2).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+
+from hedgespec.analysis.results import ResultSet
+from hedgespec.results.labels import NONE, SelectorLabel
+from hedgespec.results.statistics import LEVEL, Estimate, holm, mat_gain, may_be_marked
+from hedgespec.results.store import Results
+
+SPLITS = 100  # each into two halves
+SPEED, LENGTH = "tokens/s", "tokens/round"
+_NAMED = 4  # settings that are named in a sentence
+HOW = (f"Settings were chosen by one half of the questions and measured on the other, {SPLITS} "
+       f"times both ways. In brackets: {100 * LEVEL:.0f} % intervals over questions, paired. "
+       "Settings are told apart at 5 % after Holm's correction.")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best of several settings: `label` of the one that halves chose most often, the share of
+    halves that did, and its tokens per second or round (`rate`) on the questions they left.
+
+    `cost` (G) are the seconds or rounds of each question under what the other halves chose.
+    """
+
+    label: str
+    column: int
+    share: float
+    rate: float
+    cost: np.ndarray
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is best on a trace, judged by `unit`: SPEED, or LENGTH where there are no costs.
+
+    `single` is the best fixed drafter, chosen alike, `over_single` and `over_none` are gains in
+    percent over it and over no drafting, paired by question; None where these were not run.
+    `second` is the best of the settings that the halves did not choose, and `alike` are all that
+    cannot be told from the best one (Holm over all `settings` that can be run); None of too few
+    questions for any test.
+    """
+
+    trace: str
+    unit: str
+    questions: int
+    settings: int
+    best: Choice
+    single: Choice | None
+    over_single: Estimate | None
+    over_none: Estimate | None
+    second: tuple[str, float] | None
+    alike: list[str] | None
+
+    @property
+    def sure(self) -> bool:
+        """Whether the best is shown to beat the best fixed drafter and no drafting."""
+        return self.alike is not None and all(
+            gain is None or gain.low[0] > 0 for gain in self._gains)
+
+    @property
+    def advice(self) -> str:
+        """What to do, in a few words."""
+        best, single = self.best.label, self.single
+        if best == NONE:
+            return "do not draft"
+        if self.over_none is not None and not self.over_none.low[0] > 0:
+            return f"do not draft, as {best} is not shown to be faster"
+        if single is not None and not self.sure:
+            return f"use {_named(single.label)}, as nothing is shown to be better"
+        return f"use {_named(best)}"
+
+    @property
+    def _gains(self) -> list[Estimate | None]:
+        same = self.single is not None and self.single.label == self.best.label
+        return [None if same else self.over_single, self.over_none]
+
+
+def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
+    """The verdict on a trace of `run` by SPEED or LENGTH.
+
+    None where nothing that can be run was run on it, or the results do not say what can be.
+    """
+    answers = run.answers(trace)
+    per_query = answers.seconds if unit == SPEED else answers.rounds
+    able = _able(answers.settings, per_query)
+    if not len(able):
+        return None
+    cost, tokens = (_by_question(values, answers.question) for values in (
+        per_query[:, able], answers.tokens[:, None]))
+    labels = answers.settings["label"].gather(able).to_list()
+    selectors = answers.settings["selector"].gather(able).to_list()
+    singles = [place for place, name in enumerate(selectors)
+               if SelectorLabel.parse(name).arm not in (None, NONE)]
+    best = _choice(labels, cost, tokens, range(len(able)))
+    single = _choice(labels, cost, tokens, singles) if singles else None
+    none = [cost[:, place] for place, name in enumerate(selectors) if name == NONE]
+    return Verdict(
+        trace, unit, len(cost), len(able), best, single,
+        None if single is None else _gain(best.cost, single.cost),
+        _gain(best.cost, none[0]) if none else None,
+        _second(labels, cost, tokens, best.column), _alike(labels, cost, best.column))
+
+
+def _able(settings: pl.DataFrame, per_query: np.ndarray) -> np.ndarray:
+    """Columns of the settings that can be run; of an exact and a replayed one the exact."""
+    rows = settings.with_columns(known=~np.isnan(per_query).any(axis=0)).with_row_index("column")
+    return rows.filter("runnable", "known").sort("mode", maintain_order=True).unique(
+        ["label"], keep="first", maintain_order=True)["column"].sort().to_numpy()
+
+
+def _by_question(values: np.ndarray, question: np.ndarray) -> np.ndarray:
+    """Sums (G, M) of `values` (Q, M) over the queries of each question."""
+    sums = np.zeros((question.max() + 1, values.shape[1]))
+    np.add.at(sums, question, values)
+    return sums
+
+
+def _choice(
+    labels: Sequence[str], cost: np.ndarray, tokens: np.ndarray, among: Sequence[int]
+) -> Choice:
+    """The cheapest of the columns `among` of `cost` (G, S), chosen and measured in halves."""
+    found, times = held_out(cost[:, among])
+    # Of settings that were chosen equally often the cheaper one.
+    winner = among[np.lexsort((cost[:, among].sum(axis=0), -times))[0]]
+    return Choice(labels[winner], winner, float(times.max() / times.sum()),
+                  float(tokens.sum() / found.sum()), found)
+
+
+def held_out(cost: np.ndarray, splits: int = SPLITS, seed: int = 0
+             ) -> tuple[np.ndarray, np.ndarray]:
+    """Cost (G) of each question under the column of `cost` (G, S) that is cheapest on a half of
+    the questions that it is not in, mean over halves; and how many halves chose each column (S).
+
+    One question, which has no other half, is chosen by itself.
+    """
+    count, width = cost.shape
+    if count < 2:
+        cheapest = cost.sum(axis=0).argmin()
+        return cost[:, cheapest], np.bincount([cheapest], minlength=width)
+    rng = np.random.default_rng(seed)
+    first = np.argsort(rng.random((splits, count)), axis=1) < count // 2
+    total, times = np.zeros(count), np.zeros(width, dtype=np.int64)
+    for half in (first, ~first):
+        chosen = (half.astype(float) @ cost).argmin(axis=1)
+        total += np.where(half, 0.0, cost[:, chosen].T).sum(axis=0)
+        times += np.bincount(chosen, minlength=width)
+    return total / splits, times
+
+
+def _gain(cost: np.ndarray, base: np.ndarray) -> Estimate:
+    questions = np.arange(len(cost))
+    return mat_gain(cost[:, None], base, questions)
+
+
+def _second(
+    labels: Sequence[str], cost: np.ndarray, tokens: np.ndarray, best: int
+) -> tuple[str, float] | None:
+    others = [place for place in range(len(labels)) if place != best]
+    if not others:
+        return None
+    found = _choice(labels, cost, tokens, others)
+    return found.label, found.rate
+
+
+def _alike(labels: Sequence[str], cost: np.ndarray, best: int) -> list[str] | None:
+    """The settings that are not shown to differ from the best, cheapest first."""
+    if not may_be_marked(len(cost), max(1, len(labels) - 1)):
+        return None
+    questions = np.arange(len(cost))
+    p = mat_gain(cost, cost[:, best], questions).p
+    p[best] = np.nan
+    close = np.flatnonzero(holm(p) >= 1 - LEVEL)
+    return [labels[place] for place in close[np.argsort(cost[:, close].sum(axis=0))]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A trace under some costs: what it is, and its verdicts in words, by seconds before rounds."""
+
+    trace: str
+    about: str
+    speed: Verdict | None
+    rounds: Verdict
+
+    @property
+    def sentences(self) -> list[str]:
+        """What to do and what else is as good; of rounds, where seconds are known, one line."""
+        if self.speed is None:
+            return _sentences(self.rounds)
+        best = self.rounds.best.label
+        return [*_sentences(self.speed), f"In rounds: {best}, {_result(self.rounds)}."]
+
+
+def judge(run: ResultSet) -> list[Judged]:
+    """The verdicts on the recorded traces of `run` on which anything was run that can be run."""
+    found = []
+    for trace in run.traces:
+        rounds = verdict(run, trace, LENGTH) if run.pool(trace) is None else None
+        if rounds is not None:
+            timed = not np.isnan(run.answers(trace).seconds).all()
+            found.append(Judged(trace, _about(run, trace, rounds.questions),
+                                verdict(run, trace, SPEED) if timed else None, rounds))
+    return found
+
+
+def judge_all(results: Results) -> list[Judged]:
+    """The same under every costs and batch that there are."""
+    first = ResultSet(results)
+    found = {(one.trace, one.about): one for basis in first.bases
+             for one in judge(first.under(basis))}
+    return list(found.values())
+
+
+def print_verdicts(results: Results, console: Console) -> None:
+    """Print what to do on each trace, what was judged, and how."""
+    found = judge_all(results)
+    for one in found:
+        console.print(f"\n[bold]{escape(one.trace)}[/]: {escape(one.about)}", highlight=False)
+        for number, sentence in enumerate(one.sentences):
+            advice, colon, rest = sentence.partition(": ")
+            mark = f"[bold]{escape(advice)}[/]{colon}" if number == 0 else escape(advice + colon)
+            console.print(Padding(f"{mark}{escape(rest)}", (0, 0, 0, 2)), highlight=False)
+    if found:
+        console.print(f"\n{HOW}", highlight=False)
+
+
+def _about(run: ResultSet, trace: str, questions: int) -> str:
+    targets = [f"target {one['target']}" for one in run.provenance["traces"]
+               if one["name"] == trace and "target" in one]
+    parts = [*targets, f"{run.drafters(trace)} drafters", f"{questions} questions"]
+    return ", ".join(parts) + "; " + (run.whose_seconds([trace]) or "no costs, so judged by rounds")
+
+
+def _sentences(found: Verdict) -> list[str]:
+    advice = found.advice
+    subject = "" if advice == f"use {_named(found.best.label)}" else f"{found.best.label}, "
+    told = [f"{advice[0].upper()}{advice[1:]}: {subject}{_result(found)}; "
+            f"{100 * found.best.share:.0f} % of the halves chose it."]
+    if found.second is not None:
+        label, rate = found.second
+        told.append(f"Next: {label}, {_rate(rate, found.unit)}. {_told_apart(found)}")
+    return told
+
+
+def _result(found: Verdict) -> str:
+    """The rate of the best setting, and its gains."""
+    best, single = found.best, found.single
+    told = _rate(best.rate, found.unit)
+    if single is not None and single.label != best.label:
+        told += (f", {_percent(found.over_single)} over {_named(single.label)}, the "
+                 f"{'fastest' if found.unit == SPEED else 'best'} alone")
+    if found.unit == SPEED and found.over_none is not None and best.label != NONE:
+        told += f", {_percent(found.over_none)} over no drafting"
+    return told
+
+
+def _told_apart(found: Verdict) -> str:
+    if found.alike is None:
+        return f"{found.questions} questions are too few to tell settings apart."
+    if not found.alike:
+        return f"All of the {found.settings - 1} other settings are shown to be slower."
+    more = len(found.alike) - _NAMED
+    return (f"Not told from the best of {found.settings} settings: "
+            + ", ".join(found.alike[:_NAMED]) + f" and {more} more" * (more > 0) + ".")
+
+
+def _named(label: str) -> str:
+    arm = SelectorLabel.parse(label).arm
+    return label if arm is None else f"the drafter {arm}"
+
+
+def _rate(rate: float, unit: str) -> str:
+    return f"{rate:.{1 if unit == SPEED else 3}f} {unit}"
+
+
+def _percent(gain: Estimate | None) -> str:
+    assert gain is not None
+    ends = "" if np.isnan(gain.low[0]) else f" ({gain.low[0]:+.1f} to {gain.high[0]:+.1f})"
+    return f"{gain.value[0]:+.1f} %{ends}"

@@ -1,0 +1,168 @@
+"""The verdict: chosen on one half of the questions, measured on the other."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pytest
+from rich.console import Console
+
+from hedgespec.analysis.results import ResultSet
+from hedgespec.analysis.verdict import (
+    LENGTH,
+    SPEED,
+    Verdict,
+    held_out,
+    judge,
+    print_verdicts,
+    verdict,
+)
+from hedgespec.results.statistics import SMALL
+from hedgespec.results.store import read_results
+from tests.helpers.made_results import make_results
+
+TOKENS = 100
+
+
+@dataclass
+class Answers:
+    """What a verdict looks at, of answers of TOKENS tokens each."""
+
+    settings: pl.DataFrame
+    seconds: np.ndarray
+    question: np.ndarray
+
+    @property
+    def tokens(self) -> np.ndarray:
+        return np.full(len(self.question), TOKENS)
+
+    @property
+    def rounds(self) -> np.ndarray:
+        return self.seconds
+
+
+@dataclass
+class Run:
+    """A run with one trace."""
+
+    found: Answers
+
+    def answers(self, trace: str) -> Answers:
+        return self.found
+
+
+def judged(seconds: dict[str, np.ndarray], question: np.ndarray | None = None,
+           unable: tuple[str, ...] = ()) -> Verdict | None:
+    names = list(seconds)
+    settings = pl.DataFrame({"selector": names, "label": names, "mode": "exact",
+                             "runnable": [name not in unable for name in names]})
+    columns = np.column_stack(list(seconds.values()))
+    numbers = np.arange(len(columns)) if question is None else question
+    return verdict(Run(Answers(settings, columns, numbers)), "one", SPEED)
+
+
+def around(mean: float, seed: int, questions: int = 40) -> np.ndarray:
+    return mean + np.random.default_rng(seed).normal(0, 0.05, questions)
+
+
+def plain_held_out(cost: np.ndarray, splits: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """`held_out`, a question and a half at a time."""
+    count, width = cost.shape
+    order = np.argsort(np.random.default_rng(seed).random((splits, count)), axis=1)
+    total, times = np.zeros(count), np.zeros(width, dtype=int)
+    for split in range(splits):
+        half = [g for g in range(count) if order[split, g] < count // 2]
+        other = [g for g in range(count) if g not in half]
+        for choosing, measured in ((half, other), (other, half)):
+            sums = [sum(cost[g, s] for g in choosing) for s in range(width)]
+            chosen = sums.index(min(sums))
+            times[chosen] += 1
+            for g in measured:
+                total[g] += cost[g, chosen] / splits
+    return total, times
+
+
+@pytest.mark.parametrize("count", [2, 3, 9])
+def test_halves_choose_and_the_others_measure(count):
+    cost = np.random.default_rng(count).integers(1, 50, (count, 4)).astype(float)
+    expected, times = plain_held_out(cost, splits=7, seed=3)
+    found, counted = held_out(cost, splits=7, seed=3)
+    np.testing.assert_allclose(found, expected)
+    assert counted.tolist() == times.tolist()
+
+
+def test_the_best_of_many_alike_is_not_flattered():
+    """Forty settings of one mean: the least sum lies below it, the verdict's does not."""
+    naive, honest = [], []
+    for seed in range(60):
+        cost = np.random.default_rng(seed).normal(1, 0.2, (24, 40))
+        naive.append(cost.sum(axis=0).min() / len(cost))
+        honest.append(held_out(cost)[0].mean())
+    assert np.mean(naive) < 0.93
+    assert abs(np.mean(honest) - 1) < 0.02
+
+
+def test_a_learner_that_is_faster_is_named_with_its_gains():
+    found = judged({"none": around(4, 0), "fixed:a": around(2, 1), "fixed:b": around(3, 2),
+                    "hedge": around(1, 3), "ucb": around(1.5, 4)})
+    assert (found.best.label, found.best.share, found.single.label) == ("hedge", 1.0, "fixed:a")
+    assert found.best.rate == pytest.approx(TOKENS, rel=0.05)
+    assert found.over_single.value[0] == pytest.approx(100, abs=6)
+    assert found.over_none.value[0] == pytest.approx(300, abs=12)
+    assert (found.second[0], found.alike, found.advice) == ("ucb", [], "use hedge")
+
+
+def test_what_cannot_be_run_is_no_choice():
+    found = judged({"fixed:a": around(2, 1), "oracle": around(1, 2)}, unable=("oracle",))
+    assert (found.best.label, found.settings, found.second) == ("fixed:a", 1, None)
+    assert judged({"oracle": around(1, 2)}, unable=("oracle",)) is None
+
+
+@pytest.mark.parametrize(("seconds", "advice"), [
+    ({"none": 1, "fixed:a": 2, "hedge": 1.5}, "do not draft"),
+    ({"none": 3, "fixed:a": 1, "hedge": 1.5}, "use the drafter a"),
+    ({"none": 3, "fixed:a": 2, "router": 1}, "use router"),
+    ({"fixed:a": 2, "hedge": 1}, "use hedge"),
+    ({"hedge": 1, "ucb": 2}, "use hedge"),
+])
+def test_the_advice_is_what_is_fastest(seconds, advice):
+    found = judged({name: around(mean, seed) for seed, (name, mean) in enumerate(seconds.items())})
+    assert found.advice == advice
+
+
+def test_the_simpler_is_advised_where_nothing_is_shown_to_be_better():
+    noise = np.random.default_rng(0).normal(0, 1, (2, 40))
+    noise -= noise.mean(axis=1, keepdims=True)
+    found = judged({"none": around(30, 0), "fixed:a": 10 + noise[0], "hedge": 9.7 + noise[1]})
+    assert found.advice == "use the drafter a, as nothing is shown to be better"
+    assert "fixed:a" in found.alike
+    found = judged({"none": 10 + noise[0], "hedge": 9.7 + noise[1]})
+    assert found.advice == "do not draft, as hedge is not shown to be faster"
+
+
+def test_few_questions_tell_nothing_apart():
+    """Many queries may be turns of few questions."""
+    many = {"fixed:a": around(2, 1), "hedge": around(1, 2)}
+    assert judged(many).alike == []
+    few = judged(many, np.arange(40) % (SMALL - 1))
+    assert (few.questions, few.alike, few.sure) == (SMALL - 1, None, False)
+
+
+def test_the_verdict_of_results_says_what_was_judged(tmp_path):
+    [found] = judge(ResultSet(make_results(tmp_path)))
+    assert found.trace == "mix"
+    assert found.about.startswith("target a-model, 3 drafters, 24 questions; costs of A GPU")
+    assert found.speed.unit == SPEED
+    assert found.rounds.unit == LENGTH
+    assert found.sentences[0].startswith("Use learner-")
+    assert found.sentences[-1].startswith("In rounds: ")
+    text = io.StringIO()
+    print_verdicts(read_results(tmp_path), Console(file=text, width=500))
+    assert found.sentences[0] in text.getvalue()
+
+
+def test_results_that_do_not_say_what_can_be_run_get_no_verdict(tmp_path):
+    results = read_results(make_results(tmp_path))
+    results.summary = results.summary.with_columns(runnable=pl.lit(None, dtype=pl.Boolean))
+    assert judge(ResultSet(results)) == []
