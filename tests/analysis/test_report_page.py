@@ -35,6 +35,15 @@ def test_page_opens_without_error_and_without_a_request(browser, page):
     assert [address for address in browser.asked if address != page.as_uri()] == []
 
 
+def test_what_to_do_stands_first(browser, page):
+    browser.open(page.as_uri())
+    assert browser.run("document.querySelector('section h2').textContent") == "What to do"
+    said = browser.run("document.querySelector('section strong').textContent")
+    assert said.startswith("Use learner-")
+    assert browser.run("document.querySelector('section strong').getBoundingClientRect().bottom"
+                       " < innerHeight / 2")
+
+
 def test_page_is_small_and_its_names_are_text(browser, page):
     """The default grid has eight traces; of them one is drawn at a time, so nodes are as many."""
     assert page.stat().st_size < 400_000
