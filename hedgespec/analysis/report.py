@@ -281,10 +281,11 @@ def _introduction(study: Study) -> str:
                if study.against else "")
     unfinished = "" if study.run.provenance["complete"] else (
         '<p class="worse">The run was interrupted: these are the results up to then.</p>')
-    return (f"<p>Traces: {', '.join(escape(name) for name in study.traces)}. Learners in the "
-            f"figures: {learners or 'none'}{against}. A question is the unit of every interval. "
-            "MAT is tokens per round; regret is rounds above the best fixed drafter of an answer; "
-            f'all words are <a href="#words">explained below</a>.</p>{unfinished}')
+    traces = ", ".join(escape(name) for name in study.traces)
+    return (f'<p class="note">Traces: {traces}. Learners in the figures: {learners or "none"}'
+            f"{against}. A question is the unit of every interval. MAT is tokens per round; regret "
+            "is rounds above the best fixed drafter of an answer; all words are "
+            f'<a href="#words">explained below</a>.</p>{unfinished}')
 
 
 def _verdict(run: ResultSet) -> str:
@@ -292,10 +293,12 @@ def _verdict(run: ResultSet) -> str:
     judged = judge(run)
     if not judged:
         return "<p>The results do not say which settings can be run, so none can be advised.</p>"
-    return "\n".join(
-        f"<h3>{escape(one.trace)}</h3>\n<p><strong>{escape(one.sentences[0])}</strong> "
-        f"{escape(' '.join(one.sentences[1:]))}</p>\n<p class=\"note\">{escape(one.about)}</p>"
-        for one in judged) + f'\n<p class="note">{escape(HOW)}</p>'
+    parts = []
+    for one in judged:
+        advice, colon, rest = " ".join(one.sentences).partition(": ")
+        parts.append(f"<h3>{escape(one.trace)}</h3>\n<p><strong>{escape(advice)}</strong>"
+                     f'{escape(colon + rest)}</p>\n<p class="note">{escape(one.about)}</p>')
+    return "\n".join([*parts, f'<p class="note">{escape(HOW)}</p>'])
 
 
 def _findings(found: Sequence[tuple[str, Claim]]) -> str:
