@@ -77,7 +77,7 @@ class Verdict:
         if best == NONE:
             return "do not draft"
         if self.over_none is not None and not self.over_none.low[0] > 0:
-            return f"do not draft, as {best} is not shown to be faster"
+            return f"do not draft, as {_named(best)} is not shown to be faster"
         if single is not None and not self.sure:
             return f"use {_named(single.label)}, as nothing is shown to be better"
         return f"use {_named(best)}"
