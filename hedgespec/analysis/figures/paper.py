@@ -17,9 +17,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from hedgespec.analysis.figures.looks import COLOURS, Look, look
 from hedgespec.analysis.figures.style import Drawing, Panel, arm_label, short
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 
-FORMATS = ("pdf", "svg", "png")
 ONE_COLUMN, TWO_COLUMN = 3.4, 7.0  # widths in inches of a figure in a two-column paper
 TEXT = 7  # points
 LINE = 9.5 / 72  # height in inches of a line of labels
@@ -47,7 +46,7 @@ SETTINGS: dict[Any, Any] = {
 @dataclass(frozen=True)
 class Paper:
     """How figures are saved: width in inches (None: as each needs, 3.4 or 7), dots per inch, font
-    family, and formats, of FORMATS. Raises HedgespecError for a font that is not installed."""
+    family, and formats: pdf, svg, png. Raises HedgespecError for a font that is not installed."""
 
     width: float | None = None
     dpi: int = 150
@@ -58,7 +57,7 @@ class Paper:
         try:
             font_manager.findfont(self.font, fallback_to_default=False)
         except ValueError as error:
-            raise HedgespecError(f"--font: no font {self.font!r} is installed") from error
+            raise HedgespecError(f"{arg('font')}: no font {self.font!r} is installed") from error
 
 
 AS_USUAL = Paper()
@@ -96,7 +95,7 @@ def plot_panels(panels: Sequence[Panel], width: float | None = None, *, columns:
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     if width is None:
-        width = TWO_COLUMN if columns > 1 or any(map(_needs_room, panels)) else ONE_COLUMN
+        width = TWO_COLUMN if columns > 1 or any(panel.wide for panel in panels) else ONE_COLUMN
     heights = [max(map(_height, panels[i:i + columns])) for i in range(0, len(panels), columns)]
     figure = Figure(figsize=(width, sum(heights)), layout=ConstrainedLayoutEngine(
         w_pad=0.06, h_pad=0.06, hspace=0.04))
@@ -110,10 +109,6 @@ def plot_panels(panels: Sequence[Panel], width: float | None = None, *, columns:
     engine.execute(figure)
     figure.set_layout_engine(None)  # saving draws twice where there is one
     return figure
-
-
-def _needs_room(panel: Panel) -> bool:
-    return panel.wide
 
 
 def _height(panel: Panel) -> float:
