@@ -56,6 +56,11 @@ def test_every_learner_has_a_look_of_its_own():
     assert len({look(name) for name in names}) == len(names)
 
 
+def test_a_name_of_a_user_never_looks_like_one_that_is_in_most_figures():
+    listed = {look(name) for name in ("normalhedge", "hedge", "router", "generalist")}
+    assert not listed & {look(f"learner-{number:02}") for number in range(100)}
+
+
 def test_what_is_of_one_drafter_or_learner_has_one_colour():
     for one, other in (("expert-law", "fixed:expert-law"), ("hedge", "hedge:eta=0.5"),
                        ("expert-law", "fixed:expert-law@tree*3"), ("router", "router:other")):

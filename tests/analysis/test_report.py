@@ -421,6 +421,7 @@ def test_frames_and_numbers_of_the_heat_map_can_be_read(drawn):
     frames: dict[tuple[float, float], set[str]] = {}
     for frame in axis.patches:
         frames.setdefault(frame.get_xy(), set()).add(to_hex(frame.get_edgecolor()))
+        assert frame.get_zorder() > mesh.get_zorder()
     # One of the two is seen on any cell.
     assert list(frames.values()) == [{"#000000", "#ffffff"}] * 4
 

@@ -68,6 +68,7 @@ def look(name: str) -> Look:
     if not rest and not name.startswith(FIXED):
         label = SelectorLabel.parse(name)
         base, rest = label.name, label.argument or ""
-    place = _PLACE.get(base, crc32(base.encode()))
+    # What is not listed never looks like the first eight, which are in most figures.
+    place = _PLACE.get(base, 8 + crc32(base.encode()) % 56)
     turn = place // 8 + (crc32(rest.encode()) if rest else 0)
     return Look(SERIES[place % 8], DASHES[turn % 4], MARKERS[(place + turn) % 8])

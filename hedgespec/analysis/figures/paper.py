@@ -289,7 +289,8 @@ def _heat(axis: Axes, panel: Panel) -> list[End]:
 def _frame(axis: Axes, left: float, top: float) -> None:
     for colour, width in (("black", 2.0), ("white", 0.6)):  # seen on any cell, on any page
         axis.add_patch(matplotlib.patches.Rectangle(
-            (left + 0.04, top + 0.08), 0.92, 0.84, fill=False, edgecolor=colour, linewidth=width))
+            (left + 0.04, top + 0.08), 0.92, 0.84, fill=False, edgecolor=colour, linewidth=width,
+            zorder=2))
 
 
 def readable(background: Sequence[float]) -> str:
