@@ -69,7 +69,6 @@ docs-tables: $(VENV)/core ## regenerate the tables of docs/results.md from the s
 findings: $(VENV)/core ## replay the default grid and two more, and regenerate docs/findings.md
 	$(BIN)/hedgespec sim --grid default
 	$(BIN)/hedgespec sim --grid benchmarks/findings.toml --out results/findings
-	$(BIN)/hedgespec sim --grid benchmarks/losses.toml --out results/losses-own
 	for costs in $(COSTS); do $(BIN)/hedgespec sim --grid benchmarks/losses.toml \
 	  --costs $$costs --out results/losses-$$costs || exit 1; done
 	$(BIN)/python -m benchmarks.findings

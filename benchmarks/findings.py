@@ -2,7 +2,6 @@
 
     hedgespec sim --grid default --out results/sim
     hedgespec sim --grid benchmarks/findings.toml --out results/findings
-    hedgespec sim --grid benchmarks/losses.toml --out results/losses-own
     hedgespec sim --grid benchmarks/losses.toml --costs NAME --out results/losses-NAME
     python -m benchmarks.findings [RESULTS]
 
@@ -49,8 +48,8 @@ TEMPLATE = Path(__file__).parent / "findings.md.in"
 REPLAYED = Path(__file__).parent / "methods-t1"
 FULL = ("hedge", "normalhedge")
 COLD, WARM, HOT = "domain-mix-t0", "domain-mix-t0.7", "domain-mix-t1"
-OWN = "own"  # the costs that each trace was recorded with
-COSTS = (OWN, "smollm2-135m-zoo-h100", "llama-3.1-8b-h100")
+ZOO = "smollm2-135m-zoo-h100"  # the traces' own too
+COSTS = (ZOO, "llama-3.1-8b-h100")
 LOSSES = ("length:gamma", "accept", "hybrid:0.5:gamma", "seconds:gamma", "visit:gamma",
           "visit-seconds:gamma")
 LEARNERS = ("normalhedge", "ftl", "hedge")  # of benchmarks/losses.toml
@@ -210,8 +209,8 @@ def losses_behind(inputs: Inputs) -> str:
 
 
 def losses_in_rounds(inputs: Inputs) -> str:
-    """Regret of NormalHedge in rounds under each loss, by trace; seconds are the traces' own."""
-    sweep = inputs.costs[OWN]
+    """Regret of NormalHedge in rounds under each loss, by trace, under the costs of ZOO."""
+    sweep = inputs.costs[ZOO]
     return markdown(["trace", *map(_short, LOSSES)], [
         [trace, *(sweep.interval(sweep.run(trace, "normalhedge", loss=loss)) for loss in LOSSES)]
         for trace in sweep.traces])
@@ -303,7 +302,7 @@ def pools(inputs: Inputs) -> str:
 def router(inputs: Inputs) -> str:
     """Regret of the router and of NormalHedge, and their difference, under two losses."""
     rows = []
-    sweep, losses = inputs.sweep, inputs.costs[OWN]
+    sweep, losses = inputs.sweep, inputs.costs[ZOO]
     for trace, name in ((COLD, "router"), (WARM, "router"), (HOT, "router"),
                         ("rephrased-t0.7", f"router:{WARM}"), ("spec-bench-t0", "router")):
         routed = sweep.run(trace, name)
