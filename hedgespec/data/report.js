@@ -181,7 +181,7 @@ function tableElement(found, rows, paper = false) {
   const body = rows.map(row => element("tr", {}, ...row.map((cell, i) => {
     const made = element("td", { class: classes(i) }, cell.text);
     if (cell.remark) made.append(element("small", {}, cell.remark));
-    if (cell.bar) made.append(element("span", { class: "bar", style: `width: ${5 * cell.bar}rem` }));
+    if (cell.bar) made.append(element("span", { class: "bar", style: `width: ${5 * cell.bar}em` }));
     return made;
   })));
   return element("table", found.columns.length > DATA.widest ? { class: "wide" } : {},

@@ -191,6 +191,16 @@ def test_an_answer_names_each_change_of_drafter(browser, page):
         assert (kind == "own") == last
 
 
+def test_bars_of_a_table_have_one_scale_whatever_the_columns_are_wide(browser, page):
+    browser.open(page.as_uri())
+    matrix = browser.run("DATA.tables.findIndex(one => one.name === 'learner-by-setting-mix')")
+    browser.run(f"turn({{ shown: {matrix} }})")
+    bars = browser.run("[...document.querySelectorAll('#table .bar')].map(bar => "
+                       "[parseFloat(bar.parentElement.textContent), bar.offsetWidth])")
+    assert len(bars) == 10
+    assert len({round(width / value) for value, width in bars}) == 1
+
+
 def test_first_tab_offers_to_skip_the_contents(browser, page):
     browser.open(page.as_uri())
     browser.press("Tab")
