@@ -11,9 +11,9 @@ from benchmarks import experiment, findings
 from benchmarks.experiment import Answers, comparisons
 from benchmarks.findings import (
     GENERALIST,
-    OWN,
     REGRET,
     WARM,
+    ZOO,
     Inputs,
     Sweep,
     learners,
@@ -55,7 +55,7 @@ def under_accept() -> Results:
 
 
 def inputs_of(results: Results) -> Inputs:
-    return Inputs(Sweep(results), Sweep(results), {OWN: Sweep(under_accept())})
+    return Inputs(Sweep(results), Sweep(results), {ZOO: Sweep(under_accept())})
 
 
 def said_by_findings(results: Results) -> Said:
