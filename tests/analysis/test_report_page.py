@@ -197,7 +197,7 @@ def test_bars_of_a_table_have_one_scale_whatever_the_columns_are_wide(browser, p
     browser.run(f"turn({{ shown: {matrix} }})")
     bars = browser.run("[...document.querySelectorAll('#table .bar')].map(bar => "
                        "[parseFloat(bar.parentElement.textContent), bar.offsetWidth])")
-    assert len(bars) == 10
+    assert len(bars) == 12
     assert len({round(width / value) for value, width in bars}) == 1
 
 
