@@ -40,7 +40,7 @@ from hedgespec.analysis.report_tables import (
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.saving import FigureSaver
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.verdict import HOW, judge
+from hedgespec.analysis.verdict import HOW, Judged, judge
 from hedgespec.errors import HedgespecError
 from hedgespec.files import (
     folder_beside,
@@ -82,9 +82,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Report:
-    """What was written: the page, its findings in words, and the comparisons it holds."""
+    """What was written: the page, its verdicts, its findings in words, and the comparisons it
+    holds."""
 
     page: Path
+    verdicts: Sequence[Judged]
     findings: Sequence[str]
     comparisons: Sequence[Comparison]
 
@@ -113,7 +115,7 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
                        FigureSaver(beside / "figures", request.paper, processes))
         _replace(out, beside)
     remove_leftovers(out)
-    return Report(out / PAGE, [claim.sentence for _, claim in found], comparisons)
+    return Report(out / PAGE, judge(runs[0]), [claim.sentence for _, claim in found], comparisons)
 
 
 def _write(
@@ -195,8 +197,16 @@ def _draw_kinds(
     for number, (name, kind) in enumerate(FIGURES.items()):
         tell("figures", number)
         drawn[name] = FigureGroup(
-            kind.needs, _saved((_worded(one, vocabulary) for one in kind.draw(study)), saver))
+            kind.needs, _saved((_worded(_named(one, study), vocabulary)
+                                for one in kind.draw(study)), saver))
     return drawn
+
+
+def _named(drawing: Drawing, study: Study) -> Drawing:
+    """A report of one trace need not say of which in each figure's name."""
+    if len(study.traces) > 1:
+        return drawing
+    return replace(drawing, name=drawing.name.removesuffix(f"-{drawing.trace}"))
 
 
 def _saved(drawings: Iterable[Drawing], saver: FigureSaver) -> list[Drawing]:

@@ -7,6 +7,7 @@ cross-fitting: Chernozhukov et al., "Double/debiased machine learning", 2018, de
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -204,6 +205,7 @@ class Judged:
         return [*_sentences(self.speed), f"In rounds: {best}, {_result(self.rounds)}."]
 
 
+@lru_cache(maxsize=1)  # a report asks twice
 def judge(run: ResultSet) -> list[Judged]:
     """The verdicts on the recorded traces of `run` on which anything was run that can be run."""
     found = []
@@ -224,9 +226,8 @@ def judge_all(results: Results) -> list[Judged]:
     return list(found.values())
 
 
-def print_verdicts(results: Results, console: Console) -> None:
+def print_verdicts(found: Sequence[Judged], console: Console) -> None:
     """Print what to do on each trace, what was judged, and how."""
-    found = judge_all(results)
     for one in found:
         console.print(f"\n[bold]{escape(one.trace)}[/]: {escape(one.about)}", highlight=False)
         for number, sentence in enumerate(one.sentences):

@@ -77,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
 
     from hedgespec.analysis.figures.paper import Paper
     from hedgespec.analysis.report import Request, write_report
+    from hedgespec.analysis.verdict import print_verdicts
     from hedgespec.command import command_line
     from hedgespec.files import check_writable
     from hedgespec.version import __version__
@@ -97,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
         print(finding)
     for comparison in report.comparisons:
         _print_comparison(comparison)
+    print_verdicts(report.verdicts, Console())
     print(f"The report is {report.page}")
     return 0
 

@@ -148,7 +148,7 @@ def _say_overridden(overridden: dict[str, Any], console: "Console") -> None:
 def _save(folder: Path, results: "Results", console: "Console") -> None:
     from hedgespec.analysis.figures import regret_figure
     from hedgespec.analysis.overview import print_overview
-    from hedgespec.analysis.verdict import print_verdicts
+    from hedgespec.analysis.verdict import judge_all, print_verdicts
     from hedgespec.results.store import save_results
 
     shown = results.first if results.first and not results.first.summary.is_empty() else results
@@ -158,7 +158,7 @@ def _save(folder: Path, results: "Results", console: "Console") -> None:
         console.print(f"{len(results.summary) - len(shown.summary)} further rows, of the other "
                       "settings, are in summary.parquet", highlight=False)
     if results.complete:
-        print_verdicts(results, console)
+        print_verdicts(judge_all(results), console)
     state = "" if results.complete else "INTERRUPTED: these are the results so far. "
     console.print(f"{state}Tables, regret.png and run.json are in {folder}", highlight=False,
                   markup=False, soft_wrap=True)

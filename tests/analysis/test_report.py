@@ -335,7 +335,7 @@ def test_no_text_overlaps_or_is_cut_with_three_learners(drawn):
 def test_every_figure_is_drawn_where_its_settings_are(drawn):
     names = [one.name for one in drawn]
     assert names == [
-        "seconds-mix", "gains-mat-mix", "gains-rounds-mix", "gains-regret-mix", "shares-mix",
+        "seconds-mix", "gains-mix", "gains-rounds-mix", "gains-regret-mix", "shares-mix",
         "acceptance-mix", "gamma-mix", "regret-mix", "regret-rounds-mix", "regret-seconds-mix",
         "pareto-tokens-per-second-mix", "pareto-mat-mix", "router-mix", "adoption-mix",
         "answers-mix", "answer-mix", "drafters-regret-mix", "drafters-mat-mix", "delay-regret-mix",
@@ -474,18 +474,18 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
     def one(**where: object) -> pl.DataFrame:
         return means.filter(*(pl.col(name) == value for name, value in where.items()))
 
-    heat = pl.read_csv(written / "figures" / "acceptance-mix.csv").filter(
+    heat = pl.read_csv(written / "figures" / "acceptance.csv").filter(
         pl.col("selector") == "fixed:drafter-1", pl.col("domain") == "domain-2")
     cell = one(trace="mix", selector="fixed:drafter-1", domain="domain-2")
     assert heat["mat"][0] == pytest.approx(cell["tokens"].sum() / cell["rounds"].sum())
 
-    delay = pl.read_csv(written / "figures" / "delay-regret-mix.csv").filter(
+    delay = pl.read_csv(written / "figures" / "delay-regret.csv").filter(
         pl.col("selector") == "learner-00",
         pl.col("feedback") == "every:4")
     late = one(trace="mix", selector="learner-00", feedback="every:4")
     assert delay["value"][0] == pytest.approx(late["regret_rounds"].mean())
 
-    gains = pl.read_csv(written / "figures" / "gains-mat-mix.csv").filter(
+    gains = pl.read_csv(written / "figures" / "gains.csv").filter(
         pl.col("selector") == "learner-01")
     learner = one(trace="mix", selector="learner-01", feedback="chosen")
     base = one(trace="mix", selector="best-single")
@@ -493,7 +493,7 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
         learner["tokens"].sum() / learner["rounds"].sum()
         - base["tokens"].sum() / base["rounds"].sum())
 
-    speed = pl.read_csv(written / "figures" / "seconds-mix.csv").filter(
+    speed = pl.read_csv(written / "figures" / "seconds.csv").filter(
         pl.col("selector") == "learner-00")
     [learner, base] = [raw.filter(pl.col("trace") == "mix", pl.col("selector") == name,
                                   pl.col("feedback").is_in(["queued", "hindsight"]))
@@ -505,21 +505,21 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
     assert speed["evaluation_percent"][0] == pytest.approx(
         100 * learner["evaluation_seconds"].sum() / learner["seconds"].sum())
 
-    gamma = pl.read_csv(written / "figures" / "gamma-mix.csv").filter(
+    gamma = pl.read_csv(written / "figures" / "gamma.csv").filter(
         pl.col("selector") == "learner-01", pl.col("domain") == "domain-2")
     of_queries = raw.filter(
         pl.col("trace") == "mix", pl.col("selector") == "learner-01",
         pl.col("domain") == "domain-2").group_by("query").agg(pl.col("gamma").mean())
     assert gamma["gamma"][0] == pytest.approx(of_queries["gamma"].mean())
 
-    found = pl.read_csv(written / "figures" / "adoption-mix.csv").filter(
+    found = pl.read_csv(written / "figures" / "adoption.csv").filter(
         pl.col("selector") == "learner-01", pl.col("rounds") >= 20).row(0, named=True)
     until = raw.filter(pl.col("trace") == "mix", pl.col("selector") == "learner-01")
     assert 0 < found["share_percent"] < 100
     assert found["share_percent"] == pytest.approx(
         100 * (until["rounds_until_best"] <= found["rounds"]).sum() / len(until))
 
-    answers = pl.read_csv(written / "figures" / "answers-mix.csv").filter(
+    answers = pl.read_csv(written / "figures" / "answers.csv").filter(
         pl.col("selector") == "learner-01", pl.col("query_id") == "q7").row(0, named=True)
     seventh = {name: raw.filter(pl.col("trace") == "mix", pl.col("selector") == name,
                                 pl.col("query") == 7) for name in ("learner-01", "best-single")}
@@ -532,7 +532,7 @@ def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
         "query_id").agg(pl.col("regret_rounds").mean()).sort("regret_rounds", descending=True)
     assert worst["query_id"].to_list() == every["query_id"].to_list()[:5]
 
-    weights = pl.read_csv(written / "figures" / "answer-mix.csv")
+    weights = pl.read_csv(written / "figures" / "answer.csv")
     answer = pl.read_parquet(results / "answer.parquet").filter(
         pl.col("trace") == "mix", pl.col("feedback") == "queued",
         pl.col("selector") == "learner-00")
@@ -634,7 +634,7 @@ def test_the_page_has_the_numbers_of_its_files_once_rounded(written):
     data = data_of(written / "report.html")
     [drawing] = [one for one in data["kinds"]["gains"]["drawings"] if one["measure"] == "MAT"]
     columns = drawing["panels"][0]["columns"]
-    file = pl.read_csv(written / "figures" / "gains-mat-mix.csv")
+    file = pl.read_csv(written / "figures" / "gains.csv")
     assert columns["x"] == pytest.approx(file["difference"].to_list(), rel=1e-3, abs=1e-9)
     assert columns["beside"] == pytest.approx(file["mat"].to_list(), rel=1e-3)
     assert columns["name"]["levels"] == file["selector"].to_list()
@@ -949,7 +949,7 @@ def test_a_second_report_takes_the_place_of_the_first(results, tmp_path, monkeyp
     write_report(Request([results]), tmp_path, ["x"], "0", processes=1)
     (tmp_path / "figures" / "my-own.png").write_text("of the user")
     (tmp_path / ".figures.7.tmp").mkdir()  # of a killed process
-    assert (tmp_path / "figures" / "gains-mat-mix.pdf").exists()
+    assert (tmp_path / "figures" / "gains.pdf").exists()
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {})
     write_report(Request([results]), tmp_path, ["x"], "0", processes=1)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["my-own.png"]

@@ -15,6 +15,7 @@ from hedgespec.analysis.verdict import (
     Verdict,
     held_out,
     judge,
+    judge_all,
     print_verdicts,
     verdict,
 )
@@ -158,7 +159,7 @@ def test_the_verdict_of_results_says_what_was_judged(tmp_path):
     assert found.sentences[0].startswith("Use learner-")
     assert found.sentences[-1].startswith("In rounds: ")
     text = io.StringIO()
-    print_verdicts(read_results(tmp_path), Console(file=text, width=500))
+    print_verdicts(judge_all(read_results(tmp_path)), Console(file=text, width=500))
     assert found.sentences[0] in text.getvalue()
 
 

@@ -46,7 +46,7 @@ def _drawing(study: Study, trace: str, measure: str, table: pl.DataFrame) -> Dra
     base = arm_label(str(study.against).removeprefix(FIXED), 18)
     unit = {"MAT": "MAT", "rounds": "rounds per query", "regret": "regret per query"}[measure]
     return Drawing(
-        f"gains-{measure.lower()}-{trace}",
+        f"gains-{trace}" if measure == "MAT" else f"gains-{measure.lower()}-{trace}",
         f"{measure} of the learners minus that of {study.against}: {trace}",
         f"All queries of the trace. {study.against_words(trace)}Bars: {LEVEL:.0%} paired "
         f"bootstrap intervals over questions. {MARKED}",
