@@ -40,7 +40,7 @@ from hedgespec.analysis.report_tables import (
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.saving import FigureSaver
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.verdict import HOW, Judged, judge
+from hedgespec.analysis.verdict import COLUMNS, HOW, Judged, judge
 from hedgespec.errors import HedgespecError
 from hedgespec.files import (
     folder_beside,
@@ -303,12 +303,19 @@ def _verdict(run: ResultSet) -> str:
     judged = judge(run)
     if not judged:
         return "<p>The results do not say which settings can be run, so none can be advised.</p>"
-    parts = []
+    parts = [_verdict_table(judged)] if len(judged) > 1 else []
     for one in judged:
         advice, colon, rest = " ".join(one.sentences).partition(": ")
         parts.append(f"<h3>{escape(one.trace)}</h3>\n<p><strong>{escape(advice)}</strong>"
                      f'{escape(colon + rest)}</p>\n<p class="note">{escape(one.about)}</p>')
     return "\n".join([*parts, f'<p class="note">{escape(HOW)}</p>'])
+
+
+def _verdict_table(judged: Sequence[Judged]) -> str:
+    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in COLUMNS)
+    rows = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in one.cells) + "</tr>"
+                     for one in judged)
+    return f'<table class="verdict"><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>'
 
 
 def _findings(found: Sequence[tuple[str, Claim]]) -> str:

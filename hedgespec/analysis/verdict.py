@@ -11,9 +11,11 @@ from functools import lru_cache
 
 import numpy as np
 import polars as pl
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
+from rich.table import Table
 
 from hedgespec.analysis.results import ResultSet
 from hedgespec.results.labels import NONE, SelectorLabel
@@ -22,6 +24,7 @@ from hedgespec.results.store import Results
 
 SPLITS = 100  # each into two halves
 SPEED, LENGTH = "tokens/s", "tokens/round"
+COLUMNS = ("trace", "what to do", "best rate", "over the best alone", "over no drafting")
 _NAMED = 4  # settings that are named in a sentence
 HOW = (f"Settings were chosen by one half of the questions and measured on the other, {SPLITS} "
        f"times both ways. In brackets: {100 * LEVEL:.0f} % intervals over questions, paired. "
@@ -69,7 +72,7 @@ class Verdict:
     def sure(self) -> bool:
         """Whether the best is shown to beat the best fixed drafter and no drafting."""
         return self.alike is not None and all(
-            gain is None or gain.low[0] > 0 for gain in self._gains)
+            gain is None or gain.low[0] > 0 for gain in self.gains)
 
     @property
     def advice(self) -> str:
@@ -77,16 +80,20 @@ class Verdict:
         best, single = self.best.label, self.single
         if best == NONE:
             return "do not draft"
-        if self.over_none is not None and not self.over_none.low[0] > 0:
+        over_none = self.gains[1]
+        if over_none is not None and not over_none.low[0] > 0:
             return f"do not draft, as {_named(best)} is not shown to be faster"
         if single is not None and not self.sure:
             return f"use {_named(single.label)}, as nothing is shown to be better"
         return f"use {_named(best)}"
 
     @property
-    def _gains(self) -> list[Estimate | None]:
+    def gains(self) -> tuple[Estimate | None, Estimate | None]:
+        """Over the best fixed drafter and over no drafting, but not over itself, and in rounds not
+        over one token a round."""
         same = self.single is not None and self.single.label == self.best.label
-        return [None if same else self.over_single, self.over_none]
+        over_none = self.unit == SPEED and self.best.label != NONE
+        return None if same else self.over_single, self.over_none if over_none else None
 
 
 def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
@@ -204,6 +211,14 @@ class Judged:
         best = self.rounds.best.label
         return [*_sentences(self.speed), f"In rounds: {best}, {_result(self.rounds)}."]
 
+    @property
+    def cells(self) -> list[str]:
+        """The same in a line of a table with the heads COLUMNS."""
+        found = self.speed or self.rounds
+        over_single, over_none = ("" if gain is None else _percent(gain) for gain in found.gains)
+        return [self.trace, found.advice, _rate(found.best.rate, found.unit), over_single,
+                over_none]
+
 
 @lru_cache(maxsize=1)  # a report asks twice
 def judge(run: ResultSet) -> list[Judged]:
@@ -234,6 +249,13 @@ def print_verdicts(found: Sequence[Judged], console: Console) -> None:
             advice, colon, rest = sentence.partition(": ")
             mark = f"[bold]{escape(advice)}[/]{colon}" if number == 0 else escape(advice + colon)
             console.print(Padding(f"{mark}{escape(rest)}", (0, 0, 0, 2)), highlight=False)
+    if len(found) > 1:
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for head in COLUMNS:
+            table.add_column(head, overflow="fold")
+        for one in found:
+            table.add_row(*map(escape, one.cells))
+        console.print(table)
     if found:
         console.print(f"\n{HOW}", highlight=False)
 
@@ -258,13 +280,12 @@ def _sentences(found: Verdict) -> list[str]:
 
 def _result(found: Verdict) -> str:
     """The rate of the best setting, and its gains."""
-    best, single = found.best, found.single
-    told = _rate(best.rate, found.unit)
-    if single is not None and single.label != best.label:
-        told += (f", {_percent(found.over_single)} over {_named(single.label)}, the "
+    told, (over_single, over_none) = _rate(found.best.rate, found.unit), found.gains
+    if over_single is not None and found.single is not None:
+        told += (f", {_percent(over_single)} over {_named(found.single.label)}, the "
                  f"{'fastest' if found.unit == SPEED else 'best'} alone")
-    if found.unit == SPEED and found.over_none is not None and best.label != NONE:
-        told += f", {_percent(found.over_none)} over no drafting"
+    if over_none is not None:
+        told += f", {_percent(over_none)} over no drafting"
     return told
 
 
@@ -287,7 +308,6 @@ def _rate(rate: float, unit: str) -> str:
     return f"{rate:.{1 if unit == SPEED else 3}f} {unit}"
 
 
-def _percent(gain: Estimate | None) -> str:
-    assert gain is not None
+def _percent(gain: Estimate) -> str:
     ends = "" if np.isnan(gain.low[0]) else f" ({gain.low[0]:+.1f} to {gain.high[0]:+.1f})"
     return f"{gain.value[0]:+.1f} %{ends}"

@@ -1,6 +1,7 @@
 """The verdict: chosen on one half of the questions, measured on the other."""
 
 import io
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,6 +162,15 @@ def test_the_verdict_of_results_says_what_was_judged(tmp_path):
     text = io.StringIO()
     print_verdicts(judge_all(read_results(tmp_path)), Console(file=text, width=500))
     assert found.sentences[0] in text.getvalue()
+    assert found.cells[:2] == ["mix", found.speed.advice]
+
+
+def test_several_traces_are_summed_up_in_a_table(tmp_path):
+    text = io.StringIO()
+    print_verdicts(judge_all(read_results(make_results(tmp_path, traces=("mix", "other")))),
+                   Console(file=text, width=200))
+    *_, last = re.findall(r"^ ?(?:mix|other) .*$", text.getvalue(), re.MULTILINE)
+    assert re.fullmatch(r" ?other +use learner-\S+ +[\d.]+ tokens/s +\+[\d.]+ % \(.*\) *", last)
 
 
 def test_results_that_do_not_say_what_can_be_run_get_no_verdict(tmp_path):
