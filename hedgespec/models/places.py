@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub.utils import disable_progress_bars
 from huggingface_hub.utils import logging as hub_logging
+from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -74,7 +76,8 @@ def loading(identity: str) -> Iterator[None]:
     """Whatever is raised here is one line about a model that cannot be loaded."""
     _quieten()
     try:
-        yield
+        with _without_bars():
+            yield
     except HedgespecError:
         raise
     except Exception as error:  # what is damaged raises many types
@@ -83,6 +86,17 @@ def loading(identity: str) -> Iterator[None]:
             f"cannot load model {identity!r}: "
             f"{shortened(said, _LONGEST_REASON) or type(error).__name__} "
             f"(expected a Hugging Face id, a folder, a .gguf file or {smollm2.NAME})") from error
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Without those that transformers draws with tqdm itself, as it does for a GGUF file."""
+    before = tqdm.__init__
+    tqdm.__init__ = partialmethod(before, disable=True)
+    try:
+        yield
+    finally:
+        tqdm.__init__ = before
 
 
 def _quieten() -> None:

@@ -1,14 +1,18 @@
 """What is wrong with a target or a drafter is told before any weights are loaded."""
 
+from contextlib import nullcontext
+
 import pytest
 
 torch = pytest.importorskip("torch")
+
+from tqdm.auto import tqdm  # noqa: E402
 
 from hedgespec.cli import main  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.gguf_header import read_gguf_header  # noqa: E402
 from hedgespec.models.drafters import check_before_loading  # noqa: E402
-from hedgespec.models.places import read_layers  # noqa: E402
+from hedgespec.models.places import loading, read_layers  # noqa: E402
 from tests.helpers.gguf import gguf_tokenizer, save_gguf_header  # noqa: E402
 
 COMMANDS = (["record", "--device", "cpu"], ["live", "--device", "cpu", "--prompt", "w1"],
@@ -89,6 +93,13 @@ def test_another_tokenizer_is_found_in_gguf_files(gguf, tmp_path):
     other = save_gguf_header(tmp_path / "other.gguf", gguf_tokenizer(["<end>", "a", "c", "b"], 1))
     with pytest.raises(HedgespecError, match=r"tokens 2 \('c', the target's 'b'\), 3"):
         check_before_loading(str(gguf), [f"lm:{other}"])
+
+
+def test_bars_of_other_packages_are_not_shown(capsys):
+    for shown in (False, True):
+        with nullcontext() if shown else loading("model"):
+            assert list(tqdm(range(3), desc="theirs")) == [0, 1, 2]
+        assert ("theirs" in capsys.readouterr().err) == shown
 
 
 def test_layers_are_read_from_a_gguf_file(gguf):
