@@ -13,21 +13,24 @@ from hedgespec.analysis.overview import overview
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.study import Study
 from hedgespec.bundled import bundled_traces
-from hedgespec.results.labels import BEST_FIXED, BEST_SINGLE, FIXED, ORACLE, fixed
+from hedgespec.results.labels import BEST_FIXED, BEST_SINGLE, FIXED, NONE, ORACLE, fixed
 from hedgespec.results.markdown import markdown
 from hedgespec.simulator import Results, SweepSettings, run_sweep
 
 SEEDS = 5
 TRACES = ("domain-mix-t0", "domain-mix-t0.7", "domain-mix-t1")
-ROWS = (ORACLE, BEST_FIXED, "normalhedge", "hedge", "ucbspec", "exp3spec", "uniform",
-        fixed("generalist"))
+SPARING = "batch:16"  # feedback that evaluates in few rounds
+ROWS = (ORACLE, BEST_FIXED, "normalhedge", f"normalhedge, {SPARING}", "hedge", "ucbspec",
+        "exp3spec", "uniform", fixed("generalist"), NONE)
 
 
 def bundled_results() -> Results:
     """The sweep that table and figure show."""
     traces = [folder for folder in bundled_traces() if folder.name in TRACES]
-    return run_sweep(traces, SweepSettings(
-        selectors=("default", BEST_SINGLE), seeds=SEEDS, threads=2))
+    settings = SweepSettings(selectors=("default", BEST_SINGLE), seeds=SEEDS, threads=2)
+    sparing = SweepSettings(selectors=("normalhedge",), feedbacks=(SPARING,), seeds=SEEDS,
+                            threads=2)
+    return run_sweep(traces, [settings, sparing])
 
 
 def save_figure(results: Results, path: Path) -> None:
@@ -41,18 +44,21 @@ def save_figure(results: Results, path: Path) -> None:
 
 
 def table(summary: pl.DataFrame) -> str:
-    """Markdown: MAT and regret per query of the selectors on each trace."""
+    """Markdown: MAT, regret per query and tokens per second of the selectors on each trace."""
     rows = overview(summary)
     traces = rows["trace"].unique(maintain_order=True).to_list()
-    value = {(row["trace"], row["selector"]): row for row in rows.iter_rows(named=True)}
+    value = {(row["trace"], row["selector"] + f", {SPARING}" * (row["feedback"] == SPARING)): row
+             for row in rows.iter_rows(named=True)}
     shown = []
     for name in (*ROWS, "best single drafter"):
         cells = []
         for trace in traces:
             row = value.get((trace, name)) or _best_single(rows, trace)
-            cells += [f"{row['mat']:.2f}", f"{row['regret_per_query']:+.1f}"]
+            cells += [f"{row['mat']:.2f}", f"{row['regret_per_query']:+.1f}",
+                      f"{row['tokens_per_second']:.0f}"]
         shown.append([name, *cells])
-    header = [cell for trace in traces for cell in (f"{trace}: MAT", "regret")]
+    header = [cell for trace in traces for cell in (
+        f"{trace}: MAT", "regret", "tokens/s")]
     return markdown(["selector", *header], shown)
 
 
