@@ -370,12 +370,12 @@ def _input(run: ResultSet) -> str:
                          for name, number in made["versions"].items())
     exact = run.settings.filter(run.settings["how"] == "exact")
     replayed = run.settings.filter(run.settings["how"] != "exact")
-    seeds = run.summary["seed"].drop_nulls().unique().sort().to_list()
+    seeds = run.summary["seed"].drop_nulls().sort().to_list()
     how = [f"{len(exact)} settings are exact expectations, without Monte Carlo error"] * bool(
         len(exact))
     if len(replayed):
         how.append(f"{len(replayed)} settings are Monte Carlo means over seeds "
-                   f"{', '.join(map(str, seeds))}")
+                   f"{seeds[0]} to {seeds[-1]}")
     return (f"<h3>{escape(str(run.folder))}</h3>\n<p>Made on {escape(made['created'])} by</p>"
             f"<pre>{escape(shlex.join(made['command']))}</pre>"
             f"<ul><li>{versions}</li>{traces}<li>{'; '.join(how)}; the tables say which.</li></ul>")

@@ -182,7 +182,7 @@ def _located(settings: SweepSettings | Sequence[SweepSettings]) -> list[SweepSet
 
 
 def _described(settings: Sequence[SweepSettings]) -> list[dict[str, Any]]:
-    return [{**one.described(), "seeds": list(range(one.seeds))} for one in settings]
+    return [{**one.described(), "seeds": f"0 to {one.seeds - 1}"} for one in settings]
 
 
 def _check_seeds(plan: list[_Part]) -> None:

@@ -599,7 +599,7 @@ def test_page_stands_alone_and_its_anchors_exist(written):
 
 def test_page_states_where_its_numbers_are_from(written, results):
     text = (written / "report.html").read_text()
-    for said in (str(results), "0" * 64, "2026-01-01", "hedgespec sim", "seeds 0, 1",
+    for said in (str(results), "0" * 64, "2026-01-01", "hedgespec sim", "seeds 0 to 1",
                  "exact expectations", "Holm", "20,000 draws", "seed 0"):
         assert said in text
 

@@ -82,7 +82,7 @@ def test_run_json_says_what_made_the_results(folder):
     assert run["versions"]["hedgespec"] == __version__
     assert run["traces"][0]["name"] == "synthetic"
     assert len(run["traces"][0]["manifest_sha256"]) == 64
-    assert run["settings"][0]["seeds"] == [0, 1]
+    assert run["settings"][0]["seeds"] == "0 to 1"
     assert run["settings"][0]["selectors"] == ["hedge:eta=0.5"]
 
 

@@ -66,7 +66,7 @@ def test_every_combination_is_run(grid):
     assert learners.filter(pl.col("feedback") == "rounds:2")["seed"].to_list() == [0, 1] * 8
     assert summary.filter(pl.col("selector") == "ucbspec")["seed"].to_list() == [0, 1, 2]
     run = provenance(grid)
-    assert [one["seeds"] for one in run["settings"]] == [[0, 1], [0, 1, 2]]
+    assert [one["seeds"] for one in run["settings"]] == ["0 to 1", "0 to 2"]
     assert run["grid"] == {"file": str(grid), "overridden": {}}
 
 
