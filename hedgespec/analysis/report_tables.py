@@ -153,7 +153,7 @@ def worst_table(study: Study, trace: str) -> ReportTable | None:
         f"worst-answers-{trace}", f"The {WORST} worst answers of each learner: {trace}",
         "Those with the most rounds above the best fixed drafter of the answer, its regret. "
         f"Gain: tokens per round above those of {study.against}.",
-        ["selector", "query", "domain", "tokens", "rounds", "regret", "gain, %"], rows, worst,
+        ["selector", "answer", "domain", "length", "rounds", "regret", "gain, %"], rows, worst,
         trace)
 
 

@@ -254,7 +254,7 @@ def test_a_chat_drafts_trees_too(tiny_models, tmp_path, monkeypatch, capsys):
     assert shown.count("MAT") == 3
     assert re.search(r"2 answers, 24 tokens: MAT [\d.]+, [\d.]+ tokens/s decoding, [\d.]+ tokens/s "
                      "with reading the prompt, evaluating all drafters for the log",
-                     shown.replace("\n", " "))
+                     " ".join(shown.split()))
     assert main(["fidelity", str(tmp_path / "log")]) == 0
 
 

@@ -8,13 +8,13 @@ import polars as pl
 from hedgespec.analysis.figures.style import Drawing, Panel
 from hedgespec.analysis.overview import speed_note
 from hedgespec.analysis.study import Study
-from hedgespec.results.labels import FIXED, FORESIGHT, HINDSIGHT, NONE
+from hedgespec.results.keys import KEY_TYPES
+from hedgespec.results.labels import FIXED, NONE
 from hedgespec.results.statistics import LEVEL, mat_estimate
 
 HEADING = "What does evaluation buy?"
 NEEDS = "settings that differ in how many drafters they evaluate"
 
-NOT_LIVE = {HINDSIGHT, *FORESIGHT}
 MEASURES = {"tokens/s": "tokens per second", "MAT": "tokens per round (MAT)"}
 
 
@@ -54,9 +54,8 @@ def _table(study: Study, trace: str, measure: str) -> pl.DataFrame:
     answers = study.run.answers(trace)
     usual = answers.settings.filter(pl.col("usual"))
     columns = {column: (name, feedback) for name in usual["selector"] if name != NONE
-               for column, feedback in study.varied(trace, name, "feedback").select(
-                   "column", "feedback").rows()
-               if not study.run.feedback[feedback].keys() & NOT_LIVE}
+               for column, feedback in study.varied(trace, name, "feedback").filter(
+                   "runnable").select("column", "feedback").rows()}
     spent = (answers.rounds if measure == "MAT" else answers.seconds)[:, list(columns)]
     if np.isnan(spent).any():
         columns, spent = {}, spent[:, :0]
@@ -70,8 +69,7 @@ def _table(study: Study, trace: str, measure: str) -> pl.DataFrame:
         "evaluations": (drafters - 1) * share[list(columns)],
         "queries": [found.queries] * len(columns),
         "value": found.value, "low": found.low, "high": found.high,
-    }, schema_overrides={"trace": pl.String, "selector": pl.String, "feedback": pl.String,
-                         "evaluations": pl.Float64, "queries": pl.Int64})
+    }, schema_overrides={**KEY_TYPES, "evaluations": pl.Float64, "queries": pl.Int64})
     best = data.sort("evaluations", "value", descending=[False, True], maintain_order=True)
     return best.with_columns(
         front=pl.col("value") > pl.col("value").cum_max().shift(1).fill_null(0.0))
