@@ -63,7 +63,7 @@ def test_another_run_is_replaced_only_when_forced(trace, tmp_path, capsys):
     before = (out / "run.json").read_bytes()
     assert sim(trace, out, "--seeds", 3) == 1
     told = capsys.readouterr().err
-    assert "holds results of another run: --seeds was 0 1 2 3 4 and is now 0 1 2" in told
+    assert "holds results of another run: --seeds was 0 to 4 and is now 0 to 2" in told
     assert "or replace them with --force" in told
     assert len(told.strip().splitlines()) == 1
     assert (out / "run.json").read_bytes() == before
