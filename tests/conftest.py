@@ -28,14 +28,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption(EVERY_CASE):
         return
     seen: Counter[str] = Counter()
-    left_out = []
+    kept, left_out = [], []
     for item in items:
-        if item.get_closest_marker("matrix"):
-            name = item.nodeid.partition("[")[0]
-            left_out += [item] * (seen[name] % ONE_IN > 0)
-            seen[name] += 1
+        name = item.nodeid.partition("[")[0]
+        matrix = item.get_closest_marker("matrix") is not None
+        (left_out if matrix and seen[name] % ONE_IN else kept).append(item)
+        seen[name] += 1
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+    items[:] = kept
 
 
 @pytest.fixture(scope="session", autouse=True)

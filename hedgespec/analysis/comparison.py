@@ -86,7 +86,7 @@ def compare(base: ResultSet, other: ResultSet) -> Comparison:
              if (pair := _Pair.of(base, other, trace)) is not None]
     if not pairs:
         raise NothingComparedError(f"{base.folder} and {other.folder} have no setting in common; "
-                              "replay the same selectors for both")
+                                   "replay the same selectors for both")
     answers = pl.concat([pair.worse_answers() for pair in pairs])
     return Comparison(base, other, _tested(pl.concat([part for pair in pairs
                                                       for part in pair.metrics()])),

@@ -40,7 +40,7 @@ from hedgespec.analysis.report_tables import (
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.saving import FigureSaver
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.verdict import COLUMNS, HOW, Judged, judge
+from hedgespec.analysis.verdict import COLUMNS, HOW, Judged
 from hedgespec.errors import HedgespecError
 from hedgespec.files import (
     folder_beside,
@@ -115,7 +115,7 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
                        FigureSaver(beside / "figures", request.paper, processes))
         _replace(out, beside)
     remove_leftovers(out)
-    return Report(out / PAGE, judge(runs[0]), [claim.sentence for _, claim in found], comparisons)
+    return Report(out / PAGE, study.verdicts, [claim.sentence for _, claim in found], comparisons)
 
 
 def _write(
@@ -141,7 +141,7 @@ def _write(
         tell("page", steps - 1)
     found = findings({name: group.drawings for name, group in drawn.items()})
     sections = [
-        Section("verdict", "What to do", [_verdict(runs[0])]),
+        Section("verdict", "What to do", [_verdict(study.verdicts)]),
         Section("findings", "Findings", [_findings(found)]),
         *map(_comparison_section, comparisons, compared, compared.values()),
         *(Section(name, FIGURES[name].heading, [figure_part(name, group)])
@@ -298,9 +298,8 @@ def _introduction(study: Study) -> str:
             f'<a href="#words">explained below</a>.</p>{unfinished}')
 
 
-def _verdict(run: ResultSet) -> str:
+def _verdict(judged: Sequence[Judged]) -> str:
     """What is best on each trace, and how sure that is."""
-    judged = judge(run)
     if not judged:
         return "<p>The results do not say which settings can be run, so none can be advised.</p>"
     parts = [_verdict_table(judged)] if len(judged) > 1 else []

@@ -122,6 +122,8 @@ class ResultSet:
     def under(self, basis: Basis) -> "ResultSet":
         """The same results under other costs. Raises HedgespecError if there are none of these."""
         basis = self.basis_of(*basis)
+        if self.bases == [basis]:
+            return self
         other = ResultSet(self._found, basis)
         other.folder = self.folder
         return other

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from hedgespec.analysis.results import ResultSet, arm_parts
+from hedgespec.analysis.verdict import Judged, judge
 from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.results.keys import CHOICES
 from hedgespec.results.labels import (
@@ -49,6 +50,11 @@ class Study:
         _check(run, "selector", [*learners, *([against] if against else [])], known)
         return cls(run, tuple(shown), tuple(learners or _common_learners(usual)),
                    against or _baseline(usual))
+
+    @cached_property
+    def verdicts(self) -> list[Judged]:
+        """What to do on each recorded trace of the run."""
+        return judge(self.run)
 
     @cached_property
     def drawn(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ cross-fitting: Chernozhukov et al., "Double/debiased machine learning", 2018, de
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -19,7 +19,14 @@ from rich.table import Table
 
 from hedgespec.analysis.results import ResultSet
 from hedgespec.results.labels import NONE, SelectorLabel
-from hedgespec.results.statistics import LEVEL, Estimate, holm, mat_gain, may_be_marked
+from hedgespec.results.statistics import (
+    LEVEL,
+    Estimate,
+    by_question,
+    holm,
+    mat_gain,
+    may_be_marked,
+)
 from hedgespec.results.store import Results
 
 SPLITS = 100  # each into two halves
@@ -52,27 +59,61 @@ class Verdict:
 
     `single` is the best fixed drafter, chosen alike, `over_single` and `over_none` are gains in
     percent over it and over no drafting, paired by question; None where these were not run.
-    `second` is the best of the settings that the halves did not choose, and `alike` are all that
-    cannot be told from the best one (Holm over all `settings` that can be run); None of too few
-    questions for any test.
+    `labels` (S) and `cost` (G, S) are of all settings that can be run, as in `Choice`, of `tokens`
+    tokens in all.
     """
 
-    trace: str
     unit: str
-    questions: int
-    settings: int
+    labels: list[str]
+    cost: np.ndarray
+    tokens: int
     best: Choice
     single: Choice | None
     over_single: Estimate | None
     over_none: Estimate | None
-    second: tuple[str, float] | None
-    alike: list[str] | None
+
+    @property
+    def questions(self) -> int:
+        """Number of questions."""
+        return len(self.cost)
+
+    @property
+    def settings(self) -> int:
+        """Number of settings that can be run."""
+        return len(self.labels)
+
+    @cached_property
+    def second(self) -> tuple[str, float] | None:
+        """The best of the settings that the halves did not choose, and its rate."""
+        others = [place for place in range(self.settings) if place != self.best.column]
+        if not others:
+            return None
+        found = _choice(self.labels, self.cost, self.tokens, others)
+        return found.label, found.rate
+
+    @property
+    def tested(self) -> bool:
+        """Whether there are questions enough to tell settings apart."""
+        return may_be_marked(self.questions, max(1, self.settings - 1))
+
+    @cached_property
+    def alike(self) -> list[str] | None:
+        """The settings that are not shown to differ from the best, cheapest first (Holm over all).
+
+        None where nothing is tested.
+        """
+        if not self.tested:
+            return None
+        p = _gain(self.cost, self.cost[:, self.best.column]).p
+        p[self.best.column] = np.nan
+        close = np.flatnonzero(holm(p) >= 1 - LEVEL)
+        return [self.labels[place]
+                for place in close[np.argsort(self.cost[:, close].sum(axis=0))]]
 
     @property
     def sure(self) -> bool:
         """Whether the best is shown to beat the best fixed drafter and no drafting."""
-        return self.alike is not None and all(
-            gain is None or gain.low[0] > 0 for gain in self.gains)
+        return self.tested and all(gain is None or gain.low[0] > 0 for gain in self.gains)
 
     @property
     def advice(self) -> str:
@@ -106,8 +147,7 @@ def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
     able = _able(answers.settings, per_query)
     if not len(able):
         return None
-    cost, tokens = (_by_question(values, answers.question) for values in (
-        per_query[:, able], answers.tokens[:, None]))
+    cost, tokens = by_question(per_query[:, able], answers.question), answers.tokens.sum()
     labels = answers.settings["label"].gather(able).to_list()
     selectors = answers.settings["selector"].gather(able).to_list()
     singles = [place for place, name in enumerate(selectors)
@@ -116,10 +156,9 @@ def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
     single = _choice(labels, cost, tokens, singles) if singles else None
     none = [cost[:, place] for place, name in enumerate(selectors) if name == NONE]
     return Verdict(
-        trace, unit, len(cost), len(able), best, single,
-        None if single is None else _gain(best.cost, single.cost),
-        _gain(best.cost, none[0]) if none else None,
-        _second(labels, cost, tokens, best.column), _alike(labels, cost, best.column))
+        unit, labels, cost, tokens, best, single,
+        None if single is None else _gain(best.cost[:, None], single.cost),
+        _gain(best.cost[:, None], none[0]) if none else None)
 
 
 def _able(settings: pl.DataFrame, per_query: np.ndarray) -> np.ndarray:
@@ -129,22 +168,15 @@ def _able(settings: pl.DataFrame, per_query: np.ndarray) -> np.ndarray:
         ["label"], keep="first", maintain_order=True)["column"].sort().to_numpy()
 
 
-def _by_question(values: np.ndarray, question: np.ndarray) -> np.ndarray:
-    """Sums (G, M) of `values` (Q, M) over the queries of each question."""
-    sums = np.zeros((question.max() + 1, values.shape[1]))
-    np.add.at(sums, question, values)
-    return sums
-
-
 def _choice(
-    labels: Sequence[str], cost: np.ndarray, tokens: np.ndarray, among: Sequence[int]
+    labels: Sequence[str], cost: np.ndarray, tokens: int, among: Sequence[int]
 ) -> Choice:
     """The cheapest of the columns `among` of `cost` (G, S), chosen and measured in halves."""
     found, times = held_out(cost[:, among])
     # Of settings that were chosen equally often the cheaper one.
     winner = among[np.lexsort((cost[:, among].sum(axis=0), -times))[0]]
     return Choice(labels[winner], winner, float(times.max() / times.sum()),
-                  float(tokens.sum() / found.sum()), found)
+                  float(tokens / found.sum()), found)
 
 
 def held_out(cost: np.ndarray, splits: int = SPLITS, seed: int = 0
@@ -169,29 +201,9 @@ def held_out(cost: np.ndarray, splits: int = SPLITS, seed: int = 0
 
 
 def _gain(cost: np.ndarray, base: np.ndarray) -> Estimate:
+    """Of `cost` (G, M), which has a row per question, over `base` (G)."""
     questions = np.arange(len(cost))
-    return mat_gain(cost[:, None], base, questions)
-
-
-def _second(
-    labels: Sequence[str], cost: np.ndarray, tokens: np.ndarray, best: int
-) -> tuple[str, float] | None:
-    others = [place for place in range(len(labels)) if place != best]
-    if not others:
-        return None
-    found = _choice(labels, cost, tokens, others)
-    return found.label, found.rate
-
-
-def _alike(labels: Sequence[str], cost: np.ndarray, best: int) -> list[str] | None:
-    """The settings that are not shown to differ from the best, cheapest first."""
-    if not may_be_marked(len(cost), max(1, len(labels) - 1)):
-        return None
-    questions = np.arange(len(cost))
-    p = mat_gain(cost, cost[:, best], questions).p
-    p[best] = np.nan
-    close = np.flatnonzero(holm(p) >= 1 - LEVEL)
-    return [labels[place] for place in close[np.argsort(cost[:, close].sum(axis=0))]]
+    return mat_gain(cost, base, questions)
 
 
 @dataclass(frozen=True)
@@ -220,7 +232,6 @@ class Judged:
                 over_none]
 
 
-@lru_cache(maxsize=1)  # a report asks twice
 def judge(run: ResultSet) -> list[Judged]:
     """The verdicts on the recorded traces of `run` on which anything was run that can be run."""
     found = []

@@ -126,7 +126,7 @@ def _costs_of(costs: Costs, drafter: DrafterInfo) -> DrafterCosts:
             return one
     if drafter.kind in COPYING:
         return DrafterCosts(0.0, 0.0, 0.0, kind=drafter.kind)
-    kinds = sorted({one.kind or "unknown" for one in costs.drafters.values()})
+    kinds = sorted({one.kind or "unknown" for one in costs.drafters.values()}) or ["none"]
     raise TraceError(
         f"the costs are of drafters of kind {', '.join(kinds)}; {drafter.name} is of kind "
         f"{drafter.kind}: measure one too, or leave it out (--arms, or `hedgespec subset`)")

@@ -157,8 +157,8 @@ class LiveDecoder:
         """
         if other_fields := sorted(learning.keys() - LEARNING):
             raise HedgespecError(f"{', '.join(other_fields)} of a decoder cannot change with its "
-                                 "selector; "
-                                 f"{', '.join(sorted(LEARNING))} can: make another decoder")
+                                 f"selector; {', '.join(sorted(LEARNING))} can: make another "
+                                 "decoder")
         other = copy.copy(self)
         other.settings = changed_settings(self.settings, learning)
         other.policy = other._make_policy(selector)

@@ -214,7 +214,7 @@ def resampled_sums(
 
     As many questions as there are. For the same number the same ones are drawn, whatever M is.
     """
-    values = _by_question(values, questions)
+    values = by_question(values, questions)
     rows = max(1, _CHUNK // len(values))
     return np.concatenate([
         times_drawn(len(values), min(rows, DRAWS - start), (seed, start)).astype(float) @ values
@@ -249,7 +249,7 @@ def quantile(ordered: np.ndarray, share: float) -> np.ndarray:
     return np.where(np.isnan(ordered[:, -1]), np.nan, found)
 
 
-def _by_question(values: np.ndarray, questions: np.ndarray | None) -> np.ndarray:
+def by_question(values: np.ndarray, questions: np.ndarray | None) -> np.ndarray:
     """Sums of `values` (Q, M) over the queries of each question, in order of appearance."""
     if questions is None:
         return values
@@ -262,7 +262,7 @@ def _by_question(values: np.ndarray, questions: np.ndarray | None) -> np.ndarray
 
 def _error_of_sum(apart: np.ndarray, questions: np.ndarray | None) -> np.ndarray:
     """Standard error (M) of the sum of `apart` (Q, M), which is 0 in all; NaN for one question."""
-    apart = _by_question(apart, questions)
+    apart = by_question(apart, questions)
     if len(apart) < 2:
         return np.full(apart.shape[1], np.nan)
     spread: np.ndarray = np.sqrt((apart**2).sum(axis=0) * len(apart) / (len(apart) - 1))
@@ -287,7 +287,7 @@ def _estimate(value: np.ndarray, draws: np.ndarray, questions: np.ndarray | None
                  for share in (tail, 1 - tail))
     p = np.full(value.shape, np.nan)
     if adds is not None and may_be_marked(count):
-        p = _flipped(_by_question(adds, questions))
+        p = _flipped(by_question(adds, questions))
     return Estimate(value, low, high, p, queries, count)
 
 

@@ -47,13 +47,12 @@ class CostSource(TypedDict, total=False):
 
 
 class TraceSource(TypedDict, total=False):
-    """A trace that was replayed, its target and number of drafters, and its costs, if any."""
+    """A trace that was replayed, its target, and its costs, none or several."""
 
     name: str
     folder: str
     manifest_sha256: str
     target: str
-    drafters: int
     costs: list[CostSource]
 
 

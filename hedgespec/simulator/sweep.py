@@ -244,7 +244,7 @@ def _provenance(
         "traces": [
             {"name": trace.name, "folder": as_unicode(str(folder)),
              "manifest_sha256": sha256_file(folder / MANIFEST),
-             "target": trace.manifest.target.id, "drafters": len(trace.manifest.drafters),
+             "target": trace.manifest.target.id,
              "costs": _cost_sources(trace, [one for one in settings
                                             if not one.traces or folder in one.traces])}
             for folder, trace in inputs.items()
