@@ -327,7 +327,8 @@ def main() -> None:
     for policy, fit in fits.items():
         expected = fit.count / replay(policy, fitted, fit, "fit")["tokens_per_second"]
         errors.append((sum(fit.seconds) - expected) / sum(fit.rounds))
-    table.costs = replace(table.costs, overhead=max(0.0, float(np.mean(errors))))
+    table.costs = replace(table.costs, overhead=max(
+        0.0, table.costs.overhead + float(np.mean(errors))))
     for policy in fits:
         table.replays[policy] = replay(policy, tested, table.runs[policy], "test")
         table.write()

@@ -91,6 +91,36 @@ def alone_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
     return np.array([0.0 if name is None else costs.drafters[name].evaluate for name in drafters])
 
 
+def reading_seconds(
+    costs: Costs, drafters: Sequence[str | None], tokens: np.ndarray
+) -> np.ndarray:
+    """Seconds of evaluating each drafter (N) alone on some numbers of tokens (n), (n, N).
+
+    0 for None. Up to a round's K+1 tokens take as long as these. Between the numbers that were
+    measured they are linear; more than the most are read in passes of so many, and the rest. Where
+    no other number was measured, any takes as long as a round's.
+    """
+    seconds = np.zeros((len(tokens), len(drafters)))
+    for arm, name in enumerate(drafters):
+        if name is not None:
+            one = costs.drafters[name]
+            seconds[:, arm] = _reading(costs, one.evaluate, one.reads, tokens)
+    return seconds
+
+
+def _reading(
+    costs: Costs, of_round: float, reads: Mapping[str, float], tokens: np.ndarray
+) -> np.ndarray:
+    known = {costs.draft_length + 1: of_round} | {int(count): one for count, one in reads.items()}
+    if not reads:
+        return np.full(len(tokens), of_round)
+    most = max(known)
+    passes, rest = np.divmod(np.maximum(tokens, costs.draft_length + 1), most)
+    last = np.where(rest > 0, _line(known, np.maximum(rest, costs.draft_length + 1)), 0.0)
+    found: np.ndarray = passes * known[most] + last
+    return found
+
+
 def _begin_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
     """Seconds of each drafter (N) up to the first logits of a draft, 0 for None."""
     known = [None if name is None else costs.drafters[name] for name in drafters]

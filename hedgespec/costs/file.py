@@ -34,6 +34,12 @@ def save_unfinished(path: Path, costs: Costs) -> None:
     save_costs(_beside(path, "unfinished"), costs)
 
 
+def unfinished(path: Path) -> Costs | None:
+    """What `save_unfinished` kept; None if there is nothing."""
+    kept = _beside(path, "unfinished")
+    return load_costs(kept) if kept.is_file() else None
+
+
 def _beside(path: Path, ending: str) -> Path:
     return path.with_name(f"{path.name}.{ending}")
 

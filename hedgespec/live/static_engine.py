@@ -33,6 +33,7 @@ from hedgespec.traces.costs import (
     begin_part,
     draft_part,
     evaluate_part,
+    read_part,
     target_part,
 )
 
@@ -74,16 +75,17 @@ class StaticEngine(Engine):
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], plan: RoundPlan,
-        evaluation: Evaluation, compiled: bool = False,
+        evaluation: Evaluation, compiled: bool = False, any_shape: bool = False,
     ):
-        """`compiled` as in StaticRound."""
+        """`compiled` and `any_shape` as in StaticRound."""
         self._drafters = drafters
         self._names = [drafter.name for drafter in drafters]
         self._vocabulary = target.vocabulary_size
         self._target, self._plan, self._compiled = target, plan, compiled
         self._draft_length, self.evaluation, self._rule = plan.draft_length, evaluation, plan.rule
         self._make = partial(StaticRound, target, drafters, plan,
-                             apart=evaluation is Evaluation.ASIDE, compiled=compiled)
+                             apart=evaluation is Evaluation.ASIDE, compiled=compiled,
+                             any_shape=any_shape)
         self._device = target.device
         self._side = torch.cuda.Stream(self._device) if (
             evaluation is Evaluation.ASIDE and self._device.type == "cuda") else None
@@ -98,7 +100,7 @@ class StaticEngine(Engine):
     def begin(self, prompt: list[int], limit: int) -> None:
         """Read the prompt. The first text, or one longer than all before, takes some seconds."""
         self._wait_aside()
-        needed = len(prompt) + limit + self._draft_length + 1 + max(MANY, self._draft_length + 1)
+        needed = len(prompt) + limit + self._draft_length + 1 + self._many
         if needed > self._room:
             self._room = room_for(needed)
             self._parts = self._make(self._room)
@@ -201,10 +203,11 @@ class StaticEngine(Engine):
     ) -> Costs:
         """Of each graph alone, and of evaluating 1, 2, 4, ... drafters together.
 
+        Evaluation on more tokens than a round's is one pass over MANY, however few there are.
         The target's pass over one token is that of decoding undrafted.
         """
         self._prepare_to_measure(context)
-        parts, few = self._parts, self._draft_length + 1
+        parts, few, many = self._parts, self._draft_length + 1, self._many
 
         def prepare() -> None:
             parts.rewind(context)
@@ -212,7 +215,9 @@ class StaticEngine(Engine):
 
         timed = [Part(target_part(few), prepare, partial(self._run, "verify", parts.verify)),
                  Part(EVALUATE_ALL, prepare,
-                      partial(self._run, ("evaluate", few), partial(parts.evaluate, few)))]
+                      partial(self._run, ("evaluate", few), partial(parts.evaluate, few))),
+                 Part(read_part(many), prepare,
+                      partial(self._run, ("evaluate", many), partial(parts.evaluate, many)))]
         timed += [self._plain(width)._target_part(context, width)
                   for width in sorted({1, *widths} - {few})]
         for arm, name in enumerate(self._names):
@@ -221,14 +226,18 @@ class StaticEngine(Engine):
         one = BatchedRound(self._target, self._drafters, self._plan, 1, context, self._compiled)
         timed += one.together(counts_up_to(len(self._names))[:-1])
         found = time_in_turn(timed, self._device, repeats)
+        least = min(few + 1, many)
+        found.repeat({read_part(least, name): read_part(many, name) for name in ("", *self._names)})
         return costs_from(found, self._target, self._drafters, self._draft_length, context,
-                          self._engine)
+                          self._engine, reads=sorted({least, many}))
 
     def _evaluation_parts(self, arm: int, prepare: Callable[[], None]) -> list[Part]:
         parts, name, few = self._parts, self._names[arm], self._draft_length + 1
         alone = parts.is_from_states(arm)
-        found = [Part(evaluate_part(name), prepare, partial(
-            self._run, ("read", arm, few, alone), partial(parts.read_on, arm, few, alone)))]
+        found = [Part(part, prepare, partial(
+            self._run, ("read", arm, *asked), partial(parts.read_on, arm, *asked)))
+            for part, asked in ((evaluate_part(name), (few, alone)),
+                                (read_part(self._many, name), (self._many, True)))]
         if alone:
             found.append(Part(begin_part(name), prepare, partial(
                 self._run, ("begin", arm), partial(parts.draft_begin, arm))))
@@ -239,7 +248,12 @@ class StaticEngine(Engine):
         self.forget_graphs()
         return BatchedRound(self._target, self._drafters, self._plan, texts, context,
                             self._compiled).costs(
-            repeats, counts_up_to(len(self._names)), self._engine)
+            repeats, sorted({1, len(self._names)}), self._engine)
+
+    @property
+    def _many(self) -> int:
+        """Tokens read at once by who has more to read than a round's."""
+        return max(MANY, self._draft_length + 1)
 
     @property
     def _engine(self) -> str:
@@ -253,9 +267,10 @@ class StaticEngine(Engine):
                     partial(self._run, "verify", parts.verify))
 
     def _plain(self, width: int) -> "StaticEngine":
-        """The target without drafters, reading `width` tokens in a round."""
+        """The target without drafters, reading `width` tokens in a round: those of one width are
+        what decoding undrafted runs, the others' kernels are made once for all."""
         return StaticEngine(self._target, [], replace(self._plan, draft_length=width - 1),
-                            Evaluation.NEVER, self._compiled)
+                            Evaluation.NEVER, self._compiled, any_shape=True)
 
     def _prepare_to_measure(self, context: int) -> None:
         text = torch.randint(self._vocabulary, (context,),
@@ -266,7 +281,7 @@ class StaticEngine(Engine):
         """Have a drafter read what was verified since it read last."""
         while (behind := self._length - self._known[arm]) > 0:
             few = self._draft_length + 1
-            count, begin = few if behind <= few else max(few, MANY), self._known[arm]
+            count, begin = few if behind <= few else self._many, self._known[arm]
             in_part = self.evaluation is Evaluation.IN_PART
             self._read_on(arm, count, statistics=in_part)
             if in_part:
@@ -293,7 +308,7 @@ class StaticEngine(Engine):
     def _launch_to_end(self) -> None:
         few = self._draft_length + 1
         while (behind := self._length - self._launched) > 0:
-            count = few if behind <= few else max(few, MANY)
+            count = few if behind <= few else self._many
             self._launch(count)
             self._evaluation_reached(min(self._launched + count, self._length))
 

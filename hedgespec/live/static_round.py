@@ -36,15 +36,16 @@ class StaticRound:
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], plan: RoundPlan, room: int,
-        apart: bool = False, compiled: bool = False,
+        apart: bool = False, compiled: bool = False, any_shape: bool = False,
     ):
         """`apart` gives drafting and evaluation keys and values of their own; `compiled` has
-        torch.compile make the kernels of passes over a round's tokens."""
+        torch.compile make the kernels of passes over a round's tokens, the target's with
+        `any_shape` as in StaticModel."""
         device, few = target.device, compiled * (plan.draft_length + 1)
         self._target, self._plan, self._k = target, plan, plan.draft_length
         self._layers = tuple(sorted(
             {layer for drafter in drafters for layer in drafter.target_layers}))
-        self._model = StaticModel(target, room, compiled=few)
+        self._model = StaticModel(target, room, compiled=few, any_shape=any_shape)
         self._text = StaticText.empty(target, self._layers, room)
         self._statistics = TokenStatistics(self._text, plan, target.vocabulary_size)
         self.tables = self._statistics.tables

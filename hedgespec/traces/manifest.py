@@ -316,17 +316,20 @@ def _cost_faults(
     """What may be wrong with the field "costs" of a trace with drafters `names`."""
     seconds = {"target": asdict(costs.target)}
     seconds |= {f"drafters.{name}": {part: value for part, value in asdict(item).items()
-                                     if part != "kind"}
+                                     if part not in ("kind", "reads")}
                 for name, item in costs.drafters.items()}
-    seconds |= {"widths": costs.widths, "evaluate_together": costs.evaluate_together}
+    tokens = {"widths": costs.widths, "reads": costs.reads}
+    tokens |= {f"drafters.{name}.reads": item.reads for name, item in costs.drafters.items()}
+    seconds |= {**tokens, "evaluate_together": costs.evaluate_together}
     seconds |= {f"spread.{name}": {"low": item.low, "high": item.high}
                 for name, item in costs.spread.items()}
     faults = [
         (sorted(costs.drafters) != sorted(names),
          f'field "{field}.drafters" must name the trace\'s drafters'),
-        *((not all(re.fullmatch(r"[1-9]\d{0,4}", key) for key in getattr(costs, name)),
-           f'field "{field}.{name}": keys are numbers of {what}, 1 to 99999')
-          for name, what in (("widths", "tokens"), ("evaluate_together", "drafters"))),
+        *((not all(re.fullmatch(r"[1-9]\d{0,4}", key) for key in known),
+           f'field "{field}.{name}": keys are numbers of '
+           f'{"tokens" if name in tokens else "drafters"}, 1 to 99999')
+          for name, known in (*tokens.items(), ("evaluate_together", costs.evaluate_together))),
         *((getattr(costs, name) < 1, f'field "{field}.{name}" must be at least 1')
           for name in ("context", "batch")),
         *((getattr(costs, name) >= 2**63, f'field "{field}.{name}" must be below 2^63')

@@ -65,7 +65,7 @@ def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path,
             for row in pl.read_parquet(tmp_path / "sim" / "summary.parquet").to_dicts()}
     head = next(iter(found.drafters.values()))
     # The trace has eleven drafters, and a draft length of 5.
-    target = target_seconds(found, np.array([6]))[0]
+    target = target_seconds(found, np.array([6]))[0] + found.overhead
     others = {name: found.drafters.get(name, head) for name in found.drafters}
     assert all(one.step > 0 for one in others.values())
     alone = target + 4 * head.step + head.evaluate
