@@ -93,13 +93,18 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         console.print("\ninterrupted")
         complete = False
-    session.sum_up()
-    if log is not None and session.count:
-        manifest = log.finish()
-        _warn_of_drift(log, console)
-        console.print(f"log of {manifest.queries} answers, {manifest.tokens} tokens: {live.out}"
-                      f"\nreplay it: hedgespec fidelity {live.out}", markup=False)
+    finally:  # whatever ended it, what was decoded is kept
+        session.sum_up()
+        if log is not None and session.count:
+            _finish(log, console, live.out)
     return 0 if complete else 130
+
+
+def _finish(log: "LiveLog", console: "Console", folder: Path | None) -> None:
+    manifest = log.finish()
+    _warn_of_drift(log, console)
+    console.print(f"log of {manifest.queries} answers, {manifest.tokens} tokens: {folder}"
+                  f"\nreplay it: hedgespec fidelity {folder}", markup=False)
 
 
 def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder":
