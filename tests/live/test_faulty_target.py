@@ -77,7 +77,8 @@ def test_a_faulty_target_is_named_and_the_text_before_is_kept(
     with pytest.raises(HedgespecError, match=(
             rf"^target .* gave {fault} at position 9 of the answer, which ends before it\. Half ")):
         list(decoder.rounds(PROMPT, TOKENS, answer=answer))
-    assert 0 < len(answer.tokens) <= 9 and answer.tokens == plain[: len(answer.tokens)]
+    assert 0 < len(answer.tokens) <= 9
+    assert answer.tokens == plain[: len(answer.tokens)]
     assert sum(len(part.log_p) for part in answer.statistics) == len(answer.tokens)
     monkeypatch.undo()
     assert decoder.generate(PROMPT, TOKENS).tokens == plain  # the next text is not spoilt
