@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hedgespec.cli.chat import chat
-from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
+from hedgespec.cli.common import chosen_device, chosen_dtype, held_warnings, require_models
 from hedgespec.cli.shown import Shown
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.options import add_options, with_given
@@ -93,13 +93,18 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         console.print("\ninterrupted")
         complete = False
-    session.sum_up()
-    if log is not None and session.count:
-        manifest = log.finish()
-        _warn_of_drift(log, console)
-        console.print(f"log of {manifest.queries} answers, {manifest.tokens} tokens: {live.out}"
-                      f"\nreplay it: hedgespec fidelity {live.out}", markup=False)
+    finally:  # whatever ended it, what was decoded is kept
+        session.sum_up()
+        if log is not None and session.count:
+            _finish(log, console, live.out)
     return 0 if complete else 130
+
+
+def _finish(log: "LiveLog", console: "Console", folder: Path | None) -> None:
+    manifest = log.finish()
+    _warn_of_drift(log, console)
+    console.print(f"log of {manifest.queries} answers, {manifest.tokens} tokens: {folder}"
+                  f"\nreplay it: hedgespec fidelity {folder}", markup=False)
 
 
 def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder":
@@ -247,16 +252,19 @@ class _Session:
         shown = Shown(self._console, tokenizer)
         started = first = last = perf_counter()
         try:
-            with closing(self._decoder.rounds(  # ended before the answer is kept
-                    query.prompt, self._limit, query.number, answer=answer)) as rounds:
-                for done in rounds:
-                    last = perf_counter()
-                    first = last if len(answer.rounds) == 1 else first
-                    shown.add(done.tokens, _colour(done.drafter))
-                    if stopped():
-                        break
+            with held_warnings():
+                try:
+                    with closing(self._decoder.rounds(  # ended before the answer is kept
+                            query.prompt, self._limit, query.number, answer=answer)) as rounds:
+                        for done in rounds:
+                            last = perf_counter()
+                            first = last if len(answer.rounds) == 1 else first
+                            shown.add(done.tokens, _colour(done.drafter))
+                            if stopped():
+                                break
+                finally:
+                    shown.end()
         finally:
-            shown.end()
             if last > started:
                 self._status(answer, last - started, first - started)
             if answer.tokens:

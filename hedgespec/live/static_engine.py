@@ -5,8 +5,9 @@ They follow each other on the device; the host waits for the tokens, and for the
 selector needs them.
 """
 
+import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,8 +24,10 @@ from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import can_run_static
 from hedgespec.live.static_round import MANY, StaticRound, room_for
 from hedgespec.live.static_statistics import KEPT
+from hedgespec.live.watch import Watch
 from hedgespec.models.drafters.base import Drafter
 from hedgespec.models.fixed_tensors import has_plain_attention
+from hedgespec.models.logits import decoded, refuse_rows
 from hedgespec.models.target import LanguageModel
 from hedgespec.rules import Statistics
 from hedgespec.traces import Costs
@@ -65,7 +68,8 @@ class StaticEngine(Engine):
     Heads of one shape are evaluated as one batch: after each round, when needed, or beside the next
     round on a stream of their own (see Evaluation). Where some drafters are evaluated without the
     others they are so one by one, and what a drafter reads to draft counts as read. A drafter that
-    raises, or whose logits break their contract (models/logits.py), is dropped.
+    raises, takes more than `seconds` for one call (see Watch), or whose logits break their contract
+    (models/logits.py), is dropped.
     """
 
     @staticmethod
@@ -76,6 +80,7 @@ class StaticEngine(Engine):
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], plan: RoundPlan,
         evaluation: Evaluation, compiled: bool = False, any_shape: bool = False,
+        seconds: float = math.inf,
     ):
         """`compiled` and `any_shape` as in StaticRound."""
         self._drafters = drafters
@@ -83,7 +88,8 @@ class StaticEngine(Engine):
         self._vocabulary = target.vocabulary_size
         self._target, self._plan, self._compiled = target, plan, compiled
         self._draft_length, self.evaluation, self._rule = plan.draft_length, evaluation, plan.rule
-        self._make = partial(StaticRound, target, drafters, plan,
+        self._watch = Watch(seconds, target.device)
+        self._make = partial(StaticRound, target, drafters, plan, watch=self._watch,
                              apart=evaluation is Evaluation.ASIDE, compiled=compiled,
                              any_shape=any_shape)
         self._device = target.device
@@ -105,13 +111,17 @@ class StaticEngine(Engine):
             self._room = room_for(needed)
             self._parts = self._make(self._room)
             self.forget_graphs()
-        while not self._done(lambda: self._parts.begin(prompt, self._dropped_arms())):
+        while not self._done(lambda: self._read_prompt(prompt)):
             pass
         self._prompt = self._length = self._evaluated = self._launched = len(prompt)
         self._known = [len(prompt)] * len(self._names)
         self._results: deque[_Result] = deque()
         self._own: list[list[_Own]] = [[] for _ in self._names]  # in part, not asked for yet
         self.waiting = 0
+
+    def _read_prompt(self, prompt: list[int]) -> None:
+        with self._watch.part("begin", timed=not self._compiled):
+            self._parts.begin(prompt, self._dropped_arms())
 
     def round(
         self, arm: int, noise: torch.Tensor, room: int, clock: Clock
@@ -123,7 +133,9 @@ class StaticEngine(Engine):
             self._catch_up(arm)
             self._draft(arm)
         clock.read("draft")
-        self._run("verify", parts.verify)
+        position = self._length - self._prompt
+        with decoded(f"target {self._target.id}", position):
+            self._run("verify", parts.verify)
         packet = Fetched(parts.packet)
         clock.read("verify")
         each = self.evaluation is Evaluation.EACH_ROUND
@@ -131,12 +143,19 @@ class StaticEngine(Engine):
             self._launch(self._draft_length + 1)
             clock.read("evaluate")
         accepted, *rest = packet.wait().tolist()
-        emitted, broken = rest[: accepted + 1], rest[self._draft_length + 1 :]
-        self._start, self._length = self._length, self._length + accepted + 1
+        few = self._draft_length + 1
+        emitted, faults, broken = rest[: accepted + 1], rest[few : 2 * few], rest[2 * few :]
+        faulty = any(faults[:room])  # then the text ends before this round
+        self._start, self._length = self._length, self._length + (not faulty) * (accepted + 1)
         if each:
             self._evaluation_reached(self._length)
         for number in [number for number, flag in enumerate(broken) if flag]:
             self._drop([number], "gave NaN or infinite logits")
+        for arms, reason in self._watch.too_long():
+            self._drop(arms, reason)
+        if faulty:
+            self._room = 0  # keys and values may be spoilt
+            refuse_rows(f"target {self._target.id}", faults[:room], position)
         return min(self._draft_length, room), emitted[:room]
 
     def keep(self, count: int) -> None:
@@ -206,6 +225,10 @@ class StaticEngine(Engine):
         Evaluation on more tokens than a round's is one pass over MANY, however few there are.
         The target's pass over one token is that of decoding undrafted.
         """
+        with self._watch.paused():
+            return self._measured(context, widths, repeats)
+
+    def _measured(self, context: int, widths: Sequence[int], repeats: int | None) -> Costs:
         self._prepare_to_measure(context)
         parts, few, many = self._parts, self._draft_length + 1, self._many
 
@@ -327,10 +350,12 @@ class StaticEngine(Engine):
         if self.evaluation is not Evaluation.ASIDE:
             self._known = [end] * len(self._names)
 
-    def _run(self, key: object, work: Callable[[], object], pool: object = None) -> None:
+    def _run(self, key: Hashable, work: Callable[[], object], pool: object = None) -> None:
         if key not in self._graphs:
             self._graphs[key] = Captured(work, self._device, pool or self._pools[0])
-        self._graphs[key]()
+        graph = self._graphs[key]
+        with self._watch.part(key, timed=graph.called or not self._compiled):
+            graph()
 
     def _done(self, work: Callable[[], None]) -> bool:
         """Whether it could be done; if not, the drafters that failed are dropped."""
@@ -352,7 +377,8 @@ class StaticEngine(Engine):
 
     def forget_graphs(self) -> None:
         """Have the graphs made anew, in new pools: one that no graph uses any more is gone."""
-        self._graphs: dict[object, Captured] = {}
+        self._graphs: dict[Hashable, Captured] = {}
+        self._watch.forget()
         self._pools = [torch.cuda.graph_pool_handle() if self._device.type == "cuda" else None
                        for _ in range(2)]
 

@@ -76,10 +76,11 @@ def _basis(trace: Trace, file: Path, batch: int, drafters: list[DrafterInfo]) ->
                              f"with {arg('costs')}")
     costs = costs.at(batch, whose=whose)
     drafters = list(trace.manifest.drafters) if own else drafters
+    layers = trace.manifest.target_layers
     try:
-        slow, fast = (costs_for(costs.end(end), drafters) if costs.spread else None
+        slow, fast = (costs_for(costs.end(end), drafters, layers) if costs.spread else None
                       for end in ("high", "low"))
-        return CostBasis(costs_name(file), batch, costs_for(costs, drafters), slow, fast,
+        return CostBasis(costs_name(file), batch, costs_for(costs, drafters, layers), slow, fast,
                          None if own else sha256_file(file))
     except TraceError as error:
         raise HedgespecError(f"{arg('costs', file)}, trace {trace.name}: {error}") from error

@@ -28,6 +28,8 @@ from hedgespec.traces.schema import (
     is_trace_name,
 )
 
+EARLY_EXIT = "early-exit"  # kind of drafters that are the target's own first layers
+TARGET_LAYERS = "target_layers"  # in the field "recording": number of the target's layers
 _HASH = re.compile(SHA256_PATTERN)
 
 
@@ -52,6 +54,12 @@ class DrafterInfo:
     weights_sha256: str | None
     depths: int = 1
     statistics: tuple[str, ...] = ()
+
+    @property
+    def exit_layer(self) -> int | None:
+        """The target's layers that an early exit runs, as its `id` says; None for others."""
+        found = re.fullmatch(rf"{EARLY_EXIT}:([1-9]\d{{0,3}})", self.id)
+        return int(found[1]) if found and self.kind == EARLY_EXIT else None
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,12 @@ class Manifest:
     def drafter_names(self) -> list[str]:
         """Names of the drafters in column order."""
         return [drafter.name for drafter in self.drafters]
+
+    @property
+    def target_layers(self) -> int | None:
+        """Number of the target's layers, if it was recorded."""
+        found = self.recording.get(TARGET_LAYERS)
+        return found if isinstance(found, int) and not isinstance(found, bool) else None
 
     def save(self, folder: Path) -> None:
         """Write manifest.json atomically; its presence makes the folder a trace.

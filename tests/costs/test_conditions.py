@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from hedgespec.costs.estimate import evaluate_seconds, evaluating_seconds
+from hedgespec.costs.estimate import evaluate_seconds, evaluating_seconds, round_seconds
 from hedgespec.costs.file import (
     costs_for,
     load_costs,
@@ -138,6 +138,32 @@ def test_costs_are_of_the_kinds_of_drafters_that_were_measured():
     assert found.drafters["looks"] == measured.drafters["l"]
     assert found.evaluate_all == pytest.approx(0.4 + 0.4)
     assert found.evaluate_together == {"1": 0.2, "4": 0.4}
+
+
+def test_an_early_exit_that_was_not_measured_takes_its_share_of_the_target():
+    early = DrafterInfo("early", "early-exit", "early-exit:6", None)
+    found = costs_for(HEADS, [*infos(*NAMES[:3]), early], layers=8)
+    step = 0.75 * HEADS.target.one
+    assert found.drafters["early"] == DrafterCosts(
+        step, HEADS.draft_length * step, 0, begin=step, kind="early-exit")
+    heads = costs_for(HEADS, infos(*NAMES[:3]))
+    assert (found.evaluate_all, found.evaluate_together) == (
+        heads.evaluate_all, heads.evaluate_together)
+    assert found.engine == "compiled; early: estimated from its share of the target's layers"
+    # A draft of three tokens: as many passes of its layers, then the target's.
+    plain = round_seconds(found, [None], np.array([3]), np.array([3]))
+    assert round_seconds(found, ["early"], np.array([3]), np.array([3])) == plain + 3 * step
+    measured = replace(HEADS, drafters={**HEADS.drafters, "e": DrafterCosts(
+        0.2, 0.3, 0.4, kind="early-exit")})
+    assert costs_for(measured, [early], layers=8).drafters["early"] == measured.drafters["e"]
+
+
+@pytest.mark.parametrize(("identity", "layers"), [
+    ("early-exit:6", None), ("early-exit:8", 8), ("early-exit:0", 8), ("early-exit", 8),
+    ("", 8)])
+def test_an_early_exit_whose_share_is_not_told_is_refused(identity, layers):
+    with pytest.raises(TraceError, match="early is of kind early-exit: measure one"):
+        costs_for(HEADS, [DrafterInfo("early", "early-exit", identity, None)], layers)
 
 
 def test_costs_that_do_not_say_their_kinds_are_of_the_drafters_they_name():
