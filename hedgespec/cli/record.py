@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
-from hedgespec.options import add_options, given_options
+from hedgespec.options import add_options, given_options, refuse_idle
 
 if TYPE_CHECKING:
     from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
@@ -86,11 +86,13 @@ def _defaults() -> "RecordSettings":
 
 
 def _settings(options: argparse.Namespace) -> "RecordSettings":
+    from hedgespec.models.settings import idle_at
     from hedgespec.tracegen.settings import CPU_PER_DOMAIN, CPU_TOKENS, RecordSettings
     from hedgespec.traces.schema import name_of_folder
 
     given = given_options(options, RecordSettings)
     settings = replace(_defaults(), **given)
+    refuse_idle(given, idle_at(settings.temperature))
     device = chosen_device(settings.device)
     stem = re.sub(r"[^A-Za-z0-9.]+", "-", settings.prompts.stem).strip("-.") or "prompts"
     named = name_of_folder(given["out"]) if "out" in given else f"{stem}-t{settings.temperature:g}"

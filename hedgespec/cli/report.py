@@ -4,9 +4,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hedgespec.errors import arg
+from hedgespec.options import refuse_idle
+
 if TYPE_CHECKING:
     from hedgespec.analysis.comparison import Comparison
 
+_DPI = 150
 WORST = 3  # answers that became worse, printed; the report lists more
 
 EPILOG = """\
@@ -55,7 +59,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--width", type=_inches, metavar="INCHES",
         help="width of the figures in OUT/figures (default: 3.4, one column of a paper; 7 where a "
              "figure needs it)")
-    add("--dpi", type=int, default=150, help="of PNG files (default: %(default)s)")
+    add("--dpi", type=int, help=f"of PNG files (default: {_DPI})")
     add("--font", default="DejaVu Sans", metavar="FAMILY",
         help="of the figures in OUT/figures (default: %(default)s)")
     add("--formats", nargs="+", default=["pdf", "png"], choices=["pdf", "svg", "png"],
@@ -82,10 +86,12 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.files import check_writable
     from hedgespec.version import __version__
 
+    refuse_idle({} if options.dpi is None else {"dpi": options.dpi}, [
+        ("dpi", "png" in options.formats, f"{arg('formats')} names no png")])
     check_writable(options.out)
     request = Request(options.results, options.baseline, options.traces, options.selectors,
                       options.against, options.tokenizer, options.costs, options.batch,
-                      Paper(options.width, options.dpi, options.font, options.formats))
+                      Paper(options.width, options.dpi or _DPI, options.font, options.formats))
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
                    MofNCompleteColumn(), console=Console(stderr=True), transient=True)
     with bar:

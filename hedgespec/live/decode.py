@@ -32,7 +32,7 @@ from hedgespec.models.drafters import (
 from hedgespec.models.lossless import check_lossless
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import NamedTree
-from hedgespec.options import changed_settings
+from hedgespec.options import changed_settings, refuse_idle
 from hedgespec.rules import Rule, parse_rule
 from hedgespec.selectors import ConfiguredSelector, Selector
 from hedgespec.tracegen.prompts import render_messages, tokenize
@@ -73,6 +73,9 @@ class LiveDecoder:
         self._lossless = check_lossless(
             target, branches=self.plan.branches, static=self._runs_static())
         check_readers(drafters)
+        refuse_idle({"compiled": True} if self.settings.compiled else {}, [
+            ("compiled", self._runs_static(), "models are compiled on fixed tensors only, which "
+             "run by default on a GPU, without draft trees, where all drafters can")])
         self.engine = self._make_engine(self.plan)
         self.last: Answer | None = None
         self._texts = 0
