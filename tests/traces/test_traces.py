@@ -324,9 +324,11 @@ def test_any_flipped_byte_is_noticed(whole, place, name):
     path = whole / name
     before = path.read_bytes()
     flip_byte(path, place)
-    with pytest.raises(TraceError, match=name):
-        read_trace(whole)
-    path.write_bytes(before)
+    try:
+        with pytest.raises(TraceError, match=name):
+            read_trace(whole)
+    finally:
+        path.write_bytes(before)
 
 
 @pytest.fixture(scope="module")
