@@ -65,8 +65,8 @@ class PlainText:
 
     def pairs(self, one, other):
         """Differences at the told positions that both have read."""
-        both = [position for position in self.positions
-                if self.known(position)[[one, other]].all()]
+        told = np.array(self.positions, dtype=int)
+        both = told[told + self.window <= self.read[[one, other]].min()]
         return self.loss[both, one] - self.loss[both, other]
 
     def worse(self, arm, leader, width):
