@@ -118,7 +118,9 @@ def costs_for(costs: Costs, drafters: Sequence[DrafterInfo]) -> Costs:
             own[info.name].evaluate for info in drafters if info.kind not in BATCHED)
     elif together is not None:
         together *= len(drafters) / len(costs.drafters)
+    share = (together or 0.0) / (costs.evaluate_all or 1.0)
     return replace(costs, drafters=own, evaluate_all=together, evaluate_together=measured,
+                   reads={count: share * seconds for count, seconds in costs.reads.items()},
                    conditions=[])
 
 
