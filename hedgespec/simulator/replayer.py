@@ -352,9 +352,7 @@ class Replayer:
         return evaluation, catching_up
 
     def _arm_seconds(self) -> ArmSeconds:
-        """What rounds take; zeros without costs."""
-        if self.trace.manifest.costs is None:
-            return no_seconds(self._owner, self._first)
+        """What rounds take. Raises HedgespecError without costs."""
         costs, names = costs_of(self.trace), self.arms.drafter_names(self.trace)
         tokens = np.arange(np.diff(self.trace.offsets).max() + 1)
         return ArmSeconds(
@@ -418,11 +416,10 @@ class Replayer:
             task = ChosenTask(order, offsets, acceptance, self._gamma, self.arms.lengths,
                               self.draft_length, carry, seed, params, state_size)
         elif feedback.partial:
-            if feedback.timed:
-                costs_of(self.trace)
             task = PartialTask(order, offsets, acceptance, self.losses(loss), schedule,
                                self.draft_length, carry, seed, params, state_size,
-                               self._arm_seconds())
+                               self._arm_seconds() if feedback.timed else
+                               no_seconds(self._owner, self._first))
             sets = np.zeros((len(choice), self._arms), dtype=bool)
         else:
             task = FullTask(order, offsets, acceptance, self.losses(loss), *self._estimates(loss),

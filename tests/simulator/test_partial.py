@@ -10,6 +10,7 @@ import pytest
 from hedgespec.costs.estimate import evaluate_seconds
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors.feedback import MOST_WAITING, parse_feedback
+from hedgespec.selectors.feedback.binned import pack
 from hedgespec.selectors.learning import parse_loss
 from hedgespec.selectors.uniforms import decision_key, query_key, uniform
 from hedgespec.simulator import Replayer, SweepSettings, run_sweep
@@ -120,6 +121,9 @@ class PlainText:
             for place, arm in enumerate(others):
                 chosen[arm] = uniform(key, arm, 0) * (len(others) - place) < wanted
                 wanted -= chosen[arm]
+        if "binned" in self.amounts:
+            bins = plain_bins(self.amounts["binned"][0], decision_key(self.key, number))
+            chosen &= bins == bins[rounds[-1][2]]
         if "budget" in self.amounts and (
                 self.seconds[1] > self.amounts["budget"][0] * self.seconds[0]):
             chosen[:] = False
@@ -155,6 +159,18 @@ class PlainText:
         evaluation, catching_up = self.reading.round(np.flatnonzero(chosen), arm, start)
         self.seconds[0] += self.own[arm] + evaluation + catching_up
         self.seconds[1] += evaluation
+
+
+def plain_bins(share, key):
+    """The bin of each drafter: in random order, first fit."""
+    bins, left = np.zeros(ARMS, int), []
+    for arm in sorted(range(ARMS), key=lambda arm: uniform(key, arm, 0)):
+        fitting = [place for place, room in enumerate(left) if (1 - 1e-9) * ALONE[arm] <= room]
+        if not fitting:
+            left.append(sum(share * ALONE))
+        bins[arm] = fitting[0] if fitting else len(left) - 1
+        left[bins[arm]] -= ALONE[arm]
+    return bins
 
 
 def plain_text(replayer, feedback, loss, text, key, loss_table, accept, name="ftl"):
@@ -194,7 +210,8 @@ def plain_text(replayer, feedback, loss, text, key, loss_table, accept, name="ft
 @pytest.mark.matrix
 @pytest.mark.parametrize("label", [
     "eliminate:0.5,0.0625", "eliminate:2,0.3", "batch:4+eliminate:0.5,0.1", "limited:2",
-    "every:2+eliminate:1,0.1", "eliminate:0.2,0.05+limited:2", "budget:0.02",
+    "every:2+eliminate:1,0.1", "eliminate:0.2,0.05+limited:2", "budget:0.02", "binned:0.45",
+    "batch:2+eliminate:0.5,0.1+binned:0.6",
     "eliminate:0,0+budget:0.05"])
 @pytest.mark.parametrize("loss", ["length", "accept"])
 def test_the_kernel_equals_its_transcription(replayer, label, loss):
@@ -241,6 +258,30 @@ def test_a_set_is_what_its_policy_says(replayer):
     assert run.sets[run.evaluated][np.arange(len(sizes)), drafters].all()
     run = replayer.run("ftl", 0, parse_feedback("eliminate:0.5,0.0625"))
     assert 1 <= run.sets[run.evaluated].sum(axis=1).mean() < ARMS / 2
+
+
+def test_losses_over_the_chance_of_their_bin_are_unbiased(replayer):
+    """As the learner draws one drafter, it draws its bin: 1[i evaluated] / P(bin of i) is 1 on
+    average, for each drafter, and what is evaluated stays within the budget."""
+    seconds, share, draws = replayer._arm_seconds(), 0.45, 20_000
+    weights, rng = np.array([0.05, 0.1, 0.5, 0.15, 0.2]), np.random.default_rng(0)
+    bins, total = np.empty(ARMS, np.int64), np.zeros(ARMS)
+    for key in range(draws):
+        pack(seconds, share, key, bins)
+        chance = np.array([weights[bins == one].sum() for one in bins])
+        chosen = bins == bins[rng.choice(ARMS, p=weights)]
+        assert ALONE[chosen].sum() <= share * ALONE.sum() * (1 + 1e-8)
+        total += chosen / chance
+    np.testing.assert_allclose(total / draws, 1, atol=0.06)
+    assert len(set(np.round(total / draws, 6))) > 1
+
+
+def test_who_takes_more_than_the_budget_has_a_bin_of_its_own(replayer):
+    bins = np.empty(ARMS, np.int64)
+    pack(replayer._arm_seconds(), 0.01, 3, bins)
+    assert sorted(bins) == list(range(ARMS))
+    pack(replayer._arm_seconds(), 1.0, 3, bins)
+    assert not bins.any()
 
 
 def test_limited_draws_uniformly(replayer):

@@ -215,8 +215,10 @@ def leader_of(ledger):
 @compiled
 def note_round(ledger, arm, start):
     """A round of `arm` at `start` follows the evaluation of those chosen."""
-    evaluation, catching_up = reading(ledger.seen, ledger.chosen, arm, start, ledger.seconds)
     ledger.counts[DRAFTER] = arm
+    if ledger.seconds.alone.shape[0] == 1:  # nobody knows
+        return
+    evaluation, catching_up = reading(ledger.seen, ledger.chosen, arm, start, ledger.seconds)
     ledger.spent[EVALUATION] += evaluation
     ledger.spent[ROUNDS] += ledger.seconds.own[arm] + evaluation + catching_up
 
