@@ -356,7 +356,7 @@ class Replayer:
         costs, names = costs_of(self.trace), self.arms.drafter_names(self.trace)
         tokens = np.arange(np.diff(self.trace.offsets).max() + 1)
         return ArmSeconds(
-            self._owner, self._first, self.own_seconds(), reads_first(costs, names),
+            np.stack([self._owner, self._first, reads_first(costs, names)]), self.own_seconds(),
             reading_seconds(costs, names, tokens),
             reading_together_seconds(costs, np.arange(self._arms + 1), tokens))
 

@@ -42,8 +42,8 @@ def arm_seconds(arms):
 
     together = np.full((TOKENS + 1, arms + 1), np.inf)
     together[:, 0], together[:, arms] = 0, passes(ALL_FEW, ALL_MORE)
-    every = np.ones(arms, dtype=bool)
-    return ArmSeconds(np.arange(arms), every, np.zeros(arms), every,
+    every = np.ones(arms, dtype=int)
+    return ArmSeconds(np.stack([np.arange(arms), every, every]), np.zeros(arms),
                       np.repeat(passes(FEW, MORE)[:, None], arms, axis=1), together)
 
 

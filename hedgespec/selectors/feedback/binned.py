@@ -12,7 +12,7 @@ import numpy as np
 
 from hedgespec.selectors.contract import compiled
 from hedgespec.selectors.feedback.contract import SetPolicy
-from hedgespec.selectors.feedback.ledger import DRAFTER
+from hedgespec.selectors.feedback.ledger import COUNTED, DRAFTER, OWNER
 from hedgespec.selectors.uniforms import decision_key, uniform
 
 
@@ -22,9 +22,10 @@ def narrow(numbers, ledger, key, rounds):
     chosen, seconds = ledger.chosen, ledger.seconds
     bins = np.empty(chosen.shape[0], np.int64)
     pack(seconds, numbers[0], decision_key(key, rounds), bins)
-    kept = max(bins[seconds.owner[ledger.counts[DRAFTER]]], 0)
+    owner = seconds.arms[OWNER]
+    kept = max(bins[owner[ledger.counts[DRAFTER]]], 0)
     for arm in range(chosen.shape[0]):
-        chosen[arm] = chosen[arm] and bins[seconds.owner[arm]] == kept
+        chosen[arm] = chosen[arm] and bins[owner[arm]] == kept
 
 
 @compiled
@@ -37,14 +38,14 @@ def pack(seconds, share, key, bins):
     left, used, size = np.empty(bins.shape[0]), 0, 0.0
     for arm in range(bins.shape[0]):
         bins[arm] = -1
-        if seconds.counted[arm]:
+        if seconds.arms[COUNTED, arm]:
             size += share * seconds.alone[0, arm]
     fits = 1.0 - 1e-9  # but for rounding
     while True:
         found, least = -1, 2.0
         for arm in range(bins.shape[0]):
             number = uniform(key, arm, 0)
-            if seconds.counted[arm] and bins[arm] < 0 and number < least:
+            if seconds.arms[COUNTED, arm] and bins[arm] < 0 and number < least:
                 found, least = arm, number
         if found < 0:
             return

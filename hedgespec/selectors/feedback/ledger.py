@@ -18,22 +18,22 @@ from hedgespec.selectors.contract import compiled
 TOLD, ALL, DRAFTER = range(3)
 # Entries of `Ledger.spent`: seconds of all rounds so far, those of evaluating in them.
 ROUNDS, EVALUATION = range(2)
+# Rows of `ArmSeconds.arms`: the first arm with the same drafter; whether it is that arm, and drafts
+# at all; whether a round of its own holds the reading of a round's tokens.
+OWNER, COUNTED, READS = range(3)
 
 
 class ArmSeconds(NamedTuple):
     """What rounds and evaluations take; see `no_seconds` where no costs are known.
 
-    `owner` (N, int64) is the first arm with the same drafter, and `counted` (N, bool) says of these
-    arms that they have one. `own` (N) are the seconds of a round of each arm alone, in which its
-    drafter reads a round's tokens where `read_first` (N, bool). Row n of `alone` (W, N) are those
-    of evaluating each arm's drafter alone on n tokens, of `together` (W, N+1) of so many drafters
-    in one batch; the first row is that of a round's tokens, the last one that of any more.
+    `arms` (3, N, int64) has rows as below. `own` (N) are the seconds of a round of each arm alone.
+    Row n of `alone` (W, N) are those of evaluating each arm's drafter alone on n tokens, of
+    `together` (W, N+1) of so many drafters in one batch; the first row is that of a round's tokens,
+    the last one that of any more.
     """
 
-    owner: np.ndarray
-    counted: np.ndarray
+    arms: np.ndarray
     own: np.ndarray
-    read_first: np.ndarray
     alone: np.ndarray
     together: np.ndarray
 
@@ -41,7 +41,7 @@ class ArmSeconds(NamedTuple):
 def no_seconds(owner: np.ndarray, counted: np.ndarray) -> ArmSeconds:
     """Of arms whose seconds nobody knows: none."""
     arms = len(owner)
-    return ArmSeconds(owner, counted, np.zeros(arms), counted, np.zeros((1, arms)),
+    return ArmSeconds(np.stack([owner, counted, counted]), np.zeros(arms), np.zeros((1, arms)),
                       np.zeros((1, arms + 1)))
 
 
@@ -75,7 +75,7 @@ class Ledger(NamedTuple):
 @compiled
 def new_ledger(seconds, most):
     """A ledger for texts of at most `most` tokens; `open_ledger` begins one."""
-    arms = seconds.owner.shape[0]
+    arms = seconds.own.shape[0]
     return Ledger(
         seconds, np.zeros(arms + 1, np.int64), np.zeros(arms, np.int64),
         np.zeros(arms, np.bool_), np.zeros(3, np.int64),
@@ -232,21 +232,21 @@ def reading(seen, chosen, arm, start, seconds):
     reads a round's tokens anyway, and before it what it was not there for. `seen` (N+1) are the
     tokens that the drafter of each owner has read, and those that all have read together.
     """
-    arms, drafters, known = chosen.shape[0], 0, 0
+    arms, drafters, known, counted = chosen.shape[0], 0, 0, seconds.arms[COUNTED]
     for other in range(arms):
-        known += seconds.counted[other]
-        drafters += seconds.counted[other] and chosen[other]
+        known += counted[other]
+        drafters += counted[other] * chosen[other]
     whole, alone, most = drafters == known, 0.0, 0
     for other in range(arms):
-        if chosen[other] and seconds.counted[other]:
+        if chosen[other] and counted[other]:
             alone += _row(seconds.alone, start - seen[other])[other]
             most = max(most, start - seen[other])
             seen[other] = start
     if whole:
         most, seen[arms] = start - seen[arms], start
     evaluation, catching_up = min(alone, _row(seconds.together, most)[drafters]), 0.0
-    own = seconds.owner[arm]
-    if seconds.read_first[arm]:
+    own = seconds.arms[OWNER, arm]
+    if seconds.arms[READS, arm]:
         if chosen[arm]:
             evaluation -= seconds.alone[0, arm]
         else:
