@@ -189,7 +189,8 @@ def test_what_is_refused_is_kept_beside(tmp_path):
 
 
 READ = replace(ONE, reads={"7": 0.8, "32": 1.2}, drafters={
-    name: replace(one, kind="eagle", reads={"32": 3 * one.evaluate}) for name, one in ONE.drafters.items()})
+    name: replace(one, kind="eagle", reads={"32": 3 * one.evaluate})
+    for name, one in ONE.drafters.items()})
 
 
 def test_more_tokens_than_the_most_are_read_in_passes():
@@ -201,7 +202,8 @@ def test_more_tokens_than_the_most_are_read_in_passes():
     assert not reading_seconds(READ, ["a", None], tokens)[:, 1].any()
     np.testing.assert_allclose(reading_seconds(ONE, ["a"], tokens), 0.1)
     found = reading_together_seconds(READ, np.array([2, 4]), tokens)
-    np.testing.assert_allclose(found[:, 1], [0.4, 0.4, 0.4, 0.8 + 0.4 * 12 / 25, 1.2, 1.6, 2.4, 2.8])
+    np.testing.assert_allclose(
+        found[:, 1], [0.4, 0.4, 0.4, 0.8 + 0.4 * 12 / 25, 1.2, 1.6, 2.4, 2.8])
     np.testing.assert_allclose(found[:, 0], 0.75 * found[:, 1])  # of two: .3 for a round's tokens
 
 
@@ -219,5 +221,5 @@ def test_reads_are_written_and_what_is_unfinished_is_found(tmp_path):
     save_unfinished(tmp_path / "costs.json", READ)
     assert unfinished(tmp_path / "costs.json") == READ
     save_costs(tmp_path / "wrong.json", replace(READ, reads={"x": 1.0}))
-    with pytest.raises(TraceError, match='"costs.reads": keys are numbers of tokens'):
+    with pytest.raises(TraceError, match=r'"costs\.reads": keys are numbers of tokens'):
         load_costs(tmp_path / "wrong.json")
