@@ -126,8 +126,10 @@ def costs_for(
             for info, one in zip(drafters, in_batch, strict=True) if not one)
     elif together is not None:
         together *= (len(drafters) - len(exits)) / len(costs.drafters)
+    share = (together or 0.0) / (costs.evaluate_all or 1.0)
     estimated = [f"{name}: estimated from its share of the target's layers" for name in exits]
     return replace(costs, drafters=own, evaluate_all=together, evaluate_together=measured,
+                   reads={count: share * seconds for count, seconds in costs.reads.items()},
                    engine="; ".join([*filter(None, [costs.engine]), *estimated]), conditions=[])
 
 

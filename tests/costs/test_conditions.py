@@ -6,13 +6,20 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from hedgespec.costs.estimate import evaluate_seconds, evaluating_seconds, round_seconds
+from hedgespec.costs.estimate import (
+    evaluate_seconds,
+    evaluating_seconds,
+    reading_seconds,
+    reading_together_seconds,
+    round_seconds,
+)
 from hedgespec.costs.file import (
     costs_for,
     load_costs,
     save_costs,
     save_measured,
     save_unfinished,
+    unfinished,
 )
 from hedgespec.errors import HedgespecError, TraceError
 from hedgespec.traces import Costs, DrafterCosts, DrafterInfo, Spread, TargetCosts
@@ -206,3 +213,40 @@ def test_what_is_refused_is_kept_beside(tmp_path):
     save_measured(path, COSTS)
     assert not (tmp_path / "costs.json.unfinished").exists()
     assert replace(load_costs(path), made="") == COSTS
+
+
+READ = replace(ONE, reads={"7": 0.8, "32": 1.2}, drafters={
+    name: replace(one, kind="eagle", reads={"32": 3 * one.evaluate})
+    for name, one in ONE.drafters.items()})
+
+
+def test_more_tokens_than_the_most_are_read_in_passes():
+    """A round's 6 tokens take .1, 32 take .3; all of them .4, 7 to 32 tokens .8 to 1.2."""
+    tokens = np.array([0, 1, 6, 19, 32, 33, 64, 70])
+    np.testing.assert_allclose(
+        reading_seconds(READ, ["a", None], tokens)[:, 0],
+        [0.1, 0.1, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7])
+    assert not reading_seconds(READ, ["a", None], tokens)[:, 1].any()
+    np.testing.assert_allclose(reading_seconds(ONE, ["a"], tokens), 0.1)
+    found = reading_together_seconds(READ, np.array([2, 4]), tokens)
+    np.testing.assert_allclose(
+        found[:, 1], [0.4, 0.4, 0.4, 0.8 + 0.4 * 12 / 25, 1.2, 1.6, 2.4, 2.8])
+    np.testing.assert_allclose(found[:, 0], 0.75 * found[:, 1])  # of two: .3 for a round's tokens
+
+
+def test_other_drafters_read_in_proportion_and_conditions_mix():
+    pair = costs_for(READ, infos("a", "new"))
+    assert pair.drafters["new"].reads == READ.drafters["a"].reads
+    assert pair.reads["32"] / READ.reads["32"] == pytest.approx(
+        pair.evaluate_all / READ.evaluate_all)
+    twice = replace(READ, batch=3, reads={"32": 2.4})
+    assert replace(READ, conditions=[twice]).at(2).reads == {"32": pytest.approx(1.8)}
+
+
+def test_reads_are_written_and_what_is_unfinished_is_found(tmp_path):
+    assert unfinished(tmp_path / "costs.json") is None
+    save_unfinished(tmp_path / "costs.json", READ)
+    assert unfinished(tmp_path / "costs.json") == READ
+    save_costs(tmp_path / "wrong.json", replace(READ, reads={"x": 1.0}))
+    with pytest.raises(TraceError, match=r'"costs\.reads": keys are numbers of tokens'):
+        load_costs(tmp_path / "wrong.json")
