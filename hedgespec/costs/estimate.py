@@ -95,17 +95,16 @@ def has_reads(costs: Costs) -> bool:
     return any(one.reads for one in costs.drafters.values())
 
 
-def reading_together_seconds(
-    costs: Costs, counts: np.ndarray, tokens: np.ndarray
-) -> np.ndarray:
-    """Seconds of evaluating some numbers of drafters (m) in one batch on some numbers of tokens
-    (n), (n, m), as `reading_seconds`. Other numbers of drafters than all take as many times longer
-    for more tokens as all do.
+def reading_together_seconds(costs: Costs, count: int, tokens: np.ndarray) -> np.ndarray:
+    """Seconds of evaluating `count` drafters in one batch on some numbers of tokens (n), (n), as
+    `reading_seconds`; infinite if not measured. Another number of drafters than was measured takes
+    as many times longer for more tokens.
     """
     longer, of_all = np.ones(len(tokens)), costs.evaluate_all
     if of_all is not None:
         longer = _reading(costs, of_all, costs.reads, tokens) / of_all
-    return np.outer(longer, together_seconds(costs, counts))
+    found: np.ndarray = longer * together_seconds(costs, np.array(count))
+    return found
 
 
 def reading_seconds(

@@ -277,7 +277,7 @@ class LiveDecoder:
             read = plan.draft_length or self.settings.evaluate_all
             return StaticEngine(self.target, self.drafters if read else [], plan,
                                 self._evaluation, self.settings.compiled,
-                                self.settings.drafter_seconds)
+                                seconds=self.settings.drafter_seconds)
         return self._eager_engine(Laws(self._plain_law, self._plain_law), plan)
 
     def _plain_law(self, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

@@ -79,7 +79,7 @@ class StaticEngine(Engine):
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], plan: RoundPlan,
-        evaluation: Evaluation, compiled: bool = False, any_shape: bool = False,
+        evaluation: Evaluation, compiled: bool = False, *, any_shape: bool = False,
         seconds: float = math.inf,
     ):
         """`compiled` and `any_shape` as in StaticRound."""

@@ -358,7 +358,7 @@ class Replayer:
         return ArmSeconds(
             np.stack([self._owner, self._first, reads_first(costs, names)]), self.own_seconds(),
             reading_seconds(costs, names, tokens),
-            reading_together_seconds(costs, np.arange(self._arms + 1), tokens))
+            reading_together_seconds(costs, int(self._first.sum()), tokens))
 
     @property
     def _owner(self) -> np.ndarray:

@@ -228,10 +228,11 @@ def test_more_tokens_than_the_most_are_read_in_passes():
         [0.1, 0.1, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7])
     assert not reading_seconds(READ, ["a", None], tokens)[:, 1].any()
     np.testing.assert_allclose(reading_seconds(ONE, ["a"], tokens), 0.1)
-    found = reading_together_seconds(READ, np.array([2, 4]), tokens)
+    found = reading_together_seconds(READ, 4, tokens)
     np.testing.assert_allclose(
-        found[:, 1], [0.4, 0.4, 0.4, 0.8 + 0.4 * 12 / 25, 1.2, 1.6, 2.4, 2.8])
-    np.testing.assert_allclose(found[:, 0], 0.75 * found[:, 1])  # of two: .3 for a round's tokens
+        found, [0.4, 0.4, 0.4, 0.8 + 0.4 * 12 / 25, 1.2, 1.6, 2.4, 2.8])
+    of_two = reading_together_seconds(READ, 2, tokens)  # .3 for a round's tokens
+    np.testing.assert_allclose(of_two, 0.75 * found)
 
 
 def test_other_drafters_read_in_proportion_and_conditions_mix():

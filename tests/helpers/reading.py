@@ -1,7 +1,5 @@
 """What reading takes, in plain Python, by docs/metrics.md."""
 
-import math
-
 
 def passes(known, tokens):
     """Seconds of reading, `known` being those of numbers of tokens: {K+1: ..., more: ...}."""
@@ -22,8 +20,8 @@ def passes(known, tokens):
 
 
 class PlainReading:
-    """Of one text. `alone` has for each drafter seconds by number of tokens, `together` for a
-    number of drafters, if such a batch was measured."""
+    """Of one text. `alone` has for each drafter seconds by number of tokens, `together` for all of
+    them in one batch, None if that was not measured."""
 
     def __init__(self, alone, together):
         self.alone, self.together = alone, together
@@ -34,14 +32,11 @@ class PlainReading:
         chosen = list(chosen)
         evaluation = catching_up = 0.0
         if chosen:
-            unread = [start - self.seen[one] for one in chosen]
-            one_by_one = sum(passes(self.alone[one], tokens)
-                             for one, tokens in zip(chosen, unread, strict=True))
-            most = max(unread)
+            evaluation = sum(passes(self.alone[one], start - self.seen[one]) for one in chosen)
             if len(chosen) == len(self.alone):
-                most, self.all_seen = start - self.all_seen, start
-            batch = self.together.get(len(chosen))
-            evaluation = min(one_by_one, math.inf if batch is None else passes(batch, most))
+                if self.together is not None:
+                    evaluation = min(evaluation, passes(self.together, start - self.all_seen))
+                self.all_seen = start
         own = passes(self.alone[arm], 0)
         if arm in chosen:
             evaluation -= own

@@ -40,11 +40,10 @@ def arm_seconds(arms):
         rest = tokens % MANY
         return tokens // MANY * more + np.where(rest > K + 1, more, np.where(rest > 0, few, 0))
 
-    together = np.full((TOKENS + 1, arms + 1), np.inf)
-    together[:, 0], together[:, arms] = 0, passes(ALL_FEW, ALL_MORE)
     every = np.ones(arms, dtype=int)
     return ArmSeconds(np.stack([np.arange(arms), every, every]), np.zeros(arms),
-                      np.repeat(passes(FEW, MORE)[:, None], arms, axis=1), together)
+                      np.repeat(passes(FEW, MORE)[:, None], arms, axis=1),
+                      passes(ALL_FEW, ALL_MORE))
 
 
 @pytest.mark.parametrize(("selector", "feedback"), [

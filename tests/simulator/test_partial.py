@@ -61,9 +61,8 @@ def plain_reading(replayer):
     def known(seconds, more):
         return {K + 1: seconds} | {int(tokens): value for tokens, value in more.items()}
 
-    together = known(TOGETHER, costs.reads)  # fewer than all: as long
     return PlainReading([known(one.evaluate, one.reads) for one in costs.drafters.values()],
-                        dict.fromkeys(range(1, ARMS + 1), together))
+                        known(TOGETHER, costs.reads))
 
 
 def last_known(rounds, start, amounts):

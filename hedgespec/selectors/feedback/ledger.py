@@ -28,8 +28,8 @@ class ArmSeconds(NamedTuple):
 
     `arms` (3, N, int64) has rows as below. `own` (N) are the seconds of a round of each arm alone.
     Row n of `alone` (W, N) are those of evaluating each arm's drafter alone on n tokens, of
-    `together` (W, N+1) of so many drafters in one batch; the first row is that of a round's tokens,
-    the last one that of any more.
+    `together` (W) those of all in one batch; the first row is that of a round's tokens, the last
+    one that of any more.
     """
 
     arms: np.ndarray
@@ -42,7 +42,7 @@ def no_seconds(owner: np.ndarray, counted: np.ndarray) -> ArmSeconds:
     """Of arms whose seconds nobody knows: none."""
     arms = len(owner)
     return ArmSeconds(np.stack([owner, counted, counted]), np.zeros(arms), np.zeros((1, arms)),
-                      np.zeros((1, arms + 1)))
+                      np.zeros(1))
 
 
 class Ledger(NamedTuple):
@@ -227,24 +227,22 @@ def note_round(ledger, arm, start):
 def reading(seen, chosen, arm, start, seconds):
     """Seconds that reading adds to a round of `arm` at `start`: of evaluation, of catching up.
 
-    The drafters of the arms `chosen` (N) are evaluated, one by one on what each has not read, or in
-    one batch on what one of them has not; all of them on what all did not read together. Who drafts
-    reads a round's tokens anyway, and before it what it was not there for. `seen` (N+1) are the
-    tokens that the drafter of each owner has read, and those that all have read together.
+    The drafters of the arms `chosen` (N) are evaluated, one by one on what each has not read; or,
+    if they are all, in one batch on what all did not read together. Who drafts reads a round's
+    tokens anyway, and before it what it was not there for. `seen` (N+1) are the tokens that the
+    drafter of each owner has read, and those that all have read together.
     """
-    arms, drafters, known, counted = chosen.shape[0], 0, 0, seconds.arms[COUNTED]
+    arms, whole, counted = chosen.shape[0], True, seconds.arms[COUNTED]
+    evaluation, catching_up = 0.0, 0.0
     for other in range(arms):
-        known += counted[other]
-        drafters += counted[other] * chosen[other]
-    whole, alone, most = drafters == known, 0.0, 0
-    for other in range(arms):
-        if chosen[other] and counted[other]:
-            alone += _row(seconds.alone, start - seen[other])[other]
-            most = max(most, start - seen[other])
+        if counted[other] and chosen[other]:
+            evaluation += _row(seconds.alone, start - seen[other])[other]
             seen[other] = start
+        elif counted[other]:
+            whole = False
     if whole:
-        most, seen[arms] = start - seen[arms], start
-    evaluation, catching_up = min(alone, _row(seconds.together, most)[drafters]), 0.0
+        evaluation = min(evaluation, _row(seconds.together, start - seen[arms]))
+        seen[arms] = start
     own = seconds.arms[OWNER, arm]
     if seconds.arms[READS, arm]:
         if chosen[arm]:
