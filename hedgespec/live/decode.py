@@ -125,7 +125,7 @@ class LiveDecoder:
         drafters, is not measured again. Raises HedgespecError if it is of others.
         """
         engine = self.engine if self.policy.drafts else self._make_engine(self._asked)
-        with torch.inference_mode():
+        with torch.inference_mode(), engine.unlimited():
             if known is None:
                 found = engine.costs(context, widths, repeats)
                 found = replace(found, overhead=self._overhead(engine, found))

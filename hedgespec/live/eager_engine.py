@@ -1,6 +1,7 @@
 """Runs target and drafters as they are, whatever their architecture."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
@@ -189,6 +190,10 @@ class EagerEngine(Engine):
     def evaluate_one(self, arm: int) -> Statistics:
         """The drafter reads them."""
         return self._statistics([arm], self._round_p, self._tree_evaluation(1))
+
+    def unlimited(self) -> AbstractContextManager[None]:
+        """The pool has no limit."""
+        return self._pool.unlimited()
 
     def costs(
         self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None

@@ -1,7 +1,8 @@
 """The drafters of one text being decoded: drafting, evaluation, and the loss of one of them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -82,6 +83,15 @@ class Pool:
         self.drafters, self._seconds = drafters, seconds
         self.dropped: dict[str, str] = {}
         self._nothing = torch.full((vocabulary_size,), -torch.inf, device=device)
+
+    @contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """No call takes too long within."""
+        before, self._seconds = self._seconds, math.inf
+        try:
+            yield
+        finally:
+            self._seconds = before
 
     def begin(self, reading: CachedModel) -> None:
         """A new text, which the target reads in `reading`."""

@@ -8,6 +8,7 @@ selector needs them.
 import math
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -217,6 +218,10 @@ class StaticEngine(Engine):
         found = Fetched(self._parts.tables[few, 1]).wait()[:, :count]
         return unpack(self._rule, found[0, :, 0], found[1:])
 
+    def unlimited(self) -> AbstractContextManager[None]:
+        """The watch is paused."""
+        return self._watch.paused()
+
     def costs(
         self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None
     ) -> Costs:
@@ -225,10 +230,6 @@ class StaticEngine(Engine):
         Evaluation on more tokens than a round's is one pass over MANY, however few there are.
         The target's pass over one token is that of decoding undrafted.
         """
-        with self._watch.paused():
-            return self._measured(context, widths, repeats)
-
-    def _measured(self, context: int, widths: Sequence[int], repeats: int | None) -> Costs:
         self._prepare_to_measure(context)
         parts, few, many = self._parts, self._draft_length + 1, self._many
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a CUDA device")])]
-LIMIT = 0.3
+LIMIT = 0.6
 
 
 @pytest.fixture(params=DEVICES)
@@ -93,9 +93,10 @@ def test_calls_that_may_compile_kernels_are_not_timed(target, drafters):
     assert seen == [("begin", False), ("new", False), ("new", True)]
 
 
-def test_measuring_costs_is_not_limited(target, drafters):
+@pytest.mark.parametrize("static", [True, False])
+def test_measuring_costs_is_not_limited(target, drafters, static):
     decoder = LiveDecoder(target, drafters, "fixed:slow", DecoderSettings(
-        sampling=Sampling(0.0), draft_length=1, static=True, drafter_seconds=1e-9))
+        sampling=Sampling(0.0), draft_length=1, static=static, drafter_seconds=1e-9))
     costs = decoder.costs(context=16, repeats=1)
     assert costs.drafters["slow"].draft > 0
     assert not decoder.dropped
