@@ -94,7 +94,7 @@ def _check_lists(dialect: Dialect, listed: Listed, top: int) -> None:
 def _check_places(dialect: Dialect, ids: list[int], listed: Listed, top: int) -> None:
     """Scoring must list at each place what writing lists there."""
     places = np.unique(np.linspace(1, len(ids) - 1, _PLACES).astype(int))
-    apart = {shift: [] for shift in (0, -1, 1)}
+    apart: dict[int, list[float]] = {shift: [] for shift in (0, -1, 1)}
     for place in places:
         written = dialect.write(ids[:place], 1, NEUTRAL, 0, top).listed
         if not len(written):
@@ -107,9 +107,9 @@ def _check_places(dialect: Dialect, ids: list[int], listed: Listed, top: int) ->
         return
     near = [shift for shift, mean in means.items() if mean <= _UNLIKE]
     if near:
-        raise _wrong(dialect, "log-probabilities of scored text are off by one: those of a position "
-                              f"stand {abs(near[0])} place {'before' if near[0] < 0 else 'behind'} "
-                              "it")
+        side = "before" if near[0] < 0 else "behind"
+        raise _wrong(dialect, "log-probabilities of scored text are off by one: those of a "
+                              f"position stand {side} it")
     raise _wrong(dialect, "log-probabilities of written and of scored tokens differ by "
                           f"{means[0]:.3g} on average: those of scored text are not the model's "
                           "own, or are shifted")
@@ -123,7 +123,8 @@ def _apart(one: Listed, row: int, other: Listed, place: int) -> float:
                                                  one.logs[row].tolist()[:_NEAR], strict=True)
               if token >= 0]
     floor = float(other.logs[place][other.ids[place] >= 0].min())
-    return float(np.mean([abs(log - found.get(token, min(floor, log) - 1)) for token, log in likely]))
+    return float(np.mean([abs(log - found.get(token, min(floor, log) - 1))
+                          for token, log in likely]))
 
 
 def _check_raw(dialect: Dialect, ids: list[int], listed: Listed, top: int) -> None:

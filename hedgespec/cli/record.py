@@ -14,9 +14,8 @@ from hedgespec.errors import HedgespecError, arg
 from hedgespec.options import add_options, given_options, with_given
 
 if TYPE_CHECKING:
-    from hedgespec.traces import Manifest
-
     from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
+    from hedgespec.traces import Manifest
 
 EPILOG = """\
 examples:
@@ -39,8 +38,9 @@ drafters, each [NAME=]FAMILY[:ARGUMENT]:
   ngram[:N]            sample from the continuations of the last N (default 3) tokens
 
 From servers (docs/engines.md) each drafter is NAME=http://HOST:PORT, and the extra `servers` is all
-that is needed. Else the `models` extra is: pip install -e '.[models]' in a clone. On a CPU the defaults are one
-question per domain and 96 tokens; a GPU is wanted for more. Format: docs/trace-format.md.
+that is needed. Else the `models` extra is: pip install -e '.[models]' in a clone. On a CPU the
+defaults are one question per domain and 96 tokens; a GPU is wanted for more. The format:
+docs/trace-format.md.
 """
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

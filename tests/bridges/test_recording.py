@@ -175,7 +175,8 @@ def test_given_answers_of_a_trace_and_of_a_file_are_scored(questions):
 REFUSED = {
     "off by one": ({"off_by_one": True}, "off by one"),
     "renormed": ({"renormed": True}, "processed"),
-    "another tokenizer": ({"other_tokenizer": True}, r"/tokenize.*tokens\[\d+\].*another tokenizer"),
+    "another tokenizer": ({"other_tokenizer": True},
+                          r"/tokenize.*tokens\[\d+\].*another tokenizer"),
     "cap": ({"cap": 4}, "cap"),
 }
 
@@ -188,14 +189,14 @@ def test_a_wrong_drafter_is_refused_before_anything_is_written(
     how = served_tokenizer(engine, monkeypatch)
     with serving(engine, TARGET) as target, serving(engine, DRAFTER, **wrong) as drafter:
         asked = settings(questions, target, drafter)
-        with pytest.raises(HedgespecError, match=f"server small.*{message}"):
+        with pytest.raises(HedgespecError, match=rf"server small.*{message}"):
             record_from_servers(asked, how)
     assert not asked.out.exists()
 
 
 def test_processed_logs_of_written_tokens_are_refused(questions):
     with serving("vllm", TARGET, processed=True) as target, serving("vllm", DRAFTER) as drafter, \
-            pytest.raises(HedgespecError, match="server target.*processed.*--logprobs-mode"):
+            pytest.raises(HedgespecError, match=r"server target.*processed.*--logprobs-mode"):
         record_from_servers(settings(questions, target, drafter), HOW)
 
 
@@ -204,7 +205,7 @@ def test_lists_of_another_model_are_refused(questions):
         monkeyed = TinyModel(9)
         target.scored = lambda text, start: [monkeyed.logs(text[:place])
                                              for place in range(start, len(text))]
-        with pytest.raises(HedgespecError, match="server target.*differ by"):
+        with pytest.raises(HedgespecError, match=r"server target.*differ by"):
             record_from_servers(settings(questions, target, drafter), HOW)
 
 
@@ -233,7 +234,7 @@ def test_a_resumed_recording_must_be_the_same(questions):
         with pytest.raises(HedgespecError):
             record_from_servers(asked, HOW)
         drafter.wrong.dies_after = None
-        with pytest.raises(HedgespecError, match="cannot resume: temperature was 0.7 and is now 1"):
+        with pytest.raises(HedgespecError, match=r"temperature was 0\.7 and is now 1"):
             record_from_servers(replace(asked, resume=True, temperature=1.0), HOW)
 
 

@@ -78,7 +78,7 @@ class Wrong:
     seconds: float = 0.0
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """Status 400."""
 
 
@@ -109,10 +109,10 @@ class Served:
             def log_message(self, *_):
                 pass
 
-            def do_GET(self):  # noqa: N802
+            def do_GET(self):
                 self._reply(None)
 
-            def do_POST(self):  # noqa: N802
+            def do_POST(self):
                 self._reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
             def _reply(self, body):
@@ -143,7 +143,7 @@ class Served:
                 return 500, {"error": "out of luck"}
         try:
             return 200, found(self, body)
-        except Refused as error:
+        except RefusedError as error:
             return 400, {"error": str(error)}
 
     def top(self, logs: np.ndarray, count: int) -> list[tuple[int, float]]:
@@ -193,8 +193,8 @@ def _rendered(messages) -> str:
 def _vllm(served: Served, body):
     asked = body.get("prompt_logprobs") or 0
     if max(asked, body.get("logprobs") or 0) > (served.wrong.cap or VOCABULARY):
-        raise Refused(f"Requested prompt logprobs of {asked}, which is greater than max allowed: "
-                      f"{served.wrong.cap}")
+        raise RefusedError(f"Requested prompt logprobs of {asked}, which is greater than max "
+                           f"allowed: {served.wrong.cap}")
     prompt = body["prompt"]
     steps = served.write(prompt, body["max_tokens"], body["temperature"], body["top_k"],
                          body["top_p"], body.get("seed"))

@@ -52,11 +52,9 @@ class LlamaServer(Dialect):
         for place, token in enumerate(answer):
             reply = self._completed(prompt + answer[:place], 1, NEUTRAL, top,
                                     logit_bias=[[token, _CERTAIN]])
-            [entry] = list(reply["completion_probabilities"].items())[:1] or [None]
-            if entry is None or entry["id"].whole() != token:
-                found = "nothing" if entry is None else f"token {entry['id'].value}"
-                raise reply["completion_probabilities"].wrong(
-                    f"has {found} where logit_bias forces {token}")
+            entry = reply["completion_probabilities"][0]
+            if entry["id"].whole() != token:
+                raise entry["id"].wrong(f"is {entry['id'].value}, logit_bias forces {token}")
             entries.append(entry)
         return self._listed(entries, answer, top)
 
