@@ -23,6 +23,8 @@ COMMANDS = {
     "selectors": "list the selectors, their parameters, and the verification rules",
     "live": "decode with real models and a selector, or chat",
     "fidelity": "replay the log of a live run: the same decisions must come out",
+    "export": "write a policy on a trace for an engine's simulation, or a benchmark",
+    "import": "read an engine's own log of speculative decoding",
     "profile": "measure costs of a large target's shapes, with random weights",
 }
 
