@@ -70,8 +70,7 @@ def save(found: Imported, source: Path, format: str, out: Path) -> None:
     """Write the rounds and what made them. Raises HedgespecError for a folder that is not empty, or
     a log without rounds."""
     if found.rounds is None:
-        raise HedgespecError(f"{arg('out', out)}: {source} holds counts alone, no rounds that could "
-                             "be kept")
+        raise HedgespecError(f"{arg('out', out)}: {source} holds counts alone, no rounds to keep")
     check_writable(out)
     if out.exists() and any(out.iterdir()):
         raise HedgespecError(f"{out}: not empty; choose another {arg('out')}")

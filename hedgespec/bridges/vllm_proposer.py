@@ -75,7 +75,9 @@ class SelectingProposer:
         `token_ids_cpu[i, :num_tokens_no_spec[i]]` is a row's text, whose end are the tokens that
         the last step emitted, `sampled_token_ids[i]`.
         """
-        waiting, kept, drafts = self._requests, [], []
+        waiting = self._requests
+        kept: list[_Request] = []
+        drafts: list[list[int]] = []
         for row, sampled in enumerate(sampled_token_ids):
             text = np.array(token_ids_cpu[row, : int(num_tokens_no_spec[row])])
             if not sampled:

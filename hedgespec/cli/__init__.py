@@ -27,6 +27,7 @@ COMMANDS = {
     "import": "read an engine's own log of speculative decoding",
     "profile": "measure costs of a large target's shapes, with random weights",
 }
+MODULES = {"import": "import_log"}  # of commands whose name no module can have
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,7 +48,7 @@ def make_parser(
                                      required=True)
     for name, help in COMMANDS.items():
         if name in given:
-            import_module(f"hedgespec.cli.{name}").add_parser(commands)
+            import_module(f"hedgespec.cli.{MODULES.get(name, name)}").add_parser(commands)
         else:  # its options take a second to import
             commands.add_parser(name, help=help)
     return parser, commands

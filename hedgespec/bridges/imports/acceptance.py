@@ -89,7 +89,7 @@ def _counts(item: dict[str, Any], where: str, drafter: str) -> dict[str, Any]:
 def _histogram(item: dict[str, Any], where: str) -> dict[int, int]:
     """Steps by accepted tokens: a list by number, or an object."""
     value = item.get("acceptance_histogram") or {}
-    pairs = enumerate(value) if isinstance(value, list) else getattr(value, "items", list)()
+    pairs: Any = enumerate(value) if isinstance(value, list) else getattr(value, "items", list)()
     try:
         return {int(accepted): int(steps) for accepted, steps in pairs}
     except (TypeError, ValueError) as error:

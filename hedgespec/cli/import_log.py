@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 EPILOG = "formats:\n" + "\n".join(
     f"  {one.name:12} {one.help}" for one in IMPORTS.values()) + """
 
-Logs tell what happened to the drafter that ran, not what others would have done: no trace can be made
-of them. With the probability of each choice (per_step_propensity) drafters are estimated off policy,
-else their rounds are tabulated.
+Logs tell what happened to the drafter that ran, not what others would have done: no trace can be
+made of them. With the probability of each choice (per_step_propensity) drafters are estimated off
+policy, else their rounds are tabulated.
 
 examples:
   hedgespec import vllm responses.jsonl --drafter ngram
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 def _table(found: "Imported") -> object:
     from rich.table import Table
 
-    table = Table("drafter", "rounds", "tokens a round", "drafted accepted", "accepted at 1, 2, ...")
+    table = Table("drafter", "rounds", "tokens a round", "drafts accepted", "accepted at 1, 2, ...")
     for row in found.counts.iter_rows(named=True):
         rate = f"{row['accepted'] / row['drafted']:.1%}" if row["drafted"] else "-"
         table.add_row(row["drafter"], f"{row['rounds']:,}",
