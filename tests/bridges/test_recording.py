@@ -17,7 +17,7 @@ from hedgespec.bridges.record import record_from_servers
 from hedgespec.bridges.settings import ServerSettings
 from hedgespec.cli import main
 from hedgespec.errors import HedgespecError
-from hedgespec.simulator import Replayer
+from hedgespec.simulator import Replayer, SweepSettings, run_sweep
 from hedgespec.tracegen.settings import RecordSettings
 from hedgespec.traces import read_trace
 from tests.helpers.served import ENGINES, TinyModel, serving, tokenize, whole_law
@@ -138,6 +138,17 @@ def test_greedy_and_free_laws(temperature, top_k, questions):
     assert ("bounded" in trace.manifest.recording["gamma"]) == bool(temperature)
     document = json.loads((asked.out / "manifest.json").read_text())
     assert document["version"] == 4
+
+
+def test_what_bounds_and_missing_embeddings_mean_is_told(questions):
+    with serving("vllm", TARGET) as target, serving("vllm", DRAFTER) as drafter:
+        asked = settings(questions, target, drafter, temperature=1.0, top_k=0)
+        record_from_servers(asked, replace(HOW, top_logprobs=8))
+    with pytest.warns(UserWarning, match="trace served: gamma is known between bounds.*middle"):
+        run_sweep([asked.out], SweepSettings(selectors=("fixed:small",), seeds=1))
+    replayer = Replayer(read_trace(asked.out))
+    with pytest.raises(HedgespecError, match="has no embeddings of its prompts"):
+        replayer.check_router(None)
 
 
 def test_a_whole_vocabulary_needs_no_top_k(questions):
