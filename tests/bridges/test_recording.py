@@ -15,17 +15,18 @@ pytest.importorskip("httpx")
 from hedgespec.bridges import client as client_module
 from hedgespec.bridges.record import record_from_servers
 from hedgespec.bridges.settings import ServerSettings
+from hedgespec.bridges.tokenizer import tokenizer_of
 from hedgespec.cli import main
 from hedgespec.errors import HedgespecError
 from hedgespec.simulator import Replayer, SweepSettings, run_sweep
 from hedgespec.tracegen.settings import RecordSettings
 from hedgespec.traces import read_trace
+from tests.helpers import served
 from tests.helpers.served import ENGINES, TinyModel, serving, tokenize, whole_law
 
 TARGET = TinyModel(1)
 DRAFTER = TinyModel(2, near=TARGET)
 HOW = ServerSettings(concurrency=3, timeout=5, retries=1)
-SIZES = {"vllm": 8, "sglang": 8, "llama-server": 8}
 
 
 @pytest.fixture(autouse=True)
@@ -270,6 +271,14 @@ def test_nobody_there(questions, capsys):
                      capsys.readouterr().err)
 
 
+def test_another_server_is_refused(questions, monkeypatch):
+    monkeypatch.setitem(served._ROUTES["vllm"], "/v1/models",
+                        lambda *_: {"data": [{"id": "x", "owned_by": "me"}]})
+    with serving("vllm", TARGET) as target, \
+            pytest.raises(HedgespecError, match=r"server target.*none of vllm, sglang, llama"):
+        record_from_servers(settings(questions, target, target), HOW)
+
+
 @pytest.mark.parametrize(("options", "message"), [
     (["--drafter", "prompt-lookup"], "each drafter is NAME=http"),
     (["--drafter", "a=http://127.0.0.1:9", "--features"], "--features: needs models"),
@@ -302,3 +311,19 @@ def test_the_command_records_without_torch(questions, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "gamma: exact" in done.stdout
     check_truth(read_trace(tmp_path / "trace"), 0.7, 6)
+
+
+def test_sglang_wants_a_tokenizer(questions):
+    with serving("sglang", TARGET) as target, serving("sglang", DRAFTER) as drafter:
+        asked = settings(questions, target, drafter)
+        with pytest.raises(HedgespecError, match="name the target's tokenizer with tokenizer"):
+            record_from_servers(asked, HOW)
+        both = replace(asked, top_p=0.9)
+        with pytest.raises(HedgespecError, match="SGLang cuts by both at once"):
+            record_from_servers(both, HOW)
+
+
+def test_a_tokenizer_is_loaded_by_name(tiny_models):
+    assert tokenizer_of(None, tiny_models["target"])("w3 w4")["input_ids"] == [6, 7]
+    with pytest.raises(HedgespecError, match="tokenizer='/nowhere': cannot be loaded"):
+        tokenizer_of(None, "/nowhere")
