@@ -88,7 +88,8 @@ def _check_lists(dialect: Dialect, listed: Listed, top: int) -> None:
                               "ask for fewer")
     if shortest >= top and sums.min() > 1 - 1e-5:
         raise _wrong(dialect, f"the {top} listed probabilities add up to 1 at every position: they "
-                              "are processed (cut off and renormed), not the model's own")
+                              "are processed (cut off and renormed), not the model's own; if they "
+                              "are the whole vocabulary, ask for more")
 
 
 def _check_places(dialect: Dialect, ids: list[int], listed: Listed, top: int) -> None:

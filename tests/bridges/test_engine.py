@@ -123,8 +123,8 @@ def test_bounds_hold_hugging_faces_gamma(servers, tmp_path, monkeypatch):
     np.testing.assert_allclose(trace.log_p, found["log_p"], atol=1e-3)
     np.testing.assert_allclose(trace.log_q[:, 0, 0], found["log_q"], atol=1e-3)
     low, high = trace.optional["gamma_low/small"], trace.optional["gamma_high/small"]
-    assert (low <= found["gamma"] + 1e-4).all()
-    assert (found["gamma"] <= high + 1e-4).all()
+    assert (low <= found["gamma"] + 1e-3).all(), "p itself differs by rounding"
+    assert (found["gamma"] <= high + 1e-3).all()
 
 
 def check(trace: Trace, found: dict[str, np.ndarray]) -> None:

@@ -98,6 +98,8 @@ def test_spec_bench_comes_back_from_its_export(file, tmp_path):
     ("prometheus", "process_cpu_seconds 3", "no engine that speculates"),
     ("prometheus", "what?", "line 1: is no line of Prometheus"),
     ("prometheus", METRICS.replace("60.0", "much"), "line 3: 'much' is no number"),
+    ("prometheus", METRICS.replace("300.0", "NaN"), "draft_tokens is nan, not a count"),
+    ("spec-bench", {"question_id": 1, "choices": [[]]}, "accept_lengths"),
     ("spec-bench", {"question_id": 1, "choices": [{}]}, "accept_lengths"),
     ("spec-bench", {"choices": [{"accept_lengths": [0]}]}, "without a token"),
 ])

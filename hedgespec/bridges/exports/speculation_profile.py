@@ -9,6 +9,7 @@ from hedgespec.bridges.policy import Drafting
 from hedgespec.results.labels import FIXED
 
 _TOLERANCE = 0.02
+_METHODS = {"lm": "draft_model"}  # the schema's words for kinds of drafters, where they differ
 
 
 def write(found: Drafting) -> str:
@@ -21,7 +22,7 @@ def write(found: Drafting) -> str:
     length = round(found.length, 6)
     return json.dumps({
         "schema_version": "1.0", "measured": True,
-        "method": drafter.kind if drafter else found.policy,
+        "method": _METHODS.get(drafter.kind, drafter.kind) if drafter else found.policy,
         "draft_checkpoint": {"id": drafter.id, "sha256": drafter.weights_sha256} if drafter
         else None,
         "target_model": {"id": trace.target.id, "sha256": trace.target.weights_sha256},

@@ -55,6 +55,9 @@ def _vllm(found: dict[str, float], at: dict[int, float], path: Path, drafter: st
                and name not in found]
     if missing:
         raise HedgespecError(f"{path}: {missing[0]} is missing")
+    for name, value in found.items():
+        if name in _VLLM.values() and not 0 <= value < 2**53:
+            raise HedgespecError(f"{path}: {name} is {value:g}, not a count")
     drafts = found[_VLLM["drafts"]]
     if not drafts:
         raise HedgespecError(f"{path}: {_VLLM['drafts']} is 0: nothing was drafted")

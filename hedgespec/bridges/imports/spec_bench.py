@@ -23,7 +23,7 @@ def read(path: Path, drafter: str) -> Imported:
         try:
             choice = item["choices"][0]
             lengths = counts_of(choice, "accept_lengths", where)
-        except (KeyError, IndexError, TypeError) as error:
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise HedgespecError(f'{where}: field "choices[0].accept_lengths" is missing') \
                 from error
         if min(lengths, default=1) < 1:
