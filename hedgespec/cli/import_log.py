@@ -60,7 +60,8 @@ def run(options: argparse.Namespace) -> int:
 def _table(found: "Imported") -> object:
     from rich.table import Column, Table
 
-    table = Table(Column("drafter", overflow="fold"), "rounds", "tokens a round", "drafts accepted", "accepted at 1, 2, ...")
+    table = Table(Column("drafter", overflow="fold"), "rounds", "tokens a round",
+                  "acceptance rate", "accepted at 1, 2, ...")
     for row in found.counts.iter_rows(named=True):
         rate = f"{row['accepted'] / row['drafted']:.1%}" if row["drafted"] else "-"
         table.add_row(row["drafter"], f"{row['rounds']:,}",
