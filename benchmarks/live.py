@@ -169,7 +169,7 @@ def scored_trace(
         writer.write_batch(
             f"{number:06d}",
             query_table(renumbered, len(tokens), "length", embedding[0].numpy(), "stream", "full"),
-            token_table(number, tokens, scores, "full"))
+            token_table(number, tokens, scores.log_p.numpy(), scores.statistics, "full"))
     writer.finish(Manifest(
         name="live", created=datetime.now(UTC).isoformat(timespec="seconds"),
         target=target.info(),

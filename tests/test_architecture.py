@@ -26,6 +26,7 @@ ALLOWED = {  # who may import whom
     "tracegen": {"traces", "rules", "models", "costs", "results"},
     "live": {"traces", "rules", "selectors", "models", "costs", "tracegen", "results"},
     "zoo": {"traces", "models", "costs", "tracegen", "results"},
+    "bridges": {"traces", "selectors", "models", "simulator", "tracegen", "results"},
     "analysis": {"results"},
 }
 

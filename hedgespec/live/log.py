@@ -86,7 +86,8 @@ class LiveLog:
             f"{query.number:06d}",
             query_table(query, len(answer.tokens), answer.finish_reason, embedding,
                         Path(self._settings.prompts).stem, _PRECISION),
-            token_table(query.number, answer.tokens, scores, _PRECISION))
+            token_table(query.number, answer.tokens, scores.log_p.numpy(), scores.statistics,
+                        _PRECISION))
         if answer.learned is not None:
             self._learned[query.number] = answer.learned
         for one in answer.rounds:

@@ -2,6 +2,7 @@
 
 import platform
 import shlex
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from importlib.metadata import version
 from itertools import chain, product
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hedgespec.bundled import costs_file, trace_folder
 from hedgespec.command import command_line
@@ -27,7 +30,7 @@ from hedgespec.simulator.runs import Job, TraceJobs, jobs_of
 from hedgespec.simulator.settings import SweepSettings
 from hedgespec.traces import Costs, Trace, load_manifest, read_trace
 from hedgespec.traces.resize_pool import resize_pool
-from hedgespec.traces.schema import MANIFEST
+from hedgespec.traces.schema import BOUNDS, MANIFEST, optional_column
 from hedgespec.version import __version__
 
 
@@ -53,6 +56,7 @@ def run_sweep(
     inputs = {folder: read_trace(folder) for folder in dict.fromkeys(chain(*wanted))}
     if not inputs:
         raise HedgespecError("there is nothing to run: no settings, or no traces")
+    _tell_bounds(list(inputs.values()))
     for together in [list(inputs), *wanted]:
         _check_names([inputs[folder] for folder in together])
     _check_pools(several, list(inputs.values()))
@@ -183,6 +187,21 @@ def _located(settings: SweepSettings | Sequence[SweepSettings]) -> list[SweepSet
 
 def _described(settings: Sequence[SweepSettings]) -> list[dict[str, Any]]:
     return [{**one.described(), "seeds": f"0 to {one.seeds - 1}"} for one in settings]
+
+
+def _tell_bounds(traces: list[Trace]) -> None:
+    """What is used of gamma where only its bounds are known."""
+    for trace in traces:
+        widths = [trace.optional[optional_column(high, info.name)]
+                  - trace.optional[optional_column(low, info.name)]
+                  for low, high in [BOUNDS] for info in trace.manifest.drafters
+                  if low in info.statistics]
+        if widths:
+            warnings.warn(
+                f"trace {trace.name}: gamma is known between bounds that are "
+                f"{float(np.mean(widths)):.2g} apart on average; what needs it (estimators gamma "
+                "and rb, loss accept, metasd-ucb, token_regret) uses their middle. Rounds, MAT and "
+                "estimator realised need none", UserWarning, stacklevel=3)
 
 
 def _check_seeds(plan: list[_Part]) -> None:

@@ -13,6 +13,7 @@ from hedgespec.files import has_control, read_json, write_text
 from hedgespec.traces.costs import Costs, DrafterCosts, Spread, TargetCosts
 from hedgespec.traces.gap import check_gap
 from hedgespec.traces.schema import (
+    BOUNDS,
     FORMAT,
     MANIFEST,
     MAX_DRAFT_LENGTH,
@@ -35,11 +36,11 @@ _HASH = re.compile(SHA256_PATTERN)
 
 @dataclass(frozen=True)
 class TargetInfo:
-    """The model whose text was recorded; hashes are hex sha256."""
+    """The model whose text was recorded; hashes are hex sha256, None of what a server ran."""
 
     id: str
-    weights_sha256: str
-    tokenizer_sha256: str
+    weights_sha256: str | None
+    tokenizer_sha256: str | None
     vocabulary_size: int
 
 
@@ -130,10 +131,13 @@ class Manifest:
         """Write manifest.json atomically; its presence makes the folder a trace.
 
         It is of the first version that has the fields it needs: `rules` came with 2, `statistics`
-        of drafters with 3.
+        of drafters with 3, bounds of gamma and targets without hashes with 4.
         """
-        more = any(drafter.statistics for drafter in self.drafters)
-        version = VERSION if more else 2 if self.rules else 1
+        statistics = {name for drafter in self.drafters for name in drafter.statistics}
+        served = None in (self.target.weights_sha256, self.target.tokenizer_sha256)
+        more = bool(statistics) or served
+        version = (VERSION if served or statistics & {*BOUNDS} else 3 if more
+                   else 2 if self.rules else 1)
         document = {"format": FORMAT, "version": version, **asdict(self)}
         if version == 1:
             del document["rules"]
@@ -310,6 +314,9 @@ def _check_values(manifest: Manifest, path: Path) -> None:
                        or not set(drafter.statistics) <= OPTIONAL_STATISTICS.keys(),
                        f"drafter {drafter.name}: statistics must be different ones of "
                        f"{', '.join(OPTIONAL_STATISTICS)}"))
+        faults.append((len({*BOUNDS} & {*drafter.statistics}) == 1,
+                       f"drafter {drafter.name}: statistics must have both of "
+                       f"{', '.join(BOUNDS)}, or neither"))
     for rule in manifest.rules:
         faults.append((not is_rule_name(rule.name), f"rule name {rule.name!r} cannot be one"))
         faults.append((rule.levels is not None and not 1 <= rule.levels <= MAX_TREE_LEVELS,
