@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from hedgespec.analysis import words
+from hedgespec.analysis import moved_costs, words
 from hedgespec.analysis.comparison import Comparison, compare
 from hedgespec.analysis.figures import FIGURES, differences
 from hedgespec.analysis.figures.paper import AS_USUAL, Paper
@@ -20,6 +20,7 @@ from hedgespec.analysis.html import (
     FigureGroup,
     Section,
     anchor,
+    costs_part,
     csv,
     figure_part,
     page,
@@ -140,17 +141,19 @@ def _write(
             _save_table(table, out)
         tell("page", steps - 1)
     found = findings({name: group.drawings for name, group in drawn.items()})
+    moved = moved_costs.moved_costs(study)
     sections = [
         Section("verdict", "What to do", [_verdict(study.verdicts)]),
         Section("findings", "Findings", [_findings(found)]),
         *map(_comparison_section, comparisons, compared, compared.values()),
         *(Section(name, FIGURES[name].heading, [figure_part(name, group)])
           for name, group in drawn.items()),
+        Section("costs", moved_costs.HEADING, [costs_part(moved, moved_costs.NEEDS)]),
         Section("words", "Words", [_words(study)]),
         Section("tables", "Tables", [tables_part()]),
         Section("made", "How these numbers were made", [made])]
     data = page_data(study.traces, study.drawn, compared | drawn, tables,
-                     words.MEASURES | words.SELECTORS)
+                     words.MEASURES | words.SELECTORS, moved)
     write_text(out / PAGE, page(f"Drafter selection: {runs[0].folder}", _introduction(study),
                                 sections, data))
     return found

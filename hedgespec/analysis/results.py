@@ -33,6 +33,7 @@ from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, Table
 from hedgespec.results.store import RUN_FILE, Results, TraceSource, read_results
 
 USUAL_FEEDBACK = [QUEUED, CHOSEN, NONE, PROMPT, HINDSIGHT]
+SECONDS_PARTS = ("draft", "target", "reading")  # whose costs can be moved
 Basis = tuple[str, int]  # whose costs by name, and a batch
 
 
@@ -45,7 +46,8 @@ class QueryResults:
     `evaluation_seconds` (Q, S), means over seeds. `gamma` is the mean over the answer's tokens of a
     drafter's acceptance probability; of several drafters they are weighted by their rounds.
     `seconds` are estimated from the trace's costs, NaN without; `evaluation_seconds` are those of
-    them in which other drafters are evaluated, before `evaluations` of the rounds.
+    them in which other drafters are evaluated, before `evaluations` of the rounds. `parts` are those
+    of each of SECONDS_PARTS, (Q, S) each, NaN if the results do not say.
     """
 
     settings: pl.DataFrame
@@ -59,6 +61,7 @@ class QueryResults:
     evaluations: np.ndarray
     seconds: np.ndarray
     evaluation_seconds: np.ndarray
+    parts: dict[str, np.ndarray]
 
     @property
     def domains(self) -> list[str]:
@@ -197,7 +200,7 @@ class ResultSet:
             *((1 / (1 / pl.col(name)).mean()).alias(name) for name in (
                 "tokens_per_second", "tokens_per_second_low", "tokens_per_second_high")),
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret"),
-            pl.col("eal", "seconds_per_token", "runnable").first())
+            pl.col("eal", "seconds_per_token", "runnable", "by_seconds").first())
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
         apart = [_apart(row) for row in rows.iter_rows(named=True)]
         own = [_own_loss(row) for row in rows.iter_rows(named=True)]
@@ -269,7 +272,8 @@ class ResultSet:
             settings.drop("column"), one["query_id"].to_numpy(),
             np.array(questions(one["query_id"].to_list())), one["domain"].to_numpy(),
             one["tokens"].to_numpy(), means["rounds"], means["regret_rounds"], means["gamma"],
-            means["evaluations"], means["seconds"], means["evaluation_seconds"])
+            means["evaluations"], means["seconds"], means["evaluation_seconds"],
+            {part: means[f"{part}_seconds"] for part in SECONDS_PARTS})
 
 
 def usual_losses(feedback: str, timed: bool) -> list[str]:

@@ -2,7 +2,7 @@
 // What can be done on a report's page: choose a trace, a measure and selectors, see values, and read
 // tables, whose rows are elements only while they are shown.
 
-const state = { trace: DATA.traces[0], measure: "", hidden: new Set() };
+const state = { trace: "", measure: "", hidden: new Set() };
 const PAGE = 25; // rows of a table
 
 // Values under the pointer, or stepped through with the arrow keys
@@ -281,15 +281,34 @@ function render() {
   hide();
   document.querySelectorAll("figure[data-kind]").forEach(drawFigure);
   drawTable();
+  if (moved.near) drawCosts();
 }
 
-controls();
-tools();
-render();
-let width = innerWidth;
-addEventListener("resize", () => {
-  if (innerWidth !== width) render();
-  width = innerWidth;
-});
-addEventListener("beforeprint", unfold);
-addEventListener("afterprint", () => document.getElementById("paper-tables").replaceChildren());
+// The data are packed, zlib in base64.
+async function unpacked() {
+  const packed = Uint8Array.from(atob(document.getElementById("data").textContent),
+    letter => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).json();
+}
+
+async function start() {
+  DATA = await unpacked();
+  [state.trace] = DATA.traces;
+  controls();
+  tools();
+  render();
+  watchCosts();
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth !== width) render();
+    width = innerWidth;
+  });
+  addEventListener("beforeprint", () => {
+    unfold();
+    drawCosts();
+  });
+  addEventListener("afterprint", () => document.getElementById("paper-tables").replaceChildren());
+}
+
+const ready = start();

@@ -167,6 +167,8 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            "tokens/s", earlier=(None,)),
     Column("runnable", pl.Boolean(), "whether an engine can do it: nothing is known before it is "
            "written or measured", earlier=(None,)),
+    Column("by_seconds", pl.Boolean(), "whether its decisions depend on the costs",
+           earlier=(None,)),
 ))
 
 PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
@@ -181,6 +183,13 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
     Column("seconds", pl.Float64(), "estimated seconds; null without costs", "s", averaged=True),
     Column("evaluation_seconds", pl.Float64(), "those of them in which other drafters are "
            "evaluated", "s", averaged=True),
+    Column("draft_seconds", pl.Float64(), "[those in which drafts are made](metrics.md#seconds-of-"
+           "rounds); null without costs", "s", averaged=True, earlier=(None,)),
+    Column("target_seconds", pl.Float64(), "those of the target's passes", "s", averaged=True,
+           earlier=(None,)),
+    Column("reading_seconds", pl.Float64(), "those in which drafters read verified tokens: their "
+           "own rounds', which begins a draft, and when they are evaluated", "s", averaged=True,
+           earlier=(None,)),
     Column(ROUNDS_OF, pl.Float64(), "rounds of this arm", "rounds"),
     Column("gamma", pl.Float64(), "mean of gamma_t over the answer's tokens (first draft depth); "
            "of several drafters weighted by their rounds", "probability", averaged=True),

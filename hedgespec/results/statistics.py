@@ -139,7 +139,7 @@ def crossed_estimate(values: np.ndarray, questions: np.ndarray | None = None) ->
     if groups == 1:
         return mean_estimate(values, questions)
     # The groups' part is stretched by their number, the questions' by theirs.
-    draws += (_stretch(groups) / _stretch(_count(questions, len(values))) - 1) * (
+    draws += (stretch(groups) / stretch(_count(questions, len(values))) - 1) * (
         draws - of_questions)
     return _estimate(np.array([values.mean()]), draws, questions, len(values))
 
@@ -215,10 +215,33 @@ def resampled_sums(
     As many questions as there are. For the same number the same ones are drawn, whatever M is.
     """
     values = by_question(values, questions)
-    rows = max(1, _CHUNK // len(values))
     return np.concatenate([
-        times_drawn(len(values), min(rows, DRAWS - start), (seed, start)).astype(float) @ values
-        for start in range(0, DRAWS, rows)])
+        times_drawn(len(values), draws, (seed, start)).astype(float) @ values
+        for start, draws in _blocks(len(values))])
+
+
+def _blocks(questions: int) -> list[tuple[int, int]]:
+    """Where each block of draws starts, and how many it has."""
+    rows = max(1, _CHUNK // questions)
+    return [(start, min(rows, DRAWS - start)) for start in range(0, DRAWS, rows)]
+
+
+def draw_states(questions: int) -> list[dict[str, int | str]]:
+    """How the draws with seed 0 of so many questions begin, so that another program makes the same.
+
+    Of each block its number of `draws`, and `state` and `increment` of its PCG64, in hexadecimal.
+    """
+    found: list[dict[str, int | str]] = []
+    for start, draws in _blocks(questions):
+        one = np.random.default_rng((0, start)).bit_generator.state["state"]
+        found.append({"draws": draws, "state": f"{one['state']:032x}",
+                      "increment": f"{one['inc']:032x}"})
+    return found
+
+
+def stretch(questions: int) -> float:
+    """How far the percentile interval of so many questions is stretched; NaN for too few."""
+    return _student(questions) / _NORMAL * math.sqrt(questions / max(1, questions - 1))
 
 
 @lru_cache(maxsize=64)  # the same for every figure and table; up to 4 MB each
@@ -283,17 +306,12 @@ def _estimate(value: np.ndarray, draws: np.ndarray, questions: np.ndarray | None
     count = _count(questions, queries)
     tail = (1 - LEVEL) / 2
     ordered = np.sort(np.ascontiguousarray(draws.T), axis=1)
-    low, high = (value + _stretch(count) * (quantile(ordered, share) - value)
+    low, high = (value + stretch(count) * (quantile(ordered, share) - value)
                  for share in (tail, 1 - tail))
     p = np.full(value.shape, np.nan)
     if adds is not None and may_be_marked(count):
         p = _flipped(by_question(adds, questions))
     return Estimate(value, low, high, p, queries, count)
-
-
-def _stretch(count: int) -> float:
-    """How far the percentile interval of `count` questions is stretched; NaN for too few."""
-    return _student(count) / _NORMAL * math.sqrt(count / max(1, count - 1))
 
 
 def _student(count: int) -> float:
@@ -330,7 +348,7 @@ def _flipped(adds: np.ndarray) -> np.ndarray:
 
 def _beyond(found: Estimate, draws: np.ndarray) -> np.ndarray:
     """Two-sided p (M) that goes with the interval: the share of draws, stretched, beyond zero."""
-    stretched = found.value + _stretch(found.questions) * (draws - found.value)
+    stretched = found.value + stretch(found.questions) * (draws - found.value)
     beyond = np.minimum((stretched <= 0).sum(axis=0), (stretched >= 0).sum(axis=0))
     p: np.ndarray = np.minimum(1, 2 * (beyond + 1) / (len(draws) + 1))
     return p

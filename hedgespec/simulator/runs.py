@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import polars as pl
 
+from hedgespec.costs.parts import PARTS, only
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.keys import RunKey
 from hedgespec.results.labels import (
@@ -210,6 +211,7 @@ class TraceJobs:
             **_of_losses(run.label, costed.replayer),
             **costed.spread(run),
             "runnable": job.runnable,
+            "by_seconds": job.timed,
         })
         per_query = PER_QUERY.made({
             **keys,
@@ -221,6 +223,8 @@ class TraceJobs:
             "evaluations": evaluations,
             "seconds": seconds,
             "evaluation_seconds": evaluation,
+            **{f"{part}_seconds": self._per_query(values)
+               for part, values in costed.parts(run).items()},
             "gamma": gamma,
             "rounds_until_best": until_best,
             "evaluated_drafters": drafters,
@@ -287,6 +291,12 @@ class _Costed:
         self.basis, self.replayer = basis, replayer.under(basis.costs)
         self._ends = {name: None if costs is None else replayer.under(costs) for name, costs in (
             ("tokens_per_second_low", basis.slow), ("tokens_per_second_high", basis.fast))}
+        self._parts = {part: self.replayer if basis.costs is None
+                       else replayer.under(only(basis.costs, part)) for part in PARTS}
+
+    def parts(self, run: Replay) -> dict[str, np.ndarray]:
+        """Of the seconds of rounds from each token, (T), those of each part; NaN without costs."""
+        return {part: one.seconds(run)[0] for part, one in self._parts.items()}
 
     def spread(self, run: Replay) -> dict[str, float | None]:
         """Tokens per second at both ends."""
