@@ -46,8 +46,8 @@ class QueryResults:
     `evaluation_seconds` (Q, S), means over seeds. `gamma` is the mean over the answer's tokens of a
     drafter's acceptance probability; of several drafters they are weighted by their rounds.
     `seconds` are estimated from the trace's costs, NaN without; `evaluation_seconds` are those of
-    them in which other drafters are evaluated, before `evaluations` of the rounds. `parts` are those
-    of each of SECONDS_PARTS, (Q, S) each, NaN if the results do not say.
+    them in which other drafters are evaluated, before `evaluations` of the rounds. `parts` (Q, S)
+    are those of each of SECONDS_PARTS, NaN if the results do not say.
     """
 
     settings: pl.DataFrame
@@ -131,11 +131,16 @@ class ResultSet:
         other.folder = self.folder
         return other
 
+    def basis(self, trace: str) -> Basis:
+        """What is shown of a trace."""
+        [found] = self._shown.filter(pl.col("trace") == trace).select(BASIS).rows()
+        return found
+
     def bases_beside(self, trace: str) -> list[Basis]:
         """The shown costs of a trace at every batch that there is, least first."""
-        shown = {name: costs for name, costs, _ in self._shown.rows()}
         there = self._found.summary.filter(
-            pl.col("trace") == trace, pl.col("costs") == shown[trace]).select(BASIS).unique()
+            pl.col("trace") == trace, pl.col("costs") == self.basis(trace)[0])
+        there = there.select(BASIS).unique()
         return there.sort("batch").rows()
 
     @cached_property

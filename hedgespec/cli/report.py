@@ -16,11 +16,12 @@ examples:
   hedgespec report results/sim --against fixed:generalist       gains over another selector
   hedgespec report results/a results/b                  also what differs in b, paired by question
   hedgespec report results/sim --tokenizer SmolLM2-135M-Instruct/tokenizer.json   text, not ids
+  hedgespec report results/sim --formats pdf         also figures for a paper
   hedgespec report results/new --baseline results/old   also what became worse, and the answers
 
-OUT receives report.html (one file, opens offline), figures/ (PDF, PNG, and the numbers drawn as
-CSV, one trace a figure) and tables/ (CSV, Markdown). The page says of each figure that is left out
-what the results lack.
+OUT receives report.html (one file, opens offline), figures/ (the numbers drawn as CSV, and pictures
+if --formats names some, one trace a figure) and tables/ (CSV, Markdown). The page says of each
+figure that is left out what the results lack.
 """
 
 
@@ -58,8 +59,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--dpi", type=int, default=150, help="of PNG files (default: %(default)s)")
     add("--font", default="DejaVu Sans", metavar="FAMILY",
         help="of the figures in OUT/figures (default: %(default)s)")
-    add("--formats", nargs="+", default=["pdf", "png"], choices=["pdf", "svg", "png"],
-        help="of the figures in OUT/figures (default: pdf png)")
+    add("--formats", nargs="+", default=[], choices=["pdf", "svg", "png"],
+        help="of pictures of the figures in OUT/figures, which take a minute (default: none)")
     parser.set_defaults(run=run)
 
 

@@ -263,13 +263,24 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def quantile(ordered: np.ndarray, share: float) -> np.ndarray:
-    """np.quantile along the rows of `ordered` (M, L), sorted: in half the time. NaN stays NaN."""
+    """np.quantile along the rows of `ordered` (M, L), sorted, at least at the two places that this
+    looks at and the last: in half the time. NaN stays NaN."""
     place = share * (ordered.shape[1] - 1)
     below, above = ordered[:, math.floor(place)], ordered[:, math.ceil(place)]
     part = place % 1
     # Counted from the nearer end, as NumPy does.
     found = below + (above - below) * part if part < 0.5 else above - (above - below) * (1 - part)
     return np.where(np.isnan(ordered[:, -1]), np.nan, found)
+
+
+def _tails(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The quantiles (M) of `draws` (DRAWS, M) that cut LEVEL of them out."""
+    tail, last = (1 - LEVEL) / 2, len(draws) - 1
+    places = {round_(share * last) for share in (tail, 1 - tail)
+              for round_ in (math.floor, math.ceil)} | {last}
+    # Only these places need be in order, which takes a third of the time of sorting all.
+    ordered = np.partition(np.ascontiguousarray(draws.T), sorted(places), axis=1)
+    return quantile(ordered, tail), quantile(ordered, 1 - tail)
 
 
 def by_question(values: np.ndarray, questions: np.ndarray | None) -> np.ndarray:
@@ -304,10 +315,7 @@ def _estimate(value: np.ndarray, draws: np.ndarray, questions: np.ndarray | None
     Only the sign of the sum of `adds` need be that of `value`, not its size.
     """
     count = _count(questions, queries)
-    tail = (1 - LEVEL) / 2
-    ordered = np.sort(np.ascontiguousarray(draws.T), axis=1)
-    low, high = (value + stretch(count) * (quantile(ordered, share) - value)
-                 for share in (tail, 1 - tail))
+    low, high = (value + stretch(count) * (end - value) for end in _tails(draws))
     p = np.full(value.shape, np.nan)
     if adds is not None and may_be_marked(count):
         p = _flipped(by_question(adds, questions))

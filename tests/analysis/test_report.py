@@ -702,7 +702,8 @@ def test_answer_is_shown_as_text_where_there_is_a_tokenizer(results, tmp_path, m
 def test_same_results_make_the_same_files(written, results, tmp_path, monkeypatch):
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", dict(list(FIGURES.items())[:2]))
     monkeypatch.setattr(statistics, "DRAWS", 200)
-    write_report(Request([results]), tmp_path, sys.argv, __version__)
+    write_report(Request([results], paper=Paper(formats=["pdf", "png"])), tmp_path, sys.argv,
+                 __version__)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("*/*"))
     assert len(files) == 5 * 3 + 5 * 2
     assert {path.suffix for path in files} == {".pdf", ".png", ".csv", ".md"}
@@ -943,14 +944,16 @@ def test_a_users_matplotlibrc_changes_nothing(results, tmp_path, monkeypatch):
     for own in ({}, {"axes.grid": True, "savefig.bbox": "tight", "svg.fonttype": "none",
                      "font.size": 20.0}):
         with matplotlib.rc_context(own):
-            write_report(Request([results]), tmp_path / "out", ["x"], "0", processes=1)
+            write_report(Request([results], paper=Paper(formats=["pdf", "png"])),
+                         tmp_path / "out", ["x"], "0", processes=1)
         pages.append([path.read_bytes() for path in sorted((tmp_path / "out").rglob("*.*"))])
     assert pages[0] == pages[1]
 
 
 def test_a_second_report_takes_the_place_of_the_first(results, tmp_path, monkeypatch):
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {"gains": FIGURES["gains"]})
-    write_report(Request([results]), tmp_path, ["x"], "0", processes=1)
+    write_report(Request([results], paper=Paper(formats=["pdf"])), tmp_path, ["x"], "0",
+                 processes=1)
     (tmp_path / "figures" / "my-own.png").write_text("of the user")
     (tmp_path / ".figures.7.tmp").mkdir()  # of a killed process
     assert (tmp_path / "figures" / "gains.pdf").exists()
