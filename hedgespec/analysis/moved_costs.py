@@ -34,9 +34,8 @@ def _trace(run: ResultSet, trace: str) -> dict[str, Any]:
     answers = run.answers(trace)
     tokens = by_question(answers.tokens[:, None], answers.question)[:, 0]
     wide = stretch(len(tokens))
-    shown = run.basis(trace)
-    bases = {f"batch {basis[1]}": _settings((run if basis == shown else run.under(basis)).answers(
-        trace)) for basis in run.bases_beside(trace)}
+    bases = {f"batch {basis[1]}": _settings(run.under(basis).answers(trace))
+             for basis in run.bases_beside(trace)}
     return {"tokens": tokens.astype(int).tolist(), "stretch": None if np.isnan(wide) else wide,
             "draws": draw_states(len(tokens)),
             "bases": {name: settings for name, settings in bases.items() if settings}}

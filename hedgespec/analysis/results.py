@@ -125,7 +125,7 @@ class ResultSet:
     def under(self, basis: Basis) -> "ResultSet":
         """The same results under other costs. Raises HedgespecError if there are none of these."""
         basis = self.basis_of(*basis)
-        if self.bases == [basis]:
+        if _first_bases(self._found.summary, basis).equals(self._shown):
             return self
         other = ResultSet(self._found, basis)
         other.folder = self.folder
