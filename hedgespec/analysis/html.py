@@ -72,17 +72,19 @@ def page_data(
     traces: Sequence[str], learners: Sequence[str], groups: Mapping[str, FigureGroup],
     tables: Sequence[ReportTable], words: Mapping[str, str],
     costs: Mapping[str, Any] = MappingProxyType({}),
+    strips: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """What the page's script draws from, each number once.
 
     `groups` are by the names of their places (`figure_part`); `learners` can be hidden; `costs` are
-    of `moved_costs`.
+    of `moved_costs`, `strips` the rounds of answers.
     """
     panels = [panel for group in groups.values() for drawing in group.drawings
               for panel in drawing.panels]
     moved = (setting["name"] for trace in costs.values() for basis in trace["bases"].values()
              for setting in basis)
-    names = {*learners, *moved, *(name for panel in panels for column in ("name", "fill")
+    drafters = (name for trace in strips.values() for name in trace["drafters"])
+    names = {*learners, *moved, *drafters, *(name for panel in panels for column in ("name", "fill")
                           if column in panel.rows.columns for name in panel.rows[column])}
     found = {name: look(name) for name in sorted(names)}
     shades = matplotlib.colormaps[HEAT]([i / (SHADES - 1) for i in range(SHADES)])
@@ -94,14 +96,16 @@ def page_data(
                   for name, one in found.items()},
         "kinds": {name: {"needs": group.needs, "drawings": list(map(_drawing, group.drawings))}
                   for name, group in groups.items()},
-        "tables": list(map(_table, tables)), "costs": costs}
+        "tables": list(map(_table, tables)), "costs": costs,
+        "strips": strips}
 
 
 def figure_part(name: str, group: FigureGroup) -> str:
     """The place of the figures of a group; without any, what the results lack."""
     if not group.drawings:
         return f'<p class="left-out">Left out: it needs {escape(group.needs)}.</p>'
-    return f'<figure data-kind="{name}"></figure>'
+    return (f'<figure data-kind="{name}"></figure>'
+            + '<div id="strips" aria-live="polite"></div>' * (name == "answers"))
 
 
 def costs_part(costs: Mapping[str, Any], needs: str) -> str:

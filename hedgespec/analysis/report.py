@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -40,6 +41,7 @@ from hedgespec.analysis.report_tables import (
 )
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.saving import FigureSaver
+from hedgespec.analysis.strips import kept_words, strips
 from hedgespec.analysis.study import Study
 from hedgespec.analysis.verdict import COLUMNS, HOW, Judged
 from hedgespec.errors import HedgespecError
@@ -67,7 +69,8 @@ class Request:
 
     With `tokenizer`, the target's tokenizer.json, the answer shown is text instead of token ids.
     Empty `traces` and `learners`, and no `against`, are chosen from the results. Of several `costs`
-    (by name) and batches the first that agree are shown. `paper` says how figures are saved.
+    (by name) and batches the first that agree are shown. `paper` says how figures are saved, `answers` of how many answers
+    of each trace the page has the rounds (None: of what fits).
     """
 
     results: Sequence[Path | Results]
@@ -79,6 +82,7 @@ class Request:
     costs: str | None = None
     batch: int | None = None
     paper: Paper = AS_USUAL
+    answers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
             make_folder(beside / folder)
         found = _write(runs, study, comparisons, vocabulary, beside,
                        _made(runs, comparisons, command, version), progress,
-                       FigureSaver(beside / "figures", request.paper, processes))
+                       FigureSaver(beside / "figures", request.paper, processes),
+                       request.answers)
         _replace(out, beside)
     remove_leftovers(out)
     return Report(out / PAGE, study.verdicts, [claim.sentence for _, claim in found], comparisons)
@@ -122,6 +127,7 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
 def _write(
     runs: Sequence[ResultSet], study: Study, comparisons: Sequence[Comparison],
     vocabulary: dict[int, str], out: Path, made: str, progress: OnProgress, saver: FigureSaver,
+    answers: int | None,
 ) -> list[tuple[str, Claim]]:
     """All files of a report; what it found. `made` says how its numbers were made."""
     steps = len(FIGURES) + len(comparisons) + 2
@@ -141,19 +147,20 @@ def _write(
             _save_table(table, out)
         tell("page", steps - 1)
     found = findings({name: group.drawings for name, group in drawn.items()})
-    moved = moved_costs.moved_costs(study)
+    moved, rounds = moved_costs.moved_costs(study), strips(study, answers)
     sections = [
         Section("verdict", "What to do", [_verdict(study.verdicts)]),
         Section("findings", "Findings", [_findings(found)]),
         *map(_comparison_section, comparisons, compared, compared.values()),
-        *(Section(name, FIGURES[name].heading, [figure_part(name, group)])
+        *(Section(name, FIGURES[name].heading, [figure_part(name, group), *_kept(
+            study, name, rounds)])
           for name, group in drawn.items()),
         Section("costs", moved_costs.HEADING, [costs_part(moved, moved_costs.NEEDS)]),
         Section("words", "Words", [_words(study)]),
         Section("tables", "Tables", [tables_part()]),
         Section("made", "How these numbers were made", [made])]
     data = page_data(study.traces, study.drawn, compared | drawn, tables,
-                     words.MEASURES | words.SELECTORS, moved)
+                     words.MEASURES | words.SELECTORS, moved, rounds)
     write_text(out / PAGE, page(f"Drafter selection: {runs[0].folder}", _introduction(study),
                                 sections, data))
     return found
@@ -286,6 +293,14 @@ def _words(study: Study) -> str:
             f"<dt>{escape(word)}</dt><dd>{escape(meaning)}</dd>"
             for word, meaning in meanings.items()) + "</dl>"
         for heading, meanings in parts.items() if meanings)
+
+
+def _kept(study: Study, name: str, rounds: Mapping[str, Any]) -> list[str]:
+    """Below the answers' points, which can be opened."""
+    if name != "answers" or not rounds:
+        return []
+    queries = sum(len(study.run.answers(trace).tokens) for trace in study.traces)
+    return [f'<p class="note">{escape(kept_words(rounds, queries))}</p>']
 
 
 def _introduction(study: Study) -> str:

@@ -98,6 +98,8 @@ class ResultSet:
                                  "different runs are mixed")
         self._drafters = _drafter_counts(per_query)
         self._until_best = per_query.select(*SETTING, "seed", "query", "rounds_until_best")
+        self._rounds = per_query.filter(pl.col("round_tokens").is_not_null()).select(
+            *SETTING, "query_id", "round_tokens", "round_drafter", "round_weight")
         self._queries = per_query.group_by(*SETTING, *QUERY_NAMES, maintain_order=True).agg(
             pl.col("tokens").first(), pl.col(PER_QUERY.averaged).mean())
         arms = pl.selectors.starts_with(ROUNDS_OF)
@@ -250,6 +252,14 @@ class ResultSet:
         return long.with_columns(pl.col("arm").str.strip_prefix(ROUNDS_OF)).sort(
             pl.col("selector").replace_strict(order, return_dtype=pl.Int64), maintain_order=True)
 
+    def rounds(self, trace: str, selectors: Collection[str]) -> pl.DataFrame:
+        """The rounds of one replay of `selectors` at their usual settings, a row per query, where
+        they were kept: `selector`, `query_id` and the columns round_*."""
+        usual = self.settings.filter(pl.col("usual"), pl.col("trace") == trace,
+                                     pl.col("selector").is_in(list(selectors))).select(SETTING)
+        return self._rounds.join(usual, on=SETTING, how="semi", nulls_equal=True,
+                                 maintain_order="left")
+
     def only_arm(self, trace: str, selector: str) -> str | None:
         """The arm that drafts all rounds of a selector; None of several."""
         rows = self.arm_rounds(trace).filter(pl.col("selector") == selector, pl.col("rounds") > 0)
@@ -322,8 +332,10 @@ def check_same_traces(one: ResultSet, other: ResultSet) -> None:
 
 def _checked(table: Table, rows: pl.DataFrame, where: Path | str) -> pl.DataFrame:
     """The rows of a table, each once. Raises HedgespecError for two results of one setting."""
-    # Runs of a sweep may share settings; their rows are then the same, but for the clock's.
-    rows = rows.unique(pl.exclude(table.timed) if table.timed else None, maintain_order=True)
+    # Runs of a sweep may share settings; their rows are then the same, but for the clock's and for
+    # what the first run keeps more of.
+    rows = rows.unique(pl.exclude(table.uncertain) if table.uncertain else None, keep="first",
+                       maintain_order=True)
     twice = rows.filter(rows.select(table.keys).is_duplicated())
     if not twice.is_empty():
         raise HedgespecError(

@@ -53,6 +53,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--costs", metavar="NAME",
         help="of results under several costs, those whose seconds are shown (default: the first)")
     add("--batch", type=int, metavar="B", help="likewise of several batches")
+    add("--answers", type=_count, metavar="N",
+        help="of how many answers of each trace, those with most regret, the page has the rounds "
+             "(default: as many as fit on a page of 1 MB)")
     add("--width", type=_inches, metavar="INCHES",
         help="width of the figures in OUT/figures (default: 3.4, one column of a paper; 7 where a "
              "figure needs it)")
@@ -62,6 +65,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--formats", nargs="+", default=[], choices=["pdf", "svg", "png"],
         help="of pictures of the figures in OUT/figures, which take a minute (default: none)")
     parser.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise argparse.ArgumentTypeError("a number of answers is 0 or more")
+    return count
 
 
 def _inches(text: str) -> float:
@@ -86,7 +96,8 @@ def run(options: argparse.Namespace) -> int:
     check_writable(options.out)
     request = Request(options.results, options.baseline, options.traces, options.selectors,
                       options.against, options.tokenizer, options.costs, options.batch,
-                      Paper(options.width, options.dpi, options.font, options.formats))
+                      Paper(options.width, options.dpi, options.font, options.formats),
+                      options.answers)
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
                    MofNCompleteColumn(), console=Console(stderr=True), transient=True)
     with bar:

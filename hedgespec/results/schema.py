@@ -25,7 +25,8 @@ class Column:
 
     `key` columns together tell a table's rows apart. Of `averaged` ones readers take the mean over
     seeds. `timed` is what the clock said: it differs when the same is run again. `earlier` has the
-    value of results that were made before there was the column, if such are read.
+    value of results that were made before there was the column, if such are read. What is there
+    `partly` is null in the rows of a sweep's further runs, even of a setting that the first has.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Column:
     key: bool = False
     averaged: bool = False
     timed: bool = False
+    partly: bool = False
     earlier: tuple[Any, ...] = ()
 
     @property
@@ -76,6 +78,11 @@ class Table:
         """The columns that differ when the same is run again."""
         return [column.name for column in self.columns if column.timed]
 
+    @property
+    def uncertain(self) -> list[str]:
+        """The columns in which two rows of one setting may differ."""
+        return [column.name for column in self.columns if column.timed or column.partly]
+
     def empty(self) -> pl.DataFrame:
         """The table without rows."""
         return pl.DataFrame(schema=self.types)
@@ -95,6 +102,10 @@ class Table:
             _series(name, values[name], dtype) if name in many
             else pl.Series(name, [values[name]], dtype).new_from_index(0, rows)
             for name, dtype in chosen.items()])
+
+    def cast(self, **columns: pl.Series) -> list[pl.Series]:
+        """Some of its columns, each of its type."""
+        return [values.alias(name).cast(self.types[name]) for name, values in columns.items()]
 
     def lacking(self, table: pl.DataFrame) -> list[str]:
         """The columns that `table` should have and has not."""
@@ -211,6 +222,13 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
            "the best fixed drafter", "tokens", averaged=True, earlier=(None,)),
     Column("length_regret", pl.Float64(), "[length regret](metrics.md#measures) against the best "
            "fixed drafter", "tokens", averaged=True, earlier=(None,)),
+    Column("round_tokens", pl.List(pl.UInt16()), "tokens of each round of one replay, with seed 0, "
+           "of what chooses drafters in a sweep's first run; else null", "tokens",
+           partly=True, earlier=(None,)),
+    Column("round_drafter", pl.List(pl.String()), "its arm", partly=True, earlier=(None,)),
+    Column("round_weight", pl.List(pl.Float32()), "probability of that arm in the play, where that "
+           "depends on the position only (`mode` exact); else null", "probability",
+           partly=True, earlier=(None,)),
 ))
 
 CURVES = Table("curves", "trace, selector, setting and up to 64 positions, of cumulative regret", (

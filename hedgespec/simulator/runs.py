@@ -24,7 +24,7 @@ from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.online import replay_only
 from hedgespec.simulator.adoption import rounds_until_best
-from hedgespec.simulator.answer import answer_table, most_switching
+from hedgespec.simulator.answer import answer_table, most_switching, rounds_of
 from hedgespec.simulator.basis import CostBasis
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.curves import CurveGrid
@@ -58,6 +58,12 @@ class Job:
             return self.chooser.kind.timed
         spends = self.feedback is not None and self.feedback.timed
         return spends or (self.loss is not None and self.loss.seconds)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it chooses between drafters, and knows no more than an engine would."""
+        label = self.chooser.label
+        return self.runnable and label != NONE and SelectorLabel.parse(label).arm is None
 
     @property
     def runnable(self) -> bool:
@@ -127,12 +133,15 @@ class TraceJobs:
     """Runs jobs on one trace, and counts their seconds under every one of some costs.
 
     The answer to the query with the id `answer` is shown in detail; if there is none, that in which
-    changing the drafter would help most.
+    changing the drafter would help most. With `rounds` those of a job's first run are kept one by
+    one, if it chooses drafters.
     """
 
     def __init__(
-        self, replayer: Replayer, bases: Sequence[CostBasis], answer: str | None = None
+        self, replayer: Replayer, bases: Sequence[CostBasis], answer: str | None = None,
+        rounds: bool = True,
     ):
+        self._rounds = rounds
         self._replayer = replayer
         self._costed = [_Costed(replayer, basis) for basis in bases]
         self._grid = CurveGrid(replayer)
@@ -159,8 +168,12 @@ class TraceJobs:
                 if run is None or job.timed:
                     run = best if job.chooser.label == BEST_FIXED else _run(
                         costed.replayer, job, seed)
+                summary, per_query = self._tables(job, run, best, costed)
+                if number == 0 and self._rounds and job.chooses:
+                    per_query = per_query.with_columns(
+                        PER_QUERY.cast(**rounds_of(self._replayer, run)))
                 found.append(_Kept(
-                    run if number == 0 else None, *self._tables(job, run, best, costed),
+                    run if number == 0 else None, summary, per_query,
                     self._grid.curves(run, best, costed.replayer)))
         return Results.joined([self._results(costed.basis, found) for costed, found
                                in zip(self._costed, kept, strict=True)])
@@ -232,6 +245,7 @@ class TraceJobs:
                for arm, name in enumerate(replayer.arms.names)},
             "token_regret": self._measures.token_regret(run),
             "length_regret": self._measures.length_regret(run),
+            **dict.fromkeys(("round_tokens", "round_drafter", "round_weight")),
         })
         return summary, per_query
 
