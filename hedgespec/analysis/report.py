@@ -69,7 +69,8 @@ class Request:
 
     With `tokenizer`, the target's tokenizer.json, the answer shown is text instead of token ids.
     Empty `traces` and `learners`, and no `against`, are chosen from the results. Of several `costs`
-    (by name) and batches the first that agree are shown. `paper` says how figures are saved, `answers` of how many answers
+    (by name) and batches the first that agree are shown. `paper` says how figures are saved,
+    `answers` of how many answers
     of each trace the page has the rounds (None: of what fits).
     """
 
@@ -149,9 +150,11 @@ def _write(
     found = findings({name: group.drawings for name, group in drawn.items()})
     moved, rounds = moved_costs.moved_costs(study), strips(study, answers)
     sections = [
-        Section("verdict", "What to do", [_verdict(study.verdicts)]),
-        Section("findings", "Findings", [_findings(found)]),
+        Section("verdict", "What to do", [
+            *map(_compared, comparisons, compared), _verdict(study.verdicts),
+            _introduction(study)]),
         *map(_comparison_section, comparisons, compared, compared.values()),
+        Section("findings", "Findings", [_findings(found)]),
         *(Section(name, FIGURES[name].heading, [figure_part(name, group), *_kept(
             study, name, rounds)])
           for name, group in drawn.items()),
@@ -161,7 +164,7 @@ def _write(
         Section("made", "How these numbers were made", [made])]
     data = page_data(study.traces, study.drawn, compared | drawn, tables,
                      words.MEASURES | words.SELECTORS, moved, rounds)
-    write_text(out / PAGE, page(f"Drafter selection: {runs[0].folder}", _introduction(study),
+    write_text(out / PAGE, page(f"Drafter selection: {runs[0].folder}", _unfinished(study),
                                 sections, data))
     return found
 
@@ -226,6 +229,14 @@ def _saved(drawings: Iterable[Drawing], saver: FigureSaver) -> list[Drawing]:
         saver.save(drawing)
         drawn.append(drawing)
     return drawn
+
+
+def _compared(comparison: Comparison, name: str) -> str:
+    """What a comparison says, in short: it stands before the verdict."""
+    first, *others = comparison.sentences
+    more = "".join(f". {escape(one)}" for one in others)
+    return (f"<p>Against {escape(str(comparison.base.folder))}: <strong>{escape(first)}</strong>"
+            f'{more}. <a href="#{name}">In which answers</a></p>')
 
 
 def _comparison_section(comparison: Comparison, name: str, group: FigureGroup) -> Section:
@@ -307,13 +318,16 @@ def _introduction(study: Study) -> str:
     learners = ", ".join(escape(name) for name in study.learners)
     against = (f"; gains are counted from <strong>{escape(study.against)}</strong>"
                if study.against else "")
-    unfinished = "" if study.run.provenance["complete"] else (
-        '<p class="worse">The run was interrupted: these are the results up to then.</p>')
     traces = ", ".join(escape(name) for name in study.traces)
     return (f'<p class="note">Traces: {traces}. Learners in the figures: {learners or "none"}'
             f"{against}. A question is the unit of every interval. MAT is tokens per round; regret "
             "is rounds above the best fixed drafter of an answer; all words are "
-            f'<a href="#words">explained below</a>.</p>{unfinished}')
+            '<a href="#words">explained below</a>.</p>')
+
+
+def _unfinished(study: Study) -> str:
+    return "" if study.run.provenance["complete"] else (
+        '<p class="worse">The run was interrupted: these are the results up to then.</p>')
 
 
 def _verdict(judged: Sequence[Judged]) -> str:
@@ -330,8 +344,9 @@ def _verdict(judged: Sequence[Judged]) -> str:
 
 def _verdict_table(judged: Sequence[Judged]) -> str:
     heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in COLUMNS)
-    rows = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in one.cells) + "</tr>"
-                     for one in judged)
+    rows = "\n".join("<tr>" + "".join(
+        f'<td data-head="{escape(head)}">{escape(cell)}</td>'
+        for head, cell in zip(COLUMNS, one.cells, strict=True)) + "</tr>" for one in judged)
     return f'<table class="verdict"><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>'
 
 

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-import polars as pl
-
 from hedgespec.analysis.study import Study
 
 MOST_ROUNDS = 380_000  # on a page, a byte each

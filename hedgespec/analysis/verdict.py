@@ -306,7 +306,7 @@ def _told_apart(found: Verdict) -> str:
     if not found.alike:
         return f"All of the {found.settings - 1} other settings are shown to be slower."
     more = len(found.alike) - _NAMED
-    return (f"Not told from the best of {found.settings} settings: "
+    return (f"Corrected for all {found.settings} settings, not told from the best: "
             + ", ".join(found.alike[:_NAMED]) + f" and {more} more" * (more > 0) + ".")
 
 

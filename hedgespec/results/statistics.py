@@ -372,7 +372,8 @@ def _unskewed(adds: np.ndarray) -> np.ndarray:
     skew = np.where(known, (apart**3).mean(axis=0), 0.0) / scale**3
     u = mean / scale * math.sqrt((count - 1) / count)
     t = math.sqrt(count) * (u + skew * u**2 / 3 + skew**2 * u**3 / 27 + skew / (6 * count))
-    return np.where(known, _beyond_t(t, count - 1), (mean == 0).astype(float))
+    found: np.ndarray = np.where(known, _beyond_t(t, count - 1), (mean == 0).astype(float))
+    return found
 
 
 def _beyond_t(t: np.ndarray, freedom: int) -> np.ndarray:
@@ -385,8 +386,9 @@ def _beyond_t(t: np.ndarray, freedom: int) -> np.ndarray:
         total += term
         term = term * cosine**2 * (power - 1) / power
     within = np.sin(angle) * total
-    share: np.ndarray = 2 / math.pi * (angle + within) if odd else within
-    return np.clip(1 - share, 0.0, 1.0)
+    share = 2 / math.pi * (angle + within) if odd else within
+    beyond: np.ndarray = np.clip(1 - share, 0.0, 1.0)
+    return beyond
 
 
 def _beyond(found: Estimate, draws: np.ndarray) -> np.ndarray:
