@@ -15,7 +15,8 @@ DRAFT, TARGET, READING = PARTS = ("draft", "target", "reading")
 # Whose part a field of `Costs`, or of what it holds, is; other fields are no seconds of rounds, but
 # for `overhead`, which is of no part.
 PART_OF = {"step": DRAFT, "draft": DRAFT, "begin": DRAFT, "target": TARGET, "widths": TARGET,
-           "evaluate": READING, "evaluate_all": READING, "evaluate_together": READING}
+           "evaluate": READING, "evaluate_all": READING, "evaluate_together": READING,
+           "reads": READING}
 _Kind = TypeVar("_Kind")
 
 
@@ -30,9 +31,9 @@ def scaled(costs: Costs, times: Mapping[str, float]) -> Costs:
                    spread={}, conditions=[])
 
 
-def only(costs: Costs, part: str) -> Costs:
-    """Costs in which nothing takes time but one of `PARTS`."""
-    return replace(scaled(costs, {one: float(one == part) for one in PARTS}), overhead=0.0)
+def doubled(costs: Costs, part: str) -> Costs:
+    """Costs in which one of `PARTS` takes twice as long: rounds then take its seconds more."""
+    return scaled(costs, {one: 1.0 + (one == part) for one in PARTS})
 
 
 def _scaled(holder: _Kind, times: Mapping[str, float]) -> _Kind:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import polars as pl
 
-from hedgespec.costs.parts import PARTS, only
+from hedgespec.costs.parts import PARTS, doubled
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.keys import RunKey
 from hedgespec.results.labels import (
@@ -305,12 +305,13 @@ class _Costed:
         self.basis, self.replayer = basis, replayer.under(basis.costs)
         self._ends = {name: None if costs is None else replayer.under(costs) for name, costs in (
             ("tokens_per_second_low", basis.slow), ("tokens_per_second_high", basis.fast))}
-        self._parts = {part: self.replayer if basis.costs is None
-                       else replayer.under(only(basis.costs, part)) for part in PARTS}
+        self._twice = {part: self.replayer if basis.costs is None
+                       else replayer.under(doubled(basis.costs, part)) for part in PARTS}
 
     def parts(self, run: Replay) -> dict[str, np.ndarray]:
         """Of the seconds of rounds from each token, (T), those of each part; NaN without costs."""
-        return {part: one.seconds(run)[0] for part, one in self._parts.items()}
+        once = self.replayer.seconds(run)[0]
+        return {part: twice.seconds(run)[0] - once for part, twice in self._twice.items()}
 
     def spread(self, run: Replay) -> dict[str, float | None]:
         """Tokens per second at both ends."""
