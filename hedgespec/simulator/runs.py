@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import polars as pl
 
+from hedgespec.costs.parts import PARTS, doubled
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.keys import RunKey
 from hedgespec.results.labels import (
@@ -23,7 +24,7 @@ from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.online import replay_only
 from hedgespec.simulator.adoption import rounds_until_best
-from hedgespec.simulator.answer import answer_table, most_switching
+from hedgespec.simulator.answer import answer_table, most_switching, rounds_of
 from hedgespec.simulator.basis import CostBasis
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.curves import CurveGrid
@@ -57,6 +58,12 @@ class Job:
             return self.chooser.kind.timed
         spends = self.feedback is not None and self.feedback.timed
         return spends or (self.loss is not None and self.loss.seconds)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it chooses between drafters, and knows no more than an engine would."""
+        label = self.chooser.label
+        return self.runnable and label != NONE and SelectorLabel.parse(label).arm is None
 
     @property
     def runnable(self) -> bool:
@@ -126,12 +133,15 @@ class TraceJobs:
     """Runs jobs on one trace, and counts their seconds under every one of some costs.
 
     The answer to the query with the id `answer` is shown in detail; if there is none, that in which
-    changing the drafter would help most.
+    changing the drafter would help most. With `rounds` those of a job's first run are kept one by
+    one, if it chooses drafters.
     """
 
     def __init__(
-        self, replayer: Replayer, bases: Sequence[CostBasis], answer: str | None = None
+        self, replayer: Replayer, bases: Sequence[CostBasis], answer: str | None = None,
+        rounds: bool = True,
     ):
+        self._rounds = rounds
         self._replayer = replayer
         self._costed = [_Costed(replayer, basis) for basis in bases]
         self._grid = CurveGrid(replayer)
@@ -158,8 +168,12 @@ class TraceJobs:
                 if run is None or job.timed:
                     run = best if job.chooser.label == BEST_FIXED else _run(
                         costed.replayer, job, seed)
+                summary, per_query = self._tables(job, run, best, costed)
+                if number == 0 and self._rounds and job.chooses:
+                    per_query = per_query.with_columns(
+                        PER_QUERY.cast(**rounds_of(self._replayer, run)))
                 found.append(_Kept(
-                    run if number == 0 else None, *self._tables(job, run, best, costed),
+                    run if number == 0 else None, summary, per_query,
                     self._grid.curves(run, best, costed.replayer)))
         return Results.joined([self._results(costed.basis, found) for costed, found
                                in zip(self._costed, kept, strict=True)])
@@ -210,6 +224,7 @@ class TraceJobs:
             **_of_losses(run.label, costed.replayer),
             **costed.spread(run),
             "runnable": job.runnable,
+            "by_seconds": job.timed,
         })
         per_query = PER_QUERY.made({
             **keys,
@@ -221,6 +236,8 @@ class TraceJobs:
             "evaluations": evaluations,
             "seconds": seconds,
             "evaluation_seconds": evaluation,
+            **{f"{part}_seconds": self._per_query(values)
+               for part, values in costed.parts(run).items()},
             "gamma": gamma,
             "rounds_until_best": until_best,
             "evaluated_drafters": drafters,
@@ -228,6 +245,7 @@ class TraceJobs:
                for arm, name in enumerate(replayer.arms.names)},
             "token_regret": self._measures.token_regret(run),
             "length_regret": self._measures.length_regret(run),
+            **dict.fromkeys(("round_tokens", "round_drafter", "round_weight")),
         })
         return summary, per_query
 
@@ -287,6 +305,13 @@ class _Costed:
         self.basis, self.replayer = basis, replayer.under(basis.costs)
         self._ends = {name: None if costs is None else replayer.under(costs) for name, costs in (
             ("tokens_per_second_low", basis.slow), ("tokens_per_second_high", basis.fast))}
+        self._twice = {part: self.replayer if basis.costs is None
+                       else replayer.under(doubled(basis.costs, part)) for part in PARTS}
+
+    def parts(self, run: Replay) -> dict[str, np.ndarray]:
+        """Of the seconds of rounds from each token, (T), those of each part; NaN without costs."""
+        once = self.replayer.seconds(run)[0]
+        return {part: twice.seconds(run)[0] - once for part, twice in self._twice.items()}
 
     def spread(self, run: Replay) -> dict[str, float | None]:
         """Tokens per second at both ends."""

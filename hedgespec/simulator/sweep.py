@@ -103,7 +103,7 @@ def _run_jobs(
     try:
         while plan:
             part = plan.pop(0)  # its tables are freed when it is done
-            runner = TraceJobs(part.replayer, part.bases, part.answer)
+            runner = TraceJobs(part.replayer, part.bases, part.answer, part.first)
             for job in part.jobs:
                 name = f"{part.replayer.trace.name}  {job.chooser.label}"
                 key = kept.key(part.identity, job)
