@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from hedgespec.live.decode import LiveDecoder, make_decoder
     from hedgespec.live.settings import DecoderSettings
+    from hedgespec.models.settings import Sampling
     from hedgespec.results.store import Results, read_results
     from hedgespec.selectors import Parameter, Selector, compiled, configure
     from hedgespec.simulator import Replay
@@ -40,6 +41,7 @@ _HOMES = {
     "hedgespec.api": ("figure", "figure_names", "read_trace", "replay", "report", "simulate",
                       "sweep", "trace_names"),
     "hedgespec.live": ("DecoderSettings", "LiveDecoder", "make_decoder"),
+    "hedgespec.models.settings": ("Sampling",),
     "hedgespec.results.store": ("Results", "read_results"),
     "hedgespec.selectors": ("Parameter", "Selector", "compiled", "configure"),
     "hedgespec.simulator": ("Replay",),
@@ -49,7 +51,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DecoderSettings", "HedgespecError", "LiveDecoder", "Parameter", "Replay", "Results",
-    "Selector", "Trace", "__version__", "compiled", "configure", "figure", "figure_names",
+    "Sampling", "Selector",
+    "Trace", "__version__", "compiled", "configure", "figure", "figure_names",
     "make_decoder", "read_results", "read_trace", "replay", "report", "simulate", "sweep",
     "trace_names",
 ]
