@@ -101,7 +101,7 @@ def reading_together_seconds(costs: Costs, count: int, tokens: np.ndarray) -> np
     as many times longer for more tokens.
     """
     longer, of_all = np.ones(len(tokens)), costs.evaluate_all
-    if of_all is not None:
+    if of_all:  # none, or no time at all, as of early exits alone
         longer = _reading(costs, of_all, costs.reads, tokens) / of_all
     found: np.ndarray = longer * together_seconds(costs, np.array(count))
     return found

@@ -251,3 +251,8 @@ def test_reads_are_written_and_what_is_unfinished_is_found(tmp_path):
     save_costs(tmp_path / "wrong.json", replace(READ, reads={"x": 1.0}))
     with pytest.raises(TraceError, match=r'"costs\.reads": keys are numbers of tokens'):
         load_costs(tmp_path / "wrong.json")
+
+
+def test_evaluation_that_takes_no_time_takes_none_on_more_tokens():
+    free = replace(READ, evaluate_all=0.0, evaluate_together={}, reads={"32": 0.0})
+    assert not reading_together_seconds(free, 4, np.array([6, 32, 70])).any()
