@@ -15,15 +15,16 @@ import polars as pl
 from hedgespec.bridges.imports.contract import Imported
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable, make_folder, sha256_file, write_table, write_text
-from hedgespec.results.statistics import resampled_sums
+from hedgespec.results.statistics import mat_estimate
 
 LOG, ROUNDS_FILE = "import.json", "rounds.parquet"
 
 
 @dataclass(frozen=True)
 class Estimated:
-    """Mean tokens of a drafter's rounds with a 95 % interval over requests; `effective` is the
-    number of rounds that the weights are worth."""
+    """Mean tokens of a drafter's rounds with a 95 % interval over requests, NaN of fewer than three
+    or if the drafter runs in few of them; `effective` is the number of rounds that the weights are
+    worth."""
 
     drafter: str
     tokens: float
@@ -44,13 +45,12 @@ def off_policy(rounds: pl.DataFrame) -> list[Estimated]:
     found = []
     for drafter in drafters:
         weight = (rounds["drafter"] == drafter).to_numpy() / rounds["propensity"].to_numpy()
-        sums = np.column_stack([np.bincount(number, weight * emitted), np.bincount(number, weight)])
-        draws = resampled_sums(sums)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            low, high = np.nanquantile(draws[:, 0] / draws[:, 1], (0.025, 0.975))
-        total = sums.sum(axis=0)
-        found.append(Estimated(drafter, float(total[0] / total[1]), float(low), float(high),
-                               float(weight.sum() ** 2 / (weight**2).sum())))
+        with np.errstate(invalid="ignore", divide="ignore"):  # draws in which it never runs
+            tokens = mat_estimate(np.bincount(number, weight * emitted),
+                                  np.bincount(number, weight)[:, None])
+        found.append(Estimated(
+            drafter, float(tokens.value[0]), float(tokens.low[0]), float(tokens.high[0]),
+            float(weight.sum() ** 2 / (weight**2).sum())))
     return found
 
 
