@@ -1,6 +1,7 @@
 """`hedgespec import`: read an engine's own log of speculative decoding."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,9 +49,10 @@ def run(options: argparse.Namespace) -> int:
     console.print(f"{options.file}: {may_be_done(found)}", markup=False, soft_wrap=True)
     console.print(_table(found))
     for one in off_policy(found.rounds) if found.rounds is not None else ():
-        console.print(f"{one.drafter}: {one.tokens:.3f} tokens a round, 95 % {one.low:.3f} to "
-                      f"{one.high:.3f}, off policy from {one.effective:.0f} rounds' worth",
-                      markup=False, highlight=False)
+        within = ("too few requests for an interval" if math.isnan(one.low) else
+                  f"95 % {one.low:.3f} to {one.high:.3f} over requests")
+        console.print(f"{one.drafter}: {one.tokens:.3f} tokens a round, {within}, off policy from "
+                      f"{one.effective:.0f} rounds' worth", markup=False, highlight=False)
     if options.out is not None:
         save(found, options.file, options.format, options.out)
         console.print(f"{options.out}: rounds kept", markup=False)
