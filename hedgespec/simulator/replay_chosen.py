@@ -31,7 +31,7 @@ def replay(first, last, task, choice):
     for place in range(first, last):
         query = task.order[place]
         begin, end = task.offsets[query], task.offsets[query + 1]
-        key = query_key(task.seed, query)
+        key = query_key(task.seed, task.numbers[query])
         if not task.carry or place == first:
             reset(state, params, arms, draft_length)
         start = begin

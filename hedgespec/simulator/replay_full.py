@@ -64,7 +64,7 @@ def replay(first, last, task, choice):
     for place in range(first, last):
         query = task.order[place]
         begin, length = task.offsets[query], task.offsets[query + 1] - task.offsets[query]
-        key = query_key(task.seed, query)
+        key = query_key(task.seed, task.numbers[query])
         if not task.carry or place == first:
             for copy in range(copies):
                 reset(states[copy], params, arms, draft_length)

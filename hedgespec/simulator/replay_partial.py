@@ -51,7 +51,7 @@ def replay(first, last, task, sets, choice):
     for place in range(first, last):
         query = task.order[place]
         begin, end = task.offsets[query], task.offsets[query + 1]
-        key = query_key(task.seed, query)
+        key = query_key(task.seed, task.numbers[query])
         if not task.carry or place == first:
             reset(state, params, arms, task.draft_length)
         open_ledger(ledger)

@@ -10,13 +10,15 @@ from hedgespec.selectors.feedback import ArmSeconds, Schedule
 class FullTask(NamedTuple):
     """Of replay_full. Queries come in the `order` (Q); `carry` does not reset the learner between.
 
-    `offsets` (Q+1) are the queries' first tokens. Per token: `acceptance` (T, D, N), with which the
+    `offsets` (Q+1) are the queries' first tokens, `numbers` (Q) those by which random numbers are
+    drawn for them. Per token: `acceptance` (T, D, N), with which the
     rounds run, `loss` (T, N), and `survive` and `end` (T, D, N) of cut losses. The learner has
     `params` and a state of `state_size` numbers; `schedule` says when it learns.
     """
 
     order: np.ndarray
     offsets: np.ndarray
+    numbers: np.ndarray
     acceptance: np.ndarray
     loss: np.ndarray
     survive: np.ndarray
@@ -34,6 +36,7 @@ class PartialTask(NamedTuple):
 
     order: np.ndarray
     offsets: np.ndarray
+    numbers: np.ndarray
     acceptance: np.ndarray
     loss: np.ndarray
     schedule: Schedule
@@ -51,6 +54,7 @@ class ChosenTask(NamedTuple):
 
     order: np.ndarray
     offsets: np.ndarray
+    numbers: np.ndarray
     acceptance: np.ndarray
     gamma: np.ndarray
     lengths: np.ndarray

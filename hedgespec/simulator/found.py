@@ -1,0 +1,185 @@
+"""What a job found in a piece of a trace, and the tables that all its pieces make.
+
+All that is counted is counted by query, so that the pieces of a trace, put together, are the whole
+trace, bit for bit.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from hedgespec.files import write_with
+from hedgespec.results.keys import RunKey
+from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, SEED, SUMMARY
+from hedgespec.results.store import Results
+from hedgespec.simulator.curves import curve_table
+from hedgespec.simulator.measures import acceptance_of
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One run of a job on some queries.
+
+    `columns` (Q) are those of the table PER_QUERY that it fills, `sums` (Q, ...) what the summary
+    needs besides; `seconds` is the kernel's wall-clock time.
+    """
+
+    seed: int | None
+    columns: Arrays
+    sums: Arrays
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the runs of a job found in the queries `numbers` (Q) of a trace under some costs.
+
+    `curves` (4, Q, G) are sums over the runs. `answer` is the table of the answer that is shown if
+    no other piece has one in which changing the drafter would help more than by `gain`. `said` are
+    the columns of the summary that are the same in every piece.
+    """
+
+    key: RunKey
+    numbers: np.ndarray
+    runs: list[Counted]
+    curves: np.ndarray
+    answer: pl.DataFrame
+    gain: float
+    said: dict[str, bool]
+
+    def save(self, path: Path) -> None:
+        """Write all of it to one file."""
+        told = {"key": asdict(self.key), "gain": self.gain, "said": self.said,
+                "runs": [[run.seed, run.seconds] for run in self.runs]}
+        answer = BytesIO()
+        self.answer.write_parquet(answer)
+        arrays = {"numbers": self.numbers, "curves": self.curves,
+                  "answer": np.frombuffer(answer.getbuffer(), dtype=np.uint8),
+                  "told": np.frombuffer(json.dumps(told).encode(), dtype=np.uint8)}
+        for number, run in enumerate(self.runs):
+            arrays |= {f"columns {number} {name}": values for name, values in run.columns.items()}
+            arrays |= {f"sums {number} {name}": values for name, values in run.sums.items()}
+
+        def write(temporary: Path) -> None:
+            with open(temporary, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+
+        write_with(path, write)
+
+    @classmethod
+    def load(cls, path: Path) -> "Found | None":
+        """What `save` wrote; None if it is not there whole."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file)
+        except (OSError, ValueError, EOFError, KeyError):
+            return None
+        told = json.loads(arrays["told"].tobytes())
+        runs = [Counted(seed, {}, {}, seconds) for seed, seconds in told["runs"]]
+        for label, values in arrays.items():
+            kind, _, rest = label.partition(" ")
+            if kind in ("columns", "sums"):
+                number, _, name = rest.partition(" ")
+                getattr(runs[int(number)], kind)[name] = values
+        return cls(RunKey(**told["key"]), arrays["numbers"], runs, arrays["curves"],
+                   pl.read_parquet(BytesIO(arrays["answer"].tobytes())), told["gain"],
+                   told["said"])
+
+
+def tables(queries: pl.DataFrame, pieces: Sequence[Sequence[Found]]) -> Results:
+    """The tables of a job on a whole trace, of `queries`.
+
+    `pieces` are those of the trace, each a list of what was found with one block of seeds after the
+    other.
+    """
+    first = pieces[0][0]
+    order = np.argsort(np.concatenate([piece[0].numbers for piece in pieces]))
+
+    def whole(parts: list[np.ndarray], axis: int = 0) -> np.ndarray:
+        return np.take(np.concatenate(parts, axis), order, axis)
+
+    runs = []
+    for parts in zip(*(chain(*(block.runs for block in piece)) for piece in pieces), strict=True):
+        columns, sums = ({name: whole([getattr(part, kind)[name] for part in parts])
+                          for name in getattr(parts[0], kind)} for kind in ("columns", "sums"))
+        runs.append(Counted(parts[0].seed, columns, sums, sum(part.seconds for part in parts)))
+    curves = whole([_added([block.curves for block in piece]) for piece in pieces], 1) / len(runs)
+    shown = max(pieces, key=lambda piece: piece[0].gain)[0]
+    made = [_tables(first, queries, run) for run in runs]
+    return Results(pl.concat([summary for summary, _ in made]),
+                   pl.concat([per_query for _, per_query in made]),
+                   curve_table(first.key, queries, curves), shown.answer)
+
+
+def _added(blocks: list[np.ndarray]) -> np.ndarray:
+    total = blocks[0]
+    for block in blocks[1:]:
+        total = total + block
+    return total
+
+
+def _tables(first: Found, queries: pl.DataFrame, run: Counted) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The summary row and the rows of each query of one run."""
+    keys = {**asdict(first.key), SEED.name: run.seed}
+    columns, sums = run.columns, run.sums
+    tokens, rounds, seconds = (columns[name] for name in ("tokens", "rounds", "seconds"))
+    total = tokens.sum()
+    summary = SUMMARY.made({
+        **keys,
+        "queries": len(tokens),
+        "tokens": total,
+        "rounds": rounds.sum(),
+        "evaluations": columns["evaluations"].sum(),
+        "rounds_sd": np.sqrt(sums["variance"].sum()) if "variance" in sums else None,
+        "mat": total / rounds.sum(),
+        "mat_per_query": np.mean(tokens / rounds),
+        "regret_rounds": rounds.sum() - sums["fewest"].sum(),
+        "tokens_per_second": _per_second(total, seconds),
+        "rounds_per_second": rounds.sum() / run.seconds,
+        "evaluated_drafters": columns["evaluated_drafters"].sum(),
+        **_acceptance(sums),
+        **_of_losses(sums, first.key.draft_length),
+        **{f"tokens_per_second_{end}": _per_second(total, sums.get(end))
+           for end in ("low", "high")},
+        **first.said,
+    })
+    return summary, PER_QUERY.made({**keys, **queries.select(QUERY_NAMES).to_dict(), **columns})
+
+
+def _per_second(tokens: int, seconds: np.ndarray | None) -> float | None:
+    """None without costs."""
+    return None if seconds is None or np.isnan(seconds).any() else tokens / seconds.sum()
+
+
+def _acceptance(sums: Arrays) -> dict[str, object]:
+    """Of a fixed drafter's drafts, nothing of others."""
+    rate, at, given = None, None, None
+    if "drafts" in sums:
+        found = acceptance_of(*(sums[name] for name in (
+            "drafts", "drafted", "reached", "accepted")))
+        rate, at, given = found.rate, found.at, found.given
+    return {"acceptance_rate": pl.Series([rate]), **{
+        name: pl.Series([None if values is None else pl.Series(values, nan_to_null=True)],
+                        dtype=pl.List(pl.Float64))
+        for name, values in (("accepted_at", at), ("accepted_given", given))}}
+
+
+def _of_losses(sums: Arrays, draft_length: int) -> dict[str, float | None]:
+    """What losses say of a fixed drafter on average, beside what comes of it: the tokens of a round
+    that loss `length` compares, and the seconds of a token, loss `seconds`.
+
+    None where no answer is longer than the draft length.
+    """
+    count = sums["positions"].sum() if "positions" in sums else 0.0
+    length, seconds = (sums[name].sum() / count if name in sums and count else None
+                       for name in ("length_losses", "seconds_losses"))
+    return {"eal": None if length is None else (1 - length) * (draft_length + 1),
+            "seconds_per_token": seconds}
