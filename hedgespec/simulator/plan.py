@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,9 +40,10 @@ class Unit(NamedTuple):
 class Part:
     """The jobs of a trace with one pool, rule and draft length.
 
-    `sample` replays a first query of it, to see what can be run; `identity` says what besides a job
-    shapes its results; `first` whether it belongs to the first settings of the sweep. A piece of
-    the trace that is replayed takes at most about `memory` bytes.
+    `sample` replays a first query of it, to see what can be run. `identity` says what besides a job
+    shapes its results, `made` what of that the trace's file says; `first` whether it belongs to the
+    first settings of the sweep. A piece of the trace that is replayed takes at most about `memory`
+    bytes.
     """
 
     source: TraceReader
@@ -51,8 +52,13 @@ class Part:
     rule: str
     length: int | None
     memory: int
-    identity: list[object]
+    made: list[object]
     first: bool
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the trace itself."""
+        return Part, (self.source, self.settings, self.pool, self.rule, self.length, self.memory,
+                      self.made, self.first)
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for what cannot be run."""
@@ -67,7 +73,7 @@ class Part:
         self.bases = bases if self.pool is None else [CostBasis()]  # other sizes have no costs
         least = min(self.bases, key=lambda basis: basis.costs is not None)  # without is refused
         self.jobs: list[Job] = jobs_of(self.sample.under(least.costs), settings)
-        self.identity = [*self.identity, [asdict(basis) for basis in bases], settings.answer,
+        self.identity = [*self.made, [asdict(basis) for basis in bases], settings.answer,
                          self.pool, self.sample.draft_length, self.sample.rule, settings.carry,
                          settings.arm_lengths, settings.arms]
 

@@ -160,7 +160,7 @@ class TraceJobs:
             best, run = self._best_fixed(seed), None
             for costed, found in zip(self._costed, kept, strict=True):
                 if run is None or job.timed:
-                    run = best if job.chooser.label == BEST_FIXED else _run(
+                    run = best if job.chooser.label == BEST_FIXED else replayed(
                         costed.replayer, job, seed)
                 found.append(_Kept(
                     run if number == 0 else None, self._counted(run, best, costed),
@@ -241,7 +241,7 @@ class TraceJobs:
     def _best_fixed(self, seed: int | None) -> Replay:
         if seed not in self._best:
             job = Job(as_chooser(BEST_FIXED), None, None, seed is None, 1)
-            self._best[seed] = _run(self._replayer, job, seed)
+            self._best[seed] = replayed(self._replayer, job, seed)
         return self._best[seed]
 
 
@@ -268,7 +268,8 @@ class _Kept:
     curves: np.ndarray
 
 
-def _run(replayer: Replayer, job: Job, seed: int | None) -> Replay:
+def replayed(replayer: Replayer, job: Job, seed: int | None) -> Replay:
+    """One run of a job; the seed None is its exact expectation."""
     if seed is None:
         return replayer.run_exact(job.chooser, job.feedback, job.loss)
     return replayer.run(job.chooser, seed, job.feedback, job.loss)

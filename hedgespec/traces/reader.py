@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from os.path import isfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -97,6 +98,10 @@ class TraceReader:
         self.offsets = _offsets(self.queries)
         self._first_rows = self._check_rows()
         self._last: tuple[str, pl.DataFrame] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process reads it again."""
+        return TraceReader, (self.folder.absolute(),)
 
     def _check_rows(self) -> dict[str, int]:
         """The row that each shard begins with; where they are too few or many the shard whose
