@@ -73,7 +73,7 @@ def test_no_test_imports_from_another():
 
 @pytest.mark.slow
 def test_sim_runs_where_torch_cannot_be_imported(tmp_path):
-    for name in ("torch", "transformers"):
+    for name in ("torch", "transformers", "ray"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('blocked by the test')")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     out = tmp_path / "out"

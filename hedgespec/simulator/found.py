@@ -6,10 +6,10 @@ trace, bit for bit.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
-from itertools import chain
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import polars as pl
@@ -80,7 +80,7 @@ class Found:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = dict(file)
-        except (OSError, ValueError, EOFError, KeyError):
+        except (OSError, ValueError, EOFError, BadZipFile):
             return None
         told = json.loads(arrays["told"].tobytes())
         runs = [Counted(seed, {}, {}, seconds) for seed, seconds in told["runs"]]
@@ -94,36 +94,37 @@ class Found:
                    told["said"])
 
 
-def tables(queries: pl.DataFrame, pieces: Sequence[Sequence[Found]]) -> Results:
-    """The tables of a job on a whole trace, of `queries`.
-
-    `pieces` are those of the trace, each a list of what was found with one block of seeds after the
-    other.
-    """
-    first = pieces[0][0]
-    order = np.argsort(np.concatenate([piece[0].numbers for piece in pieces]))
+def together(pieces: Sequence[Found]) -> Found:
+    """What the same runs found in the pieces of a trace, by query."""
+    order = np.argsort(np.concatenate([piece.numbers for piece in pieces]))
 
     def whole(parts: list[np.ndarray], axis: int = 0) -> np.ndarray:
         return np.take(np.concatenate(parts, axis), order, axis)
 
     runs = []
-    for parts in zip(*(chain(*(block.runs for block in piece)) for piece in pieces), strict=True):
+    for parts in zip(*(piece.runs for piece in pieces), strict=True):
         columns, sums = ({name: whole([getattr(part, kind)[name] for part in parts])
                           for name in getattr(parts[0], kind)} for kind in ("columns", "sums"))
         runs.append(Counted(parts[0].seed, columns, sums, sum(part.seconds for part in parts)))
-    curves = whole([_added([block.curves for block in piece]) for piece in pieces], 1) / len(runs)
-    shown = max(pieces, key=lambda piece: piece[0].gain)[0]
-    made = [_tables(first, queries, run) for run in runs]
+    shown = max(pieces, key=lambda piece: piece.gain)
+    return replace(shown, numbers=whole([piece.numbers for piece in pieces]), runs=runs,
+                   curves=whole([piece.curves for piece in pieces], 1))
+
+
+def in_turn(blocks: Sequence[Found]) -> Found:
+    """What one block of runs after the other found in the same queries."""
+    curves = blocks[0].curves
+    for block in blocks[1:]:
+        curves = curves + block.curves
+    return replace(blocks[0], curves=curves, runs=[run for block in blocks for run in block.runs])
+
+
+def tables(queries: pl.DataFrame, found: Found) -> Results:
+    """The tables of what a job found in all `queries` of a trace."""
+    made = [_tables(found, queries, run) for run in found.runs]
     return Results(pl.concat([summary for summary, _ in made]),
                    pl.concat([per_query for _, per_query in made]),
-                   curve_table(first.key, queries, curves), shown.answer)
-
-
-def _added(blocks: list[np.ndarray]) -> np.ndarray:
-    total = blocks[0]
-    for block in blocks[1:]:
-        total = total + block
-    return total
+                   curve_table(found.key, queries, found.curves / len(found.runs)), found.answer)
 
 
 def _tables(first: Found, queries: pl.DataFrame, run: Counted) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -12,7 +12,7 @@ import numpy as np
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import sha256_file
 from hedgespec.simulator.basis import CostBasis, cost_bases
-from hedgespec.simulator.replayer import Replayer
+from hedgespec.simulator.replayer import Replayer, carried_order
 from hedgespec.simulator.runs import Job, TraceJobs, jobs_of
 from hedgespec.simulator.settings import SweepSettings
 from hedgespec.simulator.whole import Whole
@@ -27,7 +27,8 @@ _SHARE = 4  # of the machine's memory, one part
 class Unit(NamedTuple):
     """Some runs of a job on a piece of a trace: the smallest work that is done at one place.
 
-    All are numbers: of the part in the plan, of the piece, the job, and its block of runs.
+    All are numbers: of the part in the plan, of the piece, the job, and its block of runs. Where
+    learners are carried over queries the piece 0 stands for all of them.
     """
 
     part: int
@@ -79,13 +80,18 @@ class Part:
 
     @cached_property
     def pieces(self) -> list[np.ndarray]:
-        """The numbers of the queries of each piece.
+        """The numbers of the queries of each piece."""
+        tokens = max(1, self.memory // self.bytes_of_a_token)
+        pieces = self.source.pieces(tokens)
+        if not self.carried or len(pieces) == 1:
+            return pieces
+        order = carried_order(self.source.manifest.queries, self.settings.carry or 0)
+        return self.source.pieces(tokens, order)
 
-        Learners that are carried over queries are carried over one piece, which is the whole trace.
-        """
-        if self.settings.carry is not None:
-            return self.source.pieces()
-        return self.source.pieces(max(1, self.memory // self.bytes_of_a_token))
+    @property
+    def carried(self) -> bool:
+        """Whether learners are carried over queries: then one unit is done on piece after piece."""
+        return self.settings.carry is not None
 
     @property
     def bytes_of_a_token(self) -> int:
@@ -112,7 +118,7 @@ class Part:
     def units(self, part: int, job: int) -> list[Unit]:
         """The units of a job of this part, by piece."""
         return [Unit(part, piece, job, block)
-                for piece in range(len(self.pieces))
+                for piece in range(1 if self.carried else len(self.pieces))
                 for block in range(len(self.blocks(self.jobs[job])))]
 
     def _replayers(self) -> Iterator[Replayer]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
 
@@ -42,6 +42,25 @@ from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask, PartialTa
 from hedgespec.simulator.whole import Whole
 from hedgespec.traces import Costs, Trace
 from hedgespec.traces.schema import NO_DRAFTER
+
+
+@dataclass
+class Carried:
+    """The state of a learner between two pieces of a trace; None before the first."""
+
+    state: np.ndarray | None = None
+
+    def of(self, copies: int, size: int) -> np.ndarray:
+        """The state, (copies, size), which a replay that carries it over queries changes."""
+        if self.state is None:
+            self.state = np.zeros((copies, size))
+        return self.state
+
+
+def carried_order(queries: int, seed: int) -> np.ndarray:
+    """The numbers of all queries of a trace in the order in which learners are carried over them.
+    """
+    return np.random.default_rng(seed).permutation(queries)
 
 
 class Replayer:
@@ -85,7 +104,8 @@ class Replayer:
         self.threads = 1 if carry is not None else min(threads, queries)
         self._order = np.arange(queries)
         if carry is not None:
-            self._order = np.random.default_rng(carry).permutation(queries)
+            place = np.argsort(carried_order(trace.manifest.queries, carry))
+            self._order = np.argsort(place[trace.numbers])
         self._whole = whole
         self._losses: dict[Loss, np.ndarray] = {}
         self._timed_losses: dict[Loss, np.ndarray] = {}
@@ -118,10 +138,12 @@ class Replayer:
     def run(
         self, chooser: str | Selector | Chooser, seed: int, feedback: Feedback | None = None,
         loss: Loss | None = None, acceptance: np.ndarray | None = None,
+        carried: Carried | None = None,
     ) -> Replay:
         """Replay a selector or reference, given as such or by its label.
 
         `feedback` and `loss` are those of full-information learners, None for the defaults.
+        `carried` hands a learner's state on from the piece before, and to the piece after.
         `acceptance` (T, D, N) replaces the realised acceptance probabilities of the rounds, not
         what is learned from. Raises HedgespecError where a setting makes no sense for the selector.
         """
@@ -132,7 +154,7 @@ class Replayer:
         check_learning(chooser.selector, feedback, loss)
         feedback = feedback or Feedback()
         return self._run_selector(chooser, seed, feedback, loss or self.default_loss(feedback),
-                                  accepted)
+                                  accepted, carried or Carried())
 
     def default_loss(self, feedback: Feedback) -> Loss:
         """That of full-information learners where none is named: it depends on the costs."""
@@ -424,7 +446,7 @@ class Replayer:
 
     def _run_selector(
         self, configured: ConfiguredSelector, seed: int, feedback: Feedback, loss: Loss,
-        acceptance: np.ndarray,
+        acceptance: np.ndarray, carried: "Carried",
     ) -> Replay:
         configured.check_on(self._arms, self.draft_length)
         selector = configured.selector
@@ -437,19 +459,23 @@ class Replayer:
         state_size = selector.state_size(self._arms)
         task: FullTask | PartialTask | ChosenTask
         schedule = feedback.schedule(window)
+        full = selector.feedback != CHOSEN and not feedback.partial
+        follows = carried.state is not None
+        state = carried.of(schedule.copies if full else 1, state_size)
+        learner = carry, follows, state, seed, params, state_size
         if selector.feedback == CHOSEN:
             task = ChosenTask(*queries, acceptance, self._gamma, self.arms.lengths,
-                              self.draft_length, carry, seed, params, state_size)
+                              self.draft_length, *learner)
         elif feedback.partial:
             if feedback.timed:
                 costs_of(self.trace)
             task = PartialTask(*queries, acceptance, self.losses(loss), schedule,
-                               self.draft_length, carry, seed, params, state_size,
+                               self.draft_length, *learner,
                                self._arm_seconds())
             sets = np.zeros((len(choice), self._arms), dtype=bool)
         else:
             task = FullTask(*queries, acceptance, self.losses(loss), *self._estimates(loss),
-                            schedule, self.draft_length, carry, seed, params, state_size)
+                            schedule, self.draft_length, *learner)
         outputs = (choice,) if sets is None else (sets, choice)
         seconds = self._run_learner(configured, kernel, task, *outputs)
         return self._replayed(configured.label, selector.feedback, feedback, loss, seed, choice,

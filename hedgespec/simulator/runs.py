@@ -1,5 +1,6 @@
 """The jobs of a sweep: a selector with its settings, run with each seed, and what it finds."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,8 +31,10 @@ from hedgespec.simulator.measures import Measures
 from hedgespec.simulator.pairs import GROUPS, Pair, possible_pairs
 from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import Replay
-from hedgespec.simulator.replayer import Replayer
+from hedgespec.simulator.replayer import Carried, Replayer
 from hedgespec.simulator.settings import SweepSettings
+
+CarriedStates = defaultdict[tuple[int | None, int], Carried]  # of each seed and costs
 
 
 @dataclass(frozen=True)
@@ -146,11 +149,13 @@ class TraceJobs:
         self._gain = np.inf if answer in ids else float(gains[self._shown])
 
     def run(
-        self, job: Job, report: Callable[[int], None], runs: Sequence[int | None] | None = None
+        self, job: Job, report: Callable[[int], None], runs: Sequence[int | None] | None = None,
+        carried: "CarriedStates | None" = None,
     ) -> list[Found]:
         """What the job, or some of its runs, found, under each of the costs.
 
-        `report` is called with each run's place among `runs` before it. Regret is counted against
+        `report` is called with each run's place among `runs` before it. `carried` hands the
+        learners' states on from piece to piece. Regret is counted against
         the best fixed drafter of the same seed, or of exact expectations. Rounds are run once,
         unless they depend on seconds.
         """
@@ -158,10 +163,11 @@ class TraceJobs:
         for number, seed in enumerate(job.runs if runs is None else runs):
             report(number)
             best, run = self._best_fixed(seed), None
-            for costed, found in zip(self._costed, kept, strict=True):
+            for place, (costed, found) in enumerate(zip(self._costed, kept, strict=True)):
                 if run is None or job.timed:
                     run = best if job.chooser.label == BEST_FIXED else replayed(
-                        costed.replayer, job, seed)
+                        costed.replayer, job, seed,
+                        None if carried is None else carried[seed, place])
                 found.append(_Kept(
                     run if number == 0 else None, self._counted(run, best, costed),
                     self._grid.curves(run, best, costed.replayer)))
@@ -268,8 +274,10 @@ class _Kept:
     curves: np.ndarray
 
 
-def replayed(replayer: Replayer, job: Job, seed: int | None) -> Replay:
+def replayed(
+    replayer: Replayer, job: Job, seed: int | None, carried: Carried | None = None
+) -> Replay:
     """One run of a job; the seed None is its exact expectation."""
     if seed is None:
         return replayer.run_exact(job.chooser, job.feedback, job.loss)
-    return replayer.run(job.chooser, seed, job.feedback, job.loss)
+    return replayer.run(job.chooser, seed, job.feedback, job.loss, carried=carried)

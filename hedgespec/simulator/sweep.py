@@ -20,7 +20,7 @@ from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
 from hedgespec.simulator.basis import CostBasis, check_costs, cost_bases
 from hedgespec.simulator.compiling import compiling
-from hedgespec.simulator.found import Found, tables
+from hedgespec.simulator.found import Found, in_turn, tables, together
 from hedgespec.simulator.kept import KeptResults, Parked
 from hedgespec.simulator.plan import Part, Unit, parts_of, wanted_pools
 from hedgespec.simulator.runs import Job
@@ -56,8 +56,8 @@ def run_sweep(
     inputs = {folder: TraceReader(folder) for folder in dict.fromkeys(chain(*wanted))}
     if not inputs:
         raise HedgespecError("there is nothing to run: no settings, or no traces")
-    for together in [list(inputs), *wanted]:
-        _check_names([inputs[folder] for folder in together])
+    for chosen in [list(inputs), *wanted]:
+        _check_names([inputs[folder] for folder in chosen])
     _check_pools(several, list(inputs.values()))
     for one, chosen in zip(several, wanted, strict=True):
         _check_answer(one.answer, [inputs[folder] for folder in chosen])
@@ -117,7 +117,7 @@ class _Task:
         self.missing.discard(unit)
         queries = self.part.source.queries
         if self.parked is None:
-            self.results = Results.joined([tables(queries, [[one]]) for one in found])
+            self.results = Results.joined([tables(queries, one) for one in found])
             kept.save(self.key, self.job, self.results)
             return
         self.parked.save(_name(unit), found)
@@ -133,8 +133,8 @@ class _Task:
         for number in range(len(self.part.bases)):
             found = [[parked.load(_name(unit), number) for unit in blocks]
                      for blocks in pieces.values()]
-            made.append(tables(self.part.source.queries, [
-                [one for one in blocks if one is not None] for blocks in found]))
+            made.append(tables(self.part.source.queries, together([
+                in_turn([one for one in blocks if one is not None]) for blocks in found])))
         self.results = Results.joined(made)
         kept.save(self.key, self.job, self.results)
         parked.remove()

@@ -8,7 +8,9 @@ from hedgespec.selectors.feedback import ArmSeconds, Schedule
 
 
 class FullTask(NamedTuple):
-    """Of replay_full. Queries come in the `order` (Q); `carry` does not reset the learner between.
+    """Of replay_full. Queries come in the `order` (Q); `carry` does not reset the learner between,
+    and of a trace in pieces not where one `follows` another: `carried` (copies, state_size) is its
+    state before, and becomes that after.
 
     `offsets` (Q+1) are the queries' first tokens, `numbers` (Q) those by which random numbers are
     drawn for them. Per token: `acceptance` (T, D, N), with which the
@@ -26,6 +28,8 @@ class FullTask(NamedTuple):
     schedule: Schedule
     draft_length: int
     carry: bool
+    follows: bool
+    carried: np.ndarray
     seed: int
     params: np.ndarray
     state_size: int
@@ -42,6 +46,8 @@ class PartialTask(NamedTuple):
     schedule: Schedule
     draft_length: int
     carry: bool
+    follows: bool
+    carried: np.ndarray
     seed: int
     params: np.ndarray
     state_size: int
@@ -60,6 +66,8 @@ class ChosenTask(NamedTuple):
     lengths: np.ndarray
     draft_length: int
     carry: bool
+    follows: bool
+    carried: np.ndarray
     seed: int
     params: np.ndarray
     state_size: int

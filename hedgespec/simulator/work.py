@@ -5,9 +5,10 @@ from typing import Protocol
 
 import numpy as np
 
-from hedgespec.simulator.found import Found
+from hedgespec.simulator.found import Found, together
 from hedgespec.simulator.plan import Part, Unit
-from hedgespec.simulator.runs import TraceJobs
+from hedgespec.simulator.replayer import Carried
+from hedgespec.simulator.runs import CarriedStates, TraceJobs
 from hedgespec.traces import Trace, TraceReader
 
 Report = Callable[[Unit, int], None]
@@ -52,24 +53,35 @@ class Worker:
     def run(self, unit: Unit, report: Report = lambda unit, done: None) -> list[Found]:
         """What the unit found under each of its part's costs."""
         part = self._parts[unit.part]
+        job = part.jobs[unit.job]
+        runs = part.blocks(job)[unit.block]
+        if not part.carried or len(part.pieces) == 1:
+            return self._on(part, unit).run(job, lambda done: report(unit, done), runs)
+        carried = CarriedStates(Carried)
+        found = [self._on(part, unit._replace(piece=piece)).run(
+            job, lambda done: report(unit, done), runs, carried)
+            for piece in range(len(part.pieces))]
+        return [together(pieces) for pieces in zip(*found, strict=True)]
+
+    def _on(self, part: Part, unit: Unit) -> TraceJobs:
+        """What runs jobs on the unit's piece."""
         if self._jobs is None or self._at != (unit.part, unit.piece):
             self._jobs = None  # frees its tables before others are made
             self._at = unit.part, unit.piece
             self._jobs = part.trace_jobs(
                 self._shelf.read(part.source, part.pieces[unit.piece], part.memory))
-        job = part.jobs[unit.job]
-        return self._jobs.run(job, lambda done: report(unit, done), part.blocks(job)[unit.block])
+        return self._jobs
 
 
 class Shelf:
     """Pieces of traces that were read: the newest, and those before it for which there is room."""
 
     def __init__(self) -> None:
-        self._traces: dict[tuple[TraceReader, int, int], Trace] = {}
+        self._traces: dict[tuple[TraceReader, bytes], Trace] = {}
 
     def read(self, source: TraceReader, numbers: np.ndarray, memory: int) -> Trace:
         """The piece of these queries. What is kept takes a quarter of `memory` bytes, or is one."""
-        key = source, int(numbers[0]), int(numbers[-1])
+        key = source, numbers.tobytes()
         found = self._traces.pop(key, None)
         while found is None and self._traces and self._bytes() > memory // 4:
             del self._traces[next(iter(self._traces))]
