@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hedgespec"
 TESTS = ROOT / "tests"
-SHARED = {"errors", "options", "files", "bundled", "command", "version", "gguf_header"}
+SHARED = {"errors", "options", "files", "bundled", "command", "version", "gguf_header",
+          "remote"}
 ALLOWED = {  # who may import whom
     "traces": {"results"},
     "results": set(),

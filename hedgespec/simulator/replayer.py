@@ -462,20 +462,20 @@ class Replayer:
         full = selector.feedback != CHOSEN and not feedback.partial
         follows = carried.state is not None
         state = carried.of(schedule.copies if full else 1, state_size)
-        learner = carry, follows, state, seed, params, state_size
         if selector.feedback == CHOSEN:
             task = ChosenTask(*queries, acceptance, self._gamma, self.arms.lengths,
-                              self.draft_length, *learner)
+                              self.draft_length, carry, follows, state, seed, params, state_size)
         elif feedback.partial:
             if feedback.timed:
                 costs_of(self.trace)
             task = PartialTask(*queries, acceptance, self.losses(loss), schedule,
-                               self.draft_length, *learner,
+                               self.draft_length, carry, follows, state, seed, params, state_size,
                                self._arm_seconds())
             sets = np.zeros((len(choice), self._arms), dtype=bool)
         else:
             task = FullTask(*queries, acceptance, self.losses(loss), *self._estimates(loss),
-                            schedule, self.draft_length, *learner)
+                            schedule, self.draft_length, carry, follows, state, seed, params,
+                            state_size)
         outputs = (choice,) if sets is None else (sets, choice)
         seconds = self._run_learner(configured, kernel, task, *outputs)
         return self._replayed(configured.label, selector.feedback, feedback, loss, seed, choice,

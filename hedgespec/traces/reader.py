@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from hedgespec.bundled import trace_folder
 from hedgespec.errors import TraceError
 from hedgespec.files import check_hash
+from hedgespec.remote import origin
 from hedgespec.traces.checks import (
     check_queries,
     check_rows,
@@ -100,8 +102,9 @@ class TraceReader:
         self._last: tuple[str, pl.DataFrame] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process reads it again."""
-        return TraceReader, (self.folder.absolute(),)
+        """Another process reads it again; of a URL it makes a copy of its own."""
+        url = origin(self.folder)
+        return _opened, (url or str(self.folder.absolute()),)
 
     def _check_rows(self) -> dict[str, int]:
         """The row that each shard begins with; where they are too few or many the shard whose
@@ -194,6 +197,10 @@ class TraceReader:
                          self.manifest, path)
             self._last = name, table
         return self._last[1]
+
+
+def _opened(location: str) -> TraceReader:
+    return TraceReader(trace_folder(location))
 
 
 def _rows(table: pl.DataFrame, rows: np.ndarray) -> pl.DataFrame:

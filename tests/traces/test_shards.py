@@ -56,7 +56,7 @@ def test_a_fault_of_a_later_shard_is_found_by_validate(trace, capsys):
     assert len(TraceReader(trace.folder).read(np.arange(2)).tokens) == 41
     assert main(["validate", str(trace.folder)]) == 1
     assert "tokens-00004.parquet" in capsys.readouterr().err
-    with pytest.raises(TraceError, match="tokens-00004.parquet"):
+    with pytest.raises(TraceError, match=r"tokens-00004\.parquet"):
         TraceReader(trace.folder).check_hashes()
 
 
@@ -86,8 +86,9 @@ def test_a_refused_shard_leaves_no_manifest(tmp_path, trace, small_shards):
     tokens = reader.tokens(np.arange(5)).with_columns(
         pl.when(pl.int_range(pl.len()) == 100).then(2.0).otherwise(pl.col("gamma/drafter-0"))
         .cast(pl.Float32).alias("gamma/drafter-0"))
-    with pytest.raises(TraceError, match='tokens-00003.parquet: row 10, column "gamma/drafter-0"'):
-        TraceWriter(tmp_path / "bad", {}).write_whole(reader.manifest, reader.queries, [tokens])
+    writer = TraceWriter(tmp_path / "bad", {})
+    with pytest.raises(TraceError, match=r"tokens-00003\.parquet: row 10, column .gamma"):
+        writer.write_whole(reader.manifest, reader.queries, [tokens])
     assert not (tmp_path / "bad" / "manifest.json").exists()
 
 
