@@ -61,7 +61,7 @@ bench: $(VENV)/dev ## speed of the simulator as ratios; also writes build/bench.
 	$(BIN)/python benchmarks/simulator.py
 
 scale: $(VENV)/core ## memory and time of a made-up trace of 50 million tokens (docs/scale.md); make scale QUERIES=2000
-	PYTHON=$(BIN)/python sh benchmarks/scale.sh $(QUERIES) $(MEMORY)
+	PYTHON=$(BIN)/python sh benchmarks/large.sh $(QUERIES) $(MEMORY)
 
 readme: $(VENV)/core ## regenerate README's figure and table, and docs/zoo.md's, from the bundled traces
 	$(BIN)/python -m benchmarks.readme

@@ -1,6 +1,7 @@
 """`hedgespec record`: run real models once and write a trace."""
 
 import argparse
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -89,7 +90,7 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
     from hedgespec.tracegen.settings import CPU_PER_DOMAIN, CPU_TOKENS, RecordSettings
     from hedgespec.traces.schema import name_of_folder
 
-    given = given_options(options, RecordSettings)
+    given = {**_of_torchrun(), **given_options(options, RecordSettings)}
     settings = replace(_defaults(), **given)
     device = chosen_device(settings.device)
     stem = re.sub(r"[^A-Za-z0-9.]+", "-", settings.prompts.stem).strip("-.") or "prompts"
@@ -101,6 +102,17 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
         derived["per_domain"] = None if "prompts" in given else CPU_PER_DOMAIN
     return replace(settings, **{**derived, **given, "device": device,
                                 "dtype": chosen_dtype(settings.dtype, device)})
+
+
+def _of_torchrun() -> dict[str, str]:
+    """The part of this process where torchrun started it, one for each GPU."""
+    import torch
+
+    if not {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys():
+        return {}
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what "cuda" means from now on
+    return {"part": f"{os.environ['RANK']}/{os.environ['WORLD_SIZE']}"}
 
 
 class Bar:

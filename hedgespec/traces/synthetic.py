@@ -36,7 +36,7 @@ KINDS = {
     "domains": "an expert per domain, .82 at home and .62 away, and a generalist, .74 anywhere",
 }
 _STRETCH = 64
-_MOST_TOKENS = 2**32
+_MOST_TOKENS, _MOST_DRAFTERS = 2**32, 2**10
 _FADE = 0.97  # of the acceptance, from one draft depth to the next
 # Each emitted token was as unlikely as this, so that any gamma goes with any a.
 _LOG_P, _VOCABULARY = -9.0, 1 << 14
@@ -52,7 +52,7 @@ class SyntheticSettings:
 
     queries: Annotated[int, Option("answers", "Q", low=1)] = 50
     tokens: Annotated[int, Option("of each answer", "T", low=1)] = 500
-    drafters: Annotated[int, Option("to choose from", "N", low=1)] = 8
+    drafters: Annotated[int, Option("to choose from", "N", low=1, high=_MOST_DRAFTERS)] = 8
     seed: Annotated[int, seed_option("of all that is drawn")] = 0
 
     depths: Annotated[int, Option(

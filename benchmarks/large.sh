@@ -1,6 +1,6 @@
 #!/bin/sh
 # Peak memory and time of a large made-up trace: `make scale`, docs/scale.md.
-#   scale.sh [QUERIES] [MEMORY]    answers of 500 tokens (default: 100000, 50 million tokens), and
+#   large.sh [QUERIES] [MEMORY]    answers of 500 tokens (default: 100000, 50 million tokens), and
 #                                  the MiB that the trace may take while it is replayed
 # Folders go to build/scale; 50 million tokens take about 6 GB there.
 set -e
