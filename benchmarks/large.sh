@@ -4,7 +4,7 @@
 #                                  the MiB that the trace may take while it is replayed
 # Folders go to build/scale; 50 million tokens take about 6 GB there.
 set -e
-QUERIES=${1:-100000} MEMORY=${2:-2500} PYTHON=${PYTHON:-.venv/bin/python}
+QUERIES=${1:-100000} MEMORY=${2:-2000} PYTHON=${PYTHON:-.venv/bin/python}
 OUT=build/scale/$QUERIES
 mkdir -p "$OUT"
 

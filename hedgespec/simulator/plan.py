@@ -99,7 +99,7 @@ class Part:
         manifest, sample = self.source.manifest, self.sample
         recorded = sum(drafter.depths for drafter in manifest.drafters)
         arms = len(sample.arms.names)
-        return 40 * recorded + 20 * arms * sample.arms.longest + 80 * arms
+        return 26 * recorded + 8 * arms * sample.arms.longest + 80 * arms
 
     def trace_jobs(self, trace: Trace) -> TraceJobs:
         """What runs the jobs on a piece."""

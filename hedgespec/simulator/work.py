@@ -74,16 +74,18 @@ class Worker:
 
 
 class Shelf:
-    """Pieces of traces that were read: the newest, and those before it for which there is room."""
+    """What was read of traces: the newest, and those before it for which there is room."""
 
     def __init__(self) -> None:
         self._traces: dict[tuple[TraceReader, bytes], Trace] = {}
 
     def read(self, source: TraceReader, numbers: np.ndarray, memory: int) -> Trace:
-        """The piece of these queries. What is kept takes a quarter of `memory` bytes, or is one."""
+        """The piece of these queries. Whole traces are kept that take a quarter of `memory` bytes
+        together; a piece is kept alone."""
         key = source, numbers.tobytes()
         found = self._traces.pop(key, None)
-        while found is None and self._traces and self._bytes() > memory // 4:
+        room = memory // 4 if len(numbers) == source.manifest.queries else 0
+        while found is None and self._traces and self._bytes() > room:
             del self._traces[next(iter(self._traces))]
         self._traces[key] = source.read(numbers) if found is None else found
         return self._traces[key]
