@@ -28,12 +28,12 @@ Arrays = dict[str, np.ndarray]
 class Counted:
     """One run of a job on some queries.
 
-    `columns` (Q) are those of the table PER_QUERY that it fills, `sums` (Q, ...) what the summary
-    needs besides; `seconds` is the kernel's wall-clock time.
+    `columns` are those of the table PER_QUERY that it fills, a row per query; `sums` (Q, ...) what
+    the summary needs besides; `seconds` is the kernel's wall-clock time.
     """
 
     seed: int | None
-    columns: Arrays
+    columns: pl.DataFrame
     sums: Arrays
     seconds: float
 
@@ -59,13 +59,10 @@ class Found:
         """Write all of it to one file."""
         told = {"key": asdict(self.key), "gain": self.gain, "said": self.said,
                 "runs": [[run.seed, run.seconds] for run in self.runs]}
-        answer = BytesIO()
-        self.answer.write_parquet(answer)
-        arrays = {"numbers": self.numbers, "curves": self.curves,
-                  "answer": np.frombuffer(answer.getbuffer(), dtype=np.uint8),
+        arrays = {"numbers": self.numbers, "curves": self.curves, "answer": _bytes(self.answer),
                   "told": np.frombuffer(json.dumps(told).encode(), dtype=np.uint8)}
         for number, run in enumerate(self.runs):
-            arrays |= {f"columns {number} {name}": values for name, values in run.columns.items()}
+            arrays[f"columns {number}"] = _bytes(run.columns)
             arrays |= {f"sums {number} {name}": values for name, values in run.sums.items()}
 
         def write(temporary: Path) -> None:
@@ -83,15 +80,24 @@ class Found:
         except (OSError, ValueError, EOFError, BadZipFile):
             return None
         told = json.loads(arrays["told"].tobytes())
-        runs = [Counted(seed, {}, {}, seconds) for seed, seconds in told["runs"]]
-        for label, values in arrays.items():
-            kind, _, rest = label.partition(" ")
-            if kind in ("columns", "sums"):
-                number, _, name = rest.partition(" ")
-                getattr(runs[int(number)], kind)[name] = values
+        runs = []
+        for number, (seed, seconds) in enumerate(told["runs"]):
+            head = f"sums {number} "
+            sums = {label.removeprefix(head): values for label, values in arrays.items()
+                    if label.startswith(head)}
+            runs.append(Counted(seed, _table(arrays[f"columns {number}"]), sums, seconds))
         return cls(RunKey(**told["key"]), arrays["numbers"], runs, arrays["curves"],
-                   pl.read_parquet(BytesIO(arrays["answer"].tobytes())), told["gain"],
-                   told["said"])
+                   _table(arrays["answer"]), told["gain"], told["said"])
+
+
+def _bytes(table: pl.DataFrame) -> np.ndarray:
+    content = BytesIO()
+    table.write_parquet(content)
+    return np.frombuffer(content.getbuffer(), dtype=np.uint8)
+
+
+def _table(content: np.ndarray) -> pl.DataFrame:
+    return pl.read_parquet(BytesIO(content.tobytes()))
 
 
 def together(pieces: Sequence[Found]) -> Found:
@@ -103,8 +109,8 @@ def together(pieces: Sequence[Found]) -> Found:
 
     runs = []
     for parts in zip(*(piece.runs for piece in pieces), strict=True):
-        columns, sums = ({name: whole([getattr(part, kind)[name] for part in parts])
-                          for name in getattr(parts[0], kind)} for kind in ("columns", "sums"))
+        columns = pl.concat([part.columns for part in parts])[order]
+        sums = {name: whole([part.sums[name] for part in parts]) for name in parts[0].sums}
         runs.append(Counted(parts[0].seed, columns, sums, sum(part.seconds for part in parts)))
     shown = max(pieces, key=lambda piece: piece.gain)
     return replace(shown, numbers=whole([piece.numbers for piece in pieces]), runs=runs,
@@ -131,28 +137,30 @@ def _tables(first: Found, queries: pl.DataFrame, run: Counted) -> tuple[pl.DataF
     """The summary row and the rows of each query of one run."""
     keys = {**asdict(first.key), SEED.name: run.seed}
     columns, sums = run.columns, run.sums
-    tokens, rounds, seconds = (columns[name] for name in ("tokens", "rounds", "seconds"))
+    tokens, rounds, seconds, evaluations, drafters = (columns[name].to_numpy() for name in (
+        "tokens", "rounds", "seconds", "evaluations", "evaluated_drafters"))
     total = tokens.sum()
     summary = SUMMARY.made({
         **keys,
         "queries": len(tokens),
         "tokens": total,
         "rounds": rounds.sum(),
-        "evaluations": columns["evaluations"].sum(),
+        "evaluations": evaluations.sum(),
         "rounds_sd": np.sqrt(sums["variance"].sum()) if "variance" in sums else None,
         "mat": total / rounds.sum(),
         "mat_per_query": np.mean(tokens / rounds),
         "regret_rounds": rounds.sum() - sums["fewest"].sum(),
         "tokens_per_second": _per_second(total, seconds),
         "rounds_per_second": rounds.sum() / run.seconds,
-        "evaluated_drafters": columns["evaluated_drafters"].sum(),
+        "evaluated_drafters": drafters.sum(),
         **_acceptance(sums),
         **_of_losses(sums, first.key.draft_length),
         **{f"tokens_per_second_{end}": _per_second(total, sums.get(end))
            for end in ("low", "high")},
         **first.said,
     })
-    return summary, PER_QUERY.made({**keys, **queries.select(QUERY_NAMES).to_dict(), **columns})
+    names = queries.select(QUERY_NAMES)
+    return summary, PER_QUERY.made({**keys, **names.to_dict(), **columns.to_dict()})
 
 
 def _per_second(tokens: int, seconds: np.ndarray | None) -> float | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.keys import RunKey
@@ -216,7 +217,7 @@ class TraceJobs:
         sums = {"fewest": fewest, **self._of_fixed(run.label, costed.replayer), **costed.ends(run)}
         if run.variance is not None:
             sums["variance"] = run.variance
-        return Counted(run.seed, columns, sums, run.seconds)
+        return Counted(run.seed, pl.DataFrame(columns, nan_to_null=True), sums, run.seconds)
 
     def _of_fixed(self, label: str, costed: Replayer) -> dict[str, np.ndarray]:
         """Of a fixed drafter, whose drafts are accepted and what its losses are, by query."""
