@@ -47,10 +47,10 @@ def grid(queries: pl.DataFrame) -> np.ndarray:
 def curve_table(key: RunKey, queries: pl.DataFrame, curves: np.ndarray) -> pl.DataFrame:
     """Means over a trace's queries of `curves` (4, Q, G), those of several seeds averaged; the
     differences with their bands."""
-    numbers = np.array(questions(queries["query_id"].to_list()))
+    question = np.array(questions(queries["query_id"].to_list()))
     rounds, seconds, more_rounds, more_seconds = curves
-    low, high = mean_band(more_rounds, numbers)
-    seconds_low, seconds_high = mean_band(more_seconds, numbers)
+    low, high = mean_band(more_rounds, question)
+    seconds_low, seconds_high = mean_band(more_seconds, question)
     return CURVES.made({
         **asdict(key), "position": grid(queries), "rounds": rounds.mean(axis=0),
         "regret_rounds": more_rounds.mean(axis=0), "low": low, "high": high,
