@@ -47,7 +47,7 @@ POLICIES = (
     *_PARTS, *(f"batch:{m}+{part}" for m in (2, 4, 8, 16) for part in _PARTS), "limited:2",
     "limited:3")
 # Needs the seconds of evaluations while it decodes, which live decoding does not know.
-REPLAYED = (*(f"budget:{s}" for s in (0.005, 0.01, 0.02, 0.03)),
+REPLAYED = (*(f"budget:{s}" for s in (0.005, 0.01, 0.02, 0.03)), "binned:0.2", "binned:0.4",
             *(f"eliminate:{c},0.0625+budget:{s}" for c in (0.5, 1) for s in (0.01, 0.02)))
 
 

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from hedgespec.command import command_line
+from hedgespec.costs.estimate import round_seconds
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_text, write_text
 from hedgespec.live import DecoderSettings, LiveDecoder
@@ -39,8 +40,7 @@ from hedgespec.results.labels import FIXED, fixed
 from hedgespec.results.statistics import rate_gain
 from hedgespec.rules import parse_rule
 from hedgespec.selectors import FULL, parse_selector
-from hedgespec.selectors.feedback import parse_feedback
-from hedgespec.selectors.learning import Loss
+from hedgespec.selectors.feedback import Feedback, parse_feedback
 from hedgespec.simulator import Replayer, SweepSettings, run_sweep
 from hedgespec.simulator.fidelity import acceptance_that_gives
 from hedgespec.tracegen.prompts import Query, read_questions
@@ -169,7 +169,7 @@ def scored_trace(
         writer.write_batch(
             f"{number:06d}",
             query_table(renumbered, len(tokens), "length", embedding[0].numpy(), "stream", "full"),
-            token_table(number, tokens, scores, "full"))
+            token_table(number, tokens, scores.log_p.numpy(), scores.statistics, "full"))
     writer.finish(Manifest(
         name="live", created=datetime.now(UTC).isoformat(timespec="seconds"),
         target=target.info(),
@@ -218,9 +218,11 @@ def replayed(trace: Path, policy: Policy, seeds: int, found: Measured) -> dict[s
 def evaluations(trace: Trace, policy: Policy, found: Measured) -> float:
     """Evaluations of a policy by the schedule, in the rounds that were."""
     starts = np.cumsum([0, *found.emitted[:-1]])
-    run = Replayer(trace).run(
-        policy.selector, 0, parse_feedback(policy.feedback) if policy.feedback else None,
-        Loss(prefill=True) if policy.learns else None, acceptance_that_gives(starts, trace))
+    replayer = Replayer(trace)
+    feedback = parse_feedback(policy.feedback) if policy.feedback else Feedback()
+    loss = replace(replayer.default_loss(feedback), prefill=True) if policy.learns else None
+    run = replayer.run(policy.selector, 0, feedback if policy.feedback else None, loss,
+                       acceptance_that_gives(starts, trace))
     return float(run.evaluated.sum())
 
 
@@ -301,6 +303,10 @@ def main() -> None:
     decoder = LiveDecoder(target, drafters, settings=DecoderSettings(
         sampling, draft_length=options.draft_length, static=True, compiled=options.compile))
     table = Table(options, decoder.costs())
+    names = [drafter.name for drafter in drafters]
+    lengths = np.full(len(names), options.draft_length)
+    # What the learners' default loss weighs, in the replay too.
+    rounds = tuple(round_seconds(table.costs, names, lengths, lengths).tolist())
     table.add(PLAIN, decode_plainly(target, sampling, queries, options.compile))
     if options.hugging_face:
         few = tested[: options.hugging_face]
@@ -311,7 +317,8 @@ def main() -> None:
     fits: dict[str, Measured] = {}
     for policy in (*alone, *options.policies):
         asked = Policy.parse(policy)
-        own = decoder.with_selector(asked.selector, feedback=asked.feedback)
+        own = decoder.with_selector(asked.selector, feedback=asked.feedback,
+                                    round_seconds=rounds if asked.learns else None)
         for query in (longest(queries), *fitted[:3]):  # kernels and graphs are made
             own.generate(query.prompt, 40, query.number)
         fits[policy] = decode(own, fitted, f"{policy}, fitting")
@@ -327,7 +334,8 @@ def main() -> None:
     for policy, fit in fits.items():
         expected = fit.count / replay(policy, fitted, fit, "fit")["tokens_per_second"]
         errors.append((sum(fit.seconds) - expected) / sum(fit.rounds))
-    table.costs = replace(table.costs, overhead=max(0.0, float(np.mean(errors))))
+    table.costs = replace(table.costs, overhead=max(
+        0.0, table.costs.overhead + float(np.mean(errors))))
     for policy in fits:
         table.replays[policy] = replay(policy, tested, table.runs[policy], "test")
         table.write()

@@ -23,12 +23,14 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from hedgespec.bundled import trace_folder
+from hedgespec.costs.estimate import reading_seconds
 from hedgespec.costs.file import (
     BATCHED,
     costs_for,
     load_costs,
     save_measured,
     save_unfinished,
+    unfinished,
 )
 from hedgespec.costs.profile import random_target
 from hedgespec.errors import HedgespecError
@@ -69,6 +71,7 @@ def main() -> None:
     add("--compile", action="store_true")
     add("--eager", action="store_true", help="run all as they are")
     add("--out", type=Path)
+    add("--resume", action="store_true", help="go on from what FILE.unfinished has")
     add("--costs", type=Path, help="costs that were measured before")
     add("--into", nargs="*", default=[], help="traces whose manifests get them")
     options = parser.parse_args()
@@ -99,7 +102,8 @@ def measured(options: argparse.Namespace) -> Costs:
                 options.context, options.widths if first else (), options.repeats,
                 options.batches if first else (), options.contexts,
                 partial(save_unfinished, options.out) if options.out and first
-                else lambda costs: None))
+                else lambda costs: None,
+                unfinished(options.out) if options.resume and first else None))
     return joined(found, [one.name for one in pool])
 
 
@@ -117,8 +121,8 @@ def joined(found: list[Costs], names: list[str]) -> Costs:
 def _of_texts(costs: Costs, texts: int) -> Costs:
     """Costs of drafters that work on one text after another."""
     return replace(costs, drafters={
-        name: replace(one, **{part: texts * seconds for part, seconds in asdict(one).items()
-                              if isinstance(seconds, float)})
+        name: replace(one, reads={}, **{part: texts * seconds for part, seconds in
+                                        asdict(one).items() if isinstance(seconds, float)})
         for name, one in costs.drafters.items()})
 
 
@@ -141,7 +145,11 @@ def _joined(found: list[Costs], names: list[str]) -> Costs:
             first.spread[EVALUATE_ALL],
             low=first.spread[EVALUATE_ALL].low + sum(one.low for one in alone),
             high=first.spread[EVALUATE_ALL].high + sum(one.high for one in alone))
-    return replace(first, drafters={name: drafters[name] for name in names},
+    reads = {count: seconds + sum(
+                 float(reading_seconds(costs, list(costs.drafters), np.array([int(count)])).sum())
+                 for costs in others)
+             for count, seconds in first.reads.items()}
+    return replace(first, drafters={name: drafters[name] for name in names}, reads=reads,
                    evaluate_all=together, evaluate_together=counted, spread=spread, engine=engine)
 
 

@@ -9,12 +9,13 @@ from benchmarks.experiment import TRACE, answers_of, report
 from benchmarks.pages import ROOT, fill
 from hedgespec.analysis.figures import regret
 from hedgespec.analysis.figures.paper import plot_panels, styled
-from hedgespec.analysis.overview import overview
+from hedgespec.analysis.figures.style import Drawing, Panel
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.study import Study
 from hedgespec.bundled import bundled_traces
 from hedgespec.results.labels import BEST_FIXED, BEST_SINGLE, FIXED, NONE, ORACLE, fixed
 from hedgespec.results.markdown import markdown
+from hedgespec.results.overview import by_speed, overview
 from hedgespec.simulator import Results, SweepSettings, run_sweep
 
 SEEDS = 5
@@ -34,13 +35,27 @@ def bundled_results() -> Results:
 
 
 def save_figure(results: Results, path: Path) -> None:
-    """The figures of cumulative regret of `hedgespec report` on these results, side by side."""
+    """Of each trace the figure of cumulative regret of `hedgespec report`, in rounds, and beside it
+    tokens per second of the selectors in the table."""
     study = Study.of(ResultSet(results), [], [], BEST_SINGLE)
-    panels = [drawing.panels[0] for drawing in regret.draw(study)
-              if drawing.measure == regret.TOKENS.measure]
+    speeds = by_speed(overview(results.summary), results.per_query)
+    panels = [panel for drawing in regret.draw(study) if drawing.measure == regret.TOKENS.measure
+              for panel in (drawing.panels[0], _speed_panel(speeds, drawing))]
     with styled():
         plot_panels(panels, columns=2).savefig(path, facecolor="white",
                                                metadata={"Software": None})
+
+
+def _speed_panel(speeds: pl.DataFrame, beside: Drawing) -> Panel:
+    """Tokens per second of the table's selectors that can be run, the fastest first."""
+    rows = speeds.filter(pl.col("trace") == beside.trace).with_columns(name=pl.when(
+        pl.col("feedback") == SPARING).then(pl.format(
+        "{} ({})", "selector", "feedback"))
+        .otherwise("selector")).sort("tokens_per_second", descending=True)
+    able = [name.replace(f", {SPARING}", f" ({SPARING})") for name in ROWS[2:]]  # no hindsight
+    return Panel("forest", rows.filter(pl.col("name").is_in(able)).select(
+        "name", x="tokens_per_second", low="speed_low", high="speed_high"),
+        x_label="tokens per second", title=beside.panels[0].title)
 
 
 def table(summary: pl.DataFrame) -> str:

@@ -10,7 +10,7 @@ set in Python only. Types are str, int, float, Path and bool, tuples of one of t
 import argparse
 import json
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from pathlib import Path
@@ -138,6 +138,17 @@ def given_options(
 def with_given(defaults: Settings, options: argparse.Namespace) -> Settings:
     """`defaults` with what options were given for."""
     return replace(defaults, **given_options(options, type(defaults)))
+
+
+def refuse_idle(given: Mapping[str, Any], rules: Iterable[tuple[str, bool, str]]) -> None:
+    """Raise HedgespecError for an option that was given and would change nothing.
+
+    `given` are values by name; a rule is a name, whether it does anything beside the other options,
+    and why it does not.
+    """
+    for name, used, why in rules:
+        if name in given and not used:
+            raise HedgespecError(f"{arg(name, given[name])} would change nothing: {why}")
 
 
 def changed_settings(defaults: Settings, changed: Mapping[str, Any]) -> Settings:

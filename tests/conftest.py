@@ -1,5 +1,6 @@
 """Fixtures: compiled kernels go to one cache per clone, models are tiny. And which cases run."""
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import pytest
 os.environ.setdefault("HEDGESPEC_CACHE",
                       str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "hedgespec"))
 
+# Libraries and compiled code are many objects that stay: not looked through as often as by default.
+gc.set_threshold(50_000, 20, 100)
 
 EVERY_CASE = "--every-case"
 ONE_IN = 3  # odd, so that both values of a parameter that has two come

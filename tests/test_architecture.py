@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.synthetic import write_trace
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hedgespec"
 TESTS = ROOT / "tests"
@@ -25,6 +27,7 @@ ALLOWED = {  # who may import whom
     "tracegen": {"traces", "rules", "models", "costs", "results"},
     "live": {"traces", "rules", "selectors", "models", "costs", "tracegen", "results"},
     "zoo": {"traces", "models", "costs", "tracegen", "results"},
+    "bridges": {"traces", "selectors", "models", "simulator", "tracegen", "results"},
     "analysis": {"results"},
 }
 
@@ -78,8 +81,9 @@ def test_sim_runs_where_torch_cannot_be_imported(tmp_path):
         (tmp_path / f"{name}.py").write_text("raise ImportError('blocked by the test')")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     out = tmp_path / "out"
+    trace = write_trace(tmp_path / "trace")
     command = [sys.executable, "-m", "hedgespec", "sim", "--seeds", "1", "--out", str(out),
-               "--selectors", "uniform"]
+               "--traces", str(trace.folder), "--selectors", "uniform"]
     subprocess.run(command, check=True, env=environment, capture_output=True)
     done = subprocess.run([sys.executable, "-m", "hedgespec", "record"], env=environment,
                           capture_output=True, text=True, check=False)

@@ -1,13 +1,16 @@
 """The page of a report: one file, with its data, its style and the script that draws them."""
 
+import base64
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby
 from math import isfinite
 from string import Template
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib
@@ -22,6 +25,7 @@ from hedgespec.bundled import DATA
 WIDE = 15  # columns that fit on paper in the usual size
 DIGITS = 4  # that matter of a number in a figure; files have all
 LONG = 60  # characters of a name, which the script cuts further where there is no room
+SCRIPTS = ("report_marks.js", "report_draws.js", "report_costs.js", "report.js")
 SHADES = 9  # of the heat maps, between which the script mixes
 
 
@@ -54,7 +58,8 @@ def page(title: str, introduction: str, sections: Sequence[Section], data: Mappi
     return template.substitute(
         title=escape(title), light=themes[0], dark=themes[1], introduction=introduction,
         style=Template(_read("report.css")).substitute(title=_css_text(title)),
-        script=_read("report_marks.js") + _read("report.js"), data=text.replace("<", "\\u003c"),
+        script="".join(map(_read, SCRIPTS)),
+        data=base64.b64encode(zlib.compress(text.encode(), 9)).decode(),
         contents="".join(f'<li><a href="#{item.anchor}">{escape(item.heading)}</a></li>'
                          for item in sections),
         body="\n".join(
@@ -66,14 +71,20 @@ def page(title: str, introduction: str, sections: Sequence[Section], data: Mappi
 def page_data(
     traces: Sequence[str], learners: Sequence[str], groups: Mapping[str, FigureGroup],
     tables: Sequence[ReportTable], words: Mapping[str, str],
+    costs: Mapping[str, Any] = MappingProxyType({}),
+    strips: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """What the page's script draws from, each number once.
 
-    `groups` are by the names of their places (`figure_part`); `learners` can be hidden.
+    `groups` are by the names of their places (`figure_part`); `learners` can be hidden; `costs` are
+    of `moved_costs`, `strips` the rounds of answers.
     """
     panels = [panel for group in groups.values() for drawing in group.drawings
               for panel in drawing.panels]
-    names = {*learners, *(name for panel in panels for column in ("name", "fill")
+    moved = (setting["name"] for trace in costs.values() for basis in trace["bases"].values()
+             for setting in basis)
+    drafters = (name for trace in strips.values() for name in trace["drafters"])
+    names = {*learners, *moved, *drafters, *(name for panel in panels for column in ("name", "fill")
                           if column in panel.rows.columns for name in panel.rows[column])}
     found = {name: look(name) for name in sorted(names)}
     shades = matplotlib.colormaps[HEAT]([i / (SHADES - 1) for i in range(SHADES)])
@@ -85,14 +96,23 @@ def page_data(
                   for name, one in found.items()},
         "kinds": {name: {"needs": group.needs, "drawings": list(map(_drawing, group.drawings))}
                   for name, group in groups.items()},
-        "tables": list(map(_table, tables))}
+        "tables": list(map(_table, tables)), "costs": costs,
+        "strips": strips}
 
 
 def figure_part(name: str, group: FigureGroup) -> str:
     """The place of the figures of a group; without any, what the results lack."""
     if not group.drawings:
         return f'<p class="left-out">Left out: it needs {escape(group.needs)}.</p>'
-    return f'<figure data-kind="{name}"></figure>'
+    return (f'<figure data-kind="{name}"></figure>'
+            + '<div id="strips" aria-live="polite"></div>' * (name == "answers"))
+
+
+def costs_part(costs: Mapping[str, Any], needs: str) -> str:
+    """The place of what is found at other costs; without any, what the results lack."""
+    if not costs:
+        return f'<p class="left-out">Left out: it needs {escape(needs)}.</p>'
+    return '<div id="costs-tools" class="tools"></div>\n<div id="costs-found"></div>'
 
 
 def tables_part() -> str:

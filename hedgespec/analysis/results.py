@@ -33,6 +33,7 @@ from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, Table
 from hedgespec.results.store import RUN_FILE, Results, TraceSource, read_results
 
 USUAL_FEEDBACK = [QUEUED, CHOSEN, NONE, PROMPT, HINDSIGHT]
+SECONDS_PARTS = ("draft", "target", "reading")  # whose costs can be moved
 Basis = tuple[str, int]  # whose costs by name, and a batch
 
 
@@ -45,7 +46,8 @@ class QueryResults:
     `evaluation_seconds` (Q, S), means over seeds. `gamma` is the mean over the answer's tokens of a
     drafter's acceptance probability; of several drafters they are weighted by their rounds.
     `seconds` are estimated from the trace's costs, NaN without; `evaluation_seconds` are those of
-    them in which other drafters are evaluated, before `evaluations` of the rounds.
+    them in which other drafters are evaluated, before `evaluations` of the rounds. `parts` (Q, S)
+    are those of each of SECONDS_PARTS, NaN if the results do not say.
     """
 
     settings: pl.DataFrame
@@ -59,6 +61,7 @@ class QueryResults:
     evaluations: np.ndarray
     seconds: np.ndarray
     evaluation_seconds: np.ndarray
+    parts: dict[str, np.ndarray]
 
     @property
     def domains(self) -> list[str]:
@@ -95,6 +98,8 @@ class ResultSet:
                                  "different runs are mixed")
         self._drafters = _drafter_counts(per_query)
         self._until_best = per_query.select(*SETTING, "seed", "query", "rounds_until_best")
+        self._rounds = per_query.filter(pl.col("round_tokens").is_not_null()).select(
+            *SETTING, "query_id", "round_tokens", "round_drafter", "round_weight")
         self._queries = per_query.group_by(*SETTING, *QUERY_NAMES, maintain_order=True).agg(
             pl.col("tokens").first(), pl.col(PER_QUERY.averaged).mean())
         arms = pl.selectors.starts_with(ROUNDS_OF)
@@ -122,17 +127,22 @@ class ResultSet:
     def under(self, basis: Basis) -> "ResultSet":
         """The same results under other costs. Raises HedgespecError if there are none of these."""
         basis = self.basis_of(*basis)
-        if self.bases == [basis]:
+        if _first_bases(self._found.summary, basis).equals(self._shown):
             return self
         other = ResultSet(self._found, basis)
         other.folder = self.folder
         return other
 
+    def basis(self, trace: str) -> Basis:
+        """What is shown of a trace."""
+        [found] = self._shown.filter(pl.col("trace") == trace).select(BASIS).rows()
+        return found
+
     def bases_beside(self, trace: str) -> list[Basis]:
         """The shown costs of a trace at every batch that there is, least first."""
-        shown = {name: costs for name, costs, _ in self._shown.rows()}
         there = self._found.summary.filter(
-            pl.col("trace") == trace, pl.col("costs") == shown[trace]).select(BASIS).unique()
+            pl.col("trace") == trace, pl.col("costs") == self.basis(trace)[0])
+        there = there.select(BASIS).unique()
         return there.sort("batch").rows()
 
     @cached_property
@@ -197,7 +207,7 @@ class ResultSet:
             *((1 / (1 / pl.col(name)).mean()).alias(name) for name in (
                 "tokens_per_second", "tokens_per_second_low", "tokens_per_second_high")),
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret"),
-            pl.col("eal", "seconds_per_token", "runnable").first())
+            pl.col("eal", "seconds_per_token", "runnable", "by_seconds").first())
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
         apart = [_apart(row) for row in rows.iter_rows(named=True)]
         own = [_own_loss(row) for row in rows.iter_rows(named=True)]
@@ -242,6 +252,14 @@ class ResultSet:
         return long.with_columns(pl.col("arm").str.strip_prefix(ROUNDS_OF)).sort(
             pl.col("selector").replace_strict(order, return_dtype=pl.Int64), maintain_order=True)
 
+    def rounds(self, trace: str, selectors: Collection[str]) -> pl.DataFrame:
+        """The rounds of one replay of `selectors` at their usual settings, a row per query, where
+        they were kept: `selector`, `query_id` and the columns round_*."""
+        usual = self.settings.filter(pl.col("usual"), pl.col("trace") == trace,
+                                     pl.col("selector").is_in(list(selectors))).select(SETTING)
+        return self._rounds.join(usual, on=SETTING, how="semi", nulls_equal=True,
+                                 maintain_order="left")
+
     def only_arm(self, trace: str, selector: str) -> str | None:
         """The arm that drafts all rounds of a selector; None of several."""
         rows = self.arm_rounds(trace).filter(pl.col("selector") == selector, pl.col("rounds") > 0)
@@ -269,7 +287,8 @@ class ResultSet:
             settings.drop("column"), one["query_id"].to_numpy(),
             np.array(questions(one["query_id"].to_list())), one["domain"].to_numpy(),
             one["tokens"].to_numpy(), means["rounds"], means["regret_rounds"], means["gamma"],
-            means["evaluations"], means["seconds"], means["evaluation_seconds"])
+            means["evaluations"], means["seconds"], means["evaluation_seconds"],
+            {part: means[f"{part}_seconds"] for part in SECONDS_PARTS})
 
 
 def usual_losses(feedback: str, timed: bool) -> list[str]:
@@ -313,8 +332,10 @@ def check_same_traces(one: ResultSet, other: ResultSet) -> None:
 
 def _checked(table: Table, rows: pl.DataFrame, where: Path | str) -> pl.DataFrame:
     """The rows of a table, each once. Raises HedgespecError for two results of one setting."""
-    # Runs of a sweep may share settings; their rows are then the same, but for the clock's.
-    rows = rows.unique(pl.exclude(table.timed) if table.timed else None, maintain_order=True)
+    # Runs of a sweep may share settings; their rows are then the same, but for the clock's and for
+    # what the first run keeps more of.
+    rows = rows.unique(pl.exclude(table.uncertain) if table.uncertain else None, keep="first",
+                       maintain_order=True)
     twice = rows.filter(rows.select(table.keys).is_duplicated())
     if not twice.is_empty():
         raise HedgespecError(

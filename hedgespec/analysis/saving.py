@@ -40,8 +40,10 @@ class FigureSaver:
             self._pool.shutdown(cancel_futures=True)
 
     def save(self, drawing: Drawing) -> None:
-        """Write the figure now or soon."""
+        """Write its numbers, and its pictures now or soon."""
         write_text(self._folder / f"{anchor(drawing.name)}.csv", csv(drawing.data))
+        if not self._paper.formats:
+            return
         self._waiting.append(drawing)
         if self._others and self._pool is None and len(self._waiting) >= WORTH_IT:
             # New processes, not forks of this one, whose threads may hold locks.

@@ -53,8 +53,8 @@ class Study:
 
     @cached_property
     def verdicts(self) -> list[Judged]:
-        """What to do on each recorded trace of the run."""
-        return judge(self.run)
+        """What to do on each recorded trace that is looked at."""
+        return [one for one in judge(self.run) if one.trace in self.traces]
 
     @cached_property
     def drawn(self) -> tuple[str, ...]:

@@ -144,15 +144,15 @@ def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
     """
     answers = run.answers(trace)
     per_query = answers.seconds if unit == SPEED else answers.rounds
-    able = _able(answers.settings, per_query)
-    if not len(able):
+    there = able(answers.settings, per_query)
+    if not len(there):
         return None
-    cost, tokens = by_question(per_query[:, able], answers.question), answers.tokens.sum()
-    labels = answers.settings["label"].gather(able).to_list()
-    selectors = answers.settings["selector"].gather(able).to_list()
+    cost, tokens = by_question(per_query[:, there], answers.question), answers.tokens.sum()
+    labels = answers.settings["label"].gather(there).to_list()
+    selectors = answers.settings["selector"].gather(there).to_list()
     singles = [place for place, name in enumerate(selectors)
                if SelectorLabel.parse(name).arm not in (None, NONE)]
-    best = _choice(labels, cost, tokens, range(len(able)))
+    best = _choice(labels, cost, tokens, range(len(there)))
     single = _choice(labels, cost, tokens, singles) if singles else None
     none = [cost[:, place] for place, name in enumerate(selectors) if name == NONE]
     return Verdict(
@@ -161,7 +161,7 @@ def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
         _gain(best.cost[:, None], none[0]) if none else None)
 
 
-def _able(settings: pl.DataFrame, per_query: np.ndarray) -> np.ndarray:
+def able(settings: pl.DataFrame, per_query: np.ndarray) -> np.ndarray:
     """Columns of the settings that can be run; of an exact and a replayed one the exact."""
     rows = settings.with_columns(known=~np.isnan(per_query).any(axis=0)).with_row_index("column")
     return rows.filter("runnable", "known").sort("mode", maintain_order=True).unique(
@@ -306,7 +306,7 @@ def _told_apart(found: Verdict) -> str:
     if not found.alike:
         return f"All of the {found.settings - 1} other settings are shown to be slower."
     more = len(found.alike) - _NAMED
-    return (f"Not told from the best of {found.settings} settings: "
+    return (f"Corrected for all {found.settings} settings, not told from the best: "
             + ", ".join(found.alike[:_NAMED]) + f" and {more} more" * (more > 0) + ".")
 
 

@@ -58,6 +58,7 @@ SETTINGS = {
     "actual": "Regret is counted against what was really played.",
     "eliminate": "eliminate:c,p: only drafters not clearly worse than the leader are evaluated.",
     "limited": "limited:m: only m drafters at a time are evaluated.",
+    "binned": "binned:s: only drafters that take a part s of the time of all are evaluated.",
     "budget": "budget:s: no evaluation once it took more than a part s of the time.",
     "length": "Loss: one minus the expected tokens of a round, as a part of the most possible.",
     "accept": "Loss: the probability that the first proposed token is rejected.",

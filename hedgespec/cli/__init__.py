@@ -23,8 +23,11 @@ COMMANDS = {
     "selectors": "list the selectors, their parameters, and the verification rules",
     "live": "decode with real models and a selector, or chat",
     "fidelity": "replay the log of a live run: the same decisions must come out",
+    "export": "write a policy on a trace for an engine's simulation, or a benchmark",
+    "import": "read an engine's own log of speculative decoding",
     "profile": "measure costs of a large target's shapes, with random weights",
 }
+MODULES = {"import": "import_log"}  # of commands whose name no module can have
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,7 +48,7 @@ def make_parser(
                                      required=True)
     for name, help in COMMANDS.items():
         if name in given:
-            import_module(f"hedgespec.cli.{name}").add_parser(commands)
+            import_module(f"hedgespec.cli.{MODULES.get(name, name)}").add_parser(commands)
         else:  # its options take a second to import
             commands.add_parser(name, help=help)
     return parser, commands

@@ -36,23 +36,55 @@ def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:
     return error.worded(lambda name, *value: at_shell(options.get(name, name), *value))
 
 
+_HELD: list[str] = []  # lines that wait for the end of what is being printed
+_HOLDING: list[bool] = []
+
+
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """hedgespec's own warnings are a line each, without the place in its code."""
-    before = warnings.showwarning
+    """Warnings are a line each, shown once: hedgespec's own, and those of packages by their place.
+
+    A line comes above a progress bar, which rich does for all that is written while there is one.
+    """
+    before, shown = warnings.showwarning, set[str]()
 
     def show(message: Warning | str, category: type[Warning], filename: str, lineno: int,
              file: TextIO | None = None, line: str | None = None) -> None:
         if Path(filename).is_relative_to(Path(hedgespec.__file__).parent):
-            print(f"hedgespec: warning: {message}", file=sys.stderr)
+            text = f"hedgespec: warning: {message}"
         else:
-            before(message, category, filename, lineno, file, line)
+            said = " ".join(str(message).split())
+            text = f"{Path(filename).name}:{lineno}: {category.__name__}: {said}"
+            if text in shown:
+                return
+            shown.add(text)
+        _HELD.append(text)
+        if not _HOLDING:
+            _show_held()
 
     warnings.showwarning = show
     try:
         yield
     finally:
         warnings.showwarning = before
+
+
+@contextmanager
+def held_warnings() -> Iterator[None]:
+    """Warnings are shown at the end: within, a line is being printed bit by bit."""
+    _HOLDING.append(True)
+    try:
+        yield
+    finally:
+        _HOLDING.pop()
+        if not _HOLDING:
+            _show_held()
+
+
+def _show_held() -> None:
+    for text in _HELD:
+        print(text, file=sys.stderr)
+    _HELD.clear()
 
 
 def require_models(what: str) -> None:

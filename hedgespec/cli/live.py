@@ -5,13 +5,13 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hedgespec.cli.chat import chat
-from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
+from hedgespec.cli.common import chosen_device, chosen_dtype, held_warnings, require_models
 from hedgespec.cli.shown import Shown
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.options import add_options, with_given
+from hedgespec.options import add_options, given_options, refuse_idle, with_given
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +74,10 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     live, sampling, decoding = _defaults()
+    given = {name: value for settings in (live, sampling, decoding)
+             for name, value in given_options(options, type(settings)).items()}
     live = with_given(live, options)
+    _refuse_idle(options, given, live, with_given(sampling, options))
     logged = live.out is not None
     decoder = _decoder(live, replace(
         with_given(decoding, options), sampling=with_given(sampling, options),
@@ -93,13 +96,30 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         console.print("\ninterrupted")
         complete = False
-    session.sum_up()
-    if log is not None and session.count:
-        manifest = log.finish()
-        _warn_of_drift(log, console)
-        console.print(f"log of {manifest.queries} answers, {manifest.tokens} tokens: {live.out}"
-                      f"\nreplay it: hedgespec fidelity {live.out}", markup=False)
+    finally:  # whatever ended it, what was decoded is kept
+        session.sum_up()
+        if log is not None and session.count:
+            _finish(log, console, live.out)
     return 0 if complete else 130
+
+
+def _finish(log: "LiveLog", console: "Console", folder: Path | None) -> None:
+    manifest = log.finish()
+    _warn_of_drift(log, console)
+    console.print(f"log of {manifest.queries} answers, {manifest.tokens} tokens: {folder}"
+                  f"\nreplay it: hedgespec fidelity {folder}", markup=False)
+
+
+def _refuse_idle(
+    options: argparse.Namespace, given: dict[str, Any], live: "LiveSettings", sampling: "Sampling"
+) -> None:
+    from hedgespec.models.settings import idle_at
+
+    refuse_idle(given, [
+        ("per_domain", not options.chat and options.prompt is None,
+         f"it chooses among the questions of {arg('prompts')}"),
+        ("costs", live.out is not None, f"they are measured for the log; give {arg('out')}"),
+        *idle_at(sampling.temperature)])
 
 
 def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder":
@@ -247,16 +267,19 @@ class _Session:
         shown = Shown(self._console, tokenizer)
         started = first = last = perf_counter()
         try:
-            with closing(self._decoder.rounds(  # ended before the answer is kept
-                    query.prompt, self._limit, query.number, answer=answer)) as rounds:
-                for done in rounds:
-                    last = perf_counter()
-                    first = last if len(answer.rounds) == 1 else first
-                    shown.add(done.tokens, _colour(done.drafter))
-                    if stopped():
-                        break
+            with held_warnings():
+                try:
+                    with closing(self._decoder.rounds(  # ended before the answer is kept
+                            query.prompt, self._limit, query.number, answer=answer)) as rounds:
+                        for done in rounds:
+                            last = perf_counter()
+                            first = last if len(answer.rounds) == 1 else first
+                            shown.add(done.tokens, _colour(done.drafter))
+                            if stopped():
+                                break
+                finally:
+                    shown.end()
         finally:
-            shown.end()
             if last > started:
                 self._status(answer, last - started, first - started)
             if answer.tokens:

@@ -42,6 +42,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="llama-3.1-8b, qwen3-8b, qwen3-32b, smollm2-135m, or a model's config.json")
     add_options(parser, _defaults())
     add("--out", type=Path, metavar="FILE", help="write the costs as JSON, for `hedgespec sim`")
+    add("--resume", action="store_true",
+        help="go on from what FILE.unfinished has, measured with the same settings")
     parser.set_defaults(run=run)
 
 
@@ -54,7 +56,7 @@ def _defaults() -> "ProfileSettings":
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write."""
     require_models("profiling")
-    from hedgespec.costs.file import save_measured, save_unfinished
+    from hedgespec.costs.file import save_measured, save_unfinished, unfinished
     from hedgespec.costs.profile import profile
     from hedgespec.models.target import check_device
 
@@ -64,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
     settings = replace(settings, device=device, dtype=chosen_dtype(settings.dtype, device))
     out: Path | None = options.out
     keep = (lambda costs: None) if out is None else partial(save_unfinished, out)
-    found = profile(options.target_config, settings, partial(_measure, settings, keep))
+    known = unfinished(out) if options.resume and out is not None else None
+    found = profile(options.target_config, settings, partial(_measure, settings, keep, known))
     _print(found)
     if out is not None:
         save_measured(out, found.costs)
@@ -73,8 +76,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _measure(
-    settings: "ProfileSettings", keep: "Callable[[Costs], object]", target: "LanguageModel",
-    drafters: "list[Eagle]",
+    settings: "ProfileSettings", keep: "Callable[[Costs], object]", known: "Costs | None",
+    target: "LanguageModel", drafters: "list[Eagle]",
 ) -> "Costs":
     """Costs of the parts of a round on fixed tensors; what there is goes to `keep`."""
     from hedgespec.live import DecoderSettings, LiveDecoder
@@ -84,7 +87,7 @@ def _measure(
                                static=True, compiled=settings.compiled)
     return LiveDecoder(target, list(drafters), settings.selector, decoding).costs(
         settings.context, settings.widths, settings.repeats, settings.batches, settings.contexts,
-        keep)
+        keep, known)
 
 
 def _print(found: "Profile") -> None:
@@ -97,6 +100,9 @@ def _print(found: "Profile") -> None:
         (f"draft of {costs.draft_length} tokens", found.draft),
         ("evaluation of one head", step.evaluate),
         (f"evaluation of {heads} heads", found.evaluate_all),
+        *((f"evaluation of {heads} heads on {count} tokens", seconds)
+          for count, seconds in costs.reads.items()),
+        ("overhead of a round", costs.overhead),
         (f"{found.selector}, {heads} drafters", found.selector_seconds),
         ("whole round", found.round_seconds),
     ]

@@ -3,16 +3,20 @@
 import argparse
 import os
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hedgespec.bridges.settings import ServerSettings, is_server
 from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
-from hedgespec.options import add_options, given_options
+from hedgespec.errors import HedgespecError, arg
+from hedgespec.options import add_options, given_options, refuse_idle, with_given
 
 if TYPE_CHECKING:
     from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
+    from hedgespec.traces import Manifest
 
 EPILOG = """\
 examples:
@@ -21,6 +25,9 @@ examples:
       --drafter small=lm:meta-llama/Llama-3.2-1B-Instruct --drafter prompt-lookup \\
       --prompts question.jsonl --temperature 0 --out traces/llama-greedy
   hedgespec record --resume ...             go on after any interruption
+  hedgespec record --target http://127.0.0.1:8000 --drafter small=http://127.0.0.1:8001 \\
+      --top-k 20 --temperature 0.7 --prompts question.jsonl --out traces/served
+                                            from running servers of vLLM, SGLang or llama.cpp
 
 drafters, each [NAME=]FAMILY[:ARGUMENT]:
   lm:MODEL             a Hugging Face id, folder or .gguf with the target's tokenizer
@@ -31,8 +38,10 @@ drafters, each [NAME=]FAMILY[:ARGUMENT]:
   prompt-lookup[:N]    copy what followed the last N (default 3) tokens before
   ngram[:N]            sample from the continuations of the last N (default 3) tokens
 
-Needs the `models` extra: pip install -e '.[models]' in a clone. On a CPU the defaults are one
-question per domain and 96 tokens; a GPU is wanted for more. Format: docs/trace-format.md.
+From servers (docs/engines.md) each drafter is NAME=http://HOST:PORT, and the extra `servers` is all
+that is needed. Else the `models` extra is: pip install -e '.[models]' in a clone. On a CPU the
+defaults are one question per domain and 96 tokens; a GPU is wanted for more. The format:
+docs/trace-format.md.
 """
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,6 +52,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_options(parser, _defaults())
+    add_options(parser, ServerSettings())
     parser.set_defaults(run=run)
 
 
@@ -50,6 +60,9 @@ def run(options: argparse.Namespace) -> int:
     """Record with a progress bar; say where the trace is."""
     import sys
 
+    if is_server(vars(options).get("RecordSettings.target", "")):
+        return _run_servers(options)
+    _refuse(given_options(options, ServerSettings), "is of servers; the target is none")
     require_models("recording")
     from hedgespec.tracegen.record import record
 
@@ -70,10 +83,47 @@ def run(options: argparse.Namespace) -> int:
           f"{len(manifest.drafters)} drafters; loading took {seconds['load']:.1f} s, measuring "
           f"costs {seconds['costs']:.1f} s, generating {seconds['generate']:.1f} s, scoring "
           f"{seconds['score']:.1f} s\nreplay it: hedgespec sim --traces {settings.out}")
+    _tell_left_out(manifest)
+    return 0
+
+
+def _run_servers(options: argparse.Namespace) -> int:
+    """Record from servers; say where the trace is, and what it does not know."""
+    import sys
+
+    from hedgespec.bridges.record import record_from_servers
+    from hedgespec.tracegen.settings import RecordSettings
+
+    given = given_options(options, RecordSettings)
+    _refuse({name for name in ("device", "dtype") if name in given},
+            "is of models that run here; servers have their own")
+    settings = replace(_defaults(), **{**_named(given), **given})
+    try:
+        with Bar() as bar:
+            manifest = record_from_servers(
+                settings, with_given(ServerSettings(), options), bar.update)
+    except KeyboardInterrupt:
+        print("interrupted; finished answers are kept: run the same command with --resume",
+              file=sys.stderr)
+        return 130
+    print(f"{settings.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
+          f"{len(manifest.drafters)} drafters; gamma: {manifest.recording['gamma']}\n"
+          f"replay it: hedgespec sim --traces {settings.out}")
+    _tell_left_out(manifest)
+    return 0
+
+
+def _refuse(given: Iterable[str], why: str) -> None:
+    for name in given:
+        raise HedgespecError(f"{arg(name)} {why}")
+
+
+def _tell_left_out(manifest: "Manifest") -> None:
+    import sys
+
     left_out = manifest.recording["left_out_for_lack_of_context"]
     if left_out:
         print(f"left out, their prompts fill the context: {', '.join(left_out)}", file=sys.stderr)
-    return 0
 
 
 def _defaults() -> "RecordSettings":
@@ -87,16 +137,14 @@ def _defaults() -> "RecordSettings":
 
 
 def _settings(options: argparse.Namespace) -> "RecordSettings":
+    from hedgespec.models.settings import idle_at
     from hedgespec.tracegen.settings import CPU_PER_DOMAIN, CPU_TOKENS, RecordSettings
-    from hedgespec.traces.schema import name_of_folder
 
     given = {**_of_torchrun(), **given_options(options, RecordSettings)}
     settings = replace(_defaults(), **given)
+    refuse_idle(given, idle_at(settings.temperature))
     device = chosen_device(settings.device)
-    stem = re.sub(r"[^A-Za-z0-9.]+", "-", settings.prompts.stem).strip("-.") or "prompts"
-    named = name_of_folder(given["out"]) if "out" in given else f"{stem}-t{settings.temperature:g}"
-    name = given.get("name", named)
-    derived = {"name": name, "out": Path("recordings") / name}
+    derived = _named(given)
     if device == "cpu":
         derived["max_new_tokens"] = CPU_TOKENS
         derived["per_domain"] = None if "prompts" in given else CPU_PER_DOMAIN
@@ -113,6 +161,17 @@ def _of_torchrun() -> dict[str, str]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what "cuda" means from now on
     return {"part": f"{os.environ['RANK']}/{os.environ['WORLD_SIZE']}"}
+
+
+def _named(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Name and folder, where they are not given."""
+    from hedgespec.traces.schema import name_of_folder
+
+    settings = replace(_defaults(), **given)
+    stem = re.sub(r"[^A-Za-z0-9.]+", "-", settings.prompts.stem).strip("-.") or "prompts"
+    named = name_of_folder(given["out"]) if "out" in given else f"{stem}-t{settings.temperature:g}"
+    name = given.get("name", named)
+    return {"name": name, "out": Path("recordings") / name}
 
 
 class Bar:

@@ -4,9 +4,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hedgespec.errors import arg
+from hedgespec.options import refuse_idle
+
 if TYPE_CHECKING:
     from hedgespec.analysis.comparison import Comparison
 
+_DPI = 150
 WORST = 3  # answers that became worse, printed; the report lists more
 
 EPILOG = """\
@@ -16,11 +20,12 @@ examples:
   hedgespec report results/sim --against fixed:generalist       gains over another selector
   hedgespec report results/a results/b                  also what differs in b, paired by question
   hedgespec report results/sim --tokenizer SmolLM2-135M-Instruct/tokenizer.json   text, not ids
+  hedgespec report results/sim --formats pdf         also figures for a paper
   hedgespec report results/new --baseline results/old   also what became worse, and the answers
 
-OUT receives report.html (one file, opens offline), figures/ (PDF, PNG, and the numbers drawn as
-CSV, one trace a figure) and tables/ (CSV, Markdown). The page says of each figure that is left out
-what the results lack.
+OUT receives report.html (one file, opens offline), figures/ (the numbers drawn as CSV, and pictures
+if --formats names some, one trace a figure) and tables/ (CSV, Markdown). The page says of each
+figure that is left out what the results lack.
 """
 
 
@@ -52,15 +57,25 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--costs", metavar="NAME",
         help="of results under several costs, those whose seconds are shown (default: the first)")
     add("--batch", type=int, metavar="B", help="likewise of several batches")
+    add("--answers", type=_count, metavar="N",
+        help="of how many answers of each trace, those with most regret, the page has the rounds "
+             "(default: as many as fit on a page of 1 MB)")
     add("--width", type=_inches, metavar="INCHES",
         help="width of the figures in OUT/figures (default: 3.4, one column of a paper; 7 where a "
              "figure needs it)")
-    add("--dpi", type=int, default=150, help="of PNG files (default: %(default)s)")
+    add("--dpi", type=int, help=f"of PNG files (default: {_DPI})")
     add("--font", default="DejaVu Sans", metavar="FAMILY",
         help="of the figures in OUT/figures (default: %(default)s)")
-    add("--formats", nargs="+", default=["pdf", "png"], choices=["pdf", "svg", "png"],
-        help="of the figures in OUT/figures (default: pdf png)")
+    add("--formats", nargs="+", default=[], choices=["pdf", "svg", "png"],
+        help="of pictures of the figures in OUT/figures, which take a minute (default: none)")
     parser.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise argparse.ArgumentTypeError("a number of answers is 0 or more")
+    return count
 
 
 def _inches(text: str) -> float:
@@ -82,10 +97,13 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.files import check_writable
     from hedgespec.version import __version__
 
+    refuse_idle({} if options.dpi is None else {"dpi": options.dpi}, [
+        ("dpi", "png" in options.formats, f"{arg('formats')} names no png")])
     check_writable(options.out)
     request = Request(options.results, options.baseline, options.traces, options.selectors,
                       options.against, options.tokenizer, options.costs, options.batch,
-                      Paper(options.width, options.dpi, options.font, options.formats))
+                      Paper(options.width, options.dpi or _DPI, options.font, options.formats),
+                      options.answers)
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
                    MofNCompleteColumn(), console=Console(stderr=True), transient=True)
     with bar:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hedgespec.cli.zoo import add_zoo_options, show, zoo_settings
-from hedgespec.options import add_options, given_options
+from hedgespec.errors import arg
+from hedgespec.options import add_options, as_table, given_options, refuse_idle
 
 if TYPE_CHECKING:
     from hedgespec.zoo.settings import ExperimentSettings
@@ -56,11 +57,16 @@ def _defaults() -> "ExperimentSettings":
 
 def run(options: argparse.Namespace) -> int:
     """Make the zoo, record, and say where the traces are; or list the bundled ones."""
-    from hedgespec.zoo.settings import ExperimentSettings
+    from hedgespec.zoo.settings import ExperimentSettings, ZooSettings
 
-    if options.what == "list":
-        return _list()
     given = given_options(options, ExperimentSettings)
+    if options.what == "list":
+        every = {**as_table(ExperimentSettings, given),
+                 **as_table(ZooSettings, given_options(options, ZooSettings))}
+        every |= {} if options.scale is None else {"scale": options.scale}
+        refuse_idle(every, [(name, False, "`list` takes no options") for name in every])
+        return _list()
+    refuse_idle(given, [("long_tokens", "long" in given, f"give {arg('long', True)} too")])
     replace(_defaults(), **given).check()  # what is wrong is told before anything is loaded
     zoo = zoo_settings(options)
     from hedgespec.cli.common import StepBar

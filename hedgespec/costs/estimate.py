@@ -52,7 +52,7 @@ def evaluate_seconds(
     shape) of evaluating so many of the drafters, whichever they are: one by one they then take
     their mean. The result has the shape of `count`. Nobody takes no time.
     """
-    each = alone_seconds(costs, [name for name in dict.fromkeys(drafters) if name is not None])
+    each = _alone_seconds(costs, [name for name in dict.fromkeys(drafters) if name is not None])
     counts = np.asarray(len(each) if count is None else count, dtype=float)
     one_by_one = counts * (each.mean() if len(each) else 0.0)
     found: np.ndarray = np.minimum(one_by_one, together_seconds(costs, counts))
@@ -78,16 +78,67 @@ def together_seconds(costs: Costs, counts: np.ndarray) -> np.ndarray:
 def evaluating_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
     """Further seconds of a round of each arm in which all arms' drafters are evaluated, (N,).
 
-    `drafters` (N) as in `round_seconds`, which counts the arm's own unless it has seconds `begin`.
+    `drafters` (N) as in `round_seconds`, which counts the arm's own where it `reads_first`.
     """
-    in_round = np.array([0.0 if name is None or costs.drafters[name].begin is not None
-                         else costs.drafters[name].evaluate for name in drafters])
+    in_round = reads_first(costs, drafters) * _alone_seconds(costs, drafters)
     others: np.ndarray = evaluate_seconds(costs, drafters) - in_round
     return others
 
 
-def alone_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
-    """Seconds of evaluating each drafter (N) alone, 0 for None."""
+def reads_first(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
+    """Whether a round of each drafter (N) holds the reading of a round's tokens, `evaluate`."""
+    return np.array([name is not None and costs.drafters[name].begin is None for name in drafters])
+
+
+def has_reads(costs: Costs) -> bool:
+    """Whether evaluation was measured on other numbers of tokens than a round's."""
+    return any(one.reads for one in costs.drafters.values())
+
+
+def reading_together_seconds(costs: Costs, count: int, tokens: np.ndarray) -> np.ndarray:
+    """Seconds of evaluating `count` drafters in one batch on some numbers of tokens (n), (n), as
+    `reading_seconds`; infinite if not measured. Another number of drafters than was measured takes
+    as many times longer for more tokens.
+    """
+    longer, of_all = np.ones(len(tokens)), costs.evaluate_all
+    if of_all is not None:
+        longer = _reading(costs, of_all, costs.reads, tokens) / of_all
+    found: np.ndarray = longer * together_seconds(costs, np.array(count))
+    return found
+
+
+def reading_seconds(
+    costs: Costs, drafters: Sequence[str | None], tokens: np.ndarray
+) -> np.ndarray:
+    """Seconds of evaluating each drafter (N) alone on some numbers of tokens (n), (n, N).
+
+    0 for None. Up to a round's K+1 tokens take as long as these. Between the numbers that were
+    measured they are linear; more than the most are read in passes of so many, and the rest. Where
+    no other number was measured, any takes as long as a round's.
+    """
+    seconds = np.zeros((len(tokens), len(drafters)))
+    for arm, name in enumerate(drafters):
+        if name is not None:
+            one = costs.drafters[name]
+            seconds[:, arm] = _reading(costs, one.evaluate, one.reads, tokens)
+    return seconds
+
+
+def _reading(
+    costs: Costs, of_round: float, reads: Mapping[str, float], tokens: np.ndarray
+) -> np.ndarray:
+    known = {costs.draft_length + 1: of_round} | {int(count): one for count, one in reads.items()}
+    if not reads:
+        return np.full(len(tokens), of_round)
+    most = max(known)
+    passes, rest = np.divmod(np.maximum(tokens, costs.draft_length + 1), most)
+    last = np.where(rest > 0, _line(known, np.maximum(rest, costs.draft_length + 1)), 0.0)
+    found: np.ndarray = passes * known[most] + last
+    return found
+
+
+def _alone_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
+    """Seconds of evaluating each drafter (N) alone on a round's tokens, 0 for None."""
     return np.array([0.0 if name is None else costs.drafters[name].evaluate for name in drafters])
 
 

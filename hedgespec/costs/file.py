@@ -16,11 +16,11 @@ from hedgespec.errors import HedgespecError, TraceError, arg, did_you_mean
 from hedgespec.files import parse_json, write_text
 from hedgespec.traces.costs import Costs, DrafterCosts
 from hedgespec.traces.drafted import COPYING
-from hedgespec.traces.manifest import DrafterInfo, parse_costs
+from hedgespec.traces.manifest import EARLY_EXIT, DrafterInfo, parse_costs
 from hedgespec.traces.reader import Trace
 from hedgespec.traces.schema import SYNTHETIC
 
-BATCHED = ("eagle", "lm", "early-exit")  # kinds of drafters that are evaluated in one batch
+BATCHED = ("eagle", "lm", EARLY_EXIT)  # kinds of drafters that are evaluated in one batch
 MOST_DRIFT = 0.1  # share by which a machine may slow down or speed up while it is measured
 
 
@@ -32,6 +32,12 @@ def save_costs(path: Path, costs: Costs) -> None:
 def save_unfinished(path: Path, costs: Costs) -> None:
     """Write what was measured so far to `path`.unfinished, which `save_measured` removes."""
     save_costs(_beside(path, "unfinished"), costs)
+
+
+def unfinished(path: Path) -> Costs | None:
+    """What `save_unfinished` kept; None if there is nothing."""
+    kept = _beside(path, "unfinished")
+    return load_costs(kept) if kept.is_file() else None
 
 
 def _beside(path: Path, ending: str) -> Path:
@@ -86,20 +92,26 @@ def load_costs(path: Path) -> Costs:
 
 def with_costs(trace: Trace, costs: Costs) -> Trace:
     """The trace under other costs, of one condition; see `costs_for`."""
-    own = costs_for(costs, trace.manifest.drafters)
+    own = costs_for(costs, trace.manifest.drafters, trace.manifest.target_layers)
     return replace(trace, manifest=replace(trace.manifest, costs=own))
 
 
-def costs_for(costs: Costs, drafters: Sequence[DrafterInfo]) -> Costs:
-    """Costs of other drafters than those measured.
+def costs_for(
+    costs: Costs, drafters: Sequence[DrafterInfo], layers: int | None = None
+) -> Costs:
+    """Costs of other drafters than those measured, of a target with so many `layers`.
 
     One that has no costs by its name takes those of the first one of its kind, a made-up one those
     of the first one. One that copies from the text, if none was measured, takes no time. Evaluating
     those of BATCHED together takes as long as so many did where that was measured, and each other
     one its own time beside them; else as long as it does for those measured, in proportion to their
-    number. Raises TraceError for a drafter of a kind that was not measured.
+    number. An early exit, if none was measured, takes its share of the target's pass; `engine` says
+    that this is estimated. Raises TraceError for a drafter of another kind that was not measured.
     """
-    own = {info.name: _costs_of(costs, info) for info in drafters}
+    exits = {info.name: share for info in drafters
+             if not _measured(costs, info) and (share := _share(info, layers))}
+    own = {info.name: _exit_costs(costs, exits[info.name]) if info.name in exits
+           else _costs_of(costs, info) for info in drafters}
     if list(own) == list(costs.drafters):
         return replace(costs, conditions=[])
     together, measured = costs.evaluate_all, dict(costs.evaluate_together)
@@ -107,23 +119,45 @@ def costs_for(costs: Costs, drafters: Sequence[DrafterInfo]) -> Costs:
         kinds = {one.kind for one in costs.drafters.values()}
         if together is not None and kinds <= {"", *BATCHED}:  # so many are known in a batch
             measured.setdefault(str(len(costs.drafters)), together)
-        batched = sum(info.kind in BATCHED for info in drafters)
+        in_batch = [info.kind in BATCHED and info.name not in exits for info in drafters]
+        batched = sum(in_batch)
         together = float(together_seconds(costs, np.array(batched))) + sum(
-            own[info.name].evaluate for info in drafters if info.kind not in BATCHED)
+            own[info.name].evaluate
+            for info, one in zip(drafters, in_batch, strict=True) if not one)
     elif together is not None:
-        together *= len(drafters) / len(costs.drafters)
+        together *= (len(drafters) - len(exits)) / len(costs.drafters)
+    share = (together or 0.0) / (costs.evaluate_all or 1.0)
+    estimated = [f"{name}: estimated from its share of the target's layers" for name in exits]
     return replace(costs, drafters=own, evaluate_all=together, evaluate_together=measured,
-                   conditions=[])
+                   reads={count: share * seconds for count, seconds in costs.reads.items()},
+                   engine="; ".join([*filter(None, [costs.engine]), *estimated]), conditions=[])
 
 
-def _costs_of(costs: Costs, drafter: DrafterInfo) -> DrafterCosts:
-    """Of one drafter: by its name, or else by its kind."""
+def _share(drafter: DrafterInfo, layers: int | None) -> float | None:
+    """The share of the target's layers that an early exit runs; None where that is not known."""
+    layer = drafter.exit_layer
+    return layer / layers if layer is not None and layers is not None and layer < layers else None
+
+
+def _exit_costs(costs: Costs, share: float) -> DrafterCosts:
+    """Of an early exit: a pass over one token for each drafted one, and nothing for evaluation,
+    whose states the target's pass has left."""
+    step = share * costs.target.one
+    return DrafterCosts(step, costs.draft_length * step, 0.0, begin=step, kind=EARLY_EXIT)
+
+
+def _measured(costs: Costs, drafter: DrafterInfo) -> DrafterCosts | None:
+    """What was measured of one drafter: by its name, or else by its kind."""
     named = costs.drafters.get(drafter.name)
     if named is not None and named.kind in ("", drafter.kind):
         return named
-    for one in costs.drafters.values():
-        if drafter.kind in (one.kind, SYNTHETIC):
-            return one
+    return next((one for one in costs.drafters.values()
+                 if drafter.kind in (one.kind, SYNTHETIC)), None)
+
+
+def _costs_of(costs: Costs, drafter: DrafterInfo) -> DrafterCosts:
+    if (found := _measured(costs, drafter)) is not None:
+        return found
     if drafter.kind in COPYING:
         return DrafterCosts(0.0, 0.0, 0.0, kind=drafter.kind)
     kinds = sorted({one.kind or "unknown" for one in costs.drafters.values()}) or ["none"]

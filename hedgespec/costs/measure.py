@@ -10,6 +10,7 @@ from hedgespec.costs.timing import Part, Timings, time_in_turn
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.drafters import Drafter, check_readers
+from hedgespec.models.drafters.session import DraftSession
 from hedgespec.models.lossless import check_lossless
 from hedgespec.models.target import LanguageModel
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
@@ -18,12 +19,14 @@ from hedgespec.traces.costs import (
     begin_part,
     draft_part,
     evaluate_part,
+    read_part,
     step_part,
     target_part,
     together_part,
 )
 
 EAGER = "eager"
+READS = (32, 128)  # tokens that drafters as they are read at once, when they were left out
 
 
 @torch.inference_mode()
@@ -36,7 +39,8 @@ def measure_costs(
     widths: Sequence[int] = (),
 ) -> Costs:
     """Medians of `repeats` runs (None: 20 on a GPU, 5 on a CPU), each after `context` tokens of
-    text; `widths` are further numbers of tokens that the target reads.
+    text; `widths` are further numbers of tokens that the target reads. Drafters are evaluated on
+    READS tokens too, where the text has as many.
 
     A shorter context of target or drafters shortens `context`. Raises HedgespecError if there is
     too little of it, if a drafter cannot draft step by step with this target, or if a model cannot
@@ -54,39 +58,46 @@ def measure_costs(
     _, states = model.read(text[: context - 1], tuple(sorted(layers)))
     model.read(text[context - 1 : context])
     parts = _target_parts(target, model, text, {1, draft_length + 1, *widths})
+    reads = [count for count in READS if draft_length + 1 < count < context]
     for drafter in drafters:
-        parts += _drafter_parts(drafter, model, text[:context], states, draft_length)
+        parts += _drafter_parts(drafter, model, text[:context], states, draft_length, reads)
     found = time_in_turn(parts, target.device, repeats)
-    return costs_from(found, target, drafters, draft_length, context, EAGER)
+    return costs_from(found, target, drafters, draft_length, context, EAGER, reads=reads)
 
 
 def costs_from(
     found: Timings, target: LanguageModel, drafters: Sequence[Drafter], draft_length: int,
-    context: int, engine: str, batch: int = 1,
+    context: int, engine: str, batch: int = 1, reads: Sequence[int] = (),
 ) -> Costs:
-    """Costs of parts that are named as traces/costs.py does."""
+    """Costs of parts that are named as traces/costs.py does; `reads` are the tokens of `read_part`.
+    """
     medians = found.medians
 
     def counted(part: Callable[[str], str]) -> dict[str, float]:
         return {name.removeprefix(part("")): value for name, value in medians.items()
                 if name.startswith(part(""))}
 
+    def of_reads(name: str = "") -> dict[str, float]:
+        return {str(count): medians[read_part(count, name)] for count in reads
+                if read_part(count, name) in medians}
+
     return Costs(
         device_name(target.device), target.dtype, context, draft_length,
         TargetCosts(one=medians[target_part(1)], round=medians[target_part(draft_length + 1)]),
-        {drafter.name: _drafter_costs(medians, drafter, draft_length) for drafter in drafters},
+        {drafter.name: _drafter_costs(medians, drafter, draft_length, of_reads(drafter.name))
+         for drafter in drafters},
         evaluate_all=medians.get(EVALUATE_ALL), widths=counted(target_part), spread=found.spread,
-        engine=engine, evaluate_together=counted(together_part), batch=batch)
+        engine=engine, evaluate_together=counted(together_part), batch=batch, reads=of_reads())
 
 
 def _drafter_costs(
-    medians: dict[str, float], drafter: Drafter, draft_length: int
+    medians: dict[str, float], drafter: Drafter, draft_length: int, reads: dict[str, float]
 ) -> DrafterCosts:
     name = drafter.name
     return DrafterCosts(
         step=medians.get(step_part(name), _step(medians, name, draft_length)),
         draft=medians[draft_part(name)], evaluate=medians[evaluate_part(name)],
-        begin=medians.get(begin_part(name)), kind=drafter.kind)
+        begin=medians.get(begin_part(name)), kind=drafter.kind, reads=reads)
 
 
 def _step(medians: dict[str, float], drafter: str, draft_length: int) -> float:
@@ -140,9 +151,10 @@ def _target_parts(
 
 def _drafter_parts(
     drafter: Drafter, model: CachedModel, text: torch.Tensor, states: dict[int, torch.Tensor],
-    draft_length: int,
+    draft_length: int, reads: Sequence[int],
 ) -> list[Part]:
-    """The last round of `text`, which `model` has read, verified draft_length + 1 tokens."""
+    """The last round of `text`, which `model` has read, verified draft_length + 1 tokens; the last
+    evaluation was `reads` tokens ago."""
     session = drafter.session_beside(model)
     before = len(text) - draft_length - 1
     session.extend(text[:before], {layer: states[layer][: before - 1] for layer in states})
@@ -165,7 +177,25 @@ def _drafter_parts(
 
     return [Part(step_part(drafter.name), begin_round, partial(draft, 1)),
             Part(draft_part(drafter.name), begin_round, partial(draft, draft_length)),
-            *_evaluation_parts(drafter, rewind, begin, round_states)]
+            *_evaluation_parts(drafter, rewind, begin, round_states),
+            *(_reading_part(drafter, session, text, states, count) for count in reads)]
+
+
+def _reading_part(
+    drafter: Drafter, session: DraftSession, text: torch.Tensor, states: dict[int, torch.Tensor],
+    count: int,
+) -> Part:
+    """Evaluation on the last `count` tokens of the text: logits of what follows each of them."""
+    before = len(text) - count
+    own = {layer: state[before - 1 :] for layer, state in states.items()
+           if layer in drafter.target_layers}
+
+    def read() -> torch.Tensor:
+        if drafter.from_states:
+            return drafter.logits_of_states(own)
+        return session.extend(text[before:], own, count)
+
+    return Part(read_part(count, drafter.name), partial(session.rewind, before), read)
 
 
 def _evaluation_parts(

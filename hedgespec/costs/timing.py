@@ -1,6 +1,6 @@
 """Times the parts of a round so that they can be compared: in turn, many times each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -29,6 +29,11 @@ class Timings:
 
     medians: dict[str, float]
     spread: dict[str, Spread]
+
+    def repeat(self, alike: Mapping[str, str]) -> None:
+        """Give parts the numbers of others, which take the same: `alike` has those by the names."""
+        self.medians.update({name: self.medians[other] for name, other in alike.items()})
+        self.spread.update({name: self.spread[other] for name, other in alike.items()})
 
 
 def time_in_turn(

@@ -2,7 +2,7 @@
 // What can be done on a report's page: choose a trace, a measure and selectors, see values, and read
 // tables, whose rows are elements only while they are shown.
 
-const state = { trace: DATA.traces[0], measure: "", hidden: new Set() };
+const state = { trace: "", measure: "", hidden: new Set() };
 const PAGE = 25; // rows of a table
 
 // Values under the pointer, or stepped through with the arrow keys
@@ -77,12 +77,41 @@ function drawFigure(figure) {
   for (const panel of drawing.panels) panels.append(drawPanel(panel, figure.clientWidth));
 }
 
-// The answer of a point: token by token if the results have it, else how they would.
+// The answer of a point: round by round if the page has it, with its tokens if these were kept.
 function showAnswer(area, place) {
-  const kept = DATA.kinds.answer && drawingsOf("answer").find(one => one.view.query === place.query);
-  if (kept) document.getElementById("answer").scrollIntoView();
-  else tellPlace(area, { ...place, text: `${place.text}\nIts tokens were not kept: `
-    + `hedgespec sim --answer ${place.query}` });
+  const found = DATA.strips[state.trace], rounds = found?.answers[place.query];
+  const text = DATA.kinds.answer && drawingsOf("answer").find(one => one.view.query === place.query);
+  if (!rounds && text) document.getElementById("answer").scrollIntoView();
+  else if (!rounds) {
+    tellPlace(area, { ...place, text: `${place.text}\nIts rounds are not on this page: `
+      + (found ? "hedgespec report --answers N keeps more" : "replay with this version") });
+  }
+  if (!rounds) return;
+  const shown = document.getElementById("strips"), width = Math.min(shown.clientWidth, 960);
+  const spans = [], weights = [];
+  for (const [name, one] of Object.entries(rounds)) {
+    const drafters = column(one.drafters);
+    let at = 0;
+    one.tokens.forEach((tokens, i) => {
+      spans.push({ name, x: at, end: at + tokens, fill: found.drafters[drafters[i]] });
+      if (one.weights) weights.push({ name, x: at, y: one.weights[i] / 100 });
+      at += tokens;
+    });
+  }
+  const panel = { ticks: [], scale: "linear", zero: false, title: "", x_label: "tokens of the answer" };
+  const areas = [...(weights.length ? [lines({ ...panel, mark: "step", y_range: [0, 1],
+    y_label: "weight of the drafter of each round" }, weights, width)] : []),
+  strips(panel, spans, width)];
+  areas.forEach(listen);
+  shown.replaceChildren(
+    element("h3", {}, `Query ${place.query}, round by round`),
+    element("div", { class: "panels" }, ...areas.map(area => area.root)),
+    element("p", { class: "note" }, "One replay, seed 0: a span is a round, filled by its drafter. "
+      + "The symbols: ", ...[...new Set(spans.map(span => span.fill))].map(name => element("span",
+      { class: "key", style: `color: ${look(name).colour}` }, `${named(name)} `)),
+    text ? element("a", { href: "#answer" }, "Its tokens are below.")
+      : `Its tokens: hedgespec sim --answer ${place.query}.`, " Traces hold no prompts."));
+  shown.scrollIntoView({ block: "nearest" });
 }
 
 function measures(drawings, chosen) {
@@ -280,16 +309,36 @@ function controls() {
 function render() {
   hide();
   document.querySelectorAll("figure[data-kind]").forEach(drawFigure);
+  document.getElementById("strips")?.replaceChildren();
   drawTable();
+  if (moved.near) drawCosts();
 }
 
-controls();
-tools();
-render();
-let width = innerWidth;
-addEventListener("resize", () => {
-  if (innerWidth !== width) render();
-  width = innerWidth;
-});
-addEventListener("beforeprint", unfold);
-addEventListener("afterprint", () => document.getElementById("paper-tables").replaceChildren());
+// The data are packed, zlib in base64.
+async function unpacked() {
+  const packed = Uint8Array.from(atob(document.getElementById("data").textContent),
+    letter => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).json();
+}
+
+async function start() {
+  DATA = await unpacked();
+  [state.trace] = DATA.traces;
+  controls();
+  tools();
+  render();
+  watchCosts();
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth !== width) render();
+    width = innerWidth;
+  });
+  addEventListener("beforeprint", () => {
+    unfold();
+    drawCosts();
+  });
+  addEventListener("afterprint", () => document.getElementById("paper-tables").replaceChildren());
+}
+
+const ready = start();

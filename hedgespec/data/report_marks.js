@@ -2,7 +2,7 @@
 // The marks of a report's figures, as small SVG with real text: a function of MARKS for each, which
 // is given a panel, its rows and a width. hedgespec/analysis/figures/style.py says what rows.
 
-const DATA = JSON.parse(document.getElementById("data").textContent);
+let DATA; // what hedgespec/analysis/html.py writes, once it is unpacked
 const FONT = "12px system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
 const LINE = 15, ROW = 21; // pixels of a line of labels and of a row
 

@@ -129,7 +129,8 @@ class _Reader:
 
     def __init__(self, drafter: ModelDrafter, texts: int, room: int, compiled: int):
         model, network = drafter.reader
-        self._model, self._drafter = StaticModel(model, room, network, compiled), drafter
+        self._model = StaticModel(model, room, network, compiled, any_shape=texts > 1)
+        self._drafter = drafter
         _fill(self._model, texts, MANY, model)
 
     def read(
@@ -186,7 +187,7 @@ class BatchedRound:
         self._target, self._drafters, self._plan = target, drafters, plan
         self._texts, self._few, self._captured = texts, few, captured
         room = room_for(context + 1 + few + MANY)
-        self._model = StaticModel(target, room, compiled=compiled * few)
+        self._model = StaticModel(target, room, compiled=compiled * few, any_shape=texts > 1)
         _fill(self._model, texts, max(context, MANY), target)
         self._kinds = _kinds(drafters)
         self._groups = [_group(kind, texts, room, compiled * few) for kind in self._kinds]
@@ -230,8 +231,7 @@ class BatchedRound:
         found = time_in_turn(self.parts(counts), self._target.device, repeats)
         alike = {part(drafter.name): part(kind[0].name) for kind in self._kinds
                  for drafter in kind for part in (draft_part, evaluate_part)}
-        found.medians.update({name: found.medians[first] for name, first in alike.items()})
-        found.spread.update({name: found.spread[first] for name, first in alike.items()})
+        found.repeat(alike)
         costs = costs_from(found, self._target, self._drafters, self._plan.draft_length,
                            self._context, engine, self._texts)
         return replace(costs, evaluate_all=costs.evaluate_together.get(str(len(self._drafters))))

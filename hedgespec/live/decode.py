@@ -5,17 +5,18 @@ import gc
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import torch
 
+from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.eager_engine import EagerEngine
 from hedgespec.live.engine import Engine, Evaluation
+from hedgespec.live.overhead import TimedDecoder, measured_overhead
 from hedgespec.live.plan import RoundPlan, plan_rounds
-from hedgespec.live.policy import Policy, make_policy
+from hedgespec.live.policy import FixedDrafter, Policy, make_policy
 from hedgespec.live.pool import Laws, Pool
 from hedgespec.live.settings import LEARNING, NEW_TOKENS, SELECTOR, DecoderSettings
 from hedgespec.live.static_engine import StaticEngine
@@ -31,7 +32,7 @@ from hedgespec.models.drafters import (
 from hedgespec.models.lossless import check_lossless
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees import NamedTree
-from hedgespec.options import changed_settings
+from hedgespec.options import changed_settings, refuse_idle
 from hedgespec.rules import Rule, parse_rule
 from hedgespec.selectors import ConfiguredSelector, Selector
 from hedgespec.tracegen.prompts import render_messages, tokenize
@@ -72,6 +73,9 @@ class LiveDecoder:
         self._lossless = check_lossless(
             target, branches=self.plan.branches, static=self._runs_static())
         check_readers(drafters)
+        refuse_idle({"compiled": True} if self.settings.compiled else {}, [
+            ("compiled", self._runs_static(), "models are compiled on fixed tensors only, which "
+             "run by default on a GPU, without draft trees, where all drafters can")])
         self.engine = self._make_engine(self.plan)
         self.last: Answer | None = None
         self._texts = 0
@@ -109,26 +113,50 @@ class LiveDecoder:
     def costs(
         self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None,
         batches: Sequence[int] = (), contexts: Sequence[int] = (),
-        kept: Callable[[Costs], object] = lambda costs: None,
+        kept: Callable[[Costs], object] = lambda costs: None, known: Costs | None = None,
     ) -> Costs:
         """Measured seconds of the parts of a round after `context` tokens, and of the target's pass
         over `widths` tokens; takes some seconds.
 
-        The same is measured after each of `contexts`, and of each of `batches` texts at once, where
-        there is memory for it: what there is not is told in a warning. `kept` is called with what
-        there is after each of them.
+        The same is measured after each of `contexts`, and of each of `batches` texts at once after
+        `context` tokens, where there is memory for it: what there is not is told in a warning.
+        `kept` is called with what there is after each of them. The overhead of a round is measured
+        of one text, and taken to be the same of several. What `known` has, of the same machine and
+        drafters, is not measured again. Raises HedgespecError if it is of others.
         """
         engine = self.engine if self.policy.drafts else self._make_engine(self._asked)
-        with torch.inference_mode():
-            found = engine.costs(context, widths, repeats)
-            kept(found)
-            for length, texts in product(dict.fromkeys((found.context, *contexts)),
-                                         dict.fromkeys((1, *batches))):
-                if (length, texts) != (found.context, 1):
+        with torch.inference_mode(), engine.unlimited():
+            if known is None:
+                found = engine.costs(context, widths, repeats)
+                found = replace(found, overhead=self._overhead(engine, found))
+                kept(found)
+            else:
+                found = self._going_on(known)
+            for length, texts in dict.fromkeys((
+                    *((found.context, texts) for texts in batches),
+                    *((length, 1) for length in contexts))):
+                if (length, texts) not in [(one.context, one.batch) for one in found.measured]:
                     found = self._with_condition(
                         found, engine, length, texts, repeats)
                     kept(found)
         return found
+
+    def _going_on(self, known: Costs) -> Costs:
+        """Costs to which conditions are added."""
+        mine = (device_name(self.target.device), self.target.dtype, self.draft_length,
+                [drafter.name for drafter in self.drafters])
+        theirs = known.device, known.dtype, known.draft_length, list(known.drafters)
+        if mine != theirs:
+            raise HedgespecError(f"the costs to go on from are of {theirs}, not of {mine}: measure "
+                                 "anew, or to another file")
+        return known
+
+    def _overhead(self, engine: Engine, costs: Costs) -> float:
+        """Seconds of a round besides its parts."""
+        names = [drafter.name for drafter in self.drafters]
+        return measured_overhead(TimedDecoder(
+            self.target, self.drafters, engine, FixedDrafter(names[0], names),
+            replace(self.settings, evaluate_all=False, timed=False), self._asked), costs)
 
     def _with_condition(
         self, costs: Costs, engine: Engine, context: int, texts: int, repeats: int | None
@@ -142,6 +170,7 @@ class LiveDecoder:
             warnings.warn(f"there is no memory for {texts} texts of {context} tokens: they are not "
                           "measured", stacklevel=3)
             return costs
+        one = replace(one, overhead=costs.overhead)
         return replace(costs, conditions=[*costs.conditions, one])
 
     def with_selector(
@@ -247,7 +276,8 @@ class LiveDecoder:
         if self._runs_static():
             read = plan.draft_length or self.settings.evaluate_all
             return StaticEngine(self.target, self.drafters if read else [], plan,
-                                self._evaluation, self.settings.compiled)
+                                self._evaluation, self.settings.compiled,
+                                seconds=self.settings.drafter_seconds)
         return self._eager_engine(Laws(self._plain_law, self._plain_law), plan)
 
     def _plain_law(self, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Runs target and drafters as they are, whatever their architecture."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
@@ -24,6 +25,7 @@ from hedgespec.live.static_drafters import can_run_static
 from hedgespec.live.tree_session import TreeEvaluation
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.fixed_tensors import has_plain_attention
+from hedgespec.models.logits import contained, decoded, refuse_rows
 from hedgespec.models.target import LanguageModel
 from hedgespec.rules import Statistics
 from hedgespec.traces import Costs
@@ -50,7 +52,7 @@ class EagerEngine(Engine):
         self._model = CachedModel(self._target)
         known = torch.tensor(prompt, device=self._target.device)
         states = self._model.read(known[:-1], self._layers)[1] if len(prompt) > 1 else {}
-        self._text = Text(known, states)
+        self._text, self._prompt = Text(known, states), len(prompt)
         self._pool.begin(self._model)
         self._p: list[torch.Tensor] = []  # the target's distributions at tokens that wait
         self._p_from = 0  # tokens of the answer before them
@@ -66,10 +68,26 @@ class EagerEngine(Engine):
         """As in Engine; the draft is no longer than `room`."""
         noise = noise.to(self._target.device)
         run = self._branches if self._plan.branches and arm != NO_DRAFTER else self._chain
-        drafted, emitted = run(arm, noise, room, clock)
+        who, position = f"target {self._target.id}", len(self._text) - self._prompt
+        self._faults: list[torch.Tensor] = []
+        with decoded(who, position):
+            drafted, emitted = run(arm, noise, room, clock)
+        # Copied with the tokens, so that nothing waits for the device twice.
+        found, count = torch.cat([emitted, *self._faults]).tolist(), len(emitted)
+        tokens, faults = found[:count], found[count:]
+        if any(faults[:room]):
+            self._text.cut(count)
+            refuse_rows(who, faults[:room], position)
         if self.evaluation is not Evaluation.NEVER:
-            self.waiting += len(emitted)
-        return drafted, emitted[:room].tolist()
+            self.waiting += count
+        return drafted, tokens[:room]
+
+    def _logits(self, final: torch.Tensor) -> torch.Tensor:
+        """Logits (n, V) of the target's states (n, H); the round's faults are kept, in order."""
+        logits, faults = contained(
+            self._target.logits(final), (len(final), self._target.vocabulary_size))
+        self._faults.append(faults)
+        return logits
 
     def _chain(
         self, arm: int, noise: torch.Tensor, room: int, clock: Clock
@@ -96,7 +114,7 @@ class EagerEngine(Engine):
                 chain_candidates(draft, q), final, noise)
             return len(path), following
         p = self._laws.target(
-            self._target.logits(final), torch.cat([self._text.tokens, draft]))
+            self._logits(final), torch.cat([self._text.tokens, draft]))
         count, following = self._rule.verify(p[None], q[None], draft[None], noise[None])
         accepted = int(count)
         self._round_p = p[: accepted + 1]
@@ -112,8 +130,7 @@ class EagerEngine(Engine):
             return torch.cat([text.tokens, *(tree.tokens[place][None] for place in path)])
 
         def target(node: int, path: list[int]) -> torch.Tensor:
-            logits = self._target.logits(final[node + 1][None])
-            return self._laws.target(logits, context(path))[0]
+            return self._laws.target(self._logits(final[node + 1][None]), context(path))[0]
 
         return verify_candidates(
             tree, self._rule, noise, target,
@@ -173,6 +190,10 @@ class EagerEngine(Engine):
     def evaluate_one(self, arm: int) -> Statistics:
         """The drafter reads them."""
         return self._statistics([arm], self._round_p, self._tree_evaluation(1))
+
+    def unlimited(self) -> AbstractContextManager[None]:
+        """The pool has no limit."""
+        return self._pool.unlimited()
 
     def costs(
         self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from enum import Enum
 from time import perf_counter
 
@@ -89,6 +90,10 @@ class Engine(ABC):
     @abstractmethod
     def evaluate_one(self, arm: int) -> Statistics:
         """Statistics of one drafter (N = 1) on the last round's tokens."""
+
+    @abstractmethod
+    def unlimited(self) -> AbstractContextManager[None]:
+        """No drafter is dropped for the time that it takes within: it is measured."""
 
     @abstractmethod
     def costs(

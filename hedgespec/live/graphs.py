@@ -10,14 +10,15 @@ class Captured:
     graph, and from then on it is replayed; elsewhere it simply runs."""
 
     def __init__(self, work: Callable[[], object], device: torch.device, pool: object = None):
-        """Graphs of one `pool` share memory: no two of them may run at a time."""
+        """Graphs of one `pool` share memory: no two of them may run at a time. `called` says
+        whether it ran before."""
         self._work, self._pool = work, pool
-        self._calls = 0 if device.type == "cuda" else None
+        self._on_gpu, self.called = device.type == "cuda", False
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self) -> None:
         """Run it."""
-        if self._graph is None and self._calls:
+        if self._graph is None and self._on_gpu and self.called:
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 self._work()
@@ -26,8 +27,7 @@ class Captured:
             self._graph.replay()
             return
         self._work()
-        if self._calls is not None:
-            self._calls += 1
+        self.called = True
 
 
 class Fetched:

@@ -33,6 +33,7 @@ from hedgespec.tracegen.score import Scores, text_columns, tree_columns
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TraceWriter
 from hedgespec.traces.gap import FIELD
+from hedgespec.traces.manifest import TARGET_LAYERS
 from hedgespec.traces.schema import (
     DRAFTER_STATISTICS,
     NO_DRAFTER,
@@ -85,7 +86,8 @@ class LiveLog:
             f"{query.number:06d}",
             query_table(query, len(answer.tokens), answer.finish_reason, embedding,
                         Path(self._settings.prompts).stem, _PRECISION),
-            token_table(query.number, answer.tokens, scores, _PRECISION))
+            token_table(query.number, answer.tokens, scores.log_p.numpy(), scores.statistics,
+                        _PRECISION))
         if answer.learned is not None:
             self._learned[query.number] = answer.learned
         for one in answer.rounds:
@@ -179,6 +181,7 @@ class LiveLog:
             device=device_name(target.device), dtype=target.dtype, queries=0, tokens=0,
             files={}, versions=package_versions(*_PACKAGES),
             recording={"live": self._decoder.label, "prompts": self._settings.prompts,
+                       TARGET_LAYERS: target.layers,
                        "statistics": "of the first draft depth; of trees all levels",
                        FIELD: {"mean": float(gaps.mean()), "max": float(gaps.max())}},
             costs=self._settings.costs,

@@ -1,7 +1,8 @@
 """The drafters of one text being decoded: drafting, evaluation, and the loss of one of them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -13,7 +14,7 @@ from hedgespec.live.time_limit import TooLongError, limited
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.drafters import Drafter
 from hedgespec.models.drafters.session import DraftSession
-from hedgespec.models.logits import LogitsError, check_logits
+from hedgespec.models.logits import check_logits
 from hedgespec.models.trees import BLOCK, DraftTrees, Growth, TreeShape
 
 # From logits (n, V) to the distributions (n, V) that tokens are drawn from; row r follows the
@@ -82,6 +83,15 @@ class Pool:
         self.drafters, self._seconds = drafters, seconds
         self.dropped: dict[str, str] = {}
         self._nothing = torch.full((vocabulary_size,), -torch.inf, device=device)
+
+    @contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """No call takes too long within."""
+        before, self._seconds = self._seconds, math.inf
+        try:
+            yield
+        finally:
+            self._seconds = before
 
     def begin(self, reading: CachedModel) -> None:
         """A new text, which the target reads in `reading`."""
@@ -200,9 +210,7 @@ class Pool:
         """What a drafter's work gives; None if it fails, and then the drafter is dropped."""
         try:
             return limited(work, self._seconds)
-        except (LogitsError, TooLongError) as error:
-            self._drop(arm, str(error))
-        except Exception as error:  # whatever a drafter does, the target's text goes on
+        except (Exception, TooLongError) as error:  # whatever it does, the target's text goes on
             self._drop(arm, reason_of(error))
         return None
 

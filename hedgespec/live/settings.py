@@ -36,7 +36,8 @@ class DecoderSettings:
     selector does not need it before. `timed` waits for the device before each clock reading.
     `static` has the models run on fixed tensors, by default on a GPU if all of them can; `compiled`
     then has torch.compile make their kernels, which takes a minute or more once. A drafter whose
-    one call took more than `drafter_seconds` is dropped; on fixed tensors none is timed.
+    one call took more than `drafter_seconds` is dropped; on fixed tensors a draft is one call, and
+    calls that may compile kernels are not timed (see Watch).
 
     Raises HedgespecError for a number out of range, or an unknown feedback or loss.
     """

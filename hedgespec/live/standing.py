@@ -1,13 +1,12 @@
 """Where drafters on fixed tensors stand in a text, and what drafting goes on from."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 
-from hedgespec.live.failures import DrafterFailureError
 from hedgespec.live.static_drafters import Group, StaticText, make_groups
+from hedgespec.live.watch import Watch
 from hedgespec.models.drafters.base import Drafter
 from hedgespec.models.fixed_tensors import StaticModel
 from hedgespec.models.target import LanguageModel
@@ -27,6 +26,7 @@ class Members:
     rows: slice
     first: torch.Tensor
     features: torch.Tensor
+    watch: Watch
 
     def read(self, text: StaticText, start: torch.Tensor, count: int) -> torch.Tensor:
         """Features (M, n, H) of `count` tokens from place `start` (1) on."""
@@ -57,13 +57,9 @@ class Members:
         self.features.copy_(features)
         self.first.copy_(logits)
 
-    @contextmanager
-    def failing(self) -> Iterator[None]:
-        """Whatever is raised is these drafters' failure."""
-        try:
-            yield
-        except Exception as error:
-            raise DrafterFailureError(self.arms, error) from error
+    def failing(self) -> AbstractContextManager[None]:
+        """What goes wrong within is these drafters' failure; see `Watch`."""
+        return self.watch.call(self.arms)
 
 
 class Standing:
@@ -75,7 +71,7 @@ class Standing:
 
     def __init__(
         self, drafters: list[Drafter], room: int, target: LanguageModel, reading: StaticModel,
-        compiled: int = 0,
+        watch: Watch, compiled: int = 0,
     ):
         """Nothing read yet; the target reads the text in `reading`; `compiled` as there."""
         groups = make_groups(drafters, room, reading, compiled)
@@ -91,7 +87,7 @@ class Standing:
             features = torch.zeros(len(group.drafters), 1, group.width, dtype=group.dtype,
                                    device=target.device)
             self.groups.append(
-                Members(group, None, arms[rows], rows, self.first[rows], features))
+                Members(group, None, arms[rows], rows, self.first[rows], features, watch))
             begin = rows.stop
 
     def one(self, arm: int) -> Members:
@@ -101,4 +97,4 @@ class Standing:
         member = slot - whole.rows.start
         own = slice(member, member + 1)
         return Members(whole.group, member, [arm], slice(slot, slot + 1), whole.first[own],
-                       whole.features[own])
+                       whole.features[own], whole.watch)

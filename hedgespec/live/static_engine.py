@@ -5,8 +5,10 @@ They follow each other on the device; the host waits for the tokens, and for the
 selector needs them.
 """
 
+import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,8 +25,10 @@ from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import can_run_static
 from hedgespec.live.static_round import MANY, StaticRound, room_for
 from hedgespec.live.static_statistics import KEPT
+from hedgespec.live.watch import Watch
 from hedgespec.models.drafters.base import Drafter
 from hedgespec.models.fixed_tensors import has_plain_attention
+from hedgespec.models.logits import decoded, refuse_rows
 from hedgespec.models.target import LanguageModel
 from hedgespec.rules import Statistics
 from hedgespec.traces import Costs
@@ -33,6 +37,7 @@ from hedgespec.traces.costs import (
     begin_part,
     draft_part,
     evaluate_part,
+    read_part,
     target_part,
 )
 
@@ -64,7 +69,8 @@ class StaticEngine(Engine):
     Heads of one shape are evaluated as one batch: after each round, when needed, or beside the next
     round on a stream of their own (see Evaluation). Where some drafters are evaluated without the
     others they are so one by one, and what a drafter reads to draft counts as read. A drafter that
-    raises, or whose logits break their contract (models/logits.py), is dropped.
+    raises, takes more than `seconds` for one call (see Watch), or whose logits break their contract
+    (models/logits.py), is dropped.
     """
 
     @staticmethod
@@ -74,16 +80,19 @@ class StaticEngine(Engine):
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], plan: RoundPlan,
-        evaluation: Evaluation, compiled: bool = False,
+        evaluation: Evaluation, compiled: bool = False, *, any_shape: bool = False,
+        seconds: float = math.inf,
     ):
-        """`compiled` as in StaticRound."""
+        """`compiled` and `any_shape` as in StaticRound."""
         self._drafters = drafters
         self._names = [drafter.name for drafter in drafters]
         self._vocabulary = target.vocabulary_size
         self._target, self._plan, self._compiled = target, plan, compiled
         self._draft_length, self.evaluation, self._rule = plan.draft_length, evaluation, plan.rule
-        self._make = partial(StaticRound, target, drafters, plan,
-                             apart=evaluation is Evaluation.ASIDE, compiled=compiled)
+        self._watch = Watch(seconds, target.device)
+        self._make = partial(StaticRound, target, drafters, plan, watch=self._watch,
+                             apart=evaluation is Evaluation.ASIDE, compiled=compiled,
+                             any_shape=any_shape)
         self._device = target.device
         self._side = torch.cuda.Stream(self._device) if (
             evaluation is Evaluation.ASIDE and self._device.type == "cuda") else None
@@ -98,18 +107,22 @@ class StaticEngine(Engine):
     def begin(self, prompt: list[int], limit: int) -> None:
         """Read the prompt. The first text, or one longer than all before, takes some seconds."""
         self._wait_aside()
-        needed = len(prompt) + limit + self._draft_length + 1 + max(MANY, self._draft_length + 1)
+        needed = len(prompt) + limit + self._draft_length + 1 + self._many
         if needed > self._room:
             self._room = room_for(needed)
             self._parts = self._make(self._room)
             self.forget_graphs()
-        while not self._done(lambda: self._parts.begin(prompt, self._dropped_arms())):
+        while not self._done(lambda: self._read_prompt(prompt)):
             pass
         self._prompt = self._length = self._evaluated = self._launched = len(prompt)
         self._known = [len(prompt)] * len(self._names)
         self._results: deque[_Result] = deque()
         self._own: list[list[_Own]] = [[] for _ in self._names]  # in part, not asked for yet
         self.waiting = 0
+
+    def _read_prompt(self, prompt: list[int]) -> None:
+        with self._watch.part("begin", timed=not self._compiled):
+            self._parts.begin(prompt, self._dropped_arms())
 
     def round(
         self, arm: int, noise: torch.Tensor, room: int, clock: Clock
@@ -121,7 +134,9 @@ class StaticEngine(Engine):
             self._catch_up(arm)
             self._draft(arm)
         clock.read("draft")
-        self._run("verify", parts.verify)
+        position = self._length - self._prompt
+        with decoded(f"target {self._target.id}", position):
+            self._run("verify", parts.verify)
         packet = Fetched(parts.packet)
         clock.read("verify")
         each = self.evaluation is Evaluation.EACH_ROUND
@@ -129,12 +144,19 @@ class StaticEngine(Engine):
             self._launch(self._draft_length + 1)
             clock.read("evaluate")
         accepted, *rest = packet.wait().tolist()
-        emitted, broken = rest[: accepted + 1], rest[self._draft_length + 1 :]
-        self._start, self._length = self._length, self._length + accepted + 1
+        few = self._draft_length + 1
+        emitted, faults, broken = rest[: accepted + 1], rest[few : 2 * few], rest[2 * few :]
+        faulty = any(faults[:room])  # then the text ends before this round
+        self._start, self._length = self._length, self._length + (not faulty) * (accepted + 1)
         if each:
             self._evaluation_reached(self._length)
         for number in [number for number, flag in enumerate(broken) if flag]:
             self._drop([number], "gave NaN or infinite logits")
+        for arms, reason in self._watch.too_long():
+            self._drop(arms, reason)
+        if faulty:
+            self._room = 0  # keys and values may be spoilt
+            refuse_rows(f"target {self._target.id}", faults[:room], position)
         return min(self._draft_length, room), emitted[:room]
 
     def keep(self, count: int) -> None:
@@ -196,15 +218,20 @@ class StaticEngine(Engine):
         found = Fetched(self._parts.tables[few, 1]).wait()[:, :count]
         return unpack(self._rule, found[0, :, 0], found[1:])
 
+    def unlimited(self) -> AbstractContextManager[None]:
+        """The watch is paused."""
+        return self._watch.paused()
+
     def costs(
         self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None
     ) -> Costs:
         """Of each graph alone, and of evaluating 1, 2, 4, ... drafters together.
 
+        Evaluation on more tokens than a round's is one pass over MANY, however few there are.
         The target's pass over one token is that of decoding undrafted.
         """
         self._prepare_to_measure(context)
-        parts, few = self._parts, self._draft_length + 1
+        parts, few, many = self._parts, self._draft_length + 1, self._many
 
         def prepare() -> None:
             parts.rewind(context)
@@ -212,7 +239,9 @@ class StaticEngine(Engine):
 
         timed = [Part(target_part(few), prepare, partial(self._run, "verify", parts.verify)),
                  Part(EVALUATE_ALL, prepare,
-                      partial(self._run, ("evaluate", few), partial(parts.evaluate, few)))]
+                      partial(self._run, ("evaluate", few), partial(parts.evaluate, few))),
+                 Part(read_part(many), prepare,
+                      partial(self._run, ("evaluate", many), partial(parts.evaluate, many)))]
         timed += [self._plain(width)._target_part(context, width)
                   for width in sorted({1, *widths} - {few})]
         for arm, name in enumerate(self._names):
@@ -221,14 +250,18 @@ class StaticEngine(Engine):
         one = BatchedRound(self._target, self._drafters, self._plan, 1, context, self._compiled)
         timed += one.together(counts_up_to(len(self._names))[:-1])
         found = time_in_turn(timed, self._device, repeats)
+        least = min(few + 1, many)
+        found.repeat({read_part(least, name): read_part(many, name) for name in ("", *self._names)})
         return costs_from(found, self._target, self._drafters, self._draft_length, context,
-                          self._engine)
+                          self._engine, reads=sorted({least, many}))
 
     def _evaluation_parts(self, arm: int, prepare: Callable[[], None]) -> list[Part]:
         parts, name, few = self._parts, self._names[arm], self._draft_length + 1
         alone = parts.is_from_states(arm)
-        found = [Part(evaluate_part(name), prepare, partial(
-            self._run, ("read", arm, few, alone), partial(parts.read_on, arm, few, alone)))]
+        found = [Part(part, prepare, partial(
+            self._run, ("read", arm, *asked), partial(parts.read_on, arm, *asked)))
+            for part, asked in ((evaluate_part(name), (few, alone)),
+                                (read_part(self._many, name), (self._many, True)))]
         if alone:
             found.append(Part(begin_part(name), prepare, partial(
                 self._run, ("begin", arm), partial(parts.draft_begin, arm))))
@@ -239,7 +272,12 @@ class StaticEngine(Engine):
         self.forget_graphs()
         return BatchedRound(self._target, self._drafters, self._plan, texts, context,
                             self._compiled).costs(
-            repeats, counts_up_to(len(self._names)), self._engine)
+            repeats, sorted({1, len(self._names)}), self._engine)
+
+    @property
+    def _many(self) -> int:
+        """Tokens read at once by who has more to read than a round's."""
+        return max(MANY, self._draft_length + 1)
 
     @property
     def _engine(self) -> str:
@@ -253,9 +291,10 @@ class StaticEngine(Engine):
                     partial(self._run, "verify", parts.verify))
 
     def _plain(self, width: int) -> "StaticEngine":
-        """The target without drafters, reading `width` tokens in a round."""
+        """The target without drafters, reading `width` tokens in a round: those of one width are
+        what decoding undrafted runs, the others' kernels are made once for all."""
         return StaticEngine(self._target, [], replace(self._plan, draft_length=width - 1),
-                            Evaluation.NEVER, self._compiled)
+                            Evaluation.NEVER, self._compiled, any_shape=True)
 
     def _prepare_to_measure(self, context: int) -> None:
         text = torch.randint(self._vocabulary, (context,),
@@ -266,7 +305,7 @@ class StaticEngine(Engine):
         """Have a drafter read what was verified since it read last."""
         while (behind := self._length - self._known[arm]) > 0:
             few = self._draft_length + 1
-            count, begin = few if behind <= few else max(few, MANY), self._known[arm]
+            count, begin = few if behind <= few else self._many, self._known[arm]
             in_part = self.evaluation is Evaluation.IN_PART
             self._read_on(arm, count, statistics=in_part)
             if in_part:
@@ -293,7 +332,7 @@ class StaticEngine(Engine):
     def _launch_to_end(self) -> None:
         few = self._draft_length + 1
         while (behind := self._length - self._launched) > 0:
-            count = few if behind <= few else max(few, MANY)
+            count = few if behind <= few else self._many
             self._launch(count)
             self._evaluation_reached(min(self._launched + count, self._length))
 
@@ -312,10 +351,12 @@ class StaticEngine(Engine):
         if self.evaluation is not Evaluation.ASIDE:
             self._known = [end] * len(self._names)
 
-    def _run(self, key: object, work: Callable[[], object], pool: object = None) -> None:
+    def _run(self, key: Hashable, work: Callable[[], object], pool: object = None) -> None:
         if key not in self._graphs:
             self._graphs[key] = Captured(work, self._device, pool or self._pools[0])
-        self._graphs[key]()
+        graph = self._graphs[key]
+        with self._watch.part(key, timed=graph.called or not self._compiled):
+            graph()
 
     def _done(self, work: Callable[[], None]) -> bool:
         """Whether it could be done; if not, the drafters that failed are dropped."""
@@ -337,7 +378,8 @@ class StaticEngine(Engine):
 
     def forget_graphs(self) -> None:
         """Have the graphs made anew, in new pools: one that no graph uses any more is gone."""
-        self._graphs: dict[object, Captured] = {}
+        self._graphs: dict[Hashable, Captured] = {}
+        self._watch.forget()
         self._pools = [torch.cuda.graph_pool_handle() if self._device.type == "cuda" else None
                        for _ in range(2)]
 

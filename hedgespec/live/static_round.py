@@ -10,10 +10,11 @@ from hedgespec.live.plan import RoundPlan
 from hedgespec.live.standing import Members, Standing
 from hedgespec.live.static_drafters import StaticText
 from hedgespec.live.static_statistics import TokenStatistics
+from hedgespec.live.watch import Watch
 from hedgespec.models.distributions import probabilities
 from hedgespec.models.drafters.base import Drafter
 from hedgespec.models.fixed_tensors import StaticModel
-from hedgespec.models.logits import are_faulty, check_shape
+from hedgespec.models.logits import are_faulty, check_shape, contained
 from hedgespec.models.target import LanguageModel
 
 MANY = 32  # tokens read at once by drafters that are far behind
@@ -29,28 +30,30 @@ class StaticRound:
     """Target and drafters with `room` for a text, and the parts of a round.
 
     `uniforms` (K+1, W) are read by `draft` and `verify`; `packet` holds after `verify` the number
-    of accepted tokens, K+1 tokens of which the first accepted + 1 were emitted, and a flag for each
-    drafter whose logits broke their contract; `tables[n, N]` (1+S, n, N) after `evaluate` the
-    statistics of n tokens, log p first, and `tables[n, 1]` after `read_on` those of one drafter.
+    of accepted tokens, K+1 tokens of which the first accepted + 1 were emitted, the faults (K+1) of
+    the target's logits (see `contained`), and a flag for each drafter whose logits broke their
+    contract; `tables[n, N]` (1+S, n, N) after `evaluate` the statistics of n tokens, log p first,
+    and `tables[n, 1]` after `read_on` those of one drafter.
     """
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], plan: RoundPlan, room: int,
-        apart: bool = False, compiled: bool = False,
+        watch: Watch, apart: bool = False, compiled: bool = False, any_shape: bool = False,
     ):
-        """`apart` gives drafting and evaluation keys and values of their own; `compiled` has
-        torch.compile make the kernels of passes over a round's tokens."""
+        """`watch` looks at the drafters' calls. `apart` gives drafting and evaluation keys and
+        values of their own; `compiled` has torch.compile make the kernels of passes over a round's
+        tokens, the target's with `any_shape` as in StaticModel."""
         device, few = target.device, compiled * (plan.draft_length + 1)
         self._target, self._plan, self._k = target, plan, plan.draft_length
         self._layers = tuple(sorted(
             {layer for drafter in drafters for layer in drafter.target_layers}))
-        self._model = StaticModel(target, room, compiled=few)
+        self._model = StaticModel(target, room, compiled=few, any_shape=any_shape)
         self._text = StaticText.empty(target, self._layers, room)
         self._statistics = TokenStatistics(self._text, plan, target.vocabulary_size)
         self.tables = self._statistics.tables
         # Where drafting goes on and where evaluation does: one place, unless they run apart.
-        self._drafting = Standing(drafters, room, target, self._model, few)
-        self._evaluating = (Standing(drafters, room, target, self._model, few) if apart
+        self._drafting = Standing(drafters, room, target, self._model, watch, few)
+        self._evaluating = (Standing(drafters, room, target, self._model, watch, few) if apart
                             else self._drafting)
         self._standings = [self._drafting, self._evaluating][: 1 + apart]
         # Logits of the first token that is evaluated next.
@@ -66,7 +69,7 @@ class StaticRound:
             torch.zeros(1, dtype=torch.long, device=device) for _ in range(4))
         self.uniforms = torch.zeros(self._k + 1, plan.rule.width(target.vocabulary_size),
                                     dtype=torch.float64, device=device)
-        self.packet = torch.zeros(self._k + 2 + len(drafters), dtype=torch.long, device=device)
+        self.packet = torch.zeros(2 * self._k + 3 + len(drafters), dtype=torch.long, device=device)
 
     def begin(self, prompt: list[int], left_out: list[int]) -> None:
         """Start a text: everybody reads the prompt, the target all but its last token."""
@@ -164,7 +167,9 @@ class StaticRound:
             self._layers)
         for layer, state in states.items():
             text.states[layer].index_copy_(0, last + steps, state)
-        p = probabilities(self._target.logits(final), self._plan.sampling)
+        logits, faults = contained(
+            self._target.logits(final), (self._k + 1, self._target.vocabulary_size))
+        p = probabilities(logits, self._plan.sampling)
         accepted, following = self._plan.rule.verify(
             p[None], self._q[None], self._draft[None], self.uniforms[None])
         emitted = torch.cat([self._draft, following]).scatter(0, accepted, following)
@@ -173,7 +178,7 @@ class StaticRound:
         self._statistics.note(places, p)
         text.length.add_(accepted + 1)
         broken = self._broken.index_select(0, self._drafting.order).long()
-        self.packet.copy_(torch.cat([accepted, emitted, broken]))
+        self.packet.copy_(torch.cat([accepted, emitted, faults, broken]))
 
     def read_on(self, arm: int, count: int, statistics: bool) -> None:
         """One drafter reads the next tokens, at most `count` and none beyond the end.

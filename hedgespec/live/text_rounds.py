@@ -74,13 +74,13 @@ class Rounds:
             while not done:
                 with torch.inference_mode():
                     answer.rounds.append(self._round())
+                answer.learned = self._policy.learned  # not what a round that failed had begun with
                 done = self._is_done()
                 yield answer.rounds[-1]
         finally:  # also when interrupted: a log wants what there is
             if self._settings.evaluate_all:
                 with torch.inference_mode():
                     self._evaluate_rest()
-            answer.learned = self._policy.learned
 
     def _round(self) -> Round:
         engine, policy, answer = self._engine, self._policy, self._answer

@@ -103,15 +103,19 @@ class StaticModel:
     from there: nothing needs to be cut.
     """
 
-    def __init__(self, model: LanguageModel, room: int, network: Any = None, compiled: int = 0):
+    def __init__(
+        self, model: LanguageModel, room: int, network: Any = None, compiled: int = 0,
+        any_shape: bool = False,
+    ):
         """`network` is the whole one if None, or see `first_layers` in cached.py.
 
         Reading at most `compiled` tokens at once goes through torch.compile, which takes long once
-        for each number of tokens and leaves a third of the kernels.
+        for each number of tokens and leaves a third of the kernels. With `any_shape` the same
+        kernels do for two tokens and more, and for two texts and more.
         """
         self._last = model.layers
         self._network = model.network if network is None else network
-        self._compiled = compiled
+        self._compiled, self._any_shape = compiled, any_shape
         self._short = compile_shapes(self._network) if compiled else None
         self._longest = model.context_length
         self._places = Places()
@@ -140,16 +144,27 @@ class StaticModel:
         States are (B, n, H).
         """
         self._places.now = places
-        network = self._network
+        network, mask = self._network, reach(self._all, places)[None, None]
+        # Places behind the text's end may lie beyond the context: what they hold is not used.
+        positions = places.clamp(max=self._longest - 1)[None]
         if self._short is not None and len(places) <= self._compiled:
             network = self._short
+            if self._any_shape:
+                self._free_shapes(tokens, positions, mask)
         return read_states(
-            network, self._last, layers,
-            input_ids=tokens, attention_mask=reach(self._all, places)[None, None],
-            # Places behind the text's end may lie beyond the context: what they hold is not used.
-            position_ids=places.clamp(max=self._longest - 1)[None],
-            past_key_values=self._cache, use_cache=True,
+            network, self._last, layers, input_ids=tokens, attention_mask=mask,
+            position_ids=positions, past_key_values=self._cache, use_cache=True,
         )
+
+    def _free_shapes(
+        self, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor
+    ) -> None:
+        """Tell torch.compile which sizes are to vary, where they are not 1."""
+        texts = [pair for layer in self._cache.layers for pair in (layer.keys, layer.values)]
+        for tensor, size in ((tokens, 0), (tokens, 1), (positions, 1), (mask, 2),
+                             (self._places.now, 0), *((pair, 0) for pair in texts)):
+            if tensor is not None and tensor.shape[size] > 1:
+                torch._dynamo.maybe_mark_dynamic(tensor, size)
 
 
 def reach(

@@ -7,6 +7,12 @@ from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.options import TEMPERATURE, TOP_K, TOP_P
 
 
+def idle_at(temperature: float) -> list[tuple[str, bool, str]]:
+    """What `refuse_idle` is to refuse at a temperature."""
+    return [(name, temperature != 0, f"at {arg('temperature', 0)} the likeliest token is taken")
+            for name in ("top_p", "top_k")]
+
+
 @dataclass(frozen=True)
 class Sampling:
     """Temperature 0 is greedy; top_p 1 and top_k 0 are off.

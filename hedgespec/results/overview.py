@@ -11,9 +11,10 @@ from hedgespec.results.statistics import mat_estimate
 def overview(summary: pl.DataFrame) -> pl.DataFrame:
     """Mean over seeds of each setting, highest MAT first within a trace.
 
-    Exact expectations have one row and no seeds. `regret_per_query` is the mean number of rounds
-    above the best fixed drafter per query, `mat_sd` the standard deviation of MAT over seeds. `eal`
-    and `seconds_per_token` are those of fixed drafters, as in the summary.
+    Exact expectations have one row and no seeds. Tokens per second are over mean seconds.
+    `regret_per_query` is the mean number of rounds above the best fixed drafter per query, `mat_sd`
+    the standard deviation of MAT over seeds. `eal` and `seconds_per_token` are those of fixed
+    drafters, as in the summary.
     """
     return (
         summary.group_by(SETTING, maintain_order=True)
@@ -22,7 +23,7 @@ def overview(summary: pl.DataFrame) -> pl.DataFrame:
             pl.col("mat").std().alias("mat_sd"),
             pl.col("rounds").mean(),
             (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret_per_query"),
-            pl.col("tokens_per_second").mean(),
+            (1 / (1 / pl.col("tokens_per_second")).mean()).alias("tokens_per_second"),
             pl.col("rounds_per_second").median(),
             pl.col("eal").first(),
             pl.col("seconds_per_token").first(),

@@ -25,7 +25,8 @@ class Column:
 
     `key` columns together tell a table's rows apart. Of `averaged` ones readers take the mean over
     seeds. `timed` is what the clock said: it differs when the same is run again. `earlier` has the
-    value of results that were made before there was the column, if such are read.
+    value of results that were made before there was the column, if such are read. What is there
+    `partly` is null in the rows of a sweep's further runs, even of a setting that the first has.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Column:
     key: bool = False
     averaged: bool = False
     timed: bool = False
+    partly: bool = False
     earlier: tuple[Any, ...] = ()
 
     @property
@@ -76,6 +78,11 @@ class Table:
         """The columns that differ when the same is run again."""
         return [column.name for column in self.columns if column.timed]
 
+    @property
+    def uncertain(self) -> list[str]:
+        """The columns in which two rows of one setting may differ."""
+        return [column.name for column in self.columns if column.timed or column.partly]
+
     def empty(self) -> pl.DataFrame:
         """The table without rows."""
         return pl.DataFrame(schema=self.types)
@@ -88,11 +95,13 @@ class Table:
         chosen = self._chosen(values)
         if unknown := values.keys() - chosen.keys():
             raise KeyError(f"{self.name} has no column {', '.join(sorted(unknown))}")
-        columns = {name: values[name] for name in chosen
-                   if isinstance(values[name], np.ndarray | pl.Series)}
-        return pl.DataFrame(columns, nan_to_null=True).select(
-            pl.col(name).cast(dtype) if name in columns
-            else pl.lit(values[name], dtype=dtype).alias(name) for name, dtype in chosen.items())
+        many = {name for name in chosen if isinstance(values[name], np.ndarray | pl.Series)}
+        rows = len(values[next(iter(many))]) if many else 1
+        # Series by Series: a query plan for each of thousands of small tables takes longer.
+        return pl.DataFrame([
+            _series(name, values[name], dtype) if name in many
+            else pl.Series(name, [values[name]], dtype).new_from_index(0, rows)
+            for name, dtype in chosen.items()])
 
     def lacking(self, table: pl.DataFrame) -> list[str]:
         """The columns that `table` should have and has not."""
@@ -115,6 +124,13 @@ class Table:
         return {name: column.dtype for column in self.columns for name in (
             [name for name in names if name.startswith(column.name)]
             if column.of_each_arm else [column.name])}
+
+
+def _series(name: str, values: np.ndarray | pl.Series, dtype: pl.DataType) -> pl.Series:
+    """A column; NaN becomes null."""
+    if isinstance(values, np.ndarray):
+        return pl.Series(name, values, nan_to_null=True).cast(dtype)
+    return values.alias(name).cast(dtype)
 
 
 RUN = tuple(Column(item.name, **item.metadata, key=True,
@@ -167,6 +183,8 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            "tokens/s", earlier=(None,)),
     Column("runnable", pl.Boolean(), "whether an engine can do it: nothing is known before it is "
            "written or measured", earlier=(None,)),
+    Column("by_seconds", pl.Boolean(), "whether its decisions depend on the costs",
+           earlier=(None,)),
 ))
 
 PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
@@ -181,6 +199,13 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
     Column("seconds", pl.Float64(), "estimated seconds; null without costs", "s", averaged=True),
     Column("evaluation_seconds", pl.Float64(), "those of them in which other drafters are "
            "evaluated", "s", averaged=True),
+    Column("draft_seconds", pl.Float64(), "[those in which drafts are made](metrics.md#seconds-of-"
+           "rounds); null without costs", "s", averaged=True, earlier=(None,)),
+    Column("target_seconds", pl.Float64(), "those of the target's passes", "s", averaged=True,
+           earlier=(None,)),
+    Column("reading_seconds", pl.Float64(), "those in which drafters read verified tokens: their "
+           "own rounds', which begins a draft, and when they are evaluated", "s", averaged=True,
+           earlier=(None,)),
     Column(ROUNDS_OF, pl.Float64(), "rounds of this arm", "rounds"),
     Column("gamma", pl.Float64(), "mean of gamma_t over the answer's tokens (first draft depth); "
            "of several drafters weighted by their rounds", "probability", averaged=True),
@@ -193,6 +218,13 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
            "the best fixed drafter", "tokens", averaged=True, earlier=(None,)),
     Column("length_regret", pl.Float64(), "[length regret](metrics.md#measures) against the best "
            "fixed drafter", "tokens", averaged=True, earlier=(None,)),
+    Column("round_tokens", pl.List(pl.UInt16()), "tokens of each round of one replay, with seed 0, "
+           "of what chooses drafters in a sweep's first run; else null", "tokens",
+           partly=True, earlier=(None,)),
+    Column("round_drafter", pl.List(pl.String()), "its arm", partly=True, earlier=(None,)),
+    Column("round_weight", pl.List(pl.Float32()), "probability of that arm in the play, where that "
+           "depends on the position only (`mode` exact); else null", "probability",
+           partly=True, earlier=(None,)),
 ))
 
 CURVES = Table("curves", "trace, selector, setting and up to 64 positions, of cumulative regret", (

@@ -15,11 +15,11 @@ from hedgespec.errors import HedgespecError
 from hedgespec.selectors.contract import CHOSEN, EMITTED, FULL, OUTCOMES, VERIFIED
 from hedgespec.selectors.faults import LearnerError, fault_of, line_of
 from hedgespec.selectors.feedback import (
-    ArmSeconds,
     Feedback,
     choose_drafters,
     needed,
     new_ledger,
+    no_seconds,
 )
 from hedgespec.selectors.functions import compiled_functions
 from hedgespec.selectors.guard import new_states
@@ -153,8 +153,7 @@ class OnlineSelector:
             visits=np.empty(self._arms))
         begin_visits(self._memory.phases, self._memory.visits)
         if self.partial:
-            nothing = np.zeros(self._arms)
-            seconds = ArmSeconds(np.arange(self._arms), nothing, nothing, np.zeros(self._arms + 1))
+            seconds = no_seconds(np.arange(self._arms), np.ones(self._arms, dtype=bool))
             self._memory = self._memory._replace(ledger=new_ledger(seconds, 64))
         self._gamma = self._realised = np.empty((0, 1, self._arms), dtype=np.float32)
         self._keep_statistics(self._gamma, self._realised)

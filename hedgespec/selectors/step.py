@@ -116,7 +116,7 @@ def compile_step(
         counts[CURRENT] = memory.states.shape[0] == 1 and not draws
         arm = draw(weights, uniform(key, start, SELECTION))
         if partial:
-            note_round(memory.ledger, arm)
+            note_round(memory.ledger, arm, start)
         return arm
 
     return step

@@ -23,6 +23,22 @@ def gains_of_switching(gamma: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.array(gains)
 
 
+def rounds_of(replayer: Replayer, run: Replay) -> dict[str, pl.Series]:
+    """Of each query the rounds of one replay, as columns of `PER_QUERY`: tokens, arm, and how
+    probable the arm was, if that is known."""
+    offsets, names = replayer.trace.offsets, replayer.arms.names
+    choice = np.concatenate([replayer.one_replay(run, query) for query in range(len(offsets) - 1)])
+    starts = np.flatnonzero(choice >= 0)
+    arm, query = choice[starts], np.searchsorted(offsets, starts, side="right") - 1
+    found: dict[str, object] = {
+        "round_tokens": np.minimum(np.append(starts[1:], offsets[-1]), offsets[query + 1]) - starts,
+        "round_drafter": pl.Series(names).gather(arm.astype(np.uint32))}
+    if run.plays is not None and run.plays.ndim == 2:
+        found["round_weight"] = run.plays[starts, arm].round(2)
+    return pl.DataFrame({"query": query, **found}).group_by("query", maintain_order=True).agg(
+        pl.exclude("query")).drop("query").to_dict()
+
+
 def answer_table(
     replayer: Replayer, key: RunKey, run: Replay, query: int, gamma: np.ndarray
 ) -> pl.DataFrame:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
 from hedgespec.costs.file import costs_for, load_costs
+from hedgespec.costs.parts import PARTS, doubled
 from hedgespec.errors import HedgespecError, TraceError, arg
 from hedgespec.files import as_unicode, sha256_file
 from hedgespec.results.labels import EVERY_DRAFTER, OWN_COSTS, ArmLabel
@@ -27,6 +29,11 @@ class CostBasis:
     slow: Costs | None = None
     fast: Costs | None = None
     sha256: str | None = None
+
+    @cached_property
+    def twice(self) -> dict[str, Costs | None]:
+        """The costs with one of their parts taking twice as long, by part."""
+        return {part: None if self.costs is None else doubled(self.costs, part) for part in PARTS}
 
 
 def costs_name(file: Path) -> str:
@@ -79,10 +86,11 @@ def _basis(
                              f"with {arg('costs')}")
     costs = costs.at(batch, whose=whose)
     drafters = list(trace.manifest.drafters) if own else drafters
+    layers = trace.manifest.target_layers
     try:
-        slow, fast = (costs_for(costs.end(end), drafters) if costs.spread else None
+        slow, fast = (costs_for(costs.end(end), drafters, layers) if costs.spread else None
                       for end in ("high", "low"))
-        return CostBasis(costs_name(file), batch, costs_for(costs, drafters), slow, fast,
+        return CostBasis(costs_name(file), batch, costs_for(costs, drafters, layers), slow, fast,
                          None if own else sha256_file(file))
     except TraceError as error:
         raise HedgespecError(f"{arg('costs', file)}, trace {trace.name}: {error}") from error

@@ -23,15 +23,20 @@ class CurveGrid:
         # A query that has ended keeps its final count, so the mean is over all queries everywhere.
         self._places = np.minimum(grid(replayer.in_whole.trace.queries), lengths[:, None])
         self._replayer = replayer
+        self._base: dict[tuple[int | None, Replayer], np.ndarray] = {}
 
     def curves(self, run: Replay, best: Replay, costed: Replayer) -> np.ndarray:
         """Rounds and seconds, and how many more than those of `best`, (4, Q, G).
 
-        They are those of rounds that started before each grid position. Seconds are those of
+        `best` is the same for each seed. They are those of rounds that started before each grid
+        position. Seconds are those of
         `costed`, the replayer under some costs; without costs they are NaN.
         """
-        mine, base = (self._before(one, costed) for one in (run, best))
-        return np.concatenate([mine, mine - base])
+        whose = best.seed, costed
+        if whose not in self._base:
+            self._base[whose] = self._before(best, costed)
+        mine = self._base[whose] if run is best else self._before(run, costed)
+        return np.concatenate([mine, mine - self._base[whose]])
 
     def _before(self, run: Replay, costed: Replayer) -> np.ndarray:
         return np.stack([self._replayer.running_sums(values, self._places)

@@ -6,9 +6,9 @@ import numpy as np
 from hedgespec.selectors.feedback import (
     MOST_WAITING,
     NO_END,
-    further_seconds,
     needed,
     next_due,
+    reading,
 )
 from hedgespec.selectors.uniforms import query_key
 
@@ -39,11 +39,17 @@ def mark_evaluated(first, last, offsets, numbers, choice, schedule, seed, evalua
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def set_seconds(first, last, offsets, choice, sets, arm_seconds, seconds):
-    """Write to `seconds` (T) what evaluating `sets` (T, N) adds to the rounds of `choice` (T).
+def reading_seconds(first, last, offsets, choice, sets, arm_seconds, evaluation, catching_up):
+    """Write to `evaluation` (T) what evaluating `sets` (T, N) adds to the rounds of `choice` (T),
+    and to `catching_up` (T) what it adds that their drafters have more to read; see `reading`.
 
     Of queries first..last-1.
     """
-    for start in range(offsets[first], offsets[last]):
-        if choice[start] >= 0:
-            seconds[start] = further_seconds(sets[start], choice[start], arm_seconds)
+    seen = np.empty(sets.shape[1] + 1, dtype=np.int64)
+    for query in range(first, last):
+        begin = offsets[query]
+        seen[:] = 0
+        for start in range(begin, offsets[query + 1]):
+            if choice[start] >= 0:
+                evaluation[start], catching_up[start] = reading(
+                    seen, sets[start], choice[start], start - begin, arm_seconds)

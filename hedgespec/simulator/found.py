@@ -5,7 +5,7 @@ trace, bit for bit.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -36,6 +36,10 @@ class Counted:
     columns: pl.DataFrame
     sums: Arrays
     seconds: float
+
+    def told(self, rounds: Mapping[str, pl.Series]) -> "Counted":
+        """The same with the columns of PER_QUERY that say its rounds one by one."""
+        return replace(self, columns=self.columns.with_columns(**rounds))
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,8 @@ def _tables(first: Found, queries: pl.DataFrame, run: Counted) -> tuple[pl.DataF
         **first.said,
     })
     names = queries.select(QUERY_NAMES)
-    return summary, PER_QUERY.made({**keys, **names.to_dict(), **columns.to_dict()})
+    untold = {column.name: None for column in PER_QUERY.columns if column.partly}
+    return summary, PER_QUERY.made({**keys, **names.to_dict(), **untold, **columns.to_dict()})
 
 
 def _per_second(tokens: int, seconds: np.ndarray | None) -> float | None:

@@ -73,21 +73,30 @@ class _Driver:
         self._actor = ray.remote(_Actor).options(num_cpus=1)
         self._left = deque(units)
         self._losses: Counter[Unit] = Counter()
-        self._actors: list[Any] = []
+        self._actors: list[Any] = []  # that have started, and may be given units
+        self._starting: dict[Any, Any] = {}
+        self._failures = 0
         self._given: dict[Any, tuple[Any, list[Unit]]] = {}
 
     def answers(self) -> Iterator[tuple[Unit, list[Found]]]:
         """Every unit with what it found."""
         while self._left or self._given:
             self._hand_out()
-            done, _ = self._ray.wait([*self._given], timeout=_WAIT)
+            done, _ = self._ray.wait([*self._given, *self._starting], timeout=_WAIT)
             for answer in done:
-                yield from self._take(answer)
+                if answer in self._starting:
+                    self._welcome(answer)
+                else:
+                    yield from self._take(answer)
 
     def _hand_out(self) -> None:
-        """Have an actor on each core, each with one lot in hand and one waiting."""
-        while self._left and len(self._actors) < self._cores():
-            self._actors.append(self._actor.remote(self._parts, os.getcwd()))
+        """Have an actor on each core, each with one lot in hand and one waiting.
+
+        An actor may wait long for its core: of a node that is gone, or that others use.
+        """
+        while self._left and len(self._actors) + len(self._starting) < self._cores():
+            actor = self._actor.remote(self._parts, os.getcwd())
+            self._starting[actor.ready.remote()] = actor
         for _ in range(2):
             for actor in self._actors:
                 waiting = sum(one is actor for one, _ in self._given.values())
@@ -106,6 +115,18 @@ class _Driver:
         while self._left and len(lot) < most and self._left[0][:2] == first[:2]:
             lot.append(self._left.popleft())
         return lot
+
+    def _welcome(self, started: Any) -> None:
+        """Give units to an actor that has started. Raises HedgespecError if several do not."""
+        actor = self._starting.pop(started)
+        try:
+            self._ray.get(started)
+        except self._ray.exceptions.RayActorError as fault:
+            self._failures += 1
+            if self._failures >= MOST_LOSSES:
+                raise HedgespecError(f"processes of the cluster do not start: {fault}") from fault
+            return
+        self._actors.append(actor)
 
     def _take(self, answer: Any) -> Answer:
         actor, lot = self._given.pop(answer)
@@ -145,6 +166,9 @@ class _Actor:
             for exact in (True, False):
                 job = Job(best, None, None, exact, 1)
                 parts[0].trace_jobs(parts[0].sample.trace).run(job, lambda done: None)
+
+    def ready(self) -> None:
+        """Answers once the actor has started."""
 
     def run(self, lot: list[Unit]) -> Answer:
         """Each unit with what it found."""

@@ -106,7 +106,7 @@ class Part:
         whole = self.sample.in_whole if len(self.pieces) > 1 else None
         assert whole is None or isinstance(whole, Whole)
         return TraceJobs(self._replayer(self._resized(trace), whole), self.bases,
-                         self.settings.answer)
+                         self.settings.answer, self.first)
 
     def blocks(self, job: Job) -> list[list[int | None]]:
         """The runs of a job, in blocks that are always the same: sums over runs are sums over

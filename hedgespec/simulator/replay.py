@@ -60,6 +60,11 @@ class Replay:
     drafts: bool = True
 
     @property
+    def by_selector(self) -> bool:
+        """Whether what ran could be run live: a selector, no reference that knows the trace."""
+        return self.knows in (FULL, CHOSEN, NONE)
+
+    @property
     def feedback_label(self) -> str:
         """How tables name the feedback."""
         return self.feedback.label if self.knows == FULL else self.knows

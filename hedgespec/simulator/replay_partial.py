@@ -84,7 +84,7 @@ def replay(first, last, task, sets, choice):
                 sets[begin + start, one] = ledger.chosen[one]
             current = current and not DRAWS  # the next decision is another draw
             arm = draw(weights, uniform(key, start, SELECTION))
-            note_round(ledger, arm)
+            note_round(ledger, arm, start)
             choice[begin + start] = arm
             start += emitted_tokens(task.acceptance, arm, begin, begin + start, end,
                                     task.draft_length, key)

@@ -10,17 +10,19 @@ from time import perf_counter
 import numpy as np
 
 from hedgespec.costs.estimate import (
-    alone_seconds,
     costs_of,
     evaluating_seconds,
+    has_reads,
+    reading_seconds,
+    reading_together_seconds,
+    reads_first,
     round_seconds,
-    together_seconds,
     undrafted_seconds,
 )
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.options import check_seed
 from hedgespec.selectors import CHOSEN, FULL, ConfiguredSelector, Selector
-from hedgespec.selectors.feedback import ArmSeconds, Feedback
+from hedgespec.selectors.feedback import ArmSeconds, Feedback, no_seconds
 from hedgespec.selectors.learning import Loss, check_learning, default_loss
 from hedgespec.selectors.losses import by_seconds, estimator_arrays, per_second
 from hedgespec.simulator.arms import make_arms
@@ -311,12 +313,14 @@ class Replayer:
         if self.trace.manifest.costs is None:
             unknown = np.full(len(run.visits), np.nan)
             return unknown, unknown
-        if run.sets is None:
+        costs = costs_of(self.trace)
+        own = run.visits * run.in_rounds(self.round_seconds(), undrafted_seconds(costs))
+        if run.choice is None or not (run.sets is not None or (
+                run.by_selector and has_reads(costs))):
             evaluation = run.evaluated * run.in_rounds(self.evaluating_seconds())
-        else:
-            evaluation = self._set_seconds(run.sets, run.choice)
-        own = run.in_rounds(self.round_seconds(), undrafted_seconds(costs_of(self.trace)))
-        return run.visits * own + evaluation, evaluation
+            return own + evaluation, evaluation
+        evaluation, catching_up = self._reading_seconds(run, run.choice)
+        return own + evaluation + catching_up, evaluation
 
     def round_seconds(self) -> np.ndarray:
         """Seconds of a round of each arm alone from each token, (T, N), or (1, N) if all are alike.
@@ -387,24 +391,26 @@ class Replayer:
                                            self.arms.drafters != NO_DRAFTER)
         return first
 
-    def _set_seconds(self, sets: np.ndarray, choice: np.ndarray | None) -> np.ndarray:
-        """Further seconds of the rounds from each token in which `sets` (T, N) are evaluated."""
-        assert choice is not None
-        seconds = np.zeros(len(choice))
-        self._over_queries(evaluation_kernels().set_seconds, self.trace.offsets, choice, sets,
-                           self._arm_seconds(), seconds)
-        return seconds
+    def _reading_seconds(self, run: Replay, choice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Further seconds of the rounds from each token: of evaluation, and of drafters that catch
+        up before they draft, (T) each."""
+        sets = run.sets
+        if sets is None:
+            sets = np.repeat(run.evaluated.astype(bool)[:, None], self._arms, axis=1)
+        evaluation, catching_up = np.zeros((2, len(choice)))
+        self._over_queries(evaluation_kernels().reading_seconds, self.trace.offsets, choice, sets,
+                           self._arm_seconds(np.zeros(self._arms)), evaluation, catching_up)
+        return evaluation, catching_up
 
-    def _arm_seconds(self) -> ArmSeconds:
-        """What rounds take; zeros without costs."""
-        if self.trace.manifest.costs is None:
-            nothing = np.zeros(self._arms)
-            return ArmSeconds(self._owner, nothing, nothing, np.zeros(self._arms + 1))
-        costs = costs_of(self.trace)
+    def _arm_seconds(self, own: np.ndarray) -> ArmSeconds:
+        """What rounds take, those of each arm alone `own` (N), and evaluations. Raises
+        HedgespecError without costs."""
+        costs, names = costs_of(self.trace), self.arms.drafter_names(self.trace)
+        tokens = np.arange(np.diff(self.trace.offsets).max() + 1)
         return ArmSeconds(
-            self._owner, self.own_seconds(),
-            alone_seconds(costs, self.arms.drafter_names(self.trace)),
-            together_seconds(costs, np.arange(self._arms + 1)))
+            np.stack([self._owner, self._first, reads_first(costs, names)]), own,
+            reading_seconds(costs, names, tokens),
+            reading_together_seconds(costs, int(self._first.sum()), tokens))
 
     @property
     def _owner(self) -> np.ndarray:
@@ -466,11 +472,10 @@ class Replayer:
             task = ChosenTask(*queries, acceptance, self._gamma, self.arms.lengths,
                               self.draft_length, carry, follows, state, seed, params, state_size)
         elif feedback.partial:
-            if feedback.timed:
-                costs_of(self.trace)
             task = PartialTask(*queries, acceptance, self.losses(loss), schedule,
                                self.draft_length, carry, follows, state, seed, params, state_size,
-                               self._arm_seconds())
+                               self._arm_seconds(self.own_seconds()) if feedback.timed else
+                               no_seconds(self._owner, self._first))
             sets = np.zeros((len(choice), self._arms), dtype=bool)
         else:
             task = FullTask(*queries, acceptance, self.losses(loss), *self._estimates(loss),

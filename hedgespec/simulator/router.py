@@ -108,7 +108,11 @@ def train(features: np.ndarray, labels: np.ndarray, arms: int, ridge: float = RI
 
 
 def _embeddings(trace: Asked) -> np.ndarray:
-    return np.array(trace.queries["prompt_embedding"].to_list(), dtype=np.float64)
+    found = np.array(trace.queries["prompt_embedding"].to_list(), dtype=np.float64)
+    if not found.shape[1]:
+        raise HedgespecError(f"{ROUTER}: trace {trace.name} has no embeddings of its prompts, as "
+                             "servers tell none; a router learns from them")
+    return found
 
 
 def _folds(trace: Asked) -> np.ndarray:

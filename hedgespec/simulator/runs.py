@@ -23,7 +23,7 @@ from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.online import replay_only
 from hedgespec.simulator.adoption import rounds_until_best
-from hedgespec.simulator.answer import answer_table, gains_of_switching
+from hedgespec.simulator.answer import answer_table, gains_of_switching, rounds_of
 from hedgespec.simulator.basis import CostBasis
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.curves import CurveGrid
@@ -60,6 +60,12 @@ class Job:
             return self.chooser.kind.timed
         spends = self.feedback is not None and self.feedback.timed
         return spends or (self.loss is not None and self.loss.seconds)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it chooses between drafters, and knows no more than an engine would."""
+        label = self.chooser.label
+        return self.runnable and label != NONE and SelectorLabel.parse(label).arm is None
 
     @property
     def runnable(self) -> bool:
@@ -130,12 +136,15 @@ class TraceJobs:
     costs.
 
     The answer to the query with the id `answer` is shown in detail; if there is none, that in which
-    changing the drafter would help most.
+    changing the drafter would help most. With `rounds` those of a job's first run are kept one by
+    one, if it chooses drafters.
     """
 
     def __init__(
-        self, replayer: Replayer, bases: Sequence[CostBasis], answer: str | None = None
+        self, replayer: Replayer, bases: Sequence[CostBasis], answer: str | None = None,
+        rounds: bool = True,
     ):
+        self._rounds = rounds
         self._replayer = replayer
         self._costed = [_Costed(replayer, basis) for basis in bases]
         self._grid = CurveGrid(replayer)
@@ -161,6 +170,7 @@ class TraceJobs:
         unless they depend on seconds.
         """
         kept: list[list[_Kept]] = [[] for _ in self._costed]
+        first = job.runs[0]
         for number, seed in enumerate(job.runs if runs is None else runs):
             report(number)
             best, run = self._best_fixed(seed), None
@@ -169,8 +179,11 @@ class TraceJobs:
                     run = best if job.chooser.label == BEST_FIXED else replayed(
                         costed.replayer, job, seed,
                         None if carried is None else carried[seed, place])
+                counted = self._counted(run, best, costed)
+                if seed == first and self._rounds and job.chooses:
+                    counted = counted.told(rounds_of(self._replayer, run))
                 found.append(_Kept(
-                    run if number == 0 else None, self._counted(run, best, costed),
+                    run if number == 0 else None, counted,
                     self._grid.curves(run, best, costed.replayer)))
         return [self._found(job, costed.basis, found) for costed, found
                 in zip(self._costed, kept, strict=True)]
@@ -183,7 +196,7 @@ class TraceJobs:
         return Found(key, self._replayer.trace.numbers, [one.counted for one in kept],
                      np.sum([one.curves for one in kept], axis=0),
                      answer_table(self._replayer, key, first, self._shown, self._gamma),
-                     self._gain, {"runnable": job.runnable})
+                     self._gain, {"runnable": job.runnable, "by_seconds": job.timed})
 
     def _key(self, run: Replay, basis: CostBasis) -> RunKey:
         replayer = self._replayer
@@ -206,6 +219,8 @@ class TraceJobs:
             "evaluations": replayer.per_query(run.evaluated),
             "seconds": seconds,
             "evaluation_seconds": evaluation,
+            **{f"{part}_seconds": replayer.per_query(values)
+               for part, values in costed.parts(run).items()},
             "gamma": gamma,
             "rounds_until_best": until_best,
             "evaluated_drafters": replayer.per_query(replayer.evaluated_drafters(run)),
@@ -260,6 +275,12 @@ class _Costed:
         self.basis, self.replayer = basis, replayer.under(basis.costs)
         self._ends = {name: replayer.under(costs) for name, costs in (
             ("low", basis.slow), ("high", basis.fast)) if costs is not None}
+        self._twice = {part: replayer.under(costs) for part, costs in basis.twice.items()}
+
+    def parts(self, run: Replay) -> dict[str, np.ndarray]:
+        """Of the seconds of rounds from each token, (T), those of each part; NaN without costs."""
+        once = self.replayer.seconds(run)[0]
+        return {part: twice.seconds(run)[0] - once for part, twice in self._twice.items()}
 
     def ends(self, run: Replay) -> dict[str, np.ndarray]:
         """Seconds of each query's rounds at both ends, (Q)."""

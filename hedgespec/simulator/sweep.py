@@ -2,6 +2,7 @@
 
 import platform
 import shlex
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from hedgespec.simulator.runs import Job
 from hedgespec.simulator.settings import SweepSettings
 from hedgespec.simulator.work import Here, Place, Shelf
 from hedgespec.traces import Costs, TraceReader, load_manifest
+from hedgespec.traces.bounds import width_of_bounds
 from hedgespec.traces.schema import MANIFEST
 from hedgespec.version import __version__
 
@@ -63,6 +65,7 @@ def run_sweep(
         _check_answer(one.answer, [inputs[folder] for folder in chosen])
     shelf = Shelf()
     parts = plan(inputs, several, common, shelf)
+    _tell_bounds(inputs.values())
     _check_seeds(parts)
     ready()
     kept = store if isinstance(store, KeptResults) else KeptResults(store)
@@ -210,6 +213,18 @@ def located(settings: SweepSettings | Sequence[SweepSettings]) -> list[SweepSett
 
 def _described(settings: Sequence[SweepSettings]) -> list[dict[str, Any]]:
     return [{**one.described(), "seeds": f"0 to {one.seeds - 1}"} for one in settings]
+
+
+def _tell_bounds(traces: Iterable[TraceReader]) -> None:
+    """What is used of gamma where only its bounds are known."""
+    for trace in traces:
+        width = width_of_bounds(trace)
+        if width is not None:
+            warnings.warn(
+                f"trace {trace.name}: gamma is known between bounds that are {width:.2g} apart on "
+                "average; what needs it (estimators gamma and rb, loss accept, metasd-ucb, "
+                "token_regret) uses their middle. Rounds, MAT and estimator realised need none",
+                UserWarning, stacklevel=3)
 
 
 def _check_seeds(parts: list[Part]) -> None:

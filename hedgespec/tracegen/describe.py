@@ -13,6 +13,7 @@ from hedgespec.files import sha256_file, sha256_text
 from hedgespec.tracegen.prompts import Query
 from hedgespec.tracegen.setup import Setup
 from hedgespec.traces import Costs, DrafterInfo, Manifest, RuleInfo, SamplingInfo
+from hedgespec.traces.manifest import TARGET_LAYERS
 from hedgespec.traces.schema import FEATURES
 from hedgespec.version import __version__
 
@@ -61,6 +62,7 @@ def manifest(setup: Setup, costs: Costs | None, recording: dict[str, Any]) -> Ma
             "command": command_to_pass_on(),
             "prompts": settings.prompts.name,
             "prompts_sha256": sha256_file(settings.prompts),
+            TARGET_LAYERS: setup.target.layers,
             **recording,
         },
         costs=costs,

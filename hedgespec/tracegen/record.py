@@ -225,7 +225,8 @@ class _Recorder:
         queries = [query_table(one.query, len(one.answer.tokens), one.answer.finish_reason,
                                one.embedding, source, precision) for one in scored]
         # Not part of the trace: how far teacher forcing is from the generating pass.
-        tokens = [token_table(one.query.number, one.answer.tokens, one.scores, precision)
+        tokens = [token_table(one.query.number, one.answer.tokens, one.scores.log_p.numpy(),
+                              one.scores.statistics, precision)
                   .with_columns(_gap=self._checked_gap(one)) for one in scored]
         return pl.concat(queries), pl.concat(tokens)
 

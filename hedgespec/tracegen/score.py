@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from hedgespec.models.acceptance import (
@@ -32,6 +33,11 @@ class Scores:
     log_p: torch.Tensor
     log_softmax: torch.Tensor
     drafters: dict[str, torch.Tensor]
+
+    @property
+    def statistics(self) -> dict[str, np.ndarray]:
+        """Those of drafters as NumPy has them."""
+        return {column: values.numpy() for column, values in self.drafters.items()}
 
     def part(self, rows: slice) -> "Scores":
         """Some of the tokens."""

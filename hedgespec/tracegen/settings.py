@@ -82,11 +82,10 @@ class RecordSettings:
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""
         check_ranges(self)
-        self.share  # noqa: B018 - read once, and refused here
 
     @property
     def share(self) -> tuple[int, int]:
-        """The part that this process records, and the number of parts."""
+        """The part that this process records, and the number of parts. Raises HedgespecError."""
         if self.part is None:
             return 0, 1
         found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.part)

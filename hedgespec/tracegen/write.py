@@ -1,12 +1,12 @@
-"""From answers and their statistics to the tables of a trace."""
+"""From answers and their statistics to the tables of a trace. No torch here."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from hedgespec.tracegen.prompts import Query
-from hedgespec.tracegen.score import Scores
 from hedgespec.traces.schema import (
     QUERY_COLUMNS,
     TOKEN_COLUMNS,
@@ -34,21 +34,25 @@ def query_table(
     }], schema=QUERY_COLUMNS)
 
 
-def token_table(number: int, tokens: list[int], scores: Scores, precision: str) -> pl.DataFrame:
-    """The rows of one query's tokens (T), whose statistics are `scores`."""
+def token_table(
+    number: int, tokens: Sequence[int], log_p: np.ndarray, statistics: Mapping[str, np.ndarray],
+    precision: str,
+) -> pl.DataFrame:
+    """The rows of one query's tokens (T): their log p (T), and `statistics` (T) of drafters by the
+    names of their columns."""
     columns: dict[str, Any] = {
         "query": np.full(len(tokens), number),
         "position": np.arange(len(tokens)),
         "token": tokens,
-        "log_p": round_log(scores.log_p.numpy(), precision),
+        "log_p": round_log(log_p, precision),
     }
-    for column, values in scores.drafters.items():
+    for column, values in statistics.items():
         if column.startswith("log_q/"):
-            columns[column] = round_log(values.numpy(), precision)
+            columns[column] = round_log(values, precision)
         elif column.startswith("entropy/"):
-            columns[column] = -round_log(-values.numpy(), precision)
+            columns[column] = -round_log(-values, precision)
         elif column.startswith(("match/", "depth.", "nodes.", "drafted/", "matched/")):
-            columns[column] = values.numpy()
+            columns[column] = values
         else:
-            columns[column] = round_probability(values.numpy(), precision)
+            columns[column] = round_probability(values, precision)
     return pl.DataFrame(columns, schema_overrides=TOKEN_COLUMNS)

@@ -11,6 +11,7 @@ from hedgespec.errors import TraceError
 from hedgespec.files import read_parquet
 from hedgespec.traces.manifest import DrafterInfo, Manifest
 from hedgespec.traces.schema import (
+    BOUNDS,
     FEATURES,
     FINISH_REASONS,
     PRECISIONS,
@@ -198,8 +199,15 @@ def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> It
 def _optional_rules(drafter: DrafterInfo) -> Iterator[Check]:
     """What is drafted, matched, or given a probability at a position must fit what is accepted."""
     found = {name: optional_column(name, drafter.name) for name in drafter.statistics}
+    gamma = pl.col(statistic_column("gamma", drafter.name, 1, drafter.depths))
     top = statistic_column("p_top", drafter.name, 1, drafter.depths)
     for name, column in found.items():
+        if name in BOUNDS:
+            outside = gamma < pl.col(column) if name == "gamma_low" else gamma > pl.col(column)
+            yield column, ~pl.col(column).is_between(0, 1) | pl.col(column).is_nan(), (
+                "must lie in [0, 1]")
+            yield column, outside, f'must be on its side of "gamma/{drafter.name}"'
+            continue
         if name in FEATURES:
             yield column, ~(pl.col(column).is_finite() & (pl.col(column) >= 0)), (
                 "must be finite and >= 0")

@@ -39,6 +39,11 @@ def together_part(count: int | str) -> str:
     return f"together {count}"
 
 
+def read_part(width: int | str, drafter: str = "") -> str:
+    """Name of the evaluation on `width` tokens, of one drafter or of all in one batch."""
+    return f"read {width} {drafter}".rstrip()
+
+
 @dataclass(frozen=True)
 class TargetCosts:
     """Seconds of a forward pass of the target over one token, and over a round's K+1."""
@@ -51,13 +56,16 @@ class TargetCosts:
 class DrafterCosts:
     """Seconds of a drafter: one draft step, a draft of K steps, and the evaluation of a round's K+1
     newly verified tokens. It also gives the logits of the next draft's first token, unless these
-    take seconds of their own, `begin`. `kind` is the drafter's, empty if it is not known."""
+    take seconds of their own, `begin`. `kind` is the drafter's, empty if it is not known. `reads`
+    are those of evaluation on other numbers of tokens at once; more than the most of them are read
+    in several passes."""
 
     step: float
     draft: float
     evaluate: float
     begin: float | None = None
     kind: str = ""
+    reads: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,11 @@ class Costs:
     `draft_length`.
 
     `evaluate_all` are seconds in which all drafters read a round's tokens together, None if they do
-    so one after the other; `evaluate_together` those of some numbers of drafters in one batch.
-    `overhead` is what a round takes besides the models. `widths` are those of the target's pass
-    over other numbers of tokens. `spread` is that of each part by name; `engine` says how the
-    models ran, `made` when and by which command. `conditions` are the same numbers of other batches
-    and contexts; see `at`.
+    so one after the other; `evaluate_together` those of some numbers of drafters in one batch,
+    `reads` those of all of them on other numbers of tokens, as of one drafter. `overhead` is what a
+    round takes besides the models. `widths` are those of the target's pass over other numbers of
+    tokens. `spread` is that of each part by name; `engine` says how the models ran, `made` when and
+    by which command. `conditions` are the same numbers of other batches and contexts; see `at`.
     """
 
     device: str
@@ -99,6 +107,7 @@ class Costs:
     evaluate_together: dict[str, float] = field(default_factory=dict)
     batch: int = 1
     conditions: "list[Costs]" = field(default_factory=list)
+    reads: dict[str, float] = field(default_factory=dict)
 
     @property
     def measured(self) -> "list[Costs]":
@@ -121,7 +130,11 @@ class Costs:
             step = of(step_part(name), costs.step * draft / costs.draft)
             begin = None if costs.begin is None else of(begin_part(name), costs.begin)
             return replace(costs, step=step, draft=draft, begin=begin,
-                           evaluate=of(evaluate_part(name), costs.evaluate))
+                           evaluate=of(evaluate_part(name), costs.evaluate),
+                           reads=reads(costs.reads, name))
+
+        def reads(known: dict[str, float], name: str = "") -> dict[str, float]:
+            return {width: of(read_part(width, name), seconds) for width, seconds in known.items()}
 
         together = self.evaluate_all
         return replace(
@@ -133,7 +146,8 @@ class Costs:
             widths={width: of(target_part(width), seconds)
                     for width, seconds in self.widths.items()},
             evaluate_together={count: of(together_part(count), seconds)
-                               for count, seconds in self.evaluate_together.items()})
+                               for count, seconds in self.evaluate_together.items()},
+            reads=reads(self.reads))
 
     def at(
         self, batch: int = 1, context: int | None = None, whose: str = "the costs"
@@ -189,7 +203,8 @@ def _mixed(one: Costs, other: Costs, share: float) -> Costs:
                             mixed(lambda costs: costs.drafters[name].evaluate),
                             None if None in begins else
                             mixed(lambda costs: costs.drafters[name].begin or 0.0),
-                            one.drafters[name].kind)
+                            one.drafters[name].kind,
+                            each(lambda costs: costs.drafters[name].reads))
 
     def spread(name: str) -> Spread:
         return Spread(min(one.spread[name].n, other.spread[name].n),
@@ -208,5 +223,6 @@ def _mixed(one: Costs, other: Costs, share: float) -> Costs:
         evaluate_all=together, overhead=mixed(lambda costs: costs.overhead),
         widths=each(lambda costs: costs.widths),
         evaluate_together=each(lambda costs: costs.evaluate_together),
+        reads=each(lambda costs: costs.reads),
         spread={name: spread(name) for name in one.spread if name in other.spread},
         engine=one.engine if one.engine == other.engine else f"{one.engine}; {other.engine}")

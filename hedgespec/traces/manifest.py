@@ -13,6 +13,7 @@ from hedgespec.files import has_control, read_json, write_text
 from hedgespec.traces.costs import Costs, DrafterCosts, Spread, TargetCosts
 from hedgespec.traces.gap import check_gap
 from hedgespec.traces.schema import (
+    BOUNDS,
     FORMAT,
     MANIFEST,
     MAX_DRAFT_LENGTH,
@@ -28,16 +29,18 @@ from hedgespec.traces.schema import (
     is_trace_name,
 )
 
+EARLY_EXIT = "early-exit"  # kind of drafters that are the target's own first layers
+TARGET_LAYERS = "target_layers"  # in the field "recording": number of the target's layers
 _HASH = re.compile(SHA256_PATTERN)
 
 
 @dataclass(frozen=True)
 class TargetInfo:
-    """The model whose text was recorded; hashes are hex sha256."""
+    """The model whose text was recorded; hashes are hex sha256, None of what a server ran."""
 
     id: str
-    weights_sha256: str
-    tokenizer_sha256: str
+    weights_sha256: str | None
+    tokenizer_sha256: str | None
     vocabulary_size: int
 
 
@@ -52,6 +55,12 @@ class DrafterInfo:
     weights_sha256: str | None
     depths: int = 1
     statistics: tuple[str, ...] = ()
+
+    @property
+    def exit_layer(self) -> int | None:
+        """The target's layers that an early exit runs, as its `id` says; None for others."""
+        found = re.fullmatch(rf"{EARLY_EXIT}:([1-9]\d{{0,3}})", self.id)
+        return int(found[1]) if found and self.kind == EARLY_EXIT else None
 
 
 @dataclass(frozen=True)
@@ -112,14 +121,23 @@ class Manifest:
         """Names of the drafters in column order."""
         return [drafter.name for drafter in self.drafters]
 
+    @property
+    def target_layers(self) -> int | None:
+        """Number of the target's layers, if it was recorded."""
+        found = self.recording.get(TARGET_LAYERS)
+        return found if isinstance(found, int) and not isinstance(found, bool) else None
+
     def save(self, folder: Path) -> None:
         """Write manifest.json atomically; its presence makes the folder a trace.
 
         It is of the first version that has the fields it needs: `rules` came with 2, `statistics`
-        of drafters with 3.
+        of drafters with 3, bounds of gamma and targets without hashes with 4.
         """
-        more = any(drafter.statistics for drafter in self.drafters)
-        version = VERSION if more else 2 if self.rules else 1
+        statistics = {name for drafter in self.drafters for name in drafter.statistics}
+        served = None in (self.target.weights_sha256, self.target.tokenizer_sha256)
+        more = bool(statistics) or served
+        version = (VERSION if served or statistics & {*BOUNDS} else 3 if more
+                   else 2 if self.rules else 1)
         document = {"format": FORMAT, "version": version, **asdict(self)}
         if version == 1:
             del document["rules"]
@@ -296,6 +314,9 @@ def _check_values(manifest: Manifest, path: Path) -> None:
                        or not set(drafter.statistics) <= OPTIONAL_STATISTICS.keys(),
                        f"drafter {drafter.name}: statistics must be different ones of "
                        f"{', '.join(OPTIONAL_STATISTICS)}"))
+        faults.append((len({*BOUNDS} & {*drafter.statistics}) == 1,
+                       f"drafter {drafter.name}: statistics must have both of "
+                       f"{', '.join(BOUNDS)}, or neither"))
     for rule in manifest.rules:
         faults.append((not is_rule_name(rule.name), f"rule name {rule.name!r} cannot be one"))
         faults.append((rule.levels is not None and not 1 <= rule.levels <= MAX_TREE_LEVELS,
@@ -316,17 +337,20 @@ def _cost_faults(
     """What may be wrong with the field "costs" of a trace with drafters `names`."""
     seconds = {"target": asdict(costs.target)}
     seconds |= {f"drafters.{name}": {part: value for part, value in asdict(item).items()
-                                     if part != "kind"}
+                                     if part not in ("kind", "reads")}
                 for name, item in costs.drafters.items()}
-    seconds |= {"widths": costs.widths, "evaluate_together": costs.evaluate_together}
+    tokens = {"widths": costs.widths, "reads": costs.reads}
+    tokens |= {f"drafters.{name}.reads": item.reads for name, item in costs.drafters.items()}
+    seconds |= {**tokens, "evaluate_together": costs.evaluate_together}
     seconds |= {f"spread.{name}": {"low": item.low, "high": item.high}
                 for name, item in costs.spread.items()}
     faults = [
         (sorted(costs.drafters) != sorted(names),
          f'field "{field}.drafters" must name the trace\'s drafters'),
-        *((not all(re.fullmatch(r"[1-9]\d{0,4}", key) for key in getattr(costs, name)),
-           f'field "{field}.{name}": keys are numbers of {what}, 1 to 99999')
-          for name, what in (("widths", "tokens"), ("evaluate_together", "drafters"))),
+        *((not all(re.fullmatch(r"[1-9]\d{0,4}", key) for key in known),
+           f'field "{field}.{name}": keys are numbers of '
+           f'{"tokens" if name in tokens else "drafters"}, 1 to 99999')
+          for name, known in (*tokens.items(), ("evaluate_together", costs.evaluate_together))),
         *((getattr(costs, name) < 1, f'field "{field}.{name}" must be at least 1')
           for name in ("context", "batch")),
         *((getattr(costs, name) >= 2**63, f'field "{field}.{name}" must be below 2^63')

@@ -8,7 +8,7 @@ from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.labels import PoolLabel
 from hedgespec.traces.manifest import DrafterInfo
 from hedgespec.traces.reader import Trace
-from hedgespec.traces.schema import FEATURES, optional_column
+from hedgespec.traces.schema import BOUNDS, FEATURES, optional_column
 
 # A copy is weaker by a factor drawn from here, so that it never ties with its original.
 _WEAKEST, _STRONGEST = 0.5, 0.95
@@ -63,6 +63,6 @@ def resize_pool(trace: Trace, drafters: int, seed: int) -> Trace:
 def _info(drafter: DrafterInfo, number: int, chosen: int, factor: float) -> DrafterInfo:
     if number < chosen:
         return drafter
-    known = tuple(name for name in drafter.statistics if name not in FEATURES)
+    known = tuple(name for name in drafter.statistics if name not in (*FEATURES, *BOUNDS))
     return replace(drafter, name=f"{drafter.name}.{number}x{factor:.2f}", weights_sha256=None,
                    id=f"{drafter.id} weakened to {factor:.4f}", statistics=known)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 FORMAT = "hedgespec-trace"
-VERSION = 3
+VERSION = 4
 MANIFEST = "manifest.json"
 RECORDING = "recording.json"  # settings of an unfinished recording
 QUERIES = "queries.parquet"
@@ -58,8 +58,10 @@ TREE_STATISTICS: dict[str, pl.DataType] = {
 # without depth (docs/trace-format.md). Of drafts as long as asked for "drafted" is ENDLESS.
 OPTIONAL_STATISTICS: dict[str, pl.DataType] = {
     "drafted": pl.UInt16(), "matched": pl.UInt8(), "q_top": pl.Float32(), "entropy": pl.Float32(),
+    "gamma_low": pl.Float32(), "gamma_high": pl.Float32(),
 }
 FEATURES = ("q_top", "entropy")  # those that are recorded on request
+BOUNDS = ("gamma_low", "gamma_high")  # where servers tell only the most probable tokens
 ENDLESS = 2**16 - 1
 
 TRACE_NAME_RULE = "a trace's name may hold letters, digits, '.', '_' and '-', at most 100 in all"

@@ -29,7 +29,7 @@ def written(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "DRAWS", 200)
-        assert main(["report", str(results), "--out", str(out)]) == 0
+        assert main(["report", str(results), "--out", str(out), "--formats", "pdf", "png"]) == 0
     return out
 
 

@@ -1,10 +1,12 @@
 """Reports: statistics, figures at their final size, the page, errors. Results are made up here."""
 
+import base64
 import json
 import re
 import shutil
 import sys
 import warnings
+import zlib
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -19,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from hedgespec import __version__
+from hedgespec.analysis import moved_costs
 from hedgespec.analysis.comparison import METRICS, compare
 from hedgespec.analysis.figures import FIGURES, answer_length, differences, pareto
 from hedgespec.analysis.figures import answer as answer_figure
@@ -79,7 +82,7 @@ def plotted(drawing: Drawing, width: float | None = None) -> Figure:
 def data_of(page: Path) -> dict[str, Any]:
     """What the script of a page draws from."""
     found = re.search(r'id="data">(.*?)</script>', page.read_text(), re.DOTALL)
-    return json.loads(found[1])
+    return json.loads(zlib.decompress(base64.b64decode(found[1])))
 
 
 # Statistics
@@ -642,8 +645,9 @@ def test_the_page_has_the_numbers_of_its_files_once_rounded(written):
 
 def test_each_kind_that_is_left_out_says_what_it_needs(written):
     text = (written / "report.html").read_text()
-    [reason] = re.findall(r'<p class="left-out">(.*?)</p>', text)
-    assert reason == "Left out: it needs costs at two batches or more: hedgespec sim --batch."
+    assert re.findall(r'<p class="left-out">(.*?)</p>', text) == [
+        f"Left out: it needs {needs}." for needs in (
+            "costs at two batches or more: hedgespec sim --batch", moved_costs.NEEDS)]
 
 
 @pytest.mark.parametrize(("tokenizer", "expected"), [
@@ -698,7 +702,8 @@ def test_answer_is_shown_as_text_where_there_is_a_tokenizer(results, tmp_path, m
 def test_same_results_make_the_same_files(written, results, tmp_path, monkeypatch):
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", dict(list(FIGURES.items())[:2]))
     monkeypatch.setattr(statistics, "DRAWS", 200)
-    write_report(Request([results]), tmp_path, sys.argv, __version__)
+    write_report(Request([results], paper=Paper(formats=["pdf", "png"])), tmp_path, sys.argv,
+                 __version__)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("*/*"))
     assert len(files) == 5 * 3 + 5 * 2
     assert {path.suffix for path in files} == {".pdf", ".png", ".csv", ".md"}
@@ -939,14 +944,16 @@ def test_a_users_matplotlibrc_changes_nothing(results, tmp_path, monkeypatch):
     for own in ({}, {"axes.grid": True, "savefig.bbox": "tight", "svg.fonttype": "none",
                      "font.size": 20.0}):
         with matplotlib.rc_context(own):
-            write_report(Request([results]), tmp_path / "out", ["x"], "0", processes=1)
+            write_report(Request([results], paper=Paper(formats=["pdf", "png"])),
+                         tmp_path / "out", ["x"], "0", processes=1)
         pages.append([path.read_bytes() for path in sorted((tmp_path / "out").rglob("*.*"))])
     assert pages[0] == pages[1]
 
 
 def test_a_second_report_takes_the_place_of_the_first(results, tmp_path, monkeypatch):
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {"gains": FIGURES["gains"]})
-    write_report(Request([results]), tmp_path, ["x"], "0", processes=1)
+    write_report(Request([results], paper=Paper(formats=["pdf"])), tmp_path, ["x"], "0",
+                 processes=1)
     (tmp_path / "figures" / "my-own.png").write_text("of the user")
     (tmp_path / ".figures.7.tmp").mkdir()  # of a killed process
     assert (tmp_path / "figures" / "gains.pdf").exists()

@@ -6,13 +6,20 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from hedgespec.costs.estimate import evaluate_seconds, evaluating_seconds
+from hedgespec.costs.estimate import (
+    evaluate_seconds,
+    evaluating_seconds,
+    reading_seconds,
+    reading_together_seconds,
+    round_seconds,
+)
 from hedgespec.costs.file import (
     costs_for,
     load_costs,
     save_costs,
     save_measured,
     save_unfinished,
+    unfinished,
 )
 from hedgespec.errors import HedgespecError, TraceError
 from hedgespec.traces import Costs, DrafterCosts, DrafterInfo, Spread, TargetCosts
@@ -140,6 +147,32 @@ def test_costs_are_of_the_kinds_of_drafters_that_were_measured():
     assert found.evaluate_together == {"1": 0.2, "4": 0.4}
 
 
+def test_an_early_exit_that_was_not_measured_takes_its_share_of_the_target():
+    early = DrafterInfo("early", "early-exit", "early-exit:6", None)
+    found = costs_for(HEADS, [*infos(*NAMES[:3]), early], layers=8)
+    step = 0.75 * HEADS.target.one
+    assert found.drafters["early"] == DrafterCosts(
+        step, HEADS.draft_length * step, 0, begin=step, kind="early-exit")
+    heads = costs_for(HEADS, infos(*NAMES[:3]))
+    assert (found.evaluate_all, found.evaluate_together) == (
+        heads.evaluate_all, heads.evaluate_together)
+    assert found.engine == "compiled; early: estimated from its share of the target's layers"
+    # A draft of three tokens: as many passes of its layers, then the target's.
+    plain = round_seconds(found, [None], np.array([3]), np.array([3]))
+    assert round_seconds(found, ["early"], np.array([3]), np.array([3])) == plain + 3 * step
+    measured = replace(HEADS, drafters={**HEADS.drafters, "e": DrafterCosts(
+        0.2, 0.3, 0.4, kind="early-exit")})
+    assert costs_for(measured, [early], layers=8).drafters["early"] == measured.drafters["e"]
+
+
+@pytest.mark.parametrize(("identity", "layers"), [
+    ("early-exit:6", None), ("early-exit:8", 8), ("early-exit:0", 8), ("early-exit", 8),
+    ("", 8)])
+def test_an_early_exit_whose_share_is_not_told_is_refused(identity, layers):
+    with pytest.raises(TraceError, match="early is of kind early-exit: measure one"):
+        costs_for(HEADS, [DrafterInfo("early", "early-exit", identity, None)], layers)
+
+
 def test_costs_that_do_not_say_their_kinds_are_of_the_drafters_they_name():
     assert costs_for(ONE, infos(*NAMES, kind="lm")) == ONE
     with pytest.raises(TraceError, match="of kind unknown; x is of kind eagle"):
@@ -180,3 +213,41 @@ def test_what_is_refused_is_kept_beside(tmp_path):
     save_measured(path, COSTS)
     assert not (tmp_path / "costs.json.unfinished").exists()
     assert replace(load_costs(path), made="") == COSTS
+
+
+READ = replace(ONE, reads={"7": 0.8, "32": 1.2}, drafters={
+    name: replace(one, kind="eagle", reads={"32": 3 * one.evaluate})
+    for name, one in ONE.drafters.items()})
+
+
+def test_more_tokens_than_the_most_are_read_in_passes():
+    """A round's 6 tokens take .1, 32 take .3; all of them .4, 7 to 32 tokens .8 to 1.2."""
+    tokens = np.array([0, 1, 6, 19, 32, 33, 64, 70])
+    np.testing.assert_allclose(
+        reading_seconds(READ, ["a", None], tokens)[:, 0],
+        [0.1, 0.1, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7])
+    assert not reading_seconds(READ, ["a", None], tokens)[:, 1].any()
+    np.testing.assert_allclose(reading_seconds(ONE, ["a"], tokens), 0.1)
+    found = reading_together_seconds(READ, 4, tokens)
+    np.testing.assert_allclose(
+        found, [0.4, 0.4, 0.4, 0.8 + 0.4 * 12 / 25, 1.2, 1.6, 2.4, 2.8])
+    of_two = reading_together_seconds(READ, 2, tokens)  # .3 for a round's tokens
+    np.testing.assert_allclose(of_two, 0.75 * found)
+
+
+def test_other_drafters_read_in_proportion_and_conditions_mix():
+    pair = costs_for(READ, infos("a", "new"))
+    assert pair.drafters["new"].reads == READ.drafters["a"].reads
+    assert pair.reads["32"] / READ.reads["32"] == pytest.approx(
+        pair.evaluate_all / READ.evaluate_all)
+    twice = replace(READ, batch=3, reads={"32": 2.4})
+    assert replace(READ, conditions=[twice]).at(2).reads == {"32": pytest.approx(1.8)}
+
+
+def test_reads_are_written_and_what_is_unfinished_is_found(tmp_path):
+    assert unfinished(tmp_path / "costs.json") is None
+    save_unfinished(tmp_path / "costs.json", READ)
+    assert unfinished(tmp_path / "costs.json") == READ
+    save_costs(tmp_path / "wrong.json", replace(READ, reads={"x": 1.0}))
+    with pytest.raises(TraceError, match=r'"costs\.reads": keys are numbers of tokens'):
+        load_costs(tmp_path / "wrong.json")

@@ -104,11 +104,12 @@ def test_manifests_with_and_without_costs_are_read(tmp_path):
     costs = load_manifest(write_costs(tmp_path, COSTS)).costs
     assert costs is not None
     # What older manifests do not name.
-    drafters = {name: {**one, "begin": None, "kind": ""} for name, one in COSTS["drafters"].items()}
+    drafters = {name: {**one, "begin": None, "kind": "", "reads": {}}
+                for name, one in COSTS["drafters"].items()}
     assert asdict(costs) == {**COSTS, "drafters": drafters, "evaluate_all": None,
                              "overhead": 0.0, "widths": {},
                              "spread": {}, "engine": "", "made": "", "evaluate_together": {},
-                             "batch": 1, "conditions": []}
+                             "batch": 1, "conditions": [], "reads": {}}
     assert load_manifest(write_costs(tmp_path, None)).costs is None
     document = json.loads((tmp_path / "manifest.json").read_text())
     del document["costs"]

@@ -16,7 +16,7 @@ from hedgespec.bundled import trace_folder  # noqa: E402
 from hedgespec.cli import main  # noqa: E402
 from hedgespec.costs import timing  # noqa: E402
 from hedgespec.costs.estimate import target_seconds, together_seconds  # noqa: E402
-from hedgespec.costs.file import load_costs, save_measured  # noqa: E402
+from hedgespec.costs.file import load_costs, save_costs, save_measured  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.traces import (  # noqa: E402
     Costs,
@@ -54,6 +54,10 @@ def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path,
     found = load_costs(costs)
     assert (found.draft_length, found.context, len(found.drafters)) == (3, 20, 3)
     assert found.evaluate_all is not None
+    assert found.reads.keys() == found.drafters["head-1"].reads.keys() == {"5", "32"}
+    found = replace(found, reads={}, drafters={  # then every reading is that of a round's tokens
+        name: replace(one, reads={}) for name, one in found.drafters.items()})
+    save_costs(costs, found)
     heads = [drafter.name for drafter in load_manifest(
         trace_folder(Path("domain-mix-t0.7"))).drafters if drafter.kind == "eagle"]
     assert main(["sim", "--traces", "domain-mix-t0.7", "--selectors", "normalhedge", "ucbspec",
@@ -65,7 +69,7 @@ def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path,
             for row in pl.read_parquet(tmp_path / "sim" / "summary.parquet").to_dicts()}
     head = next(iter(found.drafters.values()))
     # The trace has eleven drafters, and a draft length of 5.
-    target = target_seconds(found, np.array([6]))[0]
+    target = target_seconds(found, np.array([6]))[0] + found.overhead
     others = {name: found.drafters.get(name, head) for name in found.drafters}
     assert all(one.step > 0 for one in others.values())
     alone = target + 4 * head.step + head.evaluate

@@ -65,10 +65,11 @@ class Browser:
         return result
 
     def open(self, address: str) -> None:
-        """Load a page and wait for it."""
+        """Load a page and wait for it, and for its promise `ready`, if it makes one."""
         self.send("Page.navigate", url=address)
         self.run("new Promise(done => document.readyState === 'complete' ? done()"
                  " : addEventListener('load', () => done()))")
+        self.run("typeof ready === 'undefined' ? null : ready")
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page."""

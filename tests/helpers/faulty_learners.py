@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 LATE = 400  # a position that the trial before a run does not come to
+# Steps that take compiled code some seconds: longer than a call may take in the tests, but not for
+# ever, as it cannot be stopped and would take a core from all tests that follow.
+LONG = "3e9"
 
 _FULL = """\
 import math
@@ -149,7 +152,7 @@ _LATE_FULL = learner(
             put(state, position)
         if params[0] == 6:
             raise ValueError("late")
-        while params[0] == 7:
+        while params[0] == 7 and state[0] < {LONG}:
             state[0] += 1""")
 _LATE_CHOSEN = _CHOSEN.format(learn=f"""state[arm] += outcome[0]
     if position > {LATE}:

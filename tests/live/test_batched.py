@@ -1,5 +1,6 @@
 """Rounds of several texts at once compute what rounds of one do, and are timed."""
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -86,13 +87,39 @@ def test_conditions_are_measured_one_after_the_other(pool, even_clock, static):
     kept = []
     costs = decoder.costs(20, repeats=3, batches=(1, 2), contexts=(30,), kept=kept.append)
     assert [(one.context, one.batch) for one in costs.measured] == [
-        (20, 1), (20, 2), (30, 1), (30, 2)]
-    assert [len(one.conditions) for one in kept] == [0, 1, 2, 3]
+        (20, 1), (20, 2), (30, 1)]
+    assert [len(one.conditions) for one in kept] == [0, 1, 2]
     assert kept[-1] == costs
     engines = ["fixed tensors"] * 2 if static else ["eager", "eager, on fixed tensors"]
-    assert [one.engine for one in costs.measured] == engines * 2
+    assert [one.engine for one in costs.measured] == [*engines, engines[0]]
     assert [list(one.evaluate_together) for one in costs.measured[:2]] == (
-        [["1", "2", "4"], ["1", "2", "4", "5"]] if static else [[], []])
+        [["1", "2", "4"], ["1", "5"]] if static else [[], []])
+
+
+def test_what_is_known_is_not_measured_again(pool, even_clock, monkeypatch):
+    target, drafters = pool
+    decoder = LiveDecoder(target, drafters, static=True, draft_length=3)
+    known = decoder.costs(20, repeats=3)
+    monkeypatch.setattr(decoder.engine, "costs", None)
+    assert decoder.costs(20, repeats=3, known=known) == known
+    more = decoder.costs(20, repeats=3, batches=(2,), known=known)
+    assert replace(more, conditions=[]) == known
+    assert [one.batch for one in more.conditions] == [2]
+    with pytest.raises(HedgespecError, match="costs to go on from are of"):
+        decoder.costs(20, known=replace(known, dtype="bfloat16"))
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_evaluation_is_timed_on_as_many_tokens_as_live_decoding_reads(pool, even_clock, static):
+    """On fixed tensors a pass over 32 tokens stands for all between; others read what there is."""
+    target, drafters = pool
+    costs = LiveDecoder(target, drafters, static=static, draft_length=3).costs(140, repeats=3)
+    counts = ["5", "32"] if static else ["32", "128"]
+    assert list(costs.reads) == (counts if static else [])
+    for name, one in costs.drafters.items():
+        assert list(one.reads) == counts
+        assert costs.spread[f"read 32 {name}"].n == 3
+    assert costs.overhead > 0  # the parts' clock stands nearly still
 
 
 def test_what_does_not_fit_is_left_out_and_told(pool, even_clock, monkeypatch):

@@ -68,11 +68,18 @@ def test_greedy_is_the_targets_own_text(target, drafters, name):
         assert decode(target, drafters[name], prompt, Sampling(0.0), 30)[0] == expected
 
 
+DOUBTFUL = Sampling(2.0, top_k=4)  # few possible tokens: acceptance and rejection are frequent
+
+
+@pytest.fixture(scope="module")
+def doubtful(target: LanguageModel, drafters: dict[str, Drafter]) -> list[int]:
+    """A prompt that every drafter may be wrong after; finding it takes seconds."""
+    return prompt_with_doubt(target, drafters.values(), DOUBTFUL)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
-def test_sampled_text_has_the_targets_distribution(target, drafters, name):
-    """Few possible tokens, so that both acceptance and rejection are frequent."""
-    sampling = Sampling(2.0, top_k=4)
-    prompt = prompt_with_doubt(target, drafters.values(), sampling)
+def test_sampled_text_has_the_targets_distribution(target, drafters, doubtful, name):
+    sampling, prompt = DOUBTFUL, doubtful
     law = law_of_two_tokens(target, prompt, sampling)
     counts, lengths = np.zeros_like(law), []
     runs = 300

@@ -268,6 +268,50 @@ def test_a_mark_is_possible_among_so_many_tests_and_no_more(questions, tests, mo
         assert (holm(p)[0] < 0.05) == may_be_marked(questions, tests + more) == (more == 0)
 
 
+LOPSIDED = {  # mean 0, and more of one side
+    "gamma": lambda rng, shape: rng.gamma(2, 1, shape) - 2,
+    "log-normal": lambda rng, shape: np.exp(rng.normal(0, 0.5, shape)) - np.exp(0.125),
+    "exponential": lambda rng, shape: rng.exponential(1, shape) - 1}
+
+
+@pytest.mark.parametrize("questions", [12, 24, 96])
+def test_differences_that_are_none_on_average_alone_are_seldom_marked(questions, monkeypatch):
+    """Two that may not be swapped: sign flips alone mark up to a fifth of tables of exponential
+    ones."""
+    monkeypatch.setattr(statistics, "DRAWS", 100)
+    monkeypatch.setattr(statistics, "FLIPS", 2**12)
+    tables, rows, rng = 400, 5, np.random.default_rng(questions)
+    for kind, draw in LOPSIDED.items():
+        adds = draw(rng, (questions, tables * rows))
+        found = [np.mean([(holm(of_table) < 0.05).any() for of_table in p.reshape(tables, rows)])
+                 for p in (mean_estimate(adds).p, statistics._flipped(adds))]
+        most = 0.08 if kind == "exponential" and questions < 24 else 0.05
+        assert found[0] < min(most + 3 * 0.011, found[1] + 0.001), kind
+
+
+def test_a_difference_of_a_standard_deviation_is_still_found():
+    values = np.random.default_rng(0).normal(1.0, 1.0, (24, 200))
+    assert (mean_estimate(values).p < 0.01).mean() > 0.9
+
+
+def unskewed(adds):
+    """Hall's transformed t, written down again."""
+    n, mean, apart = len(adds), adds.mean(), adds - adds.mean()
+    skew, u = (apart**3).mean() / apart.std()**3, mean / adds.std(ddof=1)
+    t = n**0.5 * (u + skew * u**2 / 3 + skew**2 * u**3 / 27 + skew / (6 * n))
+    return 2 * t_law.sf(abs(t), n - 1)
+
+
+@pytest.mark.parametrize("count", [10, 11, 96])
+def test_p_is_never_below_that_of_the_t_test_corrected_for_skewness(count):
+    values = np.random.default_rng(count).exponential(1, (count, 40)) - 0.9
+    found, flips = mean_estimate(values).p, statistics._flipped(values)
+    wanted = np.maximum(flips, [unskewed(column) for column in values.T])
+    assert found == pytest.approx(wanted, rel=1e-9)
+    assert (found > flips).any()
+    assert (found == flips).any()
+
+
 def test_p_is_that_of_all_ways_to_swap_the_two():
     rng = np.random.default_rng(0)
     tokens, rounds, base = (rng.uniform(1, 2, 11) for _ in range(3))
@@ -276,14 +320,18 @@ def test_p_is_that_of_all_ways_to_swap_the_two():
             for one, other in ((rounds, base), (base, rounds))]
     apart = np.abs(1 / mats[0] - 1 / mats[1])
     expected = (apart >= apart[0] - 1e-12).mean()
-    assert mat_difference(tokens, rounds[:, None], base).p == expected
-    assert mat_gain(rounds[:, None], base).p == expected
+    expected = max(expected, unskewed(base - rounds))
+    assert mat_difference(tokens, rounds[:, None], base).p == pytest.approx(expected)
+    assert mat_gain(rounds[:, None], base).p == pytest.approx(expected)
     # Of answers whose texts differ, tokens and seconds are swapped together.
     other = rng.uniform(1, 2, (11, 2))
     one = np.column_stack([tokens, rounds])
     both = [np.where(swaps[:, :, None], *pair).sum(axis=1) for pair in ((one, other), (other, one))]
     rates = np.abs(both[0][:, 0] / both[0][:, 1] - both[1][:, 0] / both[1][:, 1])
-    assert rate_gain(one, other).p == (rates >= rates[0] - 1e-12).mean()
+    share = (one + other).sum(axis=0)[0] / (one + other).sum(axis=0)[1]
+    adds = (one - other) @ [1, -share]
+    assert rate_gain(one, other).p == pytest.approx(max(
+        (rates >= rates[0] - 1e-12).mean(), unskewed(adds)))
 
 
 def test_drawn_signs_give_the_p_of_all_signs_nearly(monkeypatch):

@@ -1,7 +1,7 @@
 """Real decoding under every rule is what its gamma, a and replay say; none changes the text's law.
 
-Exact laws come from all texts of a tiny history-dependent pair (V = 5, T = 4): chi-square of a
-million real decodes against them, on the joint law of text and round starts.
+Exact laws come from all texts of a tiny history-dependent pair (V = 5, T = 4): chi-square of
+300,000 real decodes against them, on the joint law of text and round starts.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from tests.helpers.real_decoding import TinyPair  # noqa: E402
 from tests.helpers.rule_decoding import Trees, all_texts, decode, law_of_starts, without  # noqa: E402
 
 VOCABULARY, LENGTH, DRAFTERS, DRAFT_LENGTH = 5, 4, 2, 3
-DECODES = 1_000_000
+DECODES = 300_000
 CHAINS = ("sampling", "onehot", "block", "gumbel")
 SEVERAL = ("multi:3", "multi-without:3", "kseq:3")
 

@@ -30,7 +30,8 @@ from tests.helpers.online import online_choice
 from tests.helpers.synthetic import write_trace
 
 LENGTH, AMOUNT = 4, 3
-NUMBERS = {"eliminate": "0.5,0.125", "limited": "2", "budget": "0.05"}  # of set policies
+NUMBERS = {"eliminate": "0.5,0.125", "limited": "2", "binned": "0.5",
+           "budget": "0.05"}  # of set policies
 LABELS = [*ARRIVALS, *(f"{name}:{NUMBERS.get(name, AMOUNT)}" if policy.symbol else name
                        for name, policy in MODIFIERS.items())]
 LIVE = [label for label in LABELS if parse_feedback(label).policy.live

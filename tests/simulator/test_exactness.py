@@ -15,7 +15,7 @@ from tests.helpers.laws import two_sample_p
 from tests.helpers.plain import length_loss
 from tests.helpers.real_decoding import TinyPair, decode, recorded_texts
 
-EPISODES = 400_000
+EPISODES = 100_000
 LENGTH, VOCABULARY, DRAFTERS, DRAFT_LENGTH = 4, 3, 2, 2
 
 

@@ -95,7 +95,9 @@ def test_realised_and_rb_are_unbiased_over_all_texts_and_gamma_is_not():
     ("queued", True, "seconds:gamma"), ("queued", False, "accept"), ("every:4", True,
      "seconds:gamma"), ("censored", True, "length:gamma"), ("censored+round", False,
      "length:gamma")])
-def test_the_default_loss_is_in_seconds_where_these_are_known(replayer, feedback, timed, label):
+def test_the_default_loss_is_in_seconds_where_these_are_known(
+        replayer, feedback, timed, label, monkeypatch):
+    monkeypatch.setattr(OnlineSelector, "_compile", lambda online: None)  # it chooses nothing here
     setting, seconds = parse_feedback(feedback), (1.0, 3.0, 2.0) if timed else None
     chosen = Replayer(replayer.trace, K, round_seconds=seconds)
     assert chosen.default_loss(setting).label == label

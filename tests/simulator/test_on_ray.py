@@ -66,7 +66,7 @@ def test_a_node_and_the_driver_die_in_a_sweep(tmp_path, cluster):
     nodes.add_node(num_cpus=1)
     kept = {path.name: path.stat().st_mtime_ns for path in (out / PARTS_FOLDER).glob("*.json")}
     done = driver()
-    assert done.wait(300) == 0, done.stderr.read()
+    assert done.wait(200) == 0, done.stderr.read()
     assert parts(out) == UNITS + 1, "each unit once, and the file that says whose they are"
     again = {path.name: path.stat().st_mtime_ns for path in (out / PARTS_FOLDER).glob("*.json")}
     del kept["run.json"]

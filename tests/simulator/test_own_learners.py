@@ -48,7 +48,7 @@ def test_faults_are_told_before_anything_is_compiled(file, trace, name, monkeypa
 
 @pytest.mark.parametrize("name", LATE_FAULTS)
 def test_faults_after_the_trial_are_told_by_the_compiled_run(file, trace, name, monkeypatch):
-    monkeypatch.setattr(limits, "SECONDS", 1.0)
+    monkeypatch.setattr(limits, "SECONDS", 0.5)
     fault = LATE_FAULTS[name]
     message = refused(file, fault, lambda label: Replayer(trace, 5).run(label, 0),
                       f":rate={fault.rate}")

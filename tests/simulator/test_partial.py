@@ -10,17 +10,20 @@ import pytest
 from hedgespec.costs.estimate import evaluate_seconds
 from hedgespec.errors import HedgespecError
 from hedgespec.selectors.feedback import MOST_WAITING, parse_feedback
+from hedgespec.selectors.feedback.binned import pack
 from hedgespec.selectors.learning import parse_loss
 from hedgespec.selectors.uniforms import decision_key, query_key, uniform
 from hedgespec.simulator import Replayer, SweepSettings, run_sweep
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
 from tests.helpers.marks import slow_but
 from tests.helpers.plain import Wrapped, numbers, texts
+from tests.helpers.reading import PlainReading
 from tests.helpers.synthetic import write_trace
 
 K, ARMS = 4, 5
 ALONE = np.array([0.002, 0.003, 0.001, 0.002, 0.002])
 TOGETHER = 0.006
+READS = {8: 3.0, 20: 5.0}  # times as long as a round's tokens, on as many
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,30 @@ def replayer(trace):
     return Replayer(trace, K)
 
 
+def reads(seconds):
+    return {str(tokens): factor * seconds for tokens, factor in READS.items()}
+
+
+@pytest.fixture(scope="module")
+def reader(trace):
+    """With costs that say what it takes to read more tokens than a round's."""
+    costs = trace.manifest.costs
+    costs = replace(costs, reads=reads(TOGETHER), drafters={
+        name: replace(one, reads=reads(one.evaluate)) for name, one in costs.drafters.items()})
+    return Replayer(replace(trace, manifest=replace(trace.manifest, costs=costs)), K)
+
+
+def plain_reading(replayer):
+    """Its costs as `PlainReading` takes them."""
+    costs = replayer.trace.manifest.costs
+
+    def known(seconds, more):
+        return {K + 1: seconds} | {int(tokens): value for tokens, value in more.items()}
+
+    return PlainReading([known(one.evaluate, one.reads) for one in costs.drafters.values()],
+                        known(TOGETHER, costs.reads))
+
+
 def last_known(rounds, start, amounts):
     """How far the text is known before a round, by the delay policy (docs/metrics.md)."""
     if "batch" not in amounts:
@@ -51,9 +78,9 @@ def last_known(rounds, start, amounts):
 class PlainText:
     """One text by docs/metrics.md. `loss` (L, N) are the losses at all of its positions."""
 
-    def __init__(self, feedback, window, loss, key, own):
+    def __init__(self, feedback, window, loss, key, own, reading):
         self.amounts, self.window, self.loss = dict(feedback.modifiers), window, loss
-        self.key, self.own = key, own
+        self.key, self.own, self.reading = key, own, reading
         self.read, self.told, self.positions = np.zeros(ARMS, int), [], []
         self.debt, self.last_all, self.seconds = np.zeros(ARMS), 0, [0.0, 0.0]
 
@@ -65,8 +92,8 @@ class PlainText:
 
     def pairs(self, one, other):
         """Differences at the told positions that both have read."""
-        both = [position for position in self.positions
-                if self.known(position)[[one, other]].all()]
+        told = np.array(self.positions, dtype=int)
+        both = told[told + self.window <= self.read[[one, other]].min()]
         return self.loss[both, one] - self.loss[both, other]
 
     def worse(self, arm, leader, width):
@@ -93,6 +120,9 @@ class PlainText:
             for place, arm in enumerate(others):
                 chosen[arm] = uniform(key, arm, 0) * (len(others) - place) < wanted
                 wanted -= chosen[arm]
+        if "binned" in self.amounts:
+            bins = plain_bins(self.amounts["binned"][0], decision_key(self.key, number))
+            chosen &= bins == bins[rounds[-1][2]]
         if "budget" in self.amounts and (
                 self.seconds[1] > self.amounts["budget"][0] * self.seconds[0]):
             chosen[:] = False
@@ -124,18 +154,30 @@ class PlainText:
         self.debt -= shown
         return shown
 
-    def spend(self, chosen, arm):
-        further = min(ALONE[chosen].sum(), TOGETHER if chosen.any() else 0.0)
-        further -= ALONE[arm] if chosen[arm] else 0.0
-        self.seconds[0] += self.own[arm] + further
-        self.seconds[1] += further
+    def spend(self, chosen, arm, start):
+        evaluation, catching_up = self.reading.round(np.flatnonzero(chosen), arm, start)
+        self.seconds[0] += self.own[arm] + evaluation + catching_up
+        self.seconds[1] += evaluation
+
+
+def plain_bins(share, key):
+    """The bin of each drafter: in random order, first fit."""
+    bins, left = np.zeros(ARMS, int), []
+    for arm in sorted(range(ARMS), key=lambda arm: uniform(key, arm, 0)):
+        fitting = [place for place, room in enumerate(left) if (1 - 1e-9) * ALONE[arm] <= room]
+        if not fitting:
+            left.append(sum(share * ALONE))
+        bins[arm] = fitting[0] if fitting else len(left) - 1
+        left[bins[arm]] -= ALONE[arm]
+    return bins
 
 
 def plain_text(replayer, feedback, loss, text, key, loss_table, accept, name="ftl"):
     """(start, tokens, drafter, chosen) of each round of one text."""
     amounts, window = dict(feedback.modifiers), loss.window(K)
     learner = Wrapped(name, ARMS, K, key)
-    plain = PlainText(feedback, window, loss_table, key, replayer.own_seconds())
+    plain = PlainText(feedback, window, loss_table, key, replayer.own_seconds(),
+                      plain_reading(replayer))
     accept_u, select_u = numbers(key, len(accept))
     start, rounds, passed = 0, [], 0
     while start < len(accept):
@@ -156,7 +198,7 @@ def plain_text(replayer, feedback, loss, text, key, loss_table, accept, name="ft
         passed = max(passed, limit - window + 1)
         drafter = min(np.searchsorted(np.cumsum(learner.play(start)), select_u[start], "right"),
                       ARMS - 1)
-        plain.spend(chosen, drafter)
+        plain.spend(chosen, drafter, start)
         accepted = np.append(accept_u[start:start + K] < accept[start:start + K, 0, drafter], False)
         tokens = min(int(accepted.argmin()) + 1, len(accept) - start)
         rounds.append((start, tokens, int(drafter), chosen))
@@ -167,10 +209,20 @@ def plain_text(replayer, feedback, loss, text, key, loss_table, accept, name="ft
 @pytest.mark.matrix
 @pytest.mark.parametrize("label", [
     "eliminate:0.5,0.0625", "eliminate:2,0.3", "batch:4+eliminate:0.5,0.1", "limited:2",
-    "every:2+eliminate:1,0.1", "eliminate:0.2,0.05+limited:2", "budget:0.02",
+    "every:2+eliminate:1,0.1", "eliminate:0.2,0.05+limited:2", "budget:0.02", "binned:0.45",
+    "batch:2+eliminate:0.5,0.1+binned:0.6",
     "eliminate:0,0+budget:0.05"])
 @pytest.mark.parametrize("loss", ["length", "accept"])
 def test_the_kernel_equals_its_transcription(replayer, label, loss):
+    equals_its_transcription(replayer, label, loss)
+
+
+@pytest.mark.parametrize("label", ["budget:0.05", "every:4+eliminate:0,0+budget:0.1"])
+def test_a_budget_counts_what_more_tokens_take(reader, label):
+    equals_its_transcription(reader, label, "accept")
+
+
+def equals_its_transcription(replayer, label, loss):
     feedback, loss = parse_feedback(label), parse_loss(loss)
     run = replayer.run("ftl", 2, feedback, loss)
     losses = replayer.losses(loss)
@@ -207,6 +259,30 @@ def test_a_set_is_what_its_policy_says(replayer):
     assert 1 <= run.sets[run.evaluated].sum(axis=1).mean() < ARMS / 2
 
 
+def test_losses_over_the_chance_of_their_bin_are_unbiased(replayer):
+    """As the learner draws one drafter, it draws its bin: 1[i evaluated] / P(bin of i) is 1 on
+    average, for each drafter, and what is evaluated stays within the budget."""
+    seconds, share, draws = replayer._arm_seconds(), 0.45, 20_000
+    weights, rng = np.array([0.05, 0.1, 0.5, 0.15, 0.2]), np.random.default_rng(0)
+    bins, total = np.empty(ARMS, np.int64), np.zeros(ARMS)
+    for key in range(draws):
+        pack(seconds, share, key, bins)
+        chance = np.array([weights[bins == one].sum() for one in bins])
+        chosen = bins == bins[rng.choice(ARMS, p=weights)]
+        assert ALONE[chosen].sum() <= share * ALONE.sum() * (1 + 1e-8)
+        total += chosen / chance
+    np.testing.assert_allclose(total / draws, 1, atol=0.06)
+    assert len(set(np.round(total / draws, 6))) > 1
+
+
+def test_who_takes_more_than_the_budget_has_a_bin_of_its_own(replayer):
+    bins = np.empty(ARMS, np.int64)
+    pack(replayer._arm_seconds(), 0.01, 3, bins)
+    assert sorted(bins) == list(range(ARMS))
+    pack(replayer._arm_seconds(), 1.0, 3, bins)
+    assert not bins.any()
+
+
 def test_limited_draws_uniformly(replayer):
     """Of the drafters that did not run, each as often."""
     counts, chances = np.zeros(ARMS), np.zeros(ARMS)
@@ -229,6 +305,39 @@ def test_a_budget_bounds_the_share_of_evaluation(replayer):
             replayer.run("ftl", 0, parse_feedback(f"budget:{share}")))
         one = TOGETHER / seconds[:200].sum()  # the last one may go beyond
         assert share / 2 - one < evaluation[:200].sum() / seconds[:200].sum() <= share + one
+
+
+@pytest.mark.parametrize(("name", "feedback"), [
+    ("normalhedge", "batch:16"), ("hedge", "every:4"), ("ftl", "first:60"), ("ucbspec", None),
+    ("exp3spec", None), ("ftl", "eliminate:0.5,0.0625"), ("ftl", "every:8+limited:2"),
+    ("hedge", "queued")])
+def test_seconds_count_the_tokens_that_are_read(reader, replayer, name, feedback):
+    """Those since the last evaluation, and those that a drafter has missed before it drafts."""
+    feedback = None if feedback is None else parse_feedback(feedback)
+    run = reader.run(name, 3, feedback)
+    seconds, evaluation = reader.seconds(run)
+    own, expected = reader.own_seconds(), np.zeros((2, len(seconds)))
+    for begin, end in pairwise(reader.trace.offsets):
+        plain = plain_reading(reader)
+        for start in np.flatnonzero(run.choice[begin:end] >= 0):
+            row = begin + start
+            chosen = (range(ARMS) if run.sets is None and run.evaluated[row] else
+                      [] if run.sets is None else np.flatnonzero(run.sets[row]))
+            arm = run.choice[row]
+            further, catching_up = plain.round(chosen, arm, start)
+            expected[:, row] = own[arm] + further + catching_up, further
+    np.testing.assert_allclose(seconds, expected[0], atol=1e-12)
+    np.testing.assert_allclose(evaluation, expected[1], atol=1e-12)
+    less = replayer.seconds(run)[0].sum()
+    assert seconds.sum() == less if name == "hedge" and feedback == parse_feedback("queued") else (
+        seconds.sum() > less * 1.001)
+
+
+def test_an_expectation_reads_as_its_replays_where_all_are_evaluated_each_round(reader):
+    exact, evaluation = (values.sum() for values in reader.seconds(reader.run_exact("hedge")))
+    found = np.mean([[values.sum() for values in reader.seconds(reader.run("hedge", seed))]
+                     for seed in range(200)], axis=0)
+    np.testing.assert_allclose(found, [exact, evaluation], rtol=0.01)
 
 
 def test_a_budget_needs_costs(trace):

@@ -1,6 +1,8 @@
 """A trace that is replayed piece by piece gives the results of the whole one, bit for bit."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hedgespec.results.schema import TABLES
 from hedgespec.simulator import SweepSettings, run_sweep
 from hedgespec.simulator.plan import Part
 from hedgespec.simulator.work import Here
+from hedgespec.traces import load_manifest
 from hedgespec.traces.subset import write_subset
 from tests.helpers.synthetic import write_trace
 
@@ -22,6 +25,17 @@ def bundled(tmp_path_factory):
     """Real embeddings, costs, and drafts of a length that differs from token to token."""
     folder = tmp_path_factory.mktemp("bundled") / "trace"
     write_subset(trace_folder("domain-mix-t0.7"), folder, per_domain=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def read_late(bundled, tmp_path_factory):
+    """The same under costs that say what reading more than a round's tokens takes."""
+    folder = copytree(bundled, tmp_path_factory.mktemp("read") / "trace")
+    manifest = load_manifest(folder)
+    drafters = {name: replace(one, reads={"16": 1.3 * one.evaluate, "64": 2.1 * one.evaluate})
+                for name, one in manifest.costs.drafters.items()}
+    replace(manifest, costs=replace(manifest.costs, drafters=drafters)).save(folder)
     return folder
 
 
@@ -57,6 +71,17 @@ def test_pieces_are_the_whole(bundled, monkeypatch, settings):
     assert len(read) > 3
     assert max(read) <= 1500
     assert_equal(found, whole)
+
+
+def test_pieces_are_the_whole_where_drafters_read_late(bundled, read_late, monkeypatch):
+    wanted = SweepSettings(("hedge", "ucbspec", "uniform"), seeds=2, mode="replayed",
+                           feedbacks=("limited:2", "budget:0.05+binned:0.5", "every:4"))
+    whole = run_sweep([read_late], wanted)
+    assert (whole.per_query["reading_seconds"] > 0).all()
+    assert whole.per_query["round_tokens"].count()
+    assert (whole.per_query["seconds"] > run_sweep([bundled], wanted).per_query["seconds"]).any()
+    in_pieces(monkeypatch, 1500)
+    assert_equal(run_sweep([read_late], wanted), whole)
 
 
 def test_many_seeds_are_run_in_blocks(tmp_path, monkeypatch):

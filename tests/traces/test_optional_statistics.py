@@ -11,11 +11,11 @@ import pytest
 from hedgespec.errors import TraceError
 from hedgespec.traces import Trace, TraceWriter, read_trace
 from hedgespec.traces.resize_pool import resize_pool
-from hedgespec.traces.schema import ENDLESS, OPTIONAL_STATISTICS
+from hedgespec.traces.schema import BOUNDS, ENDLESS, OPTIONAL_STATISTICS
 from hedgespec.traces.subset import write_subset
 from tests.helpers.synthetic import write_trace
 
-NAMES = tuple(OPTIONAL_STATISTICS)
+NAMES = tuple(name for name in OPTIONAL_STATISTICS if name not in BOUNDS)
 
 
 def write_optional(folder: Path, **changed: np.ndarray) -> Trace:
@@ -86,3 +86,25 @@ def test_they_go_with_their_drafters(tmp_path):
     for copy in copies:
         assert copy.statistics == ("drafted", "matched"), "a weaker copy is less sure"
         np.testing.assert_array_equal(larger.optional[f"drafted/{copy.name}"], np.arange(138) + 1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("gamma_low", 1.0), ("gamma_high", 0.0)])
+def test_gamma_lies_between_its_bounds(tmp_path, name, value):
+    plain = write_trace(tmp_path / "plain")
+    columns = {"gamma_low": plain.gamma[:, 0, 1] - 0.01, "gamma_high": plain.gamma[:, 0, 1] + 0.01}
+    drafters = list(plain.manifest.drafters)
+    drafters[1] = replace(drafters[1], statistics=BOUNDS)
+
+    def write(folder: Path) -> Trace:
+        table = pl.read_parquet(tmp_path / "plain" / "tokens-00000.parquet").with_columns(
+            pl.Series(f"{bound}/drafter-1", values.clip(0, 1)) for bound, values in columns.items())
+        writer = TraceWriter(folder, {})
+        writer.write_batch("all", plain.queries, table)
+        writer.finish(replace(plain.manifest, drafters=drafters, files={}))
+        return read_trace(folder)
+
+    assert write(tmp_path / "good").manifest.drafters[1].statistics == BOUNDS
+    assert json.loads((tmp_path / "good" / "manifest.json").read_text())["version"] == 4
+    columns[name][9] = value
+    with pytest.raises(TraceError, match=f'row 9, column "{name}/drafter-1".*its side'):
+        write(tmp_path / "bad")

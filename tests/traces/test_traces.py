@@ -159,8 +159,8 @@ WHOLE = {  # other damage: what is done, and what the message must say
     "missing manifest": (lambda f: (f / MANIFEST).unlink(), "no manifest.json"),
     "manifest no JSON": (lambda f: truncate(f / MANIFEST), "not readable as JSON"),
     "no trace at all": (lambda f: (f / MANIFEST).write_text("{}"), "this is not a trace"),
-    "newer version": (lambda f: edit_manifest(f, lambda m: m.update(version=4)),
-                      "version 4 is newer than the 3"),
+    "newer version": (lambda f: edit_manifest(f, lambda m: m.update(version=5)),
+                      "version 5 is newer than the 4"),
     "version a text": (lambda f: edit_manifest(f, lambda m: m.update(version="1")),
                        "not a positive integer"),
     "field missing": (lambda f: edit_manifest(f, lambda m: m["sampling"].pop("seed")),
@@ -320,12 +320,21 @@ def test_at_temperature_zero_all_of_p_is_on_the_text(tmp_path, column, value, to
 @given(place=st.floats(0, 1, exclude_max=True), name=st.sampled_from([TOKENS, QUERIES]))
 @settings(max_examples=60, deadline=None, derandomize=True)
 @pytest.mark.slow
-def test_any_flipped_byte_is_noticed(tmp_path_factory, place, name):
-    folder = tmp_path_factory.mktemp("flip") / "trace"
-    write_trace(folder, lengths=(5, 3))
-    flip_byte(folder / name, place)
-    with pytest.raises(TraceError, match=name):
-        read_trace(folder)
+def test_any_flipped_byte_is_noticed(whole, place, name):
+    path = whole / name
+    before = path.read_bytes()
+    flip_byte(path, place)
+    try:
+        with pytest.raises(TraceError, match=name):
+            read_trace(whole)
+    finally:
+        path.write_bytes(before)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a short trace, to be damaged and mended."""
+    return write_trace(tmp_path_factory.mktemp("flip") / "trace", lengths=(5, 3)).folder
 
 
 def test_validate_command_says_valid_or_names_the_fault(tmp_path, capsys):

@@ -57,6 +57,21 @@ def settings(target, tmp_path, small_questions):
         recurrent_steps=8, small_steps=6)
 
 
+@pytest.fixture(scope="module")
+def kept():
+    """What tests leave for each other."""
+    return {}
+
+
+@pytest.fixture
+def made(settings, kept, tmp_path_factory):
+    """Settings of a finished zoo; it is made once, and is not to be changed."""
+    if "settings" not in kept:
+        kept["settings"] = replace(settings, out=tmp_path_factory.mktemp("made") / "zoo")
+        make_zoo(kept["settings"])
+    return kept["settings"]
+
+
 def random_corpus(seed=0, count=30):
     rng = np.random.default_rng(seed)
     prompts = rng.integers(2, 9, count).tolist()
@@ -340,15 +355,14 @@ def weights(folder):
 
 
 @pytest.mark.parametrize("when", ["answers", "evaluation", "training expert-sql"])
-def test_an_interrupted_zoo_goes_on_to_the_same_heads(settings, tmp_path, monkeypatch, when):
+def test_an_interrupted_zoo_goes_on_to_the_same_heads(made, tmp_path, monkeypatch, when):
     monkeypatch.setattr(training, "_REPORT_EVERY", 3)
-    make_zoo(settings)
 
     def interrupt(part, total, done, note):
         if when in part and (done > 4 or "train" not in part):
             raise KeyboardInterrupt
 
-    other = replace(settings, out=tmp_path / "other")
+    other = replace(made, out=tmp_path / "other")
     real = build.tokens_per_round
     if when == "evaluation":
         def stop(*rest):
@@ -363,16 +377,15 @@ def test_an_interrupted_zoo_goes_on_to_the_same_heads(settings, tmp_path, monkey
     make_zoo(other)
     assert not list(other.out.rglob("checkpoint.pt"))
     for name in ("generalist", "expert-sql"):
-        one, two = weights(settings.out / name), weights(other.out / name)
+        one, two = weights(made.out / name), weights(other.out / name)
         assert all(torch.equal(one[key], two[key]) for key in one), name
 
 
-def test_a_zoo_of_other_settings_is_refused(settings):
-    make_zoo(settings)
+def test_a_zoo_of_other_settings_is_refused(made):
     for change in ({"seed": 1}, {"expert_steps": 9}, {"loss": "tv"}, {"depths": 2},
                    {"expert_loss": "length"}, {"draft_vocabulary": 30}, {"mlp_width": 80}):
         with pytest.raises(HedgespecError, match="made with other settings"):
-            make_zoo(replace(settings, **change))
+            make_zoo(replace(made, **change))
 
 
 def test_bad_settings_are_refused_before_any_work(settings):

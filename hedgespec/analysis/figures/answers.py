@@ -26,7 +26,7 @@ def _drawing(study: Study, trace: str, table: pl.DataFrame) -> Drawing:
         "A point is an answer under a learner, in the mean over seeds. "
         f"{study.against_words(trace)}To the right: rounds lost to the best fixed drafter of the "
         f"answer; upwards: tokens per round gained over {study.against}. On the page a click on a "
-        "point, or Enter, shows its answer token by token if that was kept, or says how to keep "
+        "point, or Enter, shows its answer round by round if that was kept, or says how to keep "
         "it. The worst answers of each learner are in a table.",
         [Panel("dots", table.select(pl.col("selector").alias("name"), place.alias("label"),
                                     x=pl.col("regret").round(1),

@@ -62,12 +62,14 @@ def look(name: str) -> Look:
     """The look of a selector, a drafter or an arm.
 
     Those of one drafter have one colour, whatever their rule and draft length, and so have those of
-    one learner, whatever its parameters.
+    one learner, whatever its parameters, and the setting in brackets behind it.
     """
+    name, _, setting = name.partition(" (")
     base, rest = arm_parts(name.removeprefix(FIXED))
     if not rest and not name.startswith(FIXED):
         label = SelectorLabel.parse(name)
         base, rest = label.name, label.argument or ""
+    rest += setting
     # What is not listed never looks like the first eight, which are in most figures.
     place = _PLACE.get(base, 8 + crc32(base.encode()) % 56)
     turn = place // 8 + (crc32(rest.encode()) if rest else 0)

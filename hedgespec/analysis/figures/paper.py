@@ -51,7 +51,7 @@ class Paper:
     width: float | None = None
     dpi: int = 150
     font: str = "DejaVu Sans"
-    formats: Sequence[str] = ("pdf", "png")
+    formats: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         try:

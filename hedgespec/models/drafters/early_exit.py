@@ -10,6 +10,7 @@ from hedgespec.models.cached import CachedModel, first_layers
 from hedgespec.models.drafters.base import ModelDrafter, ScoringBatch
 from hedgespec.models.drafters.session import ModelSession
 from hedgespec.models.target import LanguageModel
+from hedgespec.traces.manifest import EARLY_EXIT
 
 
 class EarlyExit(ModelDrafter):
@@ -20,7 +21,7 @@ class EarlyExit(ModelDrafter):
     and values are the target's own.
     """
 
-    kind = "early-exit"
+    kind = EARLY_EXIT
     from_states = True
     usage = "early-exit:LAYER     the target's first LAYER layers"
 

@@ -18,34 +18,46 @@ from hedgespec.selectors.contract import compiled
 TOLD, ALL, DRAFTER = range(3)
 # Entries of `Ledger.spent`: seconds of all rounds so far, those of evaluating in them.
 ROUNDS, EVALUATION = range(2)
+# Rows of `ArmSeconds.arms`: the first arm with the same drafter; whether it is that arm, and drafts
+# at all; whether a round of its own holds the reading of a round's tokens.
+OWNER, COUNTED, READS = range(3)
 
 
 class ArmSeconds(NamedTuple):
-    """What rounds and evaluations take; zeros where no costs are known.
+    """What rounds and evaluations take; see `no_seconds` where no costs are known.
 
-    `owner` (N, int64) is the first arm with the same drafter, `own` (N) are the seconds of a round
-    of each arm alone, `alone` (N) those of evaluating its drafter alone, `together` (N+1) of
-    evaluating n drafters in one batch.
+    `arms` (3, N, int64) has rows as below. `own` (N) are the seconds of a round of each arm alone.
+    Row n of `alone` (W, N) are those of evaluating each arm's drafter alone on n tokens, of
+    `together` (W) those of all in one batch; the first row is that of a round's tokens, the last
+    one that of any more.
     """
 
-    owner: np.ndarray
+    arms: np.ndarray
     own: np.ndarray
     alone: np.ndarray
     together: np.ndarray
 
 
+def no_seconds(owner: np.ndarray, counted: np.ndarray) -> ArmSeconds:
+    """Of arms whose seconds nobody knows: none."""
+    arms = len(owner)
+    return ArmSeconds(np.stack([owner, counted, counted]), np.zeros(arms), np.zeros((1, arms)),
+                      np.zeros(1))
+
+
 class Ledger(NamedTuple):
     """Of N arms in one text; M positions were told to the learner, in order.
 
-    `read` (N, int64) are the positions of the text that each drafter has read, `chosen` (N, bool)
-    the drafters evaluated before the present round. `positions` (M, int64) were told, with the
-    losses `told` (M, N), of which the first `settled` (N, int64) are measured; `total` (N) are
-    their sums, `owed` (N) what of them the learner was not told yet. `pairs` (N, N) counts
-    positions at which both losses are known; `differences` and `squares` (N, N) are sums over them.
-    `counts` and `spent` as above.
+    `read` (N, int64) are the positions of the text that each drafter was evaluated on, `chosen` (N,
+    bool) the drafters evaluated before the present round; `seen` is that of `reading`. `positions`
+    (M, int64) were told, with the losses `told` (M, N), of which the first `settled` (N, int64) are
+    measured; `total` (N) are their sums, `owed` (N) what of them the learner was not told yet.
+    `pairs` (N, N) counts positions at which both losses are known; `differences` and `squares` (N,
+    N) are sums over them. `counts` and `spent` as above.
     """
 
     seconds: ArmSeconds
+    seen: np.ndarray
     read: np.ndarray
     chosen: np.ndarray
     counts: np.ndarray
@@ -63,9 +75,10 @@ class Ledger(NamedTuple):
 @compiled
 def new_ledger(seconds, most):
     """A ledger for texts of at most `most` tokens; `open_ledger` begins one."""
-    arms = seconds.owner.shape[0]
+    arms = seconds.own.shape[0]
     return Ledger(
-        seconds, np.zeros(arms, np.int64), np.zeros(arms, np.bool_), np.zeros(3, np.int64),
+        seconds, np.zeros(arms + 1, np.int64), np.zeros(arms, np.int64),
+        np.zeros(arms, np.bool_), np.zeros(3, np.int64),
         np.empty(most, np.int64), np.empty((most, arms)), np.zeros(arms, np.int64), np.zeros(arms),
         np.zeros(arms), np.zeros((arms, arms)), np.zeros((arms, arms)), np.zeros((arms, arms)),
         np.zeros(2))
@@ -76,7 +89,7 @@ def open_ledger(ledger):
     """Begin a text: nothing is known."""
     # Loops, here and below: array expressions take seconds to compile.
     for arm in range(ledger.read.shape[0]):
-        ledger.read[arm] = ledger.settled[arm] = 0
+        ledger.read[arm] = ledger.settled[arm] = ledger.seen[arm] = 0
         ledger.total[arm] = ledger.owed[arm] = 0.0
         ledger.chosen[arm] = False
         for other in range(ledger.read.shape[0]):
@@ -84,6 +97,7 @@ def open_ledger(ledger):
             ledger.squares[arm, other] = 0.0
     ledger.counts[TOLD] = ledger.counts[ALL] = ledger.counts[DRAFTER] = 0
     ledger.spent[ROUNDS] = ledger.spent[EVALUATION] = 0.0
+    ledger.seen[-1] = 0
 
 
 @compiled
@@ -199,27 +213,46 @@ def leader_of(ledger):
 
 
 @compiled
-def note_round(ledger, arm):
-    """A round of `arm` follows the evaluation of those chosen."""
-    evaluation = further_seconds(ledger.chosen, arm, ledger.seconds)
+def note_round(ledger, arm, start):
+    """A round of `arm` at `start` follows the evaluation of those chosen."""
     ledger.counts[DRAFTER] = arm
+    if ledger.seconds.alone.shape[0] == 1:  # nobody knows
+        return
+    evaluation, catching_up = reading(ledger.seen, ledger.chosen, arm, start, ledger.seconds)
     ledger.spent[EVALUATION] += evaluation
-    ledger.spent[ROUNDS] += ledger.seconds.own[arm] + evaluation
+    ledger.spent[ROUNDS] += ledger.seconds.own[arm] + evaluation + catching_up
 
 
 @compiled
-def further_seconds(chosen, arm, seconds):
-    """Seconds that evaluating those `chosen` (N) adds to a round of `arm`, which reads anyway."""
-    evaluation = set_seconds(chosen, seconds)
-    return evaluation - seconds.alone[arm] if chosen[arm] else evaluation
+def reading(seen, chosen, arm, start, seconds):
+    """Seconds that reading adds to a round of `arm` at `start`: of evaluation, of catching up.
+
+    The drafters of the arms `chosen` (N) are evaluated, one by one on what each has not read; or,
+    if they are all, in one batch on what all did not read together. Who drafts reads a round's
+    tokens anyway, and before it what it was not there for. `seen` (N+1) are the tokens that the
+    drafter of each owner has read, and those that all have read together.
+    """
+    arms, whole, counted = chosen.shape[0], True, seconds.arms[COUNTED]
+    evaluation, catching_up = 0.0, 0.0
+    for other in range(arms):
+        if counted[other] and chosen[other]:
+            evaluation += _row(seconds.alone, start - seen[other])[other]
+            seen[other] = start
+        elif counted[other]:
+            whole = False
+    if whole:
+        evaluation = min(evaluation, _row(seconds.together, start - seen[arms]))
+        seen[arms] = start
+    own = seconds.arms[OWNER, arm]
+    if seconds.arms[READS, arm]:
+        if chosen[arm]:
+            evaluation -= seconds.alone[0, arm]
+        else:
+            catching_up = _row(seconds.alone, start - seen[own])[arm] - seconds.alone[0, arm]
+    seen[own] = start
+    return evaluation, catching_up
 
 
 @compiled
-def set_seconds(chosen, seconds):
-    """Seconds of evaluating the drafters of the arms `chosen` (N): in one batch or one by one."""
-    alone, drafters = 0.0, 0
-    for arm in range(chosen.shape[0]):
-        if chosen[arm] and seconds.owner[arm] == arm:
-            alone += seconds.alone[arm]
-            drafters += 1
-    return min(alone, seconds.together[drafters])
+def _row(table, tokens):
+    return table[min(tokens, table.shape[0] - 1)]

@@ -7,7 +7,7 @@ from hedgespec.selectors.feedback.contract import ArrivalPolicy, Modifier
 # Each name is the module of this folder that defines POLICY; the first arrival is the default.
 _ARRIVALS = ("queued", "bold", "censored", "foresight")
 _MODIFIERS = ("rounds", "batch", "every", "first", "round", "actual", "eliminate",
-              "limited", "budget")
+              "limited", "binned", "budget")
 
 ARRIVALS: dict[str, ArrivalPolicy] = {
     name: import_module(f"{__package__}.{name}").POLICY for name in _ARRIVALS}

@@ -5,7 +5,7 @@ from typing import Any
 
 from hedgespec.selectors.contract import compiled
 from hedgespec.selectors.feedback.contract import SetPolicy
-from hedgespec.selectors.feedback.ledger import ALL, furthest_read
+from hedgespec.selectors.feedback.ledger import ALL, OWNER, furthest_read
 from hedgespec.selectors.feedback.registry import MODIFIERS
 from hedgespec.selectors.feedback.schedule import MOST_WAITING, needed
 
@@ -36,7 +36,7 @@ def choose_drafters(schedule, ledger, key, starts, rounds, start, fed, fed_round
 @compiled
 def _note_chosen(ledger, rounds, start):
     """How many arms are chosen: all of a drafter if one is; from now on they have read the text."""
-    chosen, owner, count = ledger.chosen, ledger.seconds.owner, 0
+    chosen, owner, count = ledger.chosen, ledger.seconds.arms[OWNER], 0
     for arm in range(chosen.shape[0]):
         if chosen[arm]:
             chosen[owner[arm]] = True

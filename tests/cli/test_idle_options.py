@@ -1,0 +1,36 @@
+"""An option that would change nothing beside the others is refused by name, before any work."""
+
+import pytest
+
+from hedgespec.cli import main
+
+IDLE = {
+    "live --prompt x --per-domain 2": "--per-domain 2 would change nothing",
+    "live --chat --per-domain 2": "--per-domain 2 would change nothing",
+    "live --prompt x --no-costs": "--no-costs would change nothing: they are measured for the log",
+    "live --temperature 0 --top-p 0.9": "--top-p 0.9 would change nothing: at --temperature 0",
+    "live --temperature 0 --top-k 5": "--top-k 5 would change nothing: at --temperature 0",
+    "record --temperature 0 --top-p 0.9": "--top-p 0.9 would change nothing: at --temperature 0",
+    "record --temperature 0 --top-k 5": "--top-k 5 would change nothing: at --temperature 0",
+    "traces list --out x": "--out x would change nothing: `list` takes no options",
+    "traces list --scale 2": "--scale 2.0 would change nothing",
+    "traces list --zoo x": "--zoo x would change nothing",
+    "traces --long-tokens 9": "--long-tokens 9 would change nothing: give --long too",
+    "report nowhere --formats pdf --dpi 90": "--dpi 90 would change nothing",
+}
+
+
+@pytest.mark.parametrize("command", IDLE)
+def test_an_option_that_would_change_nothing_is_refused(command, capsys, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    assert main(command.split()) == 1
+    assert IDLE[command] in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_compiling_what_runs_eagerly_is_refused(tiny_models, capsys):
+    pytest.importorskip("torch")
+    assert main(["live", "--target", tiny_models["target"], "--device", "cpu", "--prompt", "w2",
+                 "--drafter", "early-exit:2", "--compile"]) == 1
+    assert "--compile would change nothing: models are compiled on fixed" in capsys.readouterr().err
