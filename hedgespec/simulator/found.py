@@ -141,22 +141,21 @@ def _tables(first: Found, queries: pl.DataFrame, run: Counted) -> tuple[pl.DataF
     """The summary row and the rows of each query of one run."""
     keys = {**asdict(first.key), SEED.name: run.seed}
     columns, sums = run.columns, run.sums
-    tokens, rounds, seconds, evaluations, drafters = (columns[name].to_numpy() for name in (
-        "tokens", "rounds", "seconds", "evaluations", "evaluated_drafters"))
+    tokens, rounds = columns["tokens"].to_numpy(), columns["rounds"].to_numpy()
     total = tokens.sum()
     summary = SUMMARY.made({
         **keys,
         "queries": len(tokens),
         "tokens": total,
         "rounds": rounds.sum(),
-        "evaluations": evaluations.sum(),
+        "evaluations": columns["evaluations"].to_numpy().sum(),
         "rounds_sd": np.sqrt(sums["variance"].sum()) if "variance" in sums else None,
         "mat": total / rounds.sum(),
         "mat_per_query": np.mean(tokens / rounds),
         "regret_rounds": rounds.sum() - sums["fewest"].sum(),
-        "tokens_per_second": _per_second(total, seconds),
+        "tokens_per_second": _per_second(total, columns["seconds"].to_numpy()),
         "rounds_per_second": rounds.sum() / run.seconds,
-        "evaluated_drafters": drafters.sum(),
+        "evaluated_drafters": columns["evaluated_drafters"].to_numpy().sum(),
         **_acceptance(sums),
         **_of_losses(sums, first.key.draft_length),
         **{f"tokens_per_second_{end}": _per_second(total, sums.get(end))
