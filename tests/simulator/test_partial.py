@@ -279,7 +279,7 @@ def test_who_takes_more_than_the_budget_has_a_bin_of_its_own(replayer):
     bins = np.empty(ARMS, np.int64)
     pack(replayer._arm_seconds(replayer.own_seconds()), 0.01, 3, bins)
     assert sorted(bins) == list(range(ARMS))
-    pack(replayer._arm_seconds(), 1.0, 3, bins)
+    pack(replayer._arm_seconds(replayer.own_seconds()), 1.0, 3, bins)
     assert not bins.any()
 
 
