@@ -12,8 +12,8 @@ OF_TARGET = $(if $(TARGET),--target $(TARGET) --zoo zoo-$(NAME) --out recordings
 INPUTS := pyproject.toml constraints.txt hedgespec/version.py
 
 .DEFAULT_GOAL := help
-.PHONY: help sim report zoo traces fidelity live-speed costs test test-all check lint fuzz bench readme \
-  docs-tables findings clean
+.PHONY: help sim report zoo traces fidelity live-speed costs test test-all check lint fuzz bench scale \
+  readme docs-tables findings clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ costs: $(VENV)/models ## measure costs of target shapes on a GPU, batches 1 to 6
 
 bench: $(VENV)/dev ## speed of the simulator as ratios; also writes build/bench.json
 	$(BIN)/python benchmarks/simulator.py
+
+scale: $(VENV)/core ## memory and time of a made-up trace of 50 million tokens (docs/scale.md); make scale QUERIES=2000
+	PYTHON=$(BIN)/python sh benchmarks/large.sh $(QUERIES) $(MEMORY)
 
 readme: $(VENV)/core ## regenerate README's figure and table, and docs/zoo.md's, from the bundled traces
 	$(BIN)/python -m benchmarks.readme

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hedgespec.errors import HedgespecError, arg
+from hedgespec.remote import as_url, local_copy
 
 DATA = Path(__file__).parent / "data"
 PROMPTS = DATA / "prompts.jsonl"
@@ -25,7 +26,10 @@ def trace_names() -> list[str]:
 
 
 def trace_folder(text: str | Path) -> Path:
-    """The directory `text`; if there is none, that of the bundled trace called so."""
+    """The directory `text`; if there is none, that of the bundled trace called so. Of a URL that
+    fsspec reads (s3://...) that of a copy."""
+    if (url := as_url(text)) and not Path(text).exists():
+        return local_copy(url)
     bundled = DATA / "traces" / text
     return bundled if bundled.is_dir() and not Path(text).exists() else Path(text)
 

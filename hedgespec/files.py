@@ -156,6 +156,14 @@ def unreadable(path: Path, why: str, error: type[HedgespecError]) -> HedgespecEr
     return error(f"{path}: not readable as Parquet ({why}); the file is truncated or damaged")
 
 
+def check_hash(path: Path, sha256: str, where: str, error: type[HedgespecError]) -> None:
+    """Raise `error` unless the hash of a file is what `where` (the manifest, run.json) says."""
+    with open(path, "rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != sha256:
+        _check_hash(path, path.read_bytes(), sha256, where, error)
+
+
 def _check_hash(
     path: Path, content: bytes, sha256: str, where: str, error: type[HedgespecError]
 ) -> None:

@@ -14,7 +14,8 @@ from tests.helpers.synthetic import write_trace
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hedgespec"
 TESTS = ROOT / "tests"
-SHARED = {"errors", "options", "files", "bundled", "command", "version", "gguf_header"}
+SHARED = {"errors", "options", "files", "bundled", "command", "version", "gguf_header",
+          "remote"}
 ALLOWED = {  # who may import whom
     "traces": {"results"},
     "results": set(),
@@ -76,7 +77,7 @@ def test_no_test_imports_from_another():
 
 @pytest.mark.slow
 def test_sim_runs_where_torch_cannot_be_imported(tmp_path):
-    for name in ("torch", "transformers"):
+    for name in ("torch", "transformers", "ray"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('blocked by the test')")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     out = tmp_path / "out"

@@ -57,7 +57,8 @@ KIND = "lm"  # the family of drafters that servers run
 _NO_CONTEXT = 1 << 20  # tokens, where no server names its context
 _FEW = 16  # tokens: of fewer, rounding does not make a mean yet
 # Settings that say how local models run or what only these give, and what they are without.
-_LOCAL = {"rules": (), "trees": (), "features": False, "batch_size": None}
+_LOCAL = {"rules": (), "trees": (), "features": False, "batch_size": None,
+          "part": None}
 
 
 @dataclass(frozen=True)

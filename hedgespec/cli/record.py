@@ -1,6 +1,7 @@
 """`hedgespec record`: run real models once and write a trace."""
 
 import argparse
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -139,7 +140,7 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
     from hedgespec.models.settings import idle_at
     from hedgespec.tracegen.settings import CPU_PER_DOMAIN, CPU_TOKENS, RecordSettings
 
-    given = given_options(options, RecordSettings)
+    given = {**_of_torchrun(), **given_options(options, RecordSettings)}
     settings = replace(_defaults(), **given)
     refuse_idle(given, idle_at(settings.temperature))
     device = chosen_device(settings.device)
@@ -149,6 +150,17 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
         derived["per_domain"] = None if "prompts" in given else CPU_PER_DOMAIN
     return replace(settings, **{**derived, **given, "device": device,
                                 "dtype": chosen_dtype(settings.dtype, device)})
+
+
+def _of_torchrun() -> dict[str, str]:
+    """The part of this process where torchrun started it, one for each GPU."""
+    import torch
+
+    if not {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys():
+        return {}
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what "cuda" means from now on
+    return {"part": f"{os.environ['RANK']}/{os.environ['WORLD_SIZE']}"}
 
 
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hedgespec.simulator import Results, SweepSettings
     from hedgespec.simulator.kept import KeptResults
     from hedgespec.simulator.settings import OutputSettings
+    from hedgespec.simulator.work import Place
 
 
 EPILOG = """\
@@ -49,6 +50,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
                              "below; those given here are set in every run of it. `default`: the "
                              "sweeps of `make sim`; what is finished is kept in OUT/parts, so that "
                              "it can go on")
+    parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS",
+                        help="run on a Ray cluster (the `ray` extra; without ADDRESS one is "
+                             "started here); what is finished is kept in OUT/parts (docs/scale.md)")
     add_options(parser, OutputSettings())
     add_options(parser, _defaults())
     parser.set_defaults(run=run)
@@ -82,8 +86,10 @@ def run(options: argparse.Namespace) -> int:
     traces = [] if all(one.traces for one in runs) else bundled_traces()
     wanted, overridden = asked(traces, runs), as_table(SweepSettings, given)
     kept = KeptResults(None)
+    goes_on = options.grid is not None or options.ray is not None
     if options.grid is not None:
         wanted["grid"] = {"file": str(options.grid), "overridden": overridden}
+    if goes_on:
         kept = KeptResults(out / PARTS_FOLDER, wanted)
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
                    MofNCompleteColumn(), console=Console(stderr=True), transient=True)
@@ -93,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
             traces, runs,
             lambda label, done, total: bar.update(
                 task, description=label, completed=done, total=total),
-            kept, partial(check_replaceable, out, wanted, output.force),
+            kept, partial(check_replaceable, out, wanted, output.force), _place(options.ray),
         )
     if results.summary.is_empty():
         console.print("interrupted before the first result; nothing written")
@@ -103,8 +109,17 @@ def run(options: argparse.Namespace) -> int:
         _say_overridden(overridden, console)
     _save(out, results, console)
     if results.complete:
-        _tidy(out, kept, options.grid is not None)
+        _tidy(out, kept, goes_on)
     return 0 if results.complete else 130
+
+
+def _place(address: str | None) -> "Place | None":
+    """A Ray cluster, "" for one of this machine; None without one."""
+    if address is None:
+        return None
+    from hedgespec.simulator.on_ray import OnRay
+
+    return OnRay(address or None)
 
 
 def _runs(

@@ -23,15 +23,18 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.bundled import bundled_traces, trace_folder
     from hedgespec.errors import HedgespecError, at_shell
     from hedgespec.rules import verification_rule
-    from hedgespec.traces import read_trace
+    from hedgespec.traces import TraceReader
+    from hedgespec.traces.schema import MAX_ROWS_PER_SHARD
 
     failed = 0
     for folder in map(trace_folder, options.traces) if options.traces else bundled_traces():
         try:
-            trace = read_trace(folder)
-            manifest = trace.manifest
-            for rule in manifest.rules:
-                verification_rule(rule.name, trace)
+            reader = TraceReader(folder)
+            manifest = reader.manifest
+            for piece in reader.pieces(MAX_ROWS_PER_SHARD):
+                trace = reader.read(piece)
+                for rule in manifest.rules:
+                    verification_rule(rule.name, trace)
         except HedgespecError as error:
             print(f"hedgespec validate: {error.worded(at_shell)}", file=sys.stderr)
             failed += 1

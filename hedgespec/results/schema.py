@@ -103,10 +103,6 @@ class Table:
             else pl.Series(name, [values[name]], dtype).new_from_index(0, rows)
             for name, dtype in chosen.items()])
 
-    def cast(self, **columns: pl.Series) -> list[pl.Series]:
-        """Some of its columns, each of its type."""
-        return [values.alias(name).cast(self.types[name]) for name, values in columns.items()]
-
     def lacking(self, table: pl.DataFrame) -> list[str]:
         """The columns that `table` should have and has not."""
         return [name for name in self.types if name not in table.columns]

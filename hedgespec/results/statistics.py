@@ -34,6 +34,7 @@ _FEWEST = 3  # questions: of fewer no interval reaches as far as it says
 _NORMAL = NormalDist().inv_cdf((1 + LEVEL) / 2)  # standard errors on each side
 _ROUNDING = 1e-9  # of the sum of absolute values: sums that differ by less are the same
 _CHUNK = 2_000_000  # numbers drawn at a time
+_MOST_SIGNS = 1 << 26  # that are kept
 
 
 @dataclass(frozen=True)
@@ -345,14 +346,14 @@ def _flipped(adds: np.ndarray) -> np.ndarray:
     The share of ways to set the signs whose sum is as far from zero: exact where all are tried,
     else of those drawn and the one that is there (Phipson & Smyth 2010).
     """
-    signs = _signs(len(adds), FLIPS)
+    ways = min(FLIPS, 2 ** (len(adds) - 1))
     there = np.abs(adds.sum(axis=0)) - _ROUNDING * np.abs(adds).sum(axis=0)
     as_far, rows = np.zeros(adds.shape[1]), max(1, _CHUNK // len(adds))
-    for start in range(0, len(signs), rows):
-        sums = signs[start:start + rows].astype(float) @ adds
+    for start in range(0, ways, rows):
+        sums = _some_signs(len(adds), start, min(rows, ways - start)).astype(float) @ adds
         as_far += (np.abs(sums) >= there).sum(axis=0)
-    drawn = int(len(signs) < 2 ** (len(adds) - 1))
-    p: np.ndarray = (as_far + drawn) / (len(signs) + drawn)
+    drawn = int(ways < 2 ** (len(adds) - 1))
+    p: np.ndarray = (as_far + drawn) / (ways + drawn)
     p[np.isnan(there)] = np.nan
     return p
 
@@ -397,6 +398,14 @@ def _beyond(found: Estimate, draws: np.ndarray) -> np.ndarray:
     beyond = np.minimum((stretched <= 0).sum(axis=0), (stretched >= 0).sum(axis=0))
     p: np.ndarray = np.minimum(1, 2 * (beyond + 1) / (len(draws) + 1))
     return p
+
+
+def _some_signs(questions: int, start: int, rows: int) -> np.ndarray:
+    """Rows start.. of the ways to set the signs of so many; of very many they are drawn anew."""
+    if questions * FLIPS <= _MOST_SIGNS:
+        return _signs(questions, FLIPS)[start : start + rows]
+    rng = np.random.default_rng((0, start))
+    return 1 - 2 * rng.integers(0, 2, (rows, questions), dtype=np.int8)
 
 
 @lru_cache(maxsize=8)  # the same for every figure and table; up to 10 MB each

@@ -180,7 +180,7 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     if len(before["settings"]) != len(now["settings"]):
         return _was("the number of runs", len(before["settings"]), len(now["settings"]))
     for one, other in zip(before["settings"], now["settings"], strict=True):
-        for name in other.keys() - {"traces", "threads"}:
+        for name in other.keys() - {"traces", "threads", "memory"}:
             if _given(one.get(name)) != _given(other[name]):
                 return _was(arg(name), one.get(name), other[name])
     names = [sorted(trace["name"] for trace in run["traces"]) for run in (before, now)]

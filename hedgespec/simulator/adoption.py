@@ -1,5 +1,7 @@
 """When a learner has found the best drafter of a query."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from hedgespec.simulator.replay import Replay
@@ -17,11 +19,20 @@ def rounds_until_best(run: Replay, best: np.ndarray, offsets: np.ndarray) -> np.
     assert arms is not None
     best = np.repeat(best, np.diff(offsets))
     mine = arms == best if arms.ndim == 1 else np.take_along_axis(arms, best[:, None], 1)[:, 0]
-    rounds = np.cumsum(run.visits, dtype=np.float64)
-    share = np.cumsum(run.visits * mine, dtype=np.float64)
-    before = np.concatenate([[0.0], rounds])[offsets[:-1]]
-    so_far = rounds - np.repeat(before, np.diff(offsets))
-    earlier = np.interp(rounds - WINDOW, rounds, share, left=0.0)
-    found = (so_far > WINDOW - 1e-9) & (share - earlier > WINDOW / 2 - 1e-9)
+    bounds = list(pairwise(offsets))
+    if run.choice is not None:  # whole numbers: sums over all queries are as exact as over each
+        bounds = [(offsets[0], offsets[-1])]
+    return np.concatenate([
+        _until(run.visits[begin:end], mine[begin:end],
+               offsets - begin if run.choice is not None else np.array([0, end - begin]))
+        for begin, end in bounds])
+
+
+def _until(visits: np.ndarray, mine: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    rounds = np.cumsum(np.append(0.0, visits))
+    share = np.cumsum(np.append(0.0, visits * mine))
+    earlier = np.interp(rounds[1:] - WINDOW, rounds, share)
+    so_far = rounds[1:] - np.repeat(rounds[offsets[:-1]], np.diff(offsets))
+    found = (so_far > WINDOW - 1e-9) & (share[1:] - earlier > WINDOW / 2 - 1e-9)
     first = np.minimum.reduceat(np.where(found, so_far, np.inf), offsets[:-1])
     return np.where(np.isinf(first), np.nan, first)

@@ -13,14 +13,14 @@ from hedgespec.simulator.replay import Replay
 from hedgespec.simulator.replayer import Replayer
 
 
-def most_switching(gamma: np.ndarray, offsets: np.ndarray) -> int:
-    """The query in which changing the drafter once would add most to the sum of gamma (T, N)."""
+def gains_of_switching(gamma: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """What changing the drafter once would add to the sum of gamma (T, N) at most, (Q)."""
     gains = []
     for begin, end in pairwise(offsets):
         until = np.cumsum(gamma[begin:end], axis=0, dtype=np.float64)
         changed = until.max(axis=1) + (until[-1] - until).max(axis=1)
         gains.append(changed.max() - until[-1].max())
-    return int(np.argmax(gains))
+    return np.array(gains)
 
 
 def rounds_of(replayer: Replayer, run: Replay) -> dict[str, pl.Series]:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
 from hedgespec.costs.file import costs_for, load_costs
+from hedgespec.costs.parts import PARTS, doubled
 from hedgespec.errors import HedgespecError, TraceError, arg
 from hedgespec.files import as_unicode, sha256_file
 from hedgespec.results.labels import EVERY_DRAFTER, OWN_COSTS, ArmLabel
-from hedgespec.traces import Costs, DrafterInfo, Trace
+from hedgespec.traces import Costs, DrafterInfo, Trace, TraceReader
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class CostBasis:
     slow: Costs | None = None
     fast: Costs | None = None
     sha256: str | None = None
+
+    @cached_property
+    def twice(self) -> dict[str, Costs | None]:
+        """The costs with one of their parts taking twice as long, by part."""
+        return {part: None if self.costs is None else doubled(self.costs, part) for part in PARTS}
 
 
 def costs_name(file: Path) -> str:
@@ -51,7 +58,8 @@ def is_own(file: Path) -> bool:
 
 
 def cost_bases(
-    trace: Trace, files: Sequence[Path], batches: Sequence[int], arms: Sequence[str] = ()
+    trace: Trace | TraceReader, files: Sequence[Path], batches: Sequence[int],
+    arms: Sequence[str] = (),
 ) -> list[CostBasis]:
     """Every file (none: the trace's own costs) at every batch (none: 1).
 
@@ -65,7 +73,9 @@ def cost_bases(
         dict.fromkeys(files) or [Path(OWN_COSTS)], dict.fromkeys(batches) or [1])]
 
 
-def _basis(trace: Trace, file: Path, batch: int, drafters: list[DrafterInfo]) -> CostBasis:
+def _basis(
+    trace: Trace | TraceReader, file: Path, batch: int, drafters: list[DrafterInfo]
+) -> CostBasis:
     own = is_own(file)
     costs = trace.manifest.costs if own else load_costs(file)
     whose = f"the costs of trace {trace.name}" if own else f"the costs {file}"

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hedgespec.selectors import ConfiguredSelector, parse_selector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.simulator.kernel_cache import kernel_folder
 from hedgespec.simulator.kernels import exact_kernel, is_compiled, selector_kernel
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.simulator.runs import Job
-from hedgespec.traces import read_trace
+from hedgespec.traces import TraceReader
 
 WORTH_IT = 4  # kernels; a further process takes two seconds to start
 
@@ -68,7 +70,7 @@ class Wanted:
 
 def compile_wanted(parent: int, trace: Path, wanted: Sequence[Wanted]) -> None:
     """Compile kernels, up to one that is compiled, while process `parent` runs."""
-    replayer = Replayer(read_trace(trace))
+    replayer = Replayer(TraceReader(trace).read(np.arange(1)))
     for one in wanted:
         if os.getppid() != parent or is_compiled(one.kernel):
             return

@@ -19,13 +19,10 @@ class CurveGrid:
     """Cumulated rounds and seconds at a grid of token positions, per query."""
 
     def __init__(self, replayer: Replayer):
-        offsets = replayer.trace.offsets
-        longest = int(np.diff(offsets).max())
-        self._questions = np.array(questions(replayer.trace.queries["query_id"].to_list()))
-        self._positions = np.unique(np.linspace(0, longest, CURVE_POINTS).round().astype(np.int64))
+        lengths = np.diff(replayer.trace.offsets)
         # A query that has ended keeps its final count, so the mean is over all queries everywhere.
-        self._ends = np.minimum(offsets[:-1, None] + self._positions, offsets[1:, None])
-        self._starts = offsets[:-1, None]
+        self._places = np.minimum(grid(replayer.in_whole.trace.queries), lengths[:, None])
+        self._replayer = replayer
         self._base: dict[tuple[int | None, Replayer], np.ndarray] = {}
 
     def curves(self, run: Replay, best: Replay, costed: Replayer) -> np.ndarray:
@@ -42,23 +39,25 @@ class CurveGrid:
         return np.concatenate([mine, mine - self._base[whose]])
 
     def _before(self, run: Replay, costed: Replayer) -> np.ndarray:
-        return np.stack([self._cumulated(run.visits), self._cumulated(costed.seconds(run)[0])])
+        return np.stack([self._replayer.running_sums(values, self._places)
+                         for values in (run.visits, costed.seconds(run)[0])])
 
-    def _cumulated(self, counts: np.ndarray) -> np.ndarray:
-        sums = np.concatenate([[0], np.cumsum(counts, dtype=np.float64)])
-        found: np.ndarray = sums[self._ends] - sums[self._starts]
-        return found
 
-    def table(self, key: RunKey, curves: list[np.ndarray]) -> pl.DataFrame:
-        """Means over queries of `curves` of several seeds, the differences with their bands.
+def grid(queries: pl.DataFrame) -> np.ndarray:
+    """The token positions (G) of a trace's curves."""
+    longest = int(queries["output_tokens"].cast(pl.Int64).max())  # type: ignore[arg-type]
+    return np.unique(np.linspace(0, longest, CURVE_POINTS).round().astype(np.int64))
 
-        Seeds are averaged first.
-        """
-        rounds, seconds, more_rounds, more_seconds = np.mean(curves, axis=0)
-        low, high = mean_band(more_rounds, self._questions)
-        seconds_low, seconds_high = mean_band(more_seconds, self._questions)
-        return CURVES.made({
-            **asdict(key), "position": self._positions, "rounds": rounds.mean(axis=0),
-            "regret_rounds": more_rounds.mean(axis=0), "low": low, "high": high,
-            "seconds": seconds.mean(axis=0), "regret_seconds": more_seconds.mean(axis=0),
-            "seconds_low": seconds_low, "seconds_high": seconds_high})
+
+def curve_table(key: RunKey, queries: pl.DataFrame, curves: np.ndarray) -> pl.DataFrame:
+    """Means over a trace's queries of `curves` (4, Q, G), those of several seeds averaged; the
+    differences with their bands."""
+    question = np.array(questions(queries["query_id"].to_list()))
+    rounds, seconds, more_rounds, more_seconds = curves
+    low, high = mean_band(more_rounds, question)
+    seconds_low, seconds_high = mean_band(more_seconds, question)
+    return CURVES.made({
+        **asdict(key), "position": grid(queries), "rounds": rounds.mean(axis=0),
+        "regret_rounds": more_rounds.mean(axis=0), "low": low, "high": high,
+        "seconds": seconds.mean(axis=0), "regret_seconds": more_seconds.mean(axis=0),
+        "seconds_low": seconds_low, "seconds_high": seconds_high})

@@ -14,13 +14,13 @@ from hedgespec.selectors.uniforms import query_key
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def mark_evaluated(first, last, offsets, choice, schedule, seed, evaluated):
+def mark_evaluated(first, last, offsets, numbers, choice, schedule, seed, evaluated):
     """Set evaluated[t] (T) to 1 where all drafters are evaluated before the round from t.
 
     `choice` (T) is that of the replay with `seed`; queries first..last-1.
     """
     for query in range(first, last):
-        begin, key = offsets[query], query_key(seed, query)
+        begin, key = offsets[query], query_key(seed, numbers[query])
         starts = np.empty(offsets[query + 1] - begin, dtype=np.int64)
         rounds, fed, fed_round, known = 0, 0, -1, 0
         for start in range(len(starts)):

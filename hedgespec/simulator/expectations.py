@@ -130,6 +130,20 @@ def fixed_visits(acceptance, arm, begin, end, draft_length, visits):
 
 
 @numba.njit(nogil=True, error_model="numpy")
+def running_sums(first, last, offsets, places, values, sums):
+    """Fill sums[query] (Q, G): the sum of `values` (T) over the query's tokens before `places`
+    (Q, G), which rise."""
+    for query in range(first, last):
+        token = offsets[query]
+        total = 0.0 * values[token]  # of what is not known nothing is, at no place
+        for number in range(places.shape[1]):
+            while token < offsets[query] + places[query, number]:
+                total += values[token]
+                token += 1
+            sums[query, number] = total
+
+
+@numba.njit(nogil=True, error_model="numpy")
 def expected_sums(first, last, offsets, acceptance, draft_length, each, sums):
     """Fill sums[query] (Q, N): the expected sum over the rounds of each fixed drafter of what a
     round from each token has, `each` (T, N), or (1, N) if all are alike."""

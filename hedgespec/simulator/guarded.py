@@ -18,12 +18,13 @@ from hedgespec.selectors.guard import FINE
 from hedgespec.selectors.limits import run_limited
 from hedgespec.simulator.kernels import plain_kernel
 from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask, PartialTask
+from hedgespec.traces import Trace
 
 Task = FullTask | PartialTask | ChosenTask | ExactTask
 
 
 def guarded(
-    kernel: Callable[..., Any], configured: ConfiguredSelector, trace: str
+    kernel: Callable[..., Any], configured: ConfiguredSelector, trace: Trace
 ) -> Callable[..., None]:
     """`kernel` for a learner of the user's own, with the same arguments.
 
@@ -47,7 +48,7 @@ def guarded(
         position = token - task.offsets[query]
         raise HedgespecError(
             f"{configured.name}: {_found(configured, query, first, task, outputs) or error} "
-            f"(trace {trace}, query {query}, about position {position})")
+            f"(trace {trace.name}, query {trace.numbers[query]}, about position {position})")
 
     return run
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hedgespec import results, rules, selectors
 from hedgespec.bundled import trace_folder
@@ -24,6 +25,7 @@ from hedgespec.selectors import ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
 from hedgespec.simulator.choosers import Chooser
+from hedgespec.simulator.found import Found
 from hedgespec.simulator.runs import Job
 from hedgespec.traces.schema import MANIFEST
 from hedgespec.version import __version__
@@ -39,6 +41,7 @@ class KeptResults:
         self._folder = folder
         self._run = run
         self._used: set[str] = set()
+        self._passing: TemporaryDirectory[str] | None = None
 
     def key(self, identity: Sequence[object], job: Job) -> str:
         """Hash of a job, of the trace and settings it belongs to, and of the code that runs it."""
@@ -79,6 +82,17 @@ class KeptResults:
         write_text(self._hashes(key), json.dumps(hashes) + "\n")
         self._used.add(key)
 
+    def parked(self, key: str, job: Job) -> "Parked":
+        """Where what the units of a job find is kept until all are done."""
+        lasting = self._folder is not None and bool(_made_with(job.chooser))
+        if lasting:
+            assert self._folder is not None
+            make_folder(self._folder)
+            self._used.add(key)
+            return Parked(self._folder, key)
+        self._passing = self._passing or TemporaryDirectory(prefix="hedgespec-")
+        return Parked(Path(self._passing.name), key)
+
     def drop_unused(self) -> None:
         """Remove what this sweep, which is complete, neither made nor took."""
         if self._folder is None or not self._folder.is_dir():
@@ -95,6 +109,30 @@ class KeptResults:
     def _path(self, key: str, table: Table) -> Path:
         assert self._folder is not None
         return self._folder / f"{key}.{table.file}"
+
+
+class Parked:
+    """What the units of one job found, in files."""
+
+    def __init__(self, folder: Path, key: str):
+        self._folder, self._key = folder, key
+
+    def save(self, unit: str, found: Sequence[Found]) -> None:
+        """Keep what a unit found under each of its costs; the last of them makes it count."""
+        for number, one in reversed(list(enumerate(found))):
+            one.save(self._path(unit, number))
+
+    def load(self, unit: str, number: int) -> Found | None:
+        """What a unit found under the costs of this number; None if it is not there whole."""
+        return Found.load(self._path(unit, number))
+
+    def remove(self) -> None:
+        """Remove all of it."""
+        for path in self._folder.glob(f"{self._key}.*.npz"):
+            path.unlink(missing_ok=True)
+
+    def _path(self, unit: str, number: int) -> Path:
+        return self._folder / f"{self._key}.{unit}.{number}.npz"
 
 
 def _made_with(chooser: Chooser) -> str:

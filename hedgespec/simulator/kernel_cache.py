@@ -35,6 +35,12 @@ def keep_compiled(function: CPUDispatcher, name: str) -> None:
     function._cache = _KeptFunction(f"{name}.{function.py_func.__name__}")
 
 
+def kept_name(function: Any) -> str:
+    """The name that was given to `keep_compiled`, and the function's own."""
+    kept: _KeptFunction = function._cache
+    return kept.name
+
+
 def is_kept(function: Any) -> bool:
     """Whether a function of `keep_compiled` is on disk, for some arguments."""
     kept, folder = function._cache, kernel_folder()

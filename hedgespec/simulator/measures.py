@@ -58,10 +58,8 @@ class Measures:
     def acceptance(self, arm: int) -> Acceptance:
         """Of a fixed drafter, exact."""
         counts = self._replayer.draft_counts
-        accepted = counts.accepted[:, arm]
-        with np.errstate(invalid="ignore"):
-            return Acceptance(accepted.sum() / counts.drafted[arm], accepted / counts.drafts[arm],
-                              accepted / counts.reached[:, arm])
+        return acceptance_of(counts.drafts[:, arm], counts.drafted[:, arm],
+                             counts.reached[..., arm], counts.accepted[..., arm])
 
     @cached_property
     def _lengths(self) -> np.ndarray:
@@ -69,3 +67,13 @@ class Measures:
 
     def _sums(self, values: np.ndarray) -> np.ndarray:
         return np.add.reduceat(values, self._offsets[:-1], dtype=np.float64)
+
+
+def acceptance_of(
+    drafts: np.ndarray, drafted: np.ndarray, reached: np.ndarray, accepted: np.ndarray
+) -> Acceptance:
+    """From a drafter's counts in each query: (Q), (Q), (Q, K) and (Q, K); see `DraftCounts`."""
+    taken = accepted.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return Acceptance(taken.sum() / drafted.sum(), taken / drafts.sum(),
+                          taken / reached.sum(axis=0))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hedgespec.costs.estimate import costs_of
 from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.results.labels import (
     BEST_FIXED,
@@ -71,7 +72,7 @@ class Reference:
         if self.name.routes:
             known.check_router(self.name.trace)
         if self.kind.timed:
-            known.own_seconds()
+            costs_of(known.trace)
 
     def assign(self, known: Known) -> np.ndarray:
         """The arm of a round that would start at each token, (T) int16."""
@@ -100,7 +101,7 @@ def _best_fixed(known: Known, name: SelectorLabel) -> np.ndarray:
 
 
 def _best_single(known: Known, name: SelectorLabel) -> np.ndarray:
-    best = known.expected_rounds.sum(axis=0).argmin()
+    best = known.in_whole.expected_rounds.sum(axis=0).argmin()
     return np.full(len(known.trace.tokens), best)
 
 
@@ -109,7 +110,7 @@ def _fastest_fixed(known: Known, name: SelectorLabel) -> np.ndarray:
 
 
 def _fastest_single(known: Known, name: SelectorLabel) -> np.ndarray:
-    fastest = known.expected_seconds.sum(axis=0).argmin()
+    fastest = known.in_whole.expected_seconds.sum(axis=0).argmin()
     return np.full(len(known.trace.tokens), fastest)
 
 

@@ -14,10 +14,10 @@ REPLAYED, EXACT = "replayed", "exact"
 
 @dataclass(frozen=True)
 class DraftCounts:
-    """Expected numbers of drafts over a trace, each of N arms being used throughout.
+    """Expected numbers of drafts in each query, each of N arms being used throughout.
 
-    `drafts` and `drafted` (N): drafts of at least one token, and the tokens of all of them;
-    `reached` and `accepted` (K, N): drafts whose k-th token is asked for, those before it being
+    `drafts` and `drafted` (Q, N): drafts of at least one token, and the tokens of all of them;
+    `reached` and `accepted` (Q, K, N): drafts whose k-th token is asked for, those before it being
     accepted, and those whose k-th token is accepted.
     """
 

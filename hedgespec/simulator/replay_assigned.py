@@ -7,11 +7,11 @@ from hedgespec.simulator.verification import emitted_tokens
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def replay(first, last, offsets, acceptance, assigned, draft_length, seed, choice):
+def replay(first, last, offsets, numbers, acceptance, assigned, draft_length, seed, choice):
     """Replay queries first..last-1; a round that starts at token t uses drafter assigned[t]."""
     for query in range(first, last):
         begin, end = offsets[query], offsets[query + 1]
-        key = query_key(seed, query)
+        key = query_key(seed, numbers[query])
         start = begin
         while start < end:
             arm = assigned[start]

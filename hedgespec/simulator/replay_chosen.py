@@ -25,14 +25,16 @@ def replay(first, last, task, choice):
     draft_length, params = task.draft_length, task.params
     arms = task.acceptance.shape[2]
     states, guard = new_states(1, task.state_size)
+    if task.follows:
+        states[:] = task.carried
     state = states[0]
     outcome = np.zeros(OUTCOMES)
     weights = np.empty(arms)
     for place in range(first, last):
         query = task.order[place]
         begin, end = task.offsets[query], task.offsets[query + 1]
-        key = query_key(task.seed, query)
-        if not task.carry or place == first:
+        key = query_key(task.seed, task.numbers[query])
+        if not task.carry or (place == first and not task.follows):
             reset(state, params, arms, draft_length)
         start = begin
         while start < end:
@@ -52,6 +54,8 @@ def replay(first, last, task, choice):
             start += emitted
         if CHECKED and not is_whole(guard):
             return overrun(begin)
+    if task.carry:
+        task.carried[:] = states
     return FINE
 
 

@@ -53,6 +53,8 @@ def replay(first, last, task, choice):
                             QUEUED.numbers)
     copies = schedule.copies
     states, guard = new_states(copies, task.state_size)
+    if task.follows:
+        states[:] = task.carried
     weights, partial = np.empty(arms), np.empty(arms)
     longest = 0
     for query in range(len(task.offsets) - 1):
@@ -64,8 +66,8 @@ def replay(first, last, task, choice):
     for place in range(first, last):
         query = task.order[place]
         begin, length = task.offsets[query], task.offsets[query + 1] - task.offsets[query]
-        key = query_key(task.seed, query)
-        if not task.carry or place == first:
+        key = query_key(task.seed, task.numbers[query])
+        if not task.carry or (place == first and not task.follows):
             for copy in range(copies):
                 reset(states[copy], params, arms, draft_length)
         start, rounds, fed, fed_round = 0, 0, 0, -1
@@ -108,4 +110,6 @@ def replay(first, last, task, choice):
             rounds += 1
         if CHECKED and not is_whole(guard):
             return overrun(begin)
+    if task.carry:
+        task.carried[:] = states
     return FINE

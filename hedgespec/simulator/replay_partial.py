@@ -42,6 +42,8 @@ def replay(first, last, task, sets, choice):
     loss, params, schedule = task.loss, task.params, task.schedule
     arms, longest = loss.shape[1], 0
     states, guard = new_states(1, task.state_size)
+    if task.follows:
+        states[:] = task.carried
     state, weights, shown = states[0], np.empty(arms), np.empty(arms)
     for query in range(len(task.offsets) - 1):
         longest = max(longest, task.offsets[query + 1] - task.offsets[query])
@@ -51,8 +53,8 @@ def replay(first, last, task, sets, choice):
     for place in range(first, last):
         query = task.order[place]
         begin, end = task.offsets[query], task.offsets[query + 1]
-        key = query_key(task.seed, query)
-        if not task.carry or place == first:
+        key = query_key(task.seed, task.numbers[query])
+        if not task.carry or (place == first and not task.follows):
             reset(state, params, arms, task.draft_length)
         open_ledger(ledger)
         start, rounds, fed, fed_round = 0, 0, 0, -1
@@ -89,4 +91,6 @@ def replay(first, last, task, sets, choice):
             rounds += 1
         if CHECKED and not is_whole(guard):
             return overrun(begin)
+    if task.carry:
+        task.carried[:] = states
     return FINE

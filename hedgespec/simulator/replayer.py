@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
 
@@ -41,8 +41,28 @@ from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import EXACT, REPLAYED, DraftCounts, Replay
 from hedgespec.simulator.router import Router
 from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask, PartialTask
+from hedgespec.simulator.whole import Whole
 from hedgespec.traces import Costs, Trace
 from hedgespec.traces.schema import NO_DRAFTER
+
+
+@dataclass
+class Carried:
+    """The state of a learner between two pieces of a trace; None before the first."""
+
+    state: np.ndarray | None = None
+
+    def of(self, copies: int, size: int) -> np.ndarray:
+        """The state, (copies, size), which a replay that carries it over queries changes."""
+        if self.state is None:
+            self.state = np.zeros((copies, size))
+        return self.state
+
+
+def carried_order(queries: int, seed: int) -> np.ndarray:
+    """The numbers of all queries of a trace in the order in which learners are carried over them.
+    """
+    return np.random.default_rng(seed).permutation(queries)
 
 
 class Replayer:
@@ -58,6 +78,7 @@ class Replayer:
         arm_lengths: tuple[int, ...] = (),
         arms: tuple[str, ...] = (),
         round_seconds: tuple[float, ...] | None = None,
+        whole: Whole | None = None,
     ):
         """Prepare `trace`; `draft_length` None takes the trace's own.
 
@@ -65,8 +86,9 @@ class Replayer:
         lengths, and `draft_length` is the greatest of them; with `arms`, between those (see
         `make_arms`). With `carry` learners are not reset
         between queries, which come in an order drawn with this seed. `round_seconds` (N) are those
-        of a round of each arm alone, instead of what the trace's costs say. Raises HedgespecError
-        for a rule or draft length that does not fit the trace.
+        of a round of each arm alone, instead of what the trace's costs say. `whole` is the trace
+        that this one is a piece of. Raises HedgespecError for a rule or draft length that does not
+        fit the trace.
         """
         self.trace = trace
         if arm_lengths and draft_length is not None:
@@ -84,30 +106,46 @@ class Replayer:
         self.threads = 1 if carry is not None else min(threads, queries)
         self._order = np.arange(queries)
         if carry is not None:
-            self._order = np.random.default_rng(carry).permutation(queries)
-        self._acceptance = self.arms.spread(lambda rule, length: rule.realised(trace, length))
-        self._gamma = self.arms.spread(lambda rule, length: rule.expected(trace, length))
+            place = np.argsort(carried_order(trace.manifest.queries, carry))
+            self._order = np.argsort(place[trace.numbers])
+        self._whole = whole
         self._losses: dict[Loss, np.ndarray] = {}
         self._timed_losses: dict[Loss, np.ndarray] = {}
         self._blocks = _query_blocks(trace.offsets, 1 if self.threads == 1 else 4 * self.threads)
 
+    @cached_property
+    def _acceptance(self) -> np.ndarray:
+        return self.arms.spread(lambda rule, length: rule.realised(self.trace, length))
+
+    @cached_property
+    def _gamma(self) -> np.ndarray:
+        return self.arms.spread(lambda rule, length: rule.expected(self.trace, length))
+
+    @property
+    def in_whole(self) -> "Whole | Replayer":
+        """What is known of the whole trace, of which this may be a piece."""
+        return self._whole or self
+
     def under(self, costs: Costs | None) -> "Replayer":
         """The same replayer with other costs of its trace's drafters; tables are shared."""
-        self.expected_rounds  # noqa: B018 - found once for all
+        self.expected_rounds, self._gamma  # noqa: B018 - found once for all
         other = copy(self)
+        other._whole = None if self._whole is None else self._whole.under(costs)
         other.trace = replace(self.trace, manifest=replace(self.trace.manifest, costs=costs))
         other._timed_losses = {}
-        for name in ("expected_seconds", "mean_seconds_per_token", "_known_seconds"):
+        for name in ("expected_seconds", "_known_seconds"):
             vars(other).pop(name, None)
         return other
 
     def run(
         self, chooser: str | Selector | Chooser, seed: int, feedback: Feedback | None = None,
         loss: Loss | None = None, acceptance: np.ndarray | None = None,
+        carried: Carried | None = None,
     ) -> Replay:
         """Replay a selector or reference, given as such or by its label.
 
         `feedback` and `loss` are those of full-information learners, None for the defaults.
+        `carried` hands a learner's state on from the piece before, and to the piece after.
         `acceptance` (T, D, N) replaces the realised acceptance probabilities of the rounds, not
         what is learned from. Raises HedgespecError where a setting makes no sense for the selector.
         """
@@ -118,11 +156,11 @@ class Replayer:
         check_learning(chooser.selector, feedback, loss)
         feedback = feedback or Feedback()
         return self._run_selector(chooser, seed, feedback, loss or self.default_loss(feedback),
-                                  accepted)
+                                  accepted, carried or Carried())
 
     def default_loss(self, feedback: Feedback) -> Loss:
         """That of full-information learners where none is named: it depends on the costs."""
-        return default_loss(feedback, timed=self._timed)
+        return default_loss(feedback, timed=self.timed)
 
     def statistics(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """gamma and realised acceptance of tokens start..end-1, each (end-start, D, N)."""
@@ -175,10 +213,15 @@ class Replayer:
 
     def route(self, training: str | None) -> np.ndarray:
         """The arm (Q) that a router takes by the prompt; see `Known`."""
+        if self._whole is not None:
+            routes: np.ndarray = self._whole.route(training)[self.trace.numbers]
+            return routes
         return self._router.route(training)
 
     def check_router(self, training: str | None) -> None:
         """Raise HedgespecError if `route` would."""
+        if self._whole is not None:
+            return self._whole.check_router(training)
         self._router.check(training)
 
     @cached_property
@@ -201,13 +244,13 @@ class Replayer:
 
     @cached_property
     def draft_counts(self) -> DraftCounts:
-        """What becomes of each fixed drafter's drafts. A draft that the answer's end cuts counts
-        whole among those drafted."""
+        """What becomes of each fixed drafter's drafts in each query. A draft that the answer's end
+        cuts counts whole among those drafted."""
         shape = len(self.trace.offsets) - 1, self.draft_length, self._arms
         whole, by_depth = np.zeros((2, shape[0], shape[2])), np.zeros((2, *shape))
         self._over_queries(table_kernels().draft_counts, self.trace.offsets, self._acceptance,
                            self.draft_length, self._drafted, *whole, *by_depth)
-        return DraftCounts(*whole.sum(axis=1), *by_depth.sum(axis=1))
+        return DraftCounts(*whole, *by_depth)
 
     def covered(self, run: Replay, values: np.ndarray) -> np.ndarray:
         """Expected sum over tokens of what `values` (T, N) says of the drafter of their round, (Q).
@@ -295,29 +338,37 @@ class Replayer:
         """The same in the mean over all tokens, or as they were given, (N,)."""
         if self._given_seconds is not None:
             return self._given_seconds
-        mean: np.ndarray = self.round_seconds().mean(axis=0)
+        if self._whole is not None:
+            return self._whole.own_seconds()
+        seconds = self.round_seconds()
+        if len(seconds) > 1:
+            seconds = self.per_query(seconds).sum(axis=0, keepdims=True) / len(seconds)
+        mean: np.ndarray = seconds[0]
         return mean
+
+    def per_query(self, values: np.ndarray) -> np.ndarray:
+        """Sums (Q, ...) of what each token has, (T, ...)."""
+        sums: np.ndarray = np.add.reduceat(values, self.trace.offsets[:-1], dtype=np.float64)
+        return sums
 
     @cached_property
     def _drafted(self) -> np.ndarray:
         return self.arms.drafted(self.trace)
 
-    @cached_property
-    def mean_emitted(self) -> np.ndarray:
-        """Mean over positions of each arm's expected tokens, (N): what loss `length` compares.
-
-        NaN where no answer is longer than the draft length.
+    def loss_of_queries(self, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of a loss over each query's positions that have one, (Q, N), and their number (Q).
         """
-        return (1 - _column_means(self.losses(Loss()))) * (self.draft_length + 1)
+        table = self.losses(loss)
+        known = ~np.isnan(table[:, :1])
+        return self.per_query(np.where(known, table, 0.0)), self.per_query(known[:, 0])
 
-    @cached_property
-    def mean_seconds_per_token(self) -> np.ndarray:
-        """Mean of a round's seconds over these tokens, (N): loss `seconds`; NaN without costs."""
-        if not self._timed:
-            return np.full(self._arms, np.nan)
-        found: np.ndarray = (_column_means(self.losses(Loss(seconds=True)))
-                             * self.own_seconds().max())
-        return found
+    def running_sums(self, values: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Sums of what each token has, (T), over the tokens of each query before `places` (Q, G),
+        which rise; (Q, G)."""
+        sums = np.zeros(places.shape)
+        self._over_queries(table_kernels().running_sums, self.trace.offsets, places,
+                           np.asarray(values, dtype=np.float64), sums)
+        return sums
 
     def evaluating_seconds(self) -> np.ndarray:
         """Further seconds of a round of each arm before which all drafters are evaluated, (N,).
@@ -348,15 +399,16 @@ class Replayer:
             sets = np.repeat(run.evaluated.astype(bool)[:, None], self._arms, axis=1)
         evaluation, catching_up = np.zeros((2, len(choice)))
         self._over_queries(evaluation_kernels().reading_seconds, self.trace.offsets, choice, sets,
-                           self._arm_seconds(), evaluation, catching_up)
+                           self._arm_seconds(np.zeros(self._arms)), evaluation, catching_up)
         return evaluation, catching_up
 
-    def _arm_seconds(self) -> ArmSeconds:
-        """What rounds take. Raises HedgespecError without costs."""
+    def _arm_seconds(self, own: np.ndarray) -> ArmSeconds:
+        """What rounds take, those of each arm alone `own` (N), and evaluations. Raises
+        HedgespecError without costs."""
         costs, names = costs_of(self.trace), self.arms.drafter_names(self.trace)
         tokens = np.arange(np.diff(self.trace.offsets).max() + 1)
         return ArmSeconds(
-            np.stack([self._owner, self._first, reads_first(costs, names)]), self.own_seconds(),
+            np.stack([self._owner, self._first, reads_first(costs, names)]), own,
             reading_seconds(costs, names, tokens),
             reading_together_seconds(costs, int(self._first.sum()), tokens))
 
@@ -379,51 +431,56 @@ class Replayer:
             assigned = run.plays
             assert assigned is not None
             if assigned.ndim == 2:
-                assigned = drawing_kernel()(0, query, begin, end, assigned)
+                assigned = drawing_kernel()(0, self.trace.numbers[query], begin, end, assigned)
             choice = self._no_choice()
-            assigned_kernel()(query, query + 1, self.trace.offsets, self._acceptance, assigned,
-                              self.draft_length, 0, choice)
+            assigned_kernel()(query, query + 1, self.trace.offsets, self.trace.numbers,
+                              self._acceptance, assigned, self.draft_length, 0, choice)
         return choice[begin:end]
 
     def rounds_per_query(self, run: Replay) -> np.ndarray:
         """Number of rounds of each query, expected if exact, shape (Q,)."""
-        return np.add.reduceat(run.visits, self.trace.offsets[:-1], dtype=np.float64)
+        return self.per_query(run.visits)
 
     @property
     def _arms(self) -> int:
         return len(self.arms.names)
 
     @property
-    def _timed(self) -> bool:
+    def timed(self) -> bool:
         """Whether the seconds of a round are known."""
         return self._given_seconds is not None or self.trace.manifest.costs is not None
 
     def _run_selector(
         self, configured: ConfiguredSelector, seed: int, feedback: Feedback, loss: Loss,
-        acceptance: np.ndarray,
+        acceptance: np.ndarray, carried: "Carried",
     ) -> Replay:
         configured.check_on(self._arms, self.draft_length)
         selector = configured.selector
         kernel = selector_kernel(configured, feedback)
         choice, sets = self._no_choice(), None
-        order, offsets, carry = self._order, self.trace.offsets, self.carry is not None
+        order, carry = self._order, self.carry is not None
+        queries = order, self.trace.offsets, self.trace.numbers
         window = loss.window(self.draft_length)
         params = configured.parameter_array(self.arms.lengths, window)
         state_size = selector.state_size(self._arms)
         task: FullTask | PartialTask | ChosenTask
         schedule = feedback.schedule(window)
+        full = selector.feedback != CHOSEN and not feedback.partial
+        follows = carried.state is not None
+        state = carried.of(schedule.copies if full else 1, state_size)
         if selector.feedback == CHOSEN:
-            task = ChosenTask(order, offsets, acceptance, self._gamma, self.arms.lengths,
-                              self.draft_length, carry, seed, params, state_size)
+            task = ChosenTask(*queries, acceptance, self._gamma, self.arms.lengths,
+                              self.draft_length, carry, follows, state, seed, params, state_size)
         elif feedback.partial:
-            task = PartialTask(order, offsets, acceptance, self.losses(loss), schedule,
-                               self.draft_length, carry, seed, params, state_size,
-                               self._arm_seconds() if feedback.timed else
+            task = PartialTask(*queries, acceptance, self.losses(loss), schedule,
+                               self.draft_length, carry, follows, state, seed, params, state_size,
+                               self._arm_seconds(self.own_seconds()) if feedback.timed else
                                no_seconds(self._owner, self._first))
             sets = np.zeros((len(choice), self._arms), dtype=bool)
         else:
-            task = FullTask(order, offsets, acceptance, self.losses(loss), *self._estimates(loss),
-                            schedule, self.draft_length, carry, seed, params, state_size)
+            task = FullTask(*queries, acceptance, self.losses(loss), *self._estimates(loss),
+                            schedule, self.draft_length, carry, follows, state, seed, params,
+                            state_size)
         outputs = (choice,) if sets is None else (sets, choice)
         seconds = self._run_learner(configured, kernel, task, *outputs)
         return self._replayed(configured.label, selector.feedback, feedback, loss, seed, choice,
@@ -457,15 +514,15 @@ class Replayer:
             return self._over_queries(kernel, task, *outputs)
         task = read_only(task)
         compile_or_load(kernel, configured.name, task, *outputs)
-        return self._over_queries(guarded(kernel, configured, self.trace.name), task, *outputs)
+        return self._over_queries(guarded(kernel, configured, self.trace), task, *outputs)
 
     def _run_reference(self, chooser: Reference, seed: int, acceptance: np.ndarray) -> Replay:
         if not chooser.kind.drafts:
             return self._undrafted(chooser, seed)
         kernel = assigned_kernel()
         choice = self._no_choice()
-        arguments = (self.trace.offsets, acceptance, chooser.assign(self), self.draft_length, seed,
-                     choice)
+        arguments = (self.trace.offsets, self.trace.numbers, acceptance, chooser.assign(self),
+                     self.draft_length, seed, choice)
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
         return self._replayed(chooser.label, chooser.knows, Feedback(), Loss(), seed, choice,
@@ -515,7 +572,8 @@ class Replayer:
         if knows != FULL or not feedback.spares:
             return self._each_round(knows, choice >= 0)
         evaluated = np.zeros(len(choice), dtype=bool)
-        self._over_queries(evaluation_kernels().mark_evaluated, self.trace.offsets, choice,
+        self._over_queries(evaluation_kernels().mark_evaluated, self.trace.offsets,
+                           self.trace.numbers, choice,
                            feedback.schedule(loss.window(self.draft_length)), seed, evaluated)
         return evaluated
 
@@ -545,13 +603,6 @@ class Replayer:
                 for done in [pool.submit(kernel, *block, *arguments) for block in self._blocks]:
                     done.result()
         return perf_counter() - started
-
-
-def _column_means(table: np.ndarray) -> np.ndarray:
-    """Means (N) over the rows of `table` (T, N) that are no NaN; NaN if all are."""
-    known = table[~np.isnan(table[:, 0])]
-    means: np.ndarray = known.mean(axis=0) if len(known) else np.full(table.shape[1], np.nan)
-    return means
 
 
 def _query_blocks(offsets: np.ndarray, blocks: int) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ import numpy as np
 from hedgespec.bundled import trace_folder
 from hedgespec.errors import HedgespecError
 from hedgespec.results.labels import ROUTER, QueryLabel, SelectorLabel
-from hedgespec.simulator.known import Known
+from hedgespec.simulator.known import Asked, Taught
 from hedgespec.traces import Trace, read_trace
 
 FOLDS = 4
@@ -23,10 +23,10 @@ _STEPS = 500
 class Router:
     """Routes the queries of a trace; `replayed` makes another trace ready to learn from."""
 
-    def __init__(self, known: Known, replayed: Callable[[Trace], Known]):
+    def __init__(self, known: Taught, replayed: Callable[[Trace], Taught]):
         self._known, self._replayed = known, replayed
         self._routes: dict[str | None, np.ndarray] = {}
-        self._teachers: dict[str, Known] = {}
+        self._teachers: dict[str, Taught] = {}
 
     def route(self, training: str | None) -> np.ndarray:
         """The arm for each query (Q), from a classifier trained on the trace that is named."""
@@ -41,7 +41,7 @@ class Router:
         """Raise HedgespecError if it cannot be trained on that trace."""
         check_route(self._known.trace, self._teacher(training).trace)
 
-    def _teacher(self, training: str | None) -> Known:
+    def _teacher(self, training: str | None) -> Taught:
         """What it learns from: its own trace, or another one."""
         if training is None:
             return self._known
@@ -54,7 +54,7 @@ class Router:
         return self._teachers[training]
 
 
-def route(trace: Trace, training: Trace, best: np.ndarray, arms: int) -> np.ndarray:
+def route(trace: Asked, training: Asked, best: np.ndarray, arms: int) -> np.ndarray:
     """Choose an arm (Q) for each query of `trace`, int16.
 
     `best` (Q') are the arms to learn for the queries of `training`. Questions fall into FOLDS
@@ -73,7 +73,7 @@ def route(trace: Trace, training: Trace, best: np.ndarray, arms: int) -> np.ndar
     return choice
 
 
-def check_route(trace: Trace, training: Trace) -> None:
+def check_route(trace: Asked, training: Asked) -> None:
     """Raise HedgespecError if the traces have embeddings of different targets, or too few questions
     are there to train on."""
     seen, asked = _embeddings(training).shape[1], _embeddings(trace).shape[1]
@@ -107,7 +107,7 @@ def train(features: np.ndarray, labels: np.ndarray, arms: int, ridge: float = RI
     return weights
 
 
-def _embeddings(trace: Trace) -> np.ndarray:
+def _embeddings(trace: Asked) -> np.ndarray:
     found = np.array(trace.queries["prompt_embedding"].to_list(), dtype=np.float64)
     if not found.shape[1]:
         raise HedgespecError(f"{ROUTER}: trace {trace.name} has no embeddings of its prompts, as "
@@ -115,7 +115,7 @@ def _embeddings(trace: Trace) -> np.ndarray:
     return found
 
 
-def _folds(trace: Trace) -> np.ndarray:
+def _folds(trace: Asked) -> np.ndarray:
     """The part (Q) that each query's question falls into."""
     questions = [QueryLabel.parse(name).question for name in trace.queries["query_id"]]
     return np.array([crc32(question.encode()) % FOLDS for question in questions])

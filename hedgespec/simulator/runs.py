@@ -1,12 +1,12 @@
-"""The jobs of a sweep: a selector with its settings, run with each seed, as result tables."""
+"""The jobs of a sweep: a selector with its settings, run with each seed, and what it finds."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from hedgespec.costs.parts import PARTS, doubled
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.results.keys import RunKey
 from hedgespec.results.labels import (
@@ -17,23 +17,25 @@ from hedgespec.results.labels import (
     fixed,
     join_arms,
 )
-from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, SEED, SUMMARY
-from hedgespec.results.store import Results
+from hedgespec.results.schema import ROUNDS_OF
 from hedgespec.selectors import BUILT_IN, DEFAULT, FULL, NONE, ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.online import replay_only
 from hedgespec.simulator.adoption import rounds_until_best
-from hedgespec.simulator.answer import answer_table, most_switching, rounds_of
+from hedgespec.simulator.answer import answer_table, gains_of_switching, rounds_of
 from hedgespec.simulator.basis import CostBasis
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.curves import CurveGrid
+from hedgespec.simulator.found import Counted, Found
 from hedgespec.simulator.measures import Measures
 from hedgespec.simulator.pairs import GROUPS, Pair, possible_pairs
 from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import Replay
-from hedgespec.simulator.replayer import Replayer
+from hedgespec.simulator.replayer import Carried, Replayer
 from hedgespec.simulator.settings import SweepSettings
+
+CarriedStates = defaultdict[tuple[int | None, int], Carried]  # of each seed and costs
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def _exact(replayer: Replayer, chooser: Chooser, feedback: Feedback | None, mode
 
 
 class TraceJobs:
-    """Runs jobs on one trace, and counts their seconds under every one of some costs.
+    """Runs jobs on a trace, or a piece of one, and counts their seconds under every one of some
+    costs.
 
     The answer to the query with the id `answer` is shown in detail; if there is none, that in which
     changing the drafter would help most. With `rounds` those of a job's first run are kept one by
@@ -149,44 +152,51 @@ class TraceJobs:
         self._best: dict[int | None, Replay] = {}
         offsets = replayer.trace.offsets
         self._gamma = replayer.statistics(0, offsets[-1])[0][:, 0]  # of a round's first draft token
-        self._mean_gamma = self._per_query(self._gamma) / np.diff(offsets)[:, None]
+        self._mean_gamma = replayer.per_query(self._gamma) / np.diff(offsets)[:, None]
         ids = replayer.trace.queries["query_id"].to_list()
-        self._shown = (ids.index(answer) if answer in ids
-                       else most_switching(self._gamma, offsets))
+        gains = gains_of_switching(self._gamma, offsets)
+        self._shown = ids.index(answer) if answer in ids else int(np.argmax(gains))
+        self._gain = np.inf if answer in ids else float(gains[self._shown])
 
-    def run(self, job: Job, report: Callable[[int], None]) -> Results:
-        """The job's tables; `report` is called with each run's number before it.
+    def run(
+        self, job: Job, report: Callable[[int], None], runs: Sequence[int | None] | None = None,
+        carried: "CarriedStates | None" = None,
+    ) -> list[Found]:
+        """What the job, or some of its runs, found, under each of the costs.
 
-        Regret is counted against the best fixed drafter of the same seed, or of exact expectations.
-        Rounds are run once, unless they depend on seconds.
+        `report` is called with each run's place among `runs` before it. `carried` hands the
+        learners' states on from piece to piece. Regret is counted against
+        the best fixed drafter of the same seed, or of exact expectations. Rounds are run once,
+        unless they depend on seconds.
         """
         kept: list[list[_Kept]] = [[] for _ in self._costed]
-        for number, seed in enumerate(job.runs):
+        first = job.runs[0]
+        for number, seed in enumerate(job.runs if runs is None else runs):
             report(number)
             best, run = self._best_fixed(seed), None
-            for costed, found in zip(self._costed, kept, strict=True):
+            for place, (costed, found) in enumerate(zip(self._costed, kept, strict=True)):
                 if run is None or job.timed:
-                    run = best if job.chooser.label == BEST_FIXED else _run(
-                        costed.replayer, job, seed)
-                summary, per_query = self._tables(job, run, best, costed)
-                if number == 0 and self._rounds and job.chooses:
-                    per_query = per_query.with_columns(
-                        PER_QUERY.cast(**rounds_of(self._replayer, run)))
+                    run = best if job.chooser.label == BEST_FIXED else replayed(
+                        costed.replayer, job, seed,
+                        None if carried is None else carried[seed, place])
+                counted = self._counted(run, best, costed)
+                if seed == first and self._rounds and job.chooses:
+                    counted = counted.told(rounds_of(self._replayer, run))
                 found.append(_Kept(
-                    run if number == 0 else None, summary, per_query,
+                    run if number == 0 else None, counted,
                     self._grid.curves(run, best, costed.replayer)))
-        return Results.joined([self._results(costed.basis, found) for costed, found
-                               in zip(self._costed, kept, strict=True)])
+        return [self._found(job, costed.basis, found) for costed, found
+                in zip(self._costed, kept, strict=True)]
 
-    def _results(self, basis: CostBasis, found: "list[_Kept]") -> Results:
+    def _found(self, job: Job, basis: CostBasis, kept: "list[_Kept]") -> Found:
         """What the runs of a job found under some costs."""
-        first = found[0].run
+        first = kept[0].run
         assert first is not None
         key = self._key(first, basis)
-        return Results(pl.concat([one.summary for one in found]),
-                       pl.concat([one.per_query for one in found]),
-                       self._grid.table(key, [one.curves for one in found]),
-                       answer_table(self._replayer, key, first, self._shown, self._gamma))
+        return Found(key, self._replayer.trace.numbers, [one.counted for one in kept],
+                     np.sum([one.curves for one in kept], axis=0),
+                     answer_table(self._replayer, key, first, self._shown, self._gamma),
+                     self._gain, {"runnable": job.runnable, "by_seconds": job.timed})
 
     def _key(self, run: Replay, basis: CostBasis) -> RunKey:
         replayer = self._replayer
@@ -194,76 +204,50 @@ class TraceJobs:
                       replayer.draft_length, join_arms(replayer.arms_asked), replayer.carry,
                       replayer.rule, run.mode, basis.name, basis.batch)
 
-    def _tables(
-        self, job: Job, run: Replay, best: Replay, costed: "_Costed"
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The summary row and the rows of each query."""
-        replayer, trace, basis = self._replayer, self._replayer.trace, costed.basis
-        keys = {**asdict(self._key(run, basis)), SEED.name: run.seed}
-        tokens = np.diff(trace.offsets)
+    def _counted(self, run: Replay, best: Replay, costed: "_Costed") -> Counted:
+        """What the rows of each query say, and what their summary is made of."""
+        replayer = self._replayer
+        tokens = np.diff(replayer.trace.offsets)
         rounds, fewest = replayer.rounds_per_query(run), replayer.rounds_per_query(best)
-        seconds, evaluation = (self._per_query(values) for values in costed.replayer.seconds(run))
-        evaluations, drafters = (self._per_query(values) for values in (
-            run.evaluated, replayer.evaluated_drafters(run)))
+        seconds, evaluation = map(replayer.per_query, costed.replayer.seconds(run))
         gamma, until_best = self._adoption(run)
-        summary = SUMMARY.made({
-            **keys,
-            "queries": len(tokens),
-            "tokens": tokens.sum(),
-            "rounds": rounds.sum(),
-            "evaluations": evaluations.sum(),
-            "rounds_sd": None if run.variance is None else np.sqrt(run.variance.sum()),
-            "mat": tokens.sum() / rounds.sum(),
-            "mat_per_query": np.mean(tokens / rounds),
-            "regret_rounds": rounds.sum() - fewest.sum(),
-            "tokens_per_second": (None if basis.costs is None
-                                  else tokens.sum() / seconds.sum()),
-            "rounds_per_second": rounds.sum() / run.seconds,
-            "evaluated_drafters": drafters.sum(),
-            **self._acceptance(run),
-            **_of_losses(run.label, costed.replayer),
-            **costed.spread(run),
-            "runnable": job.runnable,
-            "by_seconds": job.timed,
-        })
-        per_query = PER_QUERY.made({
-            **keys,
-            **trace.queries.select(QUERY_NAMES).to_dict(),
+        columns = {
             "tokens": tokens,
             "rounds": rounds,
             "mat": tokens / rounds,
             "regret_rounds": rounds - fewest,
-            "evaluations": evaluations,
+            "evaluations": replayer.per_query(run.evaluated),
             "seconds": seconds,
             "evaluation_seconds": evaluation,
-            **{f"{part}_seconds": self._per_query(values)
+            **{f"{part}_seconds": replayer.per_query(values)
                for part, values in costed.parts(run).items()},
             "gamma": gamma,
             "rounds_until_best": until_best,
-            "evaluated_drafters": drafters,
+            "evaluated_drafters": replayer.per_query(replayer.evaluated_drafters(run)),
             **{f"{ROUNDS_OF}{name}": run.usage[:, arm]
                for arm, name in enumerate(replayer.arms.names)},
             "token_regret": self._measures.token_regret(run),
             "length_regret": self._measures.length_regret(run),
-            **dict.fromkeys(("round_tokens", "round_drafter", "round_weight")),
-        })
-        return summary, per_query
+        }
+        sums = {"fewest": fewest, **self._of_fixed(run.label, costed.replayer), **costed.ends(run)}
+        if run.variance is not None:
+            sums["variance"] = run.variance
+        return Counted(run.seed, pl.DataFrame(columns, nan_to_null=True), sums, run.seconds)
 
-    def _acceptance(self, run: Replay) -> dict[str, object]:
-        """Of a fixed drafter's drafts, nothing of others."""
-        names, arm = self._replayer.arms.names, SelectorLabel.parse(run.label).arm
-        rate, at, given = None, None, None
-        if arm in names:
-            found = self._measures.acceptance(names.index(arm))
-            rate, at, given = found.rate, found.at, found.given
-        return {"acceptance_rate": pl.Series([rate]), **{
-            name: pl.Series([None if values is None else pl.Series(values, nan_to_null=True)],
-                            dtype=pl.List(pl.Float64))
-            for name, values in (("accepted_at", at), ("accepted_given", given))}}
-
-    def _per_query(self, values: np.ndarray) -> np.ndarray:
-        """Sums (Q, ...) of what each token has, (T, ...)."""
-        return np.add.reduceat(values, self._replayer.trace.offsets[:-1], dtype=np.float64)
+    def _of_fixed(self, label: str, costed: Replayer) -> dict[str, np.ndarray]:
+        """Of a fixed drafter, whose drafts are accepted and what its losses are, by query."""
+        names, name = self._replayer.arms.names, SelectorLabel.parse(label).arm
+        if name not in names:
+            return {}
+        arm, counts = names.index(name), self._replayer.draft_counts
+        losses, positions = self._replayer.loss_of_queries(Loss())
+        found = {"drafts": counts.drafts[:, arm], "drafted": counts.drafted[:, arm],
+                 "reached": counts.reached[..., arm], "accepted": counts.accepted[..., arm],
+                 "positions": positions, "length_losses": losses[:, arm]}
+        if costed.timed:
+            losses, _ = costed.loss_of_queries(Loss(seconds=True))
+            found["seconds_losses"] = losses[:, arm] * costed.own_seconds().max()
+        return found
 
     def _adoption(self, run: Replay) -> tuple[np.ndarray, np.ndarray]:
         """How well each query's drafters' tokens were accepted, and how soon the best of them ran,
@@ -279,22 +263,8 @@ class TraceJobs:
     def _best_fixed(self, seed: int | None) -> Replay:
         if seed not in self._best:
             job = Job(as_chooser(BEST_FIXED), None, None, seed is None, 1)
-            self._best[seed] = _run(self._replayer, job, seed)
+            self._best[seed] = replayed(self._replayer, job, seed)
         return self._best[seed]
-
-
-def _of_losses(label: str, costed: Replayer) -> dict[str, float | None]:
-    """What losses say of a fixed drafter on average, beside what comes of it."""
-    name, arms = SelectorLabel.parse(label).arm, costed.arms.names
-    if name is None:
-        return {"eal": None, "seconds_per_token": None}
-    arm = arms.index(name)
-    return {"eal": _known(costed.mean_emitted[arm]),
-            "seconds_per_token": _known(costed.mean_seconds_per_token[arm])}
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 class _Costed:
@@ -303,34 +273,33 @@ class _Costed:
 
     def __init__(self, replayer: Replayer, basis: CostBasis):
         self.basis, self.replayer = basis, replayer.under(basis.costs)
-        self._ends = {name: None if costs is None else replayer.under(costs) for name, costs in (
-            ("tokens_per_second_low", basis.slow), ("tokens_per_second_high", basis.fast))}
-        self._twice = {part: self.replayer if basis.costs is None
-                       else replayer.under(doubled(basis.costs, part)) for part in PARTS}
+        self._ends = {name: replayer.under(costs) for name, costs in (
+            ("low", basis.slow), ("high", basis.fast)) if costs is not None}
+        self._twice = {part: replayer.under(costs) for part, costs in basis.twice.items()}
 
     def parts(self, run: Replay) -> dict[str, np.ndarray]:
         """Of the seconds of rounds from each token, (T), those of each part; NaN without costs."""
         once = self.replayer.seconds(run)[0]
         return {part: twice.seconds(run)[0] - once for part, twice in self._twice.items()}
 
-    def spread(self, run: Replay) -> dict[str, float | None]:
-        """Tokens per second at both ends."""
-        tokens = len(self.replayer.trace.tokens)
-        return {name: None if end is None else tokens / end.seconds(run)[0].sum()
-                for name, end in self._ends.items()}
+    def ends(self, run: Replay) -> dict[str, np.ndarray]:
+        """Seconds of each query's rounds at both ends, (Q)."""
+        return {name: end.per_query(end.seconds(run)[0]) for name, end in self._ends.items()}
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is kept of a run of a job: of the first one all of it, of the others tables."""
+    """What is kept of a run of a job: of the first one all of it."""
 
     run: Replay | None
-    summary: pl.DataFrame
-    per_query: pl.DataFrame
+    counted: Counted
     curves: np.ndarray
 
 
-def _run(replayer: Replayer, job: Job, seed: int | None) -> Replay:
+def replayed(
+    replayer: Replayer, job: Job, seed: int | None, carried: Carried | None = None
+) -> Replay:
+    """One run of a job; the seed None is its exact expectation."""
     if seed is None:
         return replayer.run_exact(job.chooser, job.feedback, job.loss)
-    return replayer.run(job.chooser, seed, job.feedback, job.loss)
+    return replayer.run(job.chooser, seed, job.feedback, job.loss, carried=carried)

@@ -48,6 +48,10 @@ class SweepSettings:
     seeds: Annotated[int, Option(
         "replays per selector, with seeds 0..N-1", "N", low=1, high=_MOST_SEEDS)] = 5
     threads: Annotated[int, Option("results do not depend on it", "N", low=1)] = 1
+    memory: Annotated[int | None, Option(
+        "that a trace may take while it is replayed, in MiB: a larger one is replayed piece by "
+        "piece (default: a quarter of the machine's; results do not depend on it)", "MIB",
+        low=1)] = None
     rules: Annotated[tuple[str, ...], Option(
         "verification: sampling, greedy, onehot or block, and what was recorded of gumbel, "
         "multi:K, multi-without:K, kseq:K and tree (docs/rules.md; default: auto, greedy at "

@@ -4,15 +4,12 @@ import platform
 import shlex
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from hedgespec.bundled import costs_file, trace_folder
 from hedgespec.command import command_line
@@ -24,13 +21,15 @@ from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
 from hedgespec.simulator.basis import CostBasis, check_costs, cost_bases
 from hedgespec.simulator.compiling import compiling
-from hedgespec.simulator.kept import KeptResults
-from hedgespec.simulator.replayer import Replayer
-from hedgespec.simulator.runs import Job, TraceJobs, jobs_of
+from hedgespec.simulator.found import Found, in_turn, tables, together
+from hedgespec.simulator.kept import KeptResults, Parked
+from hedgespec.simulator.plan import Part, Unit, parts_of, wanted_pools
+from hedgespec.simulator.runs import Job
 from hedgespec.simulator.settings import SweepSettings
-from hedgespec.traces import Costs, Trace, load_manifest, read_trace
-from hedgespec.traces.resize_pool import resize_pool
-from hedgespec.traces.schema import BOUNDS, MANIFEST, optional_column
+from hedgespec.simulator.work import Here, Place, Shelf
+from hedgespec.traces import Costs, TraceReader, load_manifest
+from hedgespec.traces.bounds import width_of_bounds
+from hedgespec.traces.schema import MANIFEST
 from hedgespec.version import __version__
 
 
@@ -40,144 +39,171 @@ def run_sweep(
     progress: Callable[[str, int, int], None] = lambda label, done, total: None,
     store: Path | KeptResults | None = None,
     ready: Callable[[], None] = lambda: None,
+    place: Place | None = None,
 ) -> Results:
     """Run all jobs of one or several settings on every trace.
 
     `progress(label, done, total)` is called before each run. With a folder `store` the tables of
     each finished job are kept there, and not made again if they are there already. `ready` is
-    called when all is checked, and may still refuse. Ctrl-C ends the sweep; the results so far come
-    back with `complete` False. Of several settings the results of the first alone are in `first`
-    too. Raises HedgespecError on bad input before anything runs.
+    called when all is checked, and may still refuse. `place` is where units of work run, None for
+    this process. Ctrl-C ends the sweep; the results so far come back with `complete` False. Of
+    several settings the results of the first alone are in `first` too. Raises HedgespecError on bad
+    input before anything runs; of traces that are too large for the memory only hashes are compared
+    beforehand.
     """
-    several = _located(settings)
+    several = located(settings)
     check_costs([file for one in several for file in one.costs])
     common = [trace_folder(folder) for folder in folders]
     wanted = [list(one.traces) or common for one in several]
-    inputs = {folder: read_trace(folder) for folder in dict.fromkeys(chain(*wanted))}
+    inputs = {folder: TraceReader(folder) for folder in dict.fromkeys(chain(*wanted))}
     if not inputs:
         raise HedgespecError("there is nothing to run: no settings, or no traces")
-    _tell_bounds(list(inputs.values()))
-    for together in [list(inputs), *wanted]:
-        _check_names([inputs[folder] for folder in together])
+    for chosen in [list(inputs), *wanted]:
+        _check_names([inputs[folder] for folder in chosen])
     _check_pools(several, list(inputs.values()))
     for one, chosen in zip(several, wanted, strict=True):
         _check_answer(one.answer, [inputs[folder] for folder in chosen])
-    plan = [replace(part, first=number == 0)
-            for folder, trace in inputs.items()
-            for number, one in enumerate(several) if folder in wanted[number]
-            for part in _plan(folder, trace, one)]
-    _check_seeds(plan)
-    jobs = [job for part in plan for job in part.jobs]
+    shelf = Shelf()
+    parts = plan(inputs, several, common, shelf)
+    _tell_bounds(inputs.values())
+    _check_seeds(parts)
     ready()
     kept = store if isinstance(store, KeptResults) else KeptResults(store)
+    jobs = [job for part in parts for job in part.jobs]
     with compiling(next(iter(inputs)), jobs, max(one.threads for one in several)):
-        results = _run_jobs(plan, progress, kept)
+        results = _run_jobs(parts, progress, kept, place or Here(shelf))
     results.provenance = _provenance(inputs, several, results.complete)
     return results
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The jobs of one trace and draft length; `identity` says what else shapes their results.
+def plan(
+    inputs: dict[Path, TraceReader], several: list[SweepSettings], common: list[Path], shelf: Shelf
+) -> list[Part]:
+    """The parts of a sweep, after all that is wrong with the traces was found: of one that fits
+    into the memory all of it, of a larger one whether a hash is another."""
+    parts = []
+    for folder, source in inputs.items():
+        whole = True
+        for number, one in enumerate(several):
+            if folder not in (one.traces or common):
+                continue
+            found = parts_of(source, one, first=number == 0)
+            whole = whole and all(len(part.pieces) == 1 for part in found)
+            parts += found
+        if whole:
+            shelf.read(source, source.pieces()[0], parts[-1].memory)
+        else:
+            source.check_hashes()
+        source.forget()
+    return parts
 
-    `answer` is the id of the query shown in detail; `first` says whether they belong to the first
-    settings of the sweep.
-    """
 
-    replayer: Replayer
-    bases: list[CostBasis]
-    jobs: list[Job]
-    identity: list[object]
-    answer: str | None = None
-    first: bool = True
+@dataclass
+class _Task:
+    """A job of a part, by what its results are kept under; `missing` are its units to run."""
+
+    part: Part
+    job: Job
+    key: str
+    parked: Parked | None
+    units: list[Unit]
+    missing: set[Unit]
+    results: Results | None = None
+
+    @property
+    def label(self) -> str:
+        """How progress calls it."""
+        return f"{self.part.sample.trace.name}  {self.job.chooser.label}"
+
+    def take(self, unit: Unit, found: list[Found], kept: KeptResults) -> None:
+        """Keep what a unit found, and make the tables if it was the last."""
+        self.missing.discard(unit)
+        queries = self.part.source.queries
+        if self.parked is None:
+            self.results = Results.joined([tables(queries, one) for one in found])
+            kept.save(self.key, self.job, self.results)
+            return
+        self.parked.save(_name(unit), found)
+        if not self.missing:
+            self.merge(self.parked, kept)
+
+    def merge(self, parked: Parked, kept: KeptResults) -> None:
+        """Make the tables of what all units found."""
+        pieces: dict[int, list[Unit]] = {}
+        for unit in self.units:
+            pieces.setdefault(unit.piece, []).append(unit)
+        made = []
+        for number in range(len(self.part.bases)):
+            found = [[parked.load(_name(unit), number) for unit in blocks]
+                     for blocks in pieces.values()]
+            made.append(tables(self.part.source.queries, together([
+                in_turn([one for one in blocks if one is not None]) for blocks in found])))
+        self.results = Results.joined(made)
+        kept.save(self.key, self.job, self.results)
+        parked.remove()
+
+
+def _name(unit: Unit) -> str:
+    return f"{unit.piece}-{unit.block}"
+
+
+def _tasks(parts: list[Part], kept: KeptResults) -> dict[str, _Task]:
+    """Every different job of the parts, with the units that were not done before."""
+    found: dict[str, _Task] = {}
+    for number, part in enumerate(parts):
+        for place, job in enumerate(part.jobs):
+            key = kept.key(part.identity, job)
+            if key in found:
+                continue
+            units, results = part.units(number, place), kept.load(key)
+            parked = kept.parked(key, job) if len(units) > 1 else None
+            missing = set() if results else {unit for unit in units if parked is None
+                                             or parked.load(_name(unit), 0) is None}
+            task = found[key] = _Task(part, job, key, parked, units, missing, results)
+            if parked is not None and results is None and not missing:
+                task.merge(parked, kept)
+    return found
 
 
 def _run_jobs(
-    plan: list[_Part], progress: Callable[[str, int, int], None], kept: KeptResults
+    parts: list[Part], progress: Callable[[str, int, int], None], kept: KeptResults, place: Place
 ) -> Results:
-    total = sum(len(job.runs) for part in plan for job in part.jobs)
-    done = 0
-    parts: dict[str, Results] = {}
-    first: dict[str, Results] = {}
+    tasks = _tasks(parts, kept)
+    by_job = {unit[:1] + unit[2:3]: task for task in tasks.values() for unit in task.units}
+    runs = {unit: len(task.part.blocks(task.job)[unit.block])
+            for task in tasks.values() for unit in task.units}
+    units = [unit for task in tasks.values() for unit in task.units if unit in task.missing]
+    done = sum(runs.values()) - sum(runs[unit] for unit in units)
     complete = False
+
+    def report(unit: Unit, begun: int) -> None:
+        progress(by_job[unit.part, unit.job].label, done + begun, sum(runs.values()))
+
     try:
-        while plan:
-            part = plan.pop(0)  # its tables are freed when it is done
-            runner = TraceJobs(part.replayer, part.bases, part.answer, part.first)
-            for job in part.jobs:
-                name = f"{part.replayer.trace.name}  {job.chooser.label}"
-                key = kept.key(part.identity, job)
-                if key not in parts:
-                    found = kept.load(key)
-                    parts[key] = found or runner.run(
-                        job, partial(_report_run, progress, name, total, done))
-                    if found is None:
-                        kept.save(key, job, parts[key])
-                if part.first:
-                    first[key] = parts[key]
-                done += len(job.runs)
+        for unit, found in place.run(parts, sorted(units), report):
+            by_job[unit.part, unit.job].take(unit, found, kept)
+            done += runs[unit]
         complete = True
     except KeyboardInterrupt:
         pass
-    return replace(Results.joined(list(parts.values())), complete=complete,
+    finished = {key: task.results for key, task in tasks.items() if task.results is not None}
+    first = {key: finished[key] for part in parts if part.first for key in (
+        kept.key(part.identity, job) for job in part.jobs) if key in finished}
+    return replace(Results.joined(list(finished.values())), complete=complete,
                    first=Results.joined(list(first.values())))
-
-
-def _report_run(progress: Callable[[str, int, int], None], name: str, total: int, before: int,
-                run: int) -> None:
-    progress(name, before + run, total)
-
-
-def _plan(folder: Path, trace: Trace, settings: SweepSettings) -> list[_Part]:
-    """What runs on a trace, for each pool, rule and draft length."""
-    bases = cost_bases(trace, settings.costs, settings.batches, settings.arms)
-    made = [sha256_file(folder / MANIFEST), [asdict(basis) for basis in bases], settings.answer]
-    pools: dict[tuple[int, int] | None, Trace] = {
-        (size, seed): resize_pool(trace, size, seed)
-        for size, seed in _pools(settings)} or {None: trace}
-    plan = []
-    for (pool, resized), rule, length in product(pools.items(),
-                                                 dict.fromkeys(settings.rules) or ["auto"],
-                                                 dict.fromkeys(settings.draft_lengths) or [None]):
-        replayer = Replayer(resized, length, rule, settings.threads, settings.carry,
-                            settings.arm_lengths, settings.arms)
-        _check_copies(trace, resized, replayer)
-        own = bases if pool is None else [CostBasis()]  # pools of other sizes have no costs
-        least = min(own, key=lambda basis: basis.costs is not None)  # what has none is refused
-        plan.append(_Part(replayer, own, jobs_of(replayer.under(least.costs), settings), [
-            *made, pool, replayer.draft_length, replayer.rule, settings.carry,
-            settings.arm_lengths, settings.arms], settings.answer))
-    return plan
-
-
-def _pools(settings: SweepSettings) -> list[tuple[int, int]]:
-    """Sizes and seeds of the pools that are asked for."""
-    if settings.pool_seeds and not settings.pools:
-        raise HedgespecError(f"{arg('pool_seeds')} draw the drafters of {arg('pools')}: give both")
-    return list(product(settings.pools, settings.pool_seeds or [0]))
-
-
-def _check_copies(trace: Trace, resized: Trace, replayer: Replayer) -> None:
-    """Weakened copies have c times the gamma and a of their originals: enough for few rules."""
-    size = len(resized.manifest.drafters)
-    enough = all(rule.label == "sampling" or rule.recorded for rule in replayer.arms.rules)
-    if size > len(trace.manifest.drafters) and not enough:
-        raise HedgespecError(f"{arg('pools', size)}: weakened copies of drafters have no "
-                             f"statistics of rule {replayer.rule}; use "
-                             f"{arg('rules', ['sampling'])}")
 
 
 def asked(
     folders: Iterable[Path], settings: SweepSettings | Sequence[SweepSettings]
 ) -> Provenance:
     """What of a sweep's provenance is known before it runs: its settings, and the traces' names."""
-    several, common = _located(settings), [trace_folder(folder) for folder in folders]
+    several, common = located(settings), [trace_folder(folder) for folder in folders]
     wanted = dict.fromkeys(chain(*(one.traces or common for one in several)))
     return {"settings": _described(several),
             "traces": [{"name": load_manifest(folder).name} for folder in wanted]}
 
 
-def _located(settings: SweepSettings | Sequence[SweepSettings]) -> list[SweepSettings]:
+def located(settings: SweepSettings | Sequence[SweepSettings]) -> list[SweepSettings]:
     """Each with the paths of bundled traces and costs for their names."""
     several = [settings] if isinstance(settings, SweepSettings) else settings
     return [replace(one, traces=tuple(map(trace_folder, one.traces)),
@@ -189,26 +215,23 @@ def _described(settings: Sequence[SweepSettings]) -> list[dict[str, Any]]:
     return [{**one.described(), "seeds": f"0 to {one.seeds - 1}"} for one in settings]
 
 
-def _tell_bounds(traces: list[Trace]) -> None:
+def _tell_bounds(traces: Iterable[TraceReader]) -> None:
     """What is used of gamma where only its bounds are known."""
     for trace in traces:
-        widths = [trace.optional[optional_column(high, info.name)]
-                  - trace.optional[optional_column(low, info.name)]
-                  for low, high in [BOUNDS] for info in trace.manifest.drafters
-                  if low in info.statistics]
-        if widths:
+        width = width_of_bounds(trace)
+        if width is not None:
             warnings.warn(
-                f"trace {trace.name}: gamma is known between bounds that are "
-                f"{float(np.mean(widths)):.2g} apart on average; what needs it (estimators gamma "
-                "and rb, loss accept, metasd-ucb, token_regret) uses their middle. Rounds, MAT and "
-                "estimator realised need none", UserWarning, stacklevel=3)
+                f"trace {trace.name}: gamma is known between bounds that are {width:.2g} apart on "
+                "average; what needs it (estimators gamma and rb, loss accept, metasd-ucb, "
+                "token_regret) uses their middle. Rounds, MAT and estimator realised need none",
+                UserWarning, stacklevel=3)
 
 
-def _check_seeds(plan: list[_Part]) -> None:
+def _check_seeds(parts: list[Part]) -> None:
     """Refuse two numbers of seeds for one setting: its curves, means over seeds, would differ."""
     found: dict[tuple[object, ...], int] = {}
-    for part in plan:
-        replayer = part.replayer
+    for part in parts:
+        replayer = part.sample
         for job in part.jobs:
             setting = (replayer.trace.name, replayer.draft_length, replayer.rule, replayer.carry,
                        replayer.arms_asked, job.chooser.label, job.feedback or Feedback(),
@@ -221,7 +244,7 @@ def _check_seeds(plan: list[_Part]) -> None:
                     f"seeds; give both runs the same {arg('seeds')}")
 
 
-def _check_names(traces: list[Trace]) -> None:
+def _check_names(traces: list[TraceReader]) -> None:
     names = [trace.name for trace in traces]
     for name in names:
         if names.count(name) > 1:
@@ -235,17 +258,17 @@ def _check_names(traces: list[Trace]) -> None:
                 f"told apart; {remedy}")
 
 
-def _check_pools(several: list[SweepSettings], traces: list[Trace]) -> None:
+def _check_pools(several: list[SweepSettings], traces: list[TraceReader]) -> None:
     """A recorded trace may be called as a pool of another one is."""
     names = {trace.name for trace in traces}
     pools = {str(PoolLabel(name, *pool)) for name in names for one in several
-             for pool in _pools(one)}
+             for pool in wanted_pools(one)}
     if both := sorted(names & pools):
         raise HedgespecError(f"a pool of a trace and another trace are both called {both[0]!r}: "
                              "results could not be told apart")
 
 
-def _check_answer(answer: str | None, traces: list[Trace]) -> None:
+def _check_answer(answer: str | None, traces: list[TraceReader]) -> None:
     if answer is not None and not any(
             answer in trace.queries["query_id"].to_list() for trace in traces):
         raise HedgespecError(f"{arg('answer')}: no trace has a query {answer!r}; queries.parquet "
@@ -253,7 +276,7 @@ def _check_answer(answer: str | None, traces: list[Trace]) -> None:
 
 
 def _provenance(
-    inputs: dict[Path, Trace], settings: list[SweepSettings], complete: bool
+    inputs: dict[Path, TraceReader], settings: list[SweepSettings], complete: bool
 ) -> Provenance:
     """Everything needed to say which inputs, seeds and versions made the results."""
     return {
@@ -274,7 +297,7 @@ def _provenance(
     }
 
 
-def _cost_sources(trace: Trace, settings: list[SweepSettings]) -> list[CostSource]:
+def _cost_sources(trace: TraceReader, settings: list[SweepSettings]) -> list[CostSource]:
     """Every costs that the settings of a trace name, as it is, whatever its pools' sizes."""
     bases = chain(*(cost_bases(trace, one.costs, one.batches, one.arms) for one in settings))
     found = {(basis.name, basis.batch): basis for basis in bases}

@@ -8,15 +8,19 @@ from hedgespec.selectors.feedback import ArmSeconds, Schedule
 
 
 class FullTask(NamedTuple):
-    """Of replay_full. Queries come in the `order` (Q); `carry` does not reset the learner between.
+    """Of replay_full. Queries come in the `order` (Q); `carry` does not reset the learner between,
+    and of a trace in pieces not where one `follows` another: `carried` (copies, state_size) is its
+    state before, and becomes that after.
 
-    `offsets` (Q+1) are the queries' first tokens. Per token: `acceptance` (T, D, N), with which the
+    `offsets` (Q+1) are the queries' first tokens, `numbers` (Q) those by which random numbers are
+    drawn for them. Per token: `acceptance` (T, D, N), with which the
     rounds run, `loss` (T, N), and `survive` and `end` (T, D, N) of cut losses. The learner has
     `params` and a state of `state_size` numbers; `schedule` says when it learns.
     """
 
     order: np.ndarray
     offsets: np.ndarray
+    numbers: np.ndarray
     acceptance: np.ndarray
     loss: np.ndarray
     survive: np.ndarray
@@ -24,6 +28,8 @@ class FullTask(NamedTuple):
     schedule: Schedule
     draft_length: int
     carry: bool
+    follows: bool
+    carried: np.ndarray
     seed: int
     params: np.ndarray
     state_size: int
@@ -34,11 +40,14 @@ class PartialTask(NamedTuple):
 
     order: np.ndarray
     offsets: np.ndarray
+    numbers: np.ndarray
     acceptance: np.ndarray
     loss: np.ndarray
     schedule: Schedule
     draft_length: int
     carry: bool
+    follows: bool
+    carried: np.ndarray
     seed: int
     params: np.ndarray
     state_size: int
@@ -51,11 +60,14 @@ class ChosenTask(NamedTuple):
 
     order: np.ndarray
     offsets: np.ndarray
+    numbers: np.ndarray
     acceptance: np.ndarray
     gamma: np.ndarray
     lengths: np.ndarray
     draft_length: int
     carry: bool
+    follows: bool
+    carried: np.ndarray
     seed: int
     params: np.ndarray
     state_size: int

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,16 @@ from hedgespec.tracegen.score import Scores, score
 from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
 from hedgespec.tracegen.setup import Loaded, Setup, check_settings, load_setup
 from hedgespec.tracegen.write import query_table, token_table
-from hedgespec.traces import Costs, Manifest, TraceWriter, check_output
+from hedgespec.traces import Costs, Manifest, TraceWriter, check_output, load_manifest
 from hedgespec.traces.gap import FIELD, gap_fault
+from hedgespec.traces.schema import MANIFEST
 
 # Rows of full-vocabulary float32 distributions held at a time, and padded tokens teacher-forced
 # at a time, per kind of device.
 CHUNK_ROWS = {"cpu": 256, "cuda": 4096}
 _SCORING_TOKENS = {"cpu": 2048, "cuda": 65536}
 _BATCH = {"cpu": 8, "cuda": 256}
+_WAIT = 0.2  # seconds, before other parts are looked after again
 _FEW = 16  # tokens: of fewer, rounding does not make a mean yet
 
 
@@ -41,10 +43,11 @@ def record(
     `loaded` are models that other recordings of this target and device have loaded.
 
     Raises HedgespecError on bad input before anything is written. After an interruption the same
-    call with `resume` goes on where the last finished batch ended and gives the same trace.
+    call with `resume` goes on where the last finished batch ended and gives the same trace. Of
+    several parts the first merges what all have recorded, and each ends when the trace is whole.
     """
     check_settings(settings)
-    check_output(settings.out, settings.resume)
+    check_output(settings.out, settings.resume or settings.part is not None)
     if loaded is None or loaded.target is None:
         check_before_loading(settings.target, settings.drafters)
     questions = read_questions(settings.prompts, settings.per_domain)
@@ -85,22 +88,53 @@ class _Recorder:
                                 settings.max_new_tokens, settings.prompts)
         # Before the folder is touched: prompts may be too long.
         self._first_turns = self._queries.of_turn(0, {})
-        self._costs = self._timed("costs", self._measure_costs) if settings.costs else None
+        self._part, self._parts = settings.share
+        measures = settings.costs and self._part == 0
+        self._costs = self._timed("costs", self._measure_costs) if measures else None
         self._writer = TraceWriter(
-            settings.out, fingerprint(setup, self._batch_size, self._first_turns), settings.resume)
+            settings.out, fingerprint(setup, self._batch_size, self._first_turns),
+            settings.resume or settings.part is not None)
 
     def run(self) -> Manifest:
-        """All turns: each needs the answers of the one before."""
+        """All turns; of several parts the others are done when the first has merged them."""
+        if self._part == 0:
+            self._run_turns()
+            self._say("writing")
+            return self._writer.finish(manifest(self._setup, self._costs, self._of_this_run()))
+        try:
+            self._run_turns()
+            self._wait(self._is_whole)
+        except HedgespecError:
+            if not self._is_whole():  # else what was waited for has been merged already
+                raise
+        return load_manifest(self._setup.settings.out)
+
+    def _run_turns(self) -> None:
+        """Each needs the answers of the one before. Batches of other parts are waited for."""
         answers: dict[str, list[str]] = {question.id: [] for question in self._questions}
         for turn in range(max(len(question.turns) for question in self._questions)):
             queries = self._queries_of(turn, answers)
-            for number, batch in enumerate(
-                    batches(queries, self._batch_size, self._setup.context)):
-                texts = self._run_batch(f"turn{turn}-{number:05d}", batch)
-                for query, text in zip(batch, texts, strict=True):
+            found = enumerate(batches(queries, self._batch_size, self._setup.context))
+            for number, batch in sorted(found, key=lambda one: one[0] % self._parts != self._part):
+                name = f"turn{turn}-{number:05d}"
+                if number % self._parts != self._part:
+                    self._wait(partial(self._is_there, name))
+                for query, text in zip(batch, self._run_batch(name, batch), strict=True):
                     answers[query.question.id].append(text)
-        self._say("writing")
-        return self._writer.finish(manifest(self._setup, self._costs, self._of_this_run()))
+
+    def _wait(self, until: Callable[[], bool]) -> None:
+        """For what another part does. Raises HedgespecError if the trace is whole before."""
+        while not until():
+            if self._is_whole():
+                raise HedgespecError(f"{self._setup.settings.out}: is whole already")
+            self._say("waiting for the other parts")
+            sleep(_WAIT)
+
+    def _is_there(self, name: str) -> bool:
+        return name in self._writer.finished_batches()
+
+    def _is_whole(self) -> bool:
+        return (self._setup.settings.out / MANIFEST).exists()
 
     def _measure_costs(self) -> Costs:
         self._say("measuring costs")

@@ -1,9 +1,11 @@
 """What a recording is made of. No torch here: the command line's options are made from it."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.options import (
     DEVICE,
     DRAFTERS,
@@ -67,6 +69,10 @@ class RecordSettings:
     costs: Annotated[bool, Option(
         "do not measure what target and drafters cost in time (default: measured first)")] = True
     resume: Annotated[bool, Option("go on with an interrupted recording in --out")] = False
+    part: Annotated[str | None, Option(
+        "record every N-th batch, from the I-th (0..N-1) on: N processes of one command, each with "
+        "its --part and perhaps its GPU, make one trace in one --out (default: all; under torchrun "
+        "the rank's)", "I/N")] = None
     rules: Annotated[tuple[str, ...], RULES] = ()
     trees: Annotated[tuple[str, ...], TREES] = ()
     features: Annotated[bool, Option(
@@ -76,6 +82,16 @@ class RecordSettings:
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""
         check_ranges(self)
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """The part that this process records, and the number of parts. Raises HedgespecError."""
+        if self.part is None:
+            return 0, 1
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.part)
+        if found is None or not int(found[1]) < int(found[2]):
+            raise HedgespecError(f"{arg('part', self.part)}: want I/N with I from 0 to N-1")
+        return int(found[1]), int(found[2])
 
 
 @dataclass

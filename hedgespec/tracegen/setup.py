@@ -42,6 +42,7 @@ class Setup:
 def check_settings(settings: RecordSettings) -> None:
     """Raise HedgespecError for settings out of range, before anything is loaded."""
     _sampling(settings)
+    settings.share  # noqa: B018 - refused here if it makes no sense
     if settings.precision not in PRECISIONS:
         raise HedgespecError(f"{arg('precision')} must be one of {', '.join(PRECISIONS)}")
     if not is_trace_name(settings.name):

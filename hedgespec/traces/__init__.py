@@ -10,7 +10,7 @@ from hedgespec.traces.manifest import (
     TargetInfo,
     load_manifest,
 )
-from hedgespec.traces.reader import Trace, read_trace
+from hedgespec.traces.reader import Trace, TraceReader, read_trace
 from hedgespec.traces.writer import TraceWriter, check_output
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "TargetCosts",
     "TargetInfo",
     "Trace",
+    "TraceReader",
     "TraceWriter",
     "check_output",
     "load_manifest",

@@ -15,6 +15,7 @@ from hedgespec.traces.schema import (
     FEATURES,
     FINISH_REASONS,
     PRECISIONS,
+    QUERIES,
     SHA256_PATTERN,
     optional_column,
     statistic_column,
@@ -22,6 +23,7 @@ from hedgespec.traces.schema import (
     tree_column,
 )
 
+_ROW_TYPES = dict.fromkeys(("query", "position", "left"), pl.UInt32())
 Check = tuple[str, pl.Expr, str]  # column, expression that is true on a fault, what is wrong
 
 
@@ -91,17 +93,34 @@ def check_queries(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
         )
 
 
-def expected_rows(queries: pl.DataFrame) -> pl.DataFrame:
-    """The (query, position) pairs that the token shards must hold, in order.
+def expected_rows(offsets: np.ndarray, first: int, rows: int) -> pl.DataFrame:
+    """The (query, position) pairs that rows first.. of the token shards must hold, in order.
 
-    `left` are the tokens from there to the answer's end.
+    `offsets` (Q+1) bound the queries' tokens; `left` are the tokens from there to the answer's end.
     """
-    lengths = queries["output_tokens"].to_numpy()
-    return pl.DataFrame({
-        "query": np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths),
-        "position": np.concatenate([np.arange(length, dtype=np.uint32) for length in lengths]),
-        "left": np.concatenate([length - np.arange(length, dtype=np.uint32) for length in lengths]),
-    })
+    tokens = np.arange(first, first + rows)
+    query = np.searchsorted(offsets, tokens, side="right") - 1
+    return pl.DataFrame({"query": query, "position": tokens - offsets[query],
+                         "left": offsets[query + 1] - tokens}, schema_overrides=_ROW_TYPES)
+
+
+def check_rows(folder: Path, manifest: Manifest) -> dict[str, int]:
+    """The row of the trace that each token shard begins with.
+
+    Raises TraceError unless the shards hold as many rows together as queries.parquet, which was
+    checked, counts.
+    """
+    found, rows = {}, 0
+    for name in sorted(set(manifest.files) - {QUERIES}):
+        found[name] = rows
+        rows += manifest.files[name].rows
+        if rows > manifest.tokens:
+            raise TraceError(f"{folder / name}: row {manifest.tokens - found[name]}: more tokens "
+                             f"than {QUERIES} counts")
+    if rows < manifest.tokens or not found:
+        raise TraceError(f"{folder}: the token shards hold {rows} tokens, "
+                         f"{QUERIES} counts {manifest.tokens}")
+    return found
 
 
 def check_tokens(

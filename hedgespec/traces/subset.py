@@ -6,12 +6,10 @@ from pathlib import Path
 import polars as pl
 
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.files import read_parquet
-from hedgespec.traces.checks import token_table_columns
 from hedgespec.traces.manifest import Manifest
-from hedgespec.traces.reader import read_trace
-from hedgespec.traces.schema import QUERIES, TRACE_NAME_RULE, is_trace_name
-from hedgespec.traces.writer import TraceWriter
+from hedgespec.traces.reader import TraceReader
+from hedgespec.traces.schema import MAX_ROWS_PER_SHARD, TRACE_NAME_RULE, is_trace_name
+from hedgespec.traces.writer import TraceWriter, renumbered
 
 
 def write_subset(
@@ -31,20 +29,17 @@ def write_subset(
         raise HedgespecError(f"{arg('depths')} must be at least 2, not {depths}")
     if name is not None and not is_trace_name(name):
         raise HedgespecError(f"{arg('name')} {name!r}: {TRACE_NAME_RULE}")
-    trace = read_trace(source)
+    trace = TraceReader(source)
     manifest = trace.manifest
-    cut = _cut(manifest, depths, name)
+    shortened = _cut(manifest, depths, name)
     queries = trace.queries
     if per_domain is not None and per_domain < manifest.queries:
         queries = queries.filter(pl.int_range(pl.len()).over("domain") < per_domain)
-    kept = [column for column, _ in token_table_columns(cut)]
-    tokens = pl.concat([
-        read_parquet(source / name, sha256=info.sha256, where="the manifest").select(kept)
-        for name, info in sorted(manifest.files.items()) if name != QUERIES
-    ]).filter(pl.col("query").is_in(queries["query"].implode()))
     writer = TraceWriter(out, {"subset_of": manifest.name})
-    writer.write_batch("all", queries, tokens)
-    return writer.finish(cut)
+    numbers = queries["query"]
+    tokens = (renumbered(trace.tokens(piece), numbers) for piece in trace.pieces(
+        MAX_ROWS_PER_SHARD, numbers.to_numpy()))
+    return writer.write_whole(shortened, renumbered(queries, numbers), tokens)
 
 
 def _cut(manifest: Manifest, depths: int | None, name: str | None) -> Manifest:

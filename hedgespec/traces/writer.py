@@ -3,10 +3,12 @@
 import json
 import re
 import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from hedgespec.errors import HedgespecError, TraceError, arg
@@ -19,14 +21,19 @@ from hedgespec.files import (
     write_table,
     write_text,
 )
+from hedgespec.traces.ahead import in_parallel
 from hedgespec.traces.checks import (
     check_queries,
+    check_rows,
     check_tokens,
     expected_rows,
     token_table_columns,
 )
 from hedgespec.traces.manifest import FileInfo, Manifest
 from hedgespec.traces.schema import MANIFEST, MAX_ROWS_PER_SHARD, QUERIES, RECORDING, shard_name
+
+# Of zstd: at 19 shards are 4 % smaller and take 15 times the time to write (docs/scale.md).
+LEVEL = 9
 
 
 class TraceWriter:
@@ -93,40 +100,87 @@ class TraceWriter:
         Query numbers may have gaps (skipped queries); they are renumbered 0, 1, 2, ... Columns
         that the format does not know, the recorder's working columns, are left out.
         """
-        batches = [self.read_batch(name) for name in sorted(self.finished_batches())]
-        if not batches:
+        names = sorted(self.finished_batches())
+        if not names:
             raise TraceError(f"{self.folder}: nothing was recorded")
-        queries = pl.concat([queries for queries, _ in batches]).sort("query")
-        tokens = pl.concat([tokens for _, tokens in batches]).sort("query", "position")
-        tokens = tokens.select([column for column, _ in token_table_columns(manifest)])
-        numbers = pl.Series(range(len(queries)), dtype=pl.UInt32)
-        tokens = tokens.with_columns(pl.col("query").replace_strict(queries["query"], numbers))
-        queries = queries.with_columns(numbers.alias("query"))
-        shards = {
-            shard_name(number): tokens.slice(start, MAX_ROWS_PER_SHARD)
-            for number, start in enumerate(range(0, len(tokens), MAX_ROWS_PER_SHARD))
-        }
-        files = {name: self._write(name, table)
-                 for name, table in {QUERIES: queries, **shards}.items()}
-        manifest = replace(manifest, queries=len(queries), tokens=len(tokens), files=files)
-        self._check(queries, shards, manifest)
+        queries = pl.concat([self._read(name, "queries").with_columns(batch=pl.lit(name))
+                             for name in names]).sort("query")
+        return self.write_whole(manifest, renumbered(queries.drop("batch"), queries["query"]),
+                                self._in_order(queries))
+
+    def _in_order(self, queries: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """The tokens of all queries, renumbered; a batch is kept from its first query to its last.
+        """
+        last = dict(queries.select("batch", "query").iter_rows())
+        batches: dict[str, pl.DataFrame] = {}
+        runs = queries.group_by(pl.col("batch").rle_id().alias("run"), maintain_order=True)
+        for _, run in runs:
+            name, numbers = run["batch"][0], run["query"]
+            if name not in batches:
+                batches[name] = self._read(name, "tokens").sort("query", "position")
+            yield renumbered(
+                batches[name].filter(pl.col("query").is_between(numbers[0], numbers[-1])),
+                queries["query"])
+            if numbers[-1] == last[name]:
+                del batches[name]
+
+    def write_whole(
+        self, manifest: Manifest, queries: pl.DataFrame, tokens: Iterable[pl.DataFrame]
+    ) -> Manifest:
+        """Write shards and manifest from `queries` and their `tokens`, in the order of queries.
+
+        Shards are checked, compressed and written while further tokens are made; what readers would
+        refuse gets no manifest. Columns that the format does not know are left out.
+        """
+        columns = [column for column, _ in token_table_columns(manifest)]
+        lengths = queries["output_tokens"].cast(pl.Int64)
+        manifest = replace(manifest, queries=len(queries), tokens=int(lengths.sum()))
+        offsets = np.concatenate([[0], lengths.cum_sum().to_numpy()])
+
+        def write(number: int, table: pl.DataFrame) -> FileInfo:
+            path = self.folder / shard_name(number)
+            expected = expected_rows(offsets, number * MAX_ROWS_PER_SHARD, len(table))
+            check_tokens(table, expected, manifest, path)
+            return _write(path, table)
+
+        check_queries(queries, manifest, self.folder / QUERIES)
+        files = {QUERIES: _write(self.folder / QUERIES, queries)}
+        shards = in_parallel(write, enumerate(
+            _shards(table.select(columns) for table in tokens)))
+        files |= {shard_name(number): info for number, info in enumerate(shards)}
+        manifest = replace(manifest, files=files)
+        check_rows(self.folder, manifest)
         manifest.save(self.folder)
         _remove_leftovers(self.folder)
         return manifest
 
-    def _check(
-        self, queries: pl.DataFrame, shards: dict[str, pl.DataFrame], manifest: Manifest
-    ) -> None:
-        """What readers would refuse is not given a manifest; the batches stay."""
-        check_queries(queries, manifest, self.folder / QUERIES)
-        rows, start = expected_rows(queries), 0
-        for name, table in shards.items():
-            check_tokens(table, rows.slice(start, len(table)), manifest, self.folder / name)
-            start += len(table)
 
-    def _write(self, name: str, table: pl.DataFrame) -> FileInfo:
-        return FileInfo(write_table(self.folder / name, table, compression="zstd",
-                                    compression_level=19, statistics=False), len(table))
+def renumbered(table: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:
+    """A table of queries or tokens whose queries, `numbers` in rising order, count from 0."""
+    place = numbers.search_sorted(table["query"]).cast(pl.UInt32)
+    return table.with_columns(place.alias("query"))
+
+
+def _shards(tables: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same rows in tables of MAX_ROWS_PER_SHARD, but for the last."""
+    waiting: list[pl.DataFrame] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += len(table)
+        if rows >= MAX_ROWS_PER_SHARD:
+            found = pl.concat(waiting)
+            while len(found) >= MAX_ROWS_PER_SHARD:
+                yield found[:MAX_ROWS_PER_SHARD]
+                found = found[MAX_ROWS_PER_SHARD:]
+            waiting, rows = [found], len(found)
+    if rows:
+        yield pl.concat(waiting)
+
+
+def _write(path: Path, table: pl.DataFrame) -> FileInfo:
+    return FileInfo(write_table(path, table, compression="zstd", compression_level=LEVEL,
+                                statistics=False), len(table))
 
 
 def check_output(folder: Path, resume: bool) -> None:

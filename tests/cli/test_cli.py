@@ -114,10 +114,11 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, selector: str) -> None:
     """Ctrl-C when this selector comes to its second seed."""
     real = Replayer.run
 
-    def stop(self: Replayer, chooser: Chooser, seed: int, *rest: object) -> object:
+    def stop(self: Replayer, chooser: Chooser, seed: int, *rest: object, **named: object
+             ) -> object:
         if chooser.label == selector and seed == 1:
             raise KeyboardInterrupt
-        return real(self, chooser, seed, *rest)
+        return real(self, chooser, seed, *rest, **named)
 
     monkeypatch.setattr(Replayer, "run", stop)
 

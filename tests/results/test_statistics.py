@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from scipy.stats import t as t_law
 
 from hedgespec.results import statistics
@@ -361,3 +362,15 @@ def test_gains_of_two_groups_that_do_not_differ_are_seldom_told_apart(monkeypatc
 @pytest.mark.parametrize("count", [3, 4, 5, 10, 24, 96])
 def test_standard_errors_of_a_t_interval_are_those_of_tables(count):
     assert statistics._student(count) == pytest.approx(t_law.ppf(0.975, count - 1), rel=0.008)
+
+
+def test_signs_of_very_many_questions_are_drawn_block_by_block(monkeypatch):
+    """They are not kept, and p is that of the normal law."""
+    questions = 5000
+    monkeypatch.setattr(statistics, "_signs", None)
+    adds = np.random.default_rng(1).normal(0, 1, (questions, 3))
+    adds += np.array([0, 1, -2]) / np.sqrt(questions) - adds.mean(axis=0)
+    p = statistics._flipped(adds)
+    z = adds.sum(axis=0) / np.sqrt((adds**2).sum(axis=0))
+    expected = [2 * norm.sf(abs(one)) for one in z]
+    np.testing.assert_allclose(p, expected, atol=0.01)

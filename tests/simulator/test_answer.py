@@ -12,7 +12,7 @@ from hedgespec.cli import main
 from hedgespec.selectors.feedback import parse_feedback
 from hedgespec.simulator import Replayer, SweepSettings, run_sweep
 from hedgespec.simulator.adoption import WINDOW, rounds_until_best
-from hedgespec.simulator.answer import most_switching
+from hedgespec.simulator.answer import gains_of_switching
 from hedgespec.traces import Trace, read_trace
 from tests.helpers.synthetic import write_trace
 
@@ -75,7 +75,7 @@ def test_expected_rounds_until_the_best_are_near_the_replayed_ones(tmp_path):
 def test_query_shown_is_the_one_where_changing_helps_most():
     same, changing = np.tile([0.9, 0.1], (6, 1)), np.repeat([[0.9, 0.1], [0.2, 0.8]], 3, axis=0)
     gamma = np.concatenate([same, changing, same])
-    assert most_switching(gamma, np.array([0, 6, 12, 18])) == 1
+    assert gains_of_switching(gamma, np.array([0, 6, 12, 18])).argmax() == 1
 
 
 def test_answer_table_tells_who_drafted_which_token(results):

@@ -45,8 +45,8 @@ def sweep(files: dict[str, Path], *names: str, batches: tuple[int, ...] = (), **
 def test_rounds_are_replayed_once_whatever_the_number_of_costs(files, monkeypatch):
     ran = []
     real = Replayer.run
-    monkeypatch.setattr(Replayer, "run", lambda self, *given: (
-        ran.append(given[0].label), real(self, *given))[1])
+    monkeypatch.setattr(Replayer, "run", lambda self, *given, **named: (
+        ran.append(given[0].label), real(self, *given, **named))[1])
     found = sweep(files, "many", "backwards", selectors=("ucbspec",))
     assert ran.count("ucbspec") == 2  # seeds
     assert len(found.summary) == 4

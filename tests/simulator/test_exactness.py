@@ -168,8 +168,9 @@ def test_queued_feedback_is_never_early_and_at_most_2k_minus_1_late(draft_length
     monkeypatch.setattr(replay_full, "emitted_tokens", noted_length)
     acceptance = np.full((tokens, 1, 2), 0.8, dtype=np.float32)
     replay_full.replay.py_func(0, 1, FullTask(
-        np.array([0]), np.array([0, tokens]), acceptance, np.zeros((tokens, 2)), acceptance,
-        acceptance, Feedback().schedule(draft_length), draft_length, False, 0, np.array([-1.0]), 3,
+        np.array([0]), np.array([0, tokens]), np.array([0]), acceptance, np.zeros((tokens, 2)),
+        acceptance, acceptance, Feedback().schedule(draft_length), draft_length, False, False,
+        np.zeros((1, 3)), 0, np.array([-1.0]), 3,
     ), choice)
     assert list(arrival) == list(range(len(arrival))), "every loss once and in order"
     assert len(arrival) >= tokens - 2 * draft_length - 1

@@ -78,11 +78,11 @@ def test_an_interrupted_grid_goes_on_and_gives_the_same(grid, monkeypatch):
         path.unlink()
     real, calls = Replayer.run, []
 
-    def stop(self, text, *rest):
+    def stop(self, text, *rest, **named):
         calls.append(text)
         if len(calls) == 20:
             raise KeyboardInterrupt
-        return real(self, text, *rest)
+        return real(self, text, *rest, **named)
 
     monkeypatch.setattr(Replayer, "run", stop)
     assert sim(grid) == 130

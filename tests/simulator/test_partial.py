@@ -262,7 +262,7 @@ def test_a_set_is_what_its_policy_says(replayer):
 def test_losses_over_the_chance_of_their_bin_are_unbiased(replayer):
     """As the learner draws one drafter, it draws its bin: 1[i evaluated] / P(bin of i) is 1 on
     average, for each drafter, and what is evaluated stays within the budget."""
-    seconds, share, draws = replayer._arm_seconds(), 0.45, 20_000
+    seconds, share, draws = replayer._arm_seconds(replayer.own_seconds()), 0.45, 20_000
     weights, rng = np.array([0.05, 0.1, 0.5, 0.15, 0.2]), np.random.default_rng(0)
     bins, total = np.empty(ARMS, np.int64), np.zeros(ARMS)
     for key in range(draws):
@@ -277,9 +277,9 @@ def test_losses_over_the_chance_of_their_bin_are_unbiased(replayer):
 
 def test_who_takes_more_than_the_budget_has_a_bin_of_its_own(replayer):
     bins = np.empty(ARMS, np.int64)
-    pack(replayer._arm_seconds(), 0.01, 3, bins)
+    pack(replayer._arm_seconds(replayer.own_seconds()), 0.01, 3, bins)
     assert sorted(bins) == list(range(ARMS))
-    pack(replayer._arm_seconds(), 1.0, 3, bins)
+    pack(replayer._arm_seconds(replayer.own_seconds()), 1.0, 3, bins)
     assert not bins.any()
 
 

@@ -313,8 +313,9 @@ def test_edited_selector_source_gives_a_new_kernel(tmp_path, trace, monkeypatch)
         choice = np.full(len(trace.tokens), -1, dtype=np.int16)
         acceptance = np.zeros((len(trace.tokens), 1, 3), dtype=np.float32)
         kernel(0, 4, FullTask(
-            np.arange(4), trace.offsets, acceptance, np.zeros((len(trace.tokens), 3)), acceptance,
-            acceptance, Feedback().schedule(1), 1, False, 0, np.zeros(0), 1), choice)
+            np.arange(4), trace.offsets, trace.numbers, acceptance,
+            np.zeros((len(trace.tokens), 3)), acceptance, acceptance, Feedback().schedule(1), 1,
+            False, False, np.zeros((1, 1)), 0, np.zeros(0), 1), choice)
         picks.append(set(choice.tolist()))
     assert picks == [{0}, {2}]
     assert len(list((tmp_path / "cache" / "kernels").glob("general-uniform_*.py"))) == 2

@@ -189,6 +189,35 @@ def test_resumed_after_kill_equals_uninterrupted(settings, tmp_path):
     assert not (out / "parts").exists()
 
 
+def test_two_parts_make_the_trace_of_one(settings, tmp_path):
+    """Each batch is recorded by one of two processes; the first merges."""
+    record(settings)
+    out = tmp_path / "parts"
+    command = [
+        sys.executable, "-m", "hedgespec", "record", "--target", settings.target,
+        "--prompts", str(settings.prompts), "--out", str(out), "--name", "tiny",
+        "--max-new-tokens", "40", "--batch-size", "4", "--precision", "full", "--device", "cpu",
+        *(part for drafter in settings.drafters for part in ("--drafter", drafter)),
+    ]
+    torchrun = {**os.environ, "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+    running = [subprocess.Popen([*command, "--part", "0/2"], stderr=subprocess.PIPE, text=True),
+               subprocess.Popen(command, env=torchrun, stderr=subprocess.PIPE, text=True)]
+    for process in running:
+        assert process.wait(240) == 0, process.stderr.read()
+    same_tables(settings.out, out, abs_tol=1e-5, rel_tol=1e-5)
+    assert not (out / "parts").exists()
+    recorded = [json.loads((folder / "manifest.json").read_text())["recording"]
+                for folder in (settings.out, out)]
+    assert recorded[1]["tokens_in_these_seconds"] < recorded[0]["tokens_in_these_seconds"]
+
+
+@pytest.mark.parametrize("part", ["2/2", "1", "-1/2", "1/0", "a/b"])
+def test_parts_that_make_no_sense_are_told(settings, part):
+    with pytest.raises(HedgespecError, match="want I/N"):
+        record(replace(settings, part=part))
+    assert not settings.out.exists()
+
+
 @pytest.mark.parametrize(("lengths", "expected"), [
     ([10, 12, 11], [[12, 11, 10]]),
     ([1200, 50, 60, 40, 55], [[1200], [60, 55, 50, 40]]),  # else most of each row is padding

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from hedgespec.errors import TraceError
-from hedgespec.traces import Trace, TraceWriter, read_trace
+from hedgespec.traces import Trace, TraceReader, TraceWriter, read_trace
+from hedgespec.traces.bounds import width_of_bounds
 from hedgespec.traces.resize_pool import resize_pool
 from hedgespec.traces.schema import BOUNDS, ENDLESS, OPTIONAL_STATISTICS
 from hedgespec.traces.subset import write_subset
@@ -103,7 +104,11 @@ def test_gamma_lies_between_its_bounds(tmp_path, name, value):
         writer.finish(replace(plain.manifest, drafters=drafters, files={}))
         return read_trace(folder)
 
-    assert write(tmp_path / "good").manifest.drafters[1].statistics == BOUNDS
+    good = write(tmp_path / "good")
+    assert good.manifest.drafters[1].statistics == BOUNDS
+    apart = good.optional["gamma_high/drafter-1"] - good.optional["gamma_low/drafter-1"]
+    assert width_of_bounds(TraceReader(tmp_path / "good")) == pytest.approx(apart.mean())
+    assert width_of_bounds(TraceReader(tmp_path / "plain")) is None
     assert json.loads((tmp_path / "good" / "manifest.json").read_text())["version"] == 4
     columns[name][9] = value
     with pytest.raises(TraceError, match=f'row 9, column "{name}/drafter-1".*its side'):

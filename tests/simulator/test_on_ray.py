@@ -1,0 +1,80 @@
+"""A sweep on a Ray cluster of this machine: nodes and drivers that die lose nothing."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hedgespec.api import simulate
+from hedgespec.results.store import PARTS_FOLDER, read_results
+from hedgespec.traces.synthetic import write_synthetic
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+UNITS = 210
+GRID = "seeds = 2\nmode = 'replayed'\nselectors = [{}]\n"
+
+
+@pytest.fixture
+def cluster():
+    """Two nodes of one core each, beside one that only knows them."""
+    from ray.cluster_utils import Cluster
+
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    yield found, [found.add_node(num_cpus=1) for _ in range(2)]
+    found.shutdown()
+
+
+def parts(out: Path) -> int:
+    return len(list((out / PARTS_FOLDER).glob("*.json")))
+
+
+def wait_for(out: Path, driver: subprocess.Popen, count: int) -> None:
+    """Until so many units are kept, of a driver that runs."""
+    end = time.time() + 240
+    while parts(out) < count:
+        assert driver.poll() is None, driver.stderr.read()
+        assert time.time() < end
+        time.sleep(0.05)
+
+
+def test_a_node_and_the_driver_die_in_a_sweep(tmp_path, cluster):
+    nodes, (first, _) = cluster
+    write_synthetic(tmp_path / "trace", "iid", queries=60, tokens=500, drafters=4)
+    selectors = [f"hedge:eta={(number + 1) / 100}" for number in range(UNITS)]
+    (tmp_path / "grid.toml").write_text("traces = ['trace']\n" + GRID.format(
+        ", ".join(f"'{selector}'" for selector in selectors)))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "hedgespec", "sim", "--grid", str(tmp_path / "grid.toml"),
+               "--ray", nodes.address, "--out", str(out)]
+
+    def driver() -> subprocess.Popen:
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                text=True, env={**os.environ, "COLUMNS": "100"})
+
+    running = driver()
+    wait_for(out, running, 20)
+    nodes.remove_node(first, allow_graceful=False)
+    wait_for(out, running, parts(out) + 20)  # the other node goes on
+    running.kill()
+    running.wait()
+    before = parts(out)
+    assert 40 <= before < UNITS
+    nodes.add_node(num_cpus=1)
+    kept = {path.name: path.stat().st_mtime_ns for path in (out / PARTS_FOLDER).glob("*.json")}
+    done = driver()
+    assert done.wait(200) == 0, done.stderr.read()
+    assert parts(out) == UNITS + 1, "each unit once, and the file that says whose they are"
+    again = {path.name: path.stat().st_mtime_ns for path in (out / PARTS_FOLDER).glob("*.json")}
+    del kept["run.json"]
+    assert kept.items() <= again.items(), "nothing is done twice"
+
+    found = read_results(out)
+    plain = simulate(tmp_path / "trace", selectors, seeds=2, mode="replayed")
+    for (table, one), (_, other) in zip(found.tables(), plain.tables(), strict=True):
+        keys = [name for name in table.keys if name in one.columns]
+        one, other = (rows.drop(table.timed).sort(keys) for rows in (one, other))
+        assert one.equals(other), table.name
