@@ -16,7 +16,7 @@ def read(path: Path, drafter: str) -> Imported:
         if not isinstance(found, dict):
             raise HedgespecError(
                 f'{where}: field "metrics.speculative_decoding" is missing; start vLLM with '
-                "--per-request-spec-decode-metrics detailed")
+                "its option per-request-spec-decode-metrics at detailed")
         requests.append((where, str(item.get("id", number)), found))
     if not requests:
         raise HedgespecError(f"{path}: holds no response")
