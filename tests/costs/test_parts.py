@@ -18,7 +18,7 @@ COSTS = Costs("test", "float32", 256, 5, TargetCosts(0.02, 0.03), {
     for arm in range(3)}, evaluate_all=0.005, overhead=0.0003, widths={"3": 0.024},
     evaluate_together={"2": 0.0035})
 RUNS = [("none", None), ("fixed:drafter-1", None), ("ucbspec", None), ("hedge", "queued"),
-        ("hedge", "batch:4"), ("hedge", "eliminate:2,0.1"), ("hedge", "limited:2")]
+        ("hedge", "batch:4"), ("ftl", "eliminate:2,0.1"), ("ftl", "limited:2")]
 
 
 @pytest.fixture(scope="module")
