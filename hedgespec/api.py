@@ -138,7 +138,8 @@ def report(
     results: Results | str | Path, out: str | Path, *, traces: Sequence[str] = (),
     learners: Sequence[str] = (), against: str | None = None,
 ) -> Path:
-    """Write a report of results into the folder `out`: `hedgespec report`. Returns the page's path.
+    """Write a report of results into the folder `out`: `hedgespec report`, without pictures of its
+    figures (see `figure`). Returns the page's path.
 
     Raises HedgespecError for results that cannot be reported on.
     """

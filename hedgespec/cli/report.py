@@ -20,12 +20,12 @@ examples:
   hedgespec report results/sim --against fixed:generalist       gains over another selector
   hedgespec report results/a results/b                  also what differs in b, paired by question
   hedgespec report results/sim --tokenizer SmolLM2-135M-Instruct/tokenizer.json   text, not ids
-  hedgespec report results/sim --formats pdf         also figures for a paper
+  hedgespec report results/sim --formats pdf         figures for a paper
   hedgespec report results/new --baseline results/old   also what became worse, and the answers
 
-OUT receives report.html (one file, opens offline), figures/ (the numbers drawn as CSV, and pictures
-if --formats names some, one trace a figure) and tables/ (CSV, Markdown). The page says of each
-figure that is left out what the results lack.
+OUT receives report.html (one file, opens offline), figures/ (the numbers drawn as CSV, and
+pictures, one trace a figure) and tables/ (CSV, Markdown). The page says of each figure that is left
+out what the results lack.
 """
 
 
@@ -66,8 +66,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--dpi", type=int, help=f"of PNG files (default: {_DPI})")
     add("--font", default="DejaVu Sans", metavar="FAMILY",
         help="of the figures in OUT/figures (default: %(default)s)")
-    add("--formats", nargs="+", default=[], choices=["pdf", "svg", "png"],
-        help="of pictures of the figures in OUT/figures, which take a minute (default: none)")
+    add("--formats", nargs="*", default=["png"], choices=["pdf", "svg", "png"],
+        help="of the pictures in OUT/figures, which take longer than all else; none after it: no "
+             "pictures (default: png)")
     parser.set_defaults(run=run)
 
 
