@@ -20,7 +20,7 @@ from hedgespec.files import (
 )
 from hedgespec.results.keys import RunKey
 from hedgespec.results.overview import overview
-from hedgespec.results.schema import TABLES, Table
+from hedgespec.results.schema import QUERY_NAMES, TABLES, Table
 
 if TYPE_CHECKING:
     import pandas
@@ -220,6 +220,11 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
     if lacking := table.lacking(rows):
         raise HedgespecError(f"{path}: lacks the columns {', '.join(lacking)}; make the results "
                              "anew with this version's `hedgespec sim`")
+    for column in QUERY_NAMES:
+        if column in rows.columns and rows[column].null_count():
+            row = int(rows[column].is_null().arg_max() or 0)
+            raise HedgespecError(f'{path}: row {row}, column "{column}": value is null; make the '
+                                 "results anew with this version's `hedgespec sim`")
     try:
         return table.shaped(rows)
     except pl.exceptions.PolarsError as fault:

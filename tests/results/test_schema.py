@@ -159,6 +159,17 @@ def test_what_lacks_in_a_folder_is_named(results, tmp_path):
         read_table(tmp_path, "summary")
 
 
+@pytest.mark.parametrize("name", ["query", "query_id", "domain"])
+def test_a_query_without_a_name_is_refused(results, tmp_path, name):
+    save_results(tmp_path, results)
+    table = results.per_query
+    table.with_columns(pl.when(pl.int_range(pl.len()) != 1).then(pl.col(name)).alias(name)
+                       ).write_parquet(tmp_path / PER_QUERY.file)
+    seal_results(tmp_path)
+    with pytest.raises(HedgespecError, match=rf'per_query.parquet: row 1, column "{name}": value'):
+        read_results(tmp_path)
+
+
 def test_parts_are_joined_and_nothing_joins_to_empty_tables(results):
     assert all(rows.is_empty() and list(rows.columns) == list(table.types)
                for table, rows in Results.joined([]).tables())
