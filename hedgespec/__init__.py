@@ -51,10 +51,9 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DecoderSettings", "HedgespecError", "LiveDecoder", "Parameter", "Replay", "Results",
-    "Sampling", "Selector",
-    "Trace", "__version__", "compiled", "configure", "figure", "figure_names",
-    "make_decoder", "read_results", "read_trace", "replay", "report", "simulate", "sweep",
-    "trace_names",
+    "Sampling", "Selector", "Trace", "__version__", "compiled", "configure", "figure",
+    "figure_names", "make_decoder", "read_results", "read_trace", "replay", "report", "simulate",
+    "sweep", "trace_names",
 ]
 
 

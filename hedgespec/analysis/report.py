@@ -70,8 +70,7 @@ class Request:
     With `tokenizer`, the target's tokenizer.json, the answer shown is text instead of token ids.
     Empty `traces` and `learners`, and no `against`, are chosen from the results. Of several `costs`
     (by name) and batches the first that agree are shown. `paper` says how figures are saved,
-    `answers` of how many answers
-    of each trace the page has the rounds (None: of what fits).
+    `answers` of how many answers of each trace the page has the rounds (None: of what fits).
     """
 
     results: Sequence[Path | Results]

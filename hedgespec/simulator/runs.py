@@ -209,7 +209,7 @@ class TraceJobs:
         replayer = self._replayer
         tokens = np.diff(replayer.trace.offsets)
         rounds, fewest = replayer.rounds_per_query(run), replayer.rounds_per_query(best)
-        seconds, evaluation = map(replayer.per_query, costed.replayer.seconds(run))
+        spent, evaluating = costed.replayer.seconds(run)
         gamma, until_best = self._adoption(run)
         columns = {
             "tokens": tokens,
@@ -217,10 +217,10 @@ class TraceJobs:
             "mat": tokens / rounds,
             "regret_rounds": rounds - fewest,
             "evaluations": replayer.per_query(run.evaluated),
-            "seconds": seconds,
-            "evaluation_seconds": evaluation,
+            "seconds": replayer.per_query(spent),
+            "evaluation_seconds": replayer.per_query(evaluating),
             **{f"{part}_seconds": replayer.per_query(values)
-               for part, values in costed.parts(run).items()},
+               for part, values in costed.parts(run, spent).items()},
             "gamma": gamma,
             "rounds_until_best": until_best,
             "evaluated_drafters": replayer.per_query(replayer.evaluated_drafters(run)),
@@ -277,10 +277,10 @@ class _Costed:
             ("low", basis.slow), ("high", basis.fast)) if costs is not None}
         self._twice = {part: replayer.under(costs) for part, costs in basis.twice.items()}
 
-    def parts(self, run: Replay) -> dict[str, np.ndarray]:
-        """Of the seconds of rounds from each token, (T), those of each part; NaN without costs."""
-        once = self.replayer.seconds(run)[0]
-        return {part: twice.seconds(run)[0] - once for part, twice in self._twice.items()}
+    def parts(self, run: Replay, spent: np.ndarray) -> dict[str, np.ndarray]:
+        """Of the seconds `spent` (T) by rounds from each token those of each part, (T); NaN without
+        costs."""
+        return {part: twice.seconds(run)[0] - spent for part, twice in self._twice.items()}
 
     def ends(self, run: Replay) -> dict[str, np.ndarray]:
         """Seconds of each query's rounds at both ends, (Q)."""

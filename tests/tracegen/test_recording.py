@@ -160,17 +160,21 @@ def test_emitted_tokens_follow_the_recorded_distribution(settings):
     assert abs(u[: len(answer)].sum() - expected.sum()) < 4 * spread
 
 
+def recording(settings, out):
+    """The command that records into `out` what `settings` say."""
+    return [
+        sys.executable, "-m", "hedgespec", "record", "--target", settings.target,
+        "--prompts", str(settings.prompts), "--out", str(out), "--name", "tiny",
+        "--max-new-tokens", "40", "--batch-size", "4", "--precision", "full", "--device", "cpu",
+        *(part for drafter in settings.drafters for part in ("--drafter", drafter)),
+    ]
+
+
 def test_resumed_after_kill_equals_uninterrupted(settings, tmp_path):
     """kill -9 in mid-recording, twice; then --resume."""
     record(settings)
     out = tmp_path / "killed"
-    command = [
-        sys.executable, "-m", "hedgespec", "record", "--target", settings.target,
-        "--prompts", str(settings.prompts), "--out", str(out), "--name", "tiny",
-        "--max-new-tokens", "40", "--batch-size", "4", "--precision", "full", "--device", "cpu",
-        "--no-costs",
-        *(part for drafter in settings.drafters for part in ("--drafter", drafter)),
-    ]
+    command = [*recording(settings, out), "--no-costs"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     kept = 0
     for extra in ([], ["--resume"]):
@@ -193,12 +197,7 @@ def test_two_parts_make_the_trace_of_one(settings, tmp_path):
     """Each batch is recorded by one of two processes; the first merges."""
     record(settings)
     out = tmp_path / "parts"
-    command = [
-        sys.executable, "-m", "hedgespec", "record", "--target", settings.target,
-        "--prompts", str(settings.prompts), "--out", str(out), "--name", "tiny",
-        "--max-new-tokens", "40", "--batch-size", "4", "--precision", "full", "--device", "cpu",
-        *(part for drafter in settings.drafters for part in ("--drafter", drafter)),
-    ]
+    command = recording(settings, out)
     torchrun = {**os.environ, "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
     running = [subprocess.Popen([*command, "--part", "0/2"], stderr=subprocess.PIPE, text=True),
                subprocess.Popen(command, env=torchrun, stderr=subprocess.PIPE, text=True)]
