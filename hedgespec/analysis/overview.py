@@ -128,7 +128,8 @@ class _Column:
         return self.of in rows.columns and rows[self.of].null_count() < len(rows)
 
 
-def _speed(row: dict[str, Any]) -> str:
+def rate_text(row: dict[str, Any]) -> str:
+    """Tokens per second with their interval, of a row of `by_speed`."""
     ends = "" if row["speed_low"] is None else f" ({row['speed_low']:.0f}-{row['speed_high']:.0f})"
     return f"{row['tokens_per_second']:.1f}{ends}"
 
@@ -147,7 +148,7 @@ def _mat(row: dict[str, Any]) -> str:
 
 
 _COLUMNS = (
-    _Column("tokens/s\n(95 %)", "speed_low", _speed),
+    _Column("tokens/s\n(95 %)", "speed_low", rate_text),
     _Column("over\nnone", "over_none", _over_none),
     _Column("spread\nof costs", "tokens_per_second_low", _spread, _WIDE),
     _Column("MAT", "mat", _mat),
