@@ -19,7 +19,7 @@ help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 sim: $(VENV)/core ## replay the bundled traces; tables and figure go to results/sim
-	$(BIN)/hedgespec sim --grid default
+	$(BIN)/hedgespec sim --grid default --figure
 
 report: $(VENV)/core ## figures, tables and findings from results/sim; they go to results/report
 	$(BIN)/hedgespec report results/sim
@@ -70,7 +70,7 @@ docs-tables: $(VENV)/core ## regenerate the tables of docs/results.md from the s
 	$(BIN)/python -m benchmarks.results_page
 
 findings: $(VENV)/core ## replay the default grid and two more, and regenerate docs/findings.md
-	$(BIN)/hedgespec sim --grid default
+	$(BIN)/hedgespec sim --grid default --figure
 	$(BIN)/hedgespec sim --grid benchmarks/findings.toml --out results/findings
 	for costs in $(COSTS); do $(BIN)/hedgespec sim --grid benchmarks/losses.toml \
 	  --costs $$costs --out results/losses-$$costs || exit 1; done

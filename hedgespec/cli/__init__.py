@@ -1,13 +1,15 @@
 """The command line: `hedgespec COMMAND --help`. Each command is one thin module."""
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
+from typing import Any
 
 from hedgespec.cli.common import Parser, one_line_warnings, shell_words
 from hedgespec.errors import HedgespecError, did_you_mean
-from hedgespec.version import __version__
+from hedgespec.version import version_and_commit
 
 COMMANDS = {
     "record": "run a target and its drafters once; write a trace",
@@ -30,6 +32,31 @@ COMMANDS = {
 MODULES = {"import": "import_log"}  # of commands whose name no module can have
 
 
+SHELLS = ("bash", "zsh", "tcsh")
+
+
+class _Version(argparse.Action):
+    """Asks git when it is wanted, not whenever a parser is made."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        print(f"hedgespec {version_and_commit()}")
+        parser.exit()
+
+
+class _Completion(argparse.Action):
+    """Prints the completion of every command, whose options are all imported for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, options: object, shell: Any,
+                 *_: object) -> None:
+        try:
+            import shtab
+        except ImportError:
+            parser.exit(1, "hedgespec: shtab is not installed: pip install "
+                           "'hedgespec[completion]'\n")
+        print(shtab.complete(make_parser(list(COMMANDS))[0], shell=shell))
+        parser.exit()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status (0 good, 1 error told in one line, 130 Ctrl-C)."""
     _replace_what_cannot_be_shown()
@@ -43,7 +70,11 @@ def make_parser(
     """The parser, and its commands: those named in `given` with all their options."""
     parser = Parser(
         prog="hedgespec", description="Choose a drafter-selection policy for speculative decoding.")
-    parser.add_argument("--version", action="version", version=f"hedgespec {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0,
+                        help="show the version, and the commit where there is one")
+    parser.add_argument("--print-completion", action=_Completion, choices=SHELLS,
+                        help="print what completes commands and options in a shell, for its start "
+                             "file (the `completion` extra)")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND",
                                      required=True)
     for name, help in COMMANDS.items():
@@ -63,6 +94,9 @@ def _run(arguments: list[str] | None) -> int:
                       + did_you_mean(unknown[0].partition("=")[0], command._option_string_actions))
     try:
         status: int = options.run(options)
+    except BrokenPipeError:  # as of `hedgespec selectors | head`: nobody reads on
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for what Python flushes at its end
+        return 1
     except (HedgespecError, OSError) as error:  # OSError: a full disk, a missing permission
         message = shell_words(error, commands.choices[options.command])
         print(f"hedgespec {options.command}: {message}", file=sys.stderr)

@@ -1,16 +1,22 @@
-"""What the commands that run models share: their imports, devices and a progress bar."""
+"""What commands share: how they print, their progress bars, and what those that run models need."""
 
 import argparse
+import json
+import math
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import hedgespec
 from hedgespec.errors import HedgespecError, at_shell, did_you_mean, shortened
+
+if TYPE_CHECKING:
+    from hedgespec.analysis.verdict import Judged, Verdict
+    from hedgespec.results.statistics import Estimate
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,6 +40,69 @@ def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:
                for action in reversed(command._actions) for option in action.option_strings
                if not option.startswith("--no-")}
     return error.worded(lambda name, *value: at_shell(options.get(name, name), *value))
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option --json."""
+    parser.add_argument("--json", action="store_true",
+                        help="print one JSON document instead, for programs (docs/machines.md)")
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """The option --quiet."""
+    parser.add_argument("--quiet", action="store_true",
+                        help="print warnings and errors only, and no progress")
+
+
+def print_json(document: object) -> None:
+    """Print a document; numbers that are none are null."""
+    print(json.dumps(_finite(document), indent=1))
+
+
+def verdicts_as_json(found: "Sequence[Judged]") -> list[dict[str, Any]]:
+    """Verdicts, for --json."""
+    return [{"trace": one.trace, "about": one.about, "verdict": _verdict(one.speed or one.rounds),
+             "in_rounds": _verdict(one.rounds)} for one in found]
+
+
+def _verdict(found: "Verdict") -> dict[str, Any]:
+    over_single, over_none = found.gains
+    return {"unit": found.unit, "advice": found.advice, "best": found.best.label,
+            "rate": found.best.rate, "share_of_halves": found.best.share,
+            "single": None if found.single is None else found.single.label,
+            "percent_over_single": _interval(over_single),
+            "percent_over_none": _interval(over_none), "alike": found.alike,
+            "questions": found.questions, "settings": found.settings}
+
+
+def _interval(gain: "Estimate | None") -> dict[str, float] | None:
+    if gain is None:
+        return None
+    return {"value": float(gain.value[0]), "low": float(gain.low[0]), "high": float(gain.high[0])}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def work_bar(first: str, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on standard error: gives what is told a label, and how many of how many are
+    done. `first` is its label before that; `quiet` shows none."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
+                   MofNCompleteColumn(), console=Console(stderr=True), transient=True,
+                   disable=quiet)
+    with bar:
+        task = bar.add_task(first, total=None)
+        yield lambda label, done, total: bar.update(
+            task, description=label, completed=done, total=total)
 
 
 _HELD: list[str] = []  # lines that wait for the end of what is being printed

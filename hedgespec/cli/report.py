@@ -4,11 +4,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hedgespec.cli.common import add_json, add_quiet
 from hedgespec.errors import arg
 from hedgespec.options import refuse_idle
 
 if TYPE_CHECKING:
     from hedgespec.analysis.comparison import Comparison
+    from hedgespec.analysis.report import Report
 
 _DPI = 150
 WORST = 3  # answers that became worse, printed; the report lists more
@@ -47,7 +49,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--traces", nargs="+", default=[], metavar="NAME",
         help="traces of the results to show (default: all)")
     add("--selectors", nargs="+", default=[], metavar="NAME",
-        help="learners to draw (default: of those on most traces the eight with least regret)")
+        help="learners to draw (default: the eight with the least regret, of those that ran on the "
+             "most traces)")
     add("--against", metavar="NAME",
         help="selector that gains in MAT are counted from (default: best-single, else the best "
              "fixed drafter)")
@@ -69,6 +72,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--formats", nargs="*", default=["png"], choices=["pdf", "svg", "png"],
         help="of the pictures in OUT/figures, which take longer than all else; none after it: no "
              "pictures (default: png)")
+    add_json(parser)
+    add_quiet(parser)
     parser.set_defaults(run=run)
 
 
@@ -89,11 +94,11 @@ def _inches(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """Write the report; print its findings and where it is."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from hedgespec.analysis.figures.paper import Paper
     from hedgespec.analysis.report import Request, write_report
     from hedgespec.analysis.verdict import print_verdicts
+    from hedgespec.cli.common import work_bar
     from hedgespec.command import command_line
     from hedgespec.files import check_writable
     from hedgespec.version import __version__
@@ -105,14 +110,12 @@ def run(options: argparse.Namespace) -> int:
                       options.against, options.tokenizer, options.costs, options.batch,
                       Paper(options.width, options.dpi or _DPI, options.font, options.formats),
                       options.answers)
-    bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
-                   MofNCompleteColumn(), console=Console(stderr=True), transient=True)
-    with bar:
-        task = bar.add_task("reading results", total=None)
-        report = write_report(
-            request, options.out, command_line(), __version__,
-            lambda label, done, total: bar.update(
-                task, description=label, completed=done, total=total))
+    with work_bar("reading results", options.quiet) as progress:
+        report = write_report(request, options.out, command_line(), __version__, progress)
+    if options.json:
+        _print_json(report)
+    if options.json or options.quiet:
+        return 0
     for finding in report.findings:
         print(finding)
     for comparison in report.comparisons:
@@ -120,6 +123,19 @@ def run(options: argparse.Namespace) -> int:
     print_verdicts(report.verdicts, Console())
     print(f"The report is {report.page}")
     return 0
+
+
+def _print_json(report: "Report") -> None:
+    """What was found, where the page is, and what the comparisons say."""
+    from hedgespec.cli.common import print_json, verdicts_as_json
+
+    print_json({
+        "page": str(report.page), "findings": list(report.findings),
+        "verdicts": verdicts_as_json(report.verdicts),
+        "comparisons": [{
+            "results": str(one.other.folder), "against": str(one.base.folder),
+            "sentences": list(one.sentences), "answers": one.answers.to_dicts(),
+            "differs": one.differs.to_dicts()} for one in report.comparisons]})
 
 
 def _print_comparison(comparison: "Comparison") -> None:

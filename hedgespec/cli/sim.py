@@ -24,19 +24,21 @@ examples:
   hedgespec sim --selectors normalhedge --feedback queued bold rounds:2 --loss length accept
   hedgespec sim --rule sampling block onehot      other ways of verifying drafts
   hedgespec sim --costs own llama-3.1-8b-h100     the same rounds in seconds of two machines
-  hedgespec sim --grid default                    every learner and setting: `make sim`
+  hedgespec sim --grid default                    every learner and many settings: `make sim`
+  hedgespec sim --grid default --dry-run          how many runs that is, and how long it takes
   hedgespec sim --selectors my_learner.py:MINE:rate=0.2 hedge     (docs/tutorial.md)
 
 OUT receives summary.parquet (a row per trace, selector and seed), per_query.parquet, curves.parquet
-(cumulative regret), answer.parquet (one answer token by token), regret.png and run.json (inputs,
-seeds, versions). Columns: docs/results.md. Those of another run there are replaced with --force
-only. Regret is counted in rounds against the best fixed
-drafter of each query in hindsight.
+(cumulative regret), answer.parquet (one answer token by token) and run.json (inputs, seeds,
+versions); with --figure regret.png too. Columns: docs/results.md. Results of another run there are
+replaced with --force only. Regret is counted in rounds, against the best fixed drafter of each
+query in hindsight.
 """
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
+    from hedgespec.cli.common import add_json, add_quiet
     from hedgespec.options import add_options
     from hedgespec.simulator.settings import OutputSettings
 
@@ -53,6 +55,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS",
                         help="run on a Ray cluster (the `ray` extra; without ADDRESS one is "
                              "started here); what is finished is kept in OUT/parts (docs/scale.md)")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="say how much would be run and about how long it takes, after a few "
+                             "seconds of trying; write nothing")
+    add_json(parser)
+    add_quiet(parser)
     add_options(parser, OutputSettings())
     add_options(parser, _defaults())
     parser.set_defaults(run=run)
@@ -68,9 +75,9 @@ def _defaults() -> "SweepSettings":
 def run(options: argparse.Namespace) -> int:
     """Replay, save, print."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from hedgespec.bundled import bundled_traces
+    from hedgespec.cli.common import work_bar
     from hedgespec.files import check_writable
     from hedgespec.options import as_table, given_options
     from hedgespec.results.store import PARTS_FOLDER, check_replaceable
@@ -78,36 +85,34 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.simulator.kept import KeptResults
     from hedgespec.simulator.sweep import asked
 
-    console = Console()
+    console = Console(quiet=options.quiet or options.json)
     given = given_options(options, SweepSettings)
     runs, output = _runs(options, given)
     out = output.out
-    check_writable(out)
     traces = [] if all(one.traces for one in runs) else bundled_traces()
+    goes_on = options.grid is not None or options.ray is not None
+    if options.dry_run:
+        return _dry_run(traces, runs, out / PARTS_FOLDER if goes_on else None, options)
+    check_writable(out)
     wanted, overridden = asked(traces, runs), as_table(SweepSettings, given)
     kept = KeptResults(None)
-    goes_on = options.grid is not None or options.ray is not None
     if options.grid is not None:
         wanted["grid"] = {"file": str(options.grid), "overridden": overridden}
     if goes_on:
         kept = KeptResults(out / PARTS_FOLDER, wanted)
-    bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
-                   MofNCompleteColumn(), console=Console(stderr=True), transient=True)
-    with bar:
-        task = bar.add_task("reading traces", total=None)
-        results = run_sweep(
-            traces, runs,
-            lambda label, done, total: bar.update(
-                task, description=label, completed=done, total=total),
-            kept, partial(check_replaceable, out, wanted, output.force), _place(options.ray),
-        )
+    with work_bar("reading traces", options.quiet) as progress:
+        results = run_sweep(traces, runs, progress, kept,
+                            partial(check_replaceable, out, wanted, output.force),
+                            _place(options.ray))
     if results.summary.is_empty():
         console.print("interrupted before the first result; nothing written")
         return 130
     if options.grid is not None:
         results.provenance["grid"] = wanted["grid"]
         _say_overridden(overridden, console)
-    _save(out, results, console)
+    _save(output, results, console)
+    if options.json:
+        _print_json(out, results)
     if results.complete:
         _tidy(out, kept, goes_on)
     return 0 if results.complete else 130
@@ -160,14 +165,26 @@ def _say_overridden(overridden: dict[str, Any], console: "Console") -> None:
                       soft_wrap=True)
 
 
-def _save(folder: Path, results: "Results", console: "Console") -> None:
-    from hedgespec.analysis.figures import regret_figure
-    from hedgespec.analysis.overview import print_overview
-    from hedgespec.analysis.verdict import judge_all, print_verdicts
+def _save(output: "OutputSettings", results: "Results", console: "Console") -> None:
     from hedgespec.results.store import save_results
 
     shown = results.first if results.first and not results.first.summary.is_empty() else results
-    save_results(folder, results, {"regret.png": partial(regret_figure, shown.curves)})
+    pictures = {}
+    if output.figure:
+        from hedgespec.analysis.figures import regret_figure  # matplotlib takes a while to import
+
+        pictures["regret.png"] = partial(regret_figure, shown.curves)
+    save_results(output.out, results, pictures)
+    if not console.quiet:
+        _print(output.out, shown, results, [*pictures], console)
+
+
+def _print(
+    folder: Path, shown: "Results", results: "Results", pictures: list[str], console: "Console"
+) -> None:
+    from hedgespec.analysis.overview import print_overview
+    from hedgespec.analysis.verdict import judge_all, print_verdicts
+
     print_overview(shown.summary, console, results.provenance, shown.per_query)
     if len(shown.summary) < len(results.summary):
         console.print(f"{len(results.summary) - len(shown.summary)} further rows, of the other "
@@ -175,5 +192,36 @@ def _save(folder: Path, results: "Results", console: "Console") -> None:
     if results.complete:
         print_verdicts(judge_all(results), console)
     state = "" if results.complete else "INTERRUPTED: these are the results so far. "
-    console.print(f"{state}Tables, regret.png and run.json are in {folder}", highlight=False,
-                  markup=False, soft_wrap=True)
+    what = ", ".join(["Tables", *pictures])
+    console.print(f"{state}{what} and run.json are in {folder}", highlight=False, markup=False,
+                  soft_wrap=True)
+
+
+def _print_json(folder: Path, results: "Results") -> None:
+    """The overview of every setting, and the verdicts."""
+    from hedgespec.analysis.verdict import judge_all
+    from hedgespec.cli.common import print_json, verdicts_as_json
+
+    print_json({"out": str(folder), "complete": results.complete,
+                "settings": results.overview().to_dicts(),
+                "verdicts": verdicts_as_json(judge_all(results) if results.complete else [])})
+
+
+def _dry_run(
+    traces: list[Path], runs: "list[SweepSettings]", parts: Path | None,
+    options: argparse.Namespace,
+) -> int:
+    """Say what would be run."""
+    from dataclasses import asdict
+
+    from hedgespec.cli.common import print_json
+    from hedgespec.simulator.forecast import forecast
+    from hedgespec.simulator.kept import KeptResults
+
+    kept = KeptResults(parts if parts is not None and parts.is_dir() else None)
+    found = forecast(traces, runs, kept)
+    if options.json:
+        print_json({"dry_run": True, **asdict(found)})
+    elif not options.quiet:
+        print(found)
+    return 0

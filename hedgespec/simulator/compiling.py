@@ -34,7 +34,7 @@ def compiling(trace: Path, jobs: Sequence[Job], threads: int) -> Iterator[None]:
 
     Nothing is done with one thread, or for few kernels. The process ends with the block.
     """
-    missing = _missing(jobs) if threads > 1 and kernel_folder() is not None else []
+    missing = missing_kernels(jobs) if threads > 1 and kernel_folder() is not None else []
     if len(missing) < WORTH_IT:
         yield
         return
@@ -81,7 +81,7 @@ def compile_wanted(parent: int, trace: Path, wanted: Sequence[Wanted]) -> None:
                 replayer.run(one.selector, 0, one.feedback)
 
 
-def _missing(jobs: Sequence[Job]) -> list[Wanted]:
+def missing_kernels(jobs: Sequence[Job]) -> list[Wanted]:
     """Each kernel that is to be compiled and kept on disk, in the order of first use."""
     kernels: dict[Callable[..., None], Wanted] = {}
     for job in jobs:

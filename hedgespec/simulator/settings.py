@@ -20,10 +20,11 @@ _MOST_DRAFTERS = 2**15 - 1  # choices are int16
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """Where results go, and whether those of another run there are replaced."""
+    """Where results go, whether those of another run there are replaced, and with a picture."""
 
     out: Annotated[Path, Option("where results go", "DIR", made=True)] = Path("results/sim")
     force: Annotated[bool, Option("replace results of another run in --out")] = False
+    figure: Annotated[bool, Option("draw the curves too: OUT/regret.png")] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,33 @@ def run_sweep(
     input before anything runs; of traces that are too large for the memory only hashes are compared
     beforehand.
     """
+    shelf = Shelf()
+    planned = planned_sweep(folders, settings, shelf)
+    parts = planned.parts
+    ready()
+    kept = store if isinstance(store, KeptResults) else KeptResults(store)
+    jobs = [job for part in parts for job in part.jobs]
+    with compiling(next(iter(planned.inputs)), jobs,
+                   max(one.threads for one in planned.settings)):
+        results = _run_jobs(parts, progress, kept, place or Here(shelf))
+    results.provenance = _provenance(planned.inputs, planned.settings, results.complete)
+    return results
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a sweep reads, is asked for and does."""
+
+    inputs: dict[Path, TraceReader]
+    settings: list[SweepSettings]
+    parts: list[Part]
+
+
+def planned_sweep(
+    folders: Iterable[Path], settings: SweepSettings | Sequence[SweepSettings], shelf: Shelf
+) -> Planned:
+    """A sweep, checked; what is read of traces stays on `shelf`. Raises HedgespecError as
+    `run_sweep` does."""
     several = located(settings)
     check_costs([file for one in several for file in one.costs])
     common = [trace_folder(folder) for folder in folders]
@@ -63,17 +90,10 @@ def run_sweep(
     _check_pools(several, list(inputs.values()))
     for one, chosen in zip(several, wanted, strict=True):
         _check_answer(one.answer, [inputs[folder] for folder in chosen])
-    shelf = Shelf()
     parts = plan(inputs, several, common, shelf)
     _tell_bounds(inputs.values())
     _check_seeds(parts)
-    ready()
-    kept = store if isinstance(store, KeptResults) else KeptResults(store)
-    jobs = [job for part in parts for job in part.jobs]
-    with compiling(next(iter(inputs)), jobs, max(one.threads for one in several)):
-        results = _run_jobs(parts, progress, kept, place or Here(shelf))
-    results.provenance = _provenance(inputs, several, results.complete)
-    return results
+    return Planned(inputs, several, parts)
 
 
 def plan(
@@ -99,7 +119,7 @@ def plan(
 
 
 @dataclass
-class _Task:
+class Task:
     """A job of a part, by what its results are kept under; `missing` are its units to run."""
 
     part: Part
@@ -147,9 +167,9 @@ def _name(unit: Unit) -> str:
     return f"{unit.piece}-{unit.block}"
 
 
-def _tasks(parts: list[Part], kept: KeptResults) -> dict[str, _Task]:
+def tasks_of(parts: list[Part], kept: KeptResults) -> dict[str, Task]:
     """Every different job of the parts, with the units that were not done before."""
-    found: dict[str, _Task] = {}
+    found: dict[str, Task] = {}
     for number, part in enumerate(parts):
         for place, job in enumerate(part.jobs):
             key = kept.key(part.identity, job)
@@ -159,7 +179,7 @@ def _tasks(parts: list[Part], kept: KeptResults) -> dict[str, _Task]:
             parked = kept.parked(key, job) if len(units) > 1 else None
             missing = set() if results else {unit for unit in units if parked is None
                                              or parked.load(_name(unit), 0) is None}
-            task = found[key] = _Task(part, job, key, parked, units, missing, results)
+            task = found[key] = Task(part, job, key, parked, units, missing, results)
             if parked is not None and results is None and not missing:
                 task.merge(parked, kept)
     return found
@@ -168,7 +188,7 @@ def _tasks(parts: list[Part], kept: KeptResults) -> dict[str, _Task]:
 def _run_jobs(
     parts: list[Part], progress: Callable[[str, int, int], None], kept: KeptResults, place: Place
 ) -> Results:
-    tasks = _tasks(parts, kept)
+    tasks = tasks_of(parts, kept)
     by_job = {unit[:1] + unit[2:3]: task for task in tasks.values() for unit in task.units}
     runs = {unit: len(task.part.blocks(task.job)[unit.block])
             for task in tasks.values() for unit in task.units}
@@ -224,7 +244,7 @@ def _tell_bounds(traces: Iterable[TraceReader]) -> None:
                 f"trace {trace.name}: gamma is known between bounds that are {width:.2g} apart on "
                 "average; what needs it (estimators gamma and rb, loss accept, metasd-ucb, "
                 "token_regret) uses their middle. Rounds, MAT and estimator realised need none",
-                UserWarning, stacklevel=3)
+                UserWarning, stacklevel=4)
 
 
 def _check_seeds(parts: list[Part]) -> None:
