@@ -13,7 +13,7 @@ INPUTS := pyproject.toml constraints.txt hedgespec/version.py
 
 .DEFAULT_GOAL := help
 .PHONY: help sim report zoo traces fidelity live-speed costs test test-all check lint fuzz bench scale \
-  readme docs-tables findings clean
+  readme docs docs-tables findings clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,9 @@ scale: $(VENV)/core ## memory and time of a made-up trace of 50 million tokens (
 
 readme: $(VENV)/core ## regenerate README's figure and table, and docs/zoo.md's, from the bundled traces
 	$(BIN)/python -m benchmarks.readme
+
+docs: $(VENV)/dev ## the documentation site, with no dead link: build/site/index.html
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 docs-tables: $(VENV)/core ## regenerate the tables of docs/results.md from the schema
 	$(BIN)/python -m benchmarks.results_page

@@ -24,9 +24,10 @@ CPU_PER_DOMAIN = 1
 # Of other recordings too.
 RULES = Option("also record what these verification rules need: gumbel, multi:K, multi-without:K, "
                "kseq:K (docs/rules.md; sampling, greedy, onehot and block need nothing)", "RULE")
-TREES = Option("also record draft trees from every position, replayed with --rule tree: "
+TREES = Option("also record draft trees from every position, replayed with `hedgespec sim "
+               "--rule tree`: "
                "dynamic[:TOTAL,DEPTH,TOPK] (EAGLE-2; 60,7,10) or static[:FILE] (rank paths), as "
-               "NAME=SHAPE for --rule tree:NAME", "SHAPE")
+               "NAME=SHAPE for `hedgespec sim --rule tree:NAME`", "SHAPE")
 
 
 @dataclass(frozen=True)

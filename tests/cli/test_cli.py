@@ -94,9 +94,11 @@ def test_seeds_are_reproducible_and_threads_change_nothing(folder):
     assert tables[0].equals(tables[1])
 
 
-def test_figure_is_drawn(folder):
-    sim(folder, "--seeds", "1")
+def test_figure_is_drawn_when_asked_for(folder):
     picture = folder.parent / "out" / "regret.png"
+    sim(folder, "--seeds", "1", "--selectors", "uniform")
+    assert not picture.exists()
+    sim(folder, "--seeds", "1", "--selectors", "uniform", "--figure")
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert picture.stat().st_size > 10_000
     with pytest.raises(HedgespecError, match="results are empty"):

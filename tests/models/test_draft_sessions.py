@@ -148,11 +148,11 @@ def test_other_architectures(tiny_models, tmp_path, text, kind):
 def test_the_documented_family_drafts_and_is_recorded(
     target, tiny_models, text, states, tmp_path, monkeypatch
 ):
-    """The code of docs/recording.md and one name."""
+    """The code of docs/write-a-drafter.md and one name."""
     from hedgespec.tracegen.record import RecordSettings, record
     from hedgespec.traces import read_trace
 
-    document = (Path(__file__).parents[2] / "docs" / "recording.md").read_text()
+    document = (Path(__file__).parents[2] / "docs" / "write-a-drafter.md").read_text()
     found: dict[str, Any] = {}
     exec(re.search(r"```python\n(.*?)```", document, re.DOTALL)[1], found)
     monkeypatch.setitem(families.FAMILIES, "repeat", found["Repeat"])

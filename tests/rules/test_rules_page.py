@@ -1,4 +1,4 @@
-"""docs/rules.md: its rule is a rule, and its table is what its command gives."""
+"""docs/write-a-rule.md: its rule is a rule; docs/rules.md: its table is what its command gives."""
 
 import re
 import sys
@@ -17,8 +17,9 @@ from tests.helpers.laws import chi_square_p  # noqa: E402
 from tests.helpers.real_decoding import TinyPair  # noqa: E402
 from tests.helpers.rule_decoding import all_texts, decode, law_of_starts  # noqa: E402
 
-PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
-CODE = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "rules.md").read_text()
+CODE = re.search(r"```python\n(.*?)```", (DOCS / "write-a-rule.md").read_text(), re.DOTALL)[1]
 
 
 @pytest.fixture
