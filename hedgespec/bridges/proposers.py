@@ -35,10 +35,10 @@ class _Copying(Proposer):
         for place in range(len(tokens), len(tokens) + count):
             _, followers, _ = matches(text[: place + 1], place, self._longest, self.latest)
             if not len(followers):
-                return text[len(tokens):place].tolist()
+                return list(map(int, text[len(tokens):place]))
             values, counts = np.unique(followers, return_counts=True)
             text[place] = values[counts.argmax()]
-        return text[len(tokens):len(tokens) + count].tolist()
+        return list(map(int, text[len(tokens):len(tokens) + count]))
 
 
 class Lookup(_Copying):

@@ -24,7 +24,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "check", epilog=EPILOG,
-        description="Check a learner of your own: what breaks the contract is told with its line.",
+        description="Check a learner of your own: "
+                    "a breach of the contract is reported with its line.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("learner", metavar="FILE.py:NAME",

@@ -29,7 +29,8 @@ class ChainSampling(Rule):
 
     def realised(self, trace: Statistics | Trace, draft_length: int) -> np.ndarray:
         """a = min(1, q(x)/p(x)) of the emitted token x."""
-        return np.exp(np.minimum(trace.log_q - trace.log_p[:, None, None], 0.0))
+        a: np.ndarray = np.exp(np.minimum(trace.log_q - trace.log_p[:, None, None], 0.0))
+        return a
 
     def draft(self, q: "Tensor", noise: "Tensor") -> "Tensor":
         """One token from q."""

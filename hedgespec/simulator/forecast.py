@@ -40,13 +40,14 @@ class Forecast:
 
     def __str__(self) -> str:
         """In a few lines."""
-        lines = [f"{self.jobs} settings on {self.traces} traces, {self.finished} of them finished",
-                 f"{self.runs} runs to go through, {self.tokens:,} tokens in all",
-                 f"{self.kernels} kernels to compile first"]
+        lines = [f"settings: {self.jobs}, of which finished: {self.finished}; "
+                 f"traces: {self.traces}",
+                 f"runs left: {self.runs}, of {self.tokens:,} tokens in all",
+                 f"kernels to compile first: {self.kernels}"]
         if self.seconds is None:
-            return "\n".join([*lines, "nothing could be tried: no expected time"])
-        return "\n".join([*lines, f"about {_words(self.seconds)} here, as {self.tried} of them "
-                                  "took that were tried"])
+            return "\n".join([*lines, "time: not known, as nothing could be tried"])
+        return "\n".join([*lines, f"time here: about {_words(self.seconds)}, from {self.tried} "
+                                  "units of work that were tried"])
 
 
 def forecast(

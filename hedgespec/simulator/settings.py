@@ -94,7 +94,7 @@ class SweepSettings:
         "draw each of --pool anew with these seeds; the trace is called TRACE.nNsS (default: 0)",
         "S", "pool_seed", low=0, high=_MOST_SEEDS)] = ()
     mode: Annotated[str, Option(
-        "exact expectations, replayed, or auto: exact where it can be had", "MODE")] = "auto"
+        "exact expectations, replayed, or auto: exact where that is possible", "MODE")] = "auto"
     batches: Annotated[tuple[int, ...], Option(
         "texts decoded at once: costs at this batch, where they were measured (default: 1)", "B",
         "batch", low=1, high=2**31 - 1)] = ()

@@ -1,4 +1,4 @@
-"""The scripts of examples/ run as they stand, each in a folder of its own, and are short."""
+"""The scripts and the notebook of examples/ run as they stand, and are short."""
 
 import runpy
 import sys
@@ -57,3 +57,19 @@ def test_live(run, tiny_models):
     lines = run("live.py", tiny_models["target"], 12).splitlines()
     assert [line.partition(":")[0] for line in lines[-3:]] == ["normalhedge", "ucbspec", "none"]
     assert lines[-1].startswith("none: 1.00")
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_is_kept_without_output(tmp_path, monkeypatch):
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
+    notebook = nbformat.read(FOLDER / "first_steps.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not [cell for cell in cells if cell.outputs or cell.execution_count]
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3",
+                            resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output.get("data", {}) for cell in cells for output in cell.outputs]
+    assert any("normalhedge" in one.get("text/plain", "") for one in shown)
+    assert any("image/png" in one for one in shown)

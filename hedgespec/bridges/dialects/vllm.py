@@ -78,7 +78,7 @@ class VLLM(Dialect):
             self._named = self.info().model
         return self._named
 
-    def _read(self, path: str, body: dict) -> Reader:
+    def _read(self, path: str, body: dict[str, object]) -> Reader:
         return Reader(self.client, path, self.client.post(path, body))
 
     def _choice(self, prompt: list[int], limit: int, sampling: Sampling, **asked: object) -> Reader:

@@ -1,6 +1,7 @@
 """Spec-Bench's answers: JSON lines with the accepted lengths of each question's rounds."""
 
 import json
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from hedgespec.results.labels import QueryLabel
 def write(found: Drafting) -> str:
     """One replay of the policy: the rounds of each turn, as Spec-Bench's evaluation reads them."""
     trace, starts = found.trace, np.flatnonzero(found.replay.visits)
-    questions: dict[str, dict] = {}
+    questions: dict[str, dict[str, Any]] = {}
     for number, row in enumerate(trace.queries.iter_rows(named=True)):
         label = QueryLabel.parse(row["query_id"])
         begin, end = trace.offsets[number], trace.offsets[number + 1]
