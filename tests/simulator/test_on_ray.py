@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from hedgespec.api import simulate
 from hedgespec.results.store import PARTS_FOLDER, read_results
+from hedgespec.simulator import SweepSettings, run_sweep
 from hedgespec.traces.synthetic import write_synthetic
 
 ray = pytest.importorskip("ray")
@@ -78,3 +80,24 @@ def test_a_node_and_the_driver_die_in_a_sweep(tmp_path, cluster):
         keys = [name for name in table.keys if name in one.columns]
         one, other = (rows.drop(table.timed).sort(keys) for rows in (one, other))
         assert one.equals(other), table.name
+
+
+def test_a_cluster_that_gives_no_core_is_told(tmp_path, monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    from hedgespec.simulator import on_ray
+
+    monkeypatch.setattr(on_ray, "_PATIENCE", 2.0)
+    write_synthetic(tmp_path / "trace", "iid", queries=4, tokens=50, drafters=2)
+    settings = SweepSettings(("hedge", "uniform"), seeds=2)
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    late = threading.Timer(6, nodes.add_node, kwargs={"num_cpus": 1})
+    late.start()
+    try:
+        with pytest.warns(UserWarning, match="no core in 2 s: 0 of its 0 are free"):
+            found = run_sweep([tmp_path / "trace"], settings, place=on_ray.OnRay(nodes.address))
+    finally:
+        late.join()
+        nodes.shutdown()
+    plain = run_sweep([tmp_path / "trace"], settings)
+    assert found.per_query.equals(plain.per_query)
