@@ -2,11 +2,11 @@
 
     python -m benchmarks.on_ray [UNITS] [ROUNDS]
 
-A grid of UNITS settings (1000) of Hedge on a small made-up trace is run here, on two threads, and on
-a Ray cluster of two nodes of this machine with a core each, in turn, ROUNDS times (2). Seconds are
-those of the whole command: on the clock, and of all processes that work for it (CPU), the nodes'
-among them, which are started before. Needs the `ray` extra, and Linux, which says what each process
-has taken.
+A grid of UNITS settings (1000) of Hedge on a small made-up trace is run here, on two threads, and
+on a Ray cluster of two nodes of this machine with a core each, in turn, ROUNDS times (2). Seconds
+are those of the whole command: on the clock, and of all processes that work for it (CPU), the
+nodes' among them, which are started before. Needs the `ray` extra, and Linux, which says what each
+process has taken.
 """
 
 import os

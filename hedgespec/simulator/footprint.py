@@ -25,10 +25,11 @@ def bytes_of_a_token(
 
     `sample` replays these, of a pool of drafters perhaps; `jobs` run under `bases`.
     """
-    trace = _of_trace(recorded)
-    resized = 0 if sample.trace.manifest is recorded.manifest else sample.trace.bytes / len(recorded.tokens)
-    found = columns_of_a_token(recorded) + trace + resized + _of_tables(sample, jobs, bases)
-    return round(found + _of_runs(sample, jobs, bases) + _of_one_run(sample, bases))
+    found = columns_of_a_token(recorded) + _of_trace(recorded)
+    if sample.trace.manifest is not recorded.manifest:
+        found += _of_trace(sample.trace)
+    return round(found + _of_tables(sample, jobs, bases) + _of_runs(sample, jobs, bases)
+                 + _of_one_run(sample, bases))
 
 
 def bytes_of_a_shard(recorded: Trace) -> int:
@@ -45,8 +46,8 @@ def columns_of_a_token(recorded: Trace) -> float:
     return _of_trace(recorded) - _OF_DEPTH * twice
 
 
-def _of_trace(recorded: Trace) -> float:
-    return recorded.bytes / len(recorded.tokens)
+def _of_trace(trace: Trace) -> float:
+    return trace.bytes / len(trace.tokens)
 
 
 def _of_tables(sample: Replayer, jobs: Sequence[Job], bases: Sequence[CostBasis]) -> int:
