@@ -6,9 +6,10 @@ import json
 import re
 from pathlib import Path
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, shortened
 from hedgespec.files import cache_folder, make_folder, replacing, write_text
 
+_LONGEST_REASON = 300
 ORIGIN = "origin.txt"  # beside the copy: its URL
 _URL = re.compile(r"([a-z][a-z0-9+]+):/+(.*)", re.DOTALL)
 
@@ -47,8 +48,11 @@ def local_copy(url: str) -> Path:
             if not (folder / name).is_file():
                 with replacing(folder / name) as temporary:
                     files.get_file(f"{root}/{name}", str(temporary))
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as fault:
-        raise HedgespecError(f"{url}: no trace can be read from there ({fault})") from fault
+    except HedgespecError:
+        raise
+    except Exception as fault:  # each store's package raises types of its own
+        said = shortened(" ".join(str(fault).split()), _LONGEST_REASON) or type(fault).__name__
+        raise HedgespecError(f"{url}: no trace can be read from there ({said})") from fault
     write_text(folder / ORIGIN, url)
     with replacing(folder / "manifest.json") as temporary:
         temporary.write_bytes(manifest)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -180,6 +181,17 @@ def chosen_device(device: str) -> str:
 def chosen_dtype(dtype: str, device: str) -> str:
     """"auto" becomes bfloat16 on cuda, float32 on the CPU."""
     return {"auto": "float32" if device == "cpu" else "bfloat16"}.get(dtype, dtype)
+
+
+def part_of_torchrun() -> dict[str, str]:
+    """The part of this process where torchrun started it, one for each GPU."""
+    import torch
+
+    if not {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys():
+        return {}
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what "cuda" means from now on
+    return {"part": f"{os.environ['RANK']}/{os.environ['WORLD_SIZE']}"}
 
 
 class StepBar:

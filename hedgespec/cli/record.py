@@ -1,7 +1,6 @@
 """`hedgespec record`: run real models once and write a trace."""
 
 import argparse
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -10,7 +9,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from hedgespec.bridges.settings import ServerSettings, is_server
-from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
+from hedgespec.cli.common import (
+    chosen_device,
+    chosen_dtype,
+    part_of_torchrun,
+    require_models,
+)
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.options import add_options, given_options, refuse_idle, with_given
 
@@ -140,7 +144,7 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
     from hedgespec.models.settings import idle_at
     from hedgespec.tracegen.settings import CPU_PER_DOMAIN, CPU_TOKENS, RecordSettings
 
-    given = {**_of_torchrun(), **given_options(options, RecordSettings)}
+    given = {**part_of_torchrun(), **given_options(options, RecordSettings)}
     settings = replace(_defaults(), **given)
     refuse_idle(given, idle_at(settings.temperature))
     device = chosen_device(settings.device)
@@ -150,17 +154,6 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
         derived["per_domain"] = None if "prompts" in given else CPU_PER_DOMAIN
     return replace(settings, **{**derived, **given, "device": device,
                                 "dtype": chosen_dtype(settings.dtype, device)})
-
-
-def _of_torchrun() -> dict[str, str]:
-    """The part of this process where torchrun started it, one for each GPU."""
-    import torch
-
-    if not {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys():
-        return {}
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what "cuda" means from now on
-    return {"part": f"{os.environ['RANK']}/{os.environ['WORLD_SIZE']}"}
 
 
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:

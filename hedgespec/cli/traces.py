@@ -85,7 +85,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         with StepBar() as bar:
             summary = make_zoo(zoo, bar.update, bar.say)
-        show(summary, zoo.out)
+        if summary:
+            show(summary, zoo.out)
         with Bar() as bar_of_recording:
             manifests = record_experiment(
                 zoo, settings,

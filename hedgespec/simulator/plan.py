@@ -12,6 +12,7 @@ import numpy as np
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import sha256_file
 from hedgespec.simulator.basis import CostBasis, cost_bases
+from hedgespec.simulator.footprint import bytes_of_a_shard, bytes_of_a_token
 from hedgespec.simulator.replayer import Replayer, carried_order
 from hedgespec.simulator.runs import Job, TraceJobs, jobs_of
 from hedgespec.simulator.settings import SweepSettings
@@ -74,6 +75,9 @@ class Part:
         self.bases = bases if self.pool is None else [CostBasis()]  # other sizes have no costs
         least = min(self.bases, key=lambda basis: basis.costs is not None)  # without is refused
         self.jobs: list[Job] = jobs_of(self.sample.under(least.costs), settings)
+        room = max(self.memory - bytes_of_a_shard(trace), self.memory // 2)
+        self._tokens = max(1, room // bytes_of_a_token(
+            trace, self.sample, self.jobs, self.bases))
         self.identity = [*self.made, [asdict(basis) for basis in bases], settings.answer,
                          self.pool, self.sample.draft_length, self.sample.rule, settings.carry,
                          settings.arm_lengths, settings.arms]
@@ -81,25 +85,21 @@ class Part:
     @cached_property
     def pieces(self) -> list[np.ndarray]:
         """The numbers of the queries of each piece."""
-        tokens = max(1, self.memory // self.bytes_of_a_token)
-        pieces = self.source.pieces(tokens)
+        pieces = self.source.pieces(self.most_tokens)
         if not self.carried or len(pieces) == 1:
             return pieces
         order = carried_order(self.source.manifest.queries, self.settings.carry or 0)
-        return self.source.pieces(tokens, order)
+        return self.source.pieces(self.most_tokens, order)
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of a piece, if it is more than one query, at most."""
+        return self._tokens
 
     @property
     def carried(self) -> bool:
         """Whether learners are carried over queries: then one unit is done on piece after piece."""
         return self.settings.carry is not None
-
-    @property
-    def bytes_of_a_token(self) -> int:
-        """About what replaying takes for each token of a piece, as measured (docs/scale.md)."""
-        manifest, sample = self.source.manifest, self.sample
-        recorded = sum(drafter.depths for drafter in manifest.drafters)
-        arms = len(sample.arms.names)
-        return 26 * recorded + 8 * arms * sample.arms.longest + 80 * arms
 
     def trace_jobs(self, trace: Trace) -> TraceJobs:
         """What runs the jobs on a piece."""

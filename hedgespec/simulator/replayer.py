@@ -129,6 +129,8 @@ class Replayer:
     def under(self, costs: Costs | None) -> "Replayer":
         """The same replayer with other costs of its trace's drafters; tables are shared."""
         self.expected_rounds, self._gamma  # noqa: B018 - found once for all
+        if costs is not None:
+            self._drafted  # noqa: B018 - likewise
         other = copy(self)
         other._whole = None if self._whole is None else self._whole.under(costs)
         other.trace = replace(self.trace, manifest=replace(self.trace.manifest, costs=costs))

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -169,7 +169,7 @@ class TraceJobs:
         the best fixed drafter of the same seed, or of exact expectations. Rounds are run once,
         unless they depend on seconds.
         """
-        kept: list[list[_Kept]] = [[] for _ in self._costed]
+        kept = [_Kept() for _ in self._costed]
         first = job.runs[0]
         for number, seed in enumerate(job.runs if runs is None else runs):
             report(number)
@@ -182,19 +182,17 @@ class TraceJobs:
                 counted = self._counted(run, best, costed)
                 if seed == first and self._rounds and job.chooses:
                     counted = counted.told(rounds_of(self._replayer, run))
-                found.append(_Kept(
-                    run if number == 0 else None, counted,
-                    self._grid.curves(run, best, costed.replayer)))
+                found.add(run, counted, self._grid.curves(run, best, costed.replayer))
         return [self._found(job, costed.basis, found) for costed, found
                 in zip(self._costed, kept, strict=True)]
 
-    def _found(self, job: Job, basis: CostBasis, kept: "list[_Kept]") -> Found:
+    def _found(self, job: Job, basis: CostBasis, kept: "_Kept") -> Found:
         """What the runs of a job found under some costs."""
-        first = kept[0].run
+        first, curves = kept.first, kept.curves
         assert first is not None
+        assert curves is not None
         key = self._key(first, basis)
-        return Found(key, self._replayer.trace.numbers, [one.counted for one in kept],
-                     np.sum([one.curves for one in kept], axis=0),
+        return Found(key, self._replayer.trace.numbers, kept.counted, curves,
                      answer_table(self._replayer, key, first, self._shown, self._gamma),
                      self._gain, {"runnable": job.runnable, "by_seconds": job.timed})
 
@@ -287,13 +285,19 @@ class _Costed:
         return {name: end.per_query(end.seconds(run)[0]) for name, end in self._ends.items()}
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Kept:
-    """What is kept of a run of a job: of the first one all of it."""
+    """What is kept of the runs of a job: of the first one all of it, of curves their sum."""
 
-    run: Replay | None
-    counted: Counted
-    curves: np.ndarray
+    first: Replay | None = None
+    counted: list[Counted] = field(default_factory=list)
+    curves: np.ndarray | None = None
+
+    def add(self, run: Replay, counted: Counted, curves: np.ndarray) -> None:
+        """Take one more run."""
+        self.first = self.first or run
+        self.counted.append(counted)
+        self.curves = curves if self.curves is None else self.curves + curves
 
 
 def replayed(

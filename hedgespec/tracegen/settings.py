@@ -30,6 +30,19 @@ TREES = Option("also record draft trees from every position, replayed with `hedg
                "NAME=SHAPE for `hedgespec sim --rule tree:NAME`", "SHAPE")
 
 
+def share_of(part: str | None) -> tuple[int, int]:
+    """What the process of a part I/N does, I, and the number of parts; None is the only one.
+
+    Raises HedgespecError for what is no such part.
+    """
+    if part is None:
+        return 0, 1
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", part)
+    if found is None or not int(found[1]) < int(found[2]):
+        raise HedgespecError(f"{arg('part', part)}: want I/N with I from 0 to N-1")
+    return int(found[1]), int(found[2])
+
+
 @dataclass(frozen=True)
 class RecordSettings:
     """Everything that shapes a recording.
@@ -87,12 +100,7 @@ class RecordSettings:
     @property
     def share(self) -> tuple[int, int]:
         """The part that this process records, and the number of parts. Raises HedgespecError."""
-        if self.part is None:
-            return 0, 1
-        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.part)
-        if found is None or not int(found[1]) < int(found[2]):
-            raise HedgespecError(f"{arg('part', self.part)}: want I/N with I from 0 to N-1")
-        return int(found[1]), int(found[2])
+        return share_of(self.part)
 
 
 @dataclass

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import TypeVar
 
 import numpy as np
@@ -59,6 +59,7 @@ from hedgespec.zoo.training_losses import Drafts, drafting_loss
 
 SUMMARY = "zoo.json"
 _MADE = "training.json"
+_WAIT = 0.2  # seconds, before other parts are looked after again
 # Settings that shape the text of one expert domain, and of all.
 _OWN_TEXT = ("temperature", "seed", "questions", "answers", "max_new_tokens", "long_answers")
 _TEXT = (*_OWN_TEXT, "general_questions", "general_answers")
@@ -78,8 +79,9 @@ def make_zoo(
 
     `report(part, total, done, note)` is told the progress, `say` what a user should read: how much
     memory it takes, and learning rates that were halved. After an interruption the same call
-    goes on: finished parts are kept, trainings resume from their checkpoints. Raises HedgespecError
-    for settings out of range, or if the folder holds a zoo made with others.
+    goes on: finished parts are kept, trainings resume from their checkpoints. Of several processes,
+    each with its `part`, the first waits for all and judges; the others return {} when all is made.
+    Raises HedgespecError for settings out of range, or if the folder holds a zoo made with others.
     """
     _check(settings)
     check_writable(settings.out)
@@ -113,6 +115,7 @@ def _check(settings: ZooSettings) -> None:
     if not 0 <= settings.long_answers <= 1:
         raise HedgespecError(f"{arg('long_answers')} must lie in 0..1, not "
                              f"{settings.long_answers}")
+    settings.share  # noqa: B018 - refused here if it makes no sense
     check_device(settings.device)
 
 
@@ -122,6 +125,7 @@ class _Zoo:
     def __init__(self, settings: ZooSettings, target: LanguageModel, report: OnStep,
                  say: Callable[[str], None]):
         self._settings = settings
+        self._part, self._parts = settings.share
         self._target = target
         self._report, self._say = report, say
         self._memory = estimate(target, settings, free_memory(target.device))
@@ -141,33 +145,65 @@ class _Zoo:
                                   for domain, text in self._tests.items()}
         self._table: dict[str, dict[str, float]] = {}
         self._by_position: dict[str, dict[str, dict[str, float]]] = {}
-        with self._timed("generalist"):
-            generalist = self._head(GENERALIST, GENERAL, None)
-            self._judge(GENERALIST, self._drafts_of_head(generalist))
-        for domain in settings.domains:
-            with self._timed(name := f"expert-{domain}"):
-                expert = self._head(name, domain, generalist)
-                self._judge(name, self._drafts_of_head(expert))
-        if settings.mixed and settings.domains:
-            with self._timed(MIXED):
-                self._judge(MIXED, self._drafts_of_head(self._mixed_head(generalist)))
-        if PARALLEL in settings.methods:
-            with self._timed(PARALLEL):
-                self._judge(PARALLEL, self._drafts_of_head(self._parallel_head(generalist)))
-        if RECURRENT in settings.methods:
-            with self._timed(RECURRENT):
-                self._judge(RECURRENT, self._drafts_of_head(self._recurrent_head()))
-        for domain in settings.small:
-            with self._timed(name := f"small-{domain}"):
-                self._judge(name, self._drafts_of_model(self._small_model(name, domain)))
-        summary = self._summary()
+        drafters = self._drafters()
+        self._mine = {name for name in drafters if self._is_mine(list(drafters).index(name))}
+        # Its own first: what others make is then there, or soon.
+        for name in sorted(drafters, key=lambda name: name not in self._mine):
+            with self._timed(name):
+                drafts = drafters[name]()
+                if self._part == 0:
+                    self._judge(name, drafts)
+        if self._part:
+            return {}
+        summary = self._summary(list(drafters))
         write_text(settings.out / SUMMARY, json.dumps(summary, indent=1) + "\n")
         return summary
 
-    def _summary(self) -> dict[str, object]:
+    def _drafters(self) -> dict[str, Callable[[], DraftsOf]]:
+        """What makes each drafter, or waits until another part has made it, and reads it."""
         settings = self._settings
+
+        def head(make: Callable[[EagleHead], EagleHead | RecurrentHead]
+                 ) -> Callable[[], DraftsOf]:
+            return lambda: self._drafts_of_head(make(self._generalist))
+
+        def expert(domain: str) -> Callable[[], DraftsOf]:
+            return head(lambda start: self._head(f"expert-{domain}", domain, start))
+
+        def small(domain: str) -> Callable[[], DraftsOf]:
+            name = f"small-{domain}"
+            return lambda: self._drafts_of_model(self._small_model(name, domain))
+
+        found = {GENERALIST: head(lambda start: start)}
+        found |= {f"expert-{domain}": expert(domain) for domain in settings.domains}
+        if settings.mixed and settings.domains:
+            found[MIXED] = head(self._mixed_head)
+        if PARALLEL in settings.methods:
+            found[PARALLEL] = head(self._parallel_head)
+        if RECURRENT in settings.methods:
+            found[RECURRENT] = lambda: self._drafts_of_head(self._recurrent_head())
+        return found | {f"small-{domain}": small(domain) for domain in settings.small}
+
+    @cached_property
+    def _generalist(self) -> EagleHead:
+        return self._head(GENERALIST, GENERAL, None)
+
+    def _is_mine(self, number: int) -> bool:
+        """Whether this process does the piece of work of a number; the others do the rest."""
+        return number % self._parts == self._part
+
+    def _wait(self, until: Callable[[], bool], what: str) -> None:
+        """For what another part makes."""
+        while not until():
+            self._report(f"waiting for {what}", 1, 0, "of another part")
+            sleep(_WAIT)
+
+    def _summary(self, names: list[str]) -> dict[str, object]:
+        """What is said of the drafters of these names, in their order."""
+        settings = self._settings
+        shaping = {name: value for name, value in asdict(settings).items() if name != "part"}
         return {
-            "settings": {**asdict(settings), "out": settings.out.name,
+            "settings": {**shaping, "out": settings.out.name,
                          "target": without_folders(settings.target)},
             "target_weights_sha256": self._target.weights_sha256,
             "versions": package_versions("torch", "transformers"),
@@ -175,9 +211,9 @@ class _Zoo:
             "answer_tokens": {domain: text.answer_tokens for domain, text in self._texts.items()},
             "seconds": self._seconds,
             "memory_bytes": asdict(self._memory),
-            "tokens_per_round": self._table,
-            "acceptance_by_position": self._by_position,
-            "curves": {name: read_curve(settings.out / name) for name in self._table},
+            "tokens_per_round": {name: self._table[name] for name in names},
+            "acceptance_by_position": {name: self._by_position[name] for name in names},
+            "curves": {name: read_curve(settings.out / name) for name in names},
         }
 
     def _fingerprint(self, *names: str) -> str:
@@ -198,13 +234,15 @@ class _Zoo:
         self._seconds[part] = round(perf_counter() - started, 1)
 
     def _corpora(self, domains: tuple[str, ...], held_out: bool) -> dict[str, Corpus]:
-        """Each domain's answers, written by the target unless they are there."""
+        """Each domain's answers, written by the target unless they are there, or by another part.
+        """
         settings = self._settings
         split = "test" if held_out else "train"
         paths = {domain: settings.out / "answers" / f"{domain}-{split}.safetensors"
                  for domain in domains}
         found = {domain: load_corpus(path, self._text_settings) for domain, path in paths.items()}
-        missing = [domain for domain in domains if found[domain] is None]
+        missing = [domain for number, domain in enumerate(domains) if found[domain] is None
+                   and self._is_mine(0 if held_out else number)]
         # Tests are few answers: all domains in one go. Training answers are kept one by one.
         for group in [missing] if held_out and missing else [[domain] for domain in missing]:
             tasks = [self._task(domain, held_out) for domain in group]
@@ -216,6 +254,10 @@ class _Zoo:
             for domain, corpus in zip(group, written, strict=True):
                 save_corpus(corpus, paths[domain], self._text_settings)
                 found[domain] = corpus
+        for domain, path in paths.items():
+            if found[domain] is None:
+                self._wait(path.is_file, f"{domain} answers")
+                found[domain] = load_corpus(path, self._text_settings)
         return {domain: corpus for domain, corpus in found.items() if corpus is not None}
 
     def _task(self, domain: str, held_out: bool) -> Task:
@@ -301,7 +343,7 @@ class _Zoo:
     ) -> Network:
         """A head that is made and trained, unless it is there already."""
         folder = self._settings.out / name
-        if not self._is_made(folder, plan):
+        if not self._is_made_or_others(name, folder, plan):
             head = make()
             self._train(head, self._drafts_of_head(head), loss, name, domain, plan,
                         self._settings.positions)
@@ -315,7 +357,7 @@ class _Zoo:
         settings = self._settings
         plan = self._plan(settings.small_steps, settings.small_rate, *_OWN_TEXT, "positions")
         folder = settings.out / name
-        if not self._is_made(folder, plan):
+        if not self._is_made_or_others(name, folder, plan):
             model = new_small_model(self._target, settings.seed)
             # The whole vocabulary at each row: fewer rows at a time.
             self._train(model, self._drafts_of_model(model), "kl", name, domain, plan,
@@ -340,6 +382,12 @@ class _Zoo:
             self._settings.out / name, lambda: self._tokens_per_round(drafts, domain),
             lambda step, value: self._report(f"training {name}", plan.steps, step,
                                              f"loss {value:.3f}"), self._say)
+
+    def _is_made_or_others(self, name: str, folder: Path, plan: Plan) -> bool:
+        """Whether a drafter is there; one that is another part's is waited for."""
+        if name not in self._mine:
+            self._wait(lambda: self._is_made(folder, plan), name)
+        return self._is_made(folder, plan)
 
     def _is_made(self, folder: Path, plan: Plan) -> bool:
         path = folder / _MADE

@@ -87,7 +87,8 @@ def record_experiment(
 ) -> list[Manifest]:
     """Record every trace of the experiment with a zoo that was made before.
 
-    A trace that is there already is kept, an interrupted one resumed. `report` is told the trace
+    A trace that is there already is kept, an interrupted one resumed. Of several parts of the zoo
+    each records its part of every trace. `report` is told the trace
     and its progress. Raises HedgespecError on bad input.
     """
     manifests = []
@@ -98,7 +99,8 @@ def record_experiment(
             target=zoo.target, prompts=plan.prompts, out=out, name=plan.name,
             drafters=(*zoo_drafters(zoo, plan.temperature), *settings.drafters),
             temperature=plan.temperature, seed=zoo.seed, max_new_tokens=plan.max_new_tokens,
-            device=zoo.device, dtype=settings.dtype, rules=settings.rules, trees=settings.trees)
+            device=zoo.device, dtype=settings.dtype, rules=settings.rules, trees=settings.trees,
+            part=zoo.part)
         if (out / MANIFEST).is_file():
             manifests.append(load_manifest(out))
             continue

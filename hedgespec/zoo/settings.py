@@ -11,7 +11,7 @@ from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.options import DEVICE, DTYPE, TARGET
 from hedgespec.models.settings import Sampling
 from hedgespec.options import Option, check_ranges, seed_option
-from hedgespec.tracegen.settings import RULES, TREES
+from hedgespec.tracegen.settings import RULES, TREES, share_of
 from hedgespec.zoo.questions import DOMAINS
 
 GENERAL = "general"
@@ -95,10 +95,19 @@ class ZooSettings:
     mixed: Annotated[bool, Option(
         "also train generalist-mixed: the generalist taken further on the text of all domains, "
         "for as many steps as all experts together")] = False
+    part: Annotated[str | None, Option(
+        "make every N-th drafter, from the I-th (0..N-1) on: N processes of one command, each with "
+        "its --part and perhaps its GPU, make one zoo (default: all; under torchrun the rank's)",
+        "I/N")] = None
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a seed out of range."""
         check_ranges(self)
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """The part that this process makes, and the number of parts. Raises HedgespecError."""
+        return share_of(self.part)
 
     def with_small_of_domains(self) -> "ZooSettings":
         """The same without small models of domains that are not trained."""

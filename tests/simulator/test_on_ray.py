@@ -4,12 +4,15 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from hedgespec.api import simulate
 from hedgespec.results.store import PARTS_FOLDER, read_results
+from hedgespec.simulator import SweepSettings, run_sweep
 from hedgespec.traces.synthetic import write_synthetic
 
 ray = pytest.importorskip("ray")
@@ -78,3 +81,31 @@ def test_a_node_and_the_driver_die_in_a_sweep(tmp_path, cluster):
         keys = [name for name in table.keys if name in one.columns]
         one, other = (rows.drop(table.timed).sort(keys) for rows in (one, other))
         assert one.equals(other), table.name
+
+
+def joined_late(nodes, said, sweep):
+    """What a sweep finds on a cluster that a node joins once something is said."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(sweep)
+        end = time.time() + 120
+        while not said.list and not running.done() and time.time() < end:
+            time.sleep(0.1)
+        nodes.add_node(num_cpus=1)  # not from the thread: a node ends with what started it
+        return running.result(120)
+
+
+def test_a_cluster_that_gives_no_core_is_told(tmp_path, monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    from hedgespec.simulator import on_ray
+
+    monkeypatch.setattr(on_ray, "_PATIENCE", 2.0)
+    write_synthetic(tmp_path / "trace", "iid", queries=4, tokens=50, drafters=2)
+    sweep = partial(run_sweep, [tmp_path / "trace"], SweepSettings(("hedge", "uniform"), seeds=2))
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        with pytest.warns(UserWarning, match="no core in . s: 0 of its 0 are free") as said:
+            found = joined_late(nodes, said, partial(sweep, place=on_ray.OnRay(nodes.address)))
+    finally:
+        nodes.shutdown()
+    assert found.per_query.equals(sweep().per_query)

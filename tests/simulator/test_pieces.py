@@ -41,7 +41,7 @@ def read_late(bundled, tmp_path_factory):
 
 def in_pieces(monkeypatch, tokens):
     """Have pieces of at most so many tokens."""
-    monkeypatch.setattr(Part, "bytes_of_a_token", property(lambda part: part.memory // tokens))
+    monkeypatch.setattr(Part, "most_tokens", tokens)
 
 
 def assert_equal(found, expected):

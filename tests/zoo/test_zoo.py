@@ -2,7 +2,10 @@
 
 import json
 import math
-from dataclasses import replace
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -437,3 +440,44 @@ def test_fixed_caches_write_the_same_text_as_the_general_loop(target, monkeypatc
         assert one.tokens == other.tokens
         assert one.finish_reason == other.finish_reason
         np.testing.assert_allclose(one.log_softmax, other.log_softmax, atol=1e-4)
+
+
+TWO_PARTS = """
+import json, sys
+from pathlib import Path
+from hedgespec.zoo import build
+from tests.zoo.conftest import questions
+
+build.held_out_questions = build.training_questions = questions
+said = json.loads(sys.argv[1])
+said["out"] = Path(said["out"])
+said = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+summary = build.make_zoo(build.ZooSettings(**said))
+print(json.dumps(sorted(summary.get("tokens_per_round", {}))))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_zoo_of_one(made, tmp_path):
+    """Each makes every second drafter, with its own devices; the first judges all."""
+    running = []
+    for part in range(2):
+        said = {**asdict(made), "out": str(tmp_path / "zoo"), "part": f"{part}/2"}
+        running.append(subprocess.Popen(
+            [sys.executable, "-c", TWO_PARTS, json.dumps(said)], text=True,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": str(part)}, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE))
+    judged = []
+    for process in running:
+        out, error = process.communicate(timeout=400)
+        assert process.returncode == 0, error
+        judged.append(json.loads(out))
+    summaries = [json.loads((folder / build.SUMMARY).read_text())
+                 for folder in (made.out, tmp_path / "zoo")]
+    for name in ("tokens_per_round", "acceptance_by_position", "curves", "answer_tokens",
+                 "settings"):
+        assert summaries[0][name] == summaries[1][name], name
+    assert judged == [sorted(summaries[0]["tokens_per_round"]), []]
+    for name in ("generalist", "expert-math", "expert-sql"):
+        heads = [load_head(folder / name) for folder in (made.out, tmp_path / "zoo")]
+        assert all(map(torch.equal, *(head.parameters() for head in heads))), name
