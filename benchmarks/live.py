@@ -222,7 +222,7 @@ def evaluations(trace: Trace, policy: Policy, found: Measured) -> float:
     feedback = parse_feedback(policy.feedback) if policy.feedback else Feedback()
     loss = replace(replayer.default_loss(feedback), prefill=True) if policy.learns else None
     run = replayer.run(policy.selector, 0, feedback if policy.feedback else None, loss,
-                       acceptance_that_gives(starts, trace))
+                       acceptance_that_gives(starts, replayer))
     return float(run.evaluated.sum())
 
 

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from hedgespec.live.settings import LiveSettings
     from hedgespec.models.settings import Sampling
     from hedgespec.tracegen.prompts import Query, Question
+    from hedgespec.traces import Costs
 
 EPILOG = """\
 examples:
   hedgespec live --prompt "Why is the sky blue?"     SmolLM2-135M with drafters made from it
   hedgespec live --chat --drafter generalist=eagle:zoo/generalist --drafter prompt-lookup
   hedgespec live --rule tree --trees dynamic:30,5,8 --selector ucbspec
+  hedgespec live --arm-lengths 0 3 5                 choose a drafter and how much it drafts
   hedgespec live --prompts question.jsonl --selector exp3spec --out logs/exp3spec
   hedgespec fidelity logs/exp3spec                   replay it: the same decisions must come out
 
@@ -83,7 +85,10 @@ def run(options: argparse.Namespace) -> int:
         with_given(decoding, options), sampling=with_given(sampling, options),
         evaluate_all=logged, timed=logged))
     console = Console(highlight=False)
-    log = _log(options, live, decoder)
+    costs = decoder.costs() if live.costs and (logged or decoder.settings.arm_lengths) else None
+    if costs is not None and decoder.settings.arm_lengths:
+        decoder = decoder.with_selector(live.selector, round_seconds=decoder.round_seconds(costs))
+    log = _log(options, live, decoder, costs)
     session = _Session(decoder, console, log, live.max_new_tokens)
     _legend(decoder, console)
     complete = True
@@ -118,7 +123,8 @@ def _refuse_idle(
     refuse_idle(given, [
         ("per_domain", not options.chat and options.prompt is None,
          f"it chooses among the questions of {arg('prompts')}"),
-        ("costs", live.out is not None, f"they are measured for the log; give {arg('out')}"),
+        ("costs", live.out is not None or bool(given.get("arm_lengths")),
+         f"they are measured for the log; give {arg('out')}"),
         *idle_at(sampling.temperature)])
 
 
@@ -140,7 +146,8 @@ def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder"
 
 
 def _log(
-    options: argparse.Namespace, live: "LiveSettings", decoder: "LiveDecoder"
+    options: argparse.Namespace, live: "LiveSettings", decoder: "LiveDecoder",
+    costs: "Costs | None",
 ) -> "LiveLog | None":
     from hedgespec.live.log import LiveLog, LogSettings
 
@@ -148,7 +155,6 @@ def _log(
         return None
     source = "chat" if options.chat else "prompt" if options.prompt else str(
         (options.prompts or Path("prompts.jsonl")).name)
-    costs = decoder.costs() if live.costs else None
     return LiveLog(live.out, decoder, LogSettings(source, live.max_new_tokens, costs))
 
 
@@ -175,8 +181,9 @@ def _legend(decoder: "LiveDecoder", console: "Console") -> None:
     from rich.text import Text
 
     tree = f" {decoder.tree.id}" if decoder.tree else ""
+    lengths = decoder.settings.arm_lengths if decoder.policy.drafts else ()
     line = Text(f"{decoder.label}, {decoder.rule.label}{tree}, "
-                f"K = {decoder.plan.draft_length}: ")
+                f"K = {' '.join(map(str, lengths)) or decoder.plan.draft_length}: ")
     for number, drafter in enumerate(decoder.drafters):
         line.append(drafter.name, _colour(number)).append("  ")
     console.print(line)
@@ -299,10 +306,9 @@ class _Session:
         speed = _Speed()
         for one in (speed, self._speed):
             one.add(answer, seconds, first)
-        line = Text(f"{speed}, weights ", style="dim")
+        line, arms = Text(f"{speed}, weights ", style="dim"), self._decoder.arms
         for number in answer.rounds[-1].weights.argsort()[::-1][:4]:
             weight = answer.rounds[-1].weights[number]
             if weight >= 0.005:
-                line.append(f"{self._decoder.drafters[number].name} {weight:.2f}  ",
-                            _colour(int(number)))
+                line.append(f"{arms.names[number]} {weight:.2f}  ", _colour(arms.drafters[number]))
         self._console.print(line)

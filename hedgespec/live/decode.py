@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from hedgespec.costs.estimate import round_seconds
 from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.live.decoded import Answer, Round
@@ -16,7 +17,7 @@ from hedgespec.live.eager_engine import EagerEngine
 from hedgespec.live.engine import Engine, Evaluation
 from hedgespec.live.overhead import TimedDecoder, measured_overhead
 from hedgespec.live.plan import RoundPlan, plan_rounds
-from hedgespec.live.policy import FixedDrafter, Policy, make_policy
+from hedgespec.live.policy import FixedArm, Policy, make_policy
 from hedgespec.live.pool import Laws, Pool
 from hedgespec.live.settings import LEARNING, NEW_TOKENS, SELECTOR, DecoderSettings
 from hedgespec.live.static_engine import StaticEngine
@@ -35,6 +36,7 @@ from hedgespec.models.trees import NamedTree
 from hedgespec.options import changed_settings, refuse_idle
 from hedgespec.rules import Rule, parse_rule
 from hedgespec.selectors import ConfiguredSelector, Selector
+from hedgespec.selectors.arms import NO_DRAFTER, arms_of
 from hedgespec.tracegen.prompts import render_messages, tokenize
 from hedgespec.traces import Costs
 
@@ -45,10 +47,11 @@ _NUMBERS = 1 << 62
 class LiveDecoder:
     """Decodes with a target, N drafters and a selector, called as in the simulator.
 
-    A round: the selector picks a drafter, it drafts up to K tokens, the target verifies them in one
-    pass. Before a selector needs to know, all drafters are evaluated by prefilling what was emitted
-    since the last time; bandits need no evaluation, or that of the drafter that ran. The answer is
-    distributed as the target's own; at temperature 0 it is the target's own.
+    A round: the selector picks one of `arms`, a drafter and how many tokens it drafts, K at most;
+    the target verifies them in one pass. Before a selector needs to know, all drafters are
+    evaluated by prefilling what was emitted since the last time; bandits need no evaluation, or
+    that of the drafter that ran. The answer is distributed as the target's own; at temperature 0 it
+    is the target's own.
 
     `last` is the answer that `generate_text` and Hugging Face's `generate` made last.
     """
@@ -58,7 +61,7 @@ class LiveDecoder:
         selector: str | Selector | ConfiguredSelector = SELECTOR,
         settings: DecoderSettings | None = None, **changed: Any,
     ):
-        """`selector` is a learner or its label, fixed:DRAFTER, or none, which drafts nothing.
+        """`selector` is a learner or its label, fixed:ARM, or none, which drafts nothing.
 
         `changed` are fields of DecoderSettings, those of `settings` but for them. Raises
         HedgespecError for settings that make no sense.
@@ -69,6 +72,8 @@ class LiveDecoder:
         self.settings = changed_settings(settings or DecoderSettings(), changed)
         check_sampling(drafters, self.settings.sampling)
         self._asked = plan_rounds(self.settings, target)
+        self.arms = arms_of([drafter.name for drafter in drafters], self._asked.draft_length,
+                            self.settings.arm_lengths)
         self.policy = self._make_policy(selector)
         self._lossless = check_lossless(
             target, branches=self.plan.branches, static=self._runs_static())
@@ -102,7 +107,7 @@ class LiveDecoder:
 
     @property
     def draft_length(self) -> int:
-        """Tokens that a drafter drafts in a round at most, K."""
+        """Tokens that any arm drafts in a round at most, K."""
         return self._asked.draft_length
 
     @property
@@ -116,7 +121,7 @@ class LiveDecoder:
         kept: Callable[[Costs], object] = lambda costs: None, known: Costs | None = None,
     ) -> Costs:
         """Measured seconds of the parts of a round after `context` tokens, and of the target's pass
-        over `widths` tokens; takes some seconds.
+        over `widths` tokens, and over those of each arm's round; takes some seconds.
 
         The same is measured after each of `contexts`, and of each of `batches` texts at once after
         `context` tokens, where there is memory for it: what there is not is told in a warning.
@@ -125,6 +130,7 @@ class LiveDecoder:
         drafters, is not measured again. Raises HedgespecError if it is of others.
         """
         engine = self.engine if self.policy.drafts else self._make_engine(self._asked)
+        widths = sorted({*widths, *(self.arms.lengths + 1).tolist()} - {1, self.draft_length + 1})
         with torch.inference_mode(), engine.unlimited():
             if known is None:
                 found = engine.costs(context, widths, repeats)
@@ -141,6 +147,14 @@ class LiveDecoder:
                     kept(found)
         return found
 
+    def round_seconds(self, costs: Costs) -> tuple[float, ...]:
+        """Seconds (N) of a round of each arm, its draft being whole, as losses in seconds take
+        them."""
+        names = [None if drafter == NO_DRAFTER else self.drafters[drafter].name
+                 for drafter in self.arms.drafters]
+        lengths = self.arms.lengths
+        return tuple(round_seconds(costs, names, lengths, lengths).tolist())
+
     def _going_on(self, known: Costs) -> Costs:
         """Costs to which conditions are added."""
         mine = (device_name(self.target.device), self.target.dtype, self.draft_length,
@@ -155,7 +169,8 @@ class LiveDecoder:
         """Seconds of a round besides its parts."""
         names = [drafter.name for drafter in self.drafters]
         return measured_overhead(TimedDecoder(
-            self.target, self.drafters, engine, FixedDrafter(names[0], names),
+            self.target, self.drafters, arms_of(names, self.draft_length), engine,
+            FixedArm(names[0], names),
             replace(self.settings, evaluate_all=False, timed=False), self._asked), costs)
 
     def _with_condition(
@@ -269,8 +284,7 @@ class LiveDecoder:
         return self.policy.evaluation(self.settings.evaluate_all)
 
     def _make_policy(self, selector: str | Selector | ConfiguredSelector) -> Policy:
-        names = [drafter.name for drafter in self.drafters]
-        return make_policy(selector, names, self._asked, self.settings)
+        return make_policy(selector, self.arms, self._asked, self.settings)
 
     def _make_engine(self, plan: RoundPlan) -> Engine:
         if self._runs_static():

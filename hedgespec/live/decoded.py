@@ -9,14 +9,16 @@ from hedgespec.rules import Statistics
 
 @dataclass(frozen=True)
 class Round:
-    """One round: the drafter's number or NO_DRAFTER, its probability, tokens drafted and emitted.
+    """One round: the numbers of the arm and of its drafter, tokens drafted and emitted.
 
+    Where nothing is drafted, `drafter` is NO_DRAFTER, and with selector `none` `arm` too.
     `position` counts tokens of the answer before the round, `weights` (N) are the selector's play,
     `evaluated` are the numbers of the drafters that were evaluated before it, `seconds` wall-clock
     times of the round's parts.
     """
 
     position: int
+    arm: int
     drafter: int
     weights: np.ndarray
     evaluated: list[int]

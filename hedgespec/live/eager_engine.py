@@ -28,8 +28,8 @@ from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.logits import contained, decoded, refuse_rows
 from hedgespec.models.target import LanguageModel
 from hedgespec.rules import Statistics
+from hedgespec.selectors.arms import NO_DRAFTER
 from hedgespec.traces import Costs
-from hedgespec.traces.schema import NO_DRAFTER
 
 
 class EagerEngine(Engine):
@@ -63,15 +63,15 @@ class EagerEngine(Engine):
         self.waiting = 0
 
     def round(
-        self, arm: int, noise: torch.Tensor, room: int, clock: Clock
+        self, drafter: int, noise: torch.Tensor, room: int, clock: Clock
     ) -> tuple[int, list[int]]:
         """As in Engine; the draft is no longer than `room`."""
         noise = noise.to(self._target.device)
-        run = self._branches if self._plan.branches and arm != NO_DRAFTER else self._chain
+        run = self._branches if self._plan.branches and drafter != NO_DRAFTER else self._chain
         who, position = f"target {self._target.id}", len(self._text) - self._prompt
         self._faults: list[torch.Tensor] = []
         with decoded(who, position):
-            drafted, emitted = run(arm, noise, room, clock)
+            drafted, emitted = run(drafter, noise, room, clock)
         # Copied with the tokens, so that nothing waits for the device twice.
         found, count = torch.cat([emitted, *self._faults]).tolist(), len(emitted)
         tokens, faults = found[:count], found[count:]
@@ -93,7 +93,7 @@ class EagerEngine(Engine):
         self, arm: int, noise: torch.Tensor, room: int, clock: Clock
     ) -> tuple[int, torch.Tensor]:
         model, text = self._model, self._text
-        draft, q = self._draft(arm, noise[: min(self._plan.draft_length, room)])
+        draft, q = self._draft(arm, noise[: min(len(noise) - 1, room)])
         clock.read("draft")
         final, states = model.read(torch.cat([text.tokens[-1:], draft]), self._layers)
         accepted, following = self._verify_chain(draft, q, final, noise[: len(draft) + 1])
@@ -141,7 +141,7 @@ class EagerEngine(Engine):
     ) -> tuple[int, torch.Tensor]:
         """Several candidates behind each token; see `candidates`."""
         model, text = self._model, self._text
-        tree = self._draft_branches(arm, noise[: min(self._plan.draft_length, room)])
+        tree = self._draft_branches(arm, noise[: min(len(noise) - 1, room)])
         clock.read("draft")
         tokens = torch.cat([text.tokens[-1:], *(token[None] for token in tree.tokens)])
         # Row 0 is the text's last token, row i+1 node i.

@@ -59,14 +59,13 @@ class Engine(ABC):
 
     @abstractmethod
     def round(
-        self, arm: int, noise: torch.Tensor, room: int, clock: Clock
+        self, drafter: int, noise: torch.Tensor, room: int, clock: Clock
     ) -> tuple[int, list[int]]:
-        """Draft with drafter `arm` and verify: the number of tokens drafted, and those emitted.
+        """Draft with a drafter and verify: the number of tokens drafted, and those emitted.
 
-        NO_DRAFTER drafts nothing, and is the one arm of a plan with draft length 0.
-
-        `noise` (K+1, W) are the rule's uniform numbers on the host, float64. At most `room` tokens
-        are emitted. Reads the clock for "draft".
+        `noise` (k+1, W) are the rule's uniform numbers on the host, float64, of a draft of k
+        tokens, the plan's draft length at most; k is 0 with NO_DRAFTER. At most `room` tokens are
+        emitted. Reads the clock for "draft".
         """
 
     @abstractmethod

@@ -28,6 +28,7 @@ from hedgespec.results.labels import NONE
 from hedgespec.results.log import TRACE, LiveRun, learned_losses, write_log
 from hedgespec.results.schema import LIVE_ROUNDS, PARTS, SECONDS_OF
 from hedgespec.rules.tree import Tree
+from hedgespec.selectors.arms import NO_DRAFTER
 from hedgespec.tracegen.prompts import Query
 from hedgespec.tracegen.score import Scores, text_columns, tree_columns
 from hedgespec.tracegen.write import query_table, token_table
@@ -36,7 +37,6 @@ from hedgespec.traces.gap import FIELD
 from hedgespec.traces.manifest import TARGET_LAYERS
 from hedgespec.traces.schema import (
     DRAFTER_STATISTICS,
-    NO_DRAFTER,
     name_of_folder,
     statistic_column,
 )
@@ -100,10 +100,11 @@ class LiveLog:
                 "evaluated_set": [self._names[arm] for arm in one.evaluated]})
 
     def _choice(self, one: Round) -> dict[str, object]:
-        if one.drafter == NO_DRAFTER:
-            return {"drafter": NONE, "probability": 1.0}
-        return {"drafter": self._names[one.drafter],
-                "probability": float(one.weights[one.drafter])}
+        drafter = NONE if one.drafter == NO_DRAFTER else self._names[one.drafter]
+        if one.arm == NO_DRAFTER:  # selector none
+            return {"drafter": drafter, "probability": 1.0, "arm": NONE}
+        return {"drafter": drafter, "probability": float(one.weights[one.arm]),
+                "arm": self._decoder.arms.names[one.arm]}
 
     @property
     def slower_than_costs(self) -> float | None:
@@ -157,6 +158,7 @@ class LiveLog:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "selector": decoder.label, "seed": settings.base_seed,
             "draft_length": decoder.draft_length,
+            "arm_lengths": list(settings.arm_lengths),
             "rule": decoder.rule.label,
             "feedback": feedback.label if feedback else None,
             "loss": decoder.policy.loss,

@@ -16,6 +16,7 @@ from hedgespec.live.settings import DecoderSettings
 from hedgespec.live.text_rounds import Rounds, TextRequest
 from hedgespec.models.drafters import Drafter
 from hedgespec.models.target import LanguageModel
+from hedgespec.selectors.arms import Arms
 from hedgespec.traces import Costs
 
 _TOKENS = 128  # decoded at most
@@ -28,6 +29,7 @@ class TimedDecoder:
 
     target: LanguageModel
     drafters: list[Drafter]
+    arms: Arms
     engine: Engine
     policy: Policy
     settings: DecoderSettings

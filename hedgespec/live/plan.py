@@ -15,7 +15,7 @@ from hedgespec.rules import Rule, rule_at
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """Rounds of at most `draft_length` drafted tokens, verified by `rule`.
+    """Rounds of at most `draft_length` drafted tokens, the longest arm's, verified by `rule`.
 
     `tree` is what a rule of draft trees drafts. Draft length 0 decodes without drafting.
     """
@@ -40,7 +40,12 @@ def plan_rounds(settings: DecoderSettings, target: LanguageModel) -> RoundPlan:
     """The plan of some settings. Raises HedgespecError for what makes no sense."""
     rule = _live_rule(settings.rule, settings.sampling)
     tree = _tree_of(rule, settings.trees)
-    plan = RoundPlan(rule, settings.sampling, _draft_length(settings.draft_length, tree), tree)
+    if tree and settings.arm_lengths:
+        raise HedgespecError(
+            f"{arg('arm_lengths')}: rule {rule.label} drafts trees, and a tree cut at a level is "
+            f"not the one that is drafted for this depth; use another {arg('rule')}")
+    given = max(settings.arm_lengths, default=settings.draft_length)
+    plan = RoundPlan(rule, settings.sampling, _draft_length(given, tree), tree)
     _check_candidates(plan, target)
     return plan
 

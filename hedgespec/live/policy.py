@@ -1,4 +1,4 @@
-"""Who drafts: a selector that may learn, or always the same drafter."""
+"""Who drafts how much: a selector that may learn, or always the same arm."""
 
 from abc import ABC, abstractmethod
 
@@ -13,12 +13,12 @@ from hedgespec.live.settings import DecoderSettings
 from hedgespec.results.labels import NONE, SelectorLabel, fixed
 from hedgespec.rules import Statistics
 from hedgespec.selectors import FULL, ConfiguredSelector, Selector, configure
+from hedgespec.selectors.arms import NO_DRAFTER, Arms
 from hedgespec.selectors.online import OnlineSelector
-from hedgespec.traces.schema import NO_DRAFTER
 
 
 class Policy(ABC):
-    """Chooses a drafter for each round of one text after the other.
+    """Chooses an arm, a drafter with its draft length, for each round of one text after the other.
 
     `label` names it in results, `loss` the loss it learns, None for none. `uses_gamma` says whether
     it wants the acceptance probability of the drafter that ran, `drafts` whether any drafter ever
@@ -43,8 +43,7 @@ class Policy(ABC):
 
     @abstractmethod
     def choose(self, position: int) -> tuple[int, np.ndarray]:
-        """The drafter of the round at `position`, or NO_DRAFTER, and the probabilities (N) of all.
-        """
+        """The arm of the round at `position`, or NO_DRAFTER, and the probabilities (N) of all."""
 
     def choose_evaluated(self, position: int) -> list[int]:
         """The drafters to evaluate before a round at `position`, for Evaluation.IN_PART."""
@@ -54,7 +53,7 @@ class Policy(ABC):
         """Take note of the answer's last statistics; `plan` is that of its rounds."""
 
     def evaluated_some(  # noqa: B027
-        self, answer: Answer, plan: RoundPlan, arms: list[int]
+        self, answer: Answer, plan: RoundPlan, drafters: list[int]
     ) -> None:
         """Take note of the last statistics of some drafters."""
 
@@ -67,19 +66,19 @@ class Policy(ABC):
         return None
 
 
-class FixedDrafter(Policy):
-    """Always the same drafter."""
+class FixedArm(Policy):
+    """Always the same arm."""
 
     def __init__(self, name: str, names: list[str]):
         """Raises HedgespecError if `name` is not among `names` (N)."""
         self.label = fixed(name)
         if name not in names:
-            raise HedgespecError(f"{self.label}: there is no such drafter; the pool has "
+            raise HedgespecError(f"{self.label}: there is no such arm; the pool has "
                                  f"{', '.join(names)}" + did_you_mean(name, names))
         self._arm, self._count = names.index(name), len(names)
 
     def choose(self, position: int) -> tuple[int, np.ndarray]:
-        """The drafter."""
+        """The arm."""
         return self._arm, np.eye(self._count)[self._arm]
 
 
@@ -89,9 +88,9 @@ class NoDrafter(Policy):
     label = NONE
     drafts = False
 
-    def __init__(self, drafters: int):
-        """`drafters` N that never run."""
-        self._count = drafters
+    def __init__(self, arms: int):
+        """`arms` N that are never chosen."""
+        self._count = arms
 
     def choose(self, position: int) -> tuple[int, np.ndarray]:
         """Nobody."""
@@ -102,11 +101,12 @@ class Learner(Policy):
     """A selector, called as in the simulator."""
 
     def __init__(
-        self, configured: ConfiguredSelector, arms: int, plan: RoundPlan, settings: DecoderSettings
+        self, configured: ConfiguredSelector, arms: Arms, plan: RoundPlan,
+        settings: DecoderSettings,
     ):
         """Raises HedgespecError for a selector that cannot be used."""
         seconds = settings.round_seconds
-        self.label = configured.label
+        self.label, self._arms = configured.label, arms
         self._online = OnlineSelector(
             configured, arms, plan.draft_length, settings.given_feedback, settings.given_loss,
             settings.base_seed, None if seconds is None else np.array(seconds, dtype=float),
@@ -139,19 +139,27 @@ class Learner(Policy):
         return arm, self._online.weights.copy()
 
     def choose_evaluated(self, position: int) -> list[int]:
-        """As the selector says."""
-        chosen: list[int] = np.flatnonzero(self._online.choose_evaluated(position)).tolist()
-        return chosen
+        """As the selector says. An arm that drafts nothing is known to accept nothing."""
+        chosen, online = self._online.choose_evaluated(position), self._online
+        for arm in np.flatnonzero(chosen & (self._arms.drafters == NO_DRAFTER)).tolist():
+            nothing = np.zeros((position - online.read[arm], self._arms.longest), np.float32)
+            online.verified_one(arm, nothing, nothing)
+        drafters: list[int] = self._arms.drafters[chosen & self._arms.first].tolist()
+        return drafters
 
     def evaluated(self, answer: Answer, plan: RoundPlan) -> None:
         """Tell the selector the acceptance probabilities of the new tokens."""
-        self._online.verified(*_acceptance(answer.statistics, plan))
+        arms = self._arms
+        self._online.verified(*(arms.spread([found] * len(arms.names))
+                                for found in _acceptance(answer.statistics, plan)))
 
-    def evaluated_some(self, answer: Answer, plan: RoundPlan, arms: list[int]) -> None:
+    def evaluated_some(self, answer: Answer, plan: RoundPlan, drafters: list[int]) -> None:
         """Tell it those of some drafters."""
-        for arm in arms:
-            gamma, realised = _acceptance(answer.by_drafter[arm], plan)
-            self._online.verified_one(arm, gamma[:, :, 0], realised[:, :, 0])
+        for drafter in drafters:
+            found = [one[:, :, 0] for one in _acceptance(answer.by_drafter[drafter], plan)]
+            for arm in np.flatnonzero(self._arms.drafters == drafter).tolist():
+                self._online.verified_one(arm, *(
+                    one if self._arms.alike else self._arms.cut(one, arm) for one in found))
 
     def finished_round(self, emitted: int, gamma: np.ndarray | None) -> None:
         """For selectors that learn from their own rounds."""
@@ -172,16 +180,16 @@ def _acceptance(parts: list[Statistics], plan: RoundPlan) -> tuple[np.ndarray, n
 
 
 def make_policy(
-    selector: str | Selector | ConfiguredSelector, names: list[str], plan: RoundPlan,
+    selector: str | Selector | ConfiguredSelector, arms: Arms, plan: RoundPlan,
     settings: DecoderSettings,
 ) -> Policy:
-    """The policy `fixed:DRAFTER` or `none`, or a selector or its label, for drafters `names`.
+    """The policy `fixed:ARM` or `none`, or a selector or its label, for some arms.
 
     Raises HedgespecError for an unknown one, or settings that make no sense for it.
     """
-    drafter = SelectorLabel.parse(selector).arm if isinstance(selector, str) else None
-    if drafter is not None:
-        return FixedDrafter(drafter, names)
+    arm = SelectorLabel.parse(selector).arm if isinstance(selector, str) else None
+    if arm is not None:
+        return FixedArm(arm, arms.names)
     if selector == NONE:
-        return NoDrafter(len(names))
-    return Learner(configure(selector), len(names), plan, settings)
+        return NoDrafter(len(arms.names))
+    return Learner(configure(selector), arms, plan, settings)

@@ -5,9 +5,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
+from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.options import COMPILE, DEVICE, DRAFTERS, DTYPE, TARGET
 from hedgespec.models.settings import Sampling
 from hedgespec.options import Option, check_ranges, seed_option
+from hedgespec.selectors.arms import ARM_LENGTHS
 from hedgespec.selectors.feedback import Feedback, parse_feedback
 from hedgespec.selectors.learning import Loss, parse_loss
 
@@ -25,12 +27,15 @@ class DecoderSettings:
     Drafting: text is drawn as `sampling` says. `rule` is a verification rule's name, "auto" being
     greedy at temperature 0, else sampling. Rule tree drafts the one of `trees` that has its name,
     `dynamic` by default; see `make_trees`. At most `draft_length` tokens are drafted, by default
-    DRAFT_LENGTH, or a tree's levels. `seed` and the number of the text give the random numbers;
+    DRAFT_LENGTH, or a tree's levels. With `arm_lengths` instead the selector chooses between pairs
+    of a drafter and one of these, 0 being an arm that drafts nothing; not with draft trees, which
+    are other ones for another depth. `seed` and the number of the text give the random numbers;
     without a seed the numbers of texts, where none is given, are drawn from torch's generator.
 
     Learning: `feedback`, an object or its label, `loss` and `estimator` are those of the simulator;
     None is the default: of losses `seconds` if `round_seconds` (N) are given, those of a round of
-    each drafter, else `accept`. Losses in seconds need them.
+    each arm (see `LiveDecoder.round_seconds`), else `accept`, which is the same for all lengths of
+    a drafter. Losses in seconds need them.
 
     Running: `evaluate_all` evaluates every drafter on every token, at the end of a text if the
     selector does not need it before. `timed` waits for the device before each clock reading.
@@ -53,6 +58,7 @@ class DecoderSettings:
     draft_length: Annotated[int | None, Option(
         f"draft tokens per round (default: {DRAFT_LENGTH}, or a tree's levels)", "K", low=1
         )] = None
+    arm_lengths: Annotated[tuple[int, ...], ARM_LENGTHS] = ()
     seed: Annotated[int | None, seed_option("of texts and choices")] = None
 
     feedback: Annotated[Feedback | str | None, Option(
@@ -76,6 +82,8 @@ class DecoderSettings:
     def __post_init__(self) -> None:
         """Check what needs no model."""
         check_ranges(self)
+        if self.arm_lengths and self.draft_length is not None:
+            raise HedgespecError(f"give {arg('draft_length')} or {arg('arm_lengths')}, not both")
         self.given_feedback, self.given_loss  # noqa: B018 - read once, and refused here
 
     @property
@@ -113,7 +121,8 @@ class LiveSettings:
     out: Annotated[Path | None, Option(
         "write a log: a trace, every decision and its times", "DIR", made=True)] = None
     costs: Annotated[bool, Option(
-        "do not measure the seconds of the models first, for the log")] = True
+        "do not measure the seconds of the models first, for the log and for losses of "
+        "--arm-lengths")] = True
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""

@@ -125,26 +125,26 @@ class StaticEngine(Engine):
             self._parts.begin(prompt, self._dropped_arms())
 
     def round(
-        self, arm: int, noise: torch.Tensor, room: int, clock: Clock
+        self, drafter: int, noise: torch.Tensor, room: int, clock: Clock
     ) -> tuple[int, list[int]]:
-        """As in Engine; the device drafts the full length."""
-        parts = self._parts
-        parts.uniforms.copy_(noise, non_blocking=True)
-        if self._draft_length:
-            self._catch_up(arm)
-            self._draft(arm)
+        """As in Engine; the device drafts the full length. Each draft length has graphs of its own.
+        """
+        parts, few = self._parts, len(noise)
+        parts.uniforms[:few].copy_(noise, non_blocking=True)
+        if few > 1:
+            self._catch_up(drafter)
+            self._draft(drafter, few - 1)
         clock.read("draft")
         position = self._length - self._prompt
         with decoded(f"target {self._target.id}", position):
-            self._run("verify", parts.verify)
-        packet = Fetched(parts.packet)
+            self._verify(few - 1)
+        packet = Fetched(parts.packets[few - 1])
         clock.read("verify")
         each = self.evaluation is Evaluation.EACH_ROUND
         if each:  # before the host knows how many tokens there are
-            self._launch(self._draft_length + 1)
+            self._launch(few)
             clock.read("evaluate")
         accepted, *rest = packet.wait().tolist()
-        few = self._draft_length + 1
         emitted, faults, broken = rest[: accepted + 1], rest[few : 2 * few], rest[2 * few :]
         faulty = any(faults[:room])  # then the text ends before this round
         self._start, self._length = self._length, self._length + (not faulty) * (accepted + 1)
@@ -157,7 +157,7 @@ class StaticEngine(Engine):
         if faulty:
             self._room = 0  # keys and values may be spoilt
             refuse_rows(f"target {self._target.id}", faults[:room], position)
-        return min(self._draft_length, room), emitted[:room]
+        return min(few - 1, room), emitted[:room]
 
     def keep(self, count: int) -> None:
         """Note how many; start an evaluation aside."""
@@ -237,7 +237,7 @@ class StaticEngine(Engine):
             parts.rewind(context)
             parts.place(context - few, context)
 
-        timed = [Part(target_part(few), prepare, partial(self._run, "verify", parts.verify)),
+        timed = [Part(target_part(few), prepare, partial(self._verify, few - 1)),
                  Part(EVALUATE_ALL, prepare,
                       partial(self._run, ("evaluate", few), partial(parts.evaluate, few))),
                  Part(read_part(many), prepare,
@@ -245,7 +245,7 @@ class StaticEngine(Engine):
         timed += [self._plain(width)._target_part(context, width)
                   for width in sorted({1, *widths} - {few})]
         for arm, name in enumerate(self._names):
-            timed += [Part(draft_part(name), prepare, partial(self._draft, arm)),
+            timed += [Part(draft_part(name), prepare, partial(self._draft, arm, few - 1)),
                       *self._evaluation_parts(arm, prepare)]
         one = BatchedRound(self._target, self._drafters, self._plan, 1, context, self._compiled)
         timed += one.together(counts_up_to(len(self._names))[:-1])
@@ -288,7 +288,7 @@ class StaticEngine(Engine):
         self._prepare_to_measure(context)
         parts = self._parts
         return Part(target_part(width), lambda: parts.rewind(context),
-                    partial(self._run, "verify", parts.verify))
+                    partial(self._verify, width - 1))
 
     def _plain(self, width: int) -> "StaticEngine":
         """The target without drafters, reading `width` tokens in a round: those of one width are
@@ -323,11 +323,15 @@ class StaticEngine(Engine):
                 ("read", arm, count, statistics), partial(parts.read_on, arm, count, statistics)))
         self._known[arm] = min(self._known[arm] + count, self._length)
 
-    def _draft(self, arm: int) -> None:
+    def _draft(self, arm: int, length: int) -> None:
         if self._names[arm] not in self.dropped:
-            self._done(lambda: self._run(("draft", arm), partial(self._parts.draft, arm)))
+            self._done(lambda: self._run(
+                ("draft", arm, length), partial(self._parts.draft, arm, length)))
         if self._names[arm] in self.dropped:
             self._parts.draft_nothing()
+
+    def _verify(self, length: int) -> None:
+        self._run(("verify", length), partial(self._parts.verify, length))
 
     def _launch_to_end(self) -> None:
         few = self._draft_length + 1

@@ -29,9 +29,10 @@ def room_for(tokens: int) -> int:
 class StaticRound:
     """Target and drafters with `room` for a text, and the parts of a round.
 
-    `uniforms` (K+1, W) are read by `draft` and `verify`; `packet` holds after `verify` the number
-    of accepted tokens, K+1 tokens of which the first accepted + 1 were emitted, the faults (K+1) of
-    the target's logits (see `contained`), and a flag for each drafter whose logits broke their
+    `uniforms` (K+1, W) are read by `draft` and `verify`, of which k+1 rows in a round that drafts k
+    tokens, K at most. `packets[k]` holds after `verify` of such a round the number of accepted
+    tokens, k+1 tokens of which the first accepted + 1 were emitted, the faults (k+1) of the
+    target's logits (see `contained`), and a flag for each drafter whose logits broke their
     contract; `tables[n, N]` (1+S, n, N) after `evaluate` the statistics of n tokens, log p first,
     and `tables[n, 1]` after `read_on` those of one drafter.
     """
@@ -69,7 +70,8 @@ class StaticRound:
             torch.zeros(1, dtype=torch.long, device=device) for _ in range(4))
         self.uniforms = torch.zeros(self._k + 1, plan.rule.width(target.vocabulary_size),
                                     dtype=torch.float64, device=device)
-        self.packet = torch.zeros(2 * self._k + 3 + len(drafters), dtype=torch.long, device=device)
+        packet = torch.zeros(2 * self._k + 3 + len(drafters), dtype=torch.long, device=device)
+        self.packets = [packet[: 2 * k + 3 + len(drafters)] for k in range(self._k + 1)]
 
     def begin(self, prompt: list[int], left_out: list[int]) -> None:
         """Start a text: everybody reads the prompt, the target all but its last token."""
@@ -127,12 +129,12 @@ class StaticRound:
         else:
             self._goal.fill_(end)
 
-    def draft(self, arm: int) -> None:
-        """Draft K tokens, and keep the distributions they are from."""
+    def draft(self, arm: int, length: int) -> None:
+        """Draft `length` tokens, and keep the distributions they are from."""
         one = self._drafting.one(arm)
         with one.failing():
             (feature, logits), token = self.draft_begin(arm), self._draft[:1]
-            for step in range(self._k):
+            for step in range(length):
                 if step:
                     feature = one.step(self._text, step, token, feature)
                     logits = self._logits(one, feature)[0]
@@ -158,27 +160,29 @@ class StaticRound:
         """Propose no token."""
         self._q.zero_()
 
-    def verify(self) -> None:
-        """The target reads the draft, accepts part of it and adds a token; the text grows."""
-        text, steps = self._text, self._steps
+    def verify(self, length: int) -> None:
+        """The target reads the draft of `length` tokens (k), accepts part of it and adds a token;
+        the text grows."""
+        text, steps, draft = self._text, self._steps[: length + 1], self._draft[:length]
+        if length < self._k:  # no proposal stands behind the draft
+            self._q[length].zero_()
         last = text.length - 1
         final, states = self._model.read(
-            torch.cat([text.tokens.index_select(0, last), self._draft]), last + steps,
-            self._layers)
+            torch.cat([text.tokens.index_select(0, last), draft]), last + steps, self._layers)
         for layer, state in states.items():
             text.states[layer].index_copy_(0, last + steps, state)
         logits, faults = contained(
-            self._target.logits(final), (self._k + 1, self._target.vocabulary_size))
+            self._target.logits(final), (length + 1, self._target.vocabulary_size))
         p = probabilities(logits, self._plan.sampling)
         accepted, following = self._plan.rule.verify(
-            p[None], self._q[None], self._draft[None], self.uniforms[None])
-        emitted = torch.cat([self._draft, following]).scatter(0, accepted, following)
+            p[None], self._q[None, : length + 1], draft[None], self.uniforms[None, : length + 1])
+        emitted = torch.cat([draft, following]).scatter(0, accepted, following)
         places = text.length + steps
         text.tokens.index_copy_(0, places, emitted)
         self._statistics.note(places, p)
         text.length.add_(accepted + 1)
         broken = self._broken.index_select(0, self._drafting.order).long()
-        self.packet.copy_(torch.cat([accepted, emitted, faults, broken]))
+        self.packets[length].copy_(torch.cat([accepted, emitted, faults, broken]))
 
     def read_on(self, arm: int, count: int, statistics: bool) -> None:
         """One drafter reads the next tokens, at most `count` and none beyond the end.

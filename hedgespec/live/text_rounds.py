@@ -15,6 +15,7 @@ from hedgespec.live.policy import Policy
 from hedgespec.live.settings import DecoderSettings
 from hedgespec.models.drafters import Drafter
 from hedgespec.models.target import LanguageModel
+from hedgespec.selectors.arms import NO_DRAFTER, Arms
 from hedgespec.selectors.feedback import MOST_WAITING
 from hedgespec.selectors.uniforms import query_key
 
@@ -41,6 +42,7 @@ class Decoder(Protocol):
 
     target: LanguageModel
     drafters: list[Drafter]
+    arms: Arms
     engine: Engine
     policy: Policy
     settings: DecoderSettings
@@ -58,7 +60,7 @@ class Rounds:
         self._target, self._engine = decoder.target, decoder.engine
         self._policy, self._plan, self._settings = decoder.policy, decoder.plan, decoder.settings
         self._request, self._answer = request, answer
-        self._arms = list(range(len(decoder.drafters)))
+        self._arms, self._drafters = decoder.arms, list(range(len(decoder.drafters)))
         self._generator = _generator(self._settings.base_seed, request.query)
         self._ends = self._target.eos_tokens if request.ends is None else request.ends
 
@@ -89,16 +91,24 @@ class Rounds:
         evaluated = self._evaluate_before(position)
         clock.read("evaluate")
         arm, weights = policy.choose(position)
+        drafter, length = self._drafting(arm)
         clock.read("select")
         drafted, emitted = engine.round(
-            arm, self._noise(position), self._request.max_new_tokens - position, clock)
+            drafter, self._noise(position, length), self._request.max_new_tokens - position, clock)
         tokens = self._up_to_end(emitted)
         answer.tokens += tokens
         engine.keep(len(tokens))
         clock.read("verify")
-        policy.finished_round(len(tokens), self._gamma(arm) if policy.uses_gamma else None)
+        policy.finished_round(len(tokens), self._gamma(
+            drafter, len(tokens)) if policy.uses_gamma else None)
         clock.read("learn")
-        return Round(position, arm, weights, evaluated, drafted, tokens, clock.seconds)
+        return Round(position, arm, drafter, weights, evaluated, drafted, tokens, clock.seconds)
+
+    def _drafting(self, arm: int) -> tuple[int, int]:
+        """The drafter of an arm, or NO_DRAFTER, and the tokens that it drafts at most."""
+        if arm == NO_DRAFTER:
+            return NO_DRAFTER, 0
+        return int(self._arms.drafters[arm]), int(self._arms.lengths[arm])
 
     def _evaluate_before(self, position: int) -> list[int]:
         """What the round at `position` needs; the drafters that were evaluated for the policy."""
@@ -112,11 +122,11 @@ class Rounds:
         else:
             evaluated = engine.beside and position > 0
         evaluated &= policy.evaluation(False) is not Evaluation.NEVER  # else it is for the log
-        return self._arms if evaluated else []
+        return self._drafters if evaluated else []
 
-    def _noise(self, position: int) -> torch.Tensor:
-        """Uniform numbers (K+1, W) of the round at `position`."""
-        rule, rows = self._plan.rule, self._plan.draft_length + 1
+    def _noise(self, position: int, length: int) -> torch.Tensor:
+        """Uniform numbers (k+1, W) of the round at `position`, of a draft of `length` tokens."""
+        rule, rows = self._plan.rule, length + 1
         width = rule.width(self._target.vocabulary_size)
         if not rule.shared_noise:
             return torch.rand(rows, width, generator=self._generator, dtype=torch.float64)
@@ -154,13 +164,13 @@ class Rounds:
         self._policy.evaluated(self._answer, self._plan)
         return True
 
-    def _evaluate_some(self, arms: list[int]) -> list[int]:
+    def _evaluate_some(self, drafters: list[int]) -> list[int]:
         """Some drafters on what they were not evaluated on yet; the policy is told."""
-        if arms:
-            for arm, found in zip(arms, self._engine.evaluate_some(arms), strict=True):
-                self._answer.by_drafter.setdefault(arm, []).append(found)
-            self._policy.evaluated_some(self._answer, self._plan, arms)
-        return arms
+        if drafters:
+            for drafter, found in zip(drafters, self._engine.evaluate_some(drafters), strict=True):
+                self._answer.by_drafter.setdefault(drafter, []).append(found)
+            self._policy.evaluated_some(self._answer, self._plan, drafters)
+        return drafters
 
     def _evaluate_rest(self) -> None:
         """All drafters on all tokens that they were not evaluated on yet."""
@@ -168,20 +178,24 @@ class Rounds:
             self._evaluate()
             return
         answer, parts = self._answer, self._answer.by_drafter
-        known = {arm: sum(len(part.log_p) for part in parts.get(arm, [])) for arm in self._arms}
-        self._evaluate_some([arm for arm in self._arms if known[arm] < len(answer.tokens)])
+        known = {one: sum(len(part.log_p) for part in parts.get(one, []))
+                 for one in self._drafters}
+        self._evaluate_some([one for one in self._drafters if known[one] < len(answer.tokens)])
         if answer.tokens:
             answer.statistics = [side_by_side(
-                [last_tokens(parts[arm], len(answer.tokens)) for arm in self._arms])]
+                [last_tokens(parts[one], len(answer.tokens)) for one in self._drafters])]
 
-    def _gamma(self, arm: int) -> np.ndarray:
+    def _gamma(self, drafter: int, count: int) -> np.ndarray:
         """Acceptance probabilities (m, D) of the drafter that ran, on the round's m tokens."""
         rule, length = self._plan.rule, self._plan.draft_length
         if self._settings.evaluate_all:
             # Evaluated once only: another time the rounding might differ from what was learned.
             self._evaluate()
-            return rule.expected(self._answer.statistics[-1], length)[:, :, arm]
-        return rule.expected(self._engine.evaluate_one(arm), length)[:, :, 0]
+        if drafter == NO_DRAFTER:
+            return np.zeros((count, 1), dtype=np.float32)
+        if self._settings.evaluate_all:
+            return rule.expected(self._answer.statistics[-1], length)[:, :, drafter]
+        return rule.expected(self._engine.evaluate_one(drafter), length)[:, :, 0]
 
 
 def _generator(seed: int, number: int) -> torch.Generator:

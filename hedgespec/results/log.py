@@ -26,10 +26,12 @@ _LOSSES = LIVE_LOSSES.types["losses"]
 class LiveRun(TypedDict, total=False):
     """The keys of run.json; `feedback` None is the selector's default.
 
-    `loss` is None of selectors that learn none, and in logs of early versions. `round_seconds` are
-    those of each drafter that losses in seconds took, if any. `seconds` are those of each part of
+    `arm_lengths` are the draft lengths that were chosen between, of which `draft_length` is the
+    greatest; none where every drafter drafted that. `loss` is None of selectors that learn none,
+    and in logs of early versions. `round_seconds` are
+    those of each arm that losses in seconds took, if any. `seconds` are those of each part of
     all rounds. `tables` are the sha256 of the files beside it.
-    `rule`, `round_seconds` and `tables` lack in logs of early versions.
+    `arm_lengths`, `rule`, `round_seconds` and `tables` lack in logs of early versions.
     """
 
     command: list[str]
@@ -37,6 +39,7 @@ class LiveRun(TypedDict, total=False):
     selector: str
     seed: int
     draft_length: int
+    arm_lengths: list[int]
     rule: str
     feedback: str | None
     loss: str | None
@@ -114,5 +117,9 @@ def _checked(found: Any, path: Path) -> LiveRun:
     seconds = found.get("round_seconds")
     if seconds is not None and not (isinstance(seconds, list) and seconds and all(
             isinstance(one, int | float) and 0 < one < float("inf") for one in seconds)):
-        raise HedgespecError(f'{path}: field "round_seconds" is not seconds of each drafter')
+        raise HedgespecError(f'{path}: field "round_seconds" is not seconds of each arm')
+    lengths = found.get("arm_lengths", [])
+    if not (isinstance(lengths, list) and all(
+            isinstance(one, int) and not isinstance(one, bool) for one in lengths)):
+        raise HedgespecError(f'{path}: field "arm_lengths" is not a list of draft lengths')
     return cast(LiveRun, found)

@@ -261,10 +261,10 @@ TABLES = (SUMMARY, PER_QUERY, CURVES, ANSWER)
 LIVE_ROUNDS = Table("rounds", "round of `hedgespec live`", (
     Column("query", pl.Int64(), "number of the query, counted from 0", key=True),
     Column("position", pl.Int64(), "tokens of the answer before the round", "tokens", key=True),
-    Column("drafter", pl.String(), "the drafter that was chosen"),
-    Column("probability", pl.Float64(), "of choosing it", "probability"),
-    Column("weights", pl.List(pl.Float64()), "the whole play, in the drafters' order",
-           "probability"),
+    Column("drafter", pl.String(), "the drafter that was chosen, or `none`"),
+    Column("probability", pl.Float64(), "of choosing it and its draft length", "probability"),
+    Column("weights", pl.List(pl.Float64()), "the whole play, in the arms' order: the drafters, or "
+           "`none` first if it is one, then each drafter with each draft length", "probability"),
     Column("evaluated", pl.Boolean(), "whether drafters were evaluated before the round"),
     Column("drafted", pl.Int64(), "tokens drafted", "tokens"),
     Column("emitted", pl.Int64(), "tokens emitted", "tokens"),
@@ -272,10 +272,11 @@ LIVE_ROUNDS = Table("rounds", "round of `hedgespec live`", (
              timed=True) for part in PARTS),
     Column("evaluated_set", pl.List(pl.String()), "the drafters that were evaluated before the "
            "round", earlier=(None,)),
+    Column("arm", pl.String(), "the drafter, with `--arm-lengths` DRAFTER*K", earlier=(None,)),
 ))
 LIVE_LOSSES = Table("losses", "loss that the selector of `hedgespec live` learned, in that order", (
     Column("query", pl.Int64(), "number of the query, counted from 0", key=True),
     Column("position", pl.Int64(), "the token where a round would start", "tokens", key=True),
-    Column("losses", pl.List(pl.Float64()), "of all drafters, in their order, as they were fed",
+    Column("losses", pl.List(pl.Float64()), "of all arms, in their order, as they were fed",
            "the [loss](metrics.md#losses)"),
 ))

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
+from hedgespec.selectors.arms import Arms, alike_arms
 from hedgespec.selectors.contract import CHOSEN, EMITTED, FULL, OUTCOMES, VERIFIED
 from hedgespec.selectors.faults import LearnerError, fault_of, line_of
 from hedgespec.selectors.feedback import (
@@ -55,7 +56,7 @@ def replay_only(configured: ConfiguredSelector, feedback: Feedback) -> str:
 
 
 class OnlineSelector:
-    """A selector over N drafters with draft length K.
+    """A selector over N drafters with draft length K, or over N arms, the longest of which is K.
 
     For each text `begin`; for each round `choose`, and before it `verified` with the statistics
     of what was emitted: at once, or no later than `needs` says. Where only some drafters may be
@@ -64,13 +65,14 @@ class OnlineSelector:
     """
 
     def __init__(
-        self, configured: ConfiguredSelector, arms: int, draft_length: int,
+        self, configured: ConfiguredSelector, arms: int | Arms, draft_length: int,
         feedback: Feedback | None = None, loss: Loss | None = None, seed: int = 0,
         round_seconds: np.ndarray | None = None, path_only: bool = False,
-        lengths: np.ndarray | None = None,
     ):
-        """`round_seconds` (N) are those of a round of each drafter, which losses in seconds need;
-        `path_only` as in `estimator_arrays`; `lengths` (N) the arms' draft lengths, None: all K.
+        """`arms` are the arms, or the number of drafters that all draft K tokens.
+
+        `round_seconds` (N) are those of a round of each arm, which losses in seconds need;
+        `path_only` as in `estimator_arrays`.
 
         Raises HedgespecError for settings that make no sense for the selector or cannot be had
         live: feedback `foresight`, rewards from text that is not written yet, or seconds of
@@ -85,11 +87,15 @@ class OnlineSelector:
         if self.loss.seconds and round_seconds is None:
             raise HedgespecError(f"loss {self.loss.label} needs the seconds of a round of each "
                                  "drafter")
-        configured.check_on(arms, draft_length)
+        self._pool = arms if isinstance(arms, Arms) else alike_arms(arms, draft_length)
+        self._arms, self._length, self._seed = len(self._pool.names), draft_length, seed
+        if round_seconds is not None and len(round_seconds) != self._arms:
+            raise HedgespecError(f"{arg('round_seconds')} are {len(round_seconds)} numbers; there "
+                                 f"are {self._arms} to choose between")
+        configured.check_on(self._arms, draft_length)
         self._name, self._own = configured.name, configured.own
-        self._lengths = np.full(arms, draft_length) if lengths is None else lengths
-        self._params = configured.parameter_array(self._lengths, self.loss.window(draft_length))
-        self._arms, self._length, self._seed = arms, draft_length, seed
+        self._params = configured.parameter_array(
+            self._pool.lengths, self.loss.window(draft_length))
         self._path_only = path_only
         self._schedule = self.feedback.schedule(self.loss.window(draft_length))
         self._step = compile_step(
@@ -97,7 +103,7 @@ class OnlineSelector:
             tuple(round_seconds.tolist()) if self.loss.seconds and round_seconds is not None
             else None, self._own)
         self._functions = compiled_functions(self.selector, self._own)
-        self.weights = np.zeros(arms)
+        self.weights = np.zeros(self._arms)
         self._compile()
         self.begin(0)
 
@@ -153,12 +159,12 @@ class OnlineSelector:
             visits=np.empty(self._arms))
         begin_visits(self._memory.phases, self._memory.visits)
         if self.partial:
-            seconds = no_seconds(np.arange(self._arms), np.ones(self._arms, dtype=bool))
+            seconds = no_seconds(self._pool.owner, self._pool.first)
             self._memory = self._memory._replace(ledger=new_ledger(seconds, 64))
         self._gamma = self._realised = np.empty((0, 1, self._arms), dtype=np.float32)
         self._keep_statistics(self._gamma, self._realised)
         self._known = 0  # positions whose statistics are there
-        self._read = np.zeros(self._arms, dtype=np.int64)  # the same of each drafter, if partial
+        self.read = np.zeros(self._arms, dtype=np.int64)  # the same of each arm, if partial
 
     @property
     def partial(self) -> bool:
@@ -191,7 +197,8 @@ class OnlineSelector:
         return count
 
     def choose_evaluated(self, start: int) -> np.ndarray:
-        """Whose statistics (N, bool) are to be given next, on all positions before `start`.
+        """Whose statistics (N, bool) are to be given next, on all positions before `start`: of all
+        arms of a drafter, or of none of them. `read` (N) says how many positions were given.
 
         `partial` only; to be asked once before each round.
         """
@@ -203,9 +210,9 @@ class OnlineSelector:
         return ledger.chosen.copy()
 
     def verified_one(self, arm: int, gamma: np.ndarray, realised: np.ndarray) -> None:
-        """Take note of the statistics (m, D), float32, of the next m tokens under one drafter."""
-        begin = self._read[arm]
-        self._read[arm] = end = begin + len(gamma)
+        """Take note of the statistics (m, D), float32, of the next m tokens under one arm."""
+        begin = self.read[arm]
+        self.read[arm] = end = begin + len(gamma)
         self._make_room_for_statistics(end, gamma.shape[1:])
         self._gamma[begin:end, :, arm] = gamma
         self._realised[begin:end, :, arm] = realised
@@ -236,7 +243,7 @@ class OnlineSelector:
         if self.selector.uses_gamma:
             assert gamma is not None
             total, deepest = 0.0, gamma.shape[1] - 1
-            count = min(emitted, int(self._lengths[arm]))
+            count = min(emitted, int(self._pool.lengths[arm]))
             for step in range(count):
                 total += gamma[step, min(step, deepest)]
             outcome[VERIFIED] = total / max(count, 1)

@@ -1,37 +1,23 @@
-"""What a selector chooses between: drafters, with their verification rules and draft lengths."""
+"""What a selector chooses between in a replay: drafters, with verification rules and lengths."""
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from hedgespec.errors import HedgespecError, arg, did_you_mean
-from hedgespec.results.labels import EVERY_DRAFTER, NONE, ArmLabel
+from hedgespec.errors import HedgespecError
 from hedgespec.rules import Rule, verification_rule
+from hedgespec.selectors.arms import NO_DRAFTER, Arms, arm_labels
 from hedgespec.traces import Trace
 from hedgespec.traces.drafted import drafted_tokens
-from hedgespec.traces.schema import MAX_DRAFT_LENGTH, NO_DRAFTER
-
-MOST_ARMS = 2**15 - 1  # choices are int16
+from hedgespec.traces.schema import MAX_DRAFT_LENGTH
 
 
 @dataclass(frozen=True)
-class Arms:
-    """N arms: `names`, the number of each one's drafter in the trace, its draft length and rule.
+class RuledArms(Arms):
+    """N arms of a trace's drafters, and the rule that verifies each."""
 
-    The arm `none` has NO_DRAFTER and draft length 0.
-    """
-
-    names: list[str]
-    drafters: np.ndarray
-    lengths: np.ndarray
     rules: list[Rule]
-
-    @property
-    def longest(self) -> int:
-        """The greatest draft length."""
-        return int(self.lengths.max())
 
     @property
     def rule(self) -> str:
@@ -67,46 +53,27 @@ class Arms:
         found = drafted_tokens(trace, drafter)
         return np.array([length]) if found is None else np.minimum(found, length)
 
-    def spread(self, statistic: Callable[[Rule, int], np.ndarray]) -> np.ndarray:
-        """A statistic of acceptance, (T, D, drafters) of each rule, as (T, D', N) of the arms.
-
-        Behind an arm's draft length acceptance is 0. The target's token that follows a whole draft
-        is then the one that follows a rejection there, so that rounds and expected tokens are those
-        of the shorter draft.
-        """
+    def spread_by_rule(self, statistic: Callable[[Rule, int], np.ndarray]) -> np.ndarray:
+        """A statistic of acceptance, (T, D, drafters) of each rule, as (T, D', N) of the arms: see
+        `spread`."""
         distinct = {rule.label: rule for rule in self.rules}
         found = {label: statistic(rule, self.longest) for label, rule in distinct.items()}
-        whole = next(iter(found.values()))
-        if len(found) == 1 and (self.lengths == self.longest).all() and np.array_equal(
-                self.drafters, np.arange(whole.shape[2])):
-            return np.ascontiguousarray(whole, dtype=np.float32)  # one arm per drafter
-        levels = np.arange(self.longest)
-        spread = np.zeros((len(whole), self.longest, len(self.names)), dtype=np.float32)
-        for arm, (rule, drafter, length) in enumerate(
-                zip(self.rules, self.drafters, self.lengths, strict=True)):
-            values = found[rule.label]
-            depths = np.minimum(levels[:length], values.shape[1] - 1)
-            spread[:, :length, arm] = values[:, depths, drafter]
-        return spread
+        return self.spread([found[rule.label] for rule in self.rules])
 
 
 def make_arms(
     trace: Trace, draft_length: int | None, lengths: tuple[int, ...] = (),
     named: tuple[str, ...] = (), rule: str = "auto",
-) -> Arms:
+) -> RuledArms:
     """Every drafter under one rule, with one draft length, or, if `lengths` are given, with each.
 
     With `named` instead these arms, each DRAFTER[@RULE][*K], where `all` stands for every drafter;
     what is left out is `rule` and `draft_length`. `draft_length` None is the trace's, or a tree's,
-    own. `none`, or the length 0, is an arm that does not draft. Raises HedgespecError for an arm or
-    length that stands twice or does not fit the trace.
+    own. Raises HedgespecError as `arm_labels` does, and for a length that does not fit the trace.
     """
     names = trace.manifest.drafter_names
     labels = arm_labels(names, lengths, named)
     drafting = [label for label in labels if label.drafter in names]
-    if not drafting:
-        raise HedgespecError(f"{arg('arms' if named else 'arm_lengths')}: {NONE} alone leaves "
-                             "nothing to choose; give drafters besides")
     first = verification_rule(drafting[0].rule or rule, trace)
     numbers, rules, chosen = [], [], []
     for label in labels:
@@ -120,49 +87,7 @@ def make_arms(
         chosen.append(_default_length(draft_length, rules[-1], trace) if label.length is None
                       else label.length)
         _check_length(chosen[-1], rules[-1], numbers[-1], trace)
-    return Arms([str(label) for label in labels], np.array(numbers), np.array(chosen), rules)
-
-
-def arm_labels(
-    drafters: list[str], lengths: tuple[int, ...] = (), named: tuple[str, ...] = ()
-) -> list[ArmLabel]:
-    """The arms that are asked for, each drafter spelled out; see `make_arms`."""
-    if NONE in drafters and 0 in lengths:
-        raise HedgespecError(f"{arg('arm_lengths')}: the trace has a drafter called {NONE}, so "
-                             "that not drafting cannot be an arm")
-    given = [_parse(text, drafters) for text in named] or _pairs(drafters, lengths)
-    every = {} if EVERY_DRAFTER in drafters else {EVERY_DRAFTER: drafters}
-    labels = [replace(label, drafter=name) for label in given
-              for name in every.get(label.drafter, [label.drafter])]
-    option = "arms" if named else "arm_lengths"
-    if len(labels) > MOST_ARMS:
-        raise HedgespecError(f"{arg(option)} and the trace's drafters make {len(labels)} arms; at "
-                             f"most {MOST_ARMS} can be told apart")
-    for label, times in Counter(labels).items():
-        if times > 1:
-            raise HedgespecError(f"{arg(option)} names {label} twice")
-    return labels
-
-
-def _pairs(drafters: list[str], lengths: tuple[int, ...]) -> list[ArmLabel]:
-    """Every drafter with every length; length 0, once, is the arm `none`."""
-    drafted: list[int | None] = [length for length in lengths if length] if lengths else [None]
-    return [*[ArmLabel(NONE)] * lengths.count(0),
-            *(ArmLabel(name, length=length) for name in drafters for length in drafted)]
-
-
-def _parse(text: str, drafters: list[str]) -> ArmLabel:
-    label = ArmLabel.parse(text)
-    if label is not None and label.drafter == EVERY_DRAFTER and EVERY_DRAFTER in drafters:
-        raise HedgespecError(f"{arg('arms', text)}: the trace has a drafter called "
-                             f"{EVERY_DRAFTER}; name each drafter")
-    if text == NONE:
-        return ArmLabel(NONE)
-    if label is None or label.drafter not in (EVERY_DRAFTER, *drafters):
-        raise HedgespecError(f"{arg('arms', text)}: want DRAFTER[@RULE][*K], DRAFTER being "
-                             f"{EVERY_DRAFTER} or one of {', '.join(drafters)}; or {NONE}"
-                             + did_you_mean(label.drafter if label else text, drafters))
-    return label
+    return RuledArms([str(label) for label in labels], np.array(numbers), np.array(chosen), rules)
 
 
 def _default_length(draft_length: int | None, rule: Rule, trace: Trace) -> int:

@@ -57,14 +57,21 @@ def check_replayed(one: ReplayedLog) -> int:
         weights, learned = _driven(chooser, run["seed"], replayer, rounds, *_learning(run, chooser),
                                    run.get("round_seconds"))
         if log.losses is not None:
-            _compare_losses(learned, log.losses, trace)
-    _compare("drafter", _chosen(found, starts, trace), rounds["drafter"].to_numpy(), rounds)
+            _compare_losses(learned, log.losses, replayer.arms.names)
+    arms = _chosen(found, starts, replayer.arms.names)
+    drafters = {name: drafter or NONE for name, drafter in zip(
+        replayer.arms.names, replayer.arms.drafter_names(trace), strict=True)}
+    _compare("drafter", [drafters.get(arm, arm) for arm in arms], rounds["drafter"].to_numpy(),
+             rounds)
+    if "arm" in rounds:
+        _compare("arm", arms, rounds["arm"].to_numpy(), rounds)
     if "evaluated" in rounds:
         _compare("evaluated", found.evaluated[starts], rounds["evaluated"].to_numpy(), rounds)
     if found.sets is not None:
-        names = np.array(trace.manifest.drafter_names)
-        _compare("evaluated_set", [names[chosen].tolist() for chosen in found.sets[starts]],
-                 rounds["evaluated_set"].to_list(), rounds)
+        first = replayer.arms.first
+        names = np.array(replayer.arms.drafter_names(trace))[first]
+        sets = [names[chosen].tolist() for chosen in found.sets[starts][:, first]]
+        _compare("evaluated_set", sets, rounds["evaluated_set"].to_list(), rounds)
     if weights is not None:
         _compare("weights", weights, rounds["weights"].to_list(), rounds)
     return len(rounds)
@@ -91,11 +98,13 @@ def replayed_log(folder: Path) -> ReplayedLog:
     run, trace = log.run, read_trace(folder / TRACE)
     starts = _starts(log.rounds, trace, folder)
     seconds = run.get("round_seconds")
-    replayer = Replayer(trace, run["draft_length"], run.get("rule", "auto"),
+    lengths = tuple(run.get("arm_lengths", ()))
+    replayer = Replayer(trace, None if lengths else run["draft_length"], run.get("rule", "auto"),
+                        arm_lengths=lengths,
                         round_seconds=None if seconds is None else tuple(seconds))
     chooser = replayer.chooser(run["selector"])
     found = replayer.run(chooser, run["seed"], *_learning(run, chooser),
-                         acceptance=acceptance_that_gives(starts, trace))
+                         acceptance=acceptance_that_gives(starts, replayer))
     return ReplayedLog(log, replayer, starts, found)
 
 
@@ -109,13 +118,12 @@ def _learning(run: LiveRun, chooser: Chooser) -> tuple[Feedback | None, Loss | N
     return feedback, Loss() if full else None
 
 
-def _chosen(found: Replay, starts: np.ndarray, trace: Trace) -> np.ndarray:
-    """Who drafts in the rounds from `starts` (R)."""
+def _chosen(found: Replay, starts: np.ndarray, names: list[str]) -> list[str]:
+    """The arm, one of `names` (N), of the rounds from `starts` (R)."""
     if not found.drafts:
-        return np.full(len(starts), NONE)
+        return [NONE] * len(starts)
     assert found.choice is not None
-    choice, names = found.choice[starts], np.array(trace.manifest.drafter_names)
-    return np.where(choice >= 0, names[choice], "no round")
+    return [names[arm] if arm >= 0 else "no round" for arm in found.choice[starts].tolist()]
 
 
 def _starts(rounds: pl.DataFrame, trace: Trace, folder: Path) -> np.ndarray:
@@ -127,12 +135,12 @@ def _starts(rounds: pl.DataFrame, trace: Trace, folder: Path) -> np.ndarray:
     return starts
 
 
-def acceptance_that_gives(starts: np.ndarray, trace: Trace) -> np.ndarray:
+def acceptance_that_gives(starts: np.ndarray, replayer: Replayer) -> np.ndarray:
     """Acceptance probabilities (T, 1, N) under which rounds start at these tokens (R) whatever is
     chosen: 1, and 0 at each round's last token."""
-    accepted = np.ones(len(trace.tokens), dtype=np.float32)
+    accepted = np.ones(len(replayer.trace.tokens), dtype=np.float32)
     accepted[np.append(starts[1:], len(accepted)) - 1] = 0.0
-    return np.repeat(accepted[:, None, None], len(trace.manifest.drafters), axis=2)
+    return np.repeat(accepted[:, None, None], len(replayer.arms.names), axis=2)
 
 
 def _driven(
@@ -142,7 +150,7 @@ def _driven(
     """What the selector plays in each round, and the losses it learns."""
     trace = replayer.trace
     online = OnlineSelector(
-        chooser, len(trace.manifest.drafters), replayer.draft_length, feedback, loss, seed,
+        chooser, replayer.arms, replayer.draft_length, feedback, loss, seed,
         None if seconds is None else np.array(seconds),
         path_only=bool(replayer.arms.path_only.all()))
     weights: list[list[float]] = []
@@ -151,7 +159,7 @@ def _driven(
         start = int(trace.offsets[query])
         if position == 0:
             online.begin(query)
-            read = np.full(len(trace.manifest.drafters), start)
+            read = np.full(len(replayer.arms.names), start)
         start += position
         if online.partial:
             for arm in np.flatnonzero(online.choose_evaluated(position)).tolist():
@@ -168,9 +176,8 @@ def _driven(
     return weights, learned_losses(learned)
 
 
-def _compare_losses(found: pl.DataFrame, logged: pl.DataFrame, trace: Trace) -> None:
+def _compare_losses(found: pl.DataFrame, logged: pl.DataFrame, names: list[str]) -> None:
     """Raise HedgespecError naming the first loss that differs."""
-    names = trace.manifest.drafter_names
     for now, then in zip_longest(found.iter_rows(), logged.iter_rows()):
         if now is None or then is None or now[:2] != then[:2]:
             raise HedgespecError(f"the replay differs first in what is learned: live "

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from hedgespec.simulator.arms import Arms
+from hedgespec.simulator.arms import RuledArms
 from hedgespec.traces import Trace
 
 
@@ -30,7 +30,7 @@ class Taught(Protocol):
         """The trace."""
 
     @property
-    def arms(self) -> Arms:
+    def arms(self) -> RuledArms:
         """The arms on it."""
 
     @property

@@ -43,7 +43,6 @@ from hedgespec.simulator.router import Router
 from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask, PartialTask
 from hedgespec.simulator.whole import Whole
 from hedgespec.traces import Costs, Trace
-from hedgespec.traces.schema import NO_DRAFTER
 
 
 @dataclass
@@ -115,11 +114,11 @@ class Replayer:
 
     @cached_property
     def _acceptance(self) -> np.ndarray:
-        return self.arms.spread(lambda rule, length: rule.realised(self.trace, length))
+        return self.arms.spread_by_rule(lambda rule, length: rule.realised(self.trace, length))
 
     @cached_property
     def _gamma(self) -> np.ndarray:
-        return self.arms.spread(lambda rule, length: rule.expected(self.trace, length))
+        return self.arms.spread_by_rule(lambda rule, length: rule.expected(self.trace, length))
 
     @property
     def in_whole(self) -> "Whole | Replayer":
@@ -382,16 +381,9 @@ class Replayer:
     def evaluated_drafters(self, run: Replay) -> np.ndarray:
         """Drafters evaluated before the round from each token, expected if exact, (T)."""
         if run.sets is None:
-            return run.evaluated * float(self._first.sum())
-        found: np.ndarray = run.sets[:, self._first].sum(axis=1)
+            return run.evaluated * float(self.arms.first.sum())
+        found: np.ndarray = run.sets[:, self.arms.first].sum(axis=1)
         return found
-
-    @property
-    def _first(self) -> np.ndarray:
-        """Whether an arm (N) is the first of its drafter."""
-        first: np.ndarray = np.logical_and(self._owner == np.arange(self._arms),
-                                           self.arms.drafters != NO_DRAFTER)
-        return first
 
     def _reading_seconds(self, run: Replay, choice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Further seconds of the rounds from each token: of evaluation, and of drafters that catch
@@ -410,15 +402,9 @@ class Replayer:
         costs, names = costs_of(self.trace), self.arms.drafter_names(self.trace)
         tokens = np.arange(np.diff(self.trace.offsets).max() + 1)
         return ArmSeconds(
-            np.stack([self._owner, self._first, reads_first(costs, names)]), own,
+            np.stack([self.arms.owner, self.arms.first, reads_first(costs, names)]), own,
             reading_seconds(costs, names, tokens),
-            reading_together_seconds(costs, int(self._first.sum()), tokens))
-
-    @property
-    def _owner(self) -> np.ndarray:
-        """The first arm (N) with the drafter of each."""
-        drafters = self.arms.drafters.tolist()
-        return np.array([drafters.index(drafter) for drafter in drafters])
+            reading_together_seconds(costs, int(self.arms.first.sum()), tokens))
 
     def one_replay(self, run: Replay, query: int) -> np.ndarray:
         """Decisions (L) in one query: the run's own; of an expectation those with seed 0.
@@ -477,7 +463,7 @@ class Replayer:
             task = PartialTask(*queries, acceptance, self.losses(loss), schedule,
                                self.draft_length, carry, follows, state, seed, params, state_size,
                                self._arm_seconds(self.own_seconds()) if feedback.timed else
-                               no_seconds(self._owner, self._first))
+                               no_seconds(self.arms.owner, self.arms.first))
             sets = np.zeros((len(choice), self._arms), dtype=bool)
         else:
             task = FullTask(*queries, acceptance, self.losses(loss), *self._estimates(loss),
@@ -563,7 +549,7 @@ class Replayer:
         usage = np.bincount(query * self._arms + choice[starts], minlength=queries * self._arms)
         usage = usage.reshape(queries, self._arms)
         evaluated = (self._evaluated(knows, feedback, loss, seed, choice) if sets is None
-                     else np.any(sets, axis=1))
+                     else np.any(sets[:, self.arms.first], axis=1))
         return Replay(label, knows, feedback, loss, REPLAYED, seed, choice, choice >= 0, usage,
                       evaluated, None, seconds, sets=sets)
 

@@ -9,6 +9,7 @@ from hedgespec.bundled import bundled_costs
 from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.options import Option, check_ranges, plain, seed_option
 from hedgespec.results.labels import OWN_COSTS
+from hedgespec.selectors.arms import ARM_LENGTHS
 from hedgespec.selectors.feedback import ARRIVALS, Feedback, modifier_help, parse_feedback
 from hedgespec.selectors.learning import Loss, parse_loss
 from hedgespec.simulator.choosers import Chooser
@@ -74,9 +75,7 @@ class SweepSettings:
         "prefilling sees them")] = False
     carry: Annotated[int | None, seed_option(
         "carry learners over the queries, in an order drawn with this seed")] = None
-    arm_lengths: Annotated[tuple[int, ...], Option(
-        "choose between pairs of a drafter and one of these draft lengths, named DRAFTER*K; --loss "
-        "seconds weighs them", "K")] = ()
+    arm_lengths: Annotated[tuple[int, ...], ARM_LENGTHS] = ()
     arms: Annotated[tuple[str, ...], Option(
         "choose between these, each DRAFTER[@RULE][*K], where `all` is every drafter: all@block "
         "generalist@tree expert-sql*3", "ARM")] = ()

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from hedgespec.simulator.arms import Arms
+from hedgespec.simulator.arms import RuledArms
 from hedgespec.simulator.known import Asked
 from hedgespec.simulator.router import Router
 from hedgespec.traces import Costs, Trace
@@ -16,7 +16,7 @@ class Piece(Protocol):
     """A replayer of some queries of a trace."""
 
     trace: Trace
-    arms: Arms
+    arms: RuledArms
 
     @property
     def expected_rounds(self) -> np.ndarray:
@@ -44,7 +44,7 @@ class Whole:
     """
 
     def __init__(
-        self, trace: Asked, arms: Arms, pieces: Callable[[], Iterator[Piece]],
+        self, trace: Asked, arms: RuledArms, pieces: Callable[[], Iterator[Piece]],
         replayed: Callable[[Trace], Piece],
     ):
         self.trace, self.arms = trace, arms

@@ -15,7 +15,6 @@ QUERIES = "queries.parquet"
 MAX_ROWS_PER_SHARD = 1 << 18
 MAX_DRAFT_LENGTH = 10_000
 MAX_TREE_LEVELS = 255
-NO_DRAFTER = -1  # in place of a drafter's number: nothing is drafted
 SHA256_PATTERN = "^[0-9a-f]{64}$"
 
 QUERY_COLUMNS: dict[str, pl.DataType] = {

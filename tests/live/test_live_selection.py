@@ -423,7 +423,7 @@ def test_generate_refuses_what_it_cannot_do(target, drafters, inputs, tiny_model
 
 @pytest.mark.parametrize(("selector", "options", "message"), [
     ("nobody", {}, "unknown selector 'nobody'"),
-    ("fixed:nobody", {}, "there is no such drafter; the pool has lm, early-exit-3"),
+    ("fixed:nobody", {}, "there is no such arm; the pool has lm, early-exit-3"),
     ("hedge", {"draft_length": 0}, "draft_length must be at least 1, not 0"),
     ("oracle", {}, "unknown selector"),
 ])

@@ -106,7 +106,7 @@ def test_rewards_are_means_over_the_arms_own_draft(tmp_path):
         text = f"metasd-ucb:beta=0,reward={reward}"
         run = replayer.run(text, 0)
         assert run.usage[0, 1] >= run.visits.sum() - 3, "each other arm is tried once"
-        online = OnlineSelector(parse_selector(text), 3, 4, seed=0, lengths=np.array([0, 1, 4]))
+        online = OnlineSelector(parse_selector(text), replayer.arms, 4, seed=0)
         gamma, _ = replayer.statistics(0, 120)
         for start, stop in pairwise([*np.flatnonzero(run.choice >= 0), 120]):
             arm = online.choose(int(start))

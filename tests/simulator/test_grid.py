@@ -13,9 +13,9 @@ from hedgespec.cli import main
 from hedgespec.costs.file import save_costs
 from hedgespec.errors import HedgespecError
 from hedgespec.results.store import read_table
+from hedgespec.selectors.arms import arm_labels
 from hedgespec.selectors.feedback import parse_feedback
 from hedgespec.simulator import SweepSettings, run_sweep
-from hedgespec.simulator.arms import arm_labels
 from hedgespec.simulator.grid import read_grid
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
