@@ -148,7 +148,7 @@ def refuse_idle(given: Mapping[str, Any], rules: Iterable[tuple[str, bool, str]]
     """
     for name, used, why in rules:
         if name in given and not used:
-            raise HedgespecError(f"{arg(name, given[name])} would change nothing: {why}")
+            raise HedgespecError(f"{arg(name, plain(given[name]))} would change nothing: {why}")
 
 
 def changed_settings(defaults: Settings, changed: Mapping[str, Any]) -> Settings:

@@ -3,10 +3,10 @@
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
-from hedgespec.options import add_options, with_given
+from hedgespec.options import add_options, given_options, refuse_idle, with_given
 
 if TYPE_CHECKING:
     from hedgespec.models.settings import Sampling
@@ -46,16 +46,23 @@ def _defaults() -> "tuple[HeadSettings, Sampling]":
     return HeadSettings(smollm2.NAME, device="auto", dtype="auto"), Sampling(temperature=0.0)
 
 
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for settings in _defaults()
+            for name, value in given_options(options, type(settings)).items()}
+
+
 def run(options: argparse.Namespace) -> int:
     """Read, try, print."""
     require_models("trying a head")
     from hedgespec.models.drafters import check_before_loading
     from hedgespec.models.heads.keys import check_folder
+    from hedgespec.models.settings import idle_at
     from hedgespec.models.target import check_device, load_model
     from hedgespec.tracegen.head_report import report_head
 
-    settings, sampling = _defaults()
+    given, (settings, sampling) = _given(options), _defaults()
     settings, sampling = with_given(settings, options), with_given(sampling, options)
+    refuse_idle(given, idle_at(sampling.temperature, seed=True))
     device = chosen_device(settings.device)
     check_device(device)
     settings = replace(settings, device=device, dtype=chosen_dtype(settings.dtype, device))

@@ -119,13 +119,27 @@ def _refuse_idle(
     options: argparse.Namespace, given: dict[str, Any], live: "LiveSettings", sampling: "Sampling"
 ) -> None:
     from hedgespec.models.settings import idle_at
+    from hedgespec.selectors.learning import NOT_ESTIMATED, parse_loss
 
     refuse_idle(given, [
         ("per_domain", not options.chat and options.prompt is None,
          f"it chooses among the questions of {arg('prompts')}"),
         ("costs", live.out is not None or bool(given.get("arm_lengths")),
          f"they are measured for the log; give {arg('out')}"),
-        *idle_at(sampling.temperature)])
+        *idle_at(sampling.temperature),
+        *((name, options.chat or _learns(live.selector), f"{live.selector} does not learn")
+          for name in ("feedback", "loss", "estimator")),
+        ("estimator", given.get("loss") is None or parse_loss(given["loss"]).estimated,
+         NOT_ESTIMATED)])
+
+
+def _learns(selector: str) -> bool:
+    """Whether it looks at losses, or at its own rounds."""
+    from hedgespec.results.labels import NONE
+    from hedgespec.selectors import parse_selector
+    from hedgespec.simulator.references import is_reference
+
+    return not is_reference(selector) and parse_selector(selector).selector.feedback != NONE
 
 
 def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder":

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
-from hedgespec.options import add_options, with_given
+from hedgespec.errors import arg
+from hedgespec.options import add_options, refuse_idle, with_given
 
 if TYPE_CHECKING:
     from hedgespec.costs.profile import Profile
@@ -60,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.costs.profile import profile
     from hedgespec.models.target import check_device
 
+    refuse_idle({"resume": True} if options.resume else {}, [
+        ("resume", options.out is not None, f"it reads beside {arg('out')}; give that too")])
     settings = with_given(_defaults(), options)
     device = chosen_device(settings.device)
     check_device(device)

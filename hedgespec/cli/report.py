@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hedgespec.analysis.comparison import Comparison
     from hedgespec.analysis.report import Report
 
-_DPI = 150
+_DPI, _FONT = 150, "DejaVu Sans"
 WORST = 3  # answers that became worse, printed; the report lists more
 
 EPILOG = """\
@@ -68,8 +68,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="width of the figures in OUT/figures (default: 3.4, one column of a paper; 7 where a "
              "figure needs it)")
     add("--dpi", type=int, help=f"of PNG files (default: {_DPI})")
-    add("--font", default="DejaVu Sans", metavar="FAMILY",
-        help="of the figures in OUT/figures (default: %(default)s)")
+    add("--font", metavar="FAMILY", help=f"of the figures in OUT/figures (default: {_FONT})")
     add("--formats", nargs="*", default=["png"], choices=["pdf", "svg", "png"],
         help="of the pictures in OUT/figures, which take longer than all else; none after it: no "
              "pictures (default: png)")
@@ -104,12 +103,17 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.files import check_writable
     from hedgespec.version import __version__
 
-    refuse_idle({} if options.dpi is None else {"dpi": options.dpi}, [
-        ("dpi", "png" in options.formats, f"{arg('formats')} names no png")])
+    given = {name: value for name in ("dpi", "width", "font")
+             if (value := getattr(options, name)) is not None}
+    refuse_idle(given, [
+        ("dpi", "png" in options.formats, f"{arg('formats')} names no png"),
+        *((name, bool(options.formats), f"{arg('formats')} names none: there are no pictures")
+          for name in ("width", "font"))])
     check_writable(options.out)
     request = Request(options.results, options.baseline, options.traces, options.selectors,
                       options.against, options.tokenizer, options.costs, options.batch,
-                      Paper(options.width, options.dpi or _DPI, options.font, options.formats),
+                      Paper(options.width, options.dpi or _DPI, options.font or _FONT,
+                            options.formats),
                       options.answers)
     with work_bar("reading results", options.quiet) as progress:
         report = write_report(request, options.out, command_line(), __version__, progress)

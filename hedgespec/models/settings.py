@@ -7,10 +7,11 @@ from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.options import TEMPERATURE, TOP_K, TOP_P
 
 
-def idle_at(temperature: float) -> list[tuple[str, bool, str]]:
-    """What `refuse_idle` is to refuse at a temperature."""
+def idle_at(temperature: float, *, seed: bool = False) -> list[tuple[str, bool, str]]:
+    """What `refuse_idle` is to refuse at a temperature; with `seed` that too, if it draws texts
+    alone."""
     return [(name, temperature != 0, f"at {arg('temperature', 0)} the likeliest token is taken")
-            for name in ("top_p", "top_k")]
+            for name in ("top_p", "top_k", *seed * ["seed"])]
 
 
 @dataclass(frozen=True)

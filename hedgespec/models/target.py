@@ -176,6 +176,21 @@ class LanguageModel:
                     f"{self.id}: weight {name!r} holds NaN or infinite numbers as {self.dtype}; "
                     f"half precision may overflow: try {arg('dtype', 'float32')}")
 
+    def check_layers(self, layers: tuple[int, ...]) -> None:
+        """Raise HedgespecError unless states of these layers are as wide as the final ones."""
+        if not layers:
+            return
+        ids = torch.arange(4, device=self.device)[None] % self.vocabulary_size
+        with torch.inference_mode():
+            states = self.hidden_states(ids, torch.ones_like(ids), layers)
+        for layer in layers:
+            if states[layer].shape != states[self.layers].shape:
+                raise HedgespecError(
+                    f"{self.id}: the states of layer {layer} have the shape "
+                    f"{tuple(states[layer].shape)}, not {tuple(states[self.layers].shape)}: this "
+                    f"architecture ({type(self.model).__name__}) keeps several of each token. "
+                    "Nothing can draft from them; name drafters that read the text alone")
+
     def check_head(self) -> None:
         """Raise HedgespecError if `logits` is not what the model itself computes."""
         ids = torch.arange(4, device=self.device)[None] % self.vocabulary_size
@@ -198,7 +213,8 @@ def parameters_sha256(parameters: dict[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(parameters.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        raw = tensor.detach().cpu().contiguous().view(torch.uint8)
+        flat = tensor.detach().cpu().contiguous().reshape(-1)  # a scalar cannot be seen as bytes
+        raw = flat.view(torch.uint8)
         digest.update(raw.numpy().data)
     return digest.hexdigest()
 

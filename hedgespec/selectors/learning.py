@@ -21,6 +21,8 @@ LOSS_HELP = {
 _KINDS = {(False, False): "length", (False, True): "seconds",
           (True, False): "visit", (True, True): "visit-seconds"}
 
+NOT_ESTIMATED = "loss accept estimates no round"  # why an estimator is idle
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -48,6 +50,11 @@ class Loss:
         if self.accept_weight:
             kind, weight = "hybrid", self.accept_weight
         return str(LossLabel(kind, weight, self.estimator, self.prefill))
+
+    @property
+    def estimated(self) -> bool:
+        """Whether `estimator` and `prefill` matter."""
+        return self.accept_weight != 1.0
 
     def window(self, draft_length: int) -> int:
         """Positions from the start on that must be verified before it is known."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import product
 
 from hedgespec.errors import HedgespecError
+from hedgespec.options import refuse_idle
 from hedgespec.selectors import CHOSEN, FULL
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss, check_learning
@@ -40,8 +41,16 @@ def possible_pairs(
         found.append((chooser, pairs or (_OWN if _is_bandit(chooser) else [])))
     if left_out and (_names_one(settings) or not taken):
         raise next(iter(left_out.values()))
+    _refuse_idle(settings, {} if taken else {
+        name: value for name in ("feedbacks", "losses", "estimators", "prefill")
+        if (value := getattr(settings, name))})
     _warn(found, left_out)
     return found
+
+
+def _refuse_idle(settings: SweepSettings, given: dict[str, object]) -> None:
+    refuse_idle(given, [(name, False, "no selector here learns from losses of all drafters")
+                        for name in given])
 
 
 def _fault(chooser: Chooser, pair: Pair) -> HedgespecError | None:

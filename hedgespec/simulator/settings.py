@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from hedgespec.bundled import bundled_costs
 from hedgespec.errors import HedgespecError, arg, did_you_mean
-from hedgespec.options import Option, check_ranges, plain, seed_option
+from hedgespec.options import Option, check_ranges, plain, refuse_idle, seed_option
 from hedgespec.results.labels import OWN_COSTS
 from hedgespec.selectors.arms import ARM_LENGTHS
 from hedgespec.selectors.feedback import ARRIVALS, Feedback, modifier_help, parse_feedback
-from hedgespec.selectors.learning import Loss, parse_loss
+from hedgespec.selectors.learning import NOT_ESTIMATED, Loss, parse_loss
 from hedgespec.simulator.choosers import Chooser
 
 MODES = ("auto", "exact", "replayed")
@@ -116,9 +116,14 @@ class SweepSettings:
         """
         if not (self.losses or self.estimators or self.prefill):
             return ()
-        return tuple(parse_loss(name, estimator, self.prefill)
-                     for name in self.losses or ["length"]
-                     for estimator in self.estimators or ["gamma"])
+        found = tuple(parse_loss(name, estimator, self.prefill)
+                      for name in self.losses or ["length"]
+                      for estimator in self.estimators or ["gamma"])
+        estimated = any(loss.estimated for loss in found)
+        given = {"estimators": self.estimators} if self.estimators else {}
+        refuse_idle(given | ({"prefill": True} if self.prefill else {}), [
+            (name, estimated, NOT_ESTIMATED) for name in ("estimators", "prefill")])
+        return found
 
     def described(self) -> dict[str, Any]:
         """The fields as JSON has them."""

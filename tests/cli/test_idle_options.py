@@ -17,6 +17,21 @@ IDLE = {
     "traces list --zoo x": "--zoo x would change nothing",
     "traces --long-tokens 9": "--long-tokens 9 would change nothing: give --long too",
     "report nowhere --formats pdf --dpi 90": "--dpi 90 would change nothing",
+    "report nowhere --formats --width 5": "--width 5.0 would change nothing: --formats names",
+    "report nowhere --formats --font serif": "--font serif would change nothing",
+    "profile --target-config qwen3-8b --resume": "--resume would change nothing: it reads",
+    "head nowhere --top-p 0.9": "--top-p 0.9 would change nothing: at --temperature 0",
+    "head nowhere --seed 3": "--seed 3 would change nothing: at --temperature 0",
+    "live --prompt x --selector none --loss length": "--loss length would change nothing: none",
+    "live --prompt x --selector fixed:ngram --feedback bold": "--feedback bold would change",
+    "live --prompt x --selector uniform --estimator rb": "--estimator rb would change nothing",
+    "live --prompt x --loss accept --estimator rb": "--estimator rb would change nothing",
+    "sim --traces spec-bench-t1 --loss accept --estimator rb": "--estimator rb would change",
+    "sim --traces spec-bench-t1 --loss accept --prefill": "--prefill would change nothing: loss",
+    "sim --traces spec-bench-t1 --selectors best-fixed uniform --loss accept":
+        "--loss accept would change nothing: no selector here learns from losses of all drafters",
+    "sim --traces spec-bench-t1 --selectors best-fixed --feedback bold --prefill":
+        "--feedback bold would change nothing",
 }
 
 

@@ -18,7 +18,7 @@ from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.fixed_tensors import FixedLayer, has_plain_attention  # noqa: E402
 from hedgespec.models.lossless import check_lossless  # noqa: E402
 from hedgespec.models.settings import Sampling  # noqa: E402
-from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
+from hedgespec.models.target import LanguageModel, load_model, parameters_sha256  # noqa: E402
 from hedgespec.tracegen.record import RecordSettings, record  # noqa: E402
 from tests.helpers.tiny import save_questions  # noqa: E402
 
@@ -61,10 +61,14 @@ RIGHT = {
     "Phi3": {**USUAL, "original_max_position_embeddings": 24, "rope_parameters": longrope(24)},
 }
 
+_OF_TEXT = ("Llama4", "Gemma3n")  # whose configs are for other inputs too
+ALTERNATING = {**USUAL, "head_dim": 8, "sliding_window": 16, "hidden_size_per_layer_input": 8,
+               "vocab_size_per_layer_input": 63, "num_kv_shared_layers": 0}
+
 
 def made(kind: str, settings: dict[str, object], tokenizer_of: str) -> LanguageModel:
     """A random model whose logits depend on what it reads."""
-    config = getattr(transformers, "Llama4TextConfig" if kind == "Llama4" else f"{kind}Config")
+    config = getattr(transformers, f"{kind}TextConfig" if kind in _OF_TEXT else f"{kind}Config")
     torch.manual_seed(0)
     model = getattr(transformers, f"{kind}ForCausalLM")(config(**settings)).eval()
     with torch.no_grad():
@@ -166,6 +170,18 @@ def test_reading_trees_is_looked_at_too(tiny_models, monkeypatch):
     LiveDecoder(target, drafters)
     with pytest.raises(HedgespecError, match="cannot be decoded live"):
         LiveDecoder(target, drafters, rule="multi:2")
+
+
+def test_weights_that_are_single_numbers_are_hashed_too():
+    assert parameters_sha256({"a": torch.tensor(1.5)}) != parameters_sha256(
+        {"a": torch.tensor(2.5)})
+
+
+def test_several_states_of_a_token_are_refused_where_a_drafter_would_read_them(tiny_models):
+    target = made("Gemma3n", ALTERNATING, tiny_models["target"])
+    assert make_drafters(["ngram"], target)
+    with pytest.raises(HedgespecError, match=r"layer 2 have the shape .*keeps several of each"):
+        make_drafters(["early-exit:2"], target)
 
 
 def test_an_architecture_whose_hidden_states_are_elsewhere_is_one_line(tiny_models):

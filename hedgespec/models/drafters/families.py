@@ -54,8 +54,10 @@ class Specification:
     def made(self, target: LanguageModel) -> Drafter:
         """The drafter. Raises HedgespecError for what cannot be loaded, or does not fit."""
         self.check(target.layers)
-        return self.family(self.name, self.identity, target,  # type: ignore[call-arg]
-                           self.argument)
+        drafter = self.family(self.name, self.identity, target,  # type: ignore[call-arg]
+                              self.argument)
+        target.check_layers(drafter.target_layers)
+        return drafter
 
 
 def check_name(name: str) -> None:
