@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from torch.nn import functional
 
 from hedgespec.costs.measure import costs_from
 from hedgespec.costs.timing import Part, time_in_turn
@@ -23,6 +22,7 @@ from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.drafters.early_exit import EarlyExit
 from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, reach
+from hedgespec.models.grouped_attention import grouped_attention
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.stack import first_heads, held, stack_heads
 from hedgespec.models.logits import are_faulty
@@ -65,7 +65,7 @@ class _Heads:
         attention = own[0].layer.self_attn
         weight = attention.q_proj.weight
         self._caches = [tuple(
-            weight.new_empty(len(own) * texts, attention.heads, room, attention.width).normal_()
+            weight.new_empty(len(own) * texts, attention.kv_heads, room, attention.width).normal_()
             for _ in range(2)) for _ in own[0].layers]
         self._all = torch.arange(room, device=weight.device)
 
@@ -110,15 +110,16 @@ def _advance(
     def apart(rows: torch.Tensor) -> torch.Tensor:  # (M, heads, B n, width) to (M B, heads, n, ...)
         return rows.unflatten(2, (texts, -1)).transpose(1, 2).flatten(0, 1)
 
+    groups = network.layer.self_attn.groups
+
     def attended(
         layer: int, queries: torch.Tensor, new_keys: torch.Tensor, new_values: torch.Tensor
     ) -> torch.Tensor:
         keys, values = caches[layer]
-        keys.index_copy_(2, places, apart(new_keys))
-        values.index_copy_(2, places, apart(new_values))
-        found = functional.scaled_dot_product_attention(
-            apart(queries), keys, values,
-            attn_mask=reach(all_places, places, network.config.window(layer)))
+        keys.index_copy_(2, places, apart(new_keys[:, ::groups]))  # the others repeat them
+        values.index_copy_(2, places, apart(new_values[:, ::groups]))
+        mask = reach(all_places, places, network.config.window(layer))
+        found = grouped_attention(apart(queries), keys, values, mask[None, None])
         return found.unflatten(0, (-1, texts)).transpose(1, 2).flatten(2, 3)
 
     return network.read(embedded, features, places.repeat(texts)[None], attended)

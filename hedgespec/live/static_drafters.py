@@ -4,12 +4,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 
 from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.drafters.early_exit import EarlyExit
 from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, has_plain_attention, reach
+from hedgespec.models.grouped_attention import grouped_attention
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.stack import held, stack_heads, stackable
 from hedgespec.models.target import LanguageModel
@@ -98,7 +98,7 @@ class Heads(Group):
         self._layers = drafters[0].target_layers
         # Keys and values of each layer.
         self._caches = [tuple(
-            weight.new_zeros(len(drafters), attention.heads, room, attention.width)
+            weight.new_zeros(len(drafters), attention.kv_heads, room, attention.width)
             for _ in range(2)) for _ in self._heads[0].layers]
         self._all = torch.arange(room, device=weight.device)
 
@@ -146,15 +146,16 @@ def _advance(
     places: torch.Tensor, all_places: torch.Tensor,
 ) -> torch.Tensor:
     """One pass over embedded tokens beside features (M, n, H) at places (n), in fixed tensors."""
+    groups = network.layer.self_attn.groups
+
     def attended(
         layer: int, queries: torch.Tensor, new_keys: torch.Tensor, new_values: torch.Tensor
     ) -> torch.Tensor:
         keys, values = caches[layer]
-        keys.index_copy_(2, places, new_keys)
-        values.index_copy_(2, places, new_values)
-        return functional.scaled_dot_product_attention(
-            queries, keys, values,
-            attn_mask=reach(all_places, places, network.config.window(layer)))
+        keys.index_copy_(2, places, new_keys[:, ::groups])  # the others are their repetitions
+        values.index_copy_(2, places, new_values[:, ::groups])
+        mask = reach(all_places, places, network.config.window(layer))
+        return grouped_attention(queries, keys, values, mask[None, None])
 
     return network.read(embedded, features, places[None], attended)
 

@@ -67,8 +67,13 @@ class _Attention(nn.Module):
         keys = split(self.k_proj(states), self.kv_heads, self.k_norm)
         values = split(self.v_proj(states), self.kv_heads)
         queries, keys = _turned(queries, keys, *rotary)
-        groups = self.heads // self.kv_heads
-        return queries, keys.repeat_interleave(groups, 1), values.repeat_interleave(groups, 1)
+        return (queries, keys.repeat_interleave(self.groups, 1),
+                values.repeat_interleave(self.groups, 1))
+
+    @property
+    def groups(self) -> int:
+        """Query heads of one key head."""
+        return self.heads // self.kv_heads
 
 
 def _normed(norm: nn.Module | None, states: torch.Tensor) -> torch.Tensor:
