@@ -11,6 +11,7 @@ from hedgespec.models.drafters.early_exit import EarlyExit
 from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, has_plain_attention, reach
 from hedgespec.models.grouped_attention import grouped_attention
 from hedgespec.models.heads.eagle import EagleHead
+from hedgespec.models.heads.eagle.head import target_tokens
 from hedgespec.models.heads.eagle.stack import held, stack_heads, stackable
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees.heads import Caches
@@ -40,13 +41,15 @@ class Group(ABC):
     """M drafters whose work is one batch. Nothing here waits for the device.
 
     A feature is what logits are made from, and what an EAGLE head goes on from; `width` and `dtype`
-    are its size and type. The first token that can be read is the `first_token`-th. Where the
+    are its size and type. Logits are those of `known` tokens (models/known_tokens.py), or of all V.
+    The first token that can be read is the `first_token`-th. Where the
     target's states are all that features are made of (`from_states`), there is `of_states`, and
     only what the target has not read is read, when a draft begins.
     """
 
     first_token = 0
     from_states = False
+    known: torch.Tensor | None = None
 
     def __init__(self, drafters: list[Drafter], width: int, dtype: torch.dtype):
         self.drafters, self.width, self.dtype = drafters, width, dtype
@@ -70,7 +73,7 @@ class Group(ABC):
 
     @abstractmethod
     def logits(self, features: torch.Tensor, member: int | None = None) -> torch.Tensor:
-        """Logits (M, n, V), float32, of features (M, n, H) of all members or one."""
+        """Logits (M, n, v), float32, of features (M, n, H) of all members or one."""
 
     def of_states(
         self, text: StaticText, places: torch.Tensor, member: int | None = None
@@ -92,6 +95,8 @@ class Heads(Group):
         self._heads = [held(head) for head in own]  # graphs know where their weights lie
         self._compiled = compiled
         self._short = compile_shapes(_advance) if compiled else _advance
+        self._short_logits = compile_shapes(_known_logits) if compiled else _known_logits
+        self.known = known_tokens(self._heads)
         attention = self._heads[0].layer.self_attn
         weight = attention.q_proj.weight
         super().__init__(list(drafters), self._heads[0].config.hidden_size, weight.dtype)
@@ -121,8 +126,12 @@ class Heads(Group):
         return self._advance(token, feature, text.length + (number - 2), member)
 
     def logits(self, features: torch.Tensor, member: int | None = None) -> torch.Tensor:
-        """The heads' logits."""
-        return self._members(member)[0].logits(features)
+        """Of the tokens that the heads know."""
+        network = self._members(member)[0]
+        if self.known is None:
+            return network.logits(features)
+        short = features.shape[1] <= self._compiled
+        return (self._short_logits if short else _known_logits)(network, features)
 
     def _members(self, member: int | None) -> tuple[EagleHead, int]:
         if member is None:
@@ -139,6 +148,21 @@ class Heads(Group):
         embedded = network.embed(tokens[None]).expand(batch, -1, -1)
         advance = self._short if len(tokens) <= self._compiled else _advance
         return advance(network, caches, embedded, features, places, self._all)
+
+
+def _known_logits(network: EagleHead, features: torch.Tensor) -> torch.Tensor:
+    return network.draft_logits(features)
+
+
+def known_tokens(heads: list[EagleHead]) -> torch.Tensor | None:
+    """The target's tokens (M, v) of the heads' own, (1, v) where they are the same ones; None of
+    heads that know all, or some in another order. Waits for the device."""
+    if not heads[0].reduced:
+        return None
+    known = torch.stack([target_tokens(head.d2t) for head in heads])
+    if not bool((known.diff(dim=-1) > 0).all()):
+        return None
+    return known[:1].clone() if bool((known == known[:1]).all()) else known
 
 
 def _advance(
