@@ -1,9 +1,9 @@
 """Linear layers that read the same input, as one product: q, k and v, or gate and up.
 
-Reading a few tokens is reading weights, and a GPU reads one large matrix faster than three small
-ones. The weights are concatenated once, and the layers' own become views of them: names, state and
-memory stay as they were. Models that `load_model` loads work so, whatever their biases and norms,
-for nothing but the products changes. Where gradients are wanted each layer uses its own weight.
+Reading a few tokens is reading weights, and one matrix is read by one kernel. The weights are
+concatenated once, and the layers' own become views of them: names, state and memory stay as they
+were. Models that `load_model` loads work so, whatever their biases and norms, for nothing but the
+products changes. Where gradients are wanted each layer uses its own weight.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-_TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
 class _Product:
@@ -80,22 +80,25 @@ class _Part(nn.Linear):
 def fuse_products(network: nn.Module) -> None:
     """Have the linear layers of a network that read the same input multiply together."""
     for module in network.modules():
-        for names in _TOGETHER:
-            layers = [module._modules.get(name) for name in names]
-            if _are_alike(layers):
-                _fuse([layer for layer in layers if isinstance(layer, nn.Linear)])
+        for names in TOGETHER:
+            _fuse(_alike([module._modules.get(name) for name in names]))
 
 
-def _are_alike(layers: list[nn.Module | None]) -> bool:
-    """Whether they are plain linear layers of one width and type, all with a bias or none."""
+def _alike(layers: list[nn.Module | None]) -> list[nn.Linear]:
+    """The same if they are plain linear layers of one width and type, all with a bias or none;
+    else none."""
+    plain = [layer for layer in layers if isinstance(layer, nn.Linear) and type(layer) is nn.Linear]
     kinds = {(layer.in_features, layer.weight.dtype, layer.weight.device, layer.bias is None)
-             for layer in layers if type(layer) is nn.Linear}
-    return (all(type(layer) is nn.Linear for layer in layers) and len(kinds) == 1
-            and not any(device.type == "meta" for _, _, device, _ in kinds))
+             for layer in plain}
+    alike = len(plain) == len(layers) and len(kinds) == 1 and not plain[0].weight.is_meta
+    return plain if alike else []
 
 
 def _fuse(layers: list[nn.Linear]) -> None:
+    if not layers:
+        return
     product = _Product(layers)
     for number, layer in enumerate(layers):
         layer.__class__ = _Part
-        layer._product, layer._number = product, number  # type: ignore[assignment]
+        assert isinstance(layer, _Part)
+        layer._product, layer._number = product, number

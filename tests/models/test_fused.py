@@ -15,7 +15,9 @@ from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.fused import _Part, fuse_products  # noqa: E402
+from hedgespec.models.heads.eagle.stack import first_heads, held, stack_heads  # noqa: E402
 from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
+from tests.helpers.heads import random_head  # noqa: E402
 
 KINDS = ["llama", "llama-biased", "qwen2", "qwen2-tied", "qwen3"]
 IDS = torch.arange(3, 27).view(2, 12)
@@ -127,3 +129,42 @@ def test_fixed_tensors_write_the_text_of_the_plain_model(tmp_path, kind, tempera
         found.append([decoder.generate(prompt, 24, number).tokens
                       for number, prompt in enumerate(([5, 9, 7, 5, 9], [40, 41, 42]))])
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("changes", [{}, {"qkv_bias": True, "qk_norm": True}, {"generation": 1}])
+@pytest.mark.parametrize("count", [1, 3])
+def test_heads_on_fixed_tensors_multiply_at_once_and_give_the_same(changes, count):
+    """Alone, as one network, and the first of them; their weights stand in memory once."""
+    heads = [random_head(seed, **changes) for seed in range(count)]
+    embedding, output = torch.nn.Embedding(63, 32), torch.nn.Linear(32, 63, bias=False)
+    for head in heads:
+        head.attach(embedding, output)
+    apart = copy.deepcopy(heads)
+    states = torch.randn(1, 5, 32)
+    embedded, places = embedding(torch.tensor([[4, 9, 2, 7, 1]])), torch.arange(5)[None]
+
+    def outputs(network, batch):
+        with torch.inference_mode():
+            return network.read(embedded.expand(batch, -1, -1), states.expand(batch, -1, -1),
+                                places, lambda layer, queries, keys, values: queries + values)
+
+    with torch.inference_mode():
+        expected = torch.cat([outputs(head, 1) for head in apart])
+        stacked = stack_heads(heads)
+        alone = [held(head) for head in heads]
+    torch.testing.assert_close(outputs(stacked, count), expected)
+    torch.testing.assert_close(torch.cat([outputs(head, 1) for head in alone]), expected)
+    torch.testing.assert_close(torch.cat([outputs(head, 1) for head in heads]), expected)
+    if count > 1:
+        torch.testing.assert_close(outputs(first_heads(stacked, 2), 2), expected[:2])
+    for head in (stacked, *alone):
+        assert "joined" in head.layer.self_attn._modules
+        assert "joined" in head.layer.mlp._modules
+    for head in heads:
+        storages = {part.weight.untyped_storage().data_ptr() for part in (
+            head.layer.self_attn.q_proj, head.layer.self_attn.k_proj, head.layer.self_attn.v_proj,
+            stacked.layer.self_attn.joined)}
+        assert len(storages) == 1
+    again = stack_heads(heads[:1])
+    torch.testing.assert_close(outputs(again, 1), expected[:1])
+    torch.testing.assert_close(outputs(stacked, count), expected)
