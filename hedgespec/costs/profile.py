@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, Lla
 from hedgespec.costs.settings import ProfileSettings
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.drafters.eagle import Eagle
+from hedgespec.models.fused import fuse_products
 from hedgespec.models.grouped_attention import use_grouped_attention
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.config import parse_config
@@ -115,6 +116,7 @@ def random_target(target: str, device: str, dtype: str) -> LanguageModel:
         torch.set_default_dtype(before)
     model.generation_config = GenerationConfig()
     use_grouped_attention(model)
+    fuse_products(model)
     return LanguageModel(f"random weights, shapes of {target}", model.eval(), None)
 
 

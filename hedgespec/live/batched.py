@@ -9,22 +9,23 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from torch.nn import functional
 
 from hedgespec.costs.measure import costs_from
 from hedgespec.costs.timing import Part, time_in_turn
-from hedgespec.live.evaluated import reduce_for
+from hedgespec.live.evaluated import reduce_together
 from hedgespec.live.graphs import Captured
 from hedgespec.live.plan import RoundPlan
-from hedgespec.live.static_drafters import alike_heads
+from hedgespec.live.static_drafters import alike_heads, known_tokens
 from hedgespec.live.static_round import MANY, room_for
 from hedgespec.models.distributions import probabilities
 from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.drafters.early_exit import EarlyExit
 from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, reach
+from hedgespec.models.grouped_attention import grouped_attention
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.stack import first_heads, held, stack_heads
+from hedgespec.models.known_tokens import draw_draft
 from hedgespec.models.logits import are_faulty
 from hedgespec.models.states import States
 from hedgespec.models.target import LanguageModel
@@ -59,13 +60,14 @@ class _Heads:
         self._first = {count: first_heads(stacked, count) for count in range(2, len(own))}
         self._first |= {len(own): stacked, 1: held(own[0])}
         self._heads = [held(head) for head in own]
+        self._known = known_tokens(self._heads)
         self._texts, self._compiled = texts, compiled
         self._short = compile_shapes(_advance) if compiled else _advance
         self._layers = drafters[0].target_layers
         attention = own[0].layer.self_attn
         weight = attention.q_proj.weight
         self._caches = [tuple(
-            weight.new_empty(len(own) * texts, attention.heads, room, attention.width).normal_()
+            weight.new_empty(len(own) * texts, attention.kv_heads, room, attention.width).normal_()
             for _ in range(2)) for _ in own[0].layers]
         self._all = torch.arange(room, device=weight.device)
 
@@ -85,10 +87,15 @@ class _Heads:
         return self._advance(self._first[1], 1, tokens, features, place)
 
     def logits(self, members: slice, features: torch.Tensor) -> torch.Tensor:
-        """Logits (m, B n, V) of features of one head, or of the first ones."""
-        if members.stop - members.start == 1:
-            return self._heads[members.start].logits(features)
-        return self._first[members.stop].logits(features)
+        """Logits (m, B n, v) of features of one head, or of the first ones."""
+        alone = members.stop - members.start == 1
+        network = self._heads[members.start] if alone else self._first[members.stop]
+        return network.logits(features) if self._known is None else network.draft_logits(features)
+
+    def known(self, members: slice) -> torch.Tensor | None:
+        """The tokens that these are of; None: all."""
+        return self._known if self._known is None or len(self._known) == 1 else (
+            self._known[members])
 
     def _advance(
         self, network: EagleHead, count: int, tokens: torch.Tensor, features: torch.Tensor,
@@ -110,15 +117,16 @@ def _advance(
     def apart(rows: torch.Tensor) -> torch.Tensor:  # (M, heads, B n, width) to (M B, heads, n, ...)
         return rows.unflatten(2, (texts, -1)).transpose(1, 2).flatten(0, 1)
 
+    groups = network.layer.self_attn.groups
+
     def attended(
         layer: int, queries: torch.Tensor, new_keys: torch.Tensor, new_values: torch.Tensor
     ) -> torch.Tensor:
         keys, values = caches[layer]
-        keys.index_copy_(2, places, apart(new_keys))
-        values.index_copy_(2, places, apart(new_values))
-        found = functional.scaled_dot_product_attention(
-            apart(queries), keys, values,
-            attn_mask=reach(all_places, places, network.config.window(layer)))
+        keys.index_copy_(2, places, apart(new_keys[:, ::groups]))  # the others repeat them
+        values.index_copy_(2, places, apart(new_values[:, ::groups]))
+        mask = reach(all_places, places, network.config.window(layer))
+        found = grouped_attention(apart(queries), keys, values, mask[None, None])
         return found.unflatten(0, (-1, texts)).transpose(1, 2).flatten(2, 3)
 
     return network.read(embedded, features, places.repeat(texts)[None], attended)
@@ -144,6 +152,9 @@ class _Reader:
     ) -> torch.Tensor:
         """Features are in the keys and values."""
         return self._model.read_texts(tokens, place)[0].flatten(0, 1)[None]
+
+    def known(self, members: slice) -> None:
+        """It knows all tokens."""
 
     def logits(self, members: slice, features: torch.Tensor) -> torch.Tensor:
         """The model's logits."""
@@ -251,11 +262,15 @@ class BatchedRound:
 
     def _draft(self, group: "_Heads | _Reader") -> None:
         """The first of a group drafts K tokens of each text; the law of the first is known."""
+        known, size = group.known(slice(0, 1)), self._law.shape[-1]
         features, law = self._features, self._law[: self._texts]
+        if known is not None:
+            law = law[:, : known.shape[-1]]
         if isinstance(group, _Exit):
             features, law = self._begin(group)
         for step in range(1, self._few):
-            token = self._plan.rule.draft(law, self._noise[:, step - 1])
+            noise = self._noise[:, step - 1]
+            token = draw_draft(self._plan.rule, law, noise, known, size)[:, None]
             place = self._places[self._context + step : self._context + step + 1]
             if step < self._few - 1:
                 features = group.step(token, features, place)
@@ -286,8 +301,8 @@ class BatchedRound:
             for first in range(0, members, each):
                 rows = slice(first, first + each)
                 laws = self._proposals(group, rows, features[rows])
-                reduce_for(self._plan.rule, self._law.repeat(each, 1), laws,
-                           self._tokens.flatten().repeat(each))
+                reduce_together(self._plan.rule, self._law, laws.unflatten(0, (each, -1)),
+                                self._tokens.flatten(), group.known(rows))
 
     def _read(self, group: "_Heads | _Reader", members: int) -> torch.Tensor:
         places = self._places[self._context - self._few : self._context]
@@ -296,7 +311,7 @@ class BatchedRound:
     def _proposals(
         self, group: "_Heads | _Reader", members: slice, features: torch.Tensor
     ) -> torch.Tensor:
-        """What drafters propose (m B n, V), from features (m, B n, H)."""
+        """What drafters propose (m B n, v), from features (m, B n, H)."""
         logits = group.logits(members, features)
         broken = are_faulty(logits).flatten(1).any(dim=1)
         return self._laws(logits.masked_fill(broken[:, None, None], -torch.inf).flatten(0, 1))

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from hedgespec.models.acceptance import emitted_log_p, generator_of, reduce_pair
+from hedgespec.models.known_tokens import reduce_known, spread
 from hedgespec.rules import Rule, Statistics
 from hedgespec.traces.schema import DRAFTER_STATISTICS
 
@@ -28,6 +29,21 @@ def reduce_for(
         own = rule.reduce(p, q, tokens, generator_of(tokens) if rule.candidates > 1 else None)
         found |= {f"{statistic}.{rule.label}": own[statistic] for statistic in rule.recorded}
     return torch.stack([found[name].float() for name in statistic_names(rule)])
+
+
+def reduce_together(
+    rule: Rule, p: torch.Tensor, q: torch.Tensor, tokens: torch.Tensor,
+    known: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The same (S, M, n) of M drafters on the same tokens (n): p (n, V), q (M, n, V), or of what
+    they know, (M, n, v); see models/known_tokens.py."""
+    if known is not None and (not rule.recorded or rule.path_only):
+        found = reduce_known(p, q, tokens, known)
+        return torch.stack([found[name].float() for name in statistic_names(rule)])
+    members, count, _ = q.shape
+    whole = q if known is None else spread(q, known, p.shape[-1])
+    return reduce_for(rule, p.repeat(members, 1), whole.flatten(0, 1),
+                      tokens.repeat(members)).view(-1, members, count)
 
 
 def unpack(rule: Rule, log_p: torch.Tensor, table: torch.Tensor) -> Statistics:

@@ -16,8 +16,9 @@ from hedgespec.models.target import LanguageModel
 class Members:
     """Drafters that work in one pass: a group (`member` None), or one of it; M in all.
 
-    `first` (M, V) are the logits of the draft token that follows what they have read, and drafting
-    goes on from `features` (M, 1, H). Both are views of their standing, as `rows` of it.
+    `first` (M, v) are the logits of the draft token that follows what they have read, of the tokens
+    that they know or of all, and drafting goes on from `features` (M, 1, H). They are `rows` of
+    their standing.
     """
 
     group: Group
@@ -37,6 +38,14 @@ class Members:
         return self.group.of_states(text, places, self.member)
 
     @property
+    def known(self) -> torch.Tensor | None:
+        """The tokens (M, v), or (1, v), that their logits are of; None if of all."""
+        known = self.group.known
+        if known is None or self.member is None or len(known) == 1:
+            return known
+        return known[self.member : self.member + 1]
+
+    @property
     def from_states(self) -> bool:
         """As the group."""
         return self.group.from_states
@@ -49,11 +58,11 @@ class Members:
         return self.group.step(self.member, text, number, token, feature)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits (M, n, V), float32, of features (M, n, H)."""
+        """Logits (M, n, v), float32, of features (M, n, H)."""
         return self.group.logits(features, self.member)
 
     def settle(self, features: torch.Tensor, logits: torch.Tensor) -> None:
-        """Drafting goes on from features (M, 1, H) and logits (M, V)."""
+        """Drafting goes on from features (M, 1, H) and logits (M, v)."""
         self.features.copy_(features)
         self.first.copy_(logits)
 
@@ -65,8 +74,8 @@ class Members:
 class Standing:
     """All N drafters, which have read a text up to some token.
 
-    `first` (N, V) are the logits of the draft token that follows; `slots[arm]` is a drafter's row
-    of it, for groups are rows side by side. `order` are the slots on the device.
+    Groups are rows side by side, and `slots[arm]` is a drafter's row. `order` are the slots on the
+    device.
     """
 
     def __init__(
@@ -78,16 +87,15 @@ class Standing:
         arms = [drafters.index(drafter) for group in groups for drafter in group.drafters]
         self.slots = [arms.index(arm) for arm in range(len(arms))]
         self.order = torch.tensor(self.slots, device=target.device, dtype=torch.long)
-        self.first = torch.full(
-            (len(arms), target.vocabulary_size), -torch.inf, device=target.device)
         self.groups: list[Members] = []
         begin = 0
         for group in groups:
-            rows = slice(begin, begin + len(group.drafters))
-            features = torch.zeros(len(group.drafters), 1, group.width, dtype=group.dtype,
-                                   device=target.device)
-            self.groups.append(
-                Members(group, None, arms[rows], rows, self.first[rows], features, watch))
+            count = len(group.drafters)
+            rows = slice(begin, begin + count)
+            size = target.vocabulary_size if group.known is None else group.known.shape[-1]
+            first = torch.full((count, size), -torch.inf, device=target.device)
+            features = torch.zeros(count, 1, group.width, dtype=group.dtype, device=target.device)
+            self.groups.append(Members(group, None, arms[rows], rows, first, features, watch))
             begin = rows.stop
 
     def one(self, arm: int) -> Members:

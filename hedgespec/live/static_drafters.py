@@ -4,13 +4,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 
 from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.drafters.early_exit import EarlyExit
 from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, has_plain_attention, reach
+from hedgespec.models.grouped_attention import grouped_attention
 from hedgespec.models.heads.eagle import EagleHead
+from hedgespec.models.heads.eagle.head import target_tokens
 from hedgespec.models.heads.eagle.stack import held, stack_heads, stackable
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees.heads import Caches
@@ -40,13 +41,15 @@ class Group(ABC):
     """M drafters whose work is one batch. Nothing here waits for the device.
 
     A feature is what logits are made from, and what an EAGLE head goes on from; `width` and `dtype`
-    are its size and type. The first token that can be read is the `first_token`-th. Where the
+    are its size and type. Logits are those of `known` tokens (models/known_tokens.py), or of all V.
+    The first token that can be read is the `first_token`-th. Where the
     target's states are all that features are made of (`from_states`), there is `of_states`, and
     only what the target has not read is read, when a draft begins.
     """
 
     first_token = 0
     from_states = False
+    known: torch.Tensor | None = None
 
     def __init__(self, drafters: list[Drafter], width: int, dtype: torch.dtype):
         self.drafters, self.width, self.dtype = drafters, width, dtype
@@ -70,7 +73,7 @@ class Group(ABC):
 
     @abstractmethod
     def logits(self, features: torch.Tensor, member: int | None = None) -> torch.Tensor:
-        """Logits (M, n, V), float32, of features (M, n, H) of all members or one."""
+        """Logits (M, n, v), float32, of features (M, n, H) of all members or one."""
 
     def of_states(
         self, text: StaticText, places: torch.Tensor, member: int | None = None
@@ -92,13 +95,15 @@ class Heads(Group):
         self._heads = [held(head) for head in own]  # graphs know where their weights lie
         self._compiled = compiled
         self._short = compile_shapes(_advance) if compiled else _advance
+        self._short_logits = compile_shapes(_known_logits) if compiled else _known_logits
+        self.known = known_tokens(self._heads)
         attention = self._heads[0].layer.self_attn
         weight = attention.q_proj.weight
         super().__init__(list(drafters), self._heads[0].config.hidden_size, weight.dtype)
         self._layers = drafters[0].target_layers
         # Keys and values of each layer.
         self._caches = [tuple(
-            weight.new_zeros(len(drafters), attention.heads, room, attention.width)
+            weight.new_zeros(len(drafters), attention.kv_heads, room, attention.width)
             for _ in range(2)) for _ in self._heads[0].layers]
         self._all = torch.arange(room, device=weight.device)
 
@@ -121,8 +126,12 @@ class Heads(Group):
         return self._advance(token, feature, text.length + (number - 2), member)
 
     def logits(self, features: torch.Tensor, member: int | None = None) -> torch.Tensor:
-        """The heads' logits."""
-        return self._members(member)[0].logits(features)
+        """Of the tokens that the heads know."""
+        network = self._members(member)[0]
+        if self.known is None:
+            return network.logits(features)
+        short = features.shape[1] <= self._compiled
+        return (self._short_logits if short else _known_logits)(network, features)
 
     def _members(self, member: int | None) -> tuple[EagleHead, int]:
         if member is None:
@@ -141,20 +150,36 @@ class Heads(Group):
         return advance(network, caches, embedded, features, places, self._all)
 
 
+def _known_logits(network: EagleHead, features: torch.Tensor) -> torch.Tensor:
+    return network.draft_logits(features)
+
+
+def known_tokens(heads: list[EagleHead]) -> torch.Tensor | None:
+    """The target's tokens (M, v) of the heads' own, (1, v) where they are the same ones; None of
+    heads that know all, or some in another order. Waits for the device."""
+    if not heads[0].reduced:
+        return None
+    known = torch.stack([target_tokens(head.d2t) for head in heads])
+    if not bool((known.diff(dim=-1) > 0).all()):
+        return None
+    return known[:1].clone() if bool((known == known[:1]).all()) else known
+
+
 def _advance(
     network: EagleHead, caches: Caches, embedded: torch.Tensor, features: torch.Tensor,
     places: torch.Tensor, all_places: torch.Tensor,
 ) -> torch.Tensor:
     """One pass over embedded tokens beside features (M, n, H) at places (n), in fixed tensors."""
+    groups = network.layer.self_attn.groups
+
     def attended(
         layer: int, queries: torch.Tensor, new_keys: torch.Tensor, new_values: torch.Tensor
     ) -> torch.Tensor:
         keys, values = caches[layer]
-        keys.index_copy_(2, places, new_keys)
-        values.index_copy_(2, places, new_values)
-        return functional.scaled_dot_product_attention(
-            queries, keys, values,
-            attn_mask=reach(all_places, places, network.config.window(layer)))
+        keys.index_copy_(2, places, new_keys[:, ::groups])  # the others are their repetitions
+        values.index_copy_(2, places, new_values[:, ::groups])
+        mask = reach(all_places, places, network.config.window(layer))
+        return grouped_attention(queries, keys, values, mask[None, None])
 
     return network.read(embedded, features, places[None], attended)
 

@@ -11,9 +11,10 @@ from hedgespec.live.standing import Members, Standing
 from hedgespec.live.static_drafters import StaticText
 from hedgespec.live.static_statistics import TokenStatistics
 from hedgespec.live.watch import Watch
-from hedgespec.models.distributions import probabilities
+from hedgespec.models.distributions import Sampling, cuts_off, probabilities
 from hedgespec.models.drafters.base import Drafter
-from hedgespec.models.fixed_tensors import StaticModel
+from hedgespec.models.fixed_tensors import StaticModel, compile_shapes
+from hedgespec.models.known_tokens import draw_draft
 from hedgespec.models.logits import are_faulty, check_shape, contained
 from hedgespec.models.target import LanguageModel
 
@@ -57,10 +58,13 @@ class StaticRound:
         self._evaluating = (Standing(drafters, room, target, self._model, watch, few) if apart
                             else self._drafting)
         self._standings = [self._drafting, self._evaluating][: 1 + apart]
-        # Logits of the first token that is evaluated next.
-        self._base = self._evaluating.first.clone()
+        # Logits of the first token that is evaluated next, of each group.
+        self._base = [group.first.clone() for group in self._evaluating.groups]
         self._broken = torch.zeros(len(drafters), dtype=torch.bool, device=device)
         self._left_out: set[int] = set()
+        fused = compiled and not cuts_off(plan.sampling)
+        self._law, self._target_law = (compile_shapes(work) if fused else work
+                                       for work in (probabilities, _law_of_target))
         self._q = torch.zeros(self._k + 1, target.vocabulary_size, device=device)
         self._draft = torch.zeros(self._k, dtype=torch.long, device=device)
         self._steps = torch.arange(self._k + 1, device=device)
@@ -88,10 +92,11 @@ class StaticRound:
             for layer, state in states.items():
                 text.states[layer][: count - 1].copy_(state)
         for standing in self._standings:
-            standing.first.fill_(-torch.inf)
             for group in standing.groups:
+                group.first.fill_(-torch.inf)
                 self._read_prompt(group, places)
-        self._base.copy_(self._evaluating.first)
+        for base, group in zip(self._base, self._evaluating.groups, strict=True):
+            base.copy_(group.first)
 
     def _read_prompt(self, group: Members, places: torch.Tensor) -> None:
         """A group reads the prompt's tokens, which are at `places` (n)."""
@@ -114,8 +119,10 @@ class StaticRound:
         self._left_out.add(arm)
         for standing in (self._drafting, self._evaluating):
             self._broken[standing.slots[arm]] = True
-            standing.first[standing.slots[arm]] = -torch.inf
-        self._base[self._evaluating.slots[arm]] = -torch.inf
+            standing.one(arm).first.fill_(-torch.inf)
+        for base, group in zip(self._base, self._evaluating.groups, strict=True):
+            if arm in group.arms:
+                base[group.arms.index(arm)] = -torch.inf
 
     def place(self, begin: int, end: int) -> None:
         """What `read_on` reads next: tokens from `begin` on, none beyond `end`."""
@@ -134,22 +141,31 @@ class StaticRound:
         one = self._drafting.one(arm)
         with one.failing():
             (feature, logits), token = self.draft_begin(arm), self._draft[:1]
+            rows = []
             for step in range(length):
                 if step:
                     feature = one.step(self._text, step, token, feature)
                     logits = self._logits(one, feature)[0]
-                row = probabilities(logits, self._plan.sampling)
-                # Of a row of zeros, no proposal, it is some token that will be rejected.
-                token = self._plan.rule.draft(row, self.uniforms[step : step + 1])[:, 0]
-                self._q[step].copy_(row[0])
+                rows.append(self._law(logits, self._plan.sampling))
+                token = draw_draft(self._plan.rule, rows[-1], self.uniforms[step : step + 1],
+                                   one.known, self._q.shape[1])
                 self._draft[step : step + 1].copy_(token)
+            self._note(one, torch.cat(rows))
+
+    def _note(self, one: Members, rows: torch.Tensor) -> None:
+        """Keep the distributions (k, v) that a draft is from."""
+        q, known = self._q[: len(rows)], one.known
+        if known is None:
+            q.copy_(rows)
+        else:
+            q.zero_().scatter_(1, known.expand(len(rows), -1), rows)
 
     def is_from_states(self, arm: int) -> bool:
         """Whether the target's states are all that a drafter's logits are made of."""
         return self._drafting.one(arm).from_states
 
     def draft_begin(self, arm: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The feature (1, 1, H) that a draft goes on from, and its first logits (1, V)."""
+        """The feature (1, 1, H) that a draft goes on from, and its first logits (1, v)."""
         one = self._drafting.one(arm)
         if not one.from_states:
             return one.features, one.first
@@ -171,9 +187,8 @@ class StaticRound:
             torch.cat([text.tokens.index_select(0, last), draft]), last + steps, self._layers)
         for layer, state in states.items():
             text.states[layer].index_copy_(0, last + steps, state)
-        logits, faults = contained(
-            self._target.logits(final), (length + 1, self._target.vocabulary_size))
-        p = probabilities(logits, self._plan.sampling)
+        p, faults = self._target_law(self._target.logits(final), self._plan.sampling,
+                                     (length + 1, self._target.vocabulary_size))
         accepted, following = self._plan.rule.verify(
             p[None], self._q[None, : length + 1], draft[None], self.uniforms[None, : length + 1])
         emitted = torch.cat([draft, following]).scatter(0, accepted, following)
@@ -200,7 +215,7 @@ class StaticRound:
             if statistics:
                 logits = self._logits(one, features)
                 self._statistics.tabulate(
-                    begin, self._statistics.reduce(begin, one.first, logits))
+                    begin, self._statistics.reduce(begin, one.first, logits, one.known))
             features = features.index_select(1, kept)
             logits = self._logits(one, features)
         one.settle(features, logits[:, 0])
@@ -216,16 +231,19 @@ class StaticRound:
         """
         standing, begin = self._evaluating, self._done
         found = (self._goal - begin).clamp(1, count)
-        tables = [self._evaluate_group(group, count, found) for group in standing.groups]
+        tables = [self._evaluate_group(group, base, count, found)
+                  for group, base in zip(standing.groups, self._base, strict=True)]
         self._statistics.tabulate(
             begin, torch.cat(tables, dim=1).index_select(1, standing.order))
         begin.add_(found)
 
-    def _evaluate_group(self, group: Members, count: int, found: torch.Tensor) -> torch.Tensor:
-        """Statistics (S, M, n) of a group on the next tokens; it goes on behind `found` (1)."""
+    def _evaluate_group(
+        self, group: Members, base: torch.Tensor, count: int, found: torch.Tensor
+    ) -> torch.Tensor:
+        """Statistics (S, M, n) of a group on the next tokens, the first of which has the logits
+        `base` (M, v); it goes on behind `found` (1)."""
         if group.from_states:
             return self._of_states(group, self._done, count)
-        base = self._base[group.rows]
         if self._left_out.issuperset(group.arms):
             logits = base[:, None].expand(-1, count, -1)
         else:
@@ -234,7 +252,7 @@ class StaticRound:
                 logits = self._logits(group, features)
             group.settle(features.index_select(1, found - 1),
                          logits.index_select(1, found - 1)[:, 0])
-        table = self._statistics.reduce(self._done, base, logits)
+        table = self._statistics.reduce(self._done, base, logits, group.known)
         base.copy_(logits.index_select(1, found - 1)[:, 0])
         return table
 
@@ -243,12 +261,20 @@ class StaticRound:
         with members.failing():
             features = members.of_states(self._text, begin - 1 + self._all[:count])
             logits = self._logits(members, features)
-        return self._statistics.reduce_own(begin, logits)
+        return self._statistics.reduce_own(begin, logits, members.known)
 
     def _logits(self, members: Members, features: torch.Tensor) -> torch.Tensor:
-        """Logits (M, n, V) of features; -inf of who breaks their contract, and from then on."""
+        """Logits (M, n, v) of features; -inf of who breaks their contract, and from then on."""
         logits = members.logits(features)
-        check_shape(logits, (*features.shape[:2], self._q.shape[1]))
+        check_shape(logits, (*features.shape[:2], members.first.shape[-1]))
         broken = self._broken[members.rows]
         broken.logical_or_(are_faulty(logits).flatten(1).any(dim=1))
         return logits.masked_fill(broken[:, None, None], -torch.inf)
+
+
+def _law_of_target(
+    logits: torch.Tensor, sampling: Sampling, shape: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """p (n, V) of the target's logits, and the faults (n) of its rows; see `contained`."""
+    rows, faults = contained(logits, shape)
+    return probabilities(rows, sampling), faults

@@ -2,7 +2,7 @@
 
 import torch
 
-from hedgespec.live.evaluated import no_statistics, reduce_for
+from hedgespec.live.evaluated import no_statistics, reduce_together
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import StaticText
 from hedgespec.models.acceptance import emitted_log_p
@@ -31,21 +31,23 @@ class TokenStatistics:
         self._p.index_copy_(0, places % KEPT, p)
 
     def reduce(
-        self, begin: torch.Tensor, first: torch.Tensor, logits: torch.Tensor
+        self, begin: torch.Tensor, first: torch.Tensor, logits: torch.Tensor,
+        known: torch.Tensor | None,
     ) -> torch.Tensor:
         """Statistics (S, M, n) of n tokens from `begin` (1) on.
 
-        `first` (M, V) are the logits of the first of them, `logits` (M, n, V) of those that follow.
+        `first` (M, v) are the logits of the first of them, `logits` (M, n, v) of those that follow,
+        of the tokens that are `known` (see models/known_tokens.py), or of all.
         """
-        return self.reduce_own(begin, torch.cat([first[:, None], logits[:, :-1]], dim=1))
+        return self.reduce_own(begin, torch.cat([first[:, None], logits[:, :-1]], dim=1), known)
 
-    def reduce_own(self, begin: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """Statistics (S, M, n) of n tokens from `begin` (1) on, whose own logits are (M, n, V)."""
-        members, count, _ = logits.shape
-        tokens, p = self._emitted(begin, count)
-        q = probabilities(logits.flatten(0, 1), self._plan.sampling)
-        found = reduce_for(self._plan.rule, p.repeat(members, 1), q, tokens.repeat(members))
-        return found.view(-1, members, count)
+    def reduce_own(
+        self, begin: torch.Tensor, logits: torch.Tensor, known: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Statistics (S, M, n) of n tokens from `begin` (1) on, whose own logits are (M, n, v)."""
+        tokens, p = self._emitted(begin, logits.shape[1])
+        q = probabilities(logits.flatten(0, 1), self._plan.sampling).view_as(logits)
+        return reduce_together(self._plan.rule, p, q, tokens, known)
 
     def tabulate(self, begin: torch.Tensor, found: torch.Tensor) -> None:
         """Put statistics (S, N, n), and log p of the tokens, into a table."""

@@ -11,7 +11,7 @@ from transformers import (
 from hedgespec.models.settings import Sampling
 from hedgespec.rules.draws import sample
 
-__all__ = ["Sampling", "probabilities", "sample", "warp"]
+__all__ = ["Sampling", "cuts_off", "probabilities", "sample", "warp"]
 
 
 def probabilities(
@@ -35,8 +35,15 @@ def probabilities(
     return kept.softmax(dim=-1).masked_fill_(none, 0.0)
 
 
+def cuts_off(sampling: Sampling) -> bool:
+    """Whether some tokens are left out for their low probability."""
+    return bool(sampling.top_k) or sampling.top_p < 1
+
+
 def warp(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """Logits after temperature, top-k and top-p, in the order of Hugging Face `generate`."""
+    if not cuts_off(sampling):
+        return logits / sampling.temperature
     warpers = LogitsProcessorList()
     if sampling.temperature != 1:
         warpers.append(TemperatureLogitsWarper(float(sampling.temperature)))

@@ -3,7 +3,14 @@
 PyTorch's kernels want as many key heads as query heads as soon as there is a mask, and the usual
 way there copies keys and values for each query head: more bytes than the attention itself reads.
 Here the r query heads of one key head are folded into r*n rows of one query head instead, and the
-mask is repeated alike; nothing is copied. Models that `load_model` loads use it.
+mask is repeated alike; nothing is copied. Models that `load_model` loads use it, and draft heads on
+fixed tensors.
+
+One text with two key heads keeps two of a GPU's hundred processors busy. So where torch.compile
+fuses what lies between the products, the keys are also cut into chunks that are attended to side by
+side, and joined by their maxima and sums (Flash-Decoding, Dao et al. 2023). FlexAttention, which
+cuts keys too, works compiled only, and compiles anew for each mask; a kernel of one's own would
+need a second path for all that is not a GPU. Elsewhere PyTorch's attention takes the folded rows.
 """
 
 from typing import Any
@@ -17,6 +24,10 @@ from transformers.masking_utils import sdpa_mask
 GROUPED = "hedgespec_grouped"  # what transformers calls it in a model's config
 # With more queries than that the repeated mask is larger than the repeated keys and values.
 _FEW = 64
+_CHUNK, _CHUNKS = 64, 64  # keys of a chunk, more where there would be more chunks than that,
+_LONGEST = 512  # and at most so many, of which every room of live decoding is a multiple
+_BUSY = 128  # pairs of text and key head that fill a GPU without chunks
+_LOWEST = -1e30  # of a chunk that nothing is let through from; finite, so that differences are
 
 
 def grouped_attention(
@@ -29,10 +40,68 @@ def grouped_attention(
     """
     batch, heads, count, width = queries.shape
     groups = heads // keys.shape[1]
+    if count > _FEW:
+        return scaled_dot_product_attention(
+            queries, keys.repeat_interleave(groups, 1), values.repeat_interleave(groups, 1),
+            attn_mask=mask, scale=scale)
     folded = queries.reshape(batch, keys.shape[1], groups * count, width)
     rows = mask if count == 1 else mask.repeat(1, 1, groups, 1)
-    return scaled_dot_product_attention(folded, keys, values, attn_mask=rows, scale=scale).reshape(
-        batch, heads, count, values.shape[-1])
+    chunk = chunk_of(keys)
+    attended = (split_attention(folded, keys, values, rows, chunk, scale) if chunk else
+                scaled_dot_product_attention(folded, keys, values, attn_mask=rows, scale=scale))
+    return attended.reshape(batch, heads, count, values.shape[-1])
+
+
+def chunk_of(keys: torch.Tensor) -> int:
+    """Keys (B, h, L, d) of a chunk, 0 where they are not to be cut: on a CPU, where nothing is
+    compiled, for many texts, and where L is no multiple of it."""
+    if not (keys.is_cuda and torch.compiler.is_compiling()):
+        return 0
+    if keys.shape[0] * keys.shape[1] >= _BUSY:
+        return 0
+    return chunk_for(keys.shape[2])
+
+
+def chunk_for(room: int) -> int:
+    """Keys of a chunk in a room, 0 where they do not divide it."""
+    chunk = _CHUNK
+    while chunk * _CHUNKS < room and chunk < _LONGEST:
+        chunk *= 2
+    return chunk if room % chunk == 0 else 0
+
+
+def split_attention(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor,
+    chunk: int, scale: float | None = None,
+) -> torch.Tensor:
+    """Attended values (B, h, m, d) of queries (B, h, m, d), `chunk` keys at a time.
+
+    Keys and values are (B, h, L, d), `mask` (B or 1, 1, m, L), boolean or additive. A row that lets
+    nothing through gives 0, and gradients of 0.
+    """
+    scale = queries.shape[-1] ** -0.5 if scale is None else scale
+    cut_keys, cut_values = (part.unflatten(2, (-1, chunk)) for part in (keys, values))
+    cut_mask = mask.unflatten(-1, (-1, chunk)).transpose(2, 3)  # (B, 1, chunks, m, chunk)
+    scores = _product(queries[:, :, None], cut_keys.mT) * scale
+    scores = (scores.masked_fill(~cut_mask, -torch.inf) if mask.dtype == torch.bool
+              else scores + cut_mask)
+    highest = scores.detach().amax(-1, keepdim=True).clamp(min=_LOWEST)
+    weights = (scores - highest).exp()
+    share = (highest - highest.amax(2, keepdim=True)).exp()
+    total = (share * weights.sum(-1, keepdim=True)).sum(2)
+    attended = (share * _product(weights.to(values.dtype), cut_values)).sum(2)
+    return (attended / torch.where(total > 0, total, 1.0)).to(queries.dtype)
+
+
+def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """(B, h, C or 1, m, k) times (B, h, C, k, n), summed and given in float32 or wider."""
+    if left.dtype.itemsize >= 4:
+        return left @ right
+    if not left.is_cuda or torch.is_grad_enabled():
+        return left.float() @ right.float()
+    left = left.expand(*right.shape[:3], -1, -1)
+    found = torch.bmm(left.flatten(0, 2), right.flatten(0, 2), out_dtype=torch.float32)
+    return found.unflatten(0, right.shape[:3])
 
 
 def use_grouped_attention(model: Any) -> None:
@@ -49,9 +118,9 @@ def _forward(
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
     """As transformers calls it: attended values (B, n, heads, d)."""
-    grouped = query.shape[1] > key.shape[1] and query.shape[2] <= _FEW
-    if (not grouped or attention_mask is None or attention_mask.shape[1] > 1 or dropout
-            or rest.get("position_bias") is not None):
+    better = query.shape[1] > key.shape[1] or chunk_of(key) > 0
+    if (not better or query.shape[2] > _FEW or attention_mask is None
+            or attention_mask.shape[1] > 1 or dropout or rest.get("position_bias") is not None):
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest)
         return found

@@ -16,6 +16,7 @@ from transformers import (
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import without_folders
+from hedgespec.models.fused import fuse_products
 from hedgespec.models.grouped_attention import use_grouped_attention
 from hedgespec.models.places import loading, locate, read_tokenizer
 from hedgespec.models.states import States, read_states
@@ -229,7 +230,9 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
         tokenizer = read_tokenizer(identity)
         model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype), **options)
         use_grouped_attention(model)
-        loaded = LanguageModel.of(model.to(device).eval(), tokenizer, identity)
+        model = model.to(device).eval()
+        fuse_products(model)
+        loaded = LanguageModel.of(model, tokenizer, identity)
     tokenizer.pad_token_id = loaded.pad_token
     # Only the end tokens are kept: a model's own repetition penalty or top-k must not slip in.
     model.generation_config = GenerationConfig(

@@ -39,7 +39,9 @@ class Rule(ABC):
     For real decoding: `draft`, `accept` and `follow`, of one position; `verify` makes a chain of
     them. `path_only`: statistics end where the text leaves what was drafted. `shared_noise`: a
     position's random numbers are the same in every round and for every drafter. `in_order`: a token
-    is verified without the distributions behind it. `candidates`: tokens proposed at a position.
+    is verified without the distributions behind it. `by_order`: `draft` asks for the order of
+    tokens alone; from q over some of them, in order, it draws the same, as numbers among these.
+    `candidates`: tokens proposed at a position.
     """
 
     name: ClassVar[str]
@@ -50,6 +52,7 @@ class Rule(ABC):
     path_only: ClassVar[bool] = False
     shared_noise: ClassVar[bool] = False
     in_order: ClassVar[bool] = True
+    by_order: ClassVar[bool] = True
     candidates: int = 1
 
     def __init__(self, argument: str = ""):

@@ -29,6 +29,7 @@ class Gumbel(Rule):
     source = "Daliri, Musco & Suresh 2408.07978"
     recorded = ("gamma", "a")
     shared_noise = True
+    by_order = False
 
     def bounds(self, trace: Trace) -> tuple[np.ndarray, np.ndarray]:
         """(1-TV)/(1+TV) and 1-TV; 1-TV is gamma of `sampling`."""

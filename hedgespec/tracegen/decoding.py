@@ -18,6 +18,10 @@ STRETCH = 64
 _ALIGNMENT = 8
 
 
+# Rows whose logits are made at once: float32 numbers for all of V, several times over. As many as
+# keep a GPU busy with the product, which reads the whole head each time.
+_ROWS = 512
+
 # Draws the next tokens (n) of some rows (n) at their step (1), from logits (n, V).
 Choose = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 # Keys and values of each layer, each (n, heads, L, width).
@@ -41,7 +45,7 @@ def decode(
     rows = torch.arange(len(ids), device=ids.device)
     tokens = torch.zeros(len(ids), int(limits.max()), dtype=torch.long, device=ids.device)
     on_step(0)
-    tokens[:, 0] = choose(target.logits(states), rows, rows.new_tensor([0]))
+    tokens[:, 0] = _chosen(target, choose, states, rows, rows.new_tensor([0]))
     del states
     limits = limits.to(ids.device)
     done = 1
@@ -70,6 +74,15 @@ def _read_prompts(
         past_key_values=DynamicCache(), use_cache=True)
     past = [(layer.keys, layer.values) for layer in prompt.past_key_values.layers]
     return past, prompt.last_hidden_state[:, -1]
+
+
+def _chosen(
+    target: LanguageModel, choose: Choose, states: torch.Tensor, rows: torch.Tensor,
+    step: torch.Tensor,
+) -> torch.Tensor:
+    """The next tokens (n) of rows (n) whose final states are (n, H), some rows at a time."""
+    return torch.cat([choose(target.logits(part), own, step) for part, own in zip(
+        states.split(_ROWS), rows.split(_ROWS), strict=True)])
 
 
 def _unfinished(
@@ -139,7 +152,7 @@ class _Stretch:
             input_ids=self._token, attention_mask=self._mask, position_ids=self._position,
             past_key_values=self._cache, use_cache=True,
         ).last_hidden_state
-        chosen = self._choose(self._target.logits(states[:, 0]), self._rows, self._step)
+        chosen = _chosen(self._target, self._choose, states[:, 0], self._rows, self._step)
         self._tokens[self._rows, self._step] = chosen
         self._token.copy_(chosen[:, None])
         for counter in (self._place, self._step, self._position):

@@ -10,6 +10,8 @@ from hedgespec.models.target import LanguageModel
 from hedgespec.zoo.corpus import Batch, Corpus
 from hedgespec.zoo.memory import free_memory, host_memory
 
+_ROWS = 512  # positions whose logits over all of V are made at once
+
 
 @dataclass(frozen=True)
 class Lessons:
@@ -91,8 +93,8 @@ class Teacher:
             last = states[target.layers].flatten(0, 1)[text]
             lessons.last[places] = last.to(device)
             lessons.log_normaliser[places] = torch.cat(
-                [(target.logits(part) / self.temperature).logsumexp(-1)
-                 for part in last.split(4096)]).to(device)
+                [target.logits(part).div_(self.temperature).logsumexp(-1)
+                 for part in last.split(_ROWS)]).to(device)
 
     def inputs(self, lessons: Lessons, batch: Batch) -> torch.Tensor:
         """Hidden states (B, L, kH) of the layers that heads read; any at padding."""

@@ -1,5 +1,5 @@
-"""Grouped queries without copied keys, draws in blocks, attention in blocks of queries: all equal
-the plain way."""
+"""Grouped queries without copied keys, keys in chunks, draws in blocks, attention in blocks of
+queries: all equal the plain way."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from tests.helpers.tiny import save_plain_layers
 torch = pytest.importorskip("torch")
 
 from hedgespec.models import block_draws, fixed_tensors  # noqa: E402
+from hedgespec.models import grouped_attention as attention  # noqa: E402
 from hedgespec.models.distributions import sample  # noqa: E402
 from hedgespec.models.grouped_attention import GROUPED, grouped_attention  # noqa: E402
 from hedgespec.models.heads.eagle import head as eagle_head  # noqa: E402
@@ -34,6 +35,95 @@ def test_folded_queries_attend_as_repeated_keys_do(count):
                  for one in (found, expected)]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def chain(rooms: int, rows: int) -> torch.Tensor:
+    """The mask of the last `rows` of as many places less seven, behind which nothing stands."""
+    return torch.arange(rooms) <= torch.arange(rooms - 7 - rows, rooms - 7)[:, None]
+
+
+def tree(room: int, rows: int) -> torch.Tensor:
+    """That of nodes which stand behind a text and see their ancestors alone."""
+    parents = [-1, *(number // 2 for number in range(rows - 1))]
+    sees = torch.eye(rows, dtype=torch.bool)
+    for node, parent in enumerate(parents):
+        if parent >= 0:
+            sees[node] |= sees[parent]
+    mask = torch.zeros(rows, room, dtype=torch.bool)
+    mask[:, :100], mask[:, 100 : 100 + rows] = True, sees
+    return mask
+
+
+@pytest.mark.parametrize("mask_of", [chain, tree])
+@pytest.mark.parametrize(("dtype", "tolerance"), [
+    ("float64", 1e-12), ("float32", 2e-6), ("bfloat16", 8e-3)])
+@pytest.mark.parametrize(("room", "chunk"), [(512, 64), (192, 192), (4608, 128)])
+def test_attention_in_chunks_is_attention(mask_of, dtype, tolerance, room, chunk):
+    """To the rounding of a type: of the values, a step of bfloat16 at 1 is 2^-7."""
+    torch.manual_seed(0)
+    kind = getattr(torch, dtype)
+    queries = torch.randn(2, 6, 7, 16).to(kind)
+    keys, values = (torch.randn(2, 2, room, 16).to(kind) for _ in range(2))
+    mask = mask_of(room, 7)[None, None]
+    additive = torch.zeros(mask.shape).masked_fill(~mask, -torch.inf)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        queries.double(), keys.double().repeat_interleave(3, 1),
+        values.double().repeat_interleave(3, 1), attn_mask=mask)
+    for form in (mask, additive.to(kind)):
+        found = in_chunks(queries, keys, values, form, chunk)
+        assert found.dtype == kind
+        torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+
+
+def in_chunks(queries, keys, values, mask, chunk):
+    """`grouped_attention` as it is where keys are cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "chunk_of", lambda keys: chunk)
+        return grouped_attention(queries, keys, values, mask)
+
+
+def test_rows_that_attend_to_nothing_give_no_nan_in_chunks():
+    """Nor do their gradients, nor those of others; chunks out of everybody's reach do nothing."""
+    torch.manual_seed(0)
+    queries, keys, values = (torch.randn(1, 2, rows, 8, dtype=torch.float64, requires_grad=True)
+                             for rows in (3, 64, 64))
+    mask = torch.zeros(1, 1, 3, 64, dtype=torch.bool)
+    mask[..., 0, :5], mask[..., 2, 20] = True, True
+    found = in_chunks(queries, keys, values, mask, 16)
+    assert bool((found[:, :, 1] == 0).all())
+    weights = torch.randn_like(found)
+    gradients = torch.autograd.grad((found * weights).sum(), (queries, keys, values))
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        queries[:, :, ::2], keys, values, attn_mask=mask[:, :, ::2])
+    torch.testing.assert_close(found[:, :, ::2], expected)
+    plain = torch.autograd.grad((expected * weights[:, :, ::2]).sum(), (queries, keys, values))
+    for one, other in zip(gradients, plain, strict=True):
+        torch.testing.assert_close(one, other)
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
+def test_keys_are_cut_by_room_and_only_where_kernels_are_fused_on_a_gpu():
+    assert [attention.chunk_for(room) for room in (512, 4096, 8192, 200)] == [64, 64, 128, 0]
+    assert all(attention.chunk_for(room) for room in range(512, 140000, 512))
+    assert all(room // attention.chunk_for(room) <= 64 for room in range(512, 32769, 512))
+    assert attention.chunk_of(torch.zeros(1, 2, 512, 8)) == 0
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_a_model_on_fixed_tensors_gives_its_logits_with_keys_in_chunks(
+    tmp_path, monkeypatch, kind
+):
+    """Token by token and several at once, as drafted and as verified."""
+    target = load_model(save_plain_layers(kind, tmp_path), "cpu", "float32")
+    text = torch.arange(3, 43)
+    monkeypatch.setattr(attention, "chunk_of", lambda keys: 64)
+    with torch.inference_mode():
+        static = fixed_tensors.StaticModel(target, 128)
+        found = [static.read(text[start:end], torch.arange(start, end))[0]
+                 for start, end in ((0, 20), (20, 26), (26, 27), (27, 40))]
+        monkeypatch.undo()
+        expected = target.network(text[None], use_cache=False).last_hidden_state[0]
+    torch.testing.assert_close(torch.cat(found), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3"])

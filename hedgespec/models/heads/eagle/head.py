@@ -60,15 +60,30 @@ class _Attention(nn.Module):
         def split(
             projected: torch.Tensor, heads: int, norm: nn.Module | None = None
         ) -> torch.Tensor:
-            normed = _normed(norm, projected.view(batch, length * heads, self.width))
+            normed = _normed(norm, projected.reshape(batch, length * heads, self.width))
             return normed.view(batch, length, heads, self.width).transpose(1, 2)
 
-        queries = split(self.q_proj(states), self.heads, self.q_norm)
-        keys = split(self.k_proj(states), self.kv_heads, self.k_norm)
-        values = split(self.v_proj(states), self.kv_heads)
+        projected = self._projected(states)
+        queries = split(projected[0], self.heads, self.q_norm)
+        keys = split(projected[1], self.kv_heads, self.k_norm)
+        values = split(projected[2], self.kv_heads)
         queries, keys = _turned(queries, keys, *rotary)
-        groups = self.heads // self.kv_heads
-        return queries, keys.repeat_interleave(groups, 1), values.repeat_interleave(groups, 1)
+        return (queries, keys.repeat_interleave(self.groups, 1),
+                values.repeat_interleave(self.groups, 1))
+
+    def _projected(self, states: torch.Tensor) -> Projected:
+        """Queries, keys, values (B, L, ...); one product where stack.py has joined them."""
+        joined = self._modules.get("joined")
+        if joined is None:
+            return self.q_proj(states), self.k_proj(states), self.v_proj(states)
+        sizes = [heads * self.width for heads in (self.heads, self.kv_heads, self.kv_heads)]
+        queries, keys, values = joined(states).split(sizes, -1)
+        return queries, keys, values
+
+    @property
+    def groups(self) -> int:
+        """Query heads of one key head."""
+        return self.heads // self.kv_heads
 
 
 def _normed(norm: nn.Module | None, states: torch.Tensor) -> torch.Tensor:

@@ -1,28 +1,59 @@
-"""EAGLE heads of one shape as one network: a batch of N is one entry for each head."""
+"""EAGLE heads of one shape as one network: a batch of N is one entry for each head.
+
+Networks made here are for reading alone, and multiply by q, k and v at once, and by gate and up.
+"""
 
 import copy
+from collections.abc import Iterator
 
 import torch
 from torch import nn
+from torch.nn.functional import linear
+from transformers.models.llama.modeling_llama import LlamaMLP
 
+from hedgespec.models.fused import TOGETHER
 from hedgespec.models.heads.eagle.head import EagleHead
 
 
 class _StackedLinear(nn.Module):
     """N linear layers: input (N, L, in) to (N, L, out)."""
 
-    def __init__(self, layers: list[nn.Linear]):
+    def __init__(self, weight: nn.Parameter, bias: torch.Tensor | None):
+        """Weights (N, out, in) and biases (N, 1, out)."""
         super().__init__()
-        self.weight = _shared([layer.weight for layer in layers])
-        self.bias = None
-        if layers[0].bias is not None:
-            self.bias = _shared([layer.bias for layer in layers])[:, None]
+        self.weight, self.bias = weight, bias
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """One product for all."""
         if self.bias is None:
             return torch.bmm(inputs, self.weight.mT)
         return torch.baddbmm(self.bias, inputs, self.weight.mT)
+
+
+class _Linear(nn.Module):
+    """A linear layer of weights (out, in) that are somebody else's."""
+
+    def __init__(self, weight: nn.Parameter, bias: torch.Tensor | None):
+        super().__init__()
+        self.weight, self.bias = weight, bias
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """As of any linear layer."""
+        return linear(inputs, self.weight, self.bias)
+
+
+class _Mlp(nn.Module):
+    """LlamaMLP whose gate and up are one product."""
+
+    def __init__(self, mlp: LlamaMLP, joined: nn.Module):
+        super().__init__()
+        self.joined, self.act_fn, self.down_proj = joined, mlp.act_fn, mlp.down_proj
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """As LlamaMLP's."""
+        gate, up = self.joined(inputs).chunk(2, -1)
+        output: torch.Tensor = self.down_proj(self.act_fn(gate) * up)
+        return output
 
 
 def stackable(one: EagleHead, other: EagleHead) -> bool:
@@ -41,9 +72,11 @@ def stack_heads(heads: list[EagleHead]) -> EagleHead:
     as CUDA graphs must keep `held` of it, or the graphs read memory that is someone else's by then.
     """
     if len(heads) == 1:
+        _lay_together(heads[0])
         return held(heads[0])
     stacked = _copied(list(heads))
     assert isinstance(stacked, EagleHead)
+    _join_stacked(stacked, heads)
     return stacked
 
 
@@ -72,6 +105,7 @@ def held(head: EagleHead) -> EagleHead:
     """The head on its weights as they lie now, wherever its own ones are moved to later."""
     view = _held(head)
     assert isinstance(view, EagleHead)
+    _join_held(view)
     return view
 
 
@@ -89,7 +123,10 @@ def _held(module: nn.Module) -> nn.Module:
 def _copied(modules: list[nn.Module]) -> nn.Module:
     """A module as the first one, with the parameters of all."""
     if isinstance(modules[0], nn.Linear):
-        return _StackedLinear([module for module in modules if isinstance(module, nn.Linear)])
+        layers = [module for module in modules if isinstance(module, nn.Linear)]
+        bias = None if layers[0].bias is None else _shared([layer.bias for layer in layers])
+        return _StackedLinear(_shared([layer.weight for layer in layers]),
+                              None if bias is None else bias[:, None])
     view = copy.copy(modules[0])
     view._parameters = {
         name: None if parameter is None else _shared(
@@ -111,3 +148,72 @@ def _shared(parameters: list[nn.Parameter]) -> nn.Parameter:
     for number, parameter in enumerate(parameters):
         parameter.data = stacked.data[number]
     return stacked
+
+
+def _groups(head: EagleHead) -> Iterator[tuple[nn.Module, list[nn.Module]]]:
+    """Each attention and MLP of a head, with its layers that read the same input."""
+    for layer in head.layers:
+        for module, names in zip((layer.self_attn, layer.mlp), TOGETHER, strict=True):
+            yield module, [module.get_submodule(name) for name in names]
+
+
+def _lay_together(head: EagleHead) -> None:
+    """Have the weights of such layers lie side by side."""
+    for _, parts in _groups(head):
+        for name in ("weight", "bias"):
+            own = [getattr(part, name) for part in parts]
+            if own[0] is not None:
+                joined = torch.cat([parameter.data for parameter in own])
+                for parameter, part in zip(own, joined.split([len(one) for one in own]),
+                                           strict=True):
+                    parameter.data = part
+
+
+def _join_held(view: EagleHead) -> None:
+    """One product for those whose weights do, as those of stacked heads."""
+    for number, (module, parts) in enumerate(list(_groups(view))):
+        weight, bias = ([getattr(part, name) for part in parts] for name in ("weight", "bias"))
+        whole = _side_by_side(weight)
+        biases = None if bias[0] is None else _side_by_side(bias)
+        if whole is not None and (bias[0] is None or biases is not None):
+            _put(view, number, module, _Linear(nn.Parameter(whole, False), biases))
+
+
+def _side_by_side(parts: list[torch.Tensor]) -> torch.Tensor | None:
+    """One tensor of tensors (n, ...) that follow each other in memory; None if they do not."""
+    first, place = parts[0].data, parts[0].data_ptr()
+    for part in parts:
+        if part.data_ptr() != place or not part.is_contiguous() or (
+                part.untyped_storage().data_ptr() != first.untyped_storage().data_ptr()):
+            return None
+        place += part.nbytes
+    return first.as_strided((sum(map(len, parts)), *first.shape[1:]), first.stride(),
+                            first.storage_offset())
+
+
+def _join_stacked(stacked: EagleHead, heads: list[EagleHead]) -> None:
+    """The same for stacked heads; their own weights move once more."""
+    of_heads = zip(*(_groups(head) for head in heads), strict=True)
+    for number, ((module, parts), own) in enumerate(zip(list(_groups(stacked)), of_heads,
+                                                        strict=True)):
+        weight = torch.cat([part.weight.data for part in parts], dim=1)
+        bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts], dim=2)
+        begin = 0
+        for layer, part in enumerate(parts):
+            rows = slice(begin, begin + part.weight.shape[1])
+            begin = rows.stop
+            part.weight = nn.Parameter(weight[:, rows], False)
+            part.bias = None if bias is None else bias[..., rows]
+            for head, (_, theirs) in enumerate(own):
+                theirs[layer].weight.data = weight[head, rows]
+                if bias is not None:
+                    theirs[layer].bias.data = bias[head, 0, rows]
+        _put(stacked, number, module, _StackedLinear(nn.Parameter(weight, False), bias))
+
+
+def _put(head: EagleHead, number: int, module: nn.Module, joined: nn.Module) -> None:
+    """Have an attention, or an MLP, of a network that is no head's own use one product."""
+    if isinstance(module, LlamaMLP):
+        head.layers[number // len(TOGETHER)]._modules["mlp"] = _Mlp(module, joined)
+    else:
+        module._modules["joined"] = joined

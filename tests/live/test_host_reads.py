@@ -1,0 +1,63 @@
+"""Rounds on fixed tensors are decided on the device: the host waits for one packet a round, and for
+one table of statistics where the selector learns."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
+from hedgespec.live.graphs import Fetched  # noqa: E402
+from hedgespec.models.distributions import Sampling  # noqa: E402
+from hedgespec.models.drafters.eagle import Eagle  # noqa: E402
+from tests.helpers.heads import random_head  # noqa: E402
+from tests.helpers.live_text import PROMPT  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+# Each of them waits for the device, or copies from it; `numpy` is refused there.
+READING = ("item", "tolist", "cpu", "nonzero", "__bool__", "__int__", "__float__", "__index__")
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[str]:
+    """What reads a tensor on the host, but for copies that were fetched: of these, the waits."""
+    seen, hosts = [], []
+
+    def watched(name, method):
+        def run(tensor, *arguments, **rest):
+            if not any(tensor.untyped_storage().data_ptr() == host for host in hosts):
+                seen.append(name)
+            return method(tensor, *arguments, **rest)
+        return run
+
+    def wait(fetched, original=Fetched.wait):
+        found = original(fetched)
+        seen.append("wait")
+        hosts.append(found.untyped_storage().data_ptr())
+        return found
+
+    for name in READING:
+        monkeypatch.setattr(torch.Tensor, name, watched(name, getattr(torch.Tensor, name)))
+    monkeypatch.setattr(Fetched, "wait", wait)
+    return seen
+
+
+@pytest.mark.parametrize(("selector", "feedback", "most"), [
+    ("ucbspec", None, 1), ("fixed:head-0", None, 1), ("normalhedge", "queued", 2),
+    ("normalhedge", "every:16", 1)])
+def test_the_host_reads_one_packet_a_round(target, reads, selector, feedback, most):
+    drafters = [Eagle.of(f"head-{seed}", "random", random_head(seed), target) for seed in range(3)]
+    asked = {} if feedback is None else {"feedback": feedback}
+    decoder = LiveDecoder(target, drafters, selector, DecoderSettings(
+        sampling=Sampling(0.8), draft_length=4, static=True, **asked))
+    counts = []
+    reads.clear()
+    for _ in decoder.rounds(PROMPT, 40, 0):
+        counts.append(list(reads))
+        reads.clear()
+    counts = counts[1:]  # the first one reads the prompt
+    assert len(counts) > 10
+    assert all(set(one) <= {"wait"} for one in counts[:-1]), counts
+    lengths = [len(one) for one in counts[:-1]]
+    assert min(lengths) >= 1
+    assert sorted(lengths)[len(lengths) // 2] == most
