@@ -57,6 +57,14 @@ class _Completion(argparse.Action):
         parser.exit()
 
 
+class _Commands(argparse._SubParsersAction):  # type: ignore[type-arg]  # not at run time
+    """Every command is listed with its line, wherever it is defined."""
+
+    def add_parser(self, name: str, **words: Any) -> Any:
+        """That of a command."""
+        return super().add_parser(name, **{"help": COMMANDS[name], **words})
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status (0 good, 1 error told in one line, 130 Ctrl-C)."""
     _replace_what_cannot_be_shown()
@@ -76,12 +84,12 @@ def make_parser(
                         help="print what completes commands and options in a shell, for its start "
                              "file (the `completion` extra)")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND",
-                                     required=True)
-    for name, help in COMMANDS.items():
+                                     required=True, action=_Commands)
+    for name in COMMANDS:
         if name in given:
             import_module(f"hedgespec.cli.{MODULES.get(name, name)}").add_parser(commands)
         else:  # its options take a second to import
-            commands.add_parser(name, help=help)
+            commands.add_parser(name)
     return parser, commands
 
 

@@ -59,7 +59,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
              "text, not token ids, which are all that a trace holds")
     add("--costs", metavar="NAME",
         help="of results under several costs, those whose seconds are shown (default: the first)")
-    add("--batch", type=int, metavar="B", 
+    add("--batch", type=int, metavar="B",
         help="of results under several batches, the one that is shown (default: the first)")
     add("--answers", type=_count, metavar="N",
         help="of how many answers of each trace, those with most regret, the page has the rounds "

@@ -148,7 +148,7 @@ def test_completion_knows_every_command_and_option(capsys):
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
     for command in COMMANDS:
         assert f"_shtab_hedgespec_{command}_option_strings=(" in script, command
-    assert "'--draft-length'" in script
+    assert " --draft-length " in script
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -41,8 +41,8 @@ def test_a_phrase_of_the_list_is_nowhere(plain, phrase):
 def test_numbers_agree_with_their_nouns(plain):
     """No "1 settings", nor "1 traces"."""
     for name, text in plain.items():
-        found = re.search(r"(?<![-\d.,:])(?<![-+] )1 (settings|traces|queries|rounds|questions|runs)\b",
-                          text)
+        found = re.search(
+            r"(?<![-\d.,:])(?<![-+] )1 (settings|traces|queries|rounds|questions|runs)\b", text)
         assert not found, f"{name}: {found[0]}"
 
 
