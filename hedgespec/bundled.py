@@ -9,6 +9,7 @@ DATA = Path(__file__).parent / "data"
 PROMPTS = DATA / "prompts.jsonl"
 LONG_PROMPTS = DATA / "long.jsonl"  # that ask for long answers
 _GRID = DATA / "sweep.toml"
+DEFAULT_GRID = "default"  # its name
 
 
 def bundled_traces() -> list[Path]:
@@ -47,4 +48,4 @@ def bundled_costs() -> list[str]:
 
 def grid_file(path: str | Path) -> Path:
     """The file `path`; if there is none and it is called `default`, the grid of `make sim`."""
-    return _GRID if str(path) == "default" and not Path(path).exists() else Path(path)
+    return _GRID if str(path) == DEFAULT_GRID and not Path(path).exists() else Path(path)

@@ -32,6 +32,12 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
+def check_path(path: Path, where: str = "") -> None:
+    """Raise HedgespecError for what no system takes as a path; `where` it was read, if anywhere."""
+    if "\0" in str(path):
+        raise HedgespecError(f"{where}{path}: is no path: it holds a NUL character")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes `path`'s place atomically.
@@ -39,6 +45,9 @@ def replacing(path: Path) -> Iterator[Path]:
     No other process or thread has the same temporary path. Raises HedgespecError naming `path`
     where it cannot be written: a full disk, a missing permission.
     """
+    check_path(path)
+    if not path.name:
+        raise HedgespecError(f"{path}: is a folder; name a file")
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         yield temporary
@@ -120,6 +129,7 @@ def remove_leftovers(*folders: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it. Raises HedgespecError where that cannot be."""
+    check_path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
@@ -250,6 +260,7 @@ def check_writable(folder: Path) -> None:
 
     Called before long work, so that nothing is computed that cannot be kept.
     """
+    check_path(folder)
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise HedgespecError(f"{folder}: {existing} is a file, not a folder")

@@ -18,7 +18,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from hedgespec.errors import HedgespecError, arg, did_you_mean
-from hedgespec.files import as_unicode
+from hedgespec.files import as_unicode, check_path
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -235,6 +235,7 @@ def _value(item: OptionField, value: Any, file: Path) -> Any:
 
 
 def _path(text: str, file: Path, made: bool) -> Path:
+    check_path(Path(text), f"{file}: ")
     beside = file.parent / text
     return beside if made or beside.exists() else Path(text)
 

@@ -13,7 +13,9 @@ from hedgespec.command import command_to_pass_on
 from hedgespec.errors import HedgespecError
 from hedgespec.files import (
     as_unicode,
+    check_writable,
     folder_beside,
+    make_folder,
     move_up,
     read_json,
     read_parquet,
@@ -59,6 +61,14 @@ def test_what_cannot_be_written_is_named_and_leaves_nothing(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
     with pytest.raises(HedgespecError, match="cannot be written"):
         write_table(tmp_path / "nowhere" / "table", TABLE)
+    with pytest.raises(HedgespecError, match="is a folder; name a file"):
+        write_text(Path(), "text")
+
+
+@pytest.mark.parametrize("work", [check_writable, make_folder, lambda path: write_text(path, "")])
+def test_a_nul_is_in_no_path(tmp_path, work):
+    with pytest.raises(HedgespecError, match="is no path: it holds a NUL"):
+        work(tmp_path / "a\0b")
 
 
 def test_a_table_that_is_not_the_hashed_one_is_not_parsed(tmp_path, monkeypatch):

@@ -210,7 +210,7 @@ class Pool:
         """What a drafter's work gives; None if it fails, and then the drafter is dropped."""
         try:
             return limited(work, self._seconds)
-        except (Exception, TooLongError) as error:  # whatever it does, the target's text goes on
+        except (Exception, SystemExit, TooLongError) as error:  # the text goes on whatever it does
             self._drop(arm, reason_of(error))
         return None
 

@@ -56,7 +56,7 @@ class Watch:
         try:
             with self._marked(arms) if self._on_gpu else time_limit(self._limit):
                 yield
-        except (Exception, TooLongError) as error:
+        except (Exception, SystemExit, TooLongError) as error:
             raise DrafterFailureError(arms, error) from error
 
     @contextmanager

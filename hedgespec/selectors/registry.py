@@ -192,6 +192,8 @@ def _checked(
         if key not in known:
             raise HedgespecError(f"selector {name}: unknown parameter {key!r}; it has: "
                                  f"{', '.join(known) or 'none'}" + did_you_mean(key, known))
+        if key in found:
+            raise HedgespecError(f"selector {name}: parameter {key!r} is given twice")
         found[key] = _number(selector, known[key], value)
     return found
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hedgespec.errors import HedgespecError, arg
+from hedgespec.bundled import DEFAULT_GRID
+from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.options import option_fields, read_settings
 from hedgespec.simulator.settings import OutputSettings, SweepSettings
 
@@ -43,8 +44,9 @@ def read_grid(path: Path, defaults: SweepSettings = _DEFAULTS) -> Grid:
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise HedgespecError(f"{path}: cannot be read as TOML ({error})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        meant = "" if path.exists() else did_you_mean(str(path), [DEFAULT_GRID])
+        raise HedgespecError(f"{path}: cannot be read as TOML ({error}){meant}") from error
     runs = document.pop("run", [{}])
     if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
         raise HedgespecError(f"{path}: runs are written as [[run]]")

@@ -1,6 +1,7 @@
 """Whatever a drafter does, the text is the target's own: it is dropped with a warning."""
 
 import contextlib
+import sys
 import time
 import warnings
 
@@ -102,6 +103,7 @@ FAULTS = {
     "slow": (slow, "s for one call, the limit being 0.5 s"),
     "endless": (endless, "s for one call, the limit being 0.5 s"),
     "raises": (lambda rows: 1 // 0, "ZeroDivisionError"),
+    "leaves": (lambda rows: sys.exit(3), "SystemExit: 3"),
 }
 
 

@@ -113,6 +113,8 @@ def test_an_edited_trace_is_run_again(grid):
     ("draft_length = [true]", r"draft_length = \[True\] has the wrong type"),
     ("run = 3", r"runs are written as \[\[run\]\]"),
     ("seeds =", "cannot be read as TOML"),
+    ("x = " + "[" * 3000, r"sweep.toml: cannot be read as TOML \(maximum recursion depth"),
+    ('out = "a\\u0000b"', r"sweep.toml: a\\x00b: is no path: it holds a NUL"),
     ("run = []", "there is no run"),
     ("feedbak = 'bold'", "unknown key 'feedbak'.*; did you mean 'feedback'"),
     ("costs = 3", "costs = 3 has the wrong type"),
@@ -126,6 +128,11 @@ def test_bad_grids_are_told(tmp_path, text, message):
     (tmp_path / "sweep.toml").write_text(text)
     with pytest.raises(HedgespecError, match=message):
         read_grid(tmp_path / "sweep.toml")
+
+
+def test_the_name_of_the_bundled_grid_is_suggested():
+    with pytest.raises(HedgespecError, match=r"defalt: cannot be read .*did you mean 'default'"):
+        read_grid(Path("defalt"))
 
 
 def test_settings_that_make_no_sense_are_refused_before_anything_runs(grid, capsys):

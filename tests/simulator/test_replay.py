@@ -258,6 +258,7 @@ def test_draw_is_the_inverse_cdf_and_never_a_drafter_of_zero_weight(weights, u):
     ("nonsense", "unknown selector 'nonsense'"),
     ("hedge:speed=3", "unknown parameter 'speed'; it has: eta"),
     ("uniform:eta=1", "it has: none"),
+    ("hedge:eta=1,eta=2", "parameter 'eta' is given twice"),
     ("hedge:eta=fast", "eta='fast' is not a number"),
     ("hedge:eta=nan", "outside"),
     ("hedge:eta=-0.5", "outside"),
