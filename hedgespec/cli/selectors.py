@@ -19,14 +19,14 @@ def run(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     from hedgespec.rules import RULES
-    from hedgespec.selectors import BASELINES, BUILT_IN, built_in
+    from hedgespec.selectors import BASELINES, BUILT_IN, CONTEXTUAL, built_in
     from hedgespec.selectors.feedback import feedback_help, modifier_help
     from hedgespec.simulator.references import KINDS
 
     table = Table()
     for header in ("selector", "feedback", "parameters (default)", "source"):
         table.add_column(header, overflow="fold")
-    for name in (*BUILT_IN, *BASELINES):
+    for name in (*BUILT_IN, *BASELINES, *CONTEXTUAL):
         selector = built_in(name)
         parameters = "\n".join(f"{item.name} ({item.default:g}): {item.help}"
                                for item in selector.parameters)
