@@ -16,6 +16,7 @@ from hedgespec.selectors.contract import (
 from hedgespec.selectors.registry import (
     BASELINES,
     BUILT_IN,
+    CONTEXTUAL,
     DEFAULT,
     ConfiguredSelector,
     built_in,
@@ -27,6 +28,7 @@ __all__ = [
     "BASELINES",
     "BUILT_IN",
     "CHOSEN",
+    "CONTEXTUAL",
     "DEFAULT",
     "EMITTED",
     "FULL",

@@ -11,7 +11,8 @@ so there is one implementation of each learner. A selector is defined in one fil
 all decorated with `compiled`. With feedback "full" the losses of all N drafters are learned, with
 "chosen" only the outcome of the own round. `state` is float64 of `state_size(arms)` entries,
 `params` float64 with the parameters in their declared order, and behind them, if the selector says
-`uses_lengths`, the draft lengths of the N arms; `weights` and `loss` float64 of N
+`uses_lengths`, the draft lengths of the N arms, and last, if it says `uses_features`, FEATURES
+numbers of each arm, those of the position played or learned; `weights` and `loss` float64 of N
 entries. `position` is where the decision that the feedback belongs to was, or would have been,
 taken. `played` are the probabilities in force there, `propensity` is the probability with which
 `arm` was drawn; `outcome` is float64 with the entries EMITTED, VERIFIED and LOOKAHEAD named below.
@@ -49,6 +50,13 @@ FULL = "full"
 EMITTED, VERIFIED, LOOKAHEAD = 0, 1, 2
 OUTCOMES = 3
 
+# What is known of an arm at a position before anything is drafted there, each in [0, 1]: how long a
+# match its drafter, a lookup, found in the text so far; the top probability and the entropy of the
+# drafter's distribution one position before, the last one that it was evaluated at; 0 where there
+# is none.
+MATCHED, TOP, ENTROPY = 0, 1, 2
+FEATURES = 3
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -72,7 +80,8 @@ class Selector:
     """A learner. `uses_play` says that `learn` reads `played` (regret-based learners do), `draws`
     that it draws numbers of its own, `uses_gamma` that it reads VERIFIED or LOOKAHEAD; for which
     parameter values it is LOOKAHEAD, says `looks_ahead`. `uses_lengths` asks for the arms' draft
-    lengths behind the parameters."""
+    lengths behind the parameters, `uses_features` for FEATURES numbers of each arm (feedback "full"
+    alone)."""
 
     name: str
     feedback: str
@@ -87,10 +96,19 @@ class Selector:
     uses_gamma: bool = False
     looks_ahead: Callable[[dict[str, float]], bool] = lambda values: False
     uses_lengths: bool = False
+    uses_features: bool = False
 
     def default_parameters(self) -> dict[str, float]:
         """Parameter names and default values in their declared order."""
         return {parameter.name: parameter.default for parameter in self.parameters}
+
+
+@compiled
+def show_features(features, token, params):
+    """Write the features of a token, of (T, F), to the end of the parameters."""
+    behind = params.shape[0] - features.shape[1]
+    for place in range(features.shape[1]):
+        params[behind + place] = features[token, place]
 
 
 @compiled

@@ -100,6 +100,9 @@ def check_learning(selector: Selector, feedback: Feedback | None, loss: Loss | N
                     f"{arg(name, given.label)} makes no sense for it")
     if selector.feedback != FULL:
         return
+    if feedback is not None and selector.uses_features and not feedback.by_position:
+        raise HedgespecError(f"{selector.name} reads what an evaluation in each round tells: "
+                             f"{arg('feedback', feedback.label)} makes no sense for it")
     if feedback is not None and feedback.actual and not selector.uses_play:
         raise HedgespecError(f"{selector.name} does not look at what was played: "
                              f"{arg('feedback', feedback.label)} makes no sense for it")

@@ -52,6 +52,8 @@ def replay_only(configured: ConfiguredSelector, feedback: Feedback) -> str:
         return f"feedback {feedback.label} needs the seconds of evaluations"
     if configured.selector.looks_ahead(configured.values):
         return f"{configured.label} is rewarded by text that is not written yet"
+    if configured.selector.uses_features:
+        return f"{configured.label} reads how sure drafters are, which is not measured live"
     return ""
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from hedgespec.selectors.contract import (
     CHOSEN,
     EMITTED,
+    FEATURES,
     FULL,
     LOOKAHEAD,
     OUTCOMES,
@@ -134,6 +135,8 @@ def _rounds(
     selector, arms = plain.selector, losses.shape[1]
     if selector.uses_lengths:
         params = np.append(params, np.full(arms, float(draft_length)))
+    if selector.uses_features:
+        params = np.append(params, np.zeros(arms * FEATURES))
     state, weights = np.empty(selector.state_size(arms)), np.empty(arms)
     plain.reset(state, params, arms, draft_length)
     for position, loss in enumerate(losses):

@@ -61,6 +61,9 @@ def _check_description(selector: Selector, where: str) -> None:
     if selector.feedback not in (FULL, CHOSEN, NONE):
         raise HedgespecError(
             f"{where}: feedback is {selector.feedback!r}, not FULL, CHOSEN or NONE")
+    if selector.uses_features and selector.feedback != FULL:
+        raise HedgespecError(f"{where}: features are there for feedback FULL alone, not "
+                             f"{selector.feedback!r}")
     for function in (selector.reset, selector.play, selector.learn):
         if not hasattr(function, "py_func"):
             raise HedgespecError(f"{where}: reset, play and learn must be decorated with "

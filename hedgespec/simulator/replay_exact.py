@@ -6,6 +6,7 @@
 import numba
 import numpy as np
 
+from hedgespec.selectors.contract import show_features
 from hedgespec.selectors.feedback import Feedback, Schedule, next_due
 from hedgespec.selectors.functions import compiled_functions, is_distribution
 from hedgespec.selectors.guard import FINE, is_whole, new_states, overrun
@@ -15,7 +16,7 @@ from hedgespec.simulator.expectations import moments
 
 # True in the copies for learners of the user's own: bounds and plays are checked.
 CHECKED = False
-USES_PLAY = SELECTOR.uses_play
+USES_PLAY, CONTEXTUAL = SELECTOR.uses_play, SELECTOR.uses_features
 QUEUED = Feedback().schedule(0)
 reset, play, learn = compiled_functions(SELECTOR, CHECKED)
 
@@ -33,6 +34,8 @@ def replay(first, last, task, plays, visits, usage, variance):
     schedule = Schedule(given.arrival, QUEUED.amounts, given.window, given.copies, False, False,
                         QUEUED.numbers)
     arms = task.loss.shape[1]
+    if CONTEXTUAL:  # other threads have theirs
+        params = params.copy()
     states, guard = new_states(schedule.copies, task.state_size)
     virtual, no_rounds = np.empty(arms), np.empty(0, dtype=np.int64)
     for query in range(first, last):
@@ -47,11 +50,15 @@ def replay(first, last, task, plays, visits, usage, variance):
                 if due < 0:
                     break
                 state = states[due % schedule.copies]
+                if CONTEXTUAL:
+                    show_features(task.features, begin + due, params)
                 if USES_PLAY:
                     play(state, params, decision_key(0, due), virtual)
                     if CHECKED and not is_distribution(virtual):
                         return begin + due
                 learn(state, params, due, virtual, task.loss[begin + due])
+            if CONTEXTUAL:
+                show_features(task.features, begin + start, params)
             play(states[start % schedule.copies], params, decision_key(0, start),
                  plays[begin + start])
             if CHECKED and not is_distribution(plays[begin + start]):

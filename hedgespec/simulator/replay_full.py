@@ -10,7 +10,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from hedgespec.selectors.contract import draw
+from hedgespec.selectors.contract import draw, show_features
 from hedgespec.selectors.feedback import Feedback, Schedule, next_due
 from hedgespec.selectors.functions import compiled_functions, is_distribution
 from hedgespec.selectors.guard import FINE, is_whole, new_states, overrun
@@ -23,7 +23,7 @@ from hedgespec.simulator.verification import emitted_tokens
 GENERAL = True
 # True in the copies for learners of the user's own: bounds and plays are checked.
 CHECKED = False
-USES_PLAY, DRAWS = SELECTOR.uses_play, SELECTOR.draws
+USES_PLAY, DRAWS, CONTEXTUAL = SELECTOR.uses_play, SELECTOR.draws, SELECTOR.uses_features
 QUEUED = Feedback().schedule(0)
 
 
@@ -48,6 +48,8 @@ def replay(first, last, task, choice):
     loss, acceptance, survive, end_of = task.loss, task.acceptance, task.survive, task.end
     params, schedule, draft_length = task.params, task.schedule, task.draft_length
     arms = loss.shape[1]
+    if CONTEXTUAL:  # other threads have theirs
+        params = params.copy()
     if not GENERAL:  # constants, but for the window
         schedule = Schedule(QUEUED.arrival, QUEUED.amounts, schedule.window, 1, False, False,
                             QUEUED.numbers)
@@ -76,6 +78,8 @@ def replay(first, last, task, choice):
             due, fed, fed_round = next_due(
                 schedule, key, starts, rounds, start, length, fed, fed_round)
             position = due if due >= 0 else start
+            if CONTEXTUAL:
+                show_features(task.features, begin + position, params)
             state = single
             if GENERAL:
                 state = states[position % copies]
@@ -101,7 +105,7 @@ def replay(first, last, task, choice):
             if schedule.actual:  # in a loop: assigning arrays to rows takes long to compile
                 for arm in range(arms):
                     plays[rounds, arm] = weights[arm]
-            if DRAWS:  # the next decision is another draw
+            if DRAWS or CONTEXTUAL:  # the next decision is another draw, or knows something else
                 current = False
             arm = draw(weights, uniform(key, start, SELECTION))
             choice[begin + start] = arm

@@ -27,6 +27,7 @@ from hedgespec.selectors.learning import Loss, check_learning, default_loss
 from hedgespec.selectors.losses import by_seconds, estimator_arrays, per_second
 from hedgespec.simulator.arms import make_arms
 from hedgespec.simulator.choosers import Chooser, as_chooser
+from hedgespec.simulator.features import feature_table
 from hedgespec.simulator.guarded import Task, guarded, read_only
 from hedgespec.simulator.kernels import (
     assigned_kernel,
@@ -40,7 +41,7 @@ from hedgespec.simulator.kernels import (
 from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import EXACT, REPLAYED, DraftCounts, Replay
 from hedgespec.simulator.router import Router
-from hedgespec.simulator.tasks import ChosenTask, ExactTask, FullTask, PartialTask
+from hedgespec.simulator.tasks import NO_FEATURES, ChosenTask, ExactTask, FullTask, PartialTask
 from hedgespec.simulator.whole import Whole
 from hedgespec.traces import Costs, Trace
 
@@ -203,6 +204,7 @@ class Replayer:
             found.check(self)
         else:
             found.check_on(self._arms, self.draft_length)
+            self._features(found.selector)  # which may not have been recorded
         return found
 
     @cached_property
@@ -468,11 +470,19 @@ class Replayer:
         else:
             task = FullTask(*queries, acceptance, self.losses(loss), *self._estimates(loss),
                             schedule, self.draft_length, carry, follows, state, seed, params,
-                            state_size)
+                            state_size, self._features(selector))
         outputs = (choice,) if sets is None else (sets, choice)
         seconds = self._run_learner(configured, kernel, task, *outputs)
         return self._replayed(configured.label, selector.feedback, feedback, loss, seed, choice,
                               seconds, sets)
+
+    def _features(self, selector: Selector) -> np.ndarray:
+        """What a learner reads of each position, (T, F); F = 0 of those that read nothing."""
+        return self._feature_table if selector.uses_features else NO_FEATURES
+
+    @cached_property
+    def _feature_table(self) -> np.ndarray:
+        return feature_table(self.trace, self.arms).reshape(len(self.trace.tokens), -1)
 
     def _exact_selector(
         self, configured: ConfiguredSelector, feedback: Feedback, loss: Loss
@@ -486,7 +496,7 @@ class Replayer:
         task = ExactTask(self.trace.offsets, self._acceptance, self.losses(loss),
                          feedback.schedule(window), self.draft_length,
                          configured.parameter_array(self.arms.lengths, window),
-                         selector.state_size(self._arms))
+                         selector.state_size(self._arms), self._features(selector))
         seconds = self._run_learner(configured, kernel, task, plays, visits, usage, variance)
         return Replay(configured.label, selector.feedback, feedback, loss, EXACT, None, None,
                       visits, usage, self._each_round(selector.feedback, visits), variance, seconds,
@@ -500,7 +510,7 @@ class Replayer:
         if not configured.own:
             compile_or_load(kernel, configured.name, task, *outputs)
             return self._over_queries(kernel, task, *outputs)
-        task = read_only(task)
+        task = read_only(task, configured.selector.uses_features)
         compile_or_load(kernel, configured.name, task, *outputs)
         return self._over_queries(guarded(kernel, configured, self.trace), task, *outputs)
 

@@ -6,6 +6,8 @@ import numpy as np
 
 from hedgespec.selectors.feedback import ArmSeconds, Schedule
 
+NO_FEATURES = np.empty((0, 0))
+
 
 class FullTask(NamedTuple):
     """Of replay_full. Queries come in the `order` (Q); `carry` does not reset the learner between,
@@ -15,7 +17,8 @@ class FullTask(NamedTuple):
     `offsets` (Q+1) are the queries' first tokens, `numbers` (Q) those by which random numbers are
     drawn for them. Per token: `acceptance` (T, D, N), with which the
     rounds run, `loss` (T, N), and `survive` and `end` (T, D, N) of cut losses. The learner has
-    `params` and a state of `state_size` numbers; `schedule` says when it learns.
+    `params` and a state of `state_size` numbers; `schedule` says when it learns. `features` (T, F)
+    stand at the end of `params`, of learners that read them.
     """
 
     order: np.ndarray
@@ -33,6 +36,7 @@ class FullTask(NamedTuple):
     seed: int
     params: np.ndarray
     state_size: int
+    features: np.ndarray = NO_FEATURES
 
 
 class PartialTask(NamedTuple):
@@ -83,3 +87,4 @@ class ExactTask(NamedTuple):
     draft_length: int
     params: np.ndarray
     state_size: int
+    features: np.ndarray = NO_FEATURES

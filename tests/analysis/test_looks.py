@@ -8,7 +8,7 @@ import pytest
 from hedgespec.analysis.figures import looks
 from hedgespec.analysis.figures.looks import COLOURS, SERIES, look
 from hedgespec.analysis.html import page_data
-from hedgespec.selectors.registry import BASELINES, BUILT_IN
+from hedgespec.selectors.registry import BASELINES, BUILT_IN, CONTEXTUAL
 from tests.helpers.colour_vision import VISION, ciede2000, lab, linear
 
 
@@ -53,7 +53,7 @@ def test_learners_that_are_run_by_default_have_eight_colours():
 
 
 def test_every_learner_has_a_look_of_its_own():
-    names = [*BUILT_IN, *BASELINES]
+    names = [*BUILT_IN, *BASELINES, *CONTEXTUAL]
     assert len({look(name) for name in names}) == len(names)
 
 

@@ -14,7 +14,7 @@ def keep_learners_on_disk() -> None:
     """
     files = sorted(Path(selectors.__file__).parent.rglob("*.py"))
     state = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
-    for name in selectors.BUILT_IN:
+    for name in (*selectors.BUILT_IN, *selectors.CONTEXTUAL):
         selector = selectors.built_in(name)
         for function in (selector.reset, selector.play, selector.learn):
             keep_compiled(function, f"learner-{name}_{state}")

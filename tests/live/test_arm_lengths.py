@@ -64,7 +64,8 @@ def decoder_of(target, drafters, policy, temperature=0.8, lengths=LENGTHS, **opt
     decoder = LiveDecoder(target, drafters, policy, DecoderSettings(
         sampling=Sampling(temperature), arm_lengths=lengths, **options))
     if policy in ("normalhedge", "ftl", "squint"):  # the default loss is then in seconds
-        decoder = decoder.with_selector(policy, round_seconds=decoder.round_seconds(costs_of(drafters)))
+        seconds = decoder.round_seconds(costs_of(drafters))
+        decoder = decoder.with_selector(policy, round_seconds=seconds)
     return decoder
 
 
