@@ -21,7 +21,7 @@ from hedgespec.models.distributions import probabilities
 from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.drafters.early_exit import EarlyExit
-from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, reach
+from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, free_rooms, reach
 from hedgespec.models.grouped_attention import grouped_attention
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.stack import first_heads, held, stack_heads
@@ -104,7 +104,10 @@ class _Heads:
         rows = count * self._texts
         caches = [(keys[:rows], values[:rows]) for keys, values in self._caches]
         embedded = network.embed(tokens.flatten()[None]).expand(count, -1, -1)
-        advance = self._short if len(places) <= self._compiled else _advance
+        advance = _advance
+        if len(places) <= self._compiled:
+            advance = self._short
+            free_rooms(caches, self._all)
         return advance(network, caches, embedded, features, places, self._all, self._texts)
 
 

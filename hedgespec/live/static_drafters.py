@@ -8,7 +8,13 @@ import torch
 from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.drafters.early_exit import EarlyExit
-from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, has_plain_attention, reach
+from hedgespec.models.fixed_tensors import (
+    StaticModel,
+    compile_shapes,
+    free_rooms,
+    has_plain_attention,
+    reach,
+)
 from hedgespec.models.grouped_attention import grouped_attention
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.head import target_tokens
@@ -130,8 +136,10 @@ class Heads(Group):
         network = self._members(member)[0]
         if self.known is None:
             return network.logits(features)
-        short = features.shape[1] <= self._compiled
-        return (self._short_logits if short else _known_logits)(network, features)
+        if features.shape[1] > self._compiled:
+            return _known_logits(network, features)
+        # The last of a prompt's features have the stride of its length, and kernels one for each.
+        return self._short_logits(network, features.contiguous())
 
     def _members(self, member: int | None) -> tuple[EagleHead, int]:
         if member is None:
@@ -146,7 +154,10 @@ class Heads(Group):
         rows = slice(None) if member is None else slice(member, member + 1)
         caches = [(keys[rows], values[rows]) for keys, values in self._caches]
         embedded = network.embed(tokens[None]).expand(batch, -1, -1)
-        advance = self._short if len(tokens) <= self._compiled else _advance
+        advance = _advance
+        if len(tokens) <= self._compiled:
+            advance = self._short
+            free_rooms(caches, self._all)
         return advance(network, caches, embedded, features, places, self._all)
 
 

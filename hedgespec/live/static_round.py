@@ -4,6 +4,9 @@ Nothing here waits for the device, so that each method can be captured as a CUDA
 from round to round stands in tensors.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 from hedgespec.live.plan import RoundPlan
@@ -18,6 +21,7 @@ from hedgespec.models.known_tokens import draw_draft
 from hedgespec.models.logits import are_faulty, check_shape, contained
 from hedgespec.models.target import LanguageModel
 
+_Work = Callable[..., Any]
 MANY = 32  # tokens read at once by drafters that are far behind
 _ROOM = 512  # a text's room is a multiple of it
 
@@ -51,7 +55,9 @@ class StaticRound:
             {layer for drafter in drafters for layer in drafter.target_layers}))
         self._model = StaticModel(target, room, compiled=few, any_shape=any_shape)
         self._text = StaticText.empty(target, self._layers, room)
-        self._statistics = TokenStatistics(self._text, plan, target.vocabulary_size)
+        fused = compiled and not cuts_off(plan.sampling)
+        self._statistics = TokenStatistics(
+            self._text, plan, target.vocabulary_size, fused * (self._k + 1))
         self.tables = self._statistics.tables
         # Where drafting goes on and where evaluation does: one place, unless they run apart.
         self._drafting = Standing(drafters, room, target, self._model, watch, few)
@@ -62,9 +68,9 @@ class StaticRound:
         self._base = [group.first.clone() for group in self._evaluating.groups]
         self._broken = torch.zeros(len(drafters), dtype=torch.bool, device=device)
         self._left_out: set[int] = set()
-        fused = compiled and not cuts_off(plan.sampling)
-        self._law, self._target_law = (compile_shapes(work) if fused else work
-                                       for work in (probabilities, _law_of_target))
+        short: Callable[[_Work], _Work] = compile_shapes if fused else (lambda work: work)
+        self._law, self._target_law = short(probabilities), short(_law_of_target)
+        self._without_broken = short(_without_broken)
         self._q = torch.zeros(self._k + 1, target.vocabulary_size, device=device)
         self._draft = torch.zeros(self._k, dtype=torch.long, device=device)
         self._steps = torch.arange(self._k + 1, device=device)
@@ -268,8 +274,10 @@ class StaticRound:
         logits = members.logits(features)
         check_shape(logits, (*features.shape[:2], members.first.shape[-1]))
         broken = self._broken[members.rows]
-        broken.logical_or_(are_faulty(logits).flatten(1).any(dim=1))
-        return logits.masked_fill(broken[:, None, None], -torch.inf)
+        contain = self._without_broken if features.shape[1] <= self._k + 1 else _without_broken
+        logits, now_broken = contain(logits, broken)
+        broken.copy_(now_broken)
+        return logits
 
 
 def _law_of_target(
@@ -278,3 +286,12 @@ def _law_of_target(
     """p (n, V) of the target's logits, and the faults (n) of its rows; see `contained`."""
     rows, faults = contained(logits, shape)
     return probabilities(rows, sampling), faults
+
+
+def _without_broken(
+    logits: torch.Tensor, broken: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (M, n, v), -inf of who is `broken` (M) or breaks their contract here, and who is now.
+    """
+    broken = broken | are_faulty(logits).flatten(1).any(dim=1)
+    return logits.masked_fill(broken[:, None, None], -torch.inf), broken

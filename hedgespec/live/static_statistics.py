@@ -6,7 +6,9 @@ from hedgespec.live.evaluated import no_statistics, reduce_together
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import StaticText
 from hedgespec.models.acceptance import emitted_log_p
-from hedgespec.models.distributions import probabilities
+from hedgespec.models.distributions import Sampling, probabilities
+from hedgespec.models.fixed_tensors import compile_shapes
+from hedgespec.rules import Rule
 
 # The target's distributions at the last tokens, for evaluation; more than ever wait for it.
 KEPT = 256
@@ -18,9 +20,11 @@ class TokenStatistics:
     `tables[n, N]` (1+S, n, N) holds those of n tokens under N drafters, log p first.
     """
 
-    def __init__(self, text: StaticText, plan: RoundPlan, vocabulary: int):
-        """Of tokens of `text`."""
+    def __init__(self, text: StaticText, plan: RoundPlan, vocabulary: int, compiled: int = 0):
+        """Of tokens of `text`; of at most `compiled` at once torch.compile makes the kernels."""
         device = text.tokens.device
+        self._compiled = compiled
+        self._short = compile_shapes(_reduced) if compiled else _reduced
         self._text, self._plan = text, plan
         self._p = torch.zeros(KEPT, vocabulary, device=device)
         self._steps = torch.arange(max(KEPT, plan.draft_length + 1), device=device)
@@ -46,8 +50,9 @@ class TokenStatistics:
     ) -> torch.Tensor:
         """Statistics (S, M, n) of n tokens from `begin` (1) on, whose own logits are (M, n, v)."""
         tokens, p = self._emitted(begin, logits.shape[1])
-        q = probabilities(logits.flatten(0, 1), self._plan.sampling).view_as(logits)
-        return reduce_together(self._plan.rule, p, q, tokens, known)
+        short = logits.shape[1] <= self._compiled and not self._plan.rule.recorded
+        return (self._short if short else _reduced)(
+            self._plan.rule, self._plan.sampling, p, logits, tokens, known)
 
     def tabulate(self, begin: torch.Tensor, found: torch.Tensor) -> None:
         """Put statistics (S, N, n), and log p of the tokens, into a table."""
@@ -68,3 +73,12 @@ class TokenStatistics:
         """Tokens (n) from `begin` (1) on and the target's distributions (n, V) there."""
         places = begin + self._steps[:count]
         return self._text.tokens.index_select(0, places), self._p.index_select(0, places % KEPT)
+
+
+def _reduced(
+    rule: Rule, sampling: Sampling, p: torch.Tensor, logits: torch.Tensor, tokens: torch.Tensor,
+    known: torch.Tensor | None,
+) -> torch.Tensor:
+    """Statistics (S, M, n) of p (n, V) and logits (M, n, v) at tokens (n)."""
+    q = probabilities(logits.flatten(0, 1), sampling).view_as(logits)
+    return reduce_together(rule, p, q, tokens, known)

@@ -6,13 +6,18 @@ kernels. With keys and values that stay where they are, a step can be captured o
 
 import copy
 import inspect
+import os
+import stat
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
+from hedgespec.errors import HedgespecError
+from hedgespec.files import cache_folder
 from hedgespec.models.grouped_attention import GROUPED
 from hedgespec.models.states import States, read_states
 from hedgespec.models.target import LanguageModel
@@ -89,11 +94,42 @@ class FixedLayer(CacheLayerMixin):
 def compile_shapes(work: Callable[..., Any]) -> Callable[..., Any]:
     """`work` with kernels made by torch.compile for each shape of its arguments.
 
-    After eight shapes of one function torch would go on without compiling, and only log it.
+    After eight shapes of one function torch would go on without compiling, and only log it. What is
+    compiled is kept on disk, beside what else hedgespec compiles.
     """
+    _keep_kernels()
     torch._dynamo.config.recompile_limit = max(_SHAPES, torch._dynamo.config.recompile_limit)
     compiled: Callable[..., Any] = torch.compile(work, dynamic=False)
     return compiled
+
+
+def _keep_kernels() -> None:
+    """Have torch keep its kernels in a folder of the user's own, unless one was named.
+
+    By default it keeps them where the system deletes them now and then.
+    """
+    with suppress(HedgespecError, OSError):
+        folder = cache_folder() / "torch"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = folder.lstat()
+        own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+        if own and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+
+
+def free_size(tensor: torch.Tensor | None, size: int) -> None:
+    """Have torch.compile make kernels for any length of a dimension of `tensor`, if it is not 1."""
+    if tensor is not None and tensor.shape[size] > 1:
+        torch._dynamo.maybe_mark_dynamic(tensor, size)
+
+
+def free_rooms(
+    caches: list[tuple[torch.Tensor, torch.Tensor]], all_places: torch.Tensor
+) -> None:
+    """The same for the rooms of keys and values (B, heads, room, width), and places (room)."""
+    free_size(all_places, 0)
+    for part in (part for pair in caches for part in pair):
+        free_size(part, 2)
 
 
 class StaticModel:
@@ -110,8 +146,8 @@ class StaticModel:
         """`network` is the whole one if None, or see `first_layers` in cached.py.
 
         Reading at most `compiled` tokens at once goes through torch.compile, which takes long once
-        for each number of tokens and leaves a third of the kernels. With `any_shape` the same
-        kernels do for two tokens and more, and for two texts and more.
+        for each number of tokens and leaves a third of the kernels; the same kernels do for rooms
+        of any size. With `any_shape` they do for two tokens and more, and for two texts and more.
         """
         self._last = model.layers
         self._network = model.network if network is None else network
@@ -147,24 +183,29 @@ class StaticModel:
         network, mask = self._network, reach(self._all, places)[None, None]
         # Places behind the text's end may lie beyond the context: what they hold is not used.
         positions = places.clamp(max=self._longest - 1)[None]
+        inputs: dict[str, Any] = {
+            "input_ids": tokens, "attention_mask": mask, "position_ids": positions,
+            "past_key_values": self._cache, "use_cache": True}
         if self._short is not None and len(places) <= self._compiled:
             network = self._short
-            if self._any_shape:
-                self._free_shapes(tokens, positions, mask)
-        return read_states(
-            network, self._last, layers, input_ids=tokens, attention_mask=mask,
-            position_ids=positions, past_key_values=self._cache, use_cache=True,
-        )
+            if not all(layer.is_initialized for layer in self._cache.layers):
+                # Tensors that compiled code makes would have the room that it was compiled for.
+                read_states(self._network, self._last, (), **inputs)
+            self._free_shapes(tokens, positions, mask)
+        return read_states(network, self._last, layers, **inputs)
 
     def _free_shapes(
         self, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor
     ) -> None:
-        """Tell torch.compile which sizes are to vary, where they are not 1."""
+        """Tell torch.compile which sizes are to vary."""
         texts = [pair for layer in self._cache.layers for pair in (layer.keys, layer.values)]
+        for tensor, size in ((mask, 3), *((pair, 2) for pair in texts)):
+            free_size(tensor, size)
+        if not self._any_shape:
+            return
         for tensor, size in ((tokens, 0), (tokens, 1), (positions, 1), (mask, 2),
                              (self._places.now, 0), *((pair, 0) for pair in texts)):
-            if tensor is not None and tensor.shape[size] > 1:
-                torch._dynamo.maybe_mark_dynamic(tensor, size)
+            free_size(tensor, size)
 
 
 def reach(

@@ -6,11 +6,11 @@ Here the r query heads of one key head are folded into r*n rows of one query hea
 mask is repeated alike; nothing is copied. Models that `load_model` loads use it, and draft heads on
 fixed tensors.
 
-One text with two key heads keeps two of a GPU's hundred processors busy. So where torch.compile
-fuses what lies between the products, the keys are also cut into chunks that are attended to side by
-side, and joined by their maxima and sums (Flash-Decoding, Dao et al. 2023). FlexAttention, which
-cuts keys too, works compiled only, and compiles anew for each mask; a kernel of one's own would
-need a second path for all that is not a GPU. Elsewhere PyTorch's attention takes the folded rows.
+With a mask PyTorch's kernels work on a head in one block, and one text has few. So where
+torch.compile fuses what lies between the products, the keys are also cut into chunks that are
+attended to side by side, and joined by their maxima and sums (Flash-Decoding, Dao et al. 2023).
+Elsewhere PyTorch's attention takes the folded rows. FlexAttention and a kernel of one's own were
+not tried: of products and sums the same code is tested without a GPU.
 """
 
 from typing import Any
@@ -95,7 +95,7 @@ def split_attention(
 
 def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """(B, h, C or 1, m, k) times (B, h, C, k, n), summed and given in float32 or wider."""
-    if left.dtype.itemsize >= 4:
+    if left.dtype not in (torch.bfloat16, torch.float16):
         return left @ right
     if not left.is_cuda or torch.is_grad_enabled():
         return left.float() @ right.float()

@@ -8,6 +8,8 @@ from tests.helpers.tiny import save_plain_layers
 
 torch = pytest.importorskip("torch")
 
+from torch._dynamo.utils import counters  # noqa: E402
+
 from hedgespec.models import block_draws, fixed_tensors  # noqa: E402
 from hedgespec.models import grouped_attention as attention  # noqa: E402
 from hedgespec.models.distributions import sample  # noqa: E402
@@ -73,6 +75,32 @@ def test_attention_in_chunks_is_attention(mask_of, dtype, tolerance, room, chunk
         found = in_chunks(queries, keys, values, form, chunk)
         assert found.dtype == kind
         torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 8e-3)])
+def test_kernels_of_chunks_attend_as_pytorch_does_in_every_room(monkeypatch, dtype, tolerance):
+    """Compiled once for all rooms; PyTorch's own attention is not called."""
+    torch._dynamo.reset()
+    counters.clear()
+    monkeypatch.setattr(attention, "scaled_dot_product_attention", None)
+    compiled = fixed_tensors.compile_shapes(grouped_attention)
+    with torch.inference_mode():
+        for room in (512, 1024, 2560):
+            torch.manual_seed(0)
+            queries = torch.randn(1, 12, 6, 128, device="cuda").to(getattr(torch, dtype))
+            keys, values = (torch.randn(1, 2, room, 128, device="cuda").to(queries.dtype)
+                            for _ in range(2))
+            mask = chain(room, 6)[None, None].cuda()
+            for tensor, size in ((keys, 2), (values, 2), (mask, 3)):
+                fixed_tensors.free_size(tensor, size)
+            found = compiled(queries, keys, values, mask)
+            expected = torch.nn.functional.scaled_dot_product_attention(
+                queries.double(), keys.double().repeat_interleave(6, 1),
+                values.double().repeat_interleave(6, 1), attn_mask=mask)
+            torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+    assert counters["stats"]["unique_graphs"] == 1
 
 
 def in_chunks(queries, keys, values, mask, chunk):
