@@ -1,10 +1,10 @@
 """Answers that are given: of a trace, or of a file as Spec-Bench and FastChat have them."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from hedgespec.bridges.json_lines import json_lines
 from hedgespec.errors import HedgespecError
-from hedgespec.files import parse_json
 from hedgespec.tracegen.prompts import Query
 from hedgespec.traces import read_trace
 
@@ -46,23 +46,16 @@ class FileAnswers:
     """Those of JSON lines with `question_id` and `choices[0].turns`, a text for each turn."""
 
     def __init__(self, path: Path):
-        """Raises HedgespecError naming the first line that is no answer."""
+        """Raises HedgespecError naming the first line that is no answer, or a second one."""
         self._texts: dict[str, list[str]] = {}
-        try:
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise HedgespecError(f"{path}: cannot read answers ({error})") from error
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                item = parse_json(line)
-                turns = item["choices"][0]["turns"]
-                self._texts[str(item["question_id"])] = [str(turn) for turn in turns]
-            except (ValueError, KeyError, IndexError, TypeError) as error:
-                raise HedgespecError(
-                    f'{path}: line {number}: no answer ({error!r}); expected {{"question_id": 1, '
-                    '"choices": [{"turns": ["..."]}]}') from error
+        for where, item in json_lines(path):
+            question, turns = _answered(item)
+            if question is None or turns is None:
+                raise HedgespecError(f'{where}: no answer; expected {{"question_id": 1, "choices": '
+                                     '[{"turns": ["..."]}]}')
+            if question in self._texts:
+                raise HedgespecError(f"{where}: a second answer to question {question}")
+            self._texts[question] = turns
 
     def of(self, query: Query) -> tuple[list[int] | str, str] | None:
         """The text, whose end token is not known."""
@@ -73,3 +66,15 @@ class FileAnswers:
 def read_answers(path: Path) -> TraceAnswers | FileAnswers:
     """Answers of a trace's folder or of a file."""
     return TraceAnswers(path) if path.is_dir() else FileAnswers(path)
+
+
+def _answered(item: dict[str, Any]) -> tuple[str | None, list[str] | None]:
+    """The question's id and the texts of its turns; None for what is not there."""
+    question = item.get("question_id")
+    try:
+        turns = item["choices"][0]["turns"]
+    except (KeyError, IndexError, TypeError):
+        turns = None
+    texts = isinstance(turns, list) and all(isinstance(turn, str) for turn in turns)
+    known = isinstance(question, str | int | float) and not isinstance(question, bool)
+    return str(question) if known else None, turns if texts else None

@@ -7,8 +7,7 @@ import json
 import platform
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +19,10 @@ import polars as pl
 from hedgespec.bridges import selftest
 from hedgespec.bridges.answers import Answers, TraceAnswers, read_answers
 from hedgespec.bridges.client import Client, ServerError
+from hedgespec.bridges.crew import as_finished
 from hedgespec.bridges.dialects import Dialect, dialect_of
 from hedgespec.bridges.dialects.base import Listed, ServerInfo
+from hedgespec.bridges.keys import keys_of
 from hedgespec.bridges.law import check_law, emitted_log, law, statistics
 from hedgespec.bridges.settings import LISTED, ServerSettings, is_server
 from hedgespec.bridges.tokenizer import tokenizer_of
@@ -117,9 +118,9 @@ def _check(settings: RecordSettings) -> dict[str, str]:
     if not settings.drafters:
         raise HedgespecError(f"{arg('drafters')}: name a server of each drafter, as in "
                              "small=http://127.0.0.1:8001")
-    named = {TARGET: settings.target}
+    named = {TARGET: _without_password(settings.target)}
     for specification in settings.drafters:
-        name, _, address = specification.partition("=")
+        name, _, address = _without_password(specification).partition("=")
         if not is_server(address):
             raise HedgespecError(f"{arg('drafters')} {specification!r}: beside a target's server "
                                  "each drafter is NAME=http://HOST:PORT")
@@ -128,6 +129,15 @@ def _check(settings: RecordSettings) -> dict[str, str]:
                                  f'than {", ".join(named)}, of a-z, 0-9, ".", "_" and "-"')
         named[name] = address
     return named
+
+
+def _without_password(address: str) -> str:
+    """Raise HedgespecError, without saying it, for an address that messages must not show."""
+    if "@" in address:
+        raise HedgespecError(f"{arg('target')}, {arg('drafters')}: an address must hold no name or "
+                             f"password (...@...); {arg('key_variable')} names the environment "
+                             "variable of a key")
+    return address
 
 
 def _check_same_law(settings: RecordSettings, answers: TraceAnswers) -> None:
@@ -139,7 +149,9 @@ def _check_same_law(settings: RecordSettings, answers: TraceAnswers) -> None:
 
 @contextmanager
 def _clients(names: dict[str, str], how: ServerSettings) -> Iterator[list[Client]]:
-    clients = [Client(name, address, how.timeout, how.retries) for name, address in names.items()]
+    keys = keys_of(names, how.key_variable)
+    clients = [Client(name, address, how.timeout, how.retries, key=keys[name])
+               for name, address in names.items()]
     try:
         yield clients
     finally:
@@ -258,40 +270,26 @@ class _Recorder:
     def _record_all(self, queries: list[Query]) -> list[tuple[Query, str]]:
         """Some answers at once. When one fails, no others begin, and those in work are kept."""
         done: list[tuple[Query, str]] = []
-        waiting, running, fault = list(reversed(queries)), set[Future[_Recorded]](), None
-        pool = ThreadPoolExecutor(self._setup.how.concurrency)
         try:
-            while running or (waiting and fault is None):
-                while waiting and fault is None and len(running) < self._setup.how.concurrency:
-                    running.add(pool.submit(self._record, waiting.pop()))
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    error = future.exception()
-                    if error is not None:
-                        fault = fault or error
-                        continue
-                    found = future.result()
+            with closing(as_finished(self._record, queries, self._setup.how.concurrency)) as all:
+                for found in all:
                     self._writer.write_batch(_name(found.query), found.queries, found.tokens)
                     self._count(len(found.tokens))
                     done.append((found.query, found.text))
-        finally:
-            for client in self._setup.clients if running else ():  # Ctrl-C
+        except BaseException as fault:  # Ctrl-C too
+            for client in self._setup.clients:
                 client.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
-        if fault is not None:
-            raise self._stopped(fault)
+            if isinstance(fault, HedgespecError):
+                raise self._stopped(fault) from fault
+            raise
         return done
 
-    def _stopped(self, fault: BaseException) -> BaseException:
+    def _stopped(self, fault: HedgespecError) -> ServerError:
         """The error, and how to go on."""
-        if not isinstance(fault, HedgespecError):
-            return fault
         kept = len(self._writer.finished_batches())
-        error = ServerError(
+        return ServerError(
             f"{fault.worded(arg)}; {kept} of {self._progress.queries_total} answers are kept in "
             f"{self._setup.settings.out}: run the same again with {arg('resume', True)}")
-        error.__cause__ = fault
-        return error
 
     def _count(self, tokens: int) -> None:
         self._progress.tokens += tokens

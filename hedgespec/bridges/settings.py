@@ -28,6 +28,10 @@ class ServerSettings:
         choices=("auto", *DIALECTS))] = "auto"
     concurrency: Annotated[int, Option("servers: answers in work at once", "N", low=1)] = 8
     timeout: Annotated[int, Option("servers: seconds to wait for a reply", "S", low=1)] = 120
+    key_variable: Annotated[tuple[str, ...], Option(
+        "servers: environment variable that holds the key of all, or of the server NAME (target or "
+        "a drafter), sent as Authorization: Bearer; may be given several times (default: "
+        "HEDGESPEC_API_KEY, if it is set)", "[NAME=]VARIABLE", repeated=True)] = ()
     retries: Annotated[int, Option(
         "servers: further tries, each after twice the pause, where a server does not answer or is "
         "at fault", "N", low=0)] = 5

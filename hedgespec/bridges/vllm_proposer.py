@@ -5,7 +5,8 @@
 
 vLLM hands a custom class token ids alone. So the selector learns from its own rounds: a bandit. The
 environment says which: HEDGESPEC_SELECTOR (ucbspec), HEDGESPEC_PROPOSERS (lookup:3,suffix), and
-HEDGESPEC_LOG, a file to which each request's rounds are added for `hedgespec import vllm`.
+HEDGESPEC_LOG, a file to which each request's rounds are added for `hedgespec import vllm`, of one
+engine process alone.
 
 Requests have no ids here either. A row of the batch goes on with the request whose text it
 continues; of two requests with one text either may be taken, which is the same but for what was
@@ -15,7 +16,6 @@ learned.
 import json
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,36 @@ class _Request:
         name: [] for name in ("per_step_accepted", "per_step_drafted", "per_step_drafter",
                               "per_step_propensity")})
 
+    def line(self) -> bytes:
+        """Its rounds as a line of a log, if it has any; the last one, whose outcome is not told, is
+        left out."""
+        ended = len(self.rounds["per_step_accepted"])
+        rounds = {name: values[:ended] for name, values in self.rounds.items()}
+        document = {"id": str(self.number), "metrics": {"speculative_decoding": rounds}}
+        return f"{json.dumps(document)}\n".encode() if ended else b""
+
+
+class _Log:
+    """A file of requests' rounds. vLLM tells no custom class that a request or the engine ends, and
+    kills its process: so requests in work are written too, and anew each time."""
+
+    def __init__(self, path: str):
+        """Raises HedgespecError where it cannot be written."""
+        try:
+            self._file = open(path, "rb+" if os.path.exists(path) else "wb")  # noqa: SIM115
+        except OSError as error:
+            raise HedgespecError(f"{LOG} {path}: cannot be written ({error.strerror})") from error
+        self._ended = self._file.seek(0, os.SEEK_END)
+
+    def write(self, ended: list[_Request], working: list[_Request]) -> None:
+        """Add requests that ended; those in work stand behind them until the next call."""
+        self._file.seek(self._ended)
+        self._file.truncate()
+        self._file.writelines(request.line() for request in ended)
+        self._ended = self._file.tell()
+        self._file.writelines(request.line() for request in working)
+        self._file.flush()
+
 
 class SelectingProposer:
     """What vLLM's `custom_class` makes and calls, on the CPU, once after each step."""
@@ -59,7 +89,7 @@ class SelectingProposer:
                 f"{SELECTOR} {self._configured.label}: needs probabilities of drafters, which vLLM "
                 "does not hand to a custom class; choose a bandit that learns from its own rounds, "
                 "such as ucbspec or exp3spec")
-        self._log = Path(os.environ[LOG]) if os.environ.get(LOG) else None
+        self._log = _Log(os.environ[LOG]) if os.environ.get(LOG) else None
         self._requests: list[_Request] = []
         self._begun = 0
 
@@ -88,16 +118,10 @@ class SelectingProposer:
             request = request or self._new(text, len(text) - len(sampled))
             drafts.append(self._round(request, text, len(sampled)))
             kept.append(request)
-        for request in waiting:  # what no row goes on with has ended
-            self._end(request)
+        if self._log is not None:
+            self._log.write(waiting, kept)  # what no row goes on with has ended
         self._requests = kept
         return drafts
-
-    def close(self) -> None:
-        """Log the requests that are in work."""
-        for request in self._requests:
-            self._end(request)
-        self._requests = []
 
     def _taken(self, waiting: list[_Request], before: np.ndarray) -> list[_Request]:
         """The request with this text, which waits no longer; none, or one."""
@@ -131,13 +155,3 @@ class SelectingProposer:
                            ("propensity", float(request.online.weights[arm]))):
             request.rounds[f"per_step_{key}"].append(value)
         return drafted
-
-    def _end(self, request: _Request) -> None:
-        """Write its rounds; the last, whose outcome is not told, is left out."""
-        if self._log is None:
-            return
-        rounds = {name: values[: len(request.rounds["per_step_accepted"])]
-                  for name, values in request.rounds.items()}
-        with open(self._log, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"id": str(request.number),
-                                   "metrics": {"speculative_decoding": rounds}}) + "\n")

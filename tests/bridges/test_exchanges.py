@@ -18,7 +18,7 @@ class Recorded(Client):
     """Replies as a real server did, in order; another question fails."""
 
     def __init__(self, name: str):
-        self.name = self.address = name
+        self.name, self.address, self._key = name, name, None
         self.left = json.loads((EXCHANGES / f"{name}.json").read_text())["exchange"]
 
     def _asked(self, method, path, body):

@@ -75,6 +75,20 @@ def test_prometheus_counters_are_summed(file):
                                         "accepted": 120, "accepted_at": [0.8, 0.4]}]
 
 
+def test_prometheus_text_with_times_and_exemplars_is_read(file):
+    text = METRICS.replace(" 60.0", ' 60.0 1520879607.789 # {trace_id="x"} 1.0')
+    assert read("prometheus", file, text.replace("a b", "a}b")).counts["rounds"].to_list() == [100]
+
+
+def test_two_requests_of_one_id_are_two(file):
+    """As where logs of two runs of an engine are put together."""
+    found = read("vllm", file, vllm(), vllm(), {**vllm(), "id": "other"})
+    assert found.rounds["request"].unique(maintain_order=True).to_list() == [
+        "cmpl-1", "cmpl-1#2", "other"]
+    line = {"question_id": 1, "choices": [{"accept_lengths": [2, 3]}]}
+    assert read("spec-bench", file, line, line).rounds["request"].n_unique() == 2
+
+
 def test_spec_bench_comes_back_from_its_export(file, tmp_path):
     trace = write_trace(tmp_path / "trace")
     drafting = drafting_of(trace, ExportSettings("fixed:drafter-0"))
@@ -98,7 +112,25 @@ def test_spec_bench_comes_back_from_its_export(file, tmp_path):
     ("prometheus", "process_cpu_seconds 3", "no engine that speculates"),
     ("prometheus", "what?", "line 1: is no line of Prometheus"),
     ("prometheus", METRICS.replace("60.0", "much"), "line 3: 'much' is no number"),
-    ("prometheus", METRICS.replace("300.0", "NaN"), "draft_tokens is nan, not a count"),
+    ("prometheus", METRICS.replace("300.0", "NaN"), "draft_tokens is NaN, not a count"),
+    ("prometheus", METRICS.replace("300.0", "300.5"), "line 5: .*is 300.5, not a count"),
+    ("prometheus", METRICS.replace(" 40.0", " -1"), "is -1, not a count"),
+    ("prometheus", METRICS + METRICS, "line 11: .*drafts with the same labels stands twice"),
+    ("prometheus", METRICS.replace('engine="1",model_name="a b"', 'model_name="c}"'),
+     r"counts of several models, a b, c\}"),
+    ("prometheus", METRICS.replace('position="1"', 'position="999999999999"'),
+     "label position is not 0 to 1"),
+    ("prometheus", METRICS.replace(" 80.0", " 200"), "240 by position|contradict each other"),
+    ("prometheus", METRICS.replace("120.0", "320"), "320 accepted of 300 tokens"),
+    ("prometheus", METRICS.replace("vllm:spec_decode_num_accepted_tokens_total", "x"),
+     "accepted_tokens is missing"),
+    ("vllm", vllm(per_step_accepted=None, acceptance_histogram=[1, 1]),
+     "histogram.* adds up to 2 rounds, the request has 3"),
+    ("vllm", vllm(per_step_accepted=None, acceptance_histogram={"0": 1, "1": 2}),
+     "adds up to 2 accepted, the request has 4"),
+    ("vllm", vllm(per_step_accepted=None, acceptance_histogram={"-1": 3}), "is not by counts"),
+    ("vllm", vllm(per_step_accepted=None, acceptance_histogram="many"), "not a list of counts"),
+    ("vllm", vllm(per_step_accepted=None, num_draft_tokens=3), "4 accepted of 3 drafted"),
     ("spec-bench", {"question_id": 1, "choices": [[]]}, "accept_lengths"),
     ("spec-bench", {"question_id": 1, "choices": [{}]}, "accept_lengths"),
     ("spec-bench", {"choices": [{"accept_lengths": [0]}]}, "without a token"),

@@ -2,8 +2,11 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +16,8 @@ import pytest
 pytest.importorskip("httpx")
 
 from hedgespec.bridges import client as client_module
+from hedgespec.bridges.answers import read_answers
+from hedgespec.bridges.crew import as_finished
 from hedgespec.bridges.record import record_from_servers
 from hedgespec.bridges.settings import ServerSettings
 from hedgespec.bridges.tokenizer import tokenizer_of
@@ -32,7 +37,8 @@ HOW = ServerSettings(concurrency=3, timeout=5, retries=1)
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
     monkeypatch.setattr(client_module, "_PAUSE", 0.001)
-    monkeypatch.setattr(client_module.Client.__init__, "__defaults__", (0.001,))
+    monkeypatch.setattr(client_module.Client.__init__, "__defaults__", (0.001, None))
+    monkeypatch.delenv("HEDGESPEC_API_KEY", raising=False)
 
 
 @pytest.fixture
@@ -193,6 +199,25 @@ REFUSED = {
 }
 
 
+def test_answers_of_a_file_must_be_texts_once_each(tmp_path):
+    given = tmp_path / "answers.jsonl"
+    good = {"question_id": 1, "choices": [{"turns": ["w4"]}]}
+    for lines, message in (
+            ([good, "{"], "answers.jsonl: line 2: is no JSON"),
+            ([good, []], "line 2: is no JSON object"),
+            ([good, {"question_id": 2}], "line 2: no answer; expected"),
+            ([good, {**good, "choices": [{"turns": "w4"}]}], "line 2: no answer"),
+            ([good, {**good, "choices": [{"turns": [None]}]}], "line 2: no answer"),
+            ([good, {**good, "question_id": None}], "line 2: no answer"),
+            ([good, good], "line 2: a second answer to question 1")):
+        given.write_text("\n".join(
+            line if isinstance(line, str) else json.dumps(line) for line in lines))
+        with pytest.raises(HedgespecError, match=message):
+            read_answers(given)
+    with pytest.raises(HedgespecError, match="nowhere: cannot be read"):
+        read_answers(tmp_path / "nowhere")
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("fault", REFUSED)
 def test_a_wrong_drafter_is_refused_before_anything_is_written(
@@ -327,3 +352,126 @@ def test_a_tokenizer_is_loaded_by_name(tiny_models):
     assert tokenizer_of(None, tiny_models["target"])("w3 w4")["input_ids"] == [6, 7]
     with pytest.raises(HedgespecError, match="tokenizer='/nowhere': cannot be loaded"):
         tokenizer_of(None, "/nowhere")
+
+
+KEY = "a-key-that-nobody-may-see"
+
+
+@pytest.mark.parametrize(("engine", "dies_after"), [("vllm", 14), ("llama-server", 75)])
+def test_servers_behind_keys_are_recorded_and_the_keys_are_written_nowhere(
+        engine, dies_after, questions, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("SMALL_KEY", f"{KEY}-too\n")
+    monkeypatch.setenv("HEDGESPEC_API_KEY", KEY)
+    with serving(engine, TARGET, key=KEY) as target, \
+            serving(engine, DRAFTER, key=f"{KEY}-too", dies_after=dies_after) as drafter:
+        command = ["record", "--target", target.address, "--drafter", f"small={drafter.address}",
+                   "--prompts", str(questions), "--top-k", "6", "--temperature", "0.7", "--out",
+                   str(tmp_path / "trace"), "--max-new-tokens", "12", "--concurrency", "2",
+                   "--retries", "0"]
+        assert main([*command, "--key-variable", "HEDGESPEC_API_KEY", "--key-variable",
+                     "small=SMALL_KEY"]) == 1, "it dies"
+        said = capfd.readouterr().err
+        assert re.search("[1-9] of 9 answers are kept", said)
+        files = [path for path in (tmp_path / "trace").rglob("*") if path.is_file()]
+        assert files
+        drafter.wrong.dies_after, drafter.wrong.key = None, KEY
+        assert main([*command, "--resume"]) == 0, "of HEDGESPEC_API_KEY; no part of what is resumed"
+    said += "".join(capfd.readouterr())
+    files += [path for path in (tmp_path / "trace").rglob("*") if path.is_file()]
+    assert KEY not in said
+    assert not any(KEY.encode() in path.read_bytes() for path in files if path.exists())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_refused_key_is_told_by_server_and_without_the_key(engine, questions, monkeypatch):
+    monkeypatch.setenv("MINE", KEY)
+    with serving(engine, TARGET, key="another") as target:
+        asked = settings(questions, target, target)
+        for how, message in ((HOW, "it wants a key: key_variable names the environment variable"),
+                             (replace(HOW, key_variable=("MINE",)), "does not take the key")):
+            with pytest.raises(HedgespecError, match=r"server target.*status 401.*" + message) as e:
+                record_from_servers(asked, how)
+            assert KEY not in str(e.value)
+    assert not asked.out.exists()
+
+
+@pytest.mark.parametrize(("word", "value", "message"), [
+    ("NONE_SUCH", None, "no such variable"), ("MINE", " ", "or it is empty"),
+    ("MINE", f"{KEY} {KEY}", "is no key"), ("MINE", f"{KEY}\u00fc", "is no key"),
+    ("big=MINE", KEY, "no server is called 'big'; they are target, small")])
+def test_variables_that_hold_no_key(word, value, message, questions, monkeypatch):
+    if value is not None:
+        monkeypatch.setenv("MINE", value)
+    with serving("vllm", TARGET) as target, pytest.raises(HedgespecError, match=message) as caught:
+        record_from_servers(settings(questions, target, target),
+                            replace(HOW, key_variable=(word,)))
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [
+    ["--target", f"http://me:{KEY}@127.0.0.1:9", "--drafter", "a=http://127.0.0.1:9"],
+    ["--target", "http://127.0.0.1:9", "--drafter", f"a=http://me:{KEY}@127.0.0.1:9"],
+    ["--target", "http://127.0.0.1:9", "--drafter", f"http://me:{KEY}@127.0.0.1:9"]])
+def test_an_address_with_a_password_is_refused_and_not_shown(options, questions, capsys):
+    assert main(["record", "--prompts", str(questions), "--out", str(questions.parent / "x"),
+                 *options]) == 1
+    said = capsys.readouterr().err
+    assert "--key-variable names the environment variable" in said
+    assert KEY not in said
+
+
+@pytest.mark.parametrize("address", ["http://", "http://[", "http://127.0.0.1:x"])
+def test_an_address_that_is_none_is_told(address, questions, capsys):
+    assert main(["record", "--target", address, "--drafter", "a=http://127.0.0.1:9", "--retries",
+                 "0", "--prompts", str(questions), "--out", str(questions.parent / "x")]) == 1
+    assert "hedgespec record: server target" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_at_once_and_what_was_recorded_is_kept(questions, tmp_path):
+    folder = tmp_path / "trace"
+    with serving("vllm", TARGET) as target, serving("vllm", DRAFTER) as drafter:
+        command = [sys.executable, "-m", "hedgespec", "record", "--target", target.address,
+                   "--drafter", f"small={drafter.address}", "--top-k", "6", "--temperature", "0.7",
+                   "--prompts", str(questions), "--max-new-tokens", "24", "--precision", "full",
+                   "--concurrency", "2", "--out", str(folder)]
+        running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        while not list(folder.glob("parts/*.json")):
+            assert running.poll() is None
+            time.sleep(0.005)
+        drafter.wrong.seconds = 60  # far below the time-out
+        begun = time.monotonic()
+        time.sleep(0.2)
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=50)[1]
+        assert time.monotonic() - begun < 30
+        assert running.returncode == 130
+        assert "run the same command with --resume" in said
+        assert "Traceback" not in said
+        kept = len(list(folder.glob("parts/*.json")))
+        assert 0 < kept < 9
+        drafter.wrong.seconds = 0
+        assert main([*command[3:], "--resume"]) == 0
+    check_truth(read_trace(folder), 0.7, 6)
+
+
+def test_work_that_fails_lets_no_other_begin_and_keeps_what_was_begun():
+    begun, both = [], threading.Barrier(2)
+
+    def work(number):
+        begun.append(number)
+        if number < 2:
+            both.wait(10)
+        if number == 0:
+            raise ValueError("the first")
+        time.sleep(0.1)
+        return number
+
+    with pytest.raises(ValueError, match="the first"):
+        list(as_finished(work, range(9), 2))
+    assert begun == [0, 1]
+    running = as_finished(work, range(9), 2)
+    assert next(running) == 1, "it is there before the error is raised"
+    with pytest.raises(ValueError, match="the first"):
+        next(running)
+    assert sorted(as_finished(lambda number: number, range(20), 3)) == list(range(20))
+    assert list(as_finished(work, [], 3)) == []

@@ -1,5 +1,6 @@
 """The proposer for vLLM beside a stub of what calls it: rows that move, requests that end."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -71,7 +72,6 @@ def test_rounds_are_logged_as_the_target_verified_them(log):
             stub.drop(0)
     assert all(text[1:] == [cycle(text[:place]) for place in range(1, len(text))]
                for text in stub.texts), "the text is the target's own"
-    proposer.close()
     found = IMPORTS["vllm"].read(log, "unnamed")
     assert set(found.rounds["drafter"]) == {"lookup:3", "suffix"}
     assert len(log.read_text().splitlines()) == 3
@@ -80,6 +80,26 @@ def test_rounds_are_logged_as_the_target_verified_them(log):
     assert sorted(per_request) == [9, 23, 23]
     assert found.rounds["accepted"].max() == COUNT
     assert (found.rounds["propensity"] > 0).all()
+
+
+def test_a_log_goes_on_in_the_next_engine_and_holds_requests_in_work(log):
+    for _ in range(2):  # the first is killed: nobody tells it to end
+        stub, proposer = Stub([[0, 1, 2]], cycle), SelectingProposer(CONFIG)
+        for _ in range(5):
+            stub.step(proposer)
+    found = IMPORTS["vllm"].read(log, "unnamed").rounds
+    assert found.group_by("request", maintain_order=True).len()["len"].to_list() == [4, 4]
+    stub.step(proposer)
+    stub.drop(0)
+    stub.step(proposer)
+    assert [json.loads(line)["id"] for line in log.read_text().splitlines()] == ["1", "1"]
+    assert len(IMPORTS["vllm"].read(log, "unnamed").rounds) == 9
+
+
+def test_a_log_that_cannot_be_written_is_told_at_the_start(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEDGESPEC_LOG", str(tmp_path / "none" / "log"))
+    with pytest.raises(HedgespecError, match=r"HEDGESPEC_LOG.*cannot be written"):
+        SelectingProposer(CONFIG)
 
 
 def test_a_request_goes_on_where_it_was_when_its_row_moves():

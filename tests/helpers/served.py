@@ -76,6 +76,7 @@ class Wrong:
     dies_after: int | None = None
     fails: range = field(default_factory=lambda: range(0))  # requests with status 500
     seconds: float = 0.0
+    key: str | None = None  # without it status 401, in whose text the given one stands
 
 
 class RefusedError(Exception):
@@ -116,7 +117,10 @@ class Served:
                 self._reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
             def _reply(self, body):
-                status, value = served.reply(self.path, body)
+                given = self.headers["Authorization"]
+                status, value = served.reply(self.path, body) if served.wrong.key is None \
+                    or given == f"Bearer {served.wrong.key}" else (
+                        401, {"error": f"incorrect key: {given}"})
                 if status == 0:
                     self.close_connection = True
                     return

@@ -17,5 +17,5 @@ class Export:
 
 
 def rounded(values: "list[float]") -> list[float]:
-    """Rates as engines read them: never above the one before."""
+    """Rates as they are written, to six places."""
     return [round(float(value), 6) for value in values]

@@ -11,6 +11,7 @@ from hedgespec.bridges.imports.contract import (
     count_of,
     counted,
     counts_of,
+    told_apart,
 )
 from hedgespec.errors import HedgespecError
 
@@ -29,8 +30,9 @@ def imported(requests: list[tuple[str, str, dict[str, Any]]], drafter: str) -> I
     if not all(by_step):
         counts = [_counts(item, where, drafter) for where, _, item in requests]
         return Imported(None, _summed(counts))
-    rounds = pl.concat([_rounds(item, where, request, drafter)
-                        for where, request, item in requests])
+    names = told_apart([request for _, request, _ in requests])
+    rounds = pl.concat([_rounds(item, where, name, drafter)
+                        for name, (where, _, item) in zip(names, requests, strict=True)])
     return Imported(rounds, counted(rounds))
 
 
@@ -79,21 +81,32 @@ def _listed(item: dict[str, Any], name: str, where: str, steps: int, kind: type)
 
 
 def _counts(item: dict[str, Any], where: str, drafter: str) -> dict[str, Any]:
-    return {"drafter": drafter,
-            **{name: count_of(item, field, where) for name, field in (
-                ("rounds", "num_spec_steps"), ("drafted", "num_draft_tokens"),
-                ("accepted", "num_accepted_draft_tokens"))},
-            "histogram": _histogram(item, where)}
+    found = {name: count_of(item, field, where) for name, field in (
+        ("rounds", "num_spec_steps"), ("drafted", "num_draft_tokens"),
+        ("accepted", "num_accepted_draft_tokens"))}
+    if found["accepted"] > found["drafted"]:
+        raise HedgespecError(f"{where}: {found['accepted']} accepted of {found['drafted']} drafted")
+    histogram = _histogram(item, where)
+    summed = {"rounds": sum(histogram.values()),
+              "accepted": sum(depth * steps for depth, steps in histogram.items())}
+    for name, value in summed.items() if histogram else ():
+        if value != found[name]:
+            raise HedgespecError(f'{where}: field "acceptance_histogram" adds up to {value} '
+                                 f"{name}, the request has {found[name]}")
+    return {"drafter": drafter, **found, "histogram": histogram}
 
 
 def _histogram(item: dict[str, Any], where: str) -> dict[int, int]:
     """Steps by accepted tokens: a list by number, or an object."""
-    value = item.get("acceptance_histogram") or {}
-    pairs: Any = enumerate(value) if isinstance(value, list) else getattr(value, "items", list)()
-    try:
-        return {int(accepted): int(steps) for accepted, steps in pairs}
-    except (TypeError, ValueError) as error:
-        raise HedgespecError(f'{where}: field "acceptance_histogram" is not counts') from error
+    value = item.get("acceptance_histogram")
+    if isinstance(value, dict):
+        if not all(key.isdecimal() for key in value):
+            raise HedgespecError(f'{where}: field "acceptance_histogram" is not by counts')
+        return {int(key): count_of(value, key, f'{where}: field "acceptance_histogram"')
+                for key in value}
+    if value is None:
+        return {}
+    return dict(enumerate(counts_of(item, "acceptance_histogram", where)))
 
 
 def _summed(counts: list[dict[str, Any]]) -> pl.DataFrame:

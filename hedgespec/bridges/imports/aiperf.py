@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from hedgespec.bridges.imports.acceptance import imported
-from hedgespec.bridges.imports.contract import Import, Imported, json_lines
+from hedgespec.bridges.imports.contract import Import, Imported
+from hedgespec.bridges.json_lines import json_lines
 from hedgespec.errors import HedgespecError
 
 _MARKS = {"engine", "num_spec_steps", "num_accepted_draft_tokens"}

@@ -1,6 +1,7 @@
 """What an engine's log can say: of each round, or counts alone. Bandit feedback in either case."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import polars as pl
 
 from hedgespec.errors import HedgespecError
-from hedgespec.files import parse_json
 
 ROUNDS: dict[str, pl.DataType] = {
     "request": pl.String(), "round": pl.UInt32(), "drafter": pl.String(),
@@ -39,35 +39,14 @@ class Import:
     read: Callable[[Path, str], Imported]
 
 
-def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a JSON or JSON-lines file, each with its place for errors."""
-    text = text_of(path)
-    try:
-        whole = parse_json(text)
-        items = whole if isinstance(whole, list) else [whole]
-        found = [(f"{path}: entry {number}", item) for number, item in enumerate(items, start=1)]
-    except (ValueError, RecursionError):
-        found = [(f"{path}: line {number}", _parsed(line, f"{path}: line {number}"))
-                 for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    for where, item in found:
-        if not isinstance(item, dict):
-            raise HedgespecError(f"{where}: is no JSON object")
-        yield where, item
-
-
-def text_of(path: Path) -> str:
-    """A file's text. Raises HedgespecError."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HedgespecError(f"{path}: cannot be read ({error})") from error
-
-
-def _parsed(line: str, where: str) -> Any:
-    try:
-        return parse_json(line)
-    except (ValueError, RecursionError) as error:
-        raise HedgespecError(f"{where}: is no JSON ({error})") from error
+def told_apart(requests: Sequence[str]) -> list[str]:
+    """Ids of requests, in which one that came before, as in logs put together, is another."""
+    seen: Counter[str] = Counter()
+    found = []
+    for request in requests:
+        seen[request] += 1
+        found.append(request if seen[request] == 1 else f"{request}#{seen[request]}")
+    return found
 
 
 def count_of(item: dict[str, Any], name: str, where: str) -> int:

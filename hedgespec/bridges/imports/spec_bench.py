@@ -10,8 +10,9 @@ from hedgespec.bridges.imports.contract import (
     Imported,
     counted,
     counts_of,
-    json_lines,
+    told_apart,
 )
+from hedgespec.bridges.json_lines import json_lines
 from hedgespec.errors import HedgespecError
 
 
@@ -19,7 +20,10 @@ def read(path: Path, drafter: str) -> Imported:
     """Accepted is a round's length less the target's own token; how many were drafted it does not
     say. A round that an answer's end cut counts as it stands."""
     parts = []
-    for number, (where, item) in enumerate(json_lines(path)):
+    items = list(json_lines(path))
+    names = told_apart([str(item.get("question_id", number))
+                        for number, (_, item) in enumerate(items)])
+    for name, (where, item) in zip(names, items, strict=True):
         try:
             choice = item["choices"][0]
             lengths = counts_of(choice, "accept_lengths", where)
@@ -30,7 +34,7 @@ def read(path: Path, drafter: str) -> Imported:
             raise HedgespecError(f'{where}: field "choices[0].accept_lengths" has a round without '
                                  "a token")
         parts.append(pl.DataFrame({
-            "request": [str(item.get("question_id", number))] * len(lengths),
+            "request": [name] * len(lengths),
             "round": range(len(lengths)),
             "drafter": [str(item.get("model_id") or drafter)] * len(lengths),
             "drafted": [None] * len(lengths), "accepted": [length - 1 for length in lengths],
