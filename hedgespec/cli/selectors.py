@@ -89,7 +89,7 @@ def _print_json() -> None:
     from hedgespec.selectors.feedback import feedback_help, modifier_help
     from hedgespec.simulator.references import KINDS
 
-    learners = map(built_in, (*BUILT_IN, *BASELINES))
+    learners = map(built_in, (*BUILT_IN, *BASELINES, *CONTEXTUAL))
     print_json({
         "selectors": [{
             "name": one.name, "feedback": one.feedback, "source": one.source,
