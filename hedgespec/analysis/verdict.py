@@ -19,6 +19,7 @@ from rich.table import Table
 
 from hedgespec.analysis.results import ResultSet
 from hedgespec.results.labels import NONE, SelectorLabel
+from hedgespec.results.overview import rate_text
 from hedgespec.results.statistics import (
     LEVEL,
     Estimate,
@@ -33,6 +34,7 @@ SPLITS = 100  # each into two halves
 SPEED, LENGTH = "tokens/s", "tokens/round"
 COLUMNS = ("trace", "what to do", "best rate", "over the best alone", "over no drafting")
 _NAMED = 4  # settings that are named in a sentence
+_DO_NOT = "do not draft"
 HOW = (f"Settings were chosen by one half of the questions and measured on the other, {SPLITS} "
        f"times both ways. In brackets: {100 * LEVEL:.0f} % intervals over questions, paired. "
        "Settings are told apart at 5 % after Holm's correction.")
@@ -120,10 +122,10 @@ class Verdict:
         """What to do, in a few words."""
         best, single = self.best.label, self.single
         if best == NONE:
-            return "do not draft"
+            return _DO_NOT
         over_none = self.gains[1]
         if over_none is not None and not over_none.low[0] > 0:
-            return f"do not draft, as {_named(best)} is not shown to be faster"
+            return f"{_DO_NOT}, as {_named(best)} is not shown to be faster"
         if single is not None and not self.sure:
             return f"use {_named(single.label)}, as nothing is shown to be better"
         return f"use {_named(best)}"
@@ -148,8 +150,9 @@ def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
     if not len(there):
         return None
     cost, tokens = by_question(per_query[:, there], answers.question), answers.tokens.sum()
-    labels = answers.settings["label"].gather(there).to_list()
     selectors = answers.settings["selector"].gather(there).to_list()
+    labels = [NONE if selector == NONE else label for selector, label in zip(
+        selectors, answers.settings["label"].gather(there).to_list(), strict=True)]
     singles = [place for place, name in enumerate(selectors)
                if SelectorLabel.parse(name).arm not in (None, NONE)]
     best = _choice(labels, cost, tokens, range(len(there)))
@@ -162,10 +165,16 @@ def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
 
 
 def able(settings: pl.DataFrame, per_query: np.ndarray) -> np.ndarray:
-    """Columns of the settings that can be run; of an exact and a replayed one the exact."""
-    rows = settings.with_columns(known=~np.isnan(per_query).any(axis=0)).with_row_index("column")
-    return rows.filter("runnable", "known").sort("mode", maintain_order=True).unique(
-        ["label"], keep="first", maintain_order=True)["column"].sort().to_numpy()
+    """Columns of the settings that can be run; of an exact and a replayed one the exact.
+
+    Not drafting is one setting, whatever the draft lengths and rules it was run beside.
+    """
+    rows = settings.with_columns(
+        known=~np.isnan(per_query).any(axis=0),
+        once=pl.when(pl.col("selector") == NONE).then(pl.lit(NONE)).otherwise("label"),
+    ).with_row_index("column").filter("runnable", "known")
+    return rows.sort("mode", pl.col("label") != NONE, maintain_order=True).unique(
+        ["once"], keep="first", maintain_order=True)["column"].sort().to_numpy()
 
 
 def _choice(
@@ -208,12 +217,16 @@ def _gain(cost: np.ndarray, base: np.ndarray) -> Estimate:
 
 @dataclass(frozen=True)
 class Judged:
-    """A trace under some costs: what it is, and its verdicts in words, by seconds before rounds."""
+    """A trace under some costs: what it is, and its verdicts in words, by seconds before rounds.
+
+    `length` is the draft length of all settings, None where they have several.
+    """
 
     trace: str
     about: str
     speed: Verdict | None
     rounds: Verdict
+    length: int | None = None
 
     @property
     def sentences(self) -> list[str]:
@@ -221,7 +234,18 @@ class Judged:
         if self.speed is None:
             return _sentences(self.rounds)
         best = self.rounds.best.label
-        return [*_sentences(self.speed), f"In rounds: {best}, {_result(self.rounds)}."]
+        return [*_sentences(self.speed), *self._shorter,
+                f"In rounds: {best}, {_result(self.rounds)}."]
+
+    @property
+    def _shorter(self) -> list[str]:
+        """What to try where drafts are too dear, and all were of one length."""
+        dear = self.speed is not None and self.speed.advice.startswith(_DO_NOT)
+        if not dear or self.length is None or self.length < 2:
+            return []
+        lengths = " ".join(map(str, sorted({1, 2, self.length})))
+        return ["Shorter drafts were not tried; they cost less where a pass takes longer with each "
+                f"token it reads: --draft-length {lengths}, with another --out."]
 
     @property
     def cells(self) -> list[str]:
@@ -240,8 +264,15 @@ def judge(run: ResultSet) -> list[Judged]:
         if rounds is not None:
             timed = not np.isnan(run.answers(trace).seconds).all()
             found.append(Judged(trace, _about(run, trace, rounds.questions),
-                                verdict(run, trace, SPEED) if timed else None, rounds))
+                                verdict(run, trace, SPEED) if timed else None, rounds,
+                                _one_length(run.summary.filter(pl.col("trace") == trace))))
     return found
+
+
+def _one_length(summary: pl.DataFrame) -> int | None:
+    """The draft length of all settings of a trace; None of several, or of arms with their own."""
+    lengths = summary["draft_length"].unique().to_list()
+    return lengths[0] if len(lengths) == 1 and (summary["arm_lengths"] == "").all() else None
 
 
 def judge_all(results: Results) -> list[Judged]:
@@ -282,7 +313,9 @@ def _sentences(found: Verdict) -> list[str]:
     advice = found.advice
     subject = "" if advice == f"use {_named(found.best.label)}" else f"{found.best.label}, "
     told = [f"{advice[0].upper()}{advice[1:]}: {subject}{_result(found)}; "
-            f"{100 * found.best.share:.0f} % of the halves chose it."]
+            f"{100 * found.best.share:.0f} % of the halves chose it"
+            + (", and what the others chose is in these numbers" if found.best.share < 1 else "")
+            + "."]
     if found.second is not None:
         label, rate = found.second
         told.append(f"Next: {label}, {_rate(rate, found.unit)}. {_told_apart(found)}")
@@ -316,7 +349,7 @@ def _named(label: str) -> str:
 
 
 def _rate(rate: float, unit: str) -> str:
-    return f"{rate:.{1 if unit == SPEED else 3}f} {unit}"
+    return f"{rate_text(rate) if unit == SPEED else f'{rate:.3f}'} {unit}"
 
 
 def _percent(gain: Estimate) -> str:

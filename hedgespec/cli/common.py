@@ -6,11 +6,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import hedgespec
 from hedgespec.errors import HedgespecError, at_shell, did_you_mean, shortened
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PAUSE = 10.0  # seconds between lines where no bar is drawn
 
 
 class Parser(argparse.ArgumentParser):
@@ -113,6 +119,36 @@ def chosen_dtype(dtype: str, device: str) -> str:
     return {"auto": "float32" if device == "cpu" else "bfloat16"}.get(dtype, dtype)
 
 
+class Lines:
+    """What a bar would show, in a file or a pipe, where none is drawn: a line now and then."""
+
+    def __init__(self, console: "Console"):
+        self._console = console
+        self._since = perf_counter()
+
+    def say(self, text: str) -> None:
+        """Print it, unless a bar is drawn or the last line is less than _PAUSE seconds old."""
+        if self._console.is_terminal or perf_counter() - self._since < _PAUSE:
+            return
+        self._since = perf_counter()
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Says on standard error what is waited for; on a terminal only as long as it is."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        print(f"{what} ...", file=sys.stderr, flush=True)
+        yield
+        return
+    with console.status(escape(what)):
+        yield
+
+
 class StepBar:
     """Progress bar on standard error for work of several parts, each with its own total."""
 
@@ -121,11 +157,13 @@ class StepBar:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
+        console = Console(stderr=True)
         self._bar = Bar(
             TextColumn("{task.description:30}"), BarColumn(), MofNCompleteColumn(),
             TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True), transient=True,
+            console=console, transient=True,
         )
+        self._lines = Lines(console)
         self._part = ""
         self._bar.start()
         return self
@@ -138,6 +176,7 @@ class StepBar:
             self._task = self._bar.add_task(part, total=total, note=note)
             self._part = part
         self._bar.update(self._task, completed=done, note=note)
+        self._lines.say(f"{part}: {done} of {total} {note}".rstrip())
 
     def say(self, text: str) -> None:
         """Print a line that stays."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hedgespec.cli.chat import chat
-from hedgespec.cli.common import chosen_device, chosen_dtype, held_warnings, require_models
+from hedgespec.cli.common import chosen_device, chosen_dtype, held_warnings, require_models, told
 from hedgespec.cli.shown import Shown
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.options import add_options, given_options, refuse_idle, with_given
@@ -78,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
              for name, value in given_options(options, type(settings)).items()}
     live = with_given(live, options)
     _refuse_idle(options, given, live, with_given(sampling, options))
+    questions = [] if options.chat else _questions(options, live.per_domain)
     logged = live.out is not None
     decoder = _decoder(live, replace(
         with_given(decoding, options), sampling=with_given(sampling, options),
@@ -92,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
             console.print("/help lists the commands", style="dim")
             chat(session)
         else:
-            session.answer_all(_questions(options, live.per_domain))
+            session.answer_all(questions)
     except KeyboardInterrupt:
         console.print("\ninterrupted")
         complete = False
@@ -124,19 +125,27 @@ def _refuse_idle(
 
 def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder":
     from hedgespec.live import LiveDecoder
+    from hedgespec.live.log import check_log_folder
+    from hedgespec.live.policy import check_policy
     from hedgespec.models.drafters import (
         check_before_loading,
         default_drafters,
         make_drafters,
     )
+    from hedgespec.models.places import read_layers
     from hedgespec.models.target import check_device, load_model
 
     device = chosen_device(live.device)
     check_device(device)
     check_before_loading(live.target, live.drafters)
-    target = load_model(live.target, device, chosen_dtype(live.dtype, device))
-    drafters = make_drafters(live.drafters or default_drafters(target.layers), target)
-    return LiveDecoder(target, drafters, live.selector, decoding)
+    specifications = live.drafters or default_drafters(read_layers(live.target))
+    check_policy(live.selector, len(specifications), decoding)
+    if live.out is not None:
+        check_log_folder(live.out)
+    with told(f"loading {live.target} and its drafters"):
+        target = load_model(live.target, device, chosen_dtype(live.dtype, device))
+        drafters = make_drafters(specifications, target)
+        return LiveDecoder(target, drafters, live.selector, decoding)
 
 
 def _log(
@@ -148,7 +157,10 @@ def _log(
         return None
     source = "chat" if options.chat else "prompt" if options.prompt else str(
         (options.prompts or Path("prompts.jsonl")).name)
-    costs = decoder.costs() if live.costs else None
+    costs = None
+    if live.costs:
+        with told("measuring what target and drafters cost"):
+            costs = decoder.costs()
     return LiveLog(live.out, decoder, LogSettings(source, live.max_new_tokens, costs))
 
 
@@ -203,10 +215,12 @@ class _Speed:
         self.seconds_behind += seconds - first
 
     def __str__(self) -> str:
-        decoding = (f"{self.behind / self.seconds_behind:.1f} tokens/s decoding, "
+        from hedgespec.results.overview import rate_text
+
+        decoding = (f"{rate_text(self.behind / self.seconds_behind)} tokens/s decoding, "
                     if self.behind else "")
-        return (f"MAT {self.tokens / self.rounds:.2f}, {decoding}{self.tokens / self.seconds:.1f} "
-                "tokens/s with reading the prompt")
+        return (f"MAT {self.tokens / self.rounds:.2f}, {decoding}"
+                f"{rate_text(self.tokens / self.seconds)} tokens/s with reading the prompt")
 
 
 class _Session:

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hedgespec.cli.common import Lines
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -91,16 +93,20 @@ def run(options: argparse.Namespace) -> int:
         wanted["grid"] = {"file": str(options.grid), "overridden": overridden}
     if goes_on:
         kept = KeptResults(out / PARTS_FOLDER, wanted)
+    errors = Console(stderr=True)
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
-                   MofNCompleteColumn(), console=Console(stderr=True), transient=True)
+                   MofNCompleteColumn(), console=errors, transient=True)
+    lines = Lines(errors)
+
+    def show(label: str, done: int, total: int) -> None:
+        bar.update(task, description=label, completed=done, total=total)
+        lines.say(f"{done} of {total} runs: {label}")
+
     with bar:
         task = bar.add_task("reading traces", total=None)
         results = run_sweep(
-            traces, runs,
-            lambda label, done, total: bar.update(
-                task, description=label, completed=done, total=total),
-            kept, partial(check_replaceable, out, wanted, output.force), _place(options.ray),
-        )
+            traces, runs, show, kept, partial(check_replaceable, out, wanted, output.force),
+            _place(options.ray))
     if results.summary.is_empty():
         console.print("interrupted before the first result; nothing written")
         return 130

@@ -118,7 +118,9 @@ def device_name(device: torch.device) -> str:
     """The GPU's or processor's name."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return f"{platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return (f"{platform.processor() or platform.machine()} CPU, {threads} thread"
+            + "s" * (threads > 1))
 
 
 def _fitting_context(
