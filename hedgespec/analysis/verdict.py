@@ -18,7 +18,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from hedgespec.analysis.results import ResultSet
-from hedgespec.results.labels import NONE, SelectorLabel
+from hedgespec.results.labels import NONE, SelectorLabel, fixed
 from hedgespec.results.overview import rate_text
 from hedgespec.results.statistics import (
     LEVEL,
@@ -35,6 +35,7 @@ SPEED, LENGTH = "tokens/s", "tokens/round"
 COLUMNS = ("trace", "what to do", "best rate", "over the best alone", "over no drafting")
 _NAMED = 4  # settings that are named in a sentence
 _DO_NOT = "do not draft"
+_NO_DRAFTS = (NONE, fixed(NONE))  # also where it is an arm beside others
 HOW = (f"Settings were chosen by one half of the questions and measured on the other, {SPLITS} "
        f"times both ways. In brackets: {100 * LEVEL:.0f} % intervals over questions, paired. "
        "Settings are told apart at 5 % after Holm's correction.")
@@ -151,13 +152,13 @@ def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
         return None
     cost, tokens = by_question(per_query[:, there], answers.question), answers.tokens.sum()
     selectors = answers.settings["selector"].gather(there).to_list()
-    labels = [NONE if selector == NONE else label for selector, label in zip(
+    labels = [NONE if selector in _NO_DRAFTS else label for selector, label in zip(
         selectors, answers.settings["label"].gather(there).to_list(), strict=True)]
     singles = [place for place, name in enumerate(selectors)
                if SelectorLabel.parse(name).arm not in (None, NONE)]
     best = _choice(labels, cost, tokens, range(len(there)))
     single = _choice(labels, cost, tokens, singles) if singles else None
-    none = [cost[:, place] for place, name in enumerate(selectors) if name == NONE]
+    none = [cost[:, place] for place, name in enumerate(labels) if name == NONE]
     return Verdict(
         unit, labels, cost, tokens, best, single,
         None if single is None else _gain(best.cost[:, None], single.cost),
@@ -171,7 +172,7 @@ def able(settings: pl.DataFrame, per_query: np.ndarray) -> np.ndarray:
     """
     rows = settings.with_columns(
         known=~np.isnan(per_query).any(axis=0),
-        once=pl.when(pl.col("selector") == NONE).then(pl.lit(NONE)).otherwise("label"),
+        once=pl.when(pl.col("selector").is_in(_NO_DRAFTS)).then(pl.lit(NONE)).otherwise("label"),
     ).with_row_index("column").filter("runnable", "known")
     return rows.sort("mode", pl.col("label") != NONE, maintain_order=True).unique(
         ["once"], keep="first", maintain_order=True)["column"].sort().to_numpy()

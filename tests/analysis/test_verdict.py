@@ -207,6 +207,13 @@ def test_shorter_drafts_are_named_where_those_tried_do_not_pay(tmp_path, capsys)
     assert found.speed.labels.count("none") == 1, "it is the same whatever the draft length"
     assert found.speed.settings == 4
     assert (found.speed.best.label, found.speed.advice) == ("none", "do not draft")
+    assert main([*command[:-1], str(tmp_path / "arms"), "--arms", "none", "all*2"]) == 1
+    assert main([*command[:6], "none", "fixed:none", "fixed:drafter-0*2", "--arms", "none", "all*2",
+                 "--out", str(tmp_path / "arms")]) == 0
+    [found] = judge(ResultSet(tmp_path / "arms"))
+    assert "3 drafters" in found.about, "not drafting is an arm and no drafter"
+    assert found.speed.labels == ["none", "fixed:drafter-0*2"]
+    assert found.speed.advice == "do not draft"
 
 
 def test_the_rate_of_what_halves_chose_is_not_taken_for_that_of_the_one_named():
