@@ -11,7 +11,8 @@ _SLIGHT = 0.01  # share of what is best that a loss may miss without a word
 
 
 def overview(summary: pl.DataFrame) -> pl.DataFrame:
-    """Mean over seeds of each setting, highest MAT first within a trace.
+    """Mean over seeds of each setting: traces, draft lengths and what else a table is of in the
+    order of the summary, which is that asked for, and within them the highest MAT first.
 
     Exact expectations have one row and no seeds. Tokens per second are over mean seconds.
     `regret_per_query` is the mean number of rounds above the best fixed drafter per query, `mat_sd`
@@ -31,7 +32,10 @@ def overview(summary: pl.DataFrame) -> pl.DataFrame:
             pl.col("seconds_per_token").first(),
             pl.col("tokens_per_second_low", "tokens_per_second_high").mean(),
         )
-        .sort("trace", "mat", descending=[False, True], maintain_order=True)
+        .with_row_index("place")
+        .with_columns(pl.col("place").min().over(SHARED))
+        .sort("place", "mat", descending=[False, True], maintain_order=True)
+        .drop("place")
     )
 
 

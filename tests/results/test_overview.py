@@ -1,9 +1,12 @@
 """What is said below the overview: losses that mislead, and what evaluation takes."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
 
+from hedgespec.cli import main
 from hedgespec.costs.file import save_costs, with_costs
 from hedgespec.results.overview import costly_evaluations, disagreements, overview, rate_text
 from hedgespec.simulator import Replayer, SweepSettings, run_sweep
@@ -51,6 +54,16 @@ def test_an_answer_shorter_than_a_draft_compares_nothing(tmp_path):
     summary = run_sweep([folder], SweepSettings(("fixed:drafter-1",))).summary
     assert summary["eal"].to_list() == summary["seconds_per_token"].to_list() == [None]
     assert disagreements(summary) == []
+
+
+def test_tables_stand_in_the_order_asked_for(folder, capsys):
+    """Not in that of their MAT, which grows with the draft length."""
+    command = ["sim", "--traces", str(folder), "--selectors", "uniform", "--seeds", "1", "--out",
+               str(folder.parent / "order"), "--force", "--draft-length"]
+    for lengths in ([1, 5, 2], [2, 1, 5]):
+        assert main([*command, *map(str, lengths)]) == 0
+        found = re.findall(r"K = (\d+)", capsys.readouterr().out)
+        assert [int(one) for one in dict.fromkeys(found)] == lengths
 
 
 def made_summary(folder, **columns):
