@@ -12,7 +12,13 @@ from rich.table import Table
 
 from hedgespec.results.keys import BASIS, SHARED
 from hedgespec.results.labels import EMITTED, NONE, OWN_COSTS
-from hedgespec.results.overview import by_speed, costly_evaluations, disagreements, overview
+from hedgespec.results.overview import (
+    by_speed,
+    costly_evaluations,
+    disagreements,
+    overview,
+    rate_text,
+)
 from hedgespec.results.store import CostSource, Provenance, TraceSource
 
 _WIDE = 100  # columns of a terminal that has room for all of a table
@@ -128,10 +134,9 @@ class _Column:
         return self.of in rows.columns and rows[self.of].null_count() < len(rows)
 
 
-def rate_text(row: dict[str, Any]) -> str:
+def speed_text(row: dict[str, Any]) -> str:
     """Tokens per second with their interval, of a row of `by_speed`."""
-    ends = "" if row["speed_low"] is None else f" ({row['speed_low']:.0f}-{row['speed_high']:.0f})"
-    return f"{row['tokens_per_second']:.1f}{ends}"
+    return rate_text(row["tokens_per_second"], row["speed_low"], row["speed_high"])
 
 
 def _over_none(row: dict[str, Any]) -> str:
@@ -140,7 +145,7 @@ def _over_none(row: dict[str, Any]) -> str:
 
 def _spread(row: dict[str, Any]) -> str:
     low, high = row["tokens_per_second_low"], row["tokens_per_second_high"]
-    return "" if low is None else f"{low:.0f}-{high:.0f}"
+    return "" if low is None else f"{rate_text(low)}-{rate_text(high)}"
 
 
 def _mat(row: dict[str, Any]) -> str:
@@ -148,7 +153,7 @@ def _mat(row: dict[str, Any]) -> str:
 
 
 _COLUMNS = (
-    _Column("tokens/s\n(95 %)", "speed_low", rate_text),
+    _Column("tokens/s\n(95 %)", "speed_low", speed_text),
     _Column("over\nnone", "over_none", _over_none),
     _Column("spread\nof costs", "tokens_per_second_low", _spread, _WIDE),
     _Column("MAT", "mat", _mat),

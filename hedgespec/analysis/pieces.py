@@ -29,6 +29,9 @@ def read_vocabulary(path: Path) -> dict[int, str]:
                  else ((entry[0], i) for i, entry in enumerate(vocabulary)))
         pieces = {int(number): str(text) for text, number in pairs}
         added = {int(one["id"]): str(one["content"]) for one in content.get("added_tokens", [])}
+    except FileNotFoundError as error:
+        raise HedgespecError(f"{path}: no such file; want the tokenizer.json of a tokenizer, or a "
+                             "GGUF file that holds one") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         told = type(error).__name__ if isinstance(error, UnicodeError) else error
         raise HedgespecError(f"{path}: neither the tokenizer.json of a tokenizer nor a GGUF file "

@@ -16,7 +16,7 @@ from hedgespec.analysis.results import ResultSet, of_all
 from hedgespec.analysis.study import Study
 from hedgespec.results.keys import SETTING
 from hedgespec.results.markdown import markdown
-from hedgespec.results.overview import disagreements
+from hedgespec.results.overview import disagreements, rate_text
 from hedgespec.results.statistics import (
     LEVEL,
     SMALL,
@@ -77,7 +77,7 @@ def domain_tables(study: Study) -> Iterator[ReportTable]:
             cells = [Cell(str(selector), str(selector)), Cell(mine["how"][0], mine["how"][0])]
             cells += [_difference_cell(row) for row in mine.iter_rows(named=True)]
             speed = mine["tokens_per_second"][0]
-            rows.append([*cells, _number(speed, 1)])
+            rows.append([*cells, _rate(speed)])
         rows.sort(key=lambda row: row[-2].value, reverse=True)
         sizes = data.group_by("domain", maintain_order=True).agg(pl.col("questions").first())
         total = of_all(sizes["domain"].to_list())
@@ -125,8 +125,8 @@ def drafter_table(run: ResultSet) -> ReportTable | None:
         return None
     rows = [[Cell(row["trace"], row["trace"]), Cell(row["label"], row["label"]),
              _number(row["queries"], 0), _number(row["mat"], 2), _number(row["eal"], 2),
-             _number(row["tokens_per_second"], 1),
-             _number(row["seconds_per_token"] and 1 / row["seconds_per_token"], 1)]
+             _rate(row["tokens_per_second"]),
+             _rate(row["seconds_per_token"] and 1 / row["seconds_per_token"])]
             for row in data.iter_rows(named=True)]
     return ReportTable(
         "drafters", "Drafters, and what losses say of them",
@@ -319,12 +319,19 @@ def _number(value: float | None, digits: int, most: float | None = None) -> Cell
 
 def _speed(row: dict[str, float], most: float) -> Cell:
     """Tokens per second, with their interval over questions and the spread of the costs."""
-    cell = _number(row["tokens_per_second"], 1, most)
+    cell = _rate(row["tokens_per_second"], most)
     if row["tokens_per_second"] is None:
         return cell
-    spread = "" if row["tokens_per_second_low"] is None else (
-        f" costs {row['tokens_per_second_low']:.1f} to {row['tokens_per_second_high']:.1f}")
-    return replace(cell, remark=_span(row, "speed", "{:.1f}") + spread)
+    low, high = row["tokens_per_second_low"], row["tokens_per_second_high"]
+    spread = "" if low is None else f" costs {rate_text(low)} to {rate_text(high)}"
+    ends = "" if np.isnan(row["speed_low"]) else (
+        f"({rate_text(row['speed_low'])} to {rate_text(row['speed_high'])})")
+    return replace(cell, remark=ends + spread)
+
+
+def _rate(value: float | None, most: float | None = None) -> Cell:
+    cell = _number(value, 1, most)
+    return cell if value is None or np.isnan(value) else replace(cell, text=rate_text(value))
 
 
 def _spread_note(data: pl.DataFrame) -> str:

@@ -355,7 +355,7 @@ def _drafter_counts(per_query: pl.DataFrame) -> dict[str, int]:
     arms = [name for name in per_query.columns if name.startswith(ROUNDS_OF)]
     there = per_query.group_by("trace").agg(pl.col(arms).is_not_null().any())
     return {row["trace"]: len({arm_parts(arm.removeprefix(ROUNDS_OF))[0]
-                               for arm in arms if row[arm]})
+                               for arm in arms if row[arm]} - {NONE})
             for row in there.iter_rows(named=True)}
 
 

@@ -18,7 +18,8 @@ from rich.padding import Padding
 from rich.table import Table
 
 from hedgespec.analysis.results import ResultSet
-from hedgespec.results.labels import NONE, SelectorLabel
+from hedgespec.results.labels import NONE, SelectorLabel, fixed
+from hedgespec.results.overview import rate_text
 from hedgespec.results.statistics import (
     LEVEL,
     Estimate,
@@ -34,6 +35,8 @@ SPEED, LENGTH = "tokens/s", "tokens/round"
 COLUMNS = ("trace", "questions", "what to do", "its rate", "over the best alone",
            "over no drafting", "else")
 _NAMED = 4  # settings that are named in a sentence
+_DO_NOT = "do not draft"
+_NO_DRAFTS = (NONE, fixed(NONE))  # also where it is an arm beside others
 HOW = (f"Settings were chosen by one half of the questions and measured on the other, {SPLITS} "
        f"times both ways. In brackets: {100 * LEVEL:.0f} % intervals over questions, paired. "
        "Settings are told apart at 5 % after Holm's correction.")
@@ -145,7 +148,7 @@ class Verdict:
     def advice(self) -> str:
         """What to do, in a few words."""
         label = self.advised.label
-        return "do not draft" if label == NONE else f"use {_named(label)}"
+        return _DO_NOT if label == NONE else f"use {_named(label)}"
 
     @property
     def told(self) -> str:
@@ -170,11 +173,12 @@ def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
     if not len(there):
         return None
     cost, tokens = by_question(per_query[:, there], answers.question), answers.tokens.sum()
-    labels = answers.settings["label"].gather(there).to_list()
     selectors = answers.settings["selector"].gather(there).to_list()
+    labels = [NONE if selector in _NO_DRAFTS else label for selector, label in zip(
+        selectors, answers.settings["label"].gather(there).to_list(), strict=True)]
     singles = [place for place, name in enumerate(selectors)
                if SelectorLabel.parse(name).arm not in (None, NONE)]
-    nones = [place for place, name in enumerate(selectors) if name == NONE]
+    nones = [place for place, name in enumerate(labels) if name == NONE]
     return Verdict(unit, labels, cost, tokens,
                    _choice(labels, cost, tokens, range(len(there))),
                    _choice(labels, cost, tokens, singles) if singles else None,
@@ -182,10 +186,16 @@ def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
 
 
 def able(settings: pl.DataFrame, per_query: np.ndarray) -> np.ndarray:
-    """Columns of the settings that can be run; of an exact and a replayed one the exact."""
-    rows = settings.with_columns(known=~np.isnan(per_query).any(axis=0)).with_row_index("column")
-    return rows.filter("runnable", "known").sort("mode", maintain_order=True).unique(
-        ["label"], keep="first", maintain_order=True)["column"].sort().to_numpy()
+    """Columns of the settings that can be run; of an exact and a replayed one the exact.
+
+    Not drafting is one setting, whatever the draft lengths and rules it was run beside.
+    """
+    rows = settings.with_columns(
+        known=~np.isnan(per_query).any(axis=0),
+        once=pl.when(pl.col("selector").is_in(_NO_DRAFTS)).then(pl.lit(NONE)).otherwise("label"),
+    ).with_row_index("column").filter("runnable", "known")
+    return rows.sort("mode", pl.col("label") != NONE, maintain_order=True).unique(
+        ["once"], keep="first", maintain_order=True)["column"].sort().to_numpy()
 
 
 def _choice(
@@ -228,12 +238,16 @@ def _gain(cost: np.ndarray, base: np.ndarray) -> Estimate:
 
 @dataclass(frozen=True)
 class Judged:
-    """A trace under some costs: what it is, and its verdicts in words, by seconds before rounds."""
+    """A trace under some costs: what it is, and its verdicts in words, by seconds before rounds.
+
+    `length` is the draft length of all settings, None where they have several.
+    """
 
     trace: str
     about: str
     speed: Verdict | None
     rounds: Verdict
+    length: int | None = None
 
     @property
     def sentences(self) -> list[str]:
@@ -241,8 +255,18 @@ class Judged:
         if self.speed is None:
             return _sentences(self.rounds)
         best = self.rounds.best
-        return [*_sentences(self.speed),
+        return [*_sentences(self.speed), *self._shorter,
                 f"In rounds the best is {_named(best.label)}: {_result(self.rounds, best)}."]
+
+    @property
+    def _shorter(self) -> list[str]:
+        """What to try where drafts are too dear, and all were of one length."""
+        dear = self.speed is not None and self.speed.advice == _DO_NOT
+        if not dear or self.length is None or self.length < 2:
+            return []
+        lengths = " ".join(map(str, sorted({1, 2, self.length})))
+        return ["Shorter drafts were not tried; they cost less where a pass takes longer with each "
+                f"token it reads: --draft-length {lengths}, with another --out."]
 
     @property
     def cells(self) -> list[str]:
@@ -261,8 +285,15 @@ def judge(run: ResultSet) -> list[Judged]:
         if rounds is not None:
             timed = not np.isnan(run.answers(trace).seconds).all()
             found.append(Judged(trace, _about(run, trace, rounds.questions),
-                                verdict(run, trace, SPEED) if timed else None, rounds))
+                                verdict(run, trace, SPEED) if timed else None, rounds,
+                                _one_length(run.summary.filter(pl.col("trace") == trace))))
     return found
+
+
+def _one_length(summary: pl.DataFrame) -> int | None:
+    """The draft length of all settings of a trace; None of several, or of arms with their own."""
+    lengths = summary["draft_length"].unique().to_list()
+    return lengths[0] if len(lengths) == 1 and (summary["arm_lengths"] == "").all() else None
 
 
 def judge_all(results: Results) -> list[Judged]:
@@ -302,7 +333,8 @@ def _about(run: ResultSet, trace: str, questions: int) -> str:
 def _sentences(found: Verdict) -> list[str]:
     """What to do; why not the best, if that is another; what comes next; what is not known."""
     advice, advised, best = found.advice, found.advised, found.best
-    chosen = f"{100 * best.share:.0f} % of the halves chose it"
+    chosen = f"{100 * best.share:.0f} % of the halves chose it" + (
+        ", and what the others chose is in these numbers" if best.share < 1 else "")
     told = [f"{advice[0].upper()}{advice[1:]}: {_result(found, advised)}"
             + f"; {chosen}" * (advised is best and found.settings > 1) + "."]
     if found.settings == 1:
@@ -391,7 +423,7 @@ def _upper(text: str) -> str:
 
 
 def _rate(rate: float, unit: str) -> str:
-    return f"{rate:.{1 if unit == SPEED else 3}f} {unit}"
+    return f"{rate_text(rate) if unit == SPEED else f'{rate:.3f}'} {unit}"
 
 
 def _percent(gain: Estimate) -> str:

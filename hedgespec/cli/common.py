@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,8 +17,12 @@ import hedgespec
 from hedgespec.errors import HedgespecError, at_shell, did_you_mean, shortened
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from hedgespec.analysis.verdict import Judged, Verdict
     from hedgespec.results.statistics import Estimate
+
+_PAUSE = 10.0  # seconds between lines where no bar is drawn
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,12 +72,11 @@ def verdicts_as_json(found: "Sequence[Judged]") -> list[dict[str, Any]]:
 
 
 def _verdict(found: "Verdict") -> dict[str, Any]:
-    over_single, over_none = found.gains
     return {"unit": found.unit, "advice": found.advice, "best": found.best.label,
             "rate": found.best.rate, "share_of_halves": found.best.share,
             "single": None if found.single is None else found.single.label,
-            "percent_over_single": _interval(over_single),
-            "percent_over_none": _interval(over_none), "alike": found.alike,
+            "percent_over_single": _interval(found.over_single),
+            "percent_over_none": _interval(found.over_none), "alike": found.alike,
             "questions": found.questions, "settings": found.settings}
 
 
@@ -97,13 +101,19 @@ def work_bar(first: str, quiet: bool = False) -> Iterator[Callable[[str, int, in
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    errors = Console(stderr=True)
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
-                   MofNCompleteColumn(), console=Console(stderr=True), transient=True,
-                   disable=quiet)
+                   MofNCompleteColumn(), console=errors, transient=True, disable=quiet)
+    lines = Lines(errors)
+
+    def show(label: str, done: int, total: int) -> None:
+        bar.update(task, description=label, completed=done, total=total)
+        if not quiet:
+            lines.say(f"{done} of {total}: {label}")
+
     with bar:
         task = bar.add_task(first, total=None)
-        yield lambda label, done, total: bar.update(
-            task, description=label, completed=done, total=total)
+        yield show
 
 
 _HELD: list[str] = []  # lines that wait for the end of what is being printed
@@ -194,6 +204,36 @@ def part_of_torchrun() -> dict[str, str]:
     return {"part": f"{os.environ['RANK']}/{os.environ['WORLD_SIZE']}"}
 
 
+class Lines:
+    """What a bar would show, in a file or a pipe, where none is drawn: a line now and then."""
+
+    def __init__(self, console: "Console"):
+        self._console = console
+        self._since = perf_counter()
+
+    def say(self, text: str) -> None:
+        """Print it, unless a bar is drawn or the last line is less than _PAUSE seconds old."""
+        if self._console.is_terminal or perf_counter() - self._since < _PAUSE:
+            return
+        self._since = perf_counter()
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Says on standard error what is waited for; on a terminal only as long as it is."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        print(f"{what} ...", file=sys.stderr, flush=True)
+        yield
+        return
+    with console.status(escape(what)):
+        yield
+
+
 class StepBar:
     """Progress bar on standard error for work of several parts, each with its own total."""
 
@@ -202,11 +242,13 @@ class StepBar:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
+        console = Console(stderr=True)
         self._bar = Bar(
             TextColumn("{task.description:30}"), BarColumn(), MofNCompleteColumn(),
             TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True), transient=True,
+            console=console, transient=True,
         )
+        self._lines = Lines(console)
         self._part = ""
         self._bar.start()
         return self
@@ -219,6 +261,7 @@ class StepBar:
             self._task = self._bar.add_task(part, total=total, note=note)
             self._part = part
         self._bar.update(self._task, completed=done, note=note)
+        self._lines.say(f"{part}: {done} of {total} {note}".rstrip())
 
     def say(self, text: str) -> None:
         """Print a line that stays."""

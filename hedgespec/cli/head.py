@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hedgespec.cli.common import chosen_device, chosen_dtype, require_models
+from hedgespec.cli.common import chosen_device, chosen_dtype, require_models, told
 from hedgespec.options import add_options, given_options, refuse_idle, with_given
 
 if TYPE_CHECKING:
@@ -68,8 +68,11 @@ def run(options: argparse.Namespace) -> int:
     settings = replace(settings, device=device, dtype=chosen_dtype(settings.dtype, device))
     check_folder(options.folder)
     check_before_loading(settings.target)
-    target = load_model(settings.target, device, settings.dtype)
-    _print(report_head(options.folder, target, settings, sampling), settings, sampling)
+    with told(f"loading {settings.target}"):
+        target = load_model(settings.target, device, settings.dtype)
+    with told("trying the head on the target's own text"):
+        found = report_head(options.folder, target, settings, sampling)
+    _print(found, settings, sampling)
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hedgespec.cli.chat import chat
-from hedgespec.cli.common import chosen_device, chosen_dtype, held_warnings, require_models
+from hedgespec.cli.common import chosen_device, chosen_dtype, held_warnings, require_models, told
 from hedgespec.cli.shown import Shown
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.options import add_options, given_options, refuse_idle, with_given
@@ -80,12 +80,16 @@ def run(options: argparse.Namespace) -> int:
              for name, value in given_options(options, type(settings)).items()}
     live = with_given(live, options)
     _refuse_idle(options, given, live, with_given(sampling, options))
+    questions = [] if options.chat else _questions(options, live.per_domain)
     logged = live.out is not None
     decoder = _decoder(live, replace(
         with_given(decoding, options), sampling=with_given(sampling, options),
         evaluate_all=logged, timed=logged))
     console = Console(highlight=False)
-    costs = decoder.costs() if live.costs and (logged or decoder.settings.arm_lengths) else None
+    costs = None
+    if live.costs and (logged or decoder.settings.arm_lengths):
+        with told("measuring what target and drafters cost"):
+            costs = decoder.costs()
     if costs is not None and decoder.settings.arm_lengths:
         decoder = decoder.with_selector(live.selector, round_seconds=decoder.round_seconds(costs))
     log = _log(options, live, decoder, costs)
@@ -97,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
             console.print("/help lists the commands", style="dim")
             chat(session)
         else:
-            session.answer_all(_questions(options, live.per_domain))
+            session.answer_all(questions)
     except KeyboardInterrupt:
         console.print("\ninterrupted")
         complete = False
@@ -144,19 +148,27 @@ def _learns(selector: str) -> bool:
 
 def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder":
     from hedgespec.live import LiveDecoder
+    from hedgespec.live.log import check_log_folder
+    from hedgespec.live.policy import check_policy
     from hedgespec.models.drafters import (
         check_before_loading,
         default_drafters,
         make_drafters,
     )
+    from hedgespec.models.places import read_layers
     from hedgespec.models.target import check_device, load_model
 
     device = chosen_device(live.device)
     check_device(device)
     check_before_loading(live.target, live.drafters)
-    target = load_model(live.target, device, chosen_dtype(live.dtype, device))
-    drafters = make_drafters(live.drafters or default_drafters(target.layers), target)
-    return LiveDecoder(target, drafters, live.selector, decoding)
+    specifications = live.drafters or default_drafters(read_layers(live.target))
+    check_policy(live.selector, len(specifications), decoding)
+    if live.out is not None:
+        check_log_folder(live.out)
+    with told(f"loading {live.target} and its drafters"):
+        target = load_model(live.target, device, chosen_dtype(live.dtype, device))
+        drafters = make_drafters(specifications, target)
+        return LiveDecoder(target, drafters, live.selector, decoding)
 
 
 def _log(
@@ -224,10 +236,12 @@ class _Speed:
         self.seconds_behind += seconds - first
 
     def __str__(self) -> str:
-        decoding = (f"{self.behind / self.seconds_behind:.1f} tokens/s decoding, "
+        from hedgespec.results.overview import rate_text
+
+        decoding = (f"{rate_text(self.behind / self.seconds_behind)} tokens/s decoding, "
                     if self.behind else "")
-        return (f"MAT {self.tokens / self.rounds:.2f}, {decoding}{self.tokens / self.seconds:.1f} "
-                "tokens/s with reading the prompt")
+        return (f"MAT {self.tokens / self.rounds:.2f}, {decoding}"
+                f"{rate_text(self.tokens / self.seconds)} tokens/s with reading the prompt")
 
 
 class _Session:

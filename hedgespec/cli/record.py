@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hedgespec.bridges.settings import ServerSettings, is_server
 from hedgespec.cli.common import (
+    Lines,
     chosen_device,
     chosen_dtype,
     part_of_torchrun,
@@ -176,9 +177,11 @@ class Bar:
         from rich.progress import Progress as RichBar
 
         self._started = perf_counter()
+        console = Console(stderr=True)
+        self._lines = Lines(console)
         self._bar = RichBar(
             BarColumn(), MofNCompleteColumn(), TextColumn("answers  {task.fields[rate]}"),
-            TimeRemainingColumn(), TextColumn("{task.description}"), console=Console(stderr=True),
+            TimeRemainingColumn(), TextColumn("{task.description}"), console=console,
             transient=True,
         )
         self._task = self._bar.add_task("", rate="", total=None)
@@ -193,6 +196,8 @@ class Bar:
             self._task, completed=progress.queries_done, total=progress.queries_total,
             rate=f"{rate:,.0f} tokens/s", description=trace + progress.phase,
         )
+        self._lines.say(f"{trace}{progress.queries_done} of {progress.queries_total} answers after "
+                        f"{seconds:.0f} s: {progress.phase}")
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()

@@ -159,9 +159,10 @@ def costs_of(trace: Trace) -> Costs:
 
 
 def _line(known: Mapping[int, float], places: np.ndarray) -> np.ndarray:
-    """Values at `places`, linear between those known and beyond the last two of them."""
+    """Values at `places`, linear between those known and beyond the last two of them, where they
+    do not fall: that more takes less is an error of measuring."""
     at = np.array(sorted(known), dtype=float)
     values = np.array([known[int(place)] for place in at])
-    slope = (values[-1] - values[-2]) / (at[-1] - at[-2]) if len(at) > 1 else 0.0
+    slope = max(0.0, (values[-1] - values[-2]) / (at[-1] - at[-2])) if len(at) > 1 else 0.0
     found: np.ndarray = np.interp(places, at, values) + slope * np.maximum(places - at[-1], 0)
     return found

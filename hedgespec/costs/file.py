@@ -127,7 +127,9 @@ def costs_for(
     elif together is not None:
         together *= (len(drafters) - len(exits)) / len(costs.drafters)
     share = (together or 0.0) / (costs.evaluate_all or 1.0)
-    estimated = [f"{name}: estimated from its share of the target's layers" for name in exits]
+    whose = "its" if len(exits) == 1 else "their"
+    estimated = [f"{', '.join(exits)}: estimated from {whose} share of the target's layers"
+                 ] if exits else []
     return replace(costs, drafters=own, evaluate_all=together, evaluate_together=measured,
                    reads={count: share * seconds for count, seconds in costs.reads.items()},
                    engine="; ".join([*filter(None, [costs.engine]), *estimated]), conditions=[])

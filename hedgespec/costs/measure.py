@@ -26,6 +26,9 @@ from hedgespec.traces.costs import (
 )
 
 EAGER = "eager"
+# Tokens that the target reads, besides a round's: on a CPU the step from one, a product with a
+# vector, to two is larger than those that follow.
+FEW = (1, 2)
 READS = (32, 128)  # tokens that drafters as they are read at once, when they were left out
 
 
@@ -39,7 +42,7 @@ def measure_costs(
     widths: Sequence[int] = (),
 ) -> Costs:
     """Medians of `repeats` runs (None: 20 on a GPU, 5 on a CPU), each after `context` tokens of
-    text; `widths` are further numbers of tokens that the target reads. Drafters are evaluated on
+    text; the target reads FEW tokens, a round's and each of `widths`. Drafters are evaluated on
     READS tokens too, where the text has as many.
 
     A shorter context of target or drafters shortens `context`. Raises HedgespecError if there is
@@ -57,7 +60,7 @@ def measure_costs(
     # The target has not read the last token when a round begins.
     _, states = model.read(text[: context - 1], tuple(sorted(layers)))
     model.read(text[context - 1 : context])
-    parts = _target_parts(target, model, text, {1, draft_length + 1, *widths})
+    parts = _target_parts(target, model, text, {*FEW, draft_length + 1, *widths})
     reads = [count for count in READS if draft_length + 1 < count < context]
     for drafter in drafters:
         parts += _drafter_parts(drafter, model, text[:context], states, draft_length, reads)
@@ -118,7 +121,9 @@ def device_name(device: torch.device) -> str:
     """The GPU's or processor's name."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return f"{platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return (f"{platform.processor() or platform.machine()} CPU, {threads} thread"
+            + "s" * (threads > 1))
 
 
 def _fitting_context(

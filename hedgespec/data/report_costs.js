@@ -59,7 +59,9 @@ function signed(value) {
 }
 
 function rateText({ value, low, high }) {
-  return value.toFixed(1) + (low === undefined ? "" : ` (${low.toFixed(0)}-${high.toFixed(0)})`);
+  const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  return value.toFixed(Math.max(1, digits))
+    + (low === undefined ? "" : ` (${low.toFixed(digits)}-${high.toFixed(digits)})`);
 }
 
 function gainText({ value, low, high }) {

@@ -54,14 +54,19 @@ class LogSettings:
     costs: Costs | None = None
 
 
+def check_log_folder(folder: Path) -> None:
+    """Raise HedgespecError if there is something in it, or nothing can be written there."""
+    check_writable(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise HedgespecError(f"{folder}: not empty; choose another {arg('out')}")
+
+
 class LiveLog:
     """Writes the log of a decoder made with `evaluate_all`; `add` each answer, then `finish`."""
 
     def __init__(self, folder: Path, decoder: LiveDecoder, settings: LogSettings):
         """Raises HedgespecError if there is something in `folder`."""
-        check_writable(folder)
-        if folder.exists() and any(folder.iterdir()):
-            raise HedgespecError(f"{folder}: not empty; choose another {arg('out')}")
+        check_log_folder(folder)
         self._folder, self._decoder, self._settings = folder, decoder, settings
         self._names = [drafter.name for drafter in decoder.drafters]
         self._rounds: list[dict[str, object]] = []

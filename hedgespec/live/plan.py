@@ -36,8 +36,9 @@ class RoundPlan:
         return self.rule.candidates > 1 or self.rule.path_only
 
 
-def plan_rounds(settings: DecoderSettings, target: LanguageModel) -> RoundPlan:
-    """The plan of some settings. Raises HedgespecError for what makes no sense."""
+def plan_rounds(settings: DecoderSettings, target: LanguageModel | None = None) -> RoundPlan:
+    """The plan of some settings. Raises HedgespecError for what makes no sense, whatever the
+    target or, if it is given, with this one."""
     rule = _live_rule(settings.rule, settings.sampling)
     tree = _tree_of(rule, settings.trees)
     if tree and settings.arm_lengths:
@@ -46,7 +47,9 @@ def plan_rounds(settings: DecoderSettings, target: LanguageModel) -> RoundPlan:
             f"not the one that is drafted for this depth; use another {arg('rule')}")
     given = max(settings.arm_lengths, default=settings.draft_length)
     plan = RoundPlan(rule, settings.sampling, _draft_length(given, tree), tree)
-    _check_candidates(plan, target)
+    _check_nodes(plan)
+    if target is not None:
+        _check_attention(plan, target)
     return plan
 
 
@@ -82,13 +85,16 @@ def _draft_length(given: int | None, tree: NamedTree | None) -> int:
     return length
 
 
-def _check_candidates(plan: RoundPlan, target: LanguageModel) -> None:
-    """Whether all candidates of a round can be verified at once."""
+def _check_nodes(plan: RoundPlan) -> None:
     rule = plan.rule
     nodes = node_count(rule.candidates, plan.draft_length)
     if nodes > MOST_NODES:
         raise HedgespecError(f"rule {rule.label} with draft length {plan.draft_length} drafts "
                              f"{nodes} tokens a round, more than {MOST_NODES}: draft fewer")
+
+
+def _check_attention(plan: RoundPlan, target: LanguageModel) -> None:
+    """Whether all candidates of a round can be verified at once."""
     if plan.branches and not has_plain_attention(target):
-        raise HedgespecError(f"rule {rule.label}: {target.id} does not let candidates be verified "
-                             "together (sliding windows, or an attention of its own)")
+        raise HedgespecError(f"rule {plan.rule.label}: {target.id} does not let candidates be "
+                             "verified together (sliding windows, or an attention of its own)")

@@ -8,12 +8,12 @@ from hedgespec.errors import HedgespecError, did_you_mean
 from hedgespec.live.decoded import Answer
 from hedgespec.live.engine import Evaluation
 from hedgespec.live.evaluated import last_tokens
-from hedgespec.live.plan import RoundPlan
+from hedgespec.live.plan import RoundPlan, plan_rounds
 from hedgespec.live.settings import DecoderSettings
 from hedgespec.results.labels import NONE, SelectorLabel, fixed
 from hedgespec.rules import Statistics
 from hedgespec.selectors import FULL, ConfiguredSelector, Selector, configure
-from hedgespec.selectors.arms import NO_DRAFTER, Arms
+from hedgespec.selectors.arms import NO_DRAFTER, Arms, arms_of
 from hedgespec.selectors.online import OnlineSelector
 
 
@@ -177,6 +177,17 @@ def _acceptance(parts: list[Statistics], plan: RoundPlan) -> tuple[np.ndarray, n
     # A rule may need the positions from the start of a round on.
     known = last_tokens(parts, count + length - 1)
     return rule.expected(known, length)[-count:], rule.realised(known, length)[-count:]
+
+
+def check_policy(selector: str, drafters: int, settings: DecoderSettings) -> None:
+    """Raise HedgespecError for a selector, a rule or a way of learning that makes no sense.
+
+    Models, and who the `drafters` of that number are, are checked when they are there.
+    """
+    plan = plan_rounds(settings)
+    if SelectorLabel.parse(selector).arm is None:
+        arms = arms_of([""] * drafters, plan.draft_length, settings.arm_lengths)
+        make_policy(selector, arms, plan, settings)
 
 
 def make_policy(

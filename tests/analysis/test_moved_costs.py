@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hedgespec.analysis.moved_costs import moved_costs
-from hedgespec.analysis.overview import rate_text
+from hedgespec.analysis.overview import speed_text
 from hedgespec.analysis.report import Request, write_report
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.study import Study
@@ -65,7 +65,7 @@ def simulated(folder):
         "selector", "feedback", "label").rows()}
     rows = by_speed(overview(results.summary), results.per_query).iter_rows(named=True)
     return {labels[row["selector"], row["feedback"]]:
-            (rate_text(row), f"{row['over_none']:+.1f} %") for row in rows}
+            (speed_text(row), f"{row['over_none']:+.1f} %") for row in rows}
 
 
 @pytest.mark.parametrize("move", MOVES)

@@ -873,6 +873,8 @@ def test_wrong_input_is_one_clear_error(tmp_path, results, capsys):
     (tmp_path / "vocab.json").write_text("{}")
     assert "vocab.json: neither the tokenizer.json of a tokenizer" in one_error(
         capsys, results, "--tokenizer", tmp_path / "vocab.json", *out)
+    assert "none.gguf: no such file; want the tokenizer.json of a tokenizer, or" in one_error(
+        capsys, results, "--tokenizer", tmp_path / "none.gguf", *out)
     rewrite(elsewhere, "summary", lambda table: table.clear())
     assert "the results are empty" in one_error(capsys, elsewhere, *out)
     assert not (tmp_path / "out").exists()

@@ -21,9 +21,13 @@ from hedgespec.analysis.verdict import (
     print_verdicts,
     verdict,
 )
+from hedgespec.cli import main
+from hedgespec.costs.file import save_costs
 from hedgespec.results.statistics import SMALL
 from hedgespec.results.store import read_results
+from hedgespec.traces import Costs, DrafterCosts, TargetCosts
 from tests.helpers.made_results import make_results
+from tests.helpers.synthetic import write_trace
 
 TOKENS = 100
 
@@ -209,3 +213,47 @@ def test_results_that_do_not_say_what_can_be_run_get_no_verdict(tmp_path):
     results = read_results(make_results(tmp_path))
     results.summary = results.summary.with_columns(runnable=pl.lit(None, dtype=pl.Boolean))
     assert judge(ResultSet(results)) == []
+
+
+def test_shorter_drafts_are_named_where_those_tried_do_not_pay(tmp_path, capsys):
+    """On a machine whose passes take longer with each token it may be right to draft fewer."""
+    folder = tmp_path / "trace"
+    write_trace(folder, lengths=(40,) * 12)
+    dear = DrafterCosts(0.001, 0.005, 0.001)
+    save_costs(tmp_path / "costs.json", Costs(
+        "test", "float32", 256, 5, TargetCosts(0.02, 0.3),
+        {f"drafter-{arm}": dear for arm in range(3)}))
+    command = ["sim", "--traces", str(folder), "--costs", str(tmp_path / "costs.json"),
+               "--selectors", "none", "fixed:drafter-0", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Do not draft: none, " in told
+    found = re.search(r"Shorter drafts were not tried;.*?: (--draft-length [\d ]+), with another",
+                      told)
+    assert main([*command[:-1], str(tmp_path / "other"), *found[1].split()]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "K = 1" in told
+    assert "Shorter drafts" not in told
+    [found] = judge(ResultSet(tmp_path / "other"))
+    assert found.speed.labels.count("none") == 1, "it is the same whatever the draft length"
+    assert found.speed.settings == 4
+    assert (found.speed.best.label, found.speed.advice) == ("none", "do not draft")
+    assert main([*command[:-1], str(tmp_path / "arms"), "--arms", "none", "all*2"]) == 1
+    assert main([*command[:6], "none", "fixed:none", "fixed:drafter-0*2", "--arms", "none", "all*2",
+                 "--out", str(tmp_path / "arms")]) == 0
+    [found] = judge(ResultSet(tmp_path / "arms"))
+    assert "3 drafters" in found.about, "not drafting is an arm and no drafter"
+    assert found.speed.labels == ["none", "fixed:drafter-0*2"]
+    assert found.speed.advice == "do not draft"
+
+
+def test_the_rate_of_what_halves_chose_is_not_taken_for_that_of_the_one_named():
+    """Where some halves chose another, the number is of their choices too."""
+    noise = np.random.default_rng(1).normal(0, 1, (2, 40))
+    noise -= noise.mean(axis=1, keepdims=True)
+    mixed = judged({"fixed:a": 10 + noise[0], "hedge": 10.05 + noise[1]})
+    clear = judged({"fixed:a": around(2, 1), "hedge": around(1, 2)})
+    for found, share in ((mixed, "what the others chose is in these numbers."),
+                         (clear, "100 % of the halves chose it.")):
+        assert Judged("one", "", found, found).sentences[0].endswith(share)
+    assert mixed.best.share < 1

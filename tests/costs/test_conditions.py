@@ -157,6 +157,9 @@ def test_an_early_exit_that_was_not_measured_takes_its_share_of_the_target():
     assert (found.evaluate_all, found.evaluate_together) == (
         heads.evaluate_all, heads.evaluate_together)
     assert found.engine == "compiled; early: estimated from its share of the target's layers"
+    later = DrafterInfo("later", "early-exit", "early-exit:7", None)
+    assert costs_for(HEADS, [early, later], layers=8).engine == (
+        "compiled; early, later: estimated from their share of the target's layers")
     # A draft of three tokens: as many passes of its layers, then the target's.
     plain = round_seconds(found, [None], np.array([3]), np.array([3]))
     assert round_seconds(found, ["early"], np.array([3]), np.array([3])) == plain + 3 * step

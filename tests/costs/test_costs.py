@@ -4,10 +4,12 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from hedgespec.costs.estimate import target_seconds  # noqa: E402
 from hedgespec.costs.measure import measure_costs  # noqa: E402
 from hedgespec.errors import HedgespecError, TraceError  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
@@ -41,6 +43,9 @@ def test_recording_measures_costs_and_they_are_read_again(settings):
     assert list(costs.drafters) == manifest.drafter_names
     assert (costs.context, costs.draft_length, costs.dtype) == (251, 4, "float32")
     assert costs.device == manifest.device
+    assert list(costs.widths) == ["1", "2", "5"], "two tokens may take far more than one"
+    np.testing.assert_allclose(  # of drafts of one token, whatever longer ones take
+        target_seconds(costs, np.array([1, 2, 5])), list(costs.widths.values()))
     for drafter in costs.drafters.values():
         assert min(drafter.step, drafter.draft, drafter.evaluate) > 0
     begins = {name: drafter.begin for name, drafter in costs.drafters.items()}
@@ -79,7 +84,7 @@ def test_the_context_stays_the_same_and_shrinks_to_what_there_is(tiny_models, mo
     drafters = make_drafters(["early-exit:2"], target)
     costs = measure_costs(target, drafters, 3, context=40, repeats=2)
     assert costs.context == 40
-    assert {(40, 1), (40, 4), (39, 1), (41, 1), (42, 1)} <= set(read)
+    assert {(40, 1), (40, 2), (40, 4), (39, 1), (41, 1), (42, 1)} <= set(read)
     assert max(length + count for length, count in read) == 44
     assert measure_costs(target, [], 3, repeats=1).context == 252
     with pytest.raises(HedgespecError, match=r"no room to measure .* record with costs=False"):

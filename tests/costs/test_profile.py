@@ -118,6 +118,8 @@ def test_the_targets_seconds_are_linear_between_the_measured_widths():
     np.testing.assert_allclose(target_seconds(MEASURED, tokens), [1, 1.08, 1.2, 1.6, 2, 2.8])
     few = replace(MEASURED, widths={})
     np.testing.assert_allclose(target_seconds(few, tokens[:4]), [1, 1.08, 1.2, 2.36])
+    falling = replace(MEASURED, widths={"1": 1.0, "2": 1.3, "6": 1.2})
+    np.testing.assert_allclose(target_seconds(falling, tokens[1:4]), [1.275, 1.2, 1.2])
 
 
 def test_measured_costs_say_how_they_were_made_and_are_read_back(tmp_path):

@@ -72,6 +72,28 @@ def test_a_target_that_is_not_there(tmp_path, monkeypatch, capsys, command, targ
     assert "huggingface" not in said
 
 
+@pytest.mark.parametrize(("options", "message"), [
+    ("--prompts missing.jsonl", "missing.jsonl: cannot read prompts"),
+    ("--prompt w1 --selector normalhegde", "did you mean 'normalhedge'?"),
+    ("--prompt w1 --feedback foresight", "foresight"),
+    ("--prompt w1 --loss seconds", "seconds"),
+    ("--prompt w1 --rule tree:wide", "there is no tree of that name"),
+    ("--chat --rule nothing", "nothing"),
+    ("--chat --selector normalhegde", "did you mean 'normalhedge'?"),
+    ("--prompt w1 --out full", "full: not empty; choose another --out"),
+])
+def test_what_live_cannot_do_is_told_before_it_loads(
+    tiny_models, tmp_path, monkeypatch, capsys, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes").write_text("mine")
+    assert main(["live", "--device", "cpu", "--target", tiny_models["target"],
+                 *options.split()]) == 1
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
 def test_a_head_that_is_not_there(tmp_path, capsys):
     assert main(["head", str(tmp_path / "none"), "--device", "cpu"]) == 1
     assert "none: no such folder; a head is a folder with config.json" in capsys.readouterr().err

@@ -1,11 +1,14 @@
 """What is said below the overview: losses that mislead, and what evaluation takes."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
 
+from hedgespec.cli import main
 from hedgespec.costs.file import save_costs, with_costs
-from hedgespec.results.overview import costly_evaluations, disagreements, overview
+from hedgespec.results.overview import costly_evaluations, disagreements, overview, rate_text
 from hedgespec.simulator import Replayer, SweepSettings, run_sweep
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts, read_trace
 from tests.helpers.synthetic import write_trace
@@ -53,6 +56,16 @@ def test_an_answer_shorter_than_a_draft_compares_nothing(tmp_path):
     assert disagreements(summary) == []
 
 
+def test_tables_stand_in_the_order_asked_for(folder, capsys):
+    """Not in that of their MAT, which grows with the draft length."""
+    command = ["sim", "--traces", str(folder), "--selectors", "uniform", "--seeds", "1", "--out",
+               str(folder.parent / "order"), "--force", "--draft-length"]
+    for lengths in ([1, 5, 2], [2, 1, 5]):
+        assert main([*command, *map(str, lengths)]) == 0
+        found = re.findall(r"K = (\d+)", capsys.readouterr().out)
+        assert [int(one) for one in dict.fromkeys(found)] == lengths
+
+
 def made_summary(folder, **columns):
     """Two drafters' summary with other numbers."""
     summary = sweep(folder, "fixed:drafter-0", "fixed:drafter-1").summary
@@ -66,6 +79,8 @@ def test_a_loss_that_names_another_drafter_is_warned_of(folder):
     [rounds] = disagreements(made_summary(folder, **same | {"eal": [1.9, 2.5]}))
     assert rounds.endswith("fixed:drafter-1 has the least mean loss `length`, and 25.0 % fewer "
                            "tokens per round than fixed:drafter-0 (1.500, 2.000)")
+    slight = same | {"mat": [2.0, 1.99], "eal": [2.4, 2.5]}
+    assert disagreements(made_summary(folder, **slight)) == [], "half a percent is no loss"
     [speed] = disagreements(made_summary(folder, **same | {"seconds_per_token": [0.2, 0.1]}))
     assert "least mean loss `seconds`, and 50.0 % fewer tokens/s" in speed
     assert len(overview(made_summary(folder, **same))) == 2
@@ -82,3 +97,11 @@ def test_costly_evaluation_is_said_of_learners_that_evaluate_every_round(folder)
         "hedge: evaluating all drafters in every round takes up to 2")
     assert note("queued", 0.05) == ""
     assert note("batch:8", 0.25) == ""
+
+
+@pytest.mark.parametrize(("rate", "text"), [
+    ((4.18, 3.62, 4.7), "4.18 (3.62-4.70)"), ((9.96, 9.4, 10.3), "9.96 (9.40-10.30)"),
+    ((41.84, 36.2, 47.1), "41.8 (36.2-47.1)"), ((645.31, 630.2, 660.4), "645.3 (630-660)"),
+    ((4.18, None, None), "4.18"), ((645.31,), "645.3")])
+def test_a_small_machines_tokens_per_second_tell_apart_what_their_interval_does(rate, text):
+    assert rate_text(*rate) == text
