@@ -9,7 +9,7 @@ from hedgespec.errors import HedgespecError, arg, shortened
 
 _PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # states that may pass
-_WANT_KEY = {401, 403}
+_UNAUTHORIZED = 401
 
 
 class ServerError(HedgespecError):
@@ -104,7 +104,7 @@ class Client:
         state = f"status {reply.status_code}: {self._shown(reply.text)}"
         if reply.status_code in _PASSING:
             raise _PassingError(state)
-        if reply.status_code in _WANT_KEY:
+        if reply.status_code == _UNAUTHORIZED:
             raise KeyRefusedError(f"{where}: {state}; " + (
                 "it does not take the key that was given" if self._key else
                 f"it wants a key: {arg('key_variable')} names the environment variable that holds "
