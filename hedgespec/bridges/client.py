@@ -23,7 +23,8 @@ class Client:
                  pause: float = _PAUSE, key: str | None = None):
         """`timeout` in seconds for each reply; of `retries` further tries the first comes after
         `pause` seconds, each other after twice the pause before. `key` goes with each request as
-        a bearer's, and stands in no error. Raises HedgespecError without httpx."""
+        a bearer's, and stands in no error. Raises HedgespecError without httpx, ServerError for
+        what is no address."""
         try:
             import httpx
         except ImportError as error:
