@@ -9,7 +9,7 @@ from hedgespec.errors import HedgespecError, arg, shortened
 
 _PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # states that may pass
-_WANT_KEY = {401, 403}
+_UNAUTHORIZED = 401
 
 
 class ServerError(HedgespecError):
@@ -23,7 +23,8 @@ class Client:
                  pause: float = _PAUSE, key: str | None = None):
         """`timeout` in seconds for each reply; of `retries` further tries the first comes after
         `pause` seconds, each other after twice the pause before. `key` goes with each request as
-        a bearer's, and stands in no error. Raises HedgespecError without httpx."""
+        a bearer's, and stands in no error. Raises HedgespecError without httpx, ServerError for
+        what is no address."""
         try:
             import httpx
         except ImportError as error:
@@ -104,7 +105,7 @@ class Client:
         state = f"status {reply.status_code}: {self._shown(reply.text)}"
         if reply.status_code in _PASSING:
             raise _PassingError(state)
-        if reply.status_code in _WANT_KEY:
+        if reply.status_code == _UNAUTHORIZED:
             raise KeyRefusedError(f"{where}: {state}; " + (
                 "it does not take the key that was given" if self._key else
                 f"it wants a key: {arg('key_variable')} names the environment variable that holds "

@@ -58,8 +58,8 @@ class Drafting:
 
     @property
     def length(self) -> float:
-        """Acceptance length: tokens of a round that no answer's end cuts, the target's own
-        included."""
+        """Acceptance length: tokens of a round, the target's own included; of a draft that an
+        answer's end cuts nothing is accepted behind it."""
         return float(1 + self.drafting * self.marginal.sum())
 
 

@@ -271,8 +271,8 @@ class _Recorder:
         """Some answers at once. When one fails, no others begin, and those in work are kept."""
         done: list[tuple[Query, str]] = []
         try:
-            with closing(as_finished(self._record, queries, self._setup.how.concurrency)) as all:
-                for found in all:
+            with closing(as_finished(self._record, queries, self._setup.how.concurrency)) as ended:
+                for found in ended:
                     self._writer.write_batch(_name(found.query), found.queries, found.tokens)
                     self._count(len(found.tokens))
                     done.append((found.query, found.text))

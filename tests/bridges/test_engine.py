@@ -1,5 +1,6 @@
-"""A real llama-server: SmolLM2 and its own first layers, recorded by the commands of
-docs/engines.md, equal Hugging Face's scores of the same token ids."""
+"""Real servers: SmolLM2 and its own first layers, recorded by the commands of docs/engines.md,
+equal Hugging Face's scores of the same token ids. HEDGESPEC_SERVERS holds the addresses of both, of
+whatever engine; else a llama-server is started."""
 
 import os
 import socket
@@ -19,13 +20,15 @@ from tests.helpers.cut_gguf import cut
 from tests.helpers.shell_commands import commands_of
 
 SERVER, GGUF = os.environ.get("HEDGESPEC_LLAMA_SERVER"), os.environ.get("HEDGESPEC_GGUF")
+RUNNING = os.environ.get("HEDGESPEC_SERVERS", "").split()
 LAYERS, TOKENS = 25, 24
 QUESTIONS = """\
 {"question_id": 1, "category": "a", "turns": ["Write a sentence about rivers.", "And lakes?"]}
 {"question_id": 2, "category": "b", "turns": ["What is 17 times 3?"]}
 """
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.skipif(
-    not (SERVER and GGUF), reason="no llama-server: HEDGESPEC_LLAMA_SERVER, HEDGESPEC_GGUF")]
+    not (RUNNING or (SERVER and GGUF)), reason="no servers: HEDGESPEC_SERVERS, or "
+    "HEDGESPEC_LLAMA_SERVER and HEDGESPEC_GGUF")]
 
 
 class Up:
@@ -53,6 +56,10 @@ class Up:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
+    """Addresses of the target and of its first layers."""
+    if RUNNING:
+        yield RUNNING
+        return
     folder = tmp_path_factory.mktemp("gguf")
     cut(Path(GGUF), folder / "target.gguf")
     cut(Path(GGUF), folder / "small.gguf", LAYERS)
@@ -60,7 +67,7 @@ def servers(tmp_path_factory):
     try:
         for one in found:
             one.wait()
-        yield found
+        yield [one.address for one in found]
     finally:
         for one in found:
             one.process.kill()
@@ -96,8 +103,8 @@ def hugging_face(trace: Trace) -> dict[str, np.ndarray]:
 def test_the_pages_commands_record_what_hugging_face_scores(servers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("question.jsonl").write_text(QUESTIONS)
-    commands = commands_of("engines.md", {"http://127.0.0.1:8000": servers[0].address,
-                                          "http://127.0.0.1:8001": servers[1].address})
+    commands = commands_of("engines.md", {"http://127.0.0.1:8000": servers[0],
+                                          "http://127.0.0.1:8001": servers[1]})
     for words in commands:
         if words[0] == "import" and words[1] != "spec-bench":
             continue  # of vLLM's logs
@@ -115,8 +122,8 @@ def test_the_pages_commands_record_what_hugging_face_scores(servers, tmp_path, m
 def test_bounds_hold_hugging_faces_gamma(servers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("question.jsonl").write_text(QUESTIONS)
-    assert main(["record", "--target", servers[0].address, "--drafter",
-                 f"small={servers[1].address}", "--prompts", "question.jsonl", "--max-new-tokens",
+    assert main(["record", "--target", servers[0], "--drafter",
+                 f"small={servers[1]}", "--prompts", "question.jsonl", "--max-new-tokens",
                  str(TOKENS), "--precision", "full", "--out", "free"]) == 0
     trace = read_trace("free")
     found = hugging_face(trace)

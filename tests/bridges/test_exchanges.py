@@ -9,6 +9,7 @@ import pytest
 from hedgespec.bridges.client import Client, ServerError
 from hedgespec.bridges.dialects.base import Reader
 from hedgespec.bridges.dialects.llama_server import LlamaServer
+from hedgespec.bridges.dialects.vllm import VLLM
 from hedgespec.models.settings import Sampling
 
 EXCHANGES = Path(__file__).parent / "exchanges"
@@ -43,6 +44,25 @@ def test_llama_server():
     np.testing.assert_array_equal(scored.ids, written.listed.ids)
     assert scored.ids[2].tolist() != written.tokens, "the last token was not the most probable"
     assert server.detokenize(written.tokens) == " a natural wonder"
+    assert not client.left
+
+
+def test_vllm():
+    client = Recorded("vllm")
+    server = VLLM(client)
+    assert VLLM.speaks(client)
+    info = server.info()
+    assert (info.model, info.context, info.version) == ("SmolLM2-135M-Instruct", 1024, "0.32.0")
+    ids = server.tokenize("A river is")
+    assert ids == [49, 4626, 314]
+    assert server.render([{"role": "user", "content": "Hi"}]).startswith("<|im_start|>system")
+    written = server.write(ids, 3, Sampling(0.7, top_k=5), 7, 3)
+    assert (written.tokens, written.finish_reason) == ([253, 1782, 284], "length")
+    scored = server.score(ids, written.tokens, 3)
+    np.testing.assert_allclose(scored.own, written.listed.own, atol=2e-5)
+    np.testing.assert_array_equal(scored.ids, written.listed.ids)
+    assert scored.ids[2].tolist() == [10269, 3753, 284], "what was written was not most probable"
+    assert server.detokenize(written.tokens) == " a natural and"
     assert not client.left
 
 

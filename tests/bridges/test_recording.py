@@ -296,6 +296,15 @@ def test_nobody_there(questions, capsys):
                      capsys.readouterr().err)
 
 
+def test_a_prompt_whose_text_has_other_tokens_is_refused(questions, monkeypatch):
+    """Of a tokenizer that puts a space before each text, say."""
+    monkeypatch.setitem(served._ROUTES["vllm"], "/detokenize", lambda _, body: {
+        "prompt": " " + served.detokenize(body["tokens"])})
+    with serving("vllm", TARGET) as target, serving("vllm", DRAFTER) as drafter, \
+            pytest.raises(HedgespecError, match=r"/detokenize.*name the target's tokenizer"):
+        record_from_servers(settings(questions, target, drafter), HOW)
+
+
 def test_another_server_is_refused(questions, monkeypatch):
     monkeypatch.setitem(served._ROUTES["vllm"], "/v1/models",
                         lambda *_: {"data": [{"id": "x", "owned_by": "me"}]})

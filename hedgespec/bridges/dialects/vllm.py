@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from hedgespec.bridges.client import Client
 from hedgespec.bridges.dialects.base import NEUTRAL, Dialect, Listed, Reader, ServerInfo, Written
+from hedgespec.errors import arg
 from hedgespec.models.settings import Sampling
 
 _PATH = "/v1/completions"
@@ -70,7 +71,13 @@ class VLLM(Dialect):
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         body = {"model": self._model, "messages": list(messages), "add_generation_prompt": True,
                 "add_special_tokens": False}
-        return self.detokenize(self._read("/tokenize", body)["tokens"].tokens())
+        ids = self._read("/tokenize", body)["tokens"].tokens()
+        text = self.detokenize(ids)
+        if self.tokenize(text) != ids:  # as of tokenizers that put a space before a text
+            raise self.client.fault("/detokenize", "prompt", "the text of a rendered prompt has "
+                                    "other tokens than the prompt; name the target's tokenizer "
+                                    f"with {arg('tokenizer')}")
+        return text
 
     @property
     def _model(self) -> str:
