@@ -176,7 +176,7 @@ def test_every_option_of_sim_is_a_key_of_grids_and_the_reverse(capsys):
              if line.startswith("  --")}
     keys = {item.key for settings in SIM for item in option_fields(type(settings))}
     named = {option.removeprefix("--").replace("-", "_") for option in shown}
-    assert named == keys | {"grid", "ray"}
+    assert named == keys | {"grid", "ray", "dry_run", "json", "quiet"}
     assert keys == {item.name for settings in SIM for item in fields(settings)} - {
         "rules", "feedbacks", "losses", "estimators", "draft_lengths", "pools", "pool_seeds",
         "batches"} | {

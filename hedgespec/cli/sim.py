@@ -34,6 +34,7 @@ versions); with --figure regret.png too. Columns: docs/results.md. Results of an
 replaced with --force only. Regret is counted in rounds, against the best fixed drafter of each
 query in hindsight.
 """
+_PICTURE = "regret.png"
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -173,7 +174,9 @@ def _save(output: "OutputSettings", results: "Results", console: "Console") -> N
     if output.figure:
         from hedgespec.analysis.figures import regret_figure  # matplotlib takes a while to import
 
-        pictures["regret.png"] = partial(regret_figure, shown.curves)
+        pictures[_PICTURE] = partial(regret_figure, shown.curves)
+    else:
+        (output.out / _PICTURE).unlink(missing_ok=True)  # of the run that is replaced
     save_results(output.out, results, pictures)
     if not console.quiet:
         _print(output.out, shown, results, [*pictures], console)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from hedgespec.selectors import ConfiguredSelector
 from hedgespec.simulator.compiling import missing_kernels
+from hedgespec.simulator.found import tables
 from hedgespec.simulator.kept import KeptResults
 from hedgespec.simulator.plan import Unit
 from hedgespec.simulator.runs import Job
@@ -15,7 +16,8 @@ from hedgespec.simulator.settings import SweepSettings
 from hedgespec.simulator.sweep import Task, planned_sweep, tasks_of
 from hedgespec.simulator.work import Shelf, Worker
 
-_TRYING = 3.0  # seconds that are spent on trying units
+_TRYING = 3.0  # seconds that are spent on trying units,
+_FEWEST = 6  # but on so many in any case
 _FAR = 7919  # a prime: steps of it go all over the units, and come to each
 _COMPILING = 2.0  # seconds of a kernel, roughly: docs/design.md, "first call"
 
@@ -46,8 +48,8 @@ class Forecast:
                  f"kernels to compile first: {self.kernels}"]
         if self.seconds is None:
             return "\n".join([*lines, "time: not known, as nothing could be tried"])
-        return "\n".join([*lines, f"time here: about {_words(self.seconds)}, from {self.tried} "
-                                  "units of work that were tried"])
+        return "\n".join([*lines, f"time here: about {_words(self.seconds)}; units of "
+                                  f"work tried for it: {self.tried}"])
 
 
 def forecast(
@@ -58,8 +60,9 @@ def forecast(
 
     Raises HedgespecError as `run_sweep` does.
     """
-    shelf = Shelf()
+    shelf, begun = Shelf(), time.perf_counter()
     planned = planned_sweep(folders, settings, shelf)
+    planning = time.perf_counter() - begun
     tasks = list(tasks_of(planned.parts, kept or KeptResults(None)).values())
     left = [task for task in tasks if task.results is None]
     missing = missing_kernels([task.job for task in left])
@@ -69,7 +72,7 @@ def forecast(
     ready = {unit: task for unit, task in of_unit.items()
              if not _compiles(task.job, uncompiled)}
     tried = _tried(Worker(planned.parts, shelf), ready)
-    seconds = None if not tried else len(missing) * _COMPILING + _expected(
+    seconds = None if not tried else planning + len(missing) * _COMPILING + _expected(
         tried, of_unit, sizes, len({unit.part for unit in sizes}))
     return Forecast(len(planned.inputs), len(tasks), len(tasks) - len(left),
                     sum(len(task.part.blocks(task.job)[unit.block])
@@ -107,11 +110,13 @@ def _tried(worker: Worker, units: dict[Unit, Task]) -> dict[Unit, _Tried]:
     begun = time.perf_counter()
     for place in range(len(order)):
         unit = order[place * _FAR % len(order)]
-        if unit in found or time.perf_counter() - begun > _TRYING:
+        late = len(found) >= _FEWEST and time.perf_counter() - begun > _TRYING
+        if unit in found or late:
             break
         times = [time.perf_counter()]
         for _ in range(2):
-            worker.run(unit)
+            for one in worker.run(unit):
+                tables(units[unit].part.source.queries, one)
             times.append(time.perf_counter())
         again = times[2] - times[1]
         found[unit] = _Tried(again, max(0.0, times[1] - times[0] - again))

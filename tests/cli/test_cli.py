@@ -101,6 +101,8 @@ def test_figure_is_drawn_when_asked_for(folder):
     sim(folder, "--seeds", "1", "--selectors", "uniform", "--figure")
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert picture.stat().st_size > 10_000
+    sim(folder, "--seeds", "1", "--selectors", "uniform")
+    assert not picture.exists(), "of the run before"
     with pytest.raises(HedgespecError, match="results are empty"):
         regret_figure(pl.DataFrame(), folder.parent / "empty.png")
 

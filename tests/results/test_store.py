@@ -70,8 +70,7 @@ def test_another_run_is_replaced_only_when_forced(trace, tmp_path, capsys):
     (out / ".summary.parquet.1.tmp").write_text("half")  # of a killed process
     assert sim(trace, out, "--seeds", 3, "--force") == 0
     assert {path.name for path in out.iterdir()} == {
-        "summary.parquet", "per_query.parquet", "curves.parquet", "answer.parquet", "regret.png",
-        "run.json"}
+        "summary.parquet", "per_query.parquet", "curves.parquet", "answer.parquet", "run.json"}
 
 
 def test_a_grid_goes_on_and_another_one_does_not_take_its_folder(trace, tmp_path, capsys):

@@ -36,11 +36,11 @@ def compiled() -> list[bool]:
 
 @pytest.mark.slow
 def test_a_second_process_compiles_what_the_sweep_will_load(trace):
-    assert compiling._missing(JOBS * 2) == [EXACT, REPLAYED]
+    assert compiling.missing_kernels(JOBS * 2) == [EXACT, REPLAYED]
     subprocess.run([sys.executable, "-m", "hedgespec.simulator.compiling"], check=True,
                    input=pickle.dumps((os.getpid(), trace, [REPLAYED, EXACT])))
     assert compiled() == [True, True]
-    assert compiling._missing(JOBS) == []
+    assert compiling.missing_kernels(JOBS) == []
 
 
 @pytest.mark.slow
