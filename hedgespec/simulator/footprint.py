@@ -80,4 +80,4 @@ def _of_one_run(sample: Replayer, bases: Sequence[CostBasis]) -> int:
     """A run's probabilities of drafters, what is made of them on the way, and its seconds."""
     arms, longest = len(sample.arms.names), sample.arms.longest
     parts = max(len(basis.twice) for basis in bases)
-    return 2 * _STATISTIC * arms * longest + 3 * _REAL * arms + _REAL * (parts + 4)
+    return _STATISTIC * arms * longest + 2 * _REAL * arms + _REAL * (parts + 4)

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -30,7 +31,7 @@ from hedgespec.simulator.work import Report, Shelf, Worker
 MOST_UNITS = 16  # that an actor is given at once
 MOST_LOSSES = 4  # of actors with the same unit in hand
 _WAIT = 1.0  # seconds, before the cluster is looked at again
-_PATIENCE = 10.0  # seconds without a core, before it is said that there is none
+_PATIENCE = 10.0  # seconds without a process that runs units, before it is said
 
 Answer = list[tuple[Unit, list[Found]]]
 
@@ -100,7 +101,7 @@ class _Driver:
         An actor may wait long for its core: of a node that is gone, or that others use.
         """
         while self._left and len(self._actors) + len(self._starting) < self._cores():
-            actor = self._actor.remote(self._parts, os.getcwd())
+            actor = self._actor.remote([self._parts], os.getcwd())
             self._starting[actor.ready.remote()] = actor
         for _ in range(2):
             for actor in self._actors:
@@ -110,7 +111,7 @@ class _Driver:
                     self._given[actor.run.remote(lot)] = actor, lot
 
     def _say_idle(self) -> None:
-        """Say it, once, where the cluster gives no core for long."""
+        """Say it, once, where no process of the cluster is there for long."""
         if self._actors or self._idle_since is None:
             return
         waited = monotonic() - self._idle_since
@@ -120,9 +121,9 @@ class _Driver:
         free, every = (found().get("CPU", 0) for found in (
             self._ray.available_resources, self._ray.cluster_resources))
         warnings.warn(
-            f"the Ray cluster has given no core in {waited:.0f} s: {free:g} of its {every:g} are "
-            "free. The sweep waits until other work there ends or a node joins; after Ctrl-C the "
-            "same command goes on", UserWarning, stacklevel=2)
+            f"the Ray cluster runs nothing of this sweep after {waited:.0f} s: {free:g} of its "
+            f"{every:g} cores are free (others' work has them, or processes still start). The "
+            "sweep waits; after Ctrl-C the same command goes on", UserWarning, stacklevel=2)
 
     def _cores(self) -> int:
         return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
@@ -180,30 +181,44 @@ class _Driver:
 class _Actor:
     """A process of the cluster that runs units."""
 
-    def __init__(self, parts: Sequence[Part], folder: str):
+    def __init__(self, parts: list[Any], folder: str):
+        """`parts` holds a reference to them: what opens and compiles comes with the first units."""
         with suppress(OSError):  # of a shared file system, for what is named from there
             os.chdir(folder)
-        self._parts, self._worker = parts, Worker(parts, Shelf())
+        self._reference = parts
+
+    def ready(self) -> None:
+        """Answers once the actor has started."""
+
+    @cached_property
+    def _parts(self) -> Sequence[Part]:
+        import ray
+
+        parts: Sequence[Part] = ray.get(self._reference[0])
+        return parts
+
+    @cached_property
+    def _worker(self) -> Worker:
+        parts = self._parts
         with _alone("tables"):  # they are in no selector's kernel
             best = as_chooser(BEST_FIXED)
             for exact in (True, False):
                 job = Job(best, None, None, exact, 1)
                 parts[0].trace_jobs(parts[0].sample.trace).run(job, lambda done: None)
-
-    def ready(self) -> None:
-        """Answers once the actor has started."""
+        return Worker(parts, Shelf())
 
     def run(self, lot: list[Unit]) -> Answer:
         """Each unit with what it found."""
         return [(unit, self._found(unit)) for unit in lot]
 
     def _found(self, unit: Unit) -> list[Found]:
+        worker = self._worker
         job = self._parts[unit.part].jobs[unit.job]
         kernel = _kernel(job)
         if kernel is not None and not is_compiled(kernel):
             with _alone(kept_name(kernel)):
                 replayed(self._parts[unit.part].sample, job, job.runs[0])
-        return self._worker.run(unit)
+        return worker.run(unit)
 
 
 def _kernel(job: Job) -> Any:

@@ -416,16 +416,16 @@ class Replayer:
         begin, end = self.trace.offsets[query : query + 2]
         if not run.drafts:
             return np.full(end - begin, self._arms)
-        choice = run.choice
-        if choice is None:
-            assigned = run.plays
-            assert assigned is not None
-            if assigned.ndim == 2:
-                assigned = drawing_kernel()(0, self.trace.numbers[query], begin, end, assigned)
-            choice = self._no_choice()
-            assigned_kernel()(query, query + 1, self.trace.offsets, self.trace.numbers,
-                              self._acceptance, assigned, self.draft_length, 0, choice)
-        return choice[begin:end]
+        if run.choice is not None:
+            return run.choice[begin:end]
+        assert run.plays is not None
+        assigned, length = run.plays[begin:end], end - begin
+        if assigned.ndim == 2:
+            assigned = drawing_kernel()(0, self.trace.numbers[query], 0, length, assigned)
+        choice = np.full(length, -1, dtype=np.int16)
+        assigned_kernel()(0, 1, np.array([0, length]), self.trace.numbers[query : query + 1],
+                          self._acceptance[begin:end], assigned, self.draft_length, 0, choice)
+        return choice
 
     def rounds_per_query(self, run: Replay) -> np.ndarray:
         """Number of rounds of each query, expected if exact, shape (Q,)."""

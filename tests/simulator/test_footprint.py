@@ -30,7 +30,8 @@ def traces(tmp_path_factory):
     ("made", {"selectors": ("hedge", "ucbspec", "best-fixed")}),
     ("made", {"selectors": ("hedge",), "mode": "replayed", "seeds": 20}),
     ("made", {"selectors": ("hedge",), "pools": (4,)}),
-], ids=["seconds", "costs", "plain", "seeds", "pool"])
+    ("made", {"selectors": ("hedge",), "estimators": ("rb", "realised")}),
+], ids=["seconds", "costs", "plain", "seeds", "pool", "estimators"])
 def test_what_is_counted_is_what_is_allocated(traces, trace, settings):
     source = traces[trace]
     [settings] = located(SweepSettings(**{"seeds": 1, **settings}))

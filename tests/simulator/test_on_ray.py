@@ -104,7 +104,7 @@ def test_a_cluster_that_gives_no_core_is_told(tmp_path, monkeypatch):
     sweep = partial(run_sweep, [tmp_path / "trace"], SweepSettings(("hedge", "uniform"), seeds=2))
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
-        with pytest.warns(UserWarning, match="no core in . s: 0 of its 0 are free") as said:
+        with pytest.warns(UserWarning, match="after . s: 0 of its 0 cores are free") as said:
             found = joined_late(nodes, said, partial(sweep, place=on_ray.OnRay(nodes.address)))
     finally:
         nodes.shutdown()
