@@ -1,3 +1,9 @@
-from hedgespec.cli import main
+import sys
+
+try:
+    from hedgespec.cli import main
+except KeyboardInterrupt:
+    print("hedgespec: interrupted", file=sys.stderr)
+    sys.exit(130)
 
 raise SystemExit(main())

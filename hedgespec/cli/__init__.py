@@ -68,8 +68,12 @@ class _Commands(argparse._SubParsersAction):  # type: ignore[type-arg]  # not at
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status (0 good, 1 error told in one line, 130 Ctrl-C)."""
     _replace_what_cannot_be_shown()
-    with one_line_warnings():
-        return _run(arguments)
+    try:
+        with one_line_warnings():
+            return _run(arguments)
+    except KeyboardInterrupt:  # while a command was imported: that takes a second
+        print("hedgespec: interrupted", file=sys.stderr)
+        return 130
 
 
 def make_parser(

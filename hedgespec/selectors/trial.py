@@ -41,23 +41,26 @@ class Unread:
 
     state: float = 0.0  # before reset
     played: float = 0.0  # without uses_play: of one drafter after the other
+    as_played: bool = False  # without uses_play: the play itself, as compiled code has it
     key: int = 0  # without draws
     outcome: float = 0.0  # VERIFIED and LOOKAHEAD without uses_gamma
     repeated: bool = False  # each play is made twice, without draws
 
 
 # Each run differs from the first in one thing, or none, that must not matter.
-_RULES = {
-    "the same losses gave other plays the second time: it keeps something outside of `state`":
-        Unread(),
-    "reset leaves part of the state as it was": Unread(state=np.nan),
-    "learn reads `played`, and the Selector does not say uses_play=True": Unread(played=1.0),
-    "it reads `key`, and the Selector does not say draws=True": Unread(key=1),
-    "learn reads outcome[VERIFIED] or outcome[LOOKAHEAD], and the Selector does not say "
-    "uses_gamma=True": Unread(outcome=1.0),
-    "play changes what it plays next, and the Selector does not say draws=True": Unread(
-        repeated=True),
-}
+_READS_PLAYED = "learn reads `played`, and the Selector does not say uses_play=True"
+_RULES = (
+    ("the same losses gave other plays the second time: it keeps something outside of `state`",
+     Unread()),
+    ("reset leaves part of the state as it was", Unread(state=np.nan)),
+    (_READS_PLAYED, Unread(played=1.0)),
+    (_READS_PLAYED, Unread(as_played=True)),
+    ("it reads `key`, and the Selector does not say draws=True", Unread(key=1)),
+    ("learn reads outcome[VERIFIED] or outcome[LOOKAHEAD], and the Selector does not say "
+     "uses_gamma=True", Unread(outcome=1.0)),
+    ("play changes what it plays next, and the Selector does not say draws=True",
+     Unread(repeated=True)),
+)
 
 
 def try_out(
@@ -85,7 +88,7 @@ def _try_text(
     ends: float,
 ) -> None:
     first = plays_of(selector, params, draft_length, losses, ends=ends)
-    for rule, unread in _RULES.items():
+    for rule, unread in _RULES:
         other = plays_of(selector, params, draft_length, losses, unread, ends)
         count = min(len(first), len(other))
         if not np.allclose(first[:count], other[:count], rtol=0, atol=_SAME):
@@ -221,7 +224,7 @@ class Plain:
         return np.int64(key if self.selector.draws else self.unread.key)
 
     def _position(self, position: int, played: np.ndarray, loss: np.ndarray) -> Sequence[object]:
-        if not self.selector.uses_play:
+        if not (self.selector.uses_play or self.unread.as_played):
             played = np.zeros_like(played)
             played[self.calls % len(played)] = self.unread.played
         return np.int64(position), _read_only(played), _read_only(loss)

@@ -82,3 +82,12 @@ def test_temperatures_are_refused_before_a_zoo_is_made(capsys, temperatures):
 def test_temperatures_are_refused_in_python():
     with pytest.raises(HedgespecError, match="temperatures=1000"):
         ExperimentSettings(None, temperatures=(1000.0,)).check()
+
+
+def test_ctrl_c_while_a_command_is_imported_is_told_in_a_line(capsys, monkeypatch):
+    def pressed(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hedgespec.cli.import_module", pressed)
+    assert main(["validate"]) == 130
+    assert capsys.readouterr().err == "hedgespec: interrupted\n"

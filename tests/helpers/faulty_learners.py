@@ -106,6 +106,11 @@ FAULTY = {
     "reads what was played": Faulty(
         learner(**_SOFT, learn="state[1:] += loss + played[0] * np.arange(played.size)"),
         "uses_play=True", "learn"),
+    # In NaN all played of others is lost: only the play itself makes a difference.
+    "reads what was played once": Faulty(
+        learner(learn="state[1:] += loss; state[0] += 1\n"
+                      "    if state[0] > 4:\n        state[1:] += played * np.inf"),
+        "uses_play=True", "learn"),
     "draws unsaid": Faulty(
         learner(play="weights[:] = 0.0; weights[key % weights.size] = 1.0"),
         "draws=True", "play"),
