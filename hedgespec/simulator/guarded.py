@@ -54,13 +54,13 @@ def guarded(
 
 
 def read_only(task: Task, contextual: bool) -> Task:
-    """The task with losses and parameters that compiled code refuses to write to; where the learner
-    is `contextual` the loop itself writes to a copy of the parameters."""
-    if isinstance(task, ChosenTask):
-        return task._replace(params=_unwritable(task.params))
-    if contextual:
-        return task._replace(loss=_unwritable(task.loss))
-    return task._replace(params=_unwritable(task.params), loss=_unwritable(task.loss))
+    """The task with losses and parameters that compiled code refuses to write to.
+
+    Where the learner is `contextual` the loop writes features to a copy of its parameters.
+    """
+    if not isinstance(task, ChosenTask):
+        task = task._replace(loss=_unwritable(task.loss))
+    return task if contextual else task._replace(params=_unwritable(task.params))
 
 
 def _unwritable(array: np.ndarray) -> np.ndarray:
