@@ -99,9 +99,14 @@ def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         return left @ right
     if not left.is_cuda or torch.is_grad_enabled():
         return left.float() @ right.float()
+    return _batched(left, right, out_dtype=torch.float32)
+
+
+def _batched(left: torch.Tensor, right: torch.Tensor, **options: Any) -> torch.Tensor:
+    """The same as one batch, for only so the type of the sums can be asked for."""
     left = left.expand(*right.shape[:3], -1, -1)
-    found = torch.bmm(left.flatten(0, 2), right.flatten(0, 2), out_dtype=torch.float32)
-    return found.unflatten(0, right.shape[:3])
+    found = torch.bmm(left.flatten(0, 2), right.flatten(0, 2), **options)
+    return found.view(*right.shape[:3], left.shape[3], right.shape[4])
 
 
 def use_grouped_attention(model: Any) -> None:

@@ -77,6 +77,31 @@ def test_attention_in_chunks_is_attention(mask_of, dtype, tolerance, room, chunk
         torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
 
 
+def test_chunks_are_one_batch_of_products_and_traced_once_for_every_room(monkeypatch):
+    """As on a GPU in half precision, but for the type of the sums, which a CPU cannot be asked for.
+    """
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    counters.clear()
+    monkeypatch.setattr(attention, "_product", attention._batched)
+    monkeypatch.setattr(attention, "chunk_of", lambda keys, of=attention.chunk_for: of(
+        keys.shape[2]))
+    traced = torch.compile(grouped_attention, backend="eager", dynamic=False, fullgraph=True)
+    with torch.inference_mode():
+        for room in (512, 1024, 2560):
+            queries = torch.randn(1, 6, 5, 16)
+            keys, values = torch.randn(1, 2, room, 16), torch.randn(1, 2, room, 16)
+            mask = chain(room, 5)[None, None]
+            for tensor, size in ((keys, 2), (values, 2), (mask, 3)):
+                fixed_tensors.free_size(tensor, size)
+            torch.testing.assert_close(
+                traced(queries, keys, values, mask),
+                torch.nn.functional.scaled_dot_product_attention(
+                    queries, keys.repeat_interleave(3, 1), values.repeat_interleave(3, 1),
+                    attn_mask=mask), atol=2e-6, rtol=2e-6)
+    assert counters["stats"]["unique_graphs"] == 1
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 8e-3)])
