@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+_TOLD = 0.01  # share of the seconds that stalled rounds are told from
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
@@ -21,7 +23,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace) -> int:
     """Check each log."""
     from hedgespec.results.log import TRACE
-    from hedgespec.simulator.fidelity import check_replayed, replayed_log, seconds_of
+    from hedgespec.simulator.fidelity import (
+        check_replayed,
+        replayed_log,
+        seconds_of,
+        stalled_rounds,
+    )
     from hedgespec.traces import load_manifest
     from hedgespec.traces.gap import FIELD
 
@@ -30,15 +37,17 @@ def run(options: argparse.Namespace) -> int:
         rounds = check_replayed(replayed)  # also refuses text that is not the target's
         told = FIELD in load_manifest(folder / TRACE).recording
         print(f"{folder}: {rounds} rounds, every decision replayed"
-              + _seconds(seconds_of(replayed))
+              + _seconds(seconds_of(replayed), *stalled_rounds(replayed))
               + ("" if told else "; this old log does not say whether its text is the target's"))
     return 0
 
 
-def _seconds(found: tuple[float, float] | None) -> str:
-    """How far the replay's seconds are from those that passed."""
+def _seconds(found: tuple[float, float] | None, stalled: int, lost: float) -> str:
+    """How far the replay's seconds are from those that passed, some of them in stalled rounds."""
     if found is None:
         return ""
     live, replayed = found
     return (f"; {live:.3g} s live, {replayed:.3g} s replayed under the log's costs "
-            f"({(replayed - live) / live:+.1%})")
+            f"({(replayed - live) / live:+.1%})"
+            + (f", {lost:.3g} s of those live in {stalled} of the rounds, which took over three "
+               "times as long as their like: the machine was busy" if lost > _TOLD * live else ""))

@@ -20,6 +20,9 @@ from hedgespec.simulator.replay import Replay
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.traces import Trace, read_trace
 
+_OWN = ("select", "draft", "verify")  # parts of a round besides evaluation
+_STALLED = 3.0
+
 
 @dataclass(frozen=True)
 class ReplayedLog:
@@ -87,9 +90,18 @@ def seconds_of(one: ReplayedLog) -> tuple[float, float] | None:
     if replayer.trace.manifest.costs is None or "evaluated" not in log.rounds:
         return None
     asked = pl.when("evaluated").then(f"{SECONDS_OF}evaluate").otherwise(0.0)
-    parts = [pl.col(f"{SECONDS_OF}{part}") for part in ("select", "draft", "verify")]
+    parts = [pl.col(f"{SECONDS_OF}{part}") for part in _OWN]
     live = float(log.rounds.select(sum(parts, asked).sum()).item())
     return live, float(replayer.seconds(one.found)[0].sum())
+
+
+def stalled_rounds(one: ReplayedLog) -> tuple[int, float]:
+    """Rounds that took over _STALLED times the median of those in which the same drafter drafted as
+    much, and their seconds, both without evaluation: the machine did something else.
+    """
+    took = pl.sum_horizontal(f"{SECONDS_OF}{part}" for part in _OWN)
+    found = one.log.rounds.filter(took > _STALLED * took.median().over("drafter", "drafted"))
+    return len(found), float(found.select(took.sum()).item())
 
 
 def replayed_log(folder: Path) -> ReplayedLog:

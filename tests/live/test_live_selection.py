@@ -146,6 +146,19 @@ def test_a_replay_charges_what_was_drafted_live(tiny_models, specifications, tmp
     assert "s replayed under the log's costs (+" in capsys.readouterr().out
 
 
+def test_rounds_in_which_the_machine_was_busy_are_told(
+        tiny_models, specifications, tmp_path, capsys):
+    out = logged(tiny_models, specifications, tmp_path, "none", 0.0)
+    rounds = pl.read_parquet(out / "rounds.parquet")
+    for slow, told in (([1.0] * len(rounds), False), ([1.0] * 20 + [90.0] + [1.0] * (
+            len(rounds) - 21), True)):
+        rounds.with_columns(seconds_verify=pl.Series(slow)).write_parquet(out / "rounds.parquet")
+        seal_results(out)
+        assert main(["fidelity", str(out)]) == 0
+        assert (", 90 s of those live in 1 of the rounds, which took over three times"
+                in capsys.readouterr().out) == told
+
+
 @pytest.mark.matrix
 @pytest.mark.parametrize("rule", ["auto", "gumbel", "block", "multi:3", "tree"])
 @pytest.mark.parametrize("static", [False, True])
