@@ -10,6 +10,7 @@ import polars as pl
 from hedgespec.analysis.figures.style import mark
 from hedgespec.analysis.overview import whose_seconds
 from hedgespec.analysis.results import QueryResults, ResultSet, check_same_traces
+from hedgespec.analysis.verdict import judge
 from hedgespec.errors import HedgespecError, NothingComparedError
 from hedgespec.results.keys import ROUNDS, SETTING
 from hedgespec.results.statistics import (
@@ -60,8 +61,8 @@ class Comparison:
     def sentences(self) -> list[str]:
         """What came of it: how many settings became worse, in what, and how many are not tested."""
         worse = self.regressions
-        parts = [f"{metric} of {count}" for metric in METRICS
-                 if (count := worse["metric"].eq(metric).sum())]
+        parts = [f"{metric} of {len(rows)}{_how_much(rows)}" for metric in METRICS
+                 if len(rows := worse.filter(pl.col("metric") == metric))]
         found = [f"{worse.select(SETTING).n_unique()} of {self.settings} settings became worse"
                  + (f": {', '.join(parts)}" if parts else "")]
         asked = self.table["questions"].unique().sort().to_list()
@@ -74,6 +75,25 @@ class Comparison:
         if "tokens/s" not in self.table["metric"]:
             found.append("tokens/s were not compared: a run has no costs")
         return found
+
+    @cached_property
+    def advice(self) -> list[str]:
+        """On each trace that both have, what to do by either run, where that is another."""
+        before, now = ({one.trace: one.speed or one.rounds for one in judge(run)}
+                       for run in (self.base, self.other))
+        return [f"{trace}: {one.told}" + ("" if one.advice == was.advice else
+                                          f" (before: {was.told})")
+                for trace, one in now.items() if (was := before.get(trace)) is not None]
+
+
+def _how_much(rows: pl.DataFrame) -> str:
+    """By how many percent the values of a metric changed, from the least change to the greatest."""
+    known = rows.filter(pl.col("base") > 0)  # regret may be of either sign, and zero
+    if rows["metric"][0] == "regret" or known.is_empty():
+        return ""
+    change = known.select(one=100 * (pl.col("other") / pl.col("base") - 1))["one"]
+    ends = [f"{end:+.1f}" for end in sorted(change, key=abs)]
+    return f" ({ends[0]} %)" if ends[0] == ends[-1] else f" ({ends[0]} to {ends[-1]} %)"
 
 
 def compare(base: ResultSet, other: ResultSet) -> Comparison:

@@ -150,7 +150,8 @@ def _write(
     moved, rounds = moved_costs.moved_costs(study), strips(study, answers)
     sections = [
         Section("verdict", "What to do", [
-            *map(_compared, comparisons, compared), _verdict(study.verdicts),
+            *map(_compared, comparisons, compared),
+            *_whose_verdict(runs[0], comparisons), _verdict(study.verdicts),
             _introduction(study)]),
         *map(_comparison_section, comparisons, compared, compared.values()),
         Section("findings", "Findings", [_findings(found)]),
@@ -234,8 +235,15 @@ def _compared(comparison: Comparison, name: str) -> str:
     """What a comparison says, in short: it stands before the verdict."""
     first, *others = comparison.sentences
     more = "".join(f". {escape(one)}" for one in others)
-    return (f"<p>Against {escape(str(comparison.base.folder))}: <strong>{escape(first)}</strong>"
-            f'{more}. <a href="#{name}">In which answers</a></p>')
+    advice = "".join(f"<li>{escape(one)}</li>" for one in comparison.advice)
+    return (f"<p>{escape(str(comparison.other.folder))} against "
+            f"{escape(str(comparison.base.folder))}: <strong>{escape(first)}</strong>"
+            f'{more}. <a href="#{name}">In which answers</a></p>\n<ul>{advice}</ul>')
+
+
+def _whose_verdict(run: ResultSet, comparisons: Sequence[Comparison]) -> list[str]:
+    """Where there are several runs, which one all that follows is about."""
+    return [f"<h3>{escape(str(run.folder))}, which this page is about</h3>"] * bool(comparisons)
 
 
 def _comparison_section(comparison: Comparison, name: str, group: FigureGroup) -> Section:

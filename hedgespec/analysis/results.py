@@ -79,15 +79,19 @@ class ResultSet:
     """
 
     def __init__(self, source: Path | Results, basis: Basis | None = None):
-        self._found = found = source if isinstance(source, Results) else read_results(source)
+        found = source if isinstance(source, Results) else read_results(source)
         self.folder = source if isinstance(source, Path) else "the results"
         self.provenance = found.provenance
-        tables = [_checked(table, rows, self.folder) for table, rows in found.tables()]
-        self.bases: list[Basis] = tables[0].select(BASIS).unique(maintain_order=True).rows()
-        self._shown = _first_bases(tables[0], basis)
+        self._tables = [_checked(table, rows, self.folder) for table, rows in found.tables()]
+        self.bases: list[Basis] = self._tables[0].select(BASIS).unique(maintain_order=True).rows()
+        self._show(basis)
+
+    def _show(self, basis: Basis | None) -> None:
+        """Have the rows of the tables that are under one basis."""
+        self._shown = _first_bases(self._tables[0], basis)
         self.summary, per_query, self.curves, self.answer = (
             rows.join(self._shown, on=self._shown.columns, how="semi", nulls_equal=True,
-                      maintain_order="left") for rows in tables)
+                      maintain_order="left") for rows in self._tables)
         if self.summary.is_empty() or per_query.is_empty():
             raise HedgespecError(f"{self.folder}: the results are empty; there is nothing to "
                                  "report")
@@ -127,10 +131,12 @@ class ResultSet:
     def under(self, basis: Basis) -> "ResultSet":
         """The same results under other costs. Raises HedgespecError if there are none of these."""
         basis = self.basis_of(*basis)
-        if _first_bases(self._found.summary, basis).equals(self._shown):
+        if _first_bases(self._tables[0], basis).equals(self._shown):
             return self
-        other = ResultSet(self._found, basis)
-        other.folder = self.folder
+        other = ResultSet.__new__(ResultSet)
+        other.folder, other.provenance = self.folder, self.provenance
+        other._tables, other.bases = self._tables, self.bases  # which were checked
+        other._show(basis)
         return other
 
     def basis(self, trace: str) -> Basis:
@@ -140,7 +146,7 @@ class ResultSet:
 
     def bases_beside(self, trace: str) -> list[Basis]:
         """The shown costs of a trace at every batch that there is, least first."""
-        there = self._found.summary.filter(
+        there = self._tables[0].filter(
             pl.col("trace") == trace, pl.col("costs") == self.basis(trace)[0])
         there = there.select(BASIS).unique()
         return there.sort("batch").rows()
@@ -297,11 +303,12 @@ def usual_losses(feedback: str, timed: bool) -> list[str]:
 
 
 def _first_bases(summary: pl.DataFrame, basis: Basis | None) -> pl.DataFrame:
-    """Trace and basis of the rows to be shown."""
+    """Trace and basis of the rows to be shown, in the order of the traces."""
     found = summary.select("trace", *BASIS).unique(maintain_order=True)
     if basis is not None:
         asked = (pl.col("costs") == basis[0]) & (pl.col("batch") == basis[1])
-        found = found.sort(~asked, maintain_order=True)
+        names = found["trace"].unique(maintain_order=True)
+        found = found.sort(pl.col("trace").cast(pl.Enum(names)), ~asked, maintain_order=True)
     return found.unique("trace", keep="first", maintain_order=True)
 
 

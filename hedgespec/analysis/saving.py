@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,6 +16,7 @@ from hedgespec.analysis.html import anchor, csv
 from hedgespec.files import write_text, write_with
 
 WORTH_IT = 6  # figures; a further process takes a second to start
+_LASTING = ExitStack()
 
 
 class FigureSaver:
@@ -47,7 +49,8 @@ class FigureSaver:
         self._waiting.append(drawing)
         if self._others and self._pool is None and len(self._waiting) >= WORTH_IT:
             # New processes, not forks of this one, whose threads may hold locks.
-            self._pool = ProcessPoolExecutor(self._others, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(
+                self._others, get_context("spawn"), _dress, (self._paper,))
         if self._pool is not None:
             self._begun += [(one, self._pool.submit(_save, one, self._folder, self._paper))
                             for one in self._waiting]
@@ -58,18 +61,24 @@ class FigureSaver:
         for drawing, future in reversed(self._begun):
             if future.cancel():
                 self._waiting.append(drawing)
-        for drawing in self._waiting:
-            _save(drawing, self._folder, self._paper)
+        with styled(self._paper):
+            for drawing in self._waiting:
+                _save(drawing, self._folder, self._paper)
         for _, future in self._begun:
             if not future.cancelled():
                 future.result()
 
 
+def _dress(paper: Paper) -> None:
+    """Begin a process that only draws: the style lasts as long as it does."""
+    _LASTING.enter_context(styled(paper))
+
+
 def _save(drawing: Drawing, folder: Path, paper: Paper) -> None:
-    with styled(paper):
-        figure = plot(drawing, paper.width)
-        for kind in paper.formats:
-            write_with(folder / f"{anchor(drawing.name)}.{kind}", partial(_write, figure, kind))
+    """Where the style's settings are in force: setting them takes as long as drawing a panel."""
+    figure = plot(drawing, paper.width)
+    for kind in paper.formats:
+        write_with(folder / f"{anchor(drawing.name)}.{kind}", partial(_write, figure, kind))
 
 
 def _write(figure: Figure, kind: str, path: Path) -> None:

@@ -31,7 +31,8 @@ from hedgespec.results.store import Results
 
 SPLITS = 100  # each into two halves
 SPEED, LENGTH = "tokens/s", "tokens/round"
-COLUMNS = ("trace", "what to do", "best rate", "over the best alone", "over no drafting")
+COLUMNS = ("trace", "questions", "what to do", "its rate", "over the best alone",
+           "over no drafting", "else")
 _NAMED = 4  # settings that are named in a sentence
 HOW = (f"Settings were chosen by one half of the questions and measured on the other, {SPLITS} "
        f"times both ways. In brackets: {100 * LEVEL:.0f} % intervals over questions, paired. "
@@ -57,10 +58,9 @@ class Choice:
 class Verdict:
     """What is best on a trace, judged by `unit`: SPEED, or LENGTH where there are no costs.
 
-    `single` is the best fixed drafter, chosen alike, `over_single` and `over_none` are gains in
-    percent over it and over no drafting, paired by question; None where these were not run.
-    `labels` (S) and `cost` (G, S) are of all settings that can be run, as in `Choice`, of `tokens`
-    tokens in all.
+    `single` is the best fixed drafter, chosen alike, `none` no drafting; None where they were not
+    run. `labels` (S) and `cost` (G, S) are of all settings that can be run, as in `Choice`, of
+    `tokens` tokens in all.
     """
 
     unit: str
@@ -69,8 +69,7 @@ class Verdict:
     tokens: int
     best: Choice
     single: Choice | None
-    over_single: Estimate | None
-    over_none: Estimate | None
+    none: Choice | None
 
     @property
     def questions(self) -> int:
@@ -110,31 +109,54 @@ class Verdict:
         return [self.labels[place]
                 for place in close[np.argsort(self.cost[:, close].sum(axis=0))]]
 
+    @cached_property
+    def over_single(self) -> Estimate | None:
+        """Gain in percent of the best over the best fixed drafter, paired by question; None over
+        itself."""
+        same = self.single is not None and self.single.label == self.best.label
+        return None if same else self.gain(self.best, self.single)
+
+    @cached_property
+    def over_none(self) -> Estimate | None:
+        """The same over no drafting, but not in rounds over one token a round."""
+        return self.gain(self.best, self.none) if self.unit == SPEED else None
+
+    def gain(self, one: Choice, other: Choice | None) -> Estimate | None:
+        """Gain in percent of one choice over another; None over itself or nothing."""
+        if other is None or one.label == other.label:
+            return None
+        return _gain(one.cost[:, None], other.cost)
+
+    @cached_property
+    def advised(self) -> Choice:
+        """The best where it is shown to beat no drafting and the best fixed drafter, else these:
+        where nothing is shown to be better, the simpler is advised."""
+        if self.none is not None and self.over_none is not None and not self.over_none.low[0] > 0:
+            return self.none
+        if self.single is not None and not self._beats_single:
+            return self.single
+        return self.best
+
     @property
-    def sure(self) -> bool:
-        """Whether the best is shown to beat the best fixed drafter and no drafting."""
-        return self.tested and all(gain is None or gain.low[0] > 0 for gain in self.gains)
+    def _beats_single(self) -> bool:
+        return self.tested and (self.over_single is None or bool(self.over_single.low[0] > 0))
 
     @property
     def advice(self) -> str:
         """What to do, in a few words."""
-        best, single = self.best.label, self.single
-        if best == NONE:
-            return "do not draft"
-        over_none = self.gains[1]
-        if over_none is not None and not over_none.low[0] > 0:
-            return f"do not draft, as {_named(best)} is not shown to be faster"
-        if single is not None and not self.sure:
-            return f"use {_named(single.label)}, as nothing is shown to be better"
-        return f"use {_named(best)}"
+        label = self.advised.label
+        return "do not draft" if label == NONE else f"use {_named(label)}"
 
     @property
-    def gains(self) -> tuple[Estimate | None, Estimate | None]:
-        """Over the best fixed drafter and over no drafting, but not over itself, and in rounds not
-        over one token a round."""
-        same = self.single is not None and self.single.label == self.best.label
-        over_none = self.unit == SPEED and self.best.label != NONE
-        return None if same else self.over_single, self.over_none if over_none else None
+    def told(self) -> str:
+        """The advice with its rate."""
+        return f"{self.advice}, {_rate(self.advised.rate, self.unit)}"
+
+    @property
+    def lacking(self) -> str:
+        """What was not run, so that it is not known whether it is better; empty for nothing."""
+        alone = ["a drafter alone"] * (self.single is None)
+        return " or ".join([*alone, *["no drafting"] * (self.none is None and self.unit == SPEED)])
 
 
 def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
@@ -152,13 +174,10 @@ def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
     selectors = answers.settings["selector"].gather(there).to_list()
     singles = [place for place, name in enumerate(selectors)
                if SelectorLabel.parse(name).arm not in (None, NONE)]
-    best = _choice(labels, cost, tokens, range(len(there)))
-    single = _choice(labels, cost, tokens, singles) if singles else None
-    none = [cost[:, place] for place, name in enumerate(selectors) if name == NONE]
-    return Verdict(
-        unit, labels, cost, tokens, best, single,
-        None if single is None else _gain(best.cost[:, None], single.cost),
-        _gain(best.cost[:, None], none[0]) if none else None)
+    nones = [place for place, name in enumerate(selectors) if name == NONE]
+    return Verdict(unit, labels, cost, tokens, *(
+        _choice(labels, cost, tokens, some) if some else None
+        for some in (range(len(there)), singles, nones)))
 
 
 def able(settings: pl.DataFrame, per_query: np.ndarray) -> np.ndarray:
@@ -220,16 +239,17 @@ class Judged:
         """What to do and what else is as good; of rounds, where seconds are known, one line."""
         if self.speed is None:
             return _sentences(self.rounds)
-        best = self.rounds.best.label
-        return [*_sentences(self.speed), f"In rounds: {best}, {_result(self.rounds)}."]
+        best = self.rounds.best
+        return [*_sentences(self.speed),
+                f"In rounds the best is {_named(best.label)}: {_result(self.rounds, best)}."]
 
     @property
     def cells(self) -> list[str]:
         """The same in a line of a table with the heads COLUMNS."""
         found = self.speed or self.rounds
-        over_single, over_none = ("" if gain is None else _percent(gain) for gain in found.gains)
-        return [self.trace, found.advice, _rate(found.best.rate, found.unit), over_single,
-                over_none]
+        over = ["" if gain is None else _percent(gain) for gain in _gains(found, found.advised)]
+        return [self.trace, str(found.questions), found.advice,
+                _rate(found.advised.rate, found.unit), *over, _else(found)]
 
 
 def judge(run: ResultSet) -> list[Judged]:
@@ -279,19 +299,30 @@ def _about(run: ResultSet, trace: str, questions: int) -> str:
 
 
 def _sentences(found: Verdict) -> list[str]:
-    advice = found.advice
-    subject = "" if advice == f"use {_named(found.best.label)}" else f"{found.best.label}, "
-    told = [f"{advice[0].upper()}{advice[1:]}: {subject}{_result(found)}; "
-            f"{100 * found.best.share:.0f} % of the halves chose it."]
+    """What to do; why not the best, if that is another; what comes next; what is not known."""
+    advice, advised, best = found.advice, found.advised, found.best
+    chosen = f"{100 * best.share:.0f} % of the halves chose it"
+    told = [f"{advice[0].upper()}{advice[1:]}: {_result(found, advised)}"
+            + f"; {chosen}" * (advised is best and found.settings > 1) + "."]
+    if found.settings == 1:
+        return [*told, "Nothing else that can be run is in these results" + (
+            f", so they do not say whether {found.lacking} is better" if found.lacking else "")
+            + "."]
+    if advised is not best:
+        told.append(f"{_over(found)}; {chosen}.")
+    if found.lacking:
+        told.append(f"Whether {found.lacking} is better is not known: it was not run.")
     if found.second is not None:
         label, rate = found.second
-        told.append(f"Next: {label}, {_rate(rate, found.unit)}. {_told_apart(found)}")
+        instead = "To draft" if best.label == NONE else f"Without {_named(best.label)}"
+        told.append(f"{instead}, the choice would be {_named(label)}, {_rate(rate, found.unit)}. "
+                    f"{_told_apart(found)}")
     return told
 
 
-def _result(found: Verdict) -> str:
-    """The rate of the best setting, and its gains."""
-    told, (over_single, over_none) = _rate(found.best.rate, found.unit), found.gains
+def _result(found: Verdict, one: Choice) -> str:
+    """The rate of a choice, and its gains."""
+    told, (over_single, over_none) = _rate(one.rate, found.unit), _gains(found, one)
     if over_single is not None and found.single is not None:
         told += (f", {_percent(over_single)} over {_named(found.single.label)}, the "
                  f"{'fastest' if found.unit == SPEED else 'best'} alone")
@@ -300,19 +331,62 @@ def _result(found: Verdict) -> str:
     return told
 
 
+def _gains(found: Verdict, one: Choice) -> tuple[Estimate | None, Estimate | None]:
+    """Of a choice over the best fixed drafter and, in seconds, over no drafting."""
+    if one is found.best:
+        return found.over_single, found.over_none
+    return found.gain(one, found.single), (
+        found.gain(one, found.none) if found.unit == SPEED else None)
+
+
+def _over(found: Verdict) -> str:
+    """Why the best is not advised."""
+    best, advised = found.best, found.advised
+    gain, than = found.gain(best, advised), "no drafting" if advised.label == NONE else "it"
+    why = ("is not shown to be better" if found.tested else
+           f"{found.questions} questions are too few to show that it is better")
+    told = f"{_upper(_named(best.label))} makes {_rate(best.rate, found.unit)}"
+    if gain is not None:
+        told += f", {_percent(gain)} over {than}"
+    return f"{told}, and {why}" if found.tested else f"{told}; {why}"
+
+
+def _else(found: Verdict) -> str:
+    """What else there is to know, in a cell of a table."""
+    if found.advised is not found.best:
+        gain = found.gain(found.best, found.advised)
+        change = f"{_percent(gain)}, " if gain is not None else ""
+        return f"{_named(found.best.label)}: {change}not shown to be better"
+    if found.lacking:
+        return f"{found.lacking}: not run"
+    if found.alike is None:
+        return "too few questions to tell others from it"
+    if not found.alike:
+        return "all others are shown to be worse"
+    more = len(found.alike) - 1
+    return f"not told from {found.alike[0]}" + f" and {more} more" * (more > 0)
+
+
 def _told_apart(found: Verdict) -> str:
     if found.alike is None:
         return f"{found.questions} questions are too few to tell settings apart."
     if not found.alike:
-        return f"All of the {found.settings - 1} other settings are shown to be slower."
+        return f"All of the {found.settings - 1} other settings are shown to be worse."
     more = len(found.alike) - _NAMED
-    return (f"Corrected for all {found.settings} settings, not told from the best: "
-            + ", ".join(found.alike[:_NAMED]) + f" and {more} more" * (more > 0) + ".")
+    return (f"Corrected for all {found.settings} settings, not told from {_named(found.best.label)}"
+            f": {', '.join(found.alike[:_NAMED])}" + f" and {more} more" * (more > 0) + ".")
 
 
 def _named(label: str) -> str:
     arm = SelectorLabel.parse(label).arm
+    if label == NONE:
+        return "no drafting"
     return label if arm is None else f"the drafter {arm}"
+
+
+def _upper(text: str) -> str:
+    """At a sentence's begin; a learner's name stays as it is written."""
+    return text[0].upper() + text[1:] if text.startswith(("the ", "no ")) else text
 
 
 def _rate(rate: float, unit: str) -> str:

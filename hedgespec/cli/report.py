@@ -126,6 +126,8 @@ def _print_comparison(comparison: "Comparison") -> None:
     """What became worse, the worst answers, and what else differs between the runs."""
     print(f"{comparison.other.folder} against {comparison.base.folder}: "
           f"{'; '.join(comparison.sentences)}")
+    for advice in comparison.advice:
+        print(f"  {advice}")
     for row in comparison.answers.head(WORST).iter_rows(named=True):
         print(f"  {row['label']} on {row['trace']}, {row['query_id']}: {row['percent']:+.1f}% "
               "rounds or seconds")

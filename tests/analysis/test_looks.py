@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from hedgespec.analysis.figures import looks
 from hedgespec.analysis.figures.looks import COLOURS, SERIES, look
 from hedgespec.analysis.html import page_data
 from hedgespec.selectors.registry import BASELINES, BUILT_IN
@@ -54,6 +55,13 @@ def test_learners_that_are_run_by_default_have_eight_colours():
 def test_every_learner_has_a_look_of_its_own():
     names = [*BUILT_IN, *BASELINES]
     assert len({look(name) for name in names}) == len(names)
+
+
+def test_a_drafter_alone_or_none_never_looks_like_a_learner():
+    drafters = {look(f"fixed:{name}") for name in looks._DRAFTERS} | {look("none")}
+    assert len(drafters) == len(looks._DRAFTERS) + 1
+    learners = [*BUILT_IN, *BASELINES, *(f"learner-{number:03}" for number in range(200))]
+    assert not drafters & {look(name) for name in learners if name != "none"}
 
 
 def test_a_name_of_a_user_never_looks_like_one_that_is_in_most_figures():

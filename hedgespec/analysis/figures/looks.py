@@ -44,8 +44,11 @@ _LEARNERS = (
 _DRAFTERS = (
     "generalist", "expert-python", "expert-math", "expert-biology", "expert-medicine",
     "expert-law", "expert-sql", "expert-translation", "prompt-lookup", "small-math",
-    "small-python", NONE)
-_PLACE = {name: place for names in (_LEARNERS, _DRAFTERS) for place, name in enumerate(names)}
+    "small-python")
+# A drafter alone stands among learners: the first has the colour that these need last, and all have
+# other dashes than the learners of their colour and marker.
+_PLACE = {name: place for place, name in enumerate(_LEARNERS)} | {
+    name: place for place, name in enumerate(_DRAFTERS, 7)}
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ def look(name: str) -> Look:
     one learner, whatever its parameters, and the setting in brackets behind it.
     """
     name, _, setting = name.partition(" (")
+    if name == NONE:
+        return Look("muted", (), "v")
     base, rest = arm_parts(name.removeprefix(FIXED))
     if not rest and not name.startswith(FIXED):
         label = SelectorLabel.parse(name)
@@ -73,4 +78,5 @@ def look(name: str) -> Look:
     # What is not listed never looks like the first eight, which are in most figures.
     place = _PLACE.get(base, 8 + crc32(base.encode()) % 56)
     turn = place // 8 + (crc32(rest.encode()) if rest else 0)
-    return Look(SERIES[place % 8], DASHES[turn % 4], MARKERS[(place + turn) % 8])
+    dashes = DASHES[(turn + 2 * (base in _DRAFTERS)) % 4]
+    return Look(SERIES[place % 8], dashes, MARKERS[(place + turn) % 8])

@@ -358,8 +358,9 @@ def _label_ends(axis: Axes, ends: Sequence[End], inches: float) -> None:
         axis.annotate(
             arm_label(end.name, 24), (end.x, end.y), (1.05, place), textcoords="axes fraction",
             color=end.colour, va="center", annotation_clip=False,
+            # Without a patch to clip by and to shrink from, which takes longer than the text.
             arrowprops={"arrowstyle": "-", "color": end.colour, "lw": 0.6, "linestyle": ":",
-                        "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0})
+                        "relpos": (0, 0.5), "patchA": None, "shrinkA": 0, "shrinkB": 0})
 
 
 def spread(heights: np.ndarray, gap: float) -> np.ndarray:
