@@ -123,7 +123,7 @@ def test_rates_of_the_same_tokens_gain_what_their_seconds_save(queries):
     one, other = (np.column_stack([tokens, seconds[:, i]]) for i in (0, 1))
     gain, saved = rate_gain(one, other), mat_gain(seconds[:, :1], seconds[:, 1])
     assert np.allclose(spans([gain]), spans([saved]))
-    assert gain.p == saved.p
+    assert gain.p == pytest.approx(saved.p)
     more = rate_gain(one * [1.5, 1], other)  # half more tokens in the same time
     assert np.allclose(100 + more.value, 1.5 * (100 + gain.value))
     assert np.allclose(100 + more.low, 1.5 * (100 + gain.low))
@@ -219,16 +219,16 @@ def null(kind: str, questions: int, tests: int) -> tuple[np.ndarray, ...]:
 
 
 @pytest.mark.parametrize("questions", [3, 4, 12, 24, 96])
-def test_differences_that_are_none_are_marked_in_five_percent_of_tables(questions, monkeypatch):
+def test_differences_that_are_none_are_marked_in_at_most_five_percent_of_tables(questions, monkeypatch):
     monkeypatch.setattr(statistics, "DRAWS", 100)  # intervals are not looked at
     monkeypatch.setattr(statistics, "FLIPS", 2**12)
     tables, rows = 400, 5
     for kind in KINDS:
         p = mat_difference(*null(kind, questions, tables * rows)).p.reshape(tables, rows)
         marked = np.mean([(holm(of_table) < 0.05).any() for of_table in p])
-        if may_be_marked(questions):  # a share of 5 % of 400 tables has a standard error of 1.1 %
-            assert 0.01 < marked < 0.05 + 3 * 0.011, kind
-            assert 0.035 < (p < 0.05).mean() < 0.065, kind
+        if may_be_marked(questions):
+            assert marked <= 0.05, kind
+            assert (p < 0.05).mean() <= 0.05, kind
         else:
             assert np.isnan(p).all()
 
@@ -247,7 +247,7 @@ def test_intervals_of_few_questions_cover_nearly_as_often_as_they_say(questions,
 
 @pytest.mark.parametrize(("questions", "marked"), [(SMALL - 1, False), (SMALL, True)])
 def test_fewer_than_ten_questions_are_never_tested(questions, marked):
-    tokens = np.arange(1.0, questions + 1)
+    tokens = 100 + np.arange(1.0, questions + 1)
     rounds = tokens[:, None] * [2.0, 1.0]
     of_one = np.column_stack([tokens, rounds[:, 0]]), np.column_stack([tokens, rounds[:, 1]])
     for found in (mean_estimate(rounds), mat_difference(tokens, rounds, rounds[:, 0] + 1),
@@ -265,7 +265,7 @@ def test_fewer_than_ten_questions_are_never_tested(questions, marked):
 @pytest.mark.parametrize(("questions", "tests"), [(10, 25), (12, 102), (96, 3200)])
 def test_a_mark_is_possible_among_so_many_tests_and_no_more(questions, tests, monkeypatch):
     monkeypatch.setattr(statistics, "DRAWS", 100)
-    surest = mean_estimate(np.arange(1.0, questions + 1)[:, None]).p
+    surest = mean_estimate(100 + np.arange(1.0, questions + 1)[:, None]).p
     for more in (0, 80):
         p = np.concatenate([surest, np.ones(tests + more - 1)])
         assert (holm(p)[0] < 0.05) == may_be_marked(questions, tests + more) == (more == 0)
@@ -274,31 +274,44 @@ def test_a_mark_is_possible_among_so_many_tests_and_no_more(questions, tests, mo
 LOPSIDED = {  # mean 0, and more of one side
     "gamma": lambda rng, shape: rng.gamma(2, 1, shape) - 2,
     "log-normal": lambda rng, shape: np.exp(rng.normal(0, 0.5, shape)) - np.exp(0.125),
-    "exponential": lambda rng, shape: rng.exponential(1, shape) - 1}
+    "exponential": lambda rng, shape: rng.exponential(1, shape) - 1,
+    "log-normal, long": lambda rng, shape: np.exp(rng.normal(0, 1, shape)) - np.exp(0.5)}
 
 
-@pytest.mark.parametrize("questions", [12, 24, 96])
-def test_differences_that_are_none_on_average_alone_are_seldom_marked(questions, monkeypatch):
-    """Two that may not be swapped: sign flips alone mark up to a fifth of tables of exponential
-    ones."""
+def share_marked(p, rows):
+    """Of tables of so many rows those with a mark."""
+    return np.mean([(holm(of_table) < 0.05).any() for of_table in p.reshape(-1, rows)])
+
+
+@pytest.mark.parametrize("kind", LOPSIDED)
+@pytest.mark.parametrize("questions", [10, 12, 24, 96])
+def test_differences_that_are_none_on_average_alone_are_as_seldom_marked(
+        questions, kind, monkeypatch):
+    """Two that may not be swapped: sign flips alone mark up to a third of tables."""
     monkeypatch.setattr(statistics, "DRAWS", 100)
-    monkeypatch.setattr(statistics, "FLIPS", 2**12)
-    tables, rows, rng = 400, 5, np.random.default_rng(questions)
-    for kind, draw in LOPSIDED.items():
-        adds = draw(rng, (questions, tables * rows))
-        found = [np.mean([(holm(of_table) < 0.05).any() for of_table in p.reshape(tables, rows)])
-                 for p in (mean_estimate(adds).p, statistics._flipped(adds))]
-        most = 0.08 if kind == "exponential" and questions < 24 else 0.05
-        assert found[0] < min(most + 3 * 0.011, found[1] + 0.001), kind
+    monkeypatch.setattr(statistics, "FLIPS", 2**11)
+    adds = LOPSIDED[kind](np.random.default_rng(questions), (questions, 2000))
+    found = mean_estimate(adds).p
+    assert share_marked(found, 5) <= 0.05
+    assert share_marked(found, 50) <= 0.05 + 2 * 0.034 * (kind == "log-normal, long")
+    if questions == 12 and kind != "gamma":
+        assert share_marked(statistics._flipped(adds), 5) > 0.1
 
 
-def test_a_difference_of_a_standard_deviation_is_still_found():
-    values = np.random.default_rng(0).normal(1.0, 1.0, (24, 200))
-    assert (mean_estimate(values).p < 0.01).mean() > 0.9
+@pytest.mark.parametrize(("questions", "difference", "least"), [(24, 1.0, 0.85), (96, 0.6, 0.95)])
+def test_a_difference_of_a_standard_deviation_is_still_found(questions, difference, least):
+    values = np.random.default_rng(0).normal(difference, 1.0, (questions, 200))
+    assert (mean_estimate(values).p < 0.05).mean() > least
 
 
 def unskewed(adds):
-    """Hall's transformed t, written down again."""
+    """Hall's transformed t, written down again, of the questions and of these and one more."""
+    mean = adds.mean()
+    far = (48 / len(adds))**0.5 * max(abs(adds - mean))
+    return max(hall(adds), hall(np.append(adds, mean - np.sign(mean) * far)))
+
+
+def hall(adds):
     n, mean, apart = len(adds), adds.mean(), adds - adds.mean()
     skew, u = (apart**3).mean() / apart.std()**3, mean / adds.std(ddof=1)
     t = n**0.5 * (u + skew * u**2 / 3 + skew**2 * u**3 / 27 + skew / (6 * n))
@@ -312,7 +325,6 @@ def test_p_is_never_below_that_of_the_t_test_corrected_for_skewness(count):
     wanted = np.maximum(flips, [unskewed(column) for column in values.T])
     assert found == pytest.approx(wanted, rel=1e-9)
     assert (found > flips).any()
-    assert (found == flips).any()
 
 
 def test_p_is_that_of_all_ways_to_swap_the_two():
