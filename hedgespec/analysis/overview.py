@@ -76,7 +76,7 @@ def _described(costs: CostSource) -> str:
 
 def speed_note(whose: str) -> str:
     """A sentence on tokens per second, from what `whose_seconds` says; empty if that is."""
-    return f" Tokens per second are estimated from {whose}." if whose else ""
+    return f" Tokens per second are estimates: {whose}." if whose else ""
 
 
 def _losses(summary: pl.DataFrame) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from hedgespec.analysis.report_tables import (
 )
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.saving import FigureSaver
-from hedgespec.analysis.strips import kept_words, strips
+from hedgespec.analysis.strips import Texts, kept_words, strips
 from hedgespec.analysis.study import Study
 from hedgespec.analysis.verdict import COLUMNS, HOW, Judged
 from hedgespec.errors import HedgespecError
@@ -67,7 +67,8 @@ OnProgress = Callable[[str, int, int], None]
 class Request:
     """What to report on: the first of `results` in full, the others and `baseline` compared.
 
-    With `tokenizer`, the target's tokenizer.json, the answer shown is text instead of token ids.
+    With `tokenizer`, the target's tokenizer.json, the answer shown is text instead of token ids;
+    `texts` are of all answers, as far as they are known.
     Empty `traces` and `learners`, and no `against`, are chosen from the results. Of several `costs`
     (by name) and batches the first that agree are shown. `paper` says how figures are saved,
     `answers` of how many answers of each trace the page has the rounds (None: of what fits).
@@ -83,6 +84,7 @@ class Request:
     batch: int | None = None
     paper: Paper = AS_USUAL
     answers: int | None = None
+    texts: Texts = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
         found = _write(runs, study, comparisons, vocabulary, beside,
                        _made(runs, comparisons, command, version), progress,
                        FigureSaver(beside / "figures", request.paper, processes),
-                       request.answers)
+                       lambda: strips(study, request.answers, request.texts))
         _replace(out, beside)
     remove_leftovers(out)
     return Report(out / PAGE, study.verdicts, [claim.sentence for _, claim in found], comparisons)
@@ -127,7 +129,7 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
 def _write(
     runs: Sequence[ResultSet], study: Study, comparisons: Sequence[Comparison],
     vocabulary: dict[int, str], out: Path, made: str, progress: OnProgress, saver: FigureSaver,
-    answers: int | None,
+    rounds_of: Callable[[], dict[str, Any]],
 ) -> list[tuple[str, Claim]]:
     """All files of a report; what it found. `made` says how its numbers were made."""
     steps = len(FIGURES) + len(comparisons) + 2
@@ -147,7 +149,7 @@ def _write(
             _save_table(table, out)
         tell("page", steps - 1)
     found = findings({name: group.drawings for name, group in drawn.items()})
-    moved, rounds = moved_costs.moved_costs(study), strips(study, answers)
+    moved, rounds = moved_costs.moved_costs(study), rounds_of()
     sections = [
         Section("verdict", "What to do", [
             *map(_compared, comparisons, compared),

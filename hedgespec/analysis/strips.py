@@ -1,17 +1,38 @@
 """What the page needs to show an answer round by round: who drafted, how far, and how sure that
 was."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 from hedgespec.analysis.study import Study
 
 MOST_ROUNDS = 380_000  # on a page, a byte each
+CHARACTERS = 3  # of text take as much of a page as a round
 
 
-def strips(study: Study, most: int | None = None) -> dict[str, Any]:
-    """By trace the rounds of the learners drawn in its answers, those with most regret first.
+@dataclass(frozen=True)
+class Text:
+    """An answer as text, the `pieces` of its tokens, and its `prompt`, empty if not known."""
+
+    pieces: Sequence[str]
+    prompt: str = ""
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds take as much of a page."""
+        return (sum(map(len, self.pieces)) + len(self.prompt)) // CHARACTERS
+
+
+Texts = Mapping[str, Mapping[str, Text]]  # by trace and query
+
+
+def strips(study: Study, most: int | None = None, texts: Texts = MappingProxyType({})
+           ) -> dict[str, Any]:
+    """By trace the rounds of the learners drawn in its answers, those with most regret first, and
+    what is known of their text.
 
     `most` answers of each trace; None: as many as MOST_ROUNDS rounds of all traces allow.
     """
@@ -19,7 +40,8 @@ def strips(study: Study, most: int | None = None) -> dict[str, Any]:
     # What a trace of few queries leaves is for those of more.
     order = sorted(study.traces, key=lambda trace: len(study.run.answers(trace).tokens))
     for number, trace in enumerate(order):
-        found[trace], used = _trace(study, trace, most, left // (len(order) - number))
+        found[trace], used = _trace(study, trace, most, left // (len(order) - number),
+                                    texts.get(trace, {}))
         left -= used
     return {trace: found[trace] for trace in study.traces if found[trace]["answers"]}
 
@@ -34,7 +56,7 @@ def kept_words(found: Mapping[str, Any], queries: int) -> str:
 
 
 def _trace(
-    study: Study, trace: str, most: int | None, room: int
+    study: Study, trace: str, most: int | None, room: int, texts: Mapping[str, Text]
 ) -> tuple[dict[str, Any], int]:
     """The answers kept, and how many rounds they have: at most `room` if `most` is None."""
     rows = study.run.rounds(trace, study.learners)
@@ -46,16 +68,20 @@ def _trace(
     used = 0
     by_query = rows.partition_by("query_id", as_dict=True)
     kept: dict[str, Any] = {}
+    shown: dict[str, Any] = {}
     for query in answers.query_id[worst].tolist():
         mine = by_query.get((query,))
         if mine is None:
             continue
-        more = int(mine["round_tokens"].list.len().sum())
+        text = texts.get(query)
+        more = int(mine["round_tokens"].list.len().sum()) + (text.rounds if text else 0)
         if used + more > room if most is None else len(kept) == most:
             break
         used += more
         kept[query] = {row["selector"]: _rounds(row, place) for row in mine.iter_rows(named=True)}
-    return {"drafters": drafters, "answers": kept}, used
+        if text is not None:
+            shown[query] = {"pieces": text.pieces, "prompt": text.prompt}
+    return {"drafters": drafters, "answers": kept, "texts": shown}, used
 
 
 def _rounds(row: Mapping[str, Any], place: Mapping[str, int]) -> dict[str, Any]:

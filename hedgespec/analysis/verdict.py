@@ -175,9 +175,10 @@ def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
     singles = [place for place, name in enumerate(selectors)
                if SelectorLabel.parse(name).arm not in (None, NONE)]
     nones = [place for place, name in enumerate(selectors) if name == NONE]
-    return Verdict(unit, labels, cost, tokens, *(
-        _choice(labels, cost, tokens, some) if some else None
-        for some in (range(len(there)), singles, nones)))
+    return Verdict(unit, labels, cost, tokens,
+                   _choice(labels, cost, tokens, range(len(there))),
+                   _choice(labels, cost, tokens, singles) if singles else None,
+                   _choice(labels, cost, tokens, nones) if nones else None)
 
 
 def able(settings: pl.DataFrame, per_query: np.ndarray) -> np.ndarray:

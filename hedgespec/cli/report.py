@@ -52,8 +52,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="selector that gains in MAT are counted from (default: best-single, else the best "
              "fixed drafter)")
     add("--tokenizer", type=Path, metavar="FILE",
-        help="tokenizer.json, or .gguf, of the target: the answer shown token by token is then its "
-             "text, not token ids, which are all that a trace holds")
+        help="tokenizer.json, or .gguf, of the target: answers are then shown as text, where the "
+             "traces still are where they were replayed; traces hold token ids only")
+    add("--prompts", type=Path, metavar="FILE",
+        help="the question file that was recorded from: answers then stand below their prompts, "
+             "which are found by the queries' ids")
     add("--costs", metavar="NAME",
         help="of results under several costs, those whose seconds are shown (default: the first)")
     add("--batch", type=int, metavar="B", help="likewise of several batches")
@@ -92,19 +95,27 @@ def run(options: argparse.Namespace) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from hedgespec.analysis.figures.paper import Paper
+    from hedgespec.analysis.pieces import read_vocabulary
     from hedgespec.analysis.report import Request, write_report
     from hedgespec.analysis.verdict import print_verdicts
+    from hedgespec.cli.texts import answer_texts
     from hedgespec.command import command_line
     from hedgespec.files import check_writable
     from hedgespec.version import __version__
 
     refuse_idle({} if options.dpi is None else {"dpi": options.dpi}, [
         ("dpi", "png" in options.formats, f"{arg('formats')} names no png")])
+    refuse_idle({} if options.prompts is None else {"prompts": options.prompts}, [
+        ("prompts", options.tokenizer is not None, f"there is no {arg('tokenizer')}")])
     check_writable(options.out)
+    texts = {}
+    if options.tokenizer is not None:
+        texts = answer_texts(options.results[0], read_vocabulary(options.tokenizer),
+                             options.prompts)
     request = Request(options.results, options.baseline, options.traces, options.selectors,
                       options.against, options.tokenizer, options.costs, options.batch,
                       Paper(options.width, options.dpi or _DPI, options.font, options.formats),
-                      options.answers)
+                      options.answers, texts)
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
                    MofNCompleteColumn(), console=Console(stderr=True), transient=True)
     with bar:

@@ -109,9 +109,34 @@ function showAnswer(area, place) {
     element("p", { class: "note" }, "One replay, seed 0: a span is a round, filled by its drafter. "
       + "The symbols: ", ...[...new Set(spans.map(span => span.fill))].map(name => element("span",
       { class: "key", style: `color: ${look(name).colour}` }, `${named(name)} `)),
-    text ? element("a", { href: "#answer" }, "Its tokens are below.")
-      : `Its tokens: hedgespec sim --answer ${place.query}.`, " Traces hold no prompts."));
+    found.texts[place.query] ? "" : text ? element("a", { href: "#answer" }, "Its tokens are below.")
+      : "Its text: hedgespec report --tokenizer FILE --prompts FILE."),
+    ...wholeText(found, place));
   shown.scrollIntoView({ block: "nearest" });
+}
+
+// Prompt and answer of a point, a span per round of its learner in the colour of the round's drafter.
+function wholeText(found, place) {
+  const text = found.texts[place.query], rounds = found.answers[place.query];
+  if (!text) return [];
+  const name = place.name in rounds ? place.name : Object.keys(rounds)[0], one = rounds[name];
+  const drafters = column(one.drafters), answer = element("p", { class: "answer" });
+  let at = 0;
+  one.tokens.forEach((count, i) => {
+    const drafter = found.drafters[drafters[i]], pieces = text.pieces.slice(at, at + count);
+    const part = (words, own) => element("span", { ...(own ? { class: "own" } : {}),
+      style: `--drafter: ${look(drafter).colour}`, title: `round ${i}: ${drafter}, ${count} tokens` },
+    words.join("").replaceAll("\n", "↵"));
+    const made = [part(pieces.slice(0, -1), false), part(pieces.slice(-1), true)].slice(
+      count > 1 ? 0 : 1);
+    if (drafters[i] !== drafters[i - 1]) made[0].dataset.drafter = named(drafter);
+    answer.append(...made, ...[...pieces.join("").matchAll("\n")].map(() => element("br")));
+    at += count;
+  });
+  return [...(text.prompt ? [element("p", {}, element("strong", {}, "Prompt: "), text.prompt)] : []),
+    element("p", { class: "note" }, `As ${name} decoded it: a span is a round, in the colour of its `
+      + "drafter, whose symbol stands where it changes; its last token, underlined only, is the "
+      + "target's own."), answer];
 }
 
 function measures(drawings, chosen) {

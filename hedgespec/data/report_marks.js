@@ -315,7 +315,7 @@ function dots(panel, rows, width) {
       stroke: colour, "stroke-width": 5, "stroke-linecap": "round", opacity: 0.6 }));
     ends.push({ name: label(name), x: area.right, y: area.top + LINE * ends.length, colour });
     for (const row of mine) {
-      area.places.push({ x: x(row.x), y: y(row.y), query: row.query,
+      area.places.push({ x: x(row.x), y: y(row.y), query: row.query, name,
         text: `${label(name)}, ${row.label}\nregret: ${number(row.x)} rounds\n`
           + `${panel.y_label}: ${number(row.y)}` });
     }

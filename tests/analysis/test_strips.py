@@ -1,13 +1,18 @@
 """Answers round by round: what results keep, what the page holds, and what a click shows."""
 
+import json
+
+import numpy as np
 import pytest
 
 from hedgespec.analysis import strips as module
 from hedgespec.analysis.html import page_data
 from hedgespec.analysis.report import Request, write_report
 from hedgespec.analysis.results import ResultSet
-from hedgespec.analysis.strips import kept_words, strips
+from hedgespec.analysis.strips import Text, kept_words, strips
 from hedgespec.analysis.study import Study
+from hedgespec.cli.texts import answer_texts
+from hedgespec.files import sha256_file
 from hedgespec.simulator import Replayer, SweepSettings, run_sweep
 from hedgespec.traces import read_trace
 from tests.helpers.synthetic import write_trace
@@ -65,6 +70,66 @@ def test_a_page_keeps_the_answers_with_most_regret(study, monkeypatch):
     monkeypatch.setattr(module, "MOST_ROUNDS", room)
     assert list(strips(study)["synthetic"]["answers"]) == worst[:1]
     assert page_data(["synthetic"], [], {}, [], {}, strips=every)["looks"].keys() >= {"drafter-0"}
+
+
+def test_text_takes_room_and_stands_with_the_answers_that_are_kept(study, monkeypatch):
+    every = strips(study)["synthetic"]
+    worst = list(every["answers"])
+    room = sum(len(one["tokens"]) for one in every["answers"][worst[0]].values())
+    text = Text(["ab", "c"] * 30, "what?")
+    assert text.rounds == (90 + 5) // 3
+    texts = {"synthetic": dict.fromkeys(worst[:1], text)}
+    found = strips(study, 2, texts)["synthetic"]
+    assert list(found["answers"]) == worst[:2]
+    assert found["texts"] == {worst[0]: {"pieces": text.pieces, "prompt": "what?"}}
+    monkeypatch.setattr(module, "MOST_ROUNDS", room + text.rounds)
+    assert list(strips(study, None, texts)["synthetic"]["answers"]) == worst[:1]
+    monkeypatch.setattr(module, "MOST_ROUNDS", room + text.rounds - 1)
+    assert strips(study, None, texts) == {}
+
+
+def test_the_texts_of_all_answers_are_read_from_the_traces_where_they_are(trace, tmp_path):
+    words = {token: f" w{token}" for token in range(10_000)}
+    source = {"name": "synthetic", "folder": str(trace),
+              "manifest_sha256": sha256_file(trace / "manifest.json")}
+    run = tmp_path / "run.json"
+    run.write_text(json.dumps({"traces": [source]}))
+    queries = read_trace(trace).queries["query_id"].to_list()
+    prompts = tmp_path / "question.jsonl"
+    prompts.write_text(json.dumps({
+        "question_id": queries[1], "category": "x", "turns": ["Why?"]}) + "\n")
+    found = answer_texts(tmp_path, words, prompts)["synthetic"]
+    assert [len(found[query].pieces) for query in queries] == list(LENGTHS)
+    assert [found[query].prompt for query in queries] == ["", "Why?", "", ""]
+    tokens = read_trace(trace).tokens
+    assert found[queries[1]].pieces[0] == f" w{tokens[LENGTHS[0]]}"
+    # Another version of the trace, or none, tells nothing.
+    run.write_text(json.dumps({"traces": [source | {"manifest_sha256": "0" * 64}]}))
+    assert answer_texts(tmp_path, words, None) == {}
+    run.write_text(json.dumps({"traces": [source | {"folder": "nowhere"}]}))
+    assert answer_texts(tmp_path, words, None) == {}
+
+
+def test_a_click_shows_prompt_and_text_in_the_rounds_of_the_learner_clicked(
+        browser, results, study, tmp_path):
+    queries = strips(study)["synthetic"]["answers"]
+    texts = {"synthetic": {query: Text([f"w{i}\n" for i in range(max(LENGTHS))], "Why?")
+                           for query in queries}}
+    page = write_report(Request([results], learners=["hedge", "ucbspec"], texts=texts), tmp_path,
+                        ["hedgespec"], "1", processes=1).page
+    browser.open(page.as_uri())
+    query = next(iter(queries))
+    for name in ("hedge", "ucbspec"):
+        browser.run(f"showAnswer(null, {{ query: '{query}', name: '{name}' }})")
+        assert browser.run("document.querySelector('#strips strong').parentNode.textContent"
+                           ) == "Prompt: Why?"
+        own = browser.run("[...document.querySelectorAll('#strips .answer .own')]"
+                          ".map(one => one.textContent)")
+        ends = np.cumsum(queries[query][name]["tokens"])
+        assert own == [f"w{end - 1}↵" for end in ends]
+        assert f"As {name} decoded it" in browser.run(
+            "document.getElementById('strips').textContent")
+    assert browser.said == []
 
 
 def test_a_click_opens_an_answer_round_by_round(browser, results, tmp_path):

@@ -13,6 +13,7 @@ from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.verdict import (
     LENGTH,
     SPEED,
+    Judged,
     Verdict,
     held_out,
     judge,
@@ -62,6 +63,10 @@ def judged(seconds: dict[str, np.ndarray], question: np.ndarray | None = None,
     columns = np.column_stack(list(seconds.values()))
     numbers = np.arange(len(columns)) if question is None else question
     return verdict(Run(Answers(settings, columns, numbers)), "one", SPEED)
+
+
+def sentences(found: Verdict) -> list[str]:
+    return Judged("one", "", found, found).sentences[:-1]
 
 
 def around(mean: float, seed: int, questions: int = 40) -> np.ndarray:
@@ -137,10 +142,36 @@ def test_the_simpler_is_advised_where_nothing_is_shown_to_be_better():
     noise = np.random.default_rng(0).normal(0, 1, (2, 40))
     noise -= noise.mean(axis=1, keepdims=True)
     found = judged({"none": around(30, 0), "fixed:a": 10 + noise[0], "hedge": 9.7 + noise[1]})
-    assert found.advice == "use the drafter a, as nothing is shown to be better"
+    assert (found.advice, found.advised.label) == ("use the drafter a", "fixed:a")
     assert "fixed:a" in found.alike
+    told = sentences(found)
+    assert told[0].startswith(f"Use the drafter a: {TOKENS / 10:.1f} tokens/s, +")
+    assert re.match(r"hedge makes \S+ tokens/s, \S+ % \(.*\) over it, and is not shown to be "
+                    "better", told[1])
     found = judged({"none": 10 + noise[0], "hedge": 9.7 + noise[1]})
-    assert found.advice == "do not draft, as hedge is not shown to be faster"
+    assert (found.advice, found.advised.rate) == ("do not draft", pytest.approx(TOKENS / 10))
+    told = sentences(found)
+    assert told[0] == f"Do not draft: {TOKENS / 10:.1f} tokens/s."
+    assert "over no drafting, and is not shown to be better" in told[1]
+    assert "Whether a drafter alone is better is not known" in told[2]
+
+
+def test_a_table_says_of_what_is_advised_what_it_makes_and_why_not_the_best():
+    seconds = {"none": around(10, 0), "fixed:a": around(12, 1), "hedge": around(10, 2)}
+    speed = judged(seconds)
+    trace, questions, advice, rate, over_single, over_none, rest = Judged(
+        "one", "", speed, speed).cells
+    assert (trace, questions, advice) == ("one", "40", "do not draft")
+    assert rate == f"{TOKENS * 40 / seconds['none'].sum():.1f} tokens/s"
+    assert over_single.startswith("+2")
+    assert over_none == ""
+    assert speed.best.label == "none" or rest.startswith("hedge: ")
+
+
+def test_one_setting_alone_is_compared_with_nothing():
+    found = sentences(judged({"hedge": around(1, 0)}))
+    assert "so they do not say whether a drafter alone or no drafting is better" in found[1]
+    assert "halves" not in " ".join(found)
 
 
 def test_few_questions_tell_nothing_apart():
@@ -148,7 +179,8 @@ def test_few_questions_tell_nothing_apart():
     many = {"fixed:a": around(2, 1), "hedge": around(1, 2)}
     assert judged(many).alike == []
     few = judged(many, np.arange(40) % (SMALL - 1))
-    assert (few.questions, few.alike, few.sure) == (SMALL - 1, None, False)
+    assert (few.questions, few.alike, few.advice) == (SMALL - 1, None, "use the drafter a")
+    assert f"{SMALL - 1} questions are too few to show that it is better" in sentences(few)[1]
 
 
 def test_the_verdict_of_results_says_what_was_judged(tmp_path):
@@ -158,11 +190,11 @@ def test_the_verdict_of_results_says_what_was_judged(tmp_path):
     assert found.speed.unit == SPEED
     assert found.rounds.unit == LENGTH
     assert found.sentences[0].startswith("Use learner-")
-    assert found.sentences[-1].startswith("In rounds: ")
+    assert found.sentences[-1].startswith("In rounds the best is ")
     text = io.StringIO()
     print_verdicts(judge_all(read_results(tmp_path)), Console(file=text, width=500))
     assert found.sentences[0] in text.getvalue()
-    assert found.cells[:2] == ["mix", found.speed.advice]
+    assert found.cells[:3] == ["mix", "24", found.speed.advice]
 
 
 def test_several_traces_are_summed_up_in_a_table(tmp_path):
@@ -170,7 +202,7 @@ def test_several_traces_are_summed_up_in_a_table(tmp_path):
     print_verdicts(judge_all(read_results(make_results(tmp_path, traces=("mix", "other")))),
                    Console(file=text, width=200))
     *_, last = re.findall(r"^ ?(?:mix|other) .*$", text.getvalue(), re.MULTILINE)
-    assert re.fullmatch(r" ?other +use learner-\S+ +[\d.]+ tokens/s +\+[\d.]+ % \(.*\) *", last)
+    assert re.match(r" ?other +24 +use learner-\S+ +[\d.]+ tokens/s +\+[\d.]+ % \(.*\) ", last)
 
 
 def test_results_that_do_not_say_what_can_be_run_get_no_verdict(tmp_path):

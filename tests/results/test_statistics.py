@@ -219,7 +219,7 @@ def null(kind: str, questions: int, tests: int) -> tuple[np.ndarray, ...]:
 
 
 @pytest.mark.parametrize("questions", [3, 4, 12, 24, 96])
-def test_differences_that_are_none_are_marked_in_at_most_five_percent_of_tables(questions, monkeypatch):
+def test_tables_of_differences_that_are_none_are_seldom_marked(questions, monkeypatch):
     monkeypatch.setattr(statistics, "DRAWS", 100)  # intervals are not looked at
     monkeypatch.setattr(statistics, "FLIPS", 2**12)
     tables, rows = 400, 5
