@@ -32,7 +32,7 @@ from hedgespec.results.store import Results
 SPLITS = 100  # each into two halves
 SPEED, LENGTH = "tokens/s", "tokens/round"
 COLUMNS = ("trace", "questions", "what to do", "its rate", "over the best alone",
-           "over no drafting", "else")
+           "over no drafting", "how sure")
 _NAMED = 4  # settings that are named in a sentence
 HOW = (f"Settings were chosen by one half of the questions and measured on the other, {SPLITS} "
        f"times both ways. In brackets: {100 * LEVEL:.0f} % intervals over questions, paired. "
@@ -250,7 +250,7 @@ class Judged:
         found = self.speed or self.rounds
         over = ["" if gain is None else _percent(gain) for gain in _gains(found, found.advised)]
         return [self.trace, str(found.questions), found.advice,
-                _rate(found.advised.rate, found.unit), *over, _else(found)]
+                _rate(found.advised.rate, found.unit), *over, _how_sure(found)]
 
 
 def judge(run: ResultSet) -> list[Judged]:
@@ -352,8 +352,8 @@ def _over(found: Verdict) -> str:
     return f"{told}, and {why}" if found.tested else f"{told}; {why}"
 
 
-def _else(found: Verdict) -> str:
-    """What else there is to know, in a cell of a table."""
+def _how_sure(found: Verdict) -> str:
+    """What is shown and what is not, in a cell of a table."""
     if found.advised is not found.best:
         gain = found.gain(found.best, found.advised)
         change = f"{_percent(gain)}, " if gain is not None else ""

@@ -28,7 +28,7 @@ def answer_texts(
         for turn, text in enumerate(question.turns)}
     found = {}
     for source in read_json(results / RUN_FILE)["traces"]:
-        for folder in (Path(source["folder"]), trace_folder(source["name"])):
+        for folder in (Path(source.get("folder", "")), trace_folder(source["name"])):
             if _is_version(folder, source["manifest_sha256"]):
                 found[source["name"]] = _texts(folder, vocabulary, asked)
                 break

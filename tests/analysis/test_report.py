@@ -744,6 +744,7 @@ def test_a_run_does_not_differ_from_itself(study):
     assert comparison.regressions.is_empty()
     assert comparison.answers.is_empty()
     assert comparison.differs.is_empty()
+    assert not any("before" in line for line in comparison.advice)
     assert comparison.sentences == [f"0 of {comparison.settings} settings became worse"]
 
 
@@ -757,8 +758,12 @@ def test_regressions_are_marked(study, results, tmp_path, capsys, monkeypatch):
     assert set(worse["selector"]) == {"learner-00", "learner-01", "learner-02"}
     assert set(worse.filter(pl.col("trace") == "mix")["metric"]) == set(METRICS)
     settings = worse.select(SETTING).n_unique()
-    said = f"{settings} of {comparison.settings} settings became worse: rounds of {settings}, MAT"
-    assert said in capsys.readouterr().out
+    said = f"{settings} of {comparison.settings} settings became worse: rounds of {settings} ("
+    told = capsys.readouterr().out
+    assert said in told
+    assert re.search(r"rounds of \d+ \(\+[\d.]+ to \+[\d.]+ %\), MAT of \d+ \(-", told)
+    assert [line.split(":")[0].strip() for line in comparison.advice] == ["mix"]
+    assert all(f"  {line}\n" in told for line in comparison.advice)
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("▼ regression") == settings
     better = compare(ResultSet(slower), study.run)
@@ -776,8 +781,8 @@ def test_a_run_at_a_quarter_of_the_speed_is_worse(study, results, tmp_path, caps
                  str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     timed = study.run.settings["tokens_per_second"].is_not_null().sum()
-    assert f"{timed} of {len(study.run.settings)} settings became worse: tokens/s of {timed}\n" in (
-        said)
+    assert (f"{timed} of {len(study.run.settings)} settings became worse: "
+            f"tokens/s of {timed} (-75.0 %)\n") in said
     assert re.search("costs, mix: costs of A GPU, .* before, costs of A slow GPU, .* now", said)
     assert said.count("+300.0% rounds or seconds") == 3
     answers = pl.read_csv(tmp_path / "out" / "tables" / "differences-1-answers.csv")

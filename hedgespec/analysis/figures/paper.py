@@ -360,7 +360,7 @@ def _label_ends(axis: Axes, ends: Sequence[End], inches: float) -> None:
             color=end.colour, va="center", annotation_clip=False,
             # Without a patch to clip by and to shrink from, which takes longer than the text.
             arrowprops={"arrowstyle": "-", "color": end.colour, "lw": 0.6, "linestyle": ":",
-                        "relpos": (0, 0.5), "patchA": None, "shrinkA": 0, "shrinkB": 0})
+                        "relpos": (-0.04, 0.5), "patchA": None, "shrinkA": 0, "shrinkB": 0})
 
 
 def spread(heights: np.ndarray, gap: float) -> np.ndarray:
