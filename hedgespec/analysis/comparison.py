@@ -57,6 +57,16 @@ class Comparison:
         """Rows of `table` that became significantly worse."""
         return self.table.filter("worse")
 
+    @property
+    def _unsure(self) -> pl.DataFrame:
+        """Rows of the settings that became worse in tokens/s, or in rounds without, by more than
+        rounding, but are not marked in anything."""
+        speed = "tokens/s" if "tokens/s" in self.table["metric"] else "rounds"
+        change = pl.col("difference") * (1 if METRICS[speed] else -1)
+        return self.table.filter(
+            pl.col("metric") == speed, change > _SAME * pl.col("base").abs()).join(
+            self.regressions, on=SETTING, how="anti", nulls_equal=True, maintain_order="left")
+
     @cached_property
     def sentences(self) -> list[str]:
         """What came of it: how many settings became worse, in what, and how many are not tested."""
@@ -65,6 +75,9 @@ class Comparison:
                  if len(rows := worse.filter(pl.col("metric") == metric))]
         found = [f"{worse.select(SETTING).n_unique()} of {self.settings} settings became worse"
                  + (f": {', '.join(parts)}" if parts else "")]
+        if (unsure := self._unsure).height:
+            found.append(f"{len(unsure)} more have worse {unsure['metric'][0]}"
+                         f"{_how_much(unsure)}, which is not shown to be more than chance")
         asked = self.table["questions"].unique().sort().to_list()
         too_few = [count for count in asked if not may_be_marked(count, len(self.table))]
         if too_few:

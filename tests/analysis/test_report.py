@@ -813,8 +813,11 @@ def test_too_few_questions_are_compared_and_said_not_to_be_tested(tmp_path):
     assert (comparison.table["difference"] != 0).any()
     assert comparison.table["mark"].unique().to_list() == [""]
     count = comparison.settings
-    assert comparison.sentences == [
-        f"0 of {count} settings became worse",
+    first, unsure, *rest = comparison.sentences
+    assert first == f"0 of {count} settings became worse"
+    assert re.fullmatch(r"\d+ more have worse tokens/s \(-[\d.]+ to -[\d.]+ %\), which is not "
+                        "shown to be more than chance", unsure)
+    assert rest == [
         f"{count} of {count} settings could not be marked: 9 questions are too few for a mark "
         f"among {len(comparison.table)} differences"]
 
