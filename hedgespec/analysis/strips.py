@@ -10,7 +10,7 @@ from typing import Any
 from hedgespec.analysis.study import Study
 
 MOST_ROUNDS = 380_000  # on a page, a byte each
-CHARACTERS = 3  # of text take as much of a page as a round
+CHARACTERS = 2  # of text take as much of a page as a round
 
 
 @dataclass(frozen=True)

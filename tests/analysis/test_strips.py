@@ -77,7 +77,7 @@ def test_text_takes_room_and_stands_with_the_answers_that_are_kept(study, monkey
     worst = list(every["answers"])
     room = sum(len(one["tokens"]) for one in every["answers"][worst[0]].values())
     text = Text(["ab", "c"] * 30, "what?")
-    assert text.rounds == (90 + 5) // 3
+    assert text.rounds == (90 + 5) // 2
     texts = {"synthetic": dict.fromkeys(worst[:1], text)}
     found = strips(study, 2, texts)["synthetic"]
     assert list(found["answers"]) == worst[:2]
