@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
 from hedgespec.analysis.figures import load
@@ -10,8 +11,10 @@ from hedgespec.analysis.study import Study
 from hedgespec.api import report
 from hedgespec.cli import main
 from hedgespec.costs.file import save_costs
+from hedgespec.results.store import read_results
 from hedgespec.simulator import SweepSettings, run_sweep
 from hedgespec.traces import Costs, DrafterCosts, Spread, TargetCosts
+from tests.helpers.made_results import make_results
 from tests.helpers.synthetic import write_trace
 
 ONE = Costs("a GPU", "float32", 9, 5, TargetCosts(1.0, 1.1),
@@ -77,3 +80,16 @@ def test_the_table_of_settings_has_both_bands(run, tmp_path):
     table = (tmp_path / "tables" / "settings.md").read_text()
     assert "costs " in table
     assert "batch 8 (many)" in (tmp_path / "report.html").read_text()
+
+
+def test_results_under_the_costs_that_they_show_are_the_same(tmp_path):
+    """Whichever trace has them: nothing is joined anew."""
+    found = read_results(make_results(tmp_path, traces=("mix", "other")))
+    for name in ("summary", "per_query", "curves", "answer"):
+        table = getattr(found, name)
+        setattr(found, name, table.with_columns(costs=pl.when(pl.col("trace") == "mix").then(
+            pl.lit("elsewhere")).otherwise("costs")))
+    run = ResultSet(found)
+    assert run.basis("mix") != run.basis("other")
+    assert run.under(run.basis("mix")) is run
+    assert run.under(run.basis("other")) is run
