@@ -41,6 +41,8 @@ def plan_rounds(settings: DecoderSettings, target: LanguageModel | None = None) 
     target or, if it is given, with this one."""
     rule = _live_rule(settings.rule, settings.sampling)
     tree = _tree_of(rule, settings.trees)
+    if settings.arm_lengths and settings.draft_length is not None:
+        raise HedgespecError(f"give {arg('draft_length')} or {arg('arm_lengths')}, not both")
     if tree and settings.arm_lengths:
         raise HedgespecError(
             f"{arg('arm_lengths')}: rule {rule.label} drafts trees, and a tree cut at a level is "

@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.options import COMPILE, DEVICE, DRAFTERS, DTYPE, TARGET
 from hedgespec.models.settings import Sampling
 from hedgespec.options import Option, check_ranges, seed_option
@@ -82,8 +81,6 @@ class DecoderSettings:
     def __post_init__(self) -> None:
         """Check what needs no model."""
         check_ranges(self)
-        if self.arm_lengths and self.draft_length is not None:
-            raise HedgespecError(f"give {arg('draft_length')} or {arg('arm_lengths')}, not both")
         self.given_feedback, self.given_loss  # noqa: B018 - read once, and refused here
 
     @property

@@ -40,7 +40,7 @@ _LEARNERS = (
     "adahedge", "tsallis-inf", "boa", "exp3-ix", "adanormalhedge", "ucb1", "dorm-plus",
     "epsilon-greedy", "hedge-doubling", "discounted-ucb", "adahedged", "sequential-halving",
     "sliding-window-ucb", "thompson-gaussian", "ucbspec-released", FASTEST_FIXED,
-    "acceptance-cutoff", "adaptive-length", FASTEST_SINGLE)
+    "acceptance-cutoff", "adaptive-length", FASTEST_SINGLE, "ridge")
 _DRAFTERS = (
     "generalist", "expert-python", "expert-math", "expert-biology", "expert-medicine",
     "expert-law", "expert-sql", "expert-translation", "prompt-lookup", "small-math",
