@@ -24,9 +24,10 @@ _LOSSES = LIVE_LOSSES.types["losses"]
 
 
 class LiveRun(TypedDict, total=False):
-    """The keys of run.json; `feedback` None is the selector's default.
+    """The keys of run.json.
 
-    `loss` is None of selectors that learn none, and in logs of early versions. `round_seconds` are
+    `feedback` and `loss` are those in force, None of selectors that do not learn from the losses of
+    all drafters; in logs of early versions None is also the default. `round_seconds` are
     those of each drafter that losses in seconds took, if any. `seconds` are those of each part of
     all rounds. `tables` are the sha256 of the files beside it.
     `rule`, `round_seconds` and `tables` lack in logs of early versions.
