@@ -165,7 +165,7 @@ class LiveLog:
             "draft_length": decoder.draft_length,
             "arm_lengths": list(settings.arm_lengths),
             "rule": decoder.rule.label,
-            "feedback": feedback.label if feedback else None,
+            "feedback": decoder.policy.feedback or (feedback.label if feedback else None),
             "loss": decoder.policy.loss,
             "round_seconds": list(settings.round_seconds) if settings.round_seconds else None,
             "rounds": len(rounds), "tokens": tokens, "mat": tokens / len(rounds),

@@ -20,12 +20,13 @@ from hedgespec.selectors.online import OnlineSelector
 class Policy(ABC):
     """Chooses an arm, a drafter with its draft length, for each round of one text after the other.
 
-    `label` names it in results, `loss` the loss it learns, None for none. `uses_gamma` says whether
-    it wants the acceptance probability of the drafter that ran, `drafts` whether any drafter ever
-    runs.
+    `label` names it in results, `feedback` and `loss` what it learns from the losses of all, None
+    where it does not. `uses_gamma` says whether it wants the acceptance probability of the drafter
+    that ran, `drafts` whether any drafter ever runs.
     """
 
     label: str
+    feedback: str | None = None
     loss: str | None = None
     uses_gamma: bool = False
     drafts: bool = True
@@ -113,7 +114,7 @@ class Learner(Policy):
             plan.rule.path_only)
         self.uses_gamma = self._online.selector.uses_gamma
         if self._online.selector.feedback == FULL:
-            self.loss = self._online.loss.label
+            self.feedback, self.loss = self._online.feedback.label, self._online.loss.label
 
     def evaluation(self, evaluate_all: bool) -> Evaluation:
         """As its feedback says, if it learns from all drafters."""

@@ -260,7 +260,8 @@ def test_logged_losses_are_the_replays_and_a_changed_one_is_named(
     at = trace.offsets[losses["query"].to_numpy()] + losses["position"].to_numpy()
     np.testing.assert_array_equal(np.array(losses["losses"].to_list()),
                                   Replayer(trace, 4).losses(parse_loss("accept"))[at])
-    assert json.loads((out / "run.json").read_text())["loss"] == "accept"
+    run = json.loads((out / "run.json").read_text())
+    assert (run["feedback"], run["loss"]) == ("queued", "accept"), "those in force"
     assert len(losses) > 40
     query, position, values = losses.row(30)
     moved = [*values[:1], values[1] + 1e-15, *values[2:]]
