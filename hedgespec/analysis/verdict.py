@@ -404,7 +404,9 @@ def _told_apart(found: Verdict) -> str:
     if found.alike is None:
         return f"{found.questions} questions are too few to tell settings apart."
     if not found.alike:
-        return f"All of the {found.settings - 1} other settings are shown to be worse."
+        others = found.settings - 1
+        return ("The other setting is shown to be worse." if others == 1 else
+                f"All {others} other settings are shown to be worse.")
     more = len(found.alike) - _NAMED
     return (f"Corrected for all {found.settings} settings, not told from {_named(found.best.label)}"
             f": {', '.join(found.alike[:_NAMED])}" + f" and {more} more" * (more > 0) + ".")
