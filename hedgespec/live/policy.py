@@ -187,7 +187,7 @@ def check_policy(selector: str, drafters: int, settings: DecoderSettings) -> Non
     """
     plan = plan_rounds(settings)
     if SelectorLabel.parse(selector).arm is None:
-        arms = arms_of([""] * drafters, plan.draft_length, settings.arm_lengths)
+        arms = arms_of([str(arm) for arm in range(drafters)], plan.draft_length, settings.arm_lengths)
         make_policy(selector, arms, plan, settings)
 
 

@@ -32,7 +32,7 @@ def test_other_bars_do_too(monkeypatch, capsys, tmp_path):
     write_trace(tmp_path / "trace")
     assert main(["sim", "--traces", str(tmp_path / "trace"), "--selectors", "uniform",
                  "--out", str(tmp_path / "out")]) == 0
-    assert "0 of 1 runs: " in capsys.readouterr().err
+    assert "0 of 1: synthetic" in capsys.readouterr().err
 
 
 def test_no_line_is_printed_where_a_bar_is_drawn(monkeypatch, capsys):
