@@ -187,8 +187,9 @@ def check_policy(selector: str, drafters: int, settings: DecoderSettings) -> Non
     """
     plan = plan_rounds(settings)
     if SelectorLabel.parse(selector).arm is None:
-        arms = arms_of([str(arm) for arm in range(drafters)], plan.draft_length, settings.arm_lengths)
-        make_policy(selector, arms, plan, settings)
+        names = [str(arm) for arm in range(drafters)]
+        make_policy(selector, arms_of(names, plan.draft_length, settings.arm_lengths), plan,
+                    settings)
 
 
 def make_policy(

@@ -23,8 +23,9 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`(hedgespec [^`]+)`")
 _COMMENT = re.compile(r"\s(?:#|\s{2,}\S).*")  # behind a command, after two spaces or a #
 _NONE_OF_OURS = {  # of other programs, named beside ours
-    "--help", "--port", "--api-key", "--max-logprobs", "--logprobs-mode", "--speculative-config", "--model-path",
-    "--nproc-per-node", "--index-url", "--every-case", "--per-request-spec-decode-metrics"}
+    "--help", "--port", "--api-key", "--max-logprobs", "--logprobs-mode", "--speculative-config",
+    "--model-path", "--nproc-per-node", "--index-url", "--every-case",
+    "--per-request-spec-decode-metrics"}
 
 
 @cache
