@@ -61,9 +61,13 @@ def compile_fault(error: numba.core.errors.NumbaError) -> str:
     """What numba says of code that it cannot compile, with the line where it says one."""
     text = str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = next((line for line in lines if "rror" in line or "nknown" in line), lines[0])
-    places = re.findall(r'File "(.+)", line (\d+)', text)
-    place = "{}, line {}: ".format(*places[-1]) if places else ""
+    said = next((line for line in lines if ("rror" in line or "nknown" in line)
+                 and not line.endswith(":")), lines[0])
+    places = [(str(Path(file).resolve()), line)
+              for file, line in re.findall(r'File "(.+)", line (\d+)', text)]
+    # The innermost of the user's, behind whose lines stand those that called them.
+    users = [place for place in places if not _is_package(place[0])]
+    place = "{}, line {}: ".format(*(users or places[::-1])[0]) if places else ""
     return f"{place}numba cannot compile it: {said}"
 
 

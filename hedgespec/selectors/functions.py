@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from numba.core.imputils import impl_ret_borrowed
+from numba.extending import intrinsic
 
-from hedgespec.selectors.contract import Selector, compiled
+from hedgespec.selectors.contract import CHOSEN, Selector, compiled
 
 # Compiled, math gives infinities and NaN where plain Python raises.
 _AS_COMPILED = {
@@ -42,14 +44,46 @@ def plain_functions(selector: Selector) -> Functions:
 
 @cache
 def checked_functions(selector: Selector) -> Functions:
-    """Compiled so that an index out of bounds raises IndexError."""
+    """Compiled so that an index out of bounds raises IndexError.
+
+    What they may only read is of a type that cannot be written to: a function that would is
+    refused when it is compiled, even if it never gets there.
+    """
     copies = _Copies(_bounds_checked, plain=False)
-    return Functions(*(copies.of(function) for function in _functions(selector)))
+    reset, play, learn = (copies.of(function) for function in _functions(selector))
+
+    @compiled
+    def guarded_reset(state, params, arms, draft_length):
+        reset(state, only_read(params), arms, draft_length)
+
+    @compiled
+    def guarded_play(state, params, key, weights):
+        play(state, only_read(params), key, weights)
+
+    @compiled
+    def guarded_learn(state, params, position, played, loss):
+        learn(state, only_read(params), position, only_read(played), only_read(loss))
+
+    @compiled
+    def guarded_round(state, params, key, position, arm, propensity, outcome):
+        learn(state, only_read(params), key, position, arm, propensity, only_read(outcome))
+
+    return Functions(guarded_reset, guarded_play,
+                     guarded_round if selector.feedback == CHOSEN else guarded_learn)
 
 
 def compiled_functions(selector: Selector, checked: bool) -> Functions:
     """As the learner's file has them, or `checked_functions`."""
     return checked_functions(selector) if checked else Functions(*_functions(selector))
+
+
+@intrinsic
+def only_read(typing, array):
+    """The same array, of a type that compiled code does not write to."""
+    def same(context, builder, signature, arguments):
+        return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
+
+    return array.copy(readonly=True)(array), same
 
 
 @compiled

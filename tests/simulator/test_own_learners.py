@@ -13,7 +13,15 @@ from hedgespec.selectors.functions import checked_functions
 from hedgespec.selectors.guard import is_whole, new_states
 from hedgespec.selectors.trial import try_out
 from hedgespec.simulator import Replayer
-from tests.helpers.faulty_learners import FAULTY, GOOD, HANGS, LATE, LATE_FAULTS, Faulty
+from tests.helpers.faulty_learners import (
+    FAULTY,
+    GOOD,
+    HANGS,
+    LATE,
+    LATE_FAULTS,
+    Faulty,
+    learner,
+)
 from tests.helpers.synthetic import write_trace
 
 
@@ -44,6 +52,14 @@ def test_faults_are_told_before_anything_is_compiled(file, trace, name, monkeypa
     monkeypatch.setattr("hedgespec.simulator.replayer.compile_or_load",
                         lambda *_: pytest.fail("compiled"))
     refused(file, FAULTY[name], lambda label: Replayer(trace, 5).run(label, 0))
+
+
+@pytest.mark.parametrize("what", ["played", "loss", "params"])
+def test_a_write_that_no_run_comes_to_is_refused_where_it_is_compiled(file, trace, what):
+    file.write_text(learner(learn=f"state[1:] += loss\n    if position > 9999: {what}[0] = 0.0"))
+    with pytest.raises(HedgespecError, match=r"mine\.py, line \d+: numba .* readonly") as told:
+        Replayer(trace, 5).run(f"{file}:LEARNER", 0)
+    assert str(told.value).count("\n") == 0
 
 
 @pytest.mark.parametrize("name", LATE_FAULTS)
