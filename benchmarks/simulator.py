@@ -24,9 +24,11 @@ import numpy as np
 from libraries import compare
 
 from hedgespec.rules import parse_rule
+from hedgespec.selectors import FULL, parse_selector
 from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, query_key, uniform
 from hedgespec.simulator import Replayer
+from hedgespec.simulator.replay import Replay
 from hedgespec.traces import Trace, read_trace
 from hedgespec.traces.synthetic import write_synthetic
 
@@ -125,6 +127,12 @@ IN_NUMPY: dict[str, Callable[[], object]] = {
 }
 
 
+def replay_of(replayer: Replayer, name: str) -> Replay:
+    """A replay; of learners of all losses with the loss that the others here learn."""
+    learns = parse_selector(name).selector.feedback == FULL
+    return replayer.run(name, 0, loss=Loss() if learns else None)
+
+
 def numpy_replay(replayer: Replayer, make: Callable[[], object]) -> tuple[int, float]:
     """Rounds and seconds of the first queries, one NumPy call after the other."""
     accept = parse_rule("sampling").realised(replayer.trace, 1)[:, 0]
@@ -183,7 +191,7 @@ class CReplay:
                      ctypes.c_void_p(choice.ctypes.data))
         in_c, compiled = [], []
         for _ in range(REPEATS):
-            run = replayer.run(name, 0)
+            run = replay_of(replayer, name)
             compiled.append(run.seconds)
             started = perf_counter()
             getattr(self._library, name)(*arguments)
@@ -216,7 +224,7 @@ def first_call(name: str, cache: str) -> float:
 
 def best_speed(replayer: Replayer, name: str) -> float:
     """Rounds per second over the whole trace, best of REPEATS."""
-    runs = [replayer.run(name, 0) for _ in range(REPEATS)]
+    runs = [replay_of(replayer, name) for _ in range(REPEATS)]
     return int((runs[0].choice >= 0).sum()) / min(run.seconds for run in runs)
 
 
@@ -236,7 +244,7 @@ def main() -> None:
     for name, make in IN_NUMPY.items():
         speed, parallel = best_speed(one, name), best_speed(two, name)
         rounds, seconds = numpy_replay(one, make)
-        same = int((one.run(name, 0).choice[: NUMPY_QUERIES * TOKENS] >= 0).sum())
+        same = int((replay_of(one, name).choice[: NUMPY_QUERIES * TOKENS] >= 0).sum())
         assert rounds == same, f"{name}: NumPy decided otherwise ({rounds} and {same} rounds)"
         ratio = speed / (rounds / seconds)
         kernels[name] = {"rounds_per_second": speed, "over_numpy": ratio,
@@ -246,8 +254,8 @@ def main() -> None:
             kernels[name]["time_over_c"] = in_c.compare(one, name)
         row += f"{kernels[name].get('time_over_c', float('nan')):12.2f}{parallel / speed:12.2f}"
         if one.is_exact(name):
-            exact = min(one.run_exact(name).seconds for _ in range(REPEATS))
-            replayed = one.run(name, 0).visits.sum() / speed
+            exact = min(one.run_exact(name, loss=Loss()).seconds for _ in range(REPEATS))
+            replayed = replay_of(one, name).visits.sum() / speed
             kernels[name]["exact_over_replay"] = exact / replayed
         row += f"{kernels[name].get('exact_over_replay', float('nan')):16.1f}"
         with tempfile.TemporaryDirectory() as cache:
