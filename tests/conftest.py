@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Kernels compiled by the tests stay out of the user's cache but are shared between tests. They lie
 # in the clone: what is run from there must not be another user's, as in a shared /tmp.
 os.environ.setdefault("HEDGESPEC_CACHE",
                       str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "hedgespec"))
+
+# The same examples each time, whatever else the machine does: `make fuzz` is for other ones.
+settings.register_profile("tests", derandomize=True, deadline=None,
+                          suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 # Libraries and compiled code are many objects that stay: not looked through as often as by default.
 gc.set_threshold(50_000, 20, 100)
