@@ -185,8 +185,8 @@ def round_parts(target: LanguageModel, decoder: LiveDecoder, context: int) -> li
     return [
         *(Part(name, prepare, Captured(partial(read, count), target.device))
           for name, count in (("pass 1", 1), ("pass K+1", few))),
-        Part("verified", prepare, partial(engine._run, "verify", parts.verify)),
-        Part("draft", prepare, partial(engine._draft, 0)),
+        Part("verified", prepare, partial(engine._verify, few - 1)),
+        Part("draft", prepare, partial(engine._draft, 0, few - 1)),
         Part("evaluation", prepare, partial(
             engine._run, ("evaluate", few), partial(parts.evaluate, few)))]
 

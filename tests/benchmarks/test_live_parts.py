@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from benchmarks import live_parts  # noqa: E402
 from benchmarks.live_parts import (  # noqa: E402
     OFF,
     VARIANTS,
@@ -44,3 +45,15 @@ def test_the_rest_of_a_round_is_what_pass_and_draft_leave():
     parts = {"pass 1": 1.0, "pass K+1": 2.0, "draft": 0.5, "round": 4.0}
     *_, line = table([Row("all", parts, reading=0.8, preparing=60.0)]).splitlines()
     assert line.split(" | ")[5:] == ["2.50", "1500.000", "38", "60 |"]
+
+
+def test_a_row_for_each_variant_and_the_first_again(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", [
+        "live_parts", "--device", "cpu", "--dtype", "float32", "--target", "toy", "--context", "64",
+        "--heads", "2", "--draft-vocabulary", "50", "--draft-length", "2", "--repeats", "2",
+        "--variants", "none"])
+    monkeypatch.setattr(live_parts, "_WALL_ROUNDS", 6)
+    monkeypatch.setattr(live_parts, "copy_bandwidth", lambda device: 1e9)
+    live_parts.main()
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| none")]
+    assert len(rows) == 1 + 2  # the table is printed after each
