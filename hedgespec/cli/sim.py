@@ -34,7 +34,6 @@ versions); with --figure regret.png too. Columns: docs/results.md. Results of an
 replaced with --force only. Regret is counted in rounds, against the best fixed drafter of each
 query in hindsight.
 """
-_PICTURE = "regret.png"
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -167,16 +166,14 @@ def _say_overridden(overridden: dict[str, Any], console: "Console") -> None:
 
 
 def _save(output: "OutputSettings", results: "Results", console: "Console") -> None:
-    from hedgespec.results.store import save_results
+    from hedgespec.results.store import PICTURE, save_results
 
     shown = results.first if results.first and not results.first.summary.is_empty() else results
     pictures = {}
     if output.figure:
         from hedgespec.analysis.figures import regret_figure  # matplotlib takes a while to import
 
-        pictures[_PICTURE] = partial(regret_figure, shown.curves)
-    else:
-        (output.out / _PICTURE).unlink(missing_ok=True)  # of the run that is replaced
+        pictures[PICTURE] = partial(regret_figure, shown.curves)
     save_results(output.out, results, pictures)
     if not console.quiet:
         _print(output.out, shown, results, [*pictures], console)

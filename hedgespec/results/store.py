@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas
 
 RUN_FILE = "run.json"
+PICTURE = "regret.png"  # of a run that was asked for one
 PARTS_FOLDER = "parts"  # of a run that is to go on after an interruption
 
 
@@ -136,7 +137,8 @@ def save_results(
     """Write the four tables, `pictures` and run.json to `folder`, in place of what was there.
 
     All are written beside and then take their places, run.json last, which has the tables' hashes:
-    tables of two runs are never taken for one. `pictures` write a file of their name each.
+    tables of two runs are never taken for one. `pictures` write a file of their name each; without
+    PICTURE among them, that of the run before goes.
     """
     pictures = pictures or {}
     with folder_beside(folder) as beside:
@@ -147,6 +149,8 @@ def save_results(
         provenance = {**results.provenance, "tables": hashes}
         write_text(beside / RUN_FILE, json.dumps(provenance, indent=1) + "\n")
         move_up(beside, [*hashes, *pictures, RUN_FILE])
+    if PICTURE not in pictures:
+        (folder / PICTURE).unlink(missing_ok=True)
     remove_leftovers(folder)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from hedgespec.cli import main
 from hedgespec.errors import HedgespecError
-from hedgespec.results.store import Results, read_results, save_results
+from hedgespec.results.store import PICTURE, Results, read_results, save_results
 from hedgespec.simulator import SweepSettings, run_sweep
 from tests.helpers.synthetic import write_trace
 
@@ -54,6 +54,21 @@ def test_a_run_that_is_killed_while_it_saves_leaves_the_one_before(results, tmp_
                      {"regret.png": killed})
     assert read_results(tmp_path).summary.equals(results.summary)
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_picture_of_the_run_before_goes_when_its_tables_have_gone(results, tmp_path, monkeypatch):
+    save_results(tmp_path, results, {PICTURE: lambda path: path.write_text("a picture")})
+    with monkeypatch.context() as patch:
+        patch.setattr("hedgespec.results.store.move_up", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_results(tmp_path, results)
+    assert (tmp_path / PICTURE).is_file()
+    save_results(tmp_path, results)
+    assert not (tmp_path / PICTURE).exists()
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_another_run_is_replaced_only_when_forced(trace, tmp_path, capsys):
