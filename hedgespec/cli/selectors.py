@@ -47,11 +47,11 @@ def _table(*headers: str) -> "Table":
 
 
 def _learners() -> "Table":
-    from hedgespec.selectors import BASELINES, BUILT_IN, CONTEXTUAL, built_in
+    from hedgespec.selectors import NAMES, built_in
     from hedgespec.simulator.references import KINDS
 
     table = _table("selector", "feedback", "parameters (default)", "source")
-    for name in (*BUILT_IN, *BASELINES, *CONTEXTUAL):
+    for name in NAMES:
         selector = built_in(name)
         parameters = "\n".join(f"{item.name} ({item.default:g}): {item.help}"
                                for item in selector.parameters)
@@ -85,11 +85,11 @@ def _rules() -> "Table":
 def _print_json() -> None:
     from hedgespec.cli.common import print_json
     from hedgespec.rules import RULES
-    from hedgespec.selectors import BASELINES, BUILT_IN, CONTEXTUAL, built_in
+    from hedgespec.selectors import NAMES, built_in
     from hedgespec.selectors.feedback import feedback_help, modifier_help
     from hedgespec.simulator.references import KINDS
 
-    learners = map(built_in, (*BUILT_IN, *BASELINES, *CONTEXTUAL))
+    learners = map(built_in, NAMES)
     print_json({
         "selectors": [{
             "name": one.name, "feedback": one.feedback, "source": one.source,

@@ -15,23 +15,26 @@ from torch.nn.functional import linear
 TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
+def joined_weights(parameters: list[nn.Parameter]) -> torch.Tensor:
+    """Parameters (n, ...) as one tensor, of which they become views."""
+    whole = torch.cat([parameter.data for parameter in parameters])
+    for parameter, part in zip(parameters, whole.split([len(one) for one in parameters]),
+                               strict=True):
+        parameter.data = part
+    return whole
+
+
 class _Product:
     """One product for several layers; each takes its part, and the last one leaves nothing."""
 
     def __init__(self, layers: list[nn.Linear]):
         """The layers' weights (out, in) and biases become views of this one's."""
         self._sizes = [layer.out_features for layer in layers]
-        self._weight = self._joined([layer.weight for layer in layers])
+        self._weight = joined_weights([layer.weight for layer in layers])
         biases = [layer.bias for layer in layers]
-        self._bias = None if biases[0] is None else self._joined(biases)
+        self._bias = None if biases[0] is None else joined_weights(biases)
         self._inputs: torch.Tensor | None = None
         self._parts: list[torch.Tensor | None] = []
-
-    def _joined(self, own: list[nn.Parameter]) -> torch.Tensor:
-        joined = torch.cat([parameter.data for parameter in own])
-        for parameter, part in zip(own, joined.split(self._sizes), strict=True):
-            parameter.data = part
-        return joined
 
     def part(self, number: int, inputs: torch.Tensor) -> torch.Tensor:
         """What layer `number` makes of `inputs` (..., in)."""

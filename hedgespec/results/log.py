@@ -29,9 +29,8 @@ class LiveRun(TypedDict, total=False):
     `arm_lengths` are the draft lengths that were chosen between, of which `draft_length` is the
     greatest; none where every drafter drafted that. `feedback` and `loss` are those in force, None
     of selectors that do not learn from the losses of all drafters; in logs of early versions None
-    is also the default. `round_seconds` are
-    those of each arm that losses in seconds took, if any. `seconds` are those of each part of
-    all rounds. `tables` are the sha256 of the files beside it.
+    is also the default. `round_seconds` are those of each arm that losses in seconds took, if any.
+    `seconds` are those of each part of all rounds. `tables` are the sha256 of the files beside it.
     `arm_lengths`, `rule`, `round_seconds` and `tables` lack in logs of early versions.
     """
 

@@ -14,9 +14,8 @@ from hedgespec.results.labels import EVERY_DRAFTER, NONE, ArmLabel
 NO_DRAFTER = -1  # in place of a drafter's number: nothing is drafted
 MOST_ARMS = 2**15 - 1  # choices are int16
 ARM_LENGTHS = Option(
-    "choose between pairs of a drafter and one of these draft lengths, named DRAFTER*K, of 0 only "
-    "none, which drafts nothing; --loss seconds weighs them", "K",
-    low=0)
+    "choose between pairs of a drafter and one of these draft lengths, named DRAFTER*K; 0 is the "
+    "arm none, which drafts nothing; --loss seconds weighs them", "K", low=0)
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,13 @@ class Arms:
         """The greatest draft length."""
         return int(self.lengths.max())
 
-    @property
+    @cached_property
     def owner(self) -> np.ndarray:
         """The first arm (N) with the drafter of each."""
         drafters = self.drafters.tolist()
         return np.array([drafters.index(drafter) for drafter in drafters])
 
-    @property
+    @cached_property
     def first(self) -> np.ndarray:
         """Whether an arm (N) is the first of its drafter."""
         found: np.ndarray = np.logical_and(self.owner == np.arange(len(self.names)),

@@ -23,7 +23,7 @@ says `draws=True`.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,12 @@ class Selector:
     looks_ahead: Callable[[dict[str, float]], bool] = lambda values: False
     uses_lengths: bool = False
     uses_features: bool = False
+
+    def behind_parameters(self, lengths: Sequence[float] | np.ndarray) -> list[float]:
+        """What stands behind the parameters, as far as it is asked for: the arms' draft `lengths`
+        (N), and zeros in place of their features."""
+        features = [0.0] * (len(lengths) * FEATURES)
+        return [*(lengths if self.uses_lengths else ()), *(features if self.uses_features else ())]
 
     def default_parameters(self) -> dict[str, float]:
         """Parameter names and default values in their declared order."""

@@ -24,7 +24,7 @@ from hedgespec.results.labels import (
     shortest,
     split_parameters,
 )
-from hedgespec.selectors.contract import FEATURES, Parameter, Selector
+from hedgespec.selectors.contract import Parameter, Selector
 from hedgespec.selectors.user import check_contract, check_on, load_user_selector
 
 # Each name is the module hedgespec.selectors.<name>, "-" read as "_", which defines SELECTOR.
@@ -39,6 +39,7 @@ BUILT_IN = (
 BASELINES = ("acceptance-cutoff", "adaptive-length")
 # Learners that read what traces hold only if it was recorded on request.
 CONTEXTUAL = ("ridge",)
+NAMES = (*BUILT_IN, *BASELINES, *CONTEXTUAL)
 # What is run where none is named.
 DEFAULT = ("uniform", "hedge", "normalhedge", "ucbspec", "exp3spec")
 
@@ -89,17 +90,15 @@ class ConfiguredSelector:
     ) -> np.ndarray:
         """Parameter values in declared order, float64, as the contract has them.
 
-        `lengths` (N) are the arms' draft lengths, which stand behind them if the learner uses them,
-        and behind these zeros in place of features;
+        Behind them stands what `behind_parameters` of the arms' draft `lengths` (N) gives;
         `window` are the positions of a loss, None: as many as the learner's draft length.
         """
         values = dict(self.values)
         for item in self.selector.parameters:
             if item.of_window and values[item.name] == item.default and window is not None:
                 values[item.name] = window - 1
-        behind = lengths if self.selector.uses_lengths else ()
-        features = np.zeros(len(lengths) * FEATURES if self.selector.uses_features else 0)
-        return np.array([*values.values(), *behind, *features], dtype=np.float64)
+        return np.array([*values.values(), *self.selector.behind_parameters(lengths)],
+                        dtype=np.float64)
 
     def check_on(self, arms: int, draft_length: int) -> None:
         """Try a learner of the user's own out with N = `arms` drafters and draft length K.
@@ -133,15 +132,15 @@ def parse_selector(text: str) -> ConfiguredSelector:
         selector, module = load_user_selector(Path(label.file), label.name)
         return ConfiguredSelector(selector, module, _values(selector, text, settings), label.name,
                                   label.file)
-    if label.name not in (*BUILT_IN, *BASELINES, *CONTEXTUAL):
+    if label.name not in NAMES:
         references = (fixed("<drafter>"), BEST_FIXED, BEST_SINGLE, FASTEST_FIXED, FASTEST_SINGLE,
                       BEST_SWITCHING, ORACLE, ROUTER, NONE,
                       f"{LOOKUP_FIRST}:<drafter>")
         raise HedgespecError(
             f"unknown selector {label.name!r}; choose from "
-            f"{', '.join((*BUILT_IN, *BASELINES, *references))} "
+            f"{', '.join((*NAMES, *references))} "
             "(see `hedgespec selectors`), or FILE.py:NAME"
-            + did_you_mean(label.name, [*BUILT_IN, *BASELINES, *CONTEXTUAL, *references[1:]]))
+            + did_you_mean(label.name, [*NAMES, *references[1:]]))
     selector = built_in(label.name)
     return ConfiguredSelector(selector, _module(label.name),
                               _values(selector, label.name, settings))
@@ -159,7 +158,7 @@ def configure(
         configured = selector
     elif isinstance(selector, str):
         configured = parse_selector(selector)
-    elif selector.name not in (*BUILT_IN, *BASELINES, *CONTEXTUAL):
+    elif selector.name not in NAMES:
         _check_name(selector.name)
         check_contract(selector, f"selector {selector.name}")
         configured = ConfiguredSelector(selector, "", selector.default_parameters())

@@ -16,7 +16,6 @@ import numpy as np
 from hedgespec.selectors.contract import (
     CHOSEN,
     EMITTED,
-    FEATURES,
     FULL,
     LOOKAHEAD,
     OUTCOMES,
@@ -136,10 +135,7 @@ def _rounds(
 ) -> Iterator[np.ndarray]:
     """The play of each round; losses are learned at once."""
     selector, arms = plain.selector, losses.shape[1]
-    if selector.uses_lengths:
-        params = np.append(params, np.full(arms, float(draft_length)))
-    if selector.uses_features:
-        params = np.append(params, np.zeros(arms * FEATURES))
+    params = np.append(params, selector.behind_parameters([float(draft_length)] * arms))
     state, weights = np.empty(selector.state_size(arms)), np.empty(arms)
     plain.reset(state, params, arms, draft_length)
     for position, loss in enumerate(losses):

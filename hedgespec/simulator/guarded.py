@@ -53,22 +53,6 @@ def guarded(
     return run
 
 
-def read_only(task: Task, contextual: bool) -> Task:
-    """The task with losses and parameters that compiled code refuses to write to.
-
-    Where the learner is `contextual` the loop writes features to a copy of its parameters.
-    """
-    if not isinstance(task, ChosenTask):
-        task = task._replace(loss=_unwritable(task.loss))
-    return task if contextual else task._replace(params=_unwritable(task.params))
-
-
-def _unwritable(array: np.ndarray) -> np.ndarray:
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
 def _meaning(fault: int, configured: ConfiguredSelector) -> str:
     selector = configured.selector
     if fault < 0:

@@ -28,7 +28,7 @@ from hedgespec.selectors.losses import by_seconds, estimator_arrays, per_second
 from hedgespec.simulator.arms import make_arms
 from hedgespec.simulator.choosers import Chooser, as_chooser
 from hedgespec.simulator.features import feature_table
-from hedgespec.simulator.guarded import Task, guarded, read_only
+from hedgespec.simulator.guarded import Task, guarded
 from hedgespec.simulator.kernels import (
     assigned_kernel,
     compile_or_load,
@@ -510,7 +510,6 @@ class Replayer:
         if not configured.own:
             compile_or_load(kernel, configured.name, task, *outputs)
             return self._over_queries(kernel, task, *outputs)
-        task = read_only(task, configured.selector.uses_features)
         compile_or_load(kernel, configured.name, task, *outputs)
         return self._over_queries(guarded(kernel, configured, self.trace), task, *outputs)
 

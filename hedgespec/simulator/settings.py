@@ -9,14 +9,13 @@ from hedgespec.bundled import bundled_costs
 from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.options import Option, check_ranges, plain, refuse_idle, seed_option
 from hedgespec.results.labels import OWN_COSTS
-from hedgespec.selectors.arms import ARM_LENGTHS
+from hedgespec.selectors.arms import ARM_LENGTHS, MOST_ARMS
 from hedgespec.selectors.feedback import ARRIVALS, Feedback, modifier_help, parse_feedback
 from hedgespec.selectors.learning import NOT_ESTIMATED, Loss, parse_loss
 from hedgespec.simulator.choosers import Chooser
 
 MODES = ("auto", "exact", "replayed")
 _MOST_SEEDS = 1_000_000
-_MOST_DRAFTERS = 2**15 - 1  # choices are int16
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class SweepSettings:
         "generalist@tree expert-sql*3", "ARM")] = ()
     pools: Annotated[tuple[int, ...], Option(
         "take N of the drafters, or fill up to N with weakened copies (docs/metrics.md)", "N",
-        "pool", low=1, high=_MOST_DRAFTERS)] = ()
+        "pool", low=1, high=MOST_ARMS)] = ()
     costs: Annotated[tuple[Path, ...], Option(
         "seconds of `hedgespec profile` instead of those in the traces, for tokens per second and "
         f"--loss seconds: files, or {', '.join(bundled_costs())} as measured, or {OWN_COSTS}, the "

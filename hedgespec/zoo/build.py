@@ -146,7 +146,7 @@ class _Zoo:
         self._table: dict[str, dict[str, float]] = {}
         self._by_position: dict[str, dict[str, dict[str, float]]] = {}
         drafters = self._drafters()
-        self._mine = {name for name in drafters if self._is_mine(list(drafters).index(name))}
+        self._mine = {name for number, name in enumerate(drafters) if self._is_mine(number)}
         # Its own first: what others make is then there, or soon.
         for name in sorted(drafters, key=lambda name: name not in self._mine):
             with self._timed(name):

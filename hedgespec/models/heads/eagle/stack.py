@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers.models.llama.modeling_llama import LlamaMLP
 
-from hedgespec.models.fused import TOGETHER
+from hedgespec.models.fused import TOGETHER, joined_weights
 from hedgespec.models.heads.eagle.head import EagleHead
 
 
@@ -163,10 +163,7 @@ def _lay_together(head: EagleHead) -> None:
         for name in ("weight", "bias"):
             own = [getattr(part, name) for part in parts]
             if own[0] is not None:
-                joined = torch.cat([parameter.data for parameter in own])
-                for parameter, part in zip(own, joined.split([len(one) for one in own]),
-                                           strict=True):
-                    parameter.data = part
+                joined_weights(own)
 
 
 def _join_held(view: EagleHead) -> None:
