@@ -233,6 +233,7 @@ def test_tables_of_differences_that_are_none_are_seldom_marked(questions, monkey
             assert np.isnan(p).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("questions", [3, 4, 12, 24])
 def test_intervals_of_few_questions_cover_nearly_as_often_as_they_say(questions, monkeypatch):
     monkeypatch.setattr(statistics, "DRAWS", 1_000)

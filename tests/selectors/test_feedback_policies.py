@@ -62,6 +62,7 @@ def trace(tmp_path_factory):
                        lengths=(60, 1, 5, 130))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("window", slow_but([LENGTH], [1, LENGTH]))
 @given(emitted=ROUNDS)
@@ -103,6 +104,7 @@ def test_what_is_needed_covers_what_is_due(label, window, emitted, evaluated):
                 schedule, key, before, number, start, NO_END, fed, fed_round)
 
 
+@pytest.mark.slow
 @pytest.mark.matrix
 @pytest.mark.parametrize("label", slow_but(["queued"], LIVE))
 @pytest.mark.parametrize("name", slow_but(["normalhedge"], ["normalhedge", "ftpl"]))

@@ -92,6 +92,7 @@ def test_every_loss_is_the_replays(trace, loss, prefill):
     np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["visit-seconds:rb", "seconds:gamma"])
 def test_losses_in_seconds_are_the_replays_also_where_positions_are_passed(trace, kind):
     seconds, loss, feedback = (1.0, 3.0, 2.0), parse_loss(kind), parse_feedback("every:2")
@@ -128,6 +129,7 @@ def test_both_kinds_of_feedback_are_covered():
     assert {built_in(name).feedback for name in BUILT_IN} >= {CHOSEN, FULL}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["weights vanish", "helper out of bounds", "raises",
                                   "never returns", "bandit out of bounds", "bandit raises"])
 def test_faults_of_a_users_learner_are_told_live(tmp_path_factory, long_trace, name, monkeypatch):

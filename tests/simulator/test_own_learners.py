@@ -54,6 +54,7 @@ def test_faults_are_told_before_anything_is_compiled(file, trace, name, monkeypa
     refused(file, FAULTY[name], lambda label: Replayer(trace, 5).run(label, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["played", "loss", "params"])
 def test_a_write_that_no_run_comes_to_is_refused_where_it_is_compiled(file, trace, what):
     file.write_text(learner(learn=f"state[1:] += loss\n    if position > 9999: {what}[0] = 0.0"))
@@ -62,6 +63,7 @@ def test_a_write_that_no_run_comes_to_is_refused_where_it_is_compiled(file, trac
     assert str(told.value).count("\n") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LATE_FAULTS)
 def test_faults_after_the_trial_are_told_by_the_compiled_run(file, trace, name, monkeypatch):
     monkeypatch.setattr(limits, "SECONDS", 0.5)
@@ -81,6 +83,7 @@ def test_late_faults_are_told_by_exact_expectations_carried_learners_and_threads
         refused(file, LATE_FAULTS[name], run, f":rate={LATE_FAULTS[name].rate}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HANGS)
 def test_a_learner_that_never_returns_is_told(file, trace, name, monkeypatch):
     monkeypatch.setattr(limits, "SECONDS", 0.4)
@@ -116,6 +119,7 @@ def test_good_learners_pass(file, name):
     assert parse_selector(f"{file}:LEARNER").own
 
 
+@pytest.mark.slow
 @pytest.mark.matrix
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_built_in_learners_pass_and_so_may_skip_the_checks(name):

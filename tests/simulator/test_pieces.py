@@ -52,6 +52,7 @@ def assert_equal(found, expected):
     assert len(list(found.tables())) == len(TABLES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [
     {"selectors": EVERY},
     {"selectors": ("hedge", "ftpl"), "feedbacks": ("every:4", "censored")},
