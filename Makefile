@@ -8,7 +8,7 @@ COSTS := smollm2-135m-zoo-h100 llama-3.1-8b-h100
 # make traces TARGET=MODEL: a Hugging Face id, a folder or a .gguf file; its name is the folders'.
 NAME = $(patsubst %.gguf,%,$(notdir $(TARGET:%/=%)))
 OF_TARGET = $(if $(TARGET),--target $(TARGET) --zoo zoo-$(NAME) --out recordings-$(NAME) \
-  --mixed --long --answer-tokens 2048 --long-answers 0.3)
+  --mixed --long --answer-tokens 2048 --long-answers 0.3 --compile)
 INPUTS := pyproject.toml constraints.txt hedgespec/version.py
 
 .DEFAULT_GOAL := help

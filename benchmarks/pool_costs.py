@@ -23,7 +23,6 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from hedgespec.bundled import trace_folder
-from hedgespec.costs.estimate import reading_seconds
 from hedgespec.costs.file import (
     BATCHED,
     costs_for,
@@ -35,15 +34,12 @@ from hedgespec.costs.file import (
 from hedgespec.costs.profile import random_target
 from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text
-from hedgespec.live import LiveDecoder
-from hedgespec.live.static_engine import StaticEngine
+from hedgespec.live.pool_costs import pool_costs
 from hedgespec.models.drafters import Drafter, make_drafters
 from hedgespec.models.heads.eagle import save_head
 from hedgespec.models.heads.recurrent import save_redrafter
-from hedgespec.models.settings import Sampling
 from hedgespec.models.target import LanguageModel
 from hedgespec.traces import Costs, DrafterInfo, load_manifest
-from hedgespec.traces.costs import EVALUATE_ALL, evaluate_part
 from hedgespec.traces.schema import MANIFEST
 from hedgespec.zoo.new_heads import new_head, new_parallel_head, new_recurrent_head
 from hedgespec.zoo.settings import ZooSettings
@@ -88,69 +84,13 @@ def measured(options: argparse.Namespace) -> Costs:
     target = with_words(random_target(options.shapes, options.device, options.dtype))
     infos = {info.name: info for name in options.traces
              for info in load_manifest(trace_folder(name)).drafters}
-    pool = random_pool(list(infos.values()), target)
-    fast = [one for one in pool if StaticEngine.can_run(target, [one])]
-    found: list[Costs] = []
-    for drafters, static in ((fast, not options.eager),
-                             ([one for one in pool if one not in fast], False)):
-        if drafters:
-            decoder = LiveDecoder(
-                target, drafters, "normalhedge", sampling=Sampling(0.0), static=static,
-                draft_length=options.draft_length, compiled=options.compile and static)
-            first = not found
-            found.append(decoder.costs(
-                options.context, options.widths if first else (), options.repeats,
-                options.batches if first else (), options.contexts,
-                partial(save_unfinished, options.out) if options.out and first
-                else lambda costs: None,
-                unfinished(options.out) if options.resume and first else None))
-    return joined(found, [one.name for one in pool])
-
-
-def joined(found: list[Costs], names: list[str]) -> Costs:
-    """Costs of several engines: the first one's target, each drafter in its own engine.
-
-    Whoever has no batch is evaluated beside it, one by one, and drafts for one text after another.
-    """
-    conditions = [_joined([one, *(_of_texts(costs.at(1, one.context), one.batch)
-                                  for costs in found[1:])], names)
-                  for one in found[0].conditions]
-    return replace(_joined(found, names), conditions=conditions)
-
-
-def _of_texts(costs: Costs, texts: int) -> Costs:
-    """Costs of drafters that work on one text after another."""
-    return replace(costs, drafters={
-        name: replace(one, reads={}, **{part: texts * seconds for part, seconds in
-                                        asdict(one).items() if isinstance(seconds, float)})
-        for name, one in costs.drafters.items()})
-
-
-def _joined(found: list[Costs], names: list[str]) -> Costs:
-    """Costs of several engines at one batch and context."""
-    first, *others = found
-    drafters = {name: one for costs in found for name, one in costs.drafters.items()}
-    together, counted = first.evaluate_all, first.evaluate_together
-    if together is not None:
-        counted = {**counted, str(len(first.drafters)): together}
-        together += sum(one.evaluate for costs in others for one in costs.drafters.values())
-    engine = "; ".join([first.engine, *(
-        f"{', '.join(costs.drafters)}: {costs.engine}" for costs in others)])
-    spread = {name: one for costs in reversed(found if first.batch == 1 else found[:1])
-              for name, one in costs.spread.items()}
-    if EVALUATE_ALL in first.spread:
-        alone = [costs.spread[evaluate_part(name)] for costs in others for name in costs.drafters
-                 if evaluate_part(name) in costs.spread]
-        spread[EVALUATE_ALL] = replace(
-            first.spread[EVALUATE_ALL],
-            low=first.spread[EVALUATE_ALL].low + sum(one.low for one in alone),
-            high=first.spread[EVALUATE_ALL].high + sum(one.high for one in alone))
-    reads = {count: seconds + sum(
-                 float(reading_seconds(costs, list(costs.drafters), np.array([int(count)])).sum())
-                 for costs in others)
-             for count, seconds in first.reads.items()}
-    return replace(first, drafters={name: drafters[name] for name in names}, reads=reads,
-                   evaluate_all=together, evaluate_together=counted, spread=spread, engine=engine)
+    return pool_costs(
+        target, random_pool(list(infos.values()), target), options.draft_length,
+        compiled=options.compile, eager=options.eager, context=options.context,
+        widths=options.widths, repeats=options.repeats, batches=options.batches,
+        contexts=options.contexts,
+        kept=partial(save_unfinished, options.out) if options.out else lambda costs: None,
+        known=unfinished(options.out) if options.resume else None)
 
 
 def with_words(target: LanguageModel) -> LanguageModel:

@@ -69,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
         return _run_servers(options)
     _refuse(given_options(options, ServerSettings), "is of servers; the target is none")
     require_models("recording")
+    from hedgespec.live.pool_costs import RecordedCosts
     from hedgespec.tracegen.record import record
 
     settings = _settings(options)
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
               + "; a GPU is wanted for more", file=sys.stderr)
     try:
         with Bar() as bar:
-            manifest = record(settings, bar.update)
+            manifest = record(settings, bar.update, measure=RecordedCosts(settings.compiled))
     except KeyboardInterrupt:
         print("interrupted; finished batches are kept: run the same command with --resume",
               file=sys.stderr)
@@ -100,7 +101,7 @@ def _run_servers(options: argparse.Namespace) -> int:
     from hedgespec.tracegen.settings import RecordSettings
 
     given = given_options(options, RecordSettings)
-    _refuse({name for name in ("device", "dtype") if name in given},
+    _refuse({name for name in ("device", "dtype", "compiled") if name in given},
             "is of models that run here; servers have their own")
     settings = replace(_defaults(), **{**_named(given), **given})
     try:
@@ -143,12 +144,17 @@ def _defaults() -> "RecordSettings":
 
 def _settings(options: argparse.Namespace) -> "RecordSettings":
     from hedgespec.models.settings import idle_at
-    from hedgespec.tracegen.settings import CPU_PER_DOMAIN, CPU_TOKENS, RecordSettings
+    from hedgespec.tracegen.settings import (
+        CPU_PER_DOMAIN,
+        CPU_TOKENS,
+        RecordSettings,
+        idle_compiled,
+    )
 
     given = {**part_of_torchrun(), **given_options(options, RecordSettings)}
     settings = replace(_defaults(), **given)
-    refuse_idle(given, idle_at(settings.temperature))
     device = chosen_device(settings.device)
+    refuse_idle(given, [*idle_at(settings.temperature), idle_compiled(device, settings.costs)])
     derived = _named(given)
     if device == "cpu":
         derived["max_new_tokens"] = CPU_TOKENS

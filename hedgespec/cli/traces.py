@@ -57,6 +57,7 @@ def _defaults() -> "ExperimentSettings":
 
 def run(options: argparse.Namespace) -> int:
     """Make the zoo, record, and say where the traces are; or list the bundled ones."""
+    from hedgespec.tracegen.settings import idle_compiled
     from hedgespec.zoo.settings import ExperimentSettings, ZooSettings
 
     given = given_options(options, ExperimentSettings)
@@ -69,8 +70,10 @@ def run(options: argparse.Namespace) -> int:
     refuse_idle(given, [("long_tokens", "long" in given, f"give {arg('long', True)} too")])
     replace(_defaults(), **given).check()  # what is wrong is told before anything is loaded
     zoo = zoo_settings(options)
+    refuse_idle(given, [idle_compiled(zoo.device)])
     from hedgespec.cli.common import StepBar
     from hedgespec.cli.record import Bar
+    from hedgespec.live.pool_costs import RecordedCosts
     from hedgespec.models.drafters import check_before_loading
     from hedgespec.zoo.build import make_zoo
     from hedgespec.zoo.experiment import plan_recordings, record_experiment
@@ -90,7 +93,8 @@ def run(options: argparse.Namespace) -> int:
         with Bar() as bar_of_recording:
             manifests = record_experiment(
                 zoo, settings,
-                lambda name, progress: bar_of_recording.update(progress, f"{name}: "))
+                lambda name, progress: bar_of_recording.update(progress, f"{name}: "),
+                RecordedCosts(settings.compiled, zoo.dtype))
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return 130

@@ -49,7 +49,7 @@ def measure_costs(
     too little of it, if a drafter cannot draft step by step with this target, or if a model cannot
     be read in pieces at all.
     """
-    _check(target, drafters)
+    check_measurable(target, drafters)
     longest = max([draft_length + 1, *widths])
     context = _fitting_context(target, drafters, draft_length, longest, context)
     chosen = torch.Generator().manual_seed(0)
@@ -109,7 +109,8 @@ def _step(medians: dict[str, float], drafter: str, draft_length: int) -> float:
     return medians[draft_part(drafter)] / passes
 
 
-def _check(target: LanguageModel, drafters: list[Drafter]) -> None:
+def check_measurable(target: LanguageModel, drafters: list[Drafter]) -> None:
+    """Raise HedgespecError for models that live decoding would refuse."""
     try:
         check_lossless(target)
         check_readers(drafters)

@@ -11,5 +11,8 @@ DRAFTERS = Option("repeat for each; default: four early exits, prompt-lookup and
 DEVICE = Option("default: cuda if there is one", choices=("auto", "cpu", "cuda"))
 DTYPE = Option("default: bfloat16 on cuda, float32 on the CPU",
                choices=("auto", "float32", "bfloat16", "float16"))
+COMPILE_COSTS = Option("measure the costs of decoding with kernels made by torch.compile, as "
+                       "`hedgespec live --compile` decodes, on a GPU; a minute or two more",
+                       name="compile")
 COMPILE = Option("make the models' kernels with torch.compile, on fixed tensors: faster rounds, "
                  "after a minute or more of compiling", name="compile")

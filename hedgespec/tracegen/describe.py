@@ -24,7 +24,8 @@ def fingerprint(setup: Setup, batch_size: int, queries: Sequence[Query]) -> dict
     A chat template may print the date, and a tokenizer's folder may be changed.
     """
     prompts = json.dumps([[query.prompt_sha256, query.prompt] for query in queries])
-    apart = ("prompts", "out", "resume", "batch_size", "drafters", "costs", "part")
+    apart = ("prompts", "out", "resume", "batch_size", "drafters", "costs", "compiled",
+             "part")
     settings = {key: value for key, value in asdict(setup.settings).items() if key not in apart}
     return {
         **settings,

@@ -34,13 +34,19 @@ _WAIT = 0.2  # seconds, before other parts are looked after again
 _FEW = 16  # tokens: of fewer, rounding does not make a mean yet
 
 
+def costs_as_read(setup: Setup) -> Costs:
+    """What rounds cost with the models as recording has them, one pass after another."""
+    return measure_costs(setup.target, setup.drafters, setup.settings.draft_length)
+
+
 def record(
     settings: RecordSettings, report: Callable[[RecordingProgress], None] = lambda _: None,
-    loaded: Loaded | None = None,
+    loaded: Loaded | None = None, measure: Callable[[Setup], Costs] = costs_as_read,
 ) -> Manifest:
     """Record a trace as `settings` say; return its manifest.
 
-    `loaded` are models that other recordings of this target and device have loaded.
+    `loaded` are models that other recordings of this target and device have loaded. `measure` gives
+    the costs that the trace keeps: hedgespec.live.pool_costs has those of live decoding.
 
     Raises HedgespecError on bad input before anything is written. After an interruption the same
     call with `resume` goes on where the last finished batch ended and gives the same trace. Of
@@ -56,7 +62,7 @@ def record(
     started = perf_counter()
     setup = load_setup(settings, loaded)
     seconds = {"load": perf_counter() - started}
-    return _Recorder(setup, questions, progress, report, seconds).run()
+    return _Recorder(setup, questions, progress, report, seconds, measure).run()
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ class _Recorder:
     def __init__(
         self, setup: Setup, questions: list[Question], progress: RecordingProgress,
         report: Callable[[RecordingProgress], None], seconds: dict[str, float],
+        measure: Callable[[Setup], Costs],
     ):
         """`seconds` are those of what was done before, by its name."""
         settings = setup.settings
@@ -90,7 +97,8 @@ class _Recorder:
         self._first_turns = self._queries.of_turn(0, {})
         self._part, self._parts = settings.share
         measures = settings.costs and self._part == 0
-        self._costs = self._timed("costs", self._measure_costs) if measures else None
+        self._costs = self._timed("costs", partial(self._measure_costs, measure)) if (
+            measures) else None
         self._writer = TraceWriter(
             settings.out, fingerprint(setup, self._batch_size, self._first_turns),
             settings.resume or settings.part is not None)
@@ -136,10 +144,9 @@ class _Recorder:
     def _is_whole(self) -> bool:
         return (self._setup.settings.out / MANIFEST).exists()
 
-    def _measure_costs(self) -> Costs:
+    def _measure_costs(self, measure: Callable[[Setup], Costs]) -> Costs:
         self._say("measuring costs")
-        return measure_costs(self._setup.target, self._setup.drafters,
-                             self._setup.settings.draft_length)
+        return measure(self._setup)
 
     def _queries_of(self, turn: int, answers: dict[str, list[str]]) -> list[Query]:
         if turn == 0:

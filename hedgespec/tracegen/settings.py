@@ -7,6 +7,7 @@ from typing import Annotated
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.options import (
+    COMPILE_COSTS,
     DEVICE,
     DRAFTERS,
     DTYPE,
@@ -28,6 +29,12 @@ TREES = Option("also record draft trees from every position, replayed with `hedg
                "--rule tree`: "
                "dynamic[:TOTAL,DEPTH,TOPK] (EAGLE-2; 60,7,10) or static[:FILE] (rank paths), as "
                "NAME=SHAPE for `hedgespec sim --rule tree:NAME`", "SHAPE")
+
+
+def idle_compiled(device: str, measured: bool = True) -> tuple[str, bool, str]:
+    """What `refuse_idle` is to refuse where no costs, or none of compiled kernels, are measured."""
+    return ("compiled", measured and device != "cpu",
+            "costs of compiled kernels are measured on a GPU, where costs are")
 
 
 def share_of(part: str | None) -> tuple[int, int]:
@@ -82,6 +89,7 @@ class RecordSettings:
         choices=tuple(PRECISIONS))] = "compact"
     costs: Annotated[bool, Option(
         "do not measure what target and drafters cost in time (default: measured first)")] = True
+    compiled: Annotated[bool, COMPILE_COSTS] = False
     resume: Annotated[bool, Option("go on with an interrupted recording in --out")] = False
     part: Annotated[str | None, Option(
         "record every N-th batch, from the I-th (0..N-1) on: N processes of one command, each with "

@@ -9,10 +9,10 @@ from pathlib import Path
 from hedgespec.bundled import LONG_PROMPTS
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import check_writable
-from hedgespec.tracegen.record import record
+from hedgespec.tracegen.record import costs_as_read, record
 from hedgespec.tracegen.settings import RecordingProgress, RecordSettings
-from hedgespec.tracegen.setup import Loaded
-from hedgespec.traces import Manifest, load_manifest
+from hedgespec.tracegen.setup import Loaded, Setup
+from hedgespec.traces import Costs, Manifest, load_manifest
 from hedgespec.traces.schema import MANIFEST, RECORDING
 from hedgespec.zoo.questions import held_out_questions, rephrased, write_questions
 from hedgespec.zoo.settings import (
@@ -84,12 +84,13 @@ def plan_recordings(zoo: ZooSettings, settings: ExperimentSettings) -> list[Reco
 def record_experiment(
     zoo: ZooSettings, settings: ExperimentSettings,
     report: Callable[[str, RecordingProgress], None] = lambda name, progress: None,
+    measure: Callable[[Setup], Costs] = costs_as_read,
 ) -> list[Manifest]:
     """Record every trace of the experiment with a zoo that was made before.
 
     A trace that is there already is kept, an interrupted one resumed. Of several parts of the zoo
     each records its part of every trace. `report` is told the trace
-    and its progress. Raises HedgespecError on bad input.
+    and its progress; `measure` as in `record`. Raises HedgespecError on bad input.
     """
     manifests = []
     loaded = Loaded()
@@ -100,10 +101,10 @@ def record_experiment(
             drafters=(*zoo_drafters(zoo, plan.temperature), *settings.drafters),
             temperature=plan.temperature, seed=zoo.seed, max_new_tokens=plan.max_new_tokens,
             device=zoo.device, dtype=settings.dtype, rules=settings.rules, trees=settings.trees,
-            part=zoo.part)
+            part=zoo.part, compiled=settings.compiled)
         if (out / MANIFEST).is_file():
             manifests.append(load_manifest(out))
             continue
         manifests.append(record(replace(base, resume=(out / RECORDING).is_file()),
-                                partial(report, plan.name), loaded))
+                                partial(report, plan.name), loaded, measure))
     return manifests

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.models.options import DEVICE, DTYPE, TARGET
+from hedgespec.models.options import COMPILE_COSTS, DEVICE, DTYPE, TARGET
 from hedgespec.models.settings import Sampling
 from hedgespec.options import Option, check_ranges, seed_option
 from hedgespec.tracegen.settings import RULES, TREES, share_of
@@ -142,7 +142,8 @@ class ExperimentSettings:
 
     Rephrased questions are recorded at those of their temperatures that are among `temperatures`.
     The recordings are made in `dtype`; float32 avoids any difference between the passes that
-    write and that score the text. `rules` have their statistics recorded too.
+    write and that score the text. On a GPU their costs are those of decoding in the zoo's type,
+    with `compiled` kernels or not. `rules` have their statistics recorded too.
     """
 
     out: Annotated[Path, Option("folder of the traces", "DIR", made=True)]
@@ -155,6 +156,7 @@ class ExperimentSettings:
     temperatures: Annotated[tuple[float, ...], Option("record at these", "T")] = (0.7, 0.0, 1.0)
     rephrased_temperatures: tuple[float, ...] = (0.7,)
     dtype: str = "float32"
+    compiled: Annotated[bool, COMPILE_COSTS] = False
     rules: Annotated[tuple[str, ...], RULES] = ()
     trees: Annotated[tuple[str, ...], TREES] = ()
     drafters: Annotated[tuple[str, ...], Option(

@@ -1,14 +1,22 @@
 """Costs of a pool that runs in several engines, and of parts of it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("torch")
 
-from benchmarks.pool_costs import _of, joined
+from benchmarks.pool_costs import _of
 from hedgespec.errors import HedgespecError
-from hedgespec.traces import Costs, DrafterCosts, Spread, TargetCosts
+from hedgespec.live import pool_costs as module
+from hedgespec.live.pool_costs import RecordedCosts, joined, pool_costs
+from hedgespec.models.drafters import make_drafters
+from hedgespec.models.target import load_model
+from hedgespec.tracegen.record import record
+from hedgespec.tracegen.settings import RecordSettings
+from hedgespec.traces import Costs, DrafterCosts, Spread, TargetCosts, load_manifest
+from tests.helpers.tiny import save_questions
 
 HEAD = DrafterCosts(0.1, 0.5, 0.2)
 LOOKUP = Costs("a GPU", "bfloat16", 9, 5, TargetCosts(7.0, 8.0),
@@ -48,3 +56,63 @@ def test_a_trace_takes_the_costs_of_its_own_drafters():
     assert costs.evaluate_all == pytest.approx(0.2 + 0.1)
     with pytest.raises(HedgespecError, match="the costs have no drafter other"):
         _of(COSTS, [SimpleNamespace(name="other", kind="eagle")])
+
+
+@pytest.mark.parametrize(("eager", "engine"), [
+    (False, "fixed tensors; ngram: eager"), (True, "eager")])
+def test_each_drafter_is_timed_in_the_engine_that_runs_it(tiny_models, eager, engine):
+    target = load_model(tiny_models["target"], "cpu", "float32")
+    drafters = make_drafters(["ngram", "early-exit:2"], target)
+    told = []
+    costs = pool_costs(target, drafters, 3, eager=eager, context=40, repeats=2, widths=(8,),
+                       kept=told.append)
+    assert costs.engine == engine
+    assert list(costs.drafters) == ["ngram", "early-exit-2"]
+    assert set(costs.widths) >= {"1", "4", "8"}
+    assert [list(one.drafters) for one in told] == [
+        ["ngram", "early-exit-2"] if eager else ["early-exit-2"]]
+
+
+@pytest.fixture
+def setups():
+    """What recordings on a GPU hand over."""
+    settings = RecordSettings("model", "questions", "out", "name", ("ngram",), device="cuda",
+                              draft_length=4)
+    target = SimpleNamespace(device=SimpleNamespace(type="cuda"), dtype="float32")
+    first = SimpleNamespace(settings=settings, target=target, drafters=["own"])
+    return [first, SimpleNamespace(settings=replace(settings, out="other", temperature=0.0),
+                                   target=target, drafters=["own"]),
+            SimpleNamespace(settings=replace(settings, drafters=("ngram", "ngram:2")),
+                            target=target, drafters=["own", "two"])]
+
+
+def test_recordings_of_one_pool_measure_once_in_the_type_of_decoding(setups, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "check_measurable", lambda target, drafters: None)
+    monkeypatch.setattr(module, "load_model", lambda *names: names)
+    monkeypatch.setattr(module, "make_drafters", lambda names, target: list(names))
+
+    def measured(target, drafters, draft_length, compiled):
+        asked.append((target, drafters, draft_length, compiled))
+        return len(asked)
+
+    monkeypatch.setattr(module, "pool_costs", measured)
+    measure = RecordedCosts(True, "bfloat16")
+    assert [measure(setup) for setup in setups] == [1, 1, 2]
+    loaded = ("model", "cuda", "bfloat16")
+    assert asked == [(loaded, ["ngram"], 4, True), (loaded, ["ngram", "ngram:2"], 4, True)]
+    asked.clear()
+    assert RecordedCosts(dtype="float32")(setups[0]) == 1
+    assert asked == [(setups[0].target, ["own"], 4, False)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif("not __import__('torch').cuda.is_available()", reason="needs a CUDA device")
+def test_recordings_on_a_gpu_keep_the_costs_of_fixed_tensors(tiny_models, tmp_path):
+    settings = RecordSettings(
+        tiny_models["target"], save_questions(tmp_path / "questions.jsonl"), tmp_path / "trace",
+        "tiny", ("early-exit:2", "ngram"), max_new_tokens=20, device="cuda", dtype="float32")
+    record(settings, measure=RecordedCosts(dtype="bfloat16"))
+    costs = load_manifest(tmp_path / "trace").costs
+    assert (costs.engine, costs.dtype) == ("fixed tensors; ngram: eager", "bfloat16")
+    assert costs.overhead > 0
