@@ -3,11 +3,13 @@
     python -m benchmarks.live --compile --zoo zoo --out build/live        (make live-speed)
 
 Decodes one stream of questions of several domains with plain autoregressive decoding (on the same
-fixed tensors and CUDA graphs), each fixed drafter and each policy: a selector, or one with its
-feedback setting as SELECTOR@FEEDBACK. Then replays what each of them wrote: MAT, evaluations, and
-tokens per second from costs measured on their own, with an overhead per round fitted on other
-questions. Prints tables, and writes them with all settings to OUT/live.json, after
-each policy what there is by then; what was in OUT before is removed.
+fixed tensors and CUDA graphs), each fixed drafter and each policy: a selector, perhaps with its
+feedback setting and its draft length, or several to choose from, as SELECTOR[@FEEDBACK][@K,...].
+Then replays what each of them wrote: MAT, evaluations, and tokens per second from costs measured on
+their own, with an overhead per round fitted on other questions. The learner that was fastest on
+these other questions is the one that the table compares with all. Prints tables, and writes them
+with all settings and answers to OUT/live.json, after each policy what there is by then; what was in
+OUT before is removed.
 """
 
 import argparse
@@ -26,7 +28,6 @@ import numpy as np
 import torch
 
 from hedgespec.command import command_line
-from hedgespec.costs.estimate import round_seconds
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_text, write_text
 from hedgespec.live import DecoderSettings, LiveDecoder
@@ -183,18 +184,40 @@ def scored_trace(
 
 @dataclass(frozen=True)
 class Policy:
-    """SELECTOR[@FEEDBACK]."""
+    """SELECTOR[@FEEDBACK][@K,...]: a draft length, or those that are chosen from; else the run's.
+    """
 
     selector: str
     feedback: str | None = None
+    lengths: tuple[int, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> "Policy":
-        """Read one; a fixed drafter has no feedback."""
-        if text.startswith(FIXED):
-            return cls(text)
-        selector, _, feedback = text.partition("@")
-        return cls(selector, feedback or None)
+        """Read one."""
+        selector, *more = text.split("@")
+        lengths = [part for part in more if re.fullmatch(r"[\d,]+", part)]
+        feedback = [part for part in more if part not in lengths]
+        if len(lengths) > 1 or len(feedback) > 1:
+            raise HedgespecError(f"{text}: want SELECTOR[@FEEDBACK][@K,...]")
+        return cls(selector, feedback[0] if feedback else None,
+                   tuple(int(length) for part in lengths for length in part.split(",")))
+
+    @property
+    def drafting(self) -> dict[str, Any]:
+        """What of DecoderSettings and of a replay is not the run's own."""
+        if not self.lengths:
+            return {}
+        return ({"draft_length": self.lengths[0]} if len(self.lengths) == 1
+                else {"arm_lengths": self.lengths})
+
+    def decoder(self, shared: LiveDecoder, costs: Costs) -> LiveDecoder:
+        """One that decodes so, on the tensors and graphs of another."""
+        own = {"feedback": self.feedback, **self.drafting}
+        found = shared.with_selector(self.selector, **own)
+        if not self.learns:
+            return found
+        # What the learners' default loss weighs, in the replay too.
+        return shared.with_selector(self.selector, round_seconds=found.round_seconds(costs), **own)
 
     @property
     def learns(self) -> bool:
@@ -206,9 +229,10 @@ class Policy:
 def replayed(trace: Path, policy: Policy, seeds: int, found: Measured) -> dict[str, float]:
     """MAT and tokens per second (means over seeds) of a policy on the trace of what it decoded, and
     the evaluations that the schedule has in the very rounds that were."""
+    drafting = ({"draft_lengths": policy.lengths} if len(policy.lengths) == 1 else policy.drafting)
     summary = run_sweep([trace], SweepSettings(
         selectors=(policy.selector,), feedbacks=(policy.feedback,) if policy.feedback else (),
-        prefill=policy.learns, seeds=seeds)).summary
+        prefill=policy.learns, seeds=seeds, **drafting)).summary
     tokens, rounds = summary["tokens"].sum(), summary["rounds"].sum()
     seconds = (summary["tokens"] / summary["tokens_per_second"]).sum()
     return {"mat": tokens / rounds, "tokens_per_second": tokens / seconds,
@@ -218,7 +242,7 @@ def replayed(trace: Path, policy: Policy, seeds: int, found: Measured) -> dict[s
 def evaluations(trace: Trace, policy: Policy, found: Measured) -> float:
     """Evaluations of a policy by the schedule, in the rounds that were."""
     starts = np.cumsum([0, *found.emitted[:-1]])
-    replayer = Replayer(trace)
+    replayer = Replayer(trace, **policy.drafting)
     feedback = parse_feedback(policy.feedback) if policy.feedback else Feedback()
     loss = replace(replayer.default_loss(feedback), prefill=True) if policy.learns else None
     run = replayer.run(policy.selector, 0, feedback if policy.feedback else None, loss,
@@ -277,11 +301,12 @@ def main() -> None:
     add("--domains", nargs="+", default=list(DOMAINS))
     add("--per-domain", type=int, default=12)
     add("--fit", type=int, default=12, help="questions that the overhead is fitted on")
-    add("--policies", nargs="+", default=list(POLICIES), help="SELECTOR[@FEEDBACK]")
+    add("--policies", nargs="+", default=list(POLICIES), help="SELECTOR[@FEEDBACK][@K,...]")
     add("--temperature", type=float, default=0.7)
     add("--draft-length", type=int, default=5)
     add("--max-new-tokens", type=int, default=256)
     add("--hugging-face", type=int, default=4, help="questions for generate (slow)")
+    add("--assistant", help="a small model, for generate's assisted generation")
     add("--seeds", type=int, default=20)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--dtype", default="bfloat16")
@@ -302,26 +327,26 @@ def main() -> None:
 
     decoder = LiveDecoder(target, drafters, settings=DecoderSettings(
         sampling, draft_length=options.draft_length, static=True, compiled=options.compile))
-    table = Table(options, decoder.costs())
-    names = [drafter.name for drafter in drafters]
-    lengths = np.full(len(names), options.draft_length)
-    # What the learners' default loss weighs, in the replay too.
-    rounds = tuple(round_seconds(table.costs, names, lengths, lengths).tolist())
-    table.add(PLAIN, decode_plainly(target, sampling, queries, options.compile))
+    alone = [fixed(drafter.name) for drafter in drafters]
+    policies = {policy: Policy.parse(policy) for policy in (*alone, *options.policies)}
+    widths = {length + 1 for one in policies.values() for length in one.lengths}
+    table = Table(options, decoder.costs(widths=sorted(widths)), tested)
+    table.add(PLAIN, decode_plainly(target, sampling, tested, options.compile))
     if options.hugging_face:
         few = tested[: options.hugging_face]
         table.add("generate", generate(target, sampling, few))
         table.add("generate, prompt lookup", generate(
             target, sampling, few, prompt_lookup_num_tokens=options.draft_length))
-    alone = [fixed(drafter.name) for drafter in drafters]
-    fits: dict[str, Measured] = {}
-    for policy in (*alone, *options.policies):
-        asked = Policy.parse(policy)
-        own = decoder.with_selector(asked.selector, feedback=asked.feedback,
-                                    round_seconds=rounds if asked.learns else None)
+        if options.assistant:
+            small = load_model(options.assistant, options.device, options.dtype)
+            table.add("generate, assisted", generate(
+                target, sampling, few, assistant_model=small.model))
+            del small
+    for policy, asked in policies.items():
+        own = asked.decoder(decoder, table.costs)
         for query in (longest(queries), *fitted[:3]):  # kernels and graphs are made
             own.generate(query.prompt, 40, query.number)
-        fits[policy] = decode(own, fitted, f"{policy}, fitting")
+        table.fits[policy] = decode(own, fitted, f"{policy}, fitting")
         table.add(policy, decode(own, tested, policy))
     table.add("best fixed per answer", best_per_query([table.runs[policy] for policy in alone]))
 
@@ -331,12 +356,12 @@ def main() -> None:
         return replayed(trace, Policy.parse(policy), options.seeds, found)
 
     errors = []
-    for policy, fit in fits.items():
+    for policy, fit in table.fits.items():
         expected = fit.count / replay(policy, fitted, fit, "fit")["tokens_per_second"]
         errors.append((sum(fit.seconds) - expected) / sum(fit.rounds))
     table.costs = replace(table.costs, overhead=max(
         0.0, table.costs.overhead + float(np.mean(errors))))
-    for policy in fits:
+    for policy in table.fits:
         table.replays[policy] = replay(policy, tested, table.runs[policy], "test")
         table.write()
     print(tables(table.result()), end="")
@@ -348,7 +373,9 @@ class Table:
 
     options: argparse.Namespace
     costs: Costs
+    queries: list[Query]
     runs: dict[str, Measured] = field(default_factory=dict)
+    fits: dict[str, Measured] = field(default_factory=dict)  # on other questions
     replays: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def add(self, policy: str, found: Measured) -> None:
@@ -365,27 +392,37 @@ class Table:
                 "policy": name, "answers": len(found.rounds), "tokens": found.count,
                 "mat": found.mat, "tokens_per_second": found.speed,
                 "evaluations": sum(found.evaluations),
-                "selector_share": found.selecting / sum(found.seconds)}
+                "selector_share": found.selecting / sum(found.seconds),
+                "tokens_of_answers": [len(tokens) for tokens in found.tokens],
+                "rounds_of_answers": found.rounds, "seconds_of_answers": found.seconds}
             rows.append(row | {f"replayed_{what}": value
                                for what, value in self.replays.get(name, {}).items()})
         return rows
 
-    def normalhedge_over(self) -> dict[str, tuple[float, float]]:
-        """Intervals of its speed over that of each other policy on the same answers."""
-        reference = self.runs.get("normalhedge")
-        return {} if reference is None else {
-            name: interval(reference, found) for name, found in self.runs.items()
-            if found is not reference and len(found.rounds) == len(reference.rounds)}
+    def chosen(self) -> str | None:
+        """The learner from all drafters that was fastest on the questions of the fit."""
+        learners = [name for name in self.fits if name in self.runs and Policy.parse(name).learns]
+        return max(learners, key=lambda name: self.fits[name].speed, default=None)
+
+    def over(self, name: str | None) -> dict[str, tuple[float, float]]:
+        """Intervals of the speed of a policy over that of each other one on the same answers."""
+        if name is None:
+            return {}
+        one = self.runs[name]
+        return {other: interval(one, found) for other, found in self.runs.items()
+                if found is not one and len(found.rounds) == len(one.rounds)}
 
     def result(self) -> dict[str, Any]:
         """All of it, with the settings."""
-        options, costs = self.options, self.costs
+        options, costs, chosen = self.options, self.costs, self.chosen()
         return {
             "command": command_line(), "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": costs.device, "dtype": costs.dtype, "compiled": options.compile,
             "torch": torch.__version__, "temperature": options.temperature,
             "draft_length": options.draft_length, "rows": self.rows(),
-            "normalhedge_over": self.normalhedge_over(), "costs": {
+            "chosen": chosen, "chosen_over": self.over(chosen),
+            "domains": [query.question.domain for query in self.queries],
+            "engine": costs.engine, "costs": {
                 "target_one": costs.target.one, "target_round": costs.target.round,
                 "evaluate_all": costs.evaluate_all, "overhead": costs.overhead,
                 "draft": {name: one.draft for name, one in costs.drafters.items()},
@@ -399,13 +436,14 @@ class Table:
 
 def tables(result: dict[str, Any]) -> str:
     """Tables of a result, in Markdown."""
-    lines = ["| policy | MAT | tokens/s | NormalHedge's over it | replayed MAT | "
-             "replayed tokens/s | evaluations, replayed | selector's share |",
-             "|---|---:|---:|---:|---:|---:|---:|---:|"]
+    plain = next(row["tokens_per_second"] for row in result["rows"] if row["policy"] == PLAIN)
+    lines = [f"| policy | MAT | tokens/s | over {PLAIN} | {result['chosen']} over it | "
+             "replayed MAT | replayed tokens/s | evaluations, replayed | selector's share |",
+             "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for row in result["rows"]:
         over, replayed, speed, counted, mat = "", "", "", "", row["mat"]
-        if row["policy"] in result["normalhedge_over"]:
-            over = "{:.2f} to {:.2f}".format(*result["normalhedge_over"][row["policy"]])
+        if row["policy"] in result["chosen_over"]:
+            over = "{:.2f} to {:.2f}".format(*result["chosen_over"][row["policy"]])
         if "replayed_mat" in row:
             replayed, speed = (f"{row[f'replayed_{name}']:.{digits}f} "
                           f"({row[f'replayed_{name}'] / row[name] - 1:+.1%})"
@@ -413,7 +451,8 @@ def tables(result: dict[str, Any]) -> str:
         if "replayed_evaluations" in row:
             counted = f"{row['evaluations']:.0f}, {row['replayed_evaluations']:.0f}"
         lines.append(f"| {row['policy']} | {'' if mat is None else f'{mat:.2f}'} | "
-                     f"{row['tokens_per_second']:.0f} | {over} | {replayed} | {speed} | "
+                     f"{row['tokens_per_second']:.0f} | {row['tokens_per_second'] / plain:.2f} | "
+                     f"{over} | {replayed} | {speed} | "
                      f"{counted} | {row['selector_share']:.1%} |")
     costs = {name: value * 1e3 for name, value in result["costs"].items()
              if isinstance(value, float)}

@@ -19,7 +19,7 @@ from hedgespec.live.overhead import TimedDecoder, measured_overhead
 from hedgespec.live.plan import RoundPlan, plan_rounds
 from hedgespec.live.policy import FixedArm, Policy, make_policy
 from hedgespec.live.pool import Laws, Pool
-from hedgespec.live.settings import LEARNING, NEW_TOKENS, SELECTOR, DecoderSettings
+from hedgespec.live.settings import NEW_TOKENS, OWN, SELECTOR, DecoderSettings
 from hedgespec.live.static_engine import StaticEngine
 from hedgespec.live.text_rounds import Rounds, Stop, TextRequest
 from hedgespec.models.distributions import probabilities
@@ -36,7 +36,7 @@ from hedgespec.models.trees import NamedTree
 from hedgespec.options import changed_settings, refuse_idle
 from hedgespec.rules import Rule, parse_rule
 from hedgespec.selectors import ConfiguredSelector, Selector
-from hedgespec.selectors.arms import NO_DRAFTER, arms_of
+from hedgespec.selectors.arms import NO_DRAFTER, Arms, arms_of
 from hedgespec.tracegen.prompts import render_messages, tokenize
 from hedgespec.traces import Costs
 
@@ -72,8 +72,7 @@ class LiveDecoder:
         self.settings = changed_settings(settings or DecoderSettings(), changed)
         check_sampling(drafters, self.settings.sampling)
         self._asked = plan_rounds(self.settings, target)
-        self.arms = arms_of([drafter.name for drafter in drafters], self._asked.draft_length,
-                            self.settings.arm_lengths)
+        self.arms = self._arms_asked_for()
         self.policy = self._make_policy(selector)
         self._lossless = check_lossless(
             target, branches=self.plan.branches, static=self._runs_static())
@@ -82,6 +81,7 @@ class LiveDecoder:
             ("compiled", self._runs_static(), "models are compiled on fixed tensors only, which "
              "run by default on a GPU, without draft trees, where all drafters can")])
         self.engine = self._make_engine(self.plan)
+        self._room = self.plan.draft_length  # of the engine's tensors
         self.last: Answer | None = None
         self._texts = 0
 
@@ -189,29 +189,37 @@ class LiveDecoder:
         return replace(costs, conditions=[*costs.conditions, one])
 
     def with_selector(
-        self, selector: str | Selector | ConfiguredSelector, **learning: Any
+        self, selector: str | Selector | ConfiguredSelector, **own: Any
     ) -> "LiveDecoder":
         """The same decoder with another selector, which takes no time: the two share models,
         tensors and graphs, so that only one of them may decode at a time. Between `none` and one
         that drafts they share the models only.
 
-        `learning` are those of LEARNING, fields of DecoderSettings, that change with it. Raises
-        HedgespecError for an unknown selector or another field, and where one of them evaluates
+        `own` are those of OWN, fields of DecoderSettings, that change with it. `draft_length` and
+        `arm_lengths` replace each other. Raises HedgespecError for an unknown selector or another
+        field, for drafts longer than the tensors have room for, and where one of them evaluates
         drafters beside the next round, which needs tensors of its own.
         """
-        if other_fields := sorted(learning.keys() - LEARNING):
+        if other_fields := sorted(own.keys() - OWN):
             raise HedgespecError(f"{', '.join(other_fields)} of a decoder cannot change with its "
-                                 f"selector; {', '.join(sorted(LEARNING))} can: make another "
-                                 "decoder")
+                                 f"selector; {', '.join(sorted(OWN))} can: make another decoder")
         other = copy.copy(self)
-        other.settings = changed_settings(self.settings, learning)
+        if own.keys() & {"draft_length", "arm_lengths"}:
+            own = {"draft_length": None, "arm_lengths": ()} | own
+            other._asked = plan_rounds(changed_settings(self.settings, own), self.target)
+        other.settings = changed_settings(self.settings, own)
+        other.arms = other._arms_asked_for()
         other.policy = other._make_policy(selector)
         if (self._evaluation is Evaluation.ASIDE) != (other._evaluation is Evaluation.ASIDE):
             raise HedgespecError(f"{self.label} and {other.label} cannot share a decoder with "
                                  "feedback of rounds: make another one")
         if other.policy.drafts != self.policy.drafts:
             other.engine = other._make_engine(other.plan)
+            other._room = other.plan.draft_length
             other.engine.dropped.update(self.dropped)
+        elif other.plan.draft_length > self._room:
+            raise HedgespecError(f"drafts of {other.draft_length} tokens do not fit a decoder of "
+                                 f"{self._room}: make another one")
         return other
 
     def with_laws(self, laws: Laws) -> "LiveDecoder":
@@ -282,6 +290,10 @@ class LiveDecoder:
     @property
     def _evaluation(self) -> Evaluation:
         return self.policy.evaluation(self.settings.evaluate_all)
+
+    def _arms_asked_for(self) -> Arms:
+        return arms_of([drafter.name for drafter in self.drafters], self._asked.draft_length,
+                       self.settings.arm_lengths)
 
     def _make_policy(self, selector: str | Selector | ConfiguredSelector) -> Policy:
         return make_policy(selector, self.arms, self._asked, self.settings)

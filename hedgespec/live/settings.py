@@ -16,7 +16,8 @@ DRAFT_LENGTH = 5
 NEW_TOKENS = 200
 SELECTOR = "normalhedge"
 # Fields of DecoderSettings that say how the selector learns.
-LEARNING = frozenset(("feedback", "loss", "estimator", "round_seconds"))
+# What decoders that share models, tensors and graphs may have of their own.
+OWN = frozenset(("feedback", "loss", "estimator", "round_seconds", "draft_length", "arm_lengths"))
 
 
 @dataclass(frozen=True)

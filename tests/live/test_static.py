@@ -59,7 +59,7 @@ def drafters(target, specifications):
 
 def decoder_of(target, drafters, policy="normalhedge", temperature=0.8, **options) -> LiveDecoder:
     return LiveDecoder(target, drafters, policy, DecoderSettings(
-        sampling=Sampling(temperature), draft_length=4, **{"static": True, **options}))
+        sampling=Sampling(temperature), **{"draft_length": 4, "static": True, **options}))
 
 
 def stacked(answer, name: str) -> np.ndarray:
@@ -304,18 +304,24 @@ def test_compiled_kernels_change_nothing(tiny_models, specifications):
 @pytest.mark.parametrize("static", [True, False])
 def test_selectors_that_share_a_decoder_decode_as_with_one_of_their_own(target, drafters, static):
     shared = decoder_of(target, drafters, "ucbspec", static=static)
-    for policy, learning in (("normalhedge", {}), ("normalhedge", {"feedback": "every:4"}),
-                             ("fixed:b", {}), ("metasd-ucb", {}), ("ucbspec", {})):
-        mine = shared.with_selector(policy, **learning)
-        other = decoder_of(target, drafters, policy, static=static, **learning)
+    lengths = {"arm_lengths": (0, 2, 4)}
+    for policy, own in (("normalhedge", {}), ("normalhedge", {"feedback": "every:4"}),
+                        ("fixed:b", {}), ("metasd-ucb", {}), ("ucbspec", {}),
+                        ("hedge", {"draft_length": 2, "feedback": "every:3"}),
+                        ("uniform", lengths), ("normalhedge", lengths), ("metasd-ucb", lengths)):
+        mine = shared.with_selector(policy, **own)
+        anew = {"draft_length": None, **own} if own is lengths else own
+        other = decoder_of(target, drafters, policy, static=static, **anew)
         for number, prompt in enumerate(PROMPTS[:2]):
             found, expected = (one.generate(prompt, 30, number) for one in (mine, other))
             assert ([(one.drafter, one.tokens, one.evaluated) for one in found.rounds]
                     == [(one.drafter, one.tokens, one.evaluated) for one in expected.rounds])
         assert mine.engine is shared.engine
         assert mine.label == other.label
-    with pytest.raises(HedgespecError, match="draft_length of a decoder cannot change"):
-        shared.with_selector("normalhedge", draft_length=3)
+    with pytest.raises(HedgespecError, match="rule of a decoder cannot change"):
+        shared.with_selector("normalhedge", rule="block")
+    with pytest.raises(HedgespecError, match="drafts of 9 tokens do not fit a decoder of 4"):
+        shared.with_selector("normalhedge", draft_length=9)
     with pytest.raises(HedgespecError, match="cannot share a decoder"):
         decoder_of(target, drafters, "normalhedge", feedback="rounds:2",
                    static=static).with_selector("fixed:b")

@@ -1,0 +1,55 @@
+"""The benchmark of live decoding, at toy size."""
+
+import json
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from benchmarks import live  # noqa: E402
+from benchmarks.live import Policy  # noqa: E402
+from hedgespec.errors import HedgespecError  # noqa: E402
+from tests.helpers.tiny import save_plain_layers, save_questions  # noqa: E402
+
+POLICIES = ("ucbspec", "normalhedge@every:4", "normalhedge@2", "ftl@eliminate:0.5,0.0625",
+            "hedge@every:2@0,2,3")
+
+
+def test_a_policy_is_read_with_its_feedback_and_its_draft_lengths():
+    assert Policy.parse("hedge") == Policy("hedge")
+    assert Policy.parse("hedge@limited:2@3") == Policy("hedge", "limited:2", (3,))
+    assert Policy.parse("ftl@0,5").drafting == {"arm_lengths": (0, 5)}
+    assert Policy.parse("fixed:a@2").drafting == {"draft_length": 2}
+    with pytest.raises(HedgespecError, match="want SELECTOR"):
+        Policy.parse("ftl@every:2@every:3")
+
+
+def test_each_policy_is_decoded_and_replayed(tmp_path, monkeypatch, capsys):
+    target = save_plain_layers("qwen2", tmp_path / "target", context=1024)
+    small = save_plain_layers("qwen2", tmp_path / "small", context=1024)
+    monkeypatch.setattr(sys, "argv", [
+        "live", "--target", target, "--drafter", "early-exit:2", "--drafter", f"own=lm:{target}",
+        "--prompts", str(save_questions(tmp_path / "questions.jsonl")), "--fit", "2",
+        "--policies", *POLICIES, "--draft-length", "3", "--max-new-tokens", "12",
+        "--hugging-face", "1", "--assistant", small, "--seeds", "2", "--device", "cpu",
+        "--dtype", "float32", "--out", str(tmp_path / "out")])
+    live.main()
+    result = json.loads((tmp_path / "out" / "live.json").read_text())
+    rows = {row["policy"]: row for row in result["rows"]}
+    assert list(rows) == ["autoregressive", "generate", "generate, prompt lookup",
+                          "generate, assisted", "fixed:early-exit-2", "fixed:own", *POLICIES,
+                          "best fixed per answer"]
+    answers = len(result["domains"])
+    for name in ("autoregressive", "fixed:own", *POLICIES):
+        row = rows[name]
+        assert len(row["tokens_of_answers"]) == answers
+        assert sum(row["tokens_of_answers"]) == row["tokens"]
+        assert row["mat"] == row["tokens"] / sum(row["rounds_of_answers"])
+    # The target drafts for itself: every draft is accepted, live and replayed.
+    assert rows["fixed:own"]["mat"] == pytest.approx(rows["fixed:own"]["replayed_mat"])
+    for name in POLICIES:
+        assert rows[name]["evaluations"] == rows[name]["replayed_evaluations"]
+    assert result["chosen"] in POLICIES[1:]
+    assert set(result["chosen_over"]) >= {"autoregressive", "ucbspec", "best fixed per answer"}
+    assert capsys.readouterr().out == live.tables(result)
