@@ -50,7 +50,7 @@ OFF: dict[str, tuple[tuple[str, Callable[..., object]], ...]] = {
     "keys-in-one-piece": (("hedgespec.models.grouped_attention.chunk_of", lambda keys: 0),),
     "whole-vocabulary": (("hedgespec.live.static_drafters.known_tokens", lambda heads: None),
                          ("hedgespec.live.batched.known_tokens", lambda heads: None)),
-    "a-room-each": (("hedgespec.models.fixed_tensors.free_size", lambda tensor, size: None),),
+    "a-room-each": (("torch._dynamo.maybe_mark_dynamic", lambda tensor, size: None),),
 }
 VARIANTS = ("all", *OFF, "none")
 _WALL_ROUNDS = 40

@@ -17,11 +17,12 @@ from hedgespec.live.graphs import Captured
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import alike_heads, known_tokens
 from hedgespec.live.static_round import MANY, room_for
+from hedgespec.models.compiling import compile_shapes
 from hedgespec.models.distributions import probabilities
 from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.drafters.early_exit import EarlyExit
-from hedgespec.models.fixed_tensors import StaticModel, compile_shapes, free_rooms, reach
+from hedgespec.models.fixed_tensors import StaticModel, free_rooms, reach
 from hedgespec.models.grouped_attention import grouped_attention
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.stack import first_heads, held, stack_heads

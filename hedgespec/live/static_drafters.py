@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import torch
 
+from hedgespec.models.compiling import compile_shapes
 from hedgespec.models.drafters.base import Drafter, ModelDrafter
 from hedgespec.models.drafters.eagle import Eagle
 from hedgespec.models.drafters.early_exit import EarlyExit
 from hedgespec.models.fixed_tensors import (
     StaticModel,
-    compile_shapes,
     free_rooms,
     has_plain_attention,
     reach,

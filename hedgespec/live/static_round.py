@@ -14,9 +14,10 @@ from hedgespec.live.standing import Members, Standing
 from hedgespec.live.static_drafters import StaticText
 from hedgespec.live.static_statistics import TokenStatistics
 from hedgespec.live.watch import Watch
+from hedgespec.models.compiling import compile_shapes
 from hedgespec.models.distributions import Sampling, cuts_off, probabilities
 from hedgespec.models.drafters.base import Drafter
-from hedgespec.models.fixed_tensors import StaticModel, compile_shapes
+from hedgespec.models.fixed_tensors import StaticModel
 from hedgespec.models.known_tokens import draw_draft
 from hedgespec.models.logits import are_faulty, check_shape, contained
 from hedgespec.models.target import LanguageModel

@@ -6,8 +6,8 @@ from hedgespec.live.evaluated import no_statistics, reduce_together
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import StaticText
 from hedgespec.models.acceptance import emitted_log_p
+from hedgespec.models.compiling import compile_shapes
 from hedgespec.models.distributions import Sampling, probabilities
-from hedgespec.models.fixed_tensors import compile_shapes
 from hedgespec.rules import Rule
 
 # The target's distributions at the last tokens, for evaluation; more than ever wait for it.

@@ -6,23 +6,17 @@ kernels. With keys and values that stay where they are, a step can be captured o
 
 import copy
 import inspect
-import os
-import stat
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import torch
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
-from hedgespec.errors import HedgespecError
-from hedgespec.files import cache_folder
+from hedgespec.models.compiled_layers import compiled_network
+from hedgespec.models.compiling import free_size
 from hedgespec.models.grouped_attention import GROUPED
 from hedgespec.models.states import States, read_states
 from hedgespec.models.target import LanguageModel
-
-_SHAPES = 256  # of one function: numbers of tokens, rooms, models
 
 
 def has_plain_attention(model: LanguageModel) -> bool:
@@ -91,38 +85,6 @@ class FixedLayer(CacheLayerMixin):
         return self._room, 0
 
 
-def compile_shapes(work: Callable[..., Any]) -> Callable[..., Any]:
-    """`work` with kernels made by torch.compile for each shape of its arguments.
-
-    After eight shapes of one function torch would go on without compiling, and only log it. What is
-    compiled is kept on disk, beside what else hedgespec compiles.
-    """
-    _keep_kernels()
-    torch._dynamo.config.recompile_limit = max(_SHAPES, torch._dynamo.config.recompile_limit)
-    compiled: Callable[..., Any] = torch.compile(work, dynamic=False)
-    return compiled
-
-
-def _keep_kernels() -> None:
-    """Have torch keep its kernels in a folder of the user's own, unless one was named.
-
-    By default it keeps them where the system deletes them now and then.
-    """
-    with suppress(HedgespecError, OSError):
-        folder = cache_folder() / "torch"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = folder.lstat()
-        own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-        if own and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
-
-
-def free_size(tensor: torch.Tensor | None, size: int) -> None:
-    """Have torch.compile make kernels for any length of a dimension of `tensor`, if it is not 1."""
-    if tensor is not None and tensor.shape[size] > 1:
-        torch._dynamo.maybe_mark_dynamic(tensor, size)
-
-
 def free_rooms(
     caches: list[tuple[torch.Tensor, torch.Tensor]], all_places: torch.Tensor
 ) -> None:
@@ -145,14 +107,15 @@ class StaticModel:
     ):
         """`network` is the whole one if None, or see `first_layers` in cached.py.
 
-        Reading at most `compiled` tokens at once goes through torch.compile, which takes long once
-        for each number of tokens and leaves a third of the kernels; the same kernels do for rooms
-        of any size. With `any_shape` they do for two tokens and more, and for two texts and more.
+        Reading at most `compiled` tokens at once goes through torch.compile, layer by layer
+        (models/compiled_layers.py), which takes long once for each number of tokens and leaves a
+        third of the kernels; the same kernels do for rooms of any size. With `any_shape` they do
+        for two tokens and more, and for two texts and more.
         """
         self._last = model.layers
         self._network = model.network if network is None else network
         self._compiled, self._any_shape = compiled, any_shape
-        self._short = compile_shapes(self._network) if compiled else None
+        self._short = compiled_network(self._network, any_shape) if compiled else None
         self._longest = model.context_length
         self._places = Places()
         self._cache = Cache(layers=[FixedLayer(self._places, room) for _ in range(model.layers)])
@@ -162,7 +125,7 @@ class StaticModel:
         """Another part of the model's network that reads and writes the same keys and values."""
         other = copy.copy(self)
         other._network = network
-        other._short = compile_shapes(network) if self._compiled else None
+        other._short = compiled_network(network, self._any_shape) if self._compiled else None
         return other
 
     def read(

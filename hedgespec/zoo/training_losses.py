@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
-from hedgespec.models.fixed_tensors import compile_shapes
+from hedgespec.models.compiling import compile_shapes
 
 DECAY = 0.8
 _PIECE = 1024  # positions; batches have a multiple of it

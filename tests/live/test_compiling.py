@@ -11,11 +11,14 @@ torch = pytest.importorskip("torch")
 from torch._dynamo.utils import counters  # noqa: E402
 
 from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
-from hedgespec.models import fixed_tensors, grouped_attention  # noqa: E402
+from hedgespec.models import compiling, fixed_tensors, grouped_attention  # noqa: E402
+from hedgespec.models.cached import CachedModel, first_layers  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters.eagle import Eagle  # noqa: E402
+from hedgespec.models.target import load_model  # noqa: E402
 from tests.helpers.heads import random_head  # noqa: E402
 from tests.helpers.live_text import PROMPT  # noqa: E402
+from tests.helpers.tiny import PLAIN_LAYERS, save_plain_layers  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -56,11 +59,49 @@ def test_kernels_are_kept_with_hedgespecs_own(tmp_path, monkeypatch):
     """In a folder of the user's own; a folder that was named before stays."""
     monkeypatch.setenv("HEDGESPEC_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "elsewhere"))
-    fixed_tensors._keep_kernels()
+    compiling._keep_kernels()
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "elsewhere")
     os.environ.pop("TORCHINDUCTOR_CACHE_DIR")
-    fixed_tensors.compile_shapes(torch.sin)
+    compiling.compile_shapes(torch.sin)
     assert os.environ.pop("TORCHINDUCTOR_CACHE_DIR") == str(tmp_path / "cache" / "torch")
     (tmp_path / "cache" / "torch").chmod(0o777)
-    fixed_tensors._keep_kernels()
+    compiling._keep_kernels()
     assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+
+
+@pytest.mark.parametrize("kind", PLAIN_LAYERS)
+def test_one_layer_is_compiled_for_all_and_for_early_exits(tracing, tmp_path, kind):
+    target = load_model(save_plain_layers(kind, tmp_path / "model"), "cpu", "float32")
+    text = torch.arange(40) % target.vocabulary_size
+    compiled, plain = (fixed_tensors.StaticModel(target, 64, compiled=most) for most in (5, 0))
+    with torch.inference_mode():
+        for start, end in ((0, 20), (20, 25), (25, 30), (30, 31), (31, 36)):
+            places = torch.arange(start, end)
+            (found, states), (expected, others) = (
+                model.read(text[start:end], places, (0, 2, 6)) for model in (compiled, plain))
+            torch.testing.assert_close(found, expected)
+            torch.testing.assert_close(states, others)
+        # Of five tokens and of one: embedding, positions, a layer, the final norm.
+        assert counters["stats"]["unique_graphs"] == 8
+        exit_ = compiled.beside(first_layers(target, 3))
+        exit_.read(text[36:37], torch.tensor([36]))
+        assert counters["stats"]["unique_graphs"] == 8
+    assert not counters["graph_break"]
+    # The network is as it was.
+    ids = text[None, :9]
+    torch.testing.assert_close(target.network(input_ids=ids, use_cache=False).last_hidden_state,
+                               CachedModel(target).read(text[:9])[0][None])
+
+
+@pytest.mark.parametrize("kind", PLAIN_LAYERS)
+def test_kernels_of_any_shape_are_made_once_for_two_tokens_and_more(tracing, tmp_path, kind):
+    target = load_model(save_plain_layers(kind, tmp_path / "model"), "cpu", "float32")
+    text = torch.arange(40) % target.vocabulary_size
+    model = fixed_tensors.StaticModel(target, 64, compiled=9, any_shape=True)
+    graphs = []
+    with torch.inference_mode():
+        for start, end in ((0, 20), (20, 22), (22, 27), (27, 36)):
+            found = model.read(text[start:end], torch.arange(start, end))[0]
+            graphs.append(counters["stats"]["unique_graphs"])
+    torch.testing.assert_close(found, CachedModel(target).read(text[:36])[0][27:])
+    assert graphs == [0, 4, 4, 4]

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from torch._dynamo.utils import counters  # noqa: E402
 
-from hedgespec.models import block_draws, fixed_tensors  # noqa: E402
+from hedgespec.models import block_draws, compiling, fixed_tensors  # noqa: E402
 from hedgespec.models import grouped_attention as attention  # noqa: E402
 from hedgespec.models.distributions import sample  # noqa: E402
 from hedgespec.models.grouped_attention import GROUPED, grouped_attention  # noqa: E402
@@ -93,7 +93,7 @@ def test_chunks_are_one_batch_of_products_and_traced_once_for_every_room(monkeyp
             keys, values = torch.randn(1, 2, room, 16), torch.randn(1, 2, room, 16)
             mask = chain(room, 5)[None, None]
             for tensor, size in ((keys, 2), (values, 2), (mask, 3)):
-                fixed_tensors.free_size(tensor, size)
+                compiling.free_size(tensor, size)
             torch.testing.assert_close(
                 traced(queries, keys, values, mask),
                 torch.nn.functional.scaled_dot_product_attention(
@@ -110,7 +110,7 @@ def test_kernels_of_chunks_attend_as_pytorch_does_in_every_room(monkeypatch, dty
     torch._dynamo.reset()
     counters.clear()
     monkeypatch.setattr(attention, "scaled_dot_product_attention", None)
-    compiled = fixed_tensors.compile_shapes(grouped_attention)
+    compiled = compiling.compile_shapes(grouped_attention)
     with torch.inference_mode():
         for room in (512, 1024, 2560):
             torch.manual_seed(0)
@@ -119,7 +119,7 @@ def test_kernels_of_chunks_attend_as_pytorch_does_in_every_room(monkeypatch, dty
                             for _ in range(2))
             mask = chain(room, 6)[None, None].cuda()
             for tensor, size in ((keys, 2), (values, 2), (mask, 3)):
-                fixed_tensors.free_size(tensor, size)
+                compiling.free_size(tensor, size)
             found = compiled(queries, keys, values, mask)
             expected = torch.nn.functional.scaled_dot_product_attention(
                 queries.double(), keys.double().repeat_interleave(6, 1),
