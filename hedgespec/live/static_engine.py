@@ -241,22 +241,32 @@ class StaticEngine(Engine):
             parts.place(context - few, context)
 
         timed = [Part(target_part(few), prepare, partial(self._verify, few - 1)),
-                 Part(EVALUATE_ALL, prepare,
-                      partial(self._run, ("evaluate", few), partial(parts.evaluate, few))),
-                 Part(read_part(many), prepare,
-                      partial(self._run, ("evaluate", many), partial(parts.evaluate, many)))]
+                 Part(EVALUATE_ALL, prepare, partial(self._evaluate_all, few)),
+                 Part(read_part(many), prepare, partial(self._evaluate_all, many))]
         timed += [self._plain(width)._target_part(context, width)
                   for width in sorted({1, *widths} - {few})]
         for arm, name in enumerate(self._names):
-            timed += [Part(draft_part(name), prepare, partial(self._draft, arm, few - 1)),
-                      *self._evaluation_parts(arm, prepare)]
-        one = BatchedRound(self._target, self._drafters, self._plan, 1, context, self._compiled)
-        timed += one.together(counts_up_to(len(self._names))[:-1])
+            timed += (self._copying_parts(arm, prepare) if arm in self._copying else
+                      [Part(draft_part(name), prepare, partial(self._draft, arm, few - 1)),
+                       *self._evaluation_parts(arm, prepare)])
+        in_batch = self._in_batch
+        one = BatchedRound(self._target, in_batch, self._plan, 1, context, self._compiled)
+        timed += one.together([count for count in counts_up_to(len(in_batch))
+                               if 0 < count < len(self._names)])
         found = time_in_turn(timed, self._device, repeats)
         least = min(few + 1, many)
         found.repeat({read_part(least, name): read_part(many, name) for name in ("", *self._names)})
         return costs_from(found, self._target, self._drafters, self._draft_length, context,
                           self._engine, reads=sorted({least, many}))
+
+    def _evaluate_all(self, count: int) -> None:
+        """All drafters on `count` tokens; those that copy on the text's last ones."""
+        self._run(("evaluate", count), partial(self._parts.evaluate, count))
+        if self._copying.arms:
+            self._look_up_last(self._copying.arms, count, together=True)
+
+    def _look_up_last(self, arms: list[int], count: int, together: bool = False) -> None:
+        self._look_up(arms, count, max(1, self._length - count), together)
 
     def _evaluation_parts(self, arm: int, prepare: Callable[[], None]) -> list[Part]:
         parts, name, few = self._parts, self._names[arm], self._draft_length + 1
@@ -270,12 +280,36 @@ class StaticEngine(Engine):
                 self._run, ("begin", arm), partial(parts.draft_begin, arm))))
         return found
 
+    def _copying_parts(
+        self, arm: int, prepare: Callable[[], object], texts: int = 1
+    ) -> list[Part]:
+        """Of a drafter that copies, for one text after another: the host's work and the copy to the
+        device. A draft begins with the first look-up, which is all where it finds nothing."""
+        name, few, many = self._names[arm], self._draft_length + 1, self._many
+        noise = torch.rand(few - 1, self._rule.width(self._vocabulary), dtype=torch.float64)
+        works: dict[str, Callable[[], object]] = {
+            draft_part(name): partial(self._copy, arm, noise),
+            begin_part(name): partial(self._copying.draft, arm, noise[:1]),
+            evaluate_part(name): partial(self._look_up_last, [arm], few),
+            read_part(many, name): partial(self._look_up_last, [arm], many)}
+        return [Part(part, prepare, partial(_repeat, work, texts)) for part, work in works.items()]
+
     def costs_of_texts(self, texts: int, context: int, repeats: int | None = None) -> Costs:
-        """Of graphs as those of one text."""
+        """Of graphs as those of one text. Drafters that copy do so for one text after another."""
         self.forget_graphs()
-        return BatchedRound(self._target, self._drafters, self._plan, texts, context,
+        in_batch, parts = self._in_batch, list[Part]()
+        if self._copying.arms:
+            self._prepare_to_measure(context)
+            parts = [part for arm in self._copying.arms
+                     for part in self._copying_parts(arm, lambda: None, texts)]
+        return BatchedRound(self._target, in_batch, self._plan, texts, context,
                             self._compiled).costs(
-            repeats, sorted({1, len(self._names)}), self._engine)
+            repeats, sorted({1, len(in_batch)} - {0}), self._engine, self._drafters, parts)
+
+    @property
+    def _in_batch(self) -> list[Drafter]:
+        """The drafters that do not copy."""
+        return [one for arm, one in enumerate(self._drafters) if arm not in self._copying]
 
     @property
     def _many(self) -> int:
@@ -300,9 +334,10 @@ class StaticEngine(Engine):
                             Evaluation.NEVER, self._compiled, any_shape=True)
 
     def _prepare_to_measure(self, context: int) -> None:
-        text = torch.randint(self._vocabulary, (context,),
-                             generator=torch.Generator().manual_seed(0))
-        self.begin(text.tolist(), 1)
+        """A text whose second half repeats the first: what looks it up finds it, half way back."""
+        half = torch.randint(self._vocabulary, (-(-context // 2),),
+                             generator=torch.Generator().manual_seed(0)).tolist()
+        self.begin((half + half)[:context], 1)
 
     def _catch_up(self, arm: int) -> None:
         """Have a drafter read what was verified since it read last."""
@@ -442,3 +477,8 @@ class StaticEngine(Engine):
     def _wait_aside(self) -> None:
         if self._side is not None:
             self._side.synchronize()
+
+
+def _repeat(work: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        work()
