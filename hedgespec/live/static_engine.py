@@ -304,7 +304,8 @@ class StaticEngine(Engine):
                      for part in self._copying_parts(arm, lambda: None, texts)]
         return BatchedRound(self._target, in_batch, self._plan, texts, context,
                             self._compiled).costs(
-            repeats, sorted({1, len(in_batch)} - {0}), self._engine, self._drafters, parts)
+            repeats, sorted({min(1, len(in_batch)), len(in_batch)} - {0}), self._engine,
+            self._drafters, parts)
 
     @property
     def _in_batch(self) -> list[Drafter]:
