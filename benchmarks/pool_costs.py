@@ -5,9 +5,9 @@
     python -m benchmarks.pool_costs domain-mix-t0.7 --costs costs.json --into domain-mix-t0 ...
 
 Speed depends on shapes, not on values: target and drafters have random weights of the shapes of
-SmolLM2-135M and its zoo. Heads and small models run on fixed tensors as one pool, what cannot runs
-as it is (prompt lookup, heads of other methods). With --into, manifests of bundled traces get these
-costs for their own.
+SmolLM2-135M and its zoo. Heads, small models and what copies from the text run on fixed tensors as
+one pool, what cannot runs as it is (heads of other methods). With --into, manifests of bundled
+traces get these costs for their own.
 """
 
 import argparse

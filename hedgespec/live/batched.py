@@ -241,15 +241,27 @@ class BatchedRound:
         return [self._part(together_part(count), partial(self._evaluate, count))
                 for count in counts]
 
-    def costs(self, repeats: int | None, counts: Sequence[int], engine: str) -> Costs:
-        """Time the parts; `counts` as in `parts`, `engine` says how the models ran."""
-        found = time_in_turn(self.parts(counts), self._target.device, repeats)
+    def costs(
+        self, repeats: int | None, counts: Sequence[int], engine: str,
+        pool: Sequence[Drafter] = (), beside: Sequence[Part] = (),
+    ) -> Costs:
+        """Time the parts; `counts` as in `parts`, `engine` says how the models ran.
+
+        With a `pool` of more drafters than these, `beside` are the parts of the others.
+        """
+        found = time_in_turn([*self.parts(counts), *beside], self._target.device, repeats)
         alike = {part(drafter.name): part(kind[0].name) for kind in self._kinds
                  for drafter in kind for part in (draft_part, evaluate_part)}
         found.repeat(alike)
-        costs = costs_from(found, self._target, self._drafters, self._plan.draft_length,
+        pool = pool or self._drafters
+        costs = costs_from(found, self._target, pool, self._plan.draft_length,
                            self._context, engine, self._texts)
-        return replace(costs, evaluate_all=costs.evaluate_together.get(str(len(self._drafters))))
+        together = costs.evaluate_together.get(str(len(self._drafters)))
+        if together is not None or not self._drafters:
+            together = (together or 0.0) + sum(
+                costs.drafters[drafter.name].evaluate for drafter in pool
+                if drafter not in self._drafters)
+        return replace(costs, evaluate_all=together)
 
     def _part(self, name: str, work: Callable[[], object]) -> Part:
         run = Captured(work, self._target.device, self._pool) if self._captured else work

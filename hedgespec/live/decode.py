@@ -317,7 +317,7 @@ class LiveDecoder:
         can_run = StaticEngine.can_run(self.target, self.drafters)
         if static and not can_run:
             raise HedgespecError("not all of target and drafters can run on fixed tensors: those "
-                                 "of plain attention and EAGLE heads can")
+                                 "of plain attention, EAGLE heads and copies from the text can")
         if static is None:
             return self.target.device.type == "cuda" and not self._asked.branches and can_run
         return static

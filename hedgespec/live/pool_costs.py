@@ -19,6 +19,7 @@ from hedgespec.tracegen.record import costs_as_read
 from hedgespec.tracegen.setup import Setup
 from hedgespec.traces import Costs, DrafterCosts
 from hedgespec.traces.costs import EVALUATE_ALL, evaluate_part
+from hedgespec.traces.drafted import COPYING
 
 
 @torch.inference_mode()
@@ -106,7 +107,8 @@ def _joined(found: list[Costs], names: list[str]) -> Costs:
     drafters = {name: one for costs in found for name, one in costs.drafters.items()}
     together, counted = first.evaluate_all, first.evaluate_together
     if together is not None:
-        counted = {**counted, str(len(first.drafters)): together}
+        if all(one.kind not in COPYING for one in first.drafters.values()):
+            counted = {**counted, str(len(first.drafters)): together}  # they are one batch
         together += sum(one.evaluate for costs in others for one in costs.drafters.values())
     engine = "; ".join([first.engine, *(
         f"{', '.join(costs.drafters)}: {costs.engine}" for costs in others)])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from hedgespec.live.static_drafters import Group, StaticText, make_groups
+from hedgespec.live.static_lookup import copies
 from hedgespec.live.watch import Watch
 from hedgespec.models.drafters.base import Drafter
 from hedgespec.models.fixed_tensors import StaticModel
@@ -74,8 +75,8 @@ class Members:
 class Standing:
     """All N drafters, which have read a text up to some token.
 
-    Groups are rows side by side, and `slots[arm]` is a drafter's row. `order` are the slots on the
-    device.
+    Groups are rows side by side, behind them those of drafters `on_host` (see static_lookup.py),
+    which have no group; `slots[arm]` is a drafter's row. `order` are the slots on the device.
     """
 
     def __init__(
@@ -83,8 +84,11 @@ class Standing:
         watch: Watch, compiled: int = 0,
     ):
         """Nothing read yet; the target reads the text in `reading`; `compiled` as there."""
-        groups = make_groups(drafters, room, reading, compiled)
+        self.on_host = [arm for arm, drafter in enumerate(drafters) if copies(drafter)]
+        groups = make_groups([drafter for drafter in drafters if not copies(drafter)], room,
+                             reading, compiled)
         arms = [drafters.index(drafter) for group in groups for drafter in group.drafters]
+        arms += self.on_host
         self.slots = [arms.index(arm) for arm in range(len(arms))]
         self.order = torch.tensor(self.slots, device=target.device, dtype=torch.long)
         self.groups: list[Members] = []

@@ -2,7 +2,7 @@
 
 A round is three graphs: the chosen drafter drafts, the target verifies, all drafters are evaluated.
 They follow each other on the device; the host waits for the tokens, and for the statistics when the
-selector needs them.
+selector needs them. Drafters that copy from the text do so on the host: see static_lookup.py.
 """
 
 import math
@@ -23,6 +23,7 @@ from hedgespec.live.failures import DrafterFailureError, warn_dropped
 from hedgespec.live.graphs import Captured, Fetched
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import can_run_static
+from hedgespec.live.static_lookup import Copying, Listed, copies
 from hedgespec.live.static_round import MANY, StaticRound, room_for
 from hedgespec.live.static_statistics import KEPT
 from hedgespec.live.watch import Watch
@@ -64,7 +65,7 @@ class _Own:
 
 
 class StaticEngine(Engine):
-    """For targets and drafters of plain attention, and EAGLE heads.
+    """For targets and drafters of plain attention, EAGLE heads, and what copies from the text.
 
     Heads of one shape are evaluated as one batch: after each round, when needed, or beside the next
     round on a stream of their own (see Evaluation). Where some drafters are evaluated without the
@@ -75,8 +76,9 @@ class StaticEngine(Engine):
 
     @staticmethod
     def can_run(target: LanguageModel, drafters: list[Drafter]) -> bool:
-        """Whether all of them work on fixed tensors."""
-        return has_plain_attention(target) and all(map(can_run_static, drafters))
+        """Whether all of them work on fixed tensors, or copy from the text."""
+        return has_plain_attention(target) and all(
+            copies(drafter) or can_run_static(drafter) for drafter in drafters)
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], plan: RoundPlan,
@@ -90,6 +92,7 @@ class StaticEngine(Engine):
         self._target, self._plan, self._compiled = target, plan, compiled
         self._draft_length, self.evaluation, self._rule = plan.draft_length, evaluation, plan.rule
         self._watch = Watch(seconds, target.device)
+        self._copying = Copying(drafters, plan, self._vocabulary, self._watch)
         self._make = partial(StaticRound, target, drafters, plan, watch=self._watch,
                              apart=evaluation is Evaluation.ASIDE, compiled=compiled,
                              any_shape=any_shape)
@@ -108,32 +111,41 @@ class StaticEngine(Engine):
         """Read the prompt. The first text, or one longer than all before, takes some seconds."""
         self._wait_aside()
         needed = len(prompt) + limit + self._draft_length + 1 + self._many
-        if needed > self._room:
+        larger = needed > self._room
+        if larger:
             self._room = room_for(needed)
             self._parts = self._make(self._room)
             self.forget_graphs()
         while not self._done(lambda: self._read_prompt(prompt)):
             pass
+        if larger and self._copying.arms:
+            self._make_rounds_ready(prompt)
         self._prompt = self._length = self._evaluated = self._launched = len(prompt)
         self._known = [len(prompt)] * len(self._names)
         self._results: deque[_Result] = deque()
         self._own: list[list[_Own]] = [[] for _ in self._names]  # in part, not asked for yet
         self.waiting = 0
 
+    def _make_rounds_ready(self, prompt: list[int]) -> None:
+        """Drafters that copy propose any number of tokens: no kernel is to be compiled between two
+        rounds."""
+        for length in 2 * list(range(self._draft_length + 1)):  # compiled, then captured
+            self._parts.rewind(len(prompt))
+            self._verify(length)
+        self._read_prompt(prompt)
+
     def _read_prompt(self, prompt: list[int]) -> None:
         with self._watch.part("begin", timed=not self._compiled):
             self._parts.begin(prompt, self._dropped_arms())
+        self._copying.begin(prompt, self._dropped_arms())
 
     def round(
         self, drafter: int, noise: torch.Tensor, room: int, clock: Clock
     ) -> tuple[int, list[int]]:
-        """As in Engine; the device drafts the full length. Each draft length has graphs of its own.
-        """
-        parts, few = self._parts, len(noise)
-        parts.uniforms[:few].copy_(noise, non_blocking=True)
-        if few > 1:
-            self._catch_up(drafter)
-            self._draft(drafter, few - 1)
+        """As in Engine; the full length is drafted. Each draft length has graphs of its own."""
+        parts = self._parts
+        parts.uniforms[: len(noise)].copy_(noise, non_blocking=True)
+        few = 1 + self._drafted(drafter, noise[:-1])
         clock.read("draft")
         position = self._length - self._prompt
         with decoded(f"target {self._target.id}", position):
@@ -148,8 +160,9 @@ class StaticEngine(Engine):
         emitted, faults, broken = rest[: accepted + 1], rest[few : 2 * few], rest[2 * few :]
         faulty = any(faults[:room])  # then the text ends before this round
         self._start, self._length = self._length, self._length + (not faulty) * (accepted + 1)
+        self._copying.go_on(self._start, emitted)
         if each:
-            self._evaluation_reached(self._length)
+            self._evaluation_reached(few, self._length)
         for number in [number for number, flag in enumerate(broken) if flag]:
             self._drop([number], "gave NaN or infinite logits")
         for arms, reason in self._watch.too_long():
@@ -212,6 +225,7 @@ class StaticEngine(Engine):
     def evaluate_one(self, arm: int) -> Statistics:
         """The drafter reads the round's tokens."""
         few, count = self._draft_length + 1, self._length - self._start
+        self._known[arm] = self._start  # who copies has read nothing to draft
         self._read_on(arm, few, statistics=True)
         if self._names[arm] in self.dropped:
             return unpack(self._rule, torch.zeros(count), no_statistics(self._rule, count))
@@ -238,22 +252,32 @@ class StaticEngine(Engine):
             parts.place(context - few, context)
 
         timed = [Part(target_part(few), prepare, partial(self._verify, few - 1)),
-                 Part(EVALUATE_ALL, prepare,
-                      partial(self._run, ("evaluate", few), partial(parts.evaluate, few))),
-                 Part(read_part(many), prepare,
-                      partial(self._run, ("evaluate", many), partial(parts.evaluate, many)))]
+                 Part(EVALUATE_ALL, prepare, partial(self._evaluate_all, few)),
+                 Part(read_part(many), prepare, partial(self._evaluate_all, many))]
         timed += [self._plain(width)._target_part(context, width)
                   for width in sorted({1, *widths} - {few})]
         for arm, name in enumerate(self._names):
-            timed += [Part(draft_part(name), prepare, partial(self._draft, arm, few - 1)),
-                      *self._evaluation_parts(arm, prepare)]
-        one = BatchedRound(self._target, self._drafters, self._plan, 1, context, self._compiled)
-        timed += one.together(counts_up_to(len(self._names))[:-1])
+            timed += (self._copying_parts(arm, prepare) if arm in self._copying else
+                      [Part(draft_part(name), prepare, partial(self._draft, arm, few - 1)),
+                       *self._evaluation_parts(arm, prepare)])
+        in_batch = self._in_batch
+        one = BatchedRound(self._target, in_batch, self._plan, 1, context, self._compiled)
+        timed += one.together([count for count in counts_up_to(len(in_batch))
+                               if 0 < count < len(self._names)])
         found = time_in_turn(timed, self._device, repeats)
         least = min(few + 1, many)
         found.repeat({read_part(least, name): read_part(many, name) for name in ("", *self._names)})
         return costs_from(found, self._target, self._drafters, self._draft_length, context,
                           self._engine, reads=sorted({least, many}))
+
+    def _evaluate_all(self, count: int) -> None:
+        """All drafters on `count` tokens; those that copy on the text's last ones."""
+        self._run(("evaluate", count), partial(self._parts.evaluate, count))
+        if self._copying.arms:
+            self._look_up_last(self._copying.arms, count, together=True)
+
+    def _look_up_last(self, arms: list[int], count: int, together: bool = False) -> None:
+        self._look_up(arms, count, max(1, self._length - count), together)
 
     def _evaluation_parts(self, arm: int, prepare: Callable[[], None]) -> list[Part]:
         parts, name, few = self._parts, self._names[arm], self._draft_length + 1
@@ -267,12 +291,37 @@ class StaticEngine(Engine):
                 self._run, ("begin", arm), partial(parts.draft_begin, arm))))
         return found
 
+    def _copying_parts(
+        self, arm: int, prepare: Callable[[], object], texts: int = 1
+    ) -> list[Part]:
+        """Of a drafter that copies, for one text after another: the host's work and the copy to the
+        device. A draft begins with the first look-up, which is all where it finds nothing."""
+        name, few, many = self._names[arm], self._draft_length + 1, self._many
+        noise = torch.rand(few - 1, self._rule.width(self._vocabulary), dtype=torch.float64)
+        works: dict[str, Callable[[], object]] = {
+            draft_part(name): partial(self._copy, arm, noise),
+            begin_part(name): partial(self._copying.draft, arm, noise[:1]),
+            evaluate_part(name): partial(self._look_up_last, [arm], few),
+            read_part(many, name): partial(self._look_up_last, [arm], many)}
+        return [Part(part, prepare, partial(_repeat, work, texts)) for part, work in works.items()]
+
     def costs_of_texts(self, texts: int, context: int, repeats: int | None = None) -> Costs:
-        """Of graphs as those of one text."""
+        """Of graphs as those of one text. Drafters that copy do so for one text after another."""
         self.forget_graphs()
-        return BatchedRound(self._target, self._drafters, self._plan, texts, context,
+        in_batch, parts = self._in_batch, list[Part]()
+        if self._copying.arms:
+            self._prepare_to_measure(context)
+            parts = [part for arm in self._copying.arms
+                     for part in self._copying_parts(arm, lambda: None, texts)]
+        return BatchedRound(self._target, in_batch, self._plan, texts, context,
                             self._compiled).costs(
-            repeats, sorted({1, len(self._names)}), self._engine)
+            repeats, sorted({min(1, len(in_batch)), len(in_batch)} - {0}), self._engine,
+            self._drafters, parts)
+
+    @property
+    def _in_batch(self) -> list[Drafter]:
+        """The drafters that do not copy."""
+        return [one for arm, one in enumerate(self._drafters) if arm not in self._copying]
 
     @property
     def _many(self) -> int:
@@ -297,9 +346,10 @@ class StaticEngine(Engine):
                             Evaluation.NEVER, self._compiled, any_shape=True)
 
     def _prepare_to_measure(self, context: int) -> None:
-        text = torch.randint(self._vocabulary, (context,),
-                             generator=torch.Generator().manual_seed(0))
-        self.begin(text.tolist(), 1)
+        """A text whose second half repeats the first: what looks it up finds it, half way back."""
+        half = torch.randint(self._vocabulary, (-(-context // 2),),
+                             generator=torch.Generator().manual_seed(0)).tolist()
+        self.begin((half + half)[:context], 1)
 
     def _catch_up(self, arm: int) -> None:
         """Have a drafter read what was verified since it read last."""
@@ -317,11 +367,34 @@ class StaticEngine(Engine):
     def _read_on(self, arm: int, count: int, statistics: bool) -> None:
         parts = self._parts
         parts.place(self._known[arm], self._length)
-        if self._names[arm] not in self.dropped and (
+        if arm in self._copying:
+            if statistics:
+                self._look_up([arm], count, self._known[arm], together=False)
+        elif self._names[arm] not in self.dropped and (
                 statistics or not parts.is_from_states(arm)):
             self._done(lambda: self._run(
                 ("read", arm, count, statistics), partial(parts.read_on, arm, count, statistics)))
         self._known[arm] = min(self._known[arm] + count, self._length)
+
+    def _drafted(self, arm: int, noise: torch.Tensor) -> int:
+        """Draft by the rule's noise (k, W); how many tokens there are to verify, k at most."""
+        if not len(noise):
+            return 0
+        if arm in self._copying:
+            return self._copy(arm, noise)
+        self._catch_up(arm)
+        self._draft(arm, len(noise))
+        return len(noise)
+
+    def _copy(self, arm: int, noise: torch.Tensor) -> int:
+        """As `_drafted`, of a drafter that copies."""
+        found: list[Listed | None] = []
+        self._done(lambda: found.append(self._copying.draft(arm, noise)))
+        if not found or found[0] is None:
+            return 0
+        name = self._parts.receive("draft", found[0])
+        self._run(name, partial(self._parts.draft_listed, name))
+        return found[0].shape[0]
 
     def _draft(self, arm: int, length: int) -> None:
         if self._names[arm] not in self.dropped:
@@ -338,22 +411,44 @@ class StaticEngine(Engine):
         while (behind := self._length - self._launched) > 0:
             count = few if behind <= few else self._many
             self._launch(count)
-            self._evaluation_reached(min(self._launched + count, self._length))
+            self._evaluation_reached(count, min(self._launched + count, self._length))
 
     def _launch(self, count: int) -> None:
-        """Evaluate the next tokens, at most `count` of them."""
+        """Evaluate the next tokens, at most `count` of them, as far as it needs no host."""
         parts, aside = self._parts, self.evaluation is Evaluation.ASIDE
         with torch.cuda.stream(self._side):  # none: the current one
             parts.aim(self._length if aside else None)
             while not self._done(lambda: self._run(
                     ("evaluate", count), partial(parts.evaluate, count), self._pools[aside])):
                 pass
-            self._results.append(_Result(Fetched(parts.tables[count, len(self._names)]), 0))
+            if not self._copying.arms:
+                self._fetch(count)
 
-    def _evaluation_reached(self, end: int) -> None:
+    def _evaluation_reached(self, count: int, end: int) -> None:
+        """What was launched on `count` tokens is of those up to the text's `end`-th."""
+        if self._copying.arms:
+            with torch.cuda.stream(self._side):
+                self._look_up(self._copying.arms, count, self._launched, together=True)
+                self._fetch(count)
         self._results[-1].end = self._launched = end
         if self.evaluation is not Evaluation.ASIDE:
             self._known = [end] * len(self._names)
+
+    def _fetch(self, count: int) -> None:
+        table = self._parts.tables[count, len(self._names)]
+        self._results.append(_Result(Fetched(table), 0))
+
+    def _look_up(self, arms: list[int], count: int, begin: int, together: bool) -> None:
+        """What drafters that copy propose for the next tokens, at most `count` of them: into the
+        table of all drafters, or of one that is alone."""
+        parts, found = self._parts, list[Listed]()
+        while not self._done(lambda: found.append(
+                self._copying.propose(arms, begin, self._length, count))):
+            pass
+        name = parts.receive("evaluate" if together else "read", found[0])
+        work = parts.evaluate_listed if together else parts.read_listed
+        self._run(name, partial(work, name),
+                  self._pools[together and self.evaluation is Evaluation.ASIDE])
 
     def _run(self, key: Hashable, work: Callable[[], object], pool: object = None) -> None:
         if key not in self._graphs:
@@ -377,6 +472,7 @@ class StaticEngine(Engine):
             if name not in self.dropped:
                 self.dropped[name] = reason
                 self._parts.leave_out(arm)
+                self._copying.leave_out(arm)
                 self.forget_graphs()  # they are made anew without it
                 warn_dropped(name, reason)
 
@@ -393,3 +489,8 @@ class StaticEngine(Engine):
     def _wait_aside(self) -> None:
         if self._side is not None:
             self._side.synchronize()
+
+
+def _repeat(work: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        work()

@@ -4,7 +4,7 @@ Nothing here waits for the device, so that each method can be captured as a CUDA
 from round to round stands in tensors.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -12,13 +12,14 @@ import torch
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.standing import Members, Standing
 from hedgespec.live.static_drafters import StaticText
+from hedgespec.live.static_lookup import Listed
 from hedgespec.live.static_statistics import TokenStatistics
 from hedgespec.live.watch import Watch
 from hedgespec.models.compiling import compile_shapes
 from hedgespec.models.distributions import Sampling, cuts_off, probabilities
 from hedgespec.models.drafters.base import Drafter
 from hedgespec.models.fixed_tensors import StaticModel
-from hedgespec.models.known_tokens import draw_draft
+from hedgespec.models.known_tokens import draw_draft, spread
 from hedgespec.models.logits import are_faulty, check_shape, contained
 from hedgespec.models.target import LanguageModel
 
@@ -65,6 +66,9 @@ class StaticRound:
         self._evaluating = (Standing(drafters, room, target, self._model, watch, few) if apart
                             else self._drafting)
         self._standings = [self._drafting, self._evaluating][: 1 + apart]
+        # The drafters on the host, and what came from there, by what for and shape.
+        self._on_host = torch.tensor(self._drafting.on_host, dtype=torch.long, device=device)
+        self._listed: dict[Hashable, Listed] = {}
         # Logits of the first token that is evaluated next, of each group.
         self._base = [group.first.clone() for group in self._evaluating.groups]
         self._broken = torch.zeros(len(drafters), dtype=torch.bool, device=device)
@@ -124,8 +128,10 @@ class StaticRound:
     def leave_out(self, arm: int) -> None:
         """From now on the drafter proposes nothing."""
         self._left_out.add(arm)
-        for standing in (self._drafting, self._evaluating):
-            self._broken[standing.slots[arm]] = True
+        self._broken[self._drafting.slots[arm]] = True
+        if arm in self._drafting.on_host:
+            return
+        for standing in self._standings:
             standing.one(arm).first.fill_(-torch.inf)
         for base, group in zip(self._base, self._evaluating.groups, strict=True):
             if arm in group.arms:
@@ -183,6 +189,37 @@ class StaticRound:
         """Propose no token."""
         self._q.zero_()
 
+    def receive(self, purpose: str, listed: Listed) -> tuple[str, tuple[int, ...]]:
+        """Copy here what the host made for a purpose; the name that it is found by.
+
+        Not part of a graph: what it copies from is another tensor each time.
+        """
+        name = purpose, listed.shape
+        if name not in self._listed:
+            self._listed[name] = Listed.room(listed.shape, self._q.device)
+        self._listed[name].fill(listed)
+        return name
+
+    def draft_listed(self, name: Hashable) -> None:
+        """Draft what the host drafted."""
+        tokens, known, q = self._listed[name].parts()
+        self._draft[: len(tokens)].copy_(tokens)
+        self._q[: len(tokens)].copy_(spread(q, known, self._q.shape[1])[:, 0])
+
+    def evaluate_listed(self, name: Hashable) -> None:
+        """Put the columns of the drafters on the host into the table that `evaluate` made."""
+        self._statistics.put(self._on_host, len(self._broken), self._reduced(name))
+
+    def read_listed(self, name: Hashable) -> None:
+        """As `read_on` with statistics, of a drafter on the host."""
+        begin = self._listed[name].parts()[0]
+        self._statistics.tabulate(begin, self._reduced(name))
+
+    def _reduced(self, name: Hashable) -> torch.Tensor:
+        """Statistics (S, M, n) of what was listed from a first token on."""
+        begin, known, q = self._listed[name].parts()
+        return self._statistics.reduce_listed(begin, q, known)
+
     def verify(self, length: int) -> None:
         """The target reads the draft of `length` tokens (k), accepts part of it and adds a token;
         the text grows."""
@@ -234,12 +271,14 @@ class StaticRound:
     def evaluate(self, count: int) -> None:
         """All drafters read the next `count` tokens, of which those up to the goal are kept.
 
-        Where drafting goes on from the same keys and values, it does so from there.
+        Where drafting goes on from the same keys and values, it does so from there. Those on the
+        host have columns in the table, which `evaluate_listed` fills.
         """
         standing, begin = self._evaluating, self._done
         found = (self._goal - begin).clamp(1, count)
         tables = [self._evaluate_group(group, base, count, found)
                   for group, base in zip(standing.groups, self._base, strict=True)]
+        tables.append(self._statistics.without(len(standing.on_host), count))
         self._statistics.tabulate(
             begin, torch.cat(tables, dim=1).index_select(1, standing.order))
         begin.add_(found)

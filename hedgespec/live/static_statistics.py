@@ -2,7 +2,7 @@
 
 import torch
 
-from hedgespec.live.evaluated import no_statistics, reduce_together
+from hedgespec.live.evaluated import no_statistics, reduce_together, statistic_names
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import StaticText
 from hedgespec.models.acceptance import emitted_log_p
@@ -53,6 +53,23 @@ class TokenStatistics:
         short = logits.shape[1] <= self._compiled and not self._plan.rule.recorded
         return (self._short if short else _reduced)(
             self._plan.rule, self._plan.sampling, p, logits, tokens, known)
+
+    def reduce_listed(
+        self, begin: torch.Tensor, q: torch.Tensor, known: torch.Tensor
+    ) -> torch.Tensor:
+        """Statistics (S, M, n) of n tokens from `begin` (1) on, from q at known tokens (M, n, v).
+        """
+        tokens, p = self._emitted(begin, q.shape[1])
+        return reduce_together(self._plan.rule, p, q, tokens, known)
+
+    def without(self, members: int, count: int) -> torch.Tensor:
+        """Room for statistics (S, M, n) that are put into a table later."""
+        return self._p.new_zeros(len(statistic_names(self._plan.rule)), members, count)
+
+    def put(self, members: torch.Tensor, of: int, found: torch.Tensor) -> None:
+        """Put statistics (S, M, n) of some members (M) into the table of so many."""
+        table = self.tables[found.shape[2], of]
+        table[1:].index_copy_(2, members, found.transpose(1, 2))
 
     def tabulate(self, begin: torch.Tensor, found: torch.Tensor) -> None:
         """Put statistics (S, N, n), and log p of the tokens, into a table."""

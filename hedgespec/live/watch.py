@@ -51,10 +51,12 @@ class Watch:
             self._ran.add(part)
 
     @contextmanager
-    def call(self, arms: list[int]) -> Iterator[None]:
-        """Whatever is raised within is the failure of these drafters; so is to take too long."""
+    def call(self, arms: list[int], on_host: bool = False) -> Iterator[None]:
+        """Whatever is raised within is the failure of these drafters; so is to take too long, of
+        work `on_host` whatever the part."""
         try:
-            with self._marked(arms) if self._on_gpu else time_limit(self._limit):
+            with (time_limit(self._seconds) if on_host else
+                  self._marked(arms) if self._on_gpu else time_limit(self._limit)):
                 yield
         except (Exception, SystemExit, TooLongError) as error:
             raise DrafterFailureError(arms, error) from error

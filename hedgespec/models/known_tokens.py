@@ -1,6 +1,7 @@
 """Distributions over the tokens that a drafter knows, a small part of the target's vocabulary.
 
-`known` are the target's tokens (M, v) of M drafters, ascending, or (1, v) of all of them alike.
+`known` are the target's tokens (M, v) of M drafters, ascending, or (1, v) of all of them alike; or
+(M, n, v) of each of n positions, ascending, behind which numbers of probability 0 stand for none.
 What a drafter does not know has probability 0: sums, maxima and draws over the v tokens are those
 over all V, and draws by the order of tokens give the same token.
 """
@@ -13,7 +14,8 @@ from hedgespec.rules import Rule
 def spread(q: torch.Tensor, known: torch.Tensor, vocabulary: int) -> torch.Tensor:
     """Distributions (M, n, V) of those over known tokens, (M, n, v)."""
     whole = q.new_zeros(*q.shape[:2], vocabulary)
-    return whole.scatter_(-1, known[:, None].expand(q.shape), q)
+    index = known if known.dim() == 3 else known[:, None]
+    return whole.scatter_add_(-1, index.expand(q.shape), q)
 
 
 def draw_draft(
@@ -32,6 +34,8 @@ def reduce_known(
     p: torch.Tensor, q: torch.Tensor, emitted: torch.Tensor, known: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """`reduce_pair` (M, n) of p (n, V) and the q (M, n, v) of M drafters on emitted tokens (n)."""
+    if known.dim() == 3:
+        return _reduce_listed(p, q, emitted, known)
     members = len(q)
     highest, top = q.max(dim=-1)
     proposes = highest > 0
@@ -46,4 +50,19 @@ def reduce_known(
         "gamma": torch.minimum(p_known, q).sum(dim=-1).clamp(0, 1),
         "match": (tops == emitted) & proposes,
         "p_top": p.gather(1, tops.T).T * proposes,
+    }
+
+
+def _reduce_listed(
+    p: torch.Tensor, q: torch.Tensor, emitted: torch.Tensor, known: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """The same of tokens (M, n, v) that are each position's own."""
+    highest, top = q.max(dim=-1, keepdim=True)
+    proposes = (highest > 0)[..., 0]
+    p_known = p.expand(len(q), -1, -1).gather(-1, known)
+    return {
+        "log_q": (q * (known == emitted[:, None])).sum(dim=-1).log(),
+        "gamma": torch.minimum(p_known, q).sum(dim=-1).clamp(0, 1),
+        "match": (known.gather(-1, top)[..., 0] == emitted) & proposes,
+        "p_top": p_known.gather(-1, top)[..., 0] * proposes,
     }

@@ -12,10 +12,12 @@ from hedgespec.errors import HedgespecError
 from hedgespec.live import pool_costs as module
 from hedgespec.live.pool_costs import RecordedCosts, joined, pool_costs
 from hedgespec.models.drafters import make_drafters
+from hedgespec.models.heads.eagle import save_head
 from hedgespec.models.target import load_model
 from hedgespec.tracegen.record import record
 from hedgespec.tracegen.settings import RecordSettings
 from hedgespec.traces import Costs, DrafterCosts, Spread, TargetCosts, load_manifest
+from tests.helpers.heads import random_head
 from tests.helpers.tiny import save_questions
 
 HEAD = DrafterCosts(0.1, 0.5, 0.2)
@@ -59,18 +61,21 @@ def test_a_trace_takes_the_costs_of_its_own_drafters():
 
 
 @pytest.mark.parametrize(("eager", "engine"), [
-    (False, "fixed tensors; ngram: eager"), (True, "eager")])
-def test_each_drafter_is_timed_in_the_engine_that_runs_it(tiny_models, eager, engine):
+    (False, "fixed tensors; masks: eager"), (True, "eager")])
+def test_each_drafter_is_timed_in_the_engine_that_runs_it(tiny_models, tmp_path, eager, engine):
     target = load_model(tiny_models["target"], "cpu", "float32")
-    drafters = make_drafters(["ngram", "early-exit:2"], target)
+    save_head(random_head(masks=2), tmp_path / "masks")
+    names = ["ngram", "masks", "early-exit-2"]
+    drafters = make_drafters(
+        ["ngram", f"masks=parallel:{tmp_path / 'masks'}", "early-exit:2"], target)
     told = []
     costs = pool_costs(target, drafters, 3, eager=eager, context=40, repeats=2, widths=(8,),
                        kept=told.append)
     assert costs.engine == engine
-    assert list(costs.drafters) == ["ngram", "early-exit-2"]
+    assert list(costs.drafters) == names
     assert set(costs.widths) >= {"1", "4", "8"}
-    assert [list(one.drafters) for one in told] == [
-        ["ngram", "early-exit-2"] if eager else ["early-exit-2"]]
+    assert [list(one.drafters) for one in told] == [names if eager else names[::2]]
+    assert list(costs.evaluate_together) == ([] if eager else ["1"]), "only the exit is in a batch"
 
 
 @pytest.fixture
@@ -114,5 +119,5 @@ def test_recordings_on_a_gpu_keep_the_costs_of_fixed_tensors(tiny_models, tmp_pa
         "tiny", ("early-exit:2", "ngram"), max_new_tokens=20, device="cuda", dtype="float32")
     record(settings, measure=RecordedCosts(dtype="bfloat16"))
     costs = load_manifest(tmp_path / "trace").costs
-    assert (costs.engine, costs.dtype) == ("fixed tensors; ngram: eager", "bfloat16")
+    assert (costs.engine, costs.dtype) == ("fixed tensors", "bfloat16")
     assert costs.overhead > 0

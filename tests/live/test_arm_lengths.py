@@ -46,7 +46,7 @@ POLICIES = {
 
 @pytest.fixture(scope="module")
 def specifications(tiny_models, tmp_path_factory) -> list[str]:
-    """All but the lookup can run on fixed tensors."""
+    """All can run on fixed tensors."""
     folder = tmp_path_factory.mktemp("pool")
     save_noisy_copy(folder / "noisy", tiny_models["target"])
     save_head(random_head(), folder / "head")
@@ -79,8 +79,7 @@ def costs_of(drafters) -> Costs:
 @pytest.mark.parametrize("engine", ["fixed tensors", "eager", "branches"])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_greedy_is_the_targets_text_whatever_is_drafted(target, drafters, policy, engine):
-    pool = drafters[:3] if engine == "fixed tensors" else drafters
-    decoder = decoder_of(target, pool, policy, 0.0, static=engine == "fixed tensors",
+    decoder = decoder_of(target, drafters, policy, 0.0, static=engine == "fixed tensors",
                          rule="multi:2" if engine == "branches" else "auto", **POLICIES[policy])
     for number, prompt in enumerate(PROMPTS):
         answer = decoder.generate(prompt, 30, number)
@@ -106,11 +105,15 @@ def drafts_of(decoder: LiveDecoder) -> set[tuple[str, int]]:
 
 @pytest.mark.parametrize("static", [True, False])
 def test_an_arm_drafts_its_length_and_none_drafts_nothing(target, drafters, static):
-    decoder = decoder_of(target, drafters[:3], "uniform", static=static)
+    decoder = decoder_of(target, drafters, "uniform", static=static)
     assert decoder.arms.names == ["none", *(
-        f"{name}*{length}" for name in ("lm", "early-exit-3", "eagle") for length in (1, 4))]
-    assert drafts_of(decoder) == {
-        (name, int(name.partition("*")[2] or 0)) for name in decoder.arms.names}
+        f"{name}*{length}" for name in ("lm", "early-exit-3", "eagle", "prompt-lookup")
+        for length in (1, 4))]
+    lookup = {f"prompt-lookup*{length}" for length in (1, 4)}  # drafts nothing where it finds none
+    whole = {(name, int(name.partition("*")[2] or 0)) for name in decoder.arms.names}
+    found = drafts_of(decoder)
+    assert whole - found <= {(name, int(name[-1])) for name in lookup}
+    assert found - whole <= {(name, 0) for name in lookup}
 
 
 @pytest.mark.matrix
@@ -123,6 +126,23 @@ def test_fixed_tensors_change_nothing(target, drafters, policy, rule):
         found, expected = (one.generate(prompt, 30, number) for one in (static, eager))
         assert ([(one.arm, one.tokens, one.evaluated) for one in found.rounds]
                 == [(one.arm, one.tokens, one.evaluated) for one in expected.rounds])
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("rule", ["sampling", "block", "gumbel"])
+def test_nor_do_they_where_one_drafter_copies(target, drafters, policy, rule):
+    """At the text's end fixed tensors draft the whole length, others what there is room for, which
+    block verification sees."""
+    static, eager = (decoder_of(target, drafters, policy, static=static, rule=rule,
+                                evaluate_all=True, **POLICIES[policy]) for static in (True, False))
+    last = 30 - max(LENGTHS) * (rule == "block")
+    for number, prompt in enumerate(PROMPTS):
+        found, expected = (one.generate(prompt, 30, number) for one in (static, eager))
+        assert ([(one.arm, one.tokens, one.evaluated) for one in found.rounds
+                 if one.position <= last]
+                == [(one.arm, one.tokens, one.evaluated) for one in expected.rounds
+                    if one.position <= last])
 
 
 @pytest.mark.parametrize("static", [True, False])
@@ -158,7 +178,7 @@ def logged(decoder: LiveDecoder, folder, limit=40) -> int:
 @pytest.mark.parametrize("static", [False, True])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_replays_of_a_log_decide_as_live(target, drafters, tmp_path, policy, static):
-    decoder = decoder_of(target, drafters[:3] if static else drafters, policy, static=static,
+    decoder = decoder_of(target, drafters, policy, static=static,
                          evaluate_all=True, timed=True, **POLICIES[policy])
     rounds = logged(decoder, tmp_path / "log")
     assert check_fidelity(tmp_path / "log") == rounds > 20

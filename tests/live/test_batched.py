@@ -168,6 +168,27 @@ def test_texts_at_once_are_refused_where_drafters_have_no_fixed_tensors(pool):
         decoder.costs(20, repeats=3, batches=(2,))
 
 
+def test_drafters_that_copy_are_timed_beside_the_batch(pool, even_clock):
+    """On the host, for one text after another; a draft of theirs begins with a look-up."""
+    target, drafters = pool
+    both = [*make_drafters(["ngram"], target), *drafters, *make_drafters(["prompt-lookup"], target)]
+    decoder = LiveDecoder(target, both, static=True, draft_length=3)
+    costs = decoder.costs(40, repeats=3, batches=(2,))
+    assert [list(one.evaluate_together) for one in costs.measured] == [
+        ["1", "2", "4", "5"], ["1", "5"]]
+    for one in costs.measured:
+        assert list(one.drafters) == [drafter.name for drafter in both]
+        for name in ("ngram", "prompt-lookup"):
+            assert one.drafters[name].begin > 0
+            assert one.drafters[name].evaluate > 0
+    assert list(costs.drafters["ngram"].reads) == ["5", "32"]
+    assert costs.measured[1].evaluate_all == pytest.approx(3e-3), "the batch, and each beside it"
+    alone = LiveDecoder(target, both[:1], static=True, draft_length=3).costs(
+        40, repeats=3, batches=(2,))
+    assert [one.evaluate_all for one in alone.measured] == pytest.approx([1e-3, 1e-3])
+    assert [list(one.evaluate_together) for one in alone.measured] == [[], []]
+
+
 def test_counts_double_and_end_with_all():
     assert [counts_up_to(drafters) for drafters in (1, 2, 3, 8, 11)] == [
         [1], [1, 2], [1, 2, 3], [1, 2, 4, 8], [1, 2, 4, 8, 11]]

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.live.graphs import Fetched  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
+from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.drafters.eagle import Eagle  # noqa: E402
 from tests.helpers.heads import random_head  # noqa: E402
 from tests.helpers.live_text import PROMPT  # noqa: E402
@@ -42,11 +43,14 @@ def reads(monkeypatch) -> list[str]:
     return seen
 
 
+@pytest.mark.parametrize("copying", [[], ["prompt-lookup", "ngram"]])
 @pytest.mark.parametrize(("selector", "feedback", "most"), [
     ("ucbspec", None, 1), ("fixed:head-0", None, 1), ("normalhedge", "queued", 2),
     ("normalhedge", "every:16", 1)])
-def test_the_host_reads_one_packet_a_round(target, reads, selector, feedback, most):
+def test_the_host_reads_one_packet_a_round(target, reads, selector, feedback, most, copying):
+    """So it does beside drafters that copy, which it runs itself."""
     drafters = [Eagle.of(f"head-{seed}", "random", random_head(seed), target) for seed in range(3)]
+    drafters += make_drafters(copying, target)
     asked = {} if feedback is None else {"feedback": feedback}
     decoder = LiveDecoder(target, drafters, selector, DecoderSettings(
         sampling=Sampling(0.8), draft_length=4, static=True, **asked))
@@ -61,3 +65,16 @@ def test_the_host_reads_one_packet_a_round(target, reads, selector, feedback, mo
     lengths = [len(one) for one in counts[:-1]]
     assert min(lengths) >= 1
     assert sorted(lengths)[len(lengths) // 2] == most
+
+
+@pytest.mark.parametrize("selector", ["fixed:ngram", "normalhedge"])
+def test_what_copies_is_run_without_a_look_at_the_device(target, reads, selector):
+    """Drafting, and evaluation in the round it is for: a packet, and a table where one learns."""
+    decoder = LiveDecoder(target, make_drafters(["ngram", "prompt-lookup"], target), selector,
+                          DecoderSettings(sampling=Sampling(0.8), draft_length=4, static=True))
+    drafted = 0
+    for done in decoder.rounds(PROMPT, 40, 0):
+        assert reads == ["wait"] * (1 + (selector == "normalhedge" and done.position > 0))
+        drafted += done.drafted
+        reads.clear()
+    assert drafted > 20

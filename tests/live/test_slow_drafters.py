@@ -80,6 +80,34 @@ def test_a_slow_drafter_is_dropped_and_the_text_goes_on(
     assert answer(decoder) == (plain, [])
 
 
+@pytest.mark.parametrize("selector", ["fixed:slow", "normalhedge"])
+@pytest.mark.parametrize("fault", ["is slow", "raises"])
+def test_a_drafter_that_copies_is_dropped_too(target, tiny_models, monkeypatch, selector, fault):
+    """It runs on the host, where it is ended on a GPU too."""
+    drafters = make_drafters(["slow=ngram:2", "prompt-lookup", "early-exit:2"], target)
+    plain = plain_greedy(load_model(tiny_models["target"], "cpu", "float32"), PROMPT, 30)
+    decoder = LiveDecoder(target, drafters, selector, DecoderSettings(
+        sampling=Sampling(0.0), draft_length=3, static=True, drafter_seconds=LIMIT))
+    answer(decoder)  # the search is compiled
+    own, calls = drafters[0].proposals, []
+
+    def proposals(texts):
+        calls.append(1)
+        if len(calls) > 3:
+            if fault == "raises":
+                raise RuntimeError("a defect")
+            time.sleep(60)
+        return own(texts)
+
+    monkeypatch.setattr(drafters[0], "proposals", proposals)
+    found, [line] = answer(decoder)
+    assert found == plain
+    assert "drafter slow is dropped" in line
+    assert ("a defect" if fault == "raises" else "s for one call") in line
+    assert list(decoder.dropped) == ["slow"]
+    assert answer(decoder) == (plain, [])
+
+
 def test_calls_that_may_compile_kernels_are_not_timed(target, drafters):
     decoder = LiveDecoder(target, drafters, "fixed:slow", DecoderSettings(
         sampling=Sampling(0.0), draft_length=3, static=True, drafter_seconds=LIMIT))

@@ -21,6 +21,7 @@ from hedgespec.models.heads.eagle.stack import stack_heads  # noqa: E402
 from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
 from hedgespec.simulator.fidelity import check_fidelity  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
+from hedgespec.traces.drafted import COPYING  # noqa: E402
 from tests.helpers.heads import random_head  # noqa: E402
 from tests.helpers.live_text import PROMPT, plain_greedy, save_noisy_copy  # noqa: E402
 from tests.helpers.marks import slow_but  # noqa: E402
@@ -37,14 +38,15 @@ PROMPTS = (PROMPT, [17], [5, 9, 7, 5, 9], PROMPT * 4)
 
 @pytest.fixture(scope="module")
 def specifications(tiny_models, tmp_path_factory) -> list[str]:
-    """Heads of one shape that are not side by side, one of another, and models."""
+    """Heads of one shape that are not side by side, one of another, models, and copying ones."""
     folder = tmp_path_factory.mktemp("pool")
     save_noisy_copy(folder / "noisy", tiny_models["target"])
     for name, head in {"a": random_head(0), "b": random_head(1), "c": random_head(2),
                        "old": random_head(generation=1)}.items():
         save_head(head, folder / name)
     return [f"a=eagle:{folder / 'a'}", f"lm=lm:{folder / 'noisy'}", f"b=eagle:{folder / 'b'}",
-            f"old=eagle:{folder / 'old'}", "early-exit:3", f"c=eagle:{folder / 'c'}"]
+            f"old=eagle:{folder / 'old'}", "early-exit:3", "prompt-lookup",
+            f"c=eagle:{folder / 'c'}", "ngram:2"]
 
 
 @pytest.fixture(scope="module", params=DEVICES)
@@ -66,6 +68,12 @@ def stacked(answer, name: str) -> np.ndarray:
     return np.concatenate([getattr(part, name) for part in answer.statistics])
 
 
+def copied(drafters, answer) -> list[tuple[int, int]]:
+    """Where drafters that copy drafted, and how much."""
+    return [(one.position, one.drafted) for one in answer.rounds
+            if drafters[one.drafter].kind in COPYING]
+
+
 @pytest.mark.matrix
 @pytest.mark.parametrize(("policy", "temperature", "logged"), [
     *((policy, 0.8, True) for policy in POLICIES), ("normalhedge", 0.0, True),
@@ -79,6 +87,7 @@ def test_fixed_tensors_change_nothing(target, drafters, policy, temperature, log
         assert found.tokens == expected.tokens
         assert ([(one.position, one.drafter, one.tokens) for one in found.rounds]
                 == [(one.position, one.drafter, one.tokens) for one in expected.rounds])
+        assert copied(drafters, found) == copied(drafters, expected)
         for name in ("log_p", "log_q", "gamma", "p_top", "match") if logged else ():
             np.testing.assert_allclose(stacked(found, name), stacked(expected, name), rtol=1e-4,
                                        atol=1e-4)
@@ -277,7 +286,8 @@ def test_costs_are_measured_and_decoding_goes_on(target, drafters):
     assert all(one.evaluate > 0 and one.step > 0
                and one.draft == pytest.approx(passes[name] * one.step)
                for name, one in costs.drafters.items())
-    assert [name for name, one in costs.drafters.items() if one.begin] == ["early-exit-3"]
+    assert [name for name, one in costs.drafters.items() if one.begin] == [
+        "early-exit-3", "prompt-lookup", "ngram"]
     assert decoder.generate(PROMPT, 30).tokens == plain_greedy_on(target, PROMPT, 30)
 
 
@@ -327,9 +337,12 @@ def test_selectors_that_share_a_decoder_decode_as_with_one_of_their_own(target, 
                    static=static).with_selector("fixed:b")
 
 
-def test_fixed_tensors_are_refused_where_a_drafter_has_none(target):
+def test_fixed_tensors_are_refused_where_a_drafter_has_none(target, tmp_path):
+    save_head(random_head(masks=2), tmp_path / "masks")
+    pool = make_drafters(["ngram", f"parallel:{tmp_path / 'masks'}"], target)
     with pytest.raises(HedgespecError, match="can run on fixed tensors"):
-        decoder_of(target, make_drafters(["early-exit:2", "ngram"], target))
+        decoder_of(target, pool)
+    assert decoder_of(target, pool[:1]).engine.beside is False
 
 
 def test_another_decoder_of_the_same_heads_leaves_a_decoder_its_weights(target, drafters):

@@ -16,12 +16,26 @@ from hedgespec.traces.schema import ENDLESS
 
 @dataclass(frozen=True)
 class Proposals:
-    """Proposals of a batch of `count` rows: `token` with `log_weight` in `row`, rows ascending."""
+    """Proposals of a batch of `count` rows: `token` with `log_weight` in `row`, rows ascending, and
+    the tokens of a row too."""
 
     count: int
     row: np.ndarray
     token: np.ndarray
     log_weight: np.ndarray
+
+    @property
+    def widest(self) -> int:
+        """Tokens of the row that has the most."""
+        return int(np.bincount(self.row).max(initial=0))
+
+    def listed(self, rows: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens and log weights (rows, width), each row's own first; then 0 and -inf."""
+        tokens = np.zeros((rows, width), dtype=np.int64)
+        weights = np.full((rows, width), -np.inf, dtype=np.float32)
+        place = np.arange(len(self.row)) - np.searchsorted(self.row, self.row)
+        tokens[self.row, place], weights[self.row, place] = self.token, self.log_weight
+        return tokens, weights
 
 
 _LONGEST = "3"  # tokens that are looked up
@@ -50,7 +64,7 @@ class ContextDrafter(Drafter):
 
     def prepare(self, batch: ScoringBatch) -> Proposals:
         """The proposals of all rows."""
-        return self._proposals([
+        return self.proposals([
             (np.array(prompt + answer), len(prompt))
             for prompt, answer in zip(batch.prompts, batch.answers, strict=True)
         ])
@@ -68,7 +82,7 @@ class ContextDrafter(Drafter):
         matched = np.concatenate(parts)
         return {"drafted": np.where(matched > 0, ENDLESS, 0).astype(np.uint16), "matched": matched}
 
-    def _proposals(self, texts: list[tuple[np.ndarray, int]]) -> Proposals:
+    def proposals(self, texts: list[tuple[np.ndarray, int]]) -> Proposals:
         """Proposals for each position of a text's tokens from a first one on, text by text."""
         rows, tokens = [], []
         start = 0
@@ -107,9 +121,12 @@ class ContextDrafter(Drafter):
 
     def next_logits(self, tokens: np.ndarray, rows: int) -> torch.Tensor:
         """Logits (rows, V) of what follows each of the last `rows` tokens."""
+        return self.logits(self.next_proposals(tokens, rows), 1, slice(0, rows))
+
+    def next_proposals(self, tokens: np.ndarray, rows: int) -> Proposals:
+        """Proposals for what follows each of the last `rows` tokens."""
         unknown = np.append(tokens, 0)  # room for the next position; its token is never read
-        first = len(tokens) - rows + 1
-        return self.logits(self._proposals([(unknown, first)]), 1, slice(0, rows))
+        return self.proposals([(unknown, len(tokens) - rows + 1)])
 
 
 class _ContextSession(DraftSession):
