@@ -121,13 +121,13 @@ def random_target(target: str, device: str, dtype: str) -> LanguageModel:
 
 
 def random_heads(target: LanguageModel, count: int, draft_vocabulary: int) -> list[Eagle]:
-    """EAGLE-3 heads as wide as the target."""
+    """EAGLE-3 heads of one layer, as wide as the target."""
     config = target.model.config.get_text_config()
     settings = {key: getattr(config, key) for key in (
         "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
         "vocab_size", "rms_norm_eps", "max_position_embeddings")}
     settings["head_dim"] = getattr(config, "head_dim", None)
-    layer = LlamaConfig(**settings).to_dict()
+    layer = LlamaConfig(**settings, num_hidden_layers=1).to_dict()
     head_config = parse_config({**layer, "architectures": ["LlamaForCausalLMEagle3"],
                                 "draft_vocab_size": min(draft_vocabulary, config.vocab_size)}, "")
     heads = []

@@ -30,6 +30,7 @@ def test_each_policy_is_decoded_and_replayed(tmp_path, monkeypatch, capsys):
     small = save_plain_layers("qwen2", tmp_path / "small", context=1024)
     monkeypatch.setattr(sys, "argv", [
         "live", "--target", target, "--drafter", "early-exit:2", "--drafter", f"own=lm:{target}",
+        "--drafter", "prompt-lookup",
         "--prompts", str(save_questions(tmp_path / "questions.jsonl")), "--fit", "2",
         "--policies", *POLICIES, "--draft-length", "3", "--max-new-tokens", "12",
         "--hugging-face", "1", "--assistant", small, "--seeds", "2", "--device", "cpu",
@@ -38,7 +39,8 @@ def test_each_policy_is_decoded_and_replayed(tmp_path, monkeypatch, capsys):
     result = json.loads((tmp_path / "out" / "live.json").read_text())
     rows = {row["policy"]: row for row in result["rows"]}
     assert list(rows) == ["autoregressive", "generate", "generate, prompt lookup",
-                          "generate, assisted", "fixed:early-exit-2", "fixed:own", *POLICIES,
+                          "generate, assisted", "fixed:early-exit-2", "fixed:own",
+                          "fixed:prompt-lookup", *POLICIES,
                           "best fixed per answer"]
     answers = len(result["domains"])
     for name in ("autoregressive", "fixed:own", *POLICIES):

@@ -17,6 +17,7 @@ from hedgespec.cli import main  # noqa: E402
 from hedgespec.costs import timing  # noqa: E402
 from hedgespec.costs.estimate import target_seconds, together_seconds  # noqa: E402
 from hedgespec.costs.file import load_costs, save_costs, save_measured  # noqa: E402
+from hedgespec.costs.profile import random_heads, random_target  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.traces import (  # noqa: E402
     Costs,
@@ -152,3 +153,9 @@ def test_parts_are_timed_in_turn_and_their_drift_is_seen(monkeypatch):
     assert found.spread["a"].n == 4
     assert found.spread["a"].low == pytest.approx(1.46)
     assert found.spread["a"].drift == pytest.approx(1.9 / 1.5 - 1)
+
+
+def test_random_heads_have_one_layer():
+    target = random_target("smollm2-135m", "cpu", "float32")
+    for head in random_heads(target, 2, 500):
+        assert len(head.head.layers) == 1
