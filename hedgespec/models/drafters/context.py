@@ -103,7 +103,7 @@ class ContextDrafter(Drafter):
             start += len(text) - first
         keys = np.concatenate(rows) * self._vocabulary + np.concatenate(tokens)
         if self.latest_only:  # a token at most in each row, and all in order
-            counts = np.ones(len(keys))
+            counts = np.ones_like(keys)
         else:
             keys, counts = np.unique(keys, return_counts=True)
         row, token = np.divmod(keys, self._vocabulary)
