@@ -300,7 +300,8 @@ class StaticEngine(Engine):
         noise = torch.rand(few - 1, self._rule.width(self._vocabulary), dtype=torch.float64)
         works: dict[str, Callable[[], object]] = {
             draft_part(name): partial(self._copy, arm, noise),
-            begin_part(name): partial(self._copying.draft, arm, noise[:1]),
+            begin_part(name): partial(
+                self._done, partial(self._copying.draft, arm, noise[:1])),
             evaluate_part(name): partial(self._look_up_last, [arm], few),
             read_part(many, name): partial(self._look_up_last, [arm], many)}
         return [Part(part, prepare, partial(_repeat, work, texts)) for part, work in works.items()]
@@ -457,7 +458,7 @@ class StaticEngine(Engine):
         with self._watch.part(key, timed=graph.called or not self._compiled):
             graph()
 
-    def _done(self, work: Callable[[], None]) -> bool:
+    def _done(self, work: Callable[[], object]) -> bool:
         """Whether it could be done; if not, the drafters that failed are dropped."""
         try:
             work()

@@ -148,18 +148,17 @@ class Copying:
         """A token of one row of proposals, by the rule's noise (W)."""
         if len(proposals.token) == 1:
             return int(proposals.token[0])
-        known, weights = proposals.listed(1, proposals.widest)
+        known, weights = proposals.listed(proposals.widest)
         token = draw_draft(self._plan.rule, self._law(weights), noise[None],
                            torch.from_numpy(known), self._vocabulary)
         return int(token.numpy()[0])
 
     def _listed(self, head: list[int], found: list[Proposals], rows: int) -> Listed:
-        width = 1
-        while width < max(one.widest for one in found):
+        whole, width = Proposals.joined(found, rows), 1
+        while width < whole.widest:
             width *= _WIDER
-        tokens, weights = map(np.stack, zip(*(one.listed(rows, width) for one in found),
-                                            strict=True))
-        return Listed.of(head, tokens, self._law(weights.reshape(-1, width)))
+        tokens, weights = whole.listed(width)
+        return Listed.of(head, tokens.reshape(len(found), rows, width), self._law(weights))
 
     def _law(self, weights: np.ndarray) -> torch.Tensor:
         """Probabilities (n, v) of log weights."""

@@ -1,5 +1,6 @@
 """Drafters without weights: they continue the prefix as its own earlier text went on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,10 +30,19 @@ class Proposals:
         """Tokens of the row that has the most."""
         return int(np.bincount(self.row).max(initial=0))
 
-    def listed(self, rows: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens and log weights (rows, width), each row's own first; then 0 and -inf."""
-        tokens = np.zeros((rows, width), dtype=np.int64)
-        weights = np.full((rows, width), -np.inf, dtype=np.float32)
+    @classmethod
+    def joined(cls, parts: Sequence["Proposals"], rows: int) -> "Proposals":
+        """Of batches behind each other, each with room for `rows`."""
+        return cls(
+            rows * len(parts),
+            np.concatenate([part.row + rows * number for number, part in enumerate(parts)]),
+            np.concatenate([part.token for part in parts]),
+            np.concatenate([part.log_weight for part in parts]))
+
+    def listed(self, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens and log weights (count, width), each row's own first; then 0 and -inf."""
+        tokens = np.zeros((self.count, width), dtype=np.int64)
+        weights = np.full((self.count, width), -np.inf, dtype=np.float32)
         place = np.arange(len(self.row)) - np.searchsorted(self.row, self.row)
         tokens[self.row, place], weights[self.row, place] = self.token, self.log_weight
         return tokens, weights
@@ -92,7 +102,10 @@ class ContextDrafter(Drafter):
             tokens.append(followers)
             start += len(text) - first
         keys = np.concatenate(rows) * self._vocabulary + np.concatenate(tokens)
-        keys, counts = np.unique(keys, return_counts=True)
+        if self.latest_only:  # a token at most in each row, and all in order
+            counts = np.ones_like(keys)
+        else:
+            keys, counts = np.unique(keys, return_counts=True)
         row, token = np.divmod(keys, self._vocabulary)
         return Proposals(start, row, token, np.log(counts, dtype=np.float32))
 
