@@ -22,9 +22,9 @@ Groups of different questions have nothing to swap: there p is the share of draw
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -43,19 +43,24 @@ _MOST_SIGNS = 1 << 26  # that are kept
 
 @dataclass(frozen=True)
 class Estimate:
-    """Values (M) with the ends of their intervals (M) and two-sided p against zero (M).
+    """Values (M) with the ends of their intervals (M); `test` finds two-sided p against zero (M).
 
     They are of so many `queries`, turns of so many `questions` (of two groups those of the
-    smaller). `low` and `high` are NaN for fewer than three questions; `p` is NaN where a value is
-    not a difference or `may_be_marked` says no.
+    smaller). `low` and `high` are NaN for fewer than three questions.
     """
 
     value: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    p: np.ndarray
+    test: Callable[[], np.ndarray]
     queries: int
     questions: int
+
+    @cached_property
+    def p(self) -> np.ndarray:
+        """NaN where a value is not a difference or `may_be_marked` says no. Found when it is asked
+        for: of most estimates the interval alone is shown."""
+        return self.test()
 
 
 def may_be_marked(questions: int, tests: int = 1) -> bool:
@@ -186,7 +191,9 @@ def gain_difference(
                  key=lambda pair: _count(pair[1], len(pair[0])))
     drawn = draws[0] - draws[1]
     found = _estimate(gains[0] - gains[1], drawn, fewest[1], len(fewest[0]))
-    return replace(found, p=_beyond(found, drawn)) if may_be_marked(found.questions) else found
+    if not may_be_marked(found.questions):
+        return found
+    return replace(found, test=lambda: _beyond(found, drawn))
 
 
 def mean_band(
@@ -323,11 +330,16 @@ def _estimate(value: np.ndarray, draws: np.ndarray, questions: np.ndarray | None
     """
     count = _count(questions, queries)
     low, high = (value + stretch(count) * (end - value) for end in _tails(draws))
-    p = np.full(value.shape, np.nan)
-    if adds is not None and may_be_marked(count):
-        adds = by_question(adds, questions)
-        p = np.max([_flipped(adds), _unskewed(adds), _unskewed(_with_one_more(adds))], axis=0)
-    return Estimate(value, low, high, p, queries, count)
+
+    def test() -> np.ndarray:
+        if adds is None or not may_be_marked(count):
+            return np.full(value.shape, np.nan)
+        sums = by_question(adds, questions)
+        p: np.ndarray = np.max([_flipped(sums), _unskewed(sums), _unskewed(_with_one_more(sums))],
+                               axis=0)
+        return p
+
+    return Estimate(value, low, high, test, queries, count)
 
 
 def _student(count: int) -> float:

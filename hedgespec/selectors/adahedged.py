@@ -61,6 +61,22 @@ def _gap(weights, share, outstanding, before, losses, scale):
 
 
 @compiled
+def _take_off(losses, share, outstanding, before):
+    """before = L - share * outstanding, in a loop: array expressions take long to compile."""
+    for arm in range(losses.shape[0]):
+        before[arm] = losses[arm] - share * outstanding[arm]
+
+
+@compiled
+def _largest(losses):
+    """The largest entry."""
+    most = losses[0]
+    for arm in range(1, losses.shape[0]):
+        most = max(most, losses[arm])
+    return most
+
+
+@compiled
 def _increase(state, loss, outstanding, scale):
     """min(drift, aux, hat)."""
     arms = loss.shape[0]
@@ -68,15 +84,15 @@ def _increase(state, loss, outstanding, scale):
     scratch = _LOSS + 2 * arms
     before = state[scratch : scratch + arms]
     weights = state[scratch + arms : scratch + 2 * arms]
-    before[:] = losses - outstanding
+    _take_off(losses, 1.0, outstanding, before)
     _follow(before, scale, seen, weights)
     own = dot(loss, weights)
     aux = _gap(weights, 1.0, outstanding, before, losses, scale)
     _follow(losses, scale, seen, weights)
     drift = own - dot(loss, weights)
-    highest = -smallest(-outstanding)
-    share = -smallest(-loss) / highest if highest > 0.0 else 1.0
-    before[:] = losses - share * outstanding
+    highest = _largest(outstanding)
+    share = _largest(loss) / highest if highest > 0.0 else 1.0
+    _take_off(losses, share, outstanding, before)
     _follow(before, scale, seen, weights)
     hat = _gap(weights, share, outstanding, before, losses, scale) + own - dot(loss, weights)
     return min(drift, aux, hat)
@@ -92,7 +108,8 @@ def learn(state, params, position, played, loss):
     kept = int(state[_KEPT])
     ring = state[_LOSS + 4 * arms :]
     place = int(state[_SEEN]) % kept * (arms + 1)
-    ring[place + 1 : place + 1 + arms] = loss
+    for arm in range(arms):
+        ring[place + 1 + arm] = loss[arm]
     losses = state[_LOSS : _LOSS + arms]
     outstanding = state[_LOSS + arms : _LOSS + 2 * arms]
     outstanding[:] = 0.0

@@ -21,7 +21,8 @@ def reset(state, params, arms, draft_length):
 @compiled
 def play(state, params, key, weights):
     """The state itself."""
-    weights[:] = state
+    for arm in range(weights.shape[0]):
+        weights[arm] = state[arm]
 
 
 @compiled

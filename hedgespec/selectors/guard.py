@@ -18,6 +18,15 @@ def new_states(copies, size):
 
 
 @compiled
+def copy_states(states, target):
+    """Write states (copies, size) over others: in loops, for to assign arrays to arrays brings the
+    text of an error about their shapes into the kernel, which takes long to compile."""
+    for copy in range(states.shape[0]):
+        for place in range(states.shape[1]):
+            target[copy, place] = states[copy, place]
+
+
+@compiled
 def is_whole(guard):
     """Whether nothing has written to these words."""
     return (guard == _GUARD).all()

@@ -22,18 +22,20 @@ def mark_evaluated(first, last, offsets, numbers, choice, schedule, seed, evalua
     for query in range(first, last):
         begin, key = offsets[query], query_key(seed, numbers[query])
         starts = np.empty(offsets[query + 1] - begin, dtype=np.int64)
-        rounds, fed, fed_round, known = 0, 0, -1, 0
+        # No literals: the schedule would be compiled for them, and again for what follows.
+        rounds = fed = known = np.int64(0)
+        fed_round, no_end = np.int64(-1), np.int64(NO_END)
         for start in range(len(starts)):
             if choice[begin + start] < 0:
                 continue
             waits = start - known >= MOST_WAITING
             if waits or needed(schedule, key, starts, rounds, start, fed, fed_round, known):
                 evaluated[begin + start] = 1
-                known = start
+                known = np.int64(start)
             due = 0
             while due >= 0:
                 due, fed, fed_round = next_due(
-                    schedule, key, starts, rounds, start, NO_END, fed, fed_round)
+                    schedule, key, starts, rounds, start, no_end, fed, fed_round)
             starts[rounds] = start
             rounds += 1
 

@@ -1,6 +1,7 @@
 """What a replay found: the rounds that were run, or their expectations."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -91,7 +92,14 @@ class Replay:
             values = values[0]
         if values.ndim == 1:
             found = values[arms] if arms.ndim == 1 else arms @ values
+        elif arms.ndim == 1:
+            found = np.zeros(len(arms))
+            found[self._starts] = values[self._starts, arms[self._starts]]
         else:
-            found = (np.take_along_axis(values, arms[:, None], 1)[:, 0] if arms.ndim == 1
-                     else (arms * values).sum(axis=1))
+            found = (arms * values).sum(axis=1)
         return found
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """The tokens from which rounds start, or may."""
+        return np.flatnonzero(self.visits)

@@ -8,7 +8,7 @@ import numpy as np
 
 from hedgespec.selectors.contract import EMITTED, LOOKAHEAD, OUTCOMES, VERIFIED, draw
 from hedgespec.selectors.functions import compiled_functions, is_distribution
-from hedgespec.selectors.guard import FINE, is_whole, new_states, overrun
+from hedgespec.selectors.guard import FINE, copy_states, is_whole, new_states, overrun
 from hedgespec.selectors.ucbspec import SELECTOR
 from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator.verification import emitted_tokens
@@ -26,7 +26,7 @@ def replay(first, last, task, choice):
     arms = task.acceptance.shape[2]
     states, guard = new_states(1, task.state_size)
     if task.follows:
-        states[:] = task.carried
+        copy_states(task.carried, states)
     state = states[0]
     outcome = np.zeros(OUTCOMES)
     weights = np.empty(arms)
@@ -55,7 +55,7 @@ def replay(first, last, task, choice):
         if CHECKED and not is_whole(guard):
             return overrun(begin)
     if task.carry:
-        task.carried[:] = states
+        copy_states(states, task.carried)
     return FINE
 
 

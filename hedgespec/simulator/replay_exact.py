@@ -38,15 +38,17 @@ def replay(first, last, task, plays, visits, usage, variance):
         params = params.copy()
     states, guard = new_states(schedule.copies, task.state_size)
     virtual, no_rounds = np.empty(arms), np.empty(0, dtype=np.int64)
+    # No literals: the schedule would be compiled for them besides.
+    no_key = no_round = np.int64(0)
     for query in range(first, last):
         begin, end = offsets[query], offsets[query + 1]
         for copy in range(schedule.copies):
             reset(states[copy], params, arms, task.draft_length)
-        fed, fed_round = 0, -1
+        fed, fed_round = np.int64(0), np.int64(-1)
         for start in range(end - begin):
             while True:
                 due, fed, fed_round = next_due(
-                    schedule, np.int64(0), no_rounds, 0, start, end - begin, fed, fed_round)
+                    schedule, no_key, no_rounds, no_round, start, end - begin, fed, fed_round)
                 if due < 0:
                     break
                 state = states[due % schedule.copies]

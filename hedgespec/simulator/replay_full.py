@@ -13,7 +13,7 @@ import numpy as np
 from hedgespec.selectors.contract import draw, show_features
 from hedgespec.selectors.feedback import Feedback, Schedule, next_due
 from hedgespec.selectors.functions import compiled_functions, is_distribution
-from hedgespec.selectors.guard import FINE, is_whole, new_states, overrun
+from hedgespec.selectors.guard import FINE, copy_states, is_whole, new_states, overrun
 from hedgespec.selectors.hedge import SELECTOR
 from hedgespec.selectors.losses import cut_length_loss
 from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
@@ -28,8 +28,10 @@ QUEUED = Feedback().schedule(0)
 
 
 def _inlined(function: Any) -> Any:
-    """A selector's function without the call, which hands over the shapes of all its arrays."""
-    return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function.py_func)
+    """A selector's function without the call, which hands over the shapes of all its arrays, and
+    without the ways in from elsewhere, which take long to compile."""
+    return numba.njit(nogil=True, error_model="numpy", forceinline=True, no_cpython_wrapper=True,
+                      no_cfunc_wrapper=True)(function.py_func)
 
 
 reset, play, learn = compiled_functions(SELECTOR, CHECKED)
@@ -56,7 +58,7 @@ def replay(first, last, task, choice):
     copies = schedule.copies
     states, guard = new_states(copies, task.state_size)
     if task.follows:
-        states[:] = task.carried
+        copy_states(task.carried, states)
     weights, partial = np.empty(arms), np.empty(arms)
     longest = 0
     for query in range(len(task.offsets) - 1):
@@ -72,7 +74,9 @@ def replay(first, last, task, choice):
         if not task.carry or (place == first and not task.follows):
             for copy in range(copies):
                 reset(states[copy], params, arms, draft_length)
-        start, rounds, fed, fed_round = 0, 0, 0, -1
+        # No literals: the schedule would be compiled for them, and again for what follows.
+        start = rounds = fed = np.int64(0)
+        fed_round = np.int64(-1)
         current = False  # whether `weights` are what the learner would play now
         while start < length:
             due, fed, fed_round = next_due(
@@ -115,5 +119,5 @@ def replay(first, last, task, choice):
         if CHECKED and not is_whole(guard):
             return overrun(begin)
     if task.carry:
-        task.carried[:] = states
+        copy_states(states, task.carried)
     return FINE

@@ -21,7 +21,7 @@ from hedgespec.selectors.feedback import (
     unsettled,
 )
 from hedgespec.selectors.functions import compiled_functions, is_distribution
-from hedgespec.selectors.guard import FINE, is_whole, new_states, overrun
+from hedgespec.selectors.guard import FINE, copy_states, is_whole, new_states, overrun
 from hedgespec.selectors.hedge import SELECTOR
 from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator.verification import emitted_tokens
@@ -43,7 +43,7 @@ def replay(first, last, task, sets, choice):
     arms, longest = loss.shape[1], 0
     states, guard = new_states(1, task.state_size)
     if task.follows:
-        states[:] = task.carried
+        copy_states(task.carried, states)
     state, weights, shown = states[0], np.empty(arms), np.empty(arms)
     for query in range(len(task.offsets) - 1):
         longest = max(longest, task.offsets[query + 1] - task.offsets[query])
@@ -57,7 +57,9 @@ def replay(first, last, task, sets, choice):
         if not task.carry or (place == first and not task.follows):
             reset(state, params, arms, task.draft_length)
         open_ledger(ledger)
-        start, rounds, fed, fed_round = 0, 0, 0, -1
+        # No literals: the schedule would be compiled for them, and again for what follows.
+        start = rounds = fed = np.int64(0)
+        fed_round = np.int64(-1)
         current = False  # whether `weights` are what the learner would play now
         while start < end - begin:
             choose_drafters(schedule, ledger, key, starts, rounds, start, fed, fed_round)
@@ -92,5 +94,5 @@ def replay(first, last, task, sets, choice):
         if CHECKED and not is_whole(guard):
             return overrun(begin)
     if task.carry:
-        task.carried[:] = states
+        copy_states(states, task.carried)
     return FINE

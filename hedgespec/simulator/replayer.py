@@ -1,10 +1,10 @@
 """Replays one trace with any selector: prepares its tables once, then runs kernel after kernel."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from time import perf_counter
 
 import numpy as np
@@ -317,7 +317,8 @@ class Replayer:
             unknown = np.full(len(run.visits), np.nan)
             return unknown, unknown
         costs = costs_of(self.trace)
-        own = run.visits * run.in_rounds(self.round_seconds(), undrafted_seconds(costs))
+        undrafted = 0.0 if run.drafts else undrafted_seconds(costs)
+        own = run.visits * run.in_rounds(self.round_seconds(), undrafted)
         if run.choice is None or not (run.sets is not None or (
                 run.by_selector and has_reads(costs))):
             evaluation = run.evaluated * run.in_rounds(self.evaluating_seconds())
@@ -596,10 +597,21 @@ class Replayer:
         if len(self._blocks) == 1:
             kernel(*self._blocks[0], *arguments)
         else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                for done in [pool.submit(kernel, *block, *arguments) for block in self._blocks]:
+            running = [_pool(self.threads).submit(kernel, *block, *arguments)
+                       for block in self._blocks]
+            try:
+                for done in running:
                     done.result()
+            finally:  # nothing is written behind an error
+                wait(running)
         return perf_counter() - started
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Started once: a sweep runs thousands of kernels, many of which take less than a thread does
+    to start."""
+    return ThreadPoolExecutor(threads)
 
 
 def _query_blocks(offsets: np.ndarray, blocks: int) -> list[tuple[int, int]]:

@@ -9,9 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hedgespec.simulator import kernel_cache
-from hedgespec.simulator.kernel_cache import kernel_folder
-from hedgespec.simulator.kernels import _compiled_copy, drawing_kernel, is_compiled
+from hedgespec.selectors import CHOSEN, parse_selector
+from hedgespec.selectors.feedback import parse_feedback
+from hedgespec.simulator import Replayer, kernel_cache
+from hedgespec.simulator.kernel_cache import kept_name, kernel_folder
+from hedgespec.simulator.kernels import (
+    _compiled_copy,
+    drawing_kernel,
+    exact_kernel,
+    is_compiled,
+    selector_kernel,
+)
+from tests.helpers.synthetic import write_trace
 
 PLAYS = np.array([[0.5, 0.5], [0.0, 1.0], [1.0, 0.0]])
 
@@ -117,3 +126,20 @@ def test_no_place_for_a_cache_is_one_warning(folder, tmp_path, monkeypatch, plac
     assert "they are compiled anew" in one_warning()
     assert kernel_folder() is None
     assert drawn() == expected
+
+
+@pytest.mark.parametrize("label", ["hedge", "fixed-share", "adahedged", "ucbspec"])
+def test_no_kernel_holds_the_text_of_an_error_about_shapes(label, tmp_path):
+    # numba's, of assigning an array to an array: a third of a kernel, and of the time it takes.
+    replayer = Replayer(write_trace(tmp_path / "trace"))
+    configured, limited = parse_selector(label), parse_feedback("limited:1")
+    kernels = [selector_kernel(configured)]
+    replayer.run(label, 0)
+    if configured.selector.feedback != CHOSEN:
+        replayer.run_exact(label)
+        replayer.run(label, 0, limited)
+        kernels += [exact_kernel(configured), selector_kernel(configured, limited)]
+    for kernel in kernels:
+        kept = list(kernel_folder().glob(f"{kept_name(kernel)}.*.kept"))
+        assert kept
+        assert not any(b"cannot assign slice" in one.read_bytes() for one in kept)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numba
+import numpy as np
 
 from hedgespec.selectors.contract import compiled
 from hedgespec.selectors.feedback.contract import DelayPolicy, EvaluationPolicy
@@ -16,6 +17,9 @@ from hedgespec.selectors.feedback.registry import ARRIVALS, MODIFIERS
 
 # Put into the caller's loop by the compiler: a call would count references to `starts`.
 _inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
+# The same of what nothing but compiled code calls: ways in from elsewhere take long to compile.
+_link = numba.njit(nogil=True, error_model="numpy", forceinline=True, no_cpython_wrapper=True,
+                   no_cfunc_wrapper=True)
 NO_END = 1 << 62  # length of a text whose end is not known yet
 # Tokens that wait for evaluation at most: each keeps a distribution over the vocabulary.
 MOST_WAITING = 128
@@ -83,7 +87,7 @@ def needed(schedule, key, starts, rounds, start, fed, fed_round, evaluated):
         return 0
     while True:
         position, fed, fed_round = next_due(
-            schedule, key, starts, rounds, start, NO_END, fed, fed_round)
+            schedule, key, starts, rounds, start, np.int64(NO_END), fed, fed_round)
         if position < 0:
             return 0
         if schedule.cut or position + schedule.window > evaluated:
@@ -96,7 +100,7 @@ def needed(schedule, key, starts, rounds, start, fed, fed_round, evaluated):
 def _arrival_chain() -> Callable[..., Any]:
     """arrived(arrival, position, known, window, length) of the policy of that number."""
 
-    @_inlined
+    @_link
     def chain(arrival, position, known, window, length):
         return False
 
@@ -108,7 +112,7 @@ def _arrival_chain() -> Callable[..., Any]:
 def _arrival_link(
     own: int, arrived: Callable[..., Any], rest: Callable[..., Any]
 ) -> Callable[..., Any]:
-    @_inlined
+    @_link
     def link(arrival, position, known, window, length):
         if arrival == own:
             return arrived(position, known, window, length)
@@ -120,7 +124,7 @@ def _arrival_link(
 def _delay_chain() -> Callable[..., Any]:
     """known(amounts, key, starts, rounds, start) of the delay policy that is asked for."""
 
-    @_inlined
+    @_link
     def chain(amounts, key, starts, rounds, start):
         return start
 
@@ -133,7 +137,7 @@ def _delay_chain() -> Callable[..., Any]:
 def _delay_link(
     own: int, known: Callable[..., Any], rest: Callable[..., Any]
 ) -> Callable[..., Any]:
-    @_inlined
+    @_link
     def link(amounts, key, starts, rounds, start):
         if amounts[own] > 0:
             return known(amounts[own], key, starts, rounds, start)
@@ -145,7 +149,7 @@ def _delay_link(
 def _evaluation_chain() -> Callable[..., Any]:
     """evaluated(amounts, position, number, begun): whether all policies asked for say so."""
 
-    @_inlined
+    @_link
     def chain(amounts, position, number, begun):
         return True
 
@@ -158,7 +162,7 @@ def _evaluation_chain() -> Callable[..., Any]:
 def _evaluation_link(
     own: int, evaluated: Callable[..., Any], rest: Callable[..., Any]
 ) -> Callable[..., Any]:
-    @_inlined
+    @_link
     def link(amounts, position, number, begun):
         if amounts[own] > 0 and not evaluated(amounts[own], position, number, begun):
             return False
