@@ -53,6 +53,7 @@ class RecordedCosts:
     """Measures the costs that a recording keeps, as live decoding on that device would run.
 
     On a GPU in `dtype`, by default the recording's; other ones have the models loaded once more.
+    A split target is measured as it is recorded.
     Several recordings of one pool measure once.
     """
 
@@ -63,7 +64,7 @@ class RecordedCosts:
     def __call__(self, setup: Setup) -> Costs:
         """Costs of the recording's target and drafters. Raises HedgespecError."""
         settings = setup.settings
-        if setup.target.device.type != "cuda":
+        if setup.target.device.type != "cuda" or len(setup.target.devices) > 1:
             return costs_as_read(setup)
         asked = (*settings.drafters, settings.target, str(settings.draft_length))
         if asked not in self._known:

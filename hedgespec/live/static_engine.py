@@ -76,7 +76,8 @@ class StaticEngine(Engine):
     @staticmethod
     def can_run(target: LanguageModel, drafters: list[Drafter]) -> bool:
         """Whether all of them work on fixed tensors."""
-        return has_plain_attention(target) and all(map(can_run_static, drafters))
+        return (has_plain_attention(target) and len(target.devices) == 1
+                and all(map(can_run_static, drafters)))
 
     def __init__(
         self, target: LanguageModel, drafters: list[Drafter], plan: RoundPlan,
