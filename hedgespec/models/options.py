@@ -10,7 +10,7 @@ DRAFTERS = Option("repeat for each; default: four early exits, prompt-lookup and
                   "drafter", repeated=True)
 DEVICE = Option("default: cuda if there is one", choices=("auto", "cpu", "cuda"))
 SPLIT = "split"  # a device that is all GPUs
-# Where a target is read by what works with its layers on several GPUs (models/split.py).
+# Of what also works with a target whose layers lie on several GPUs (models/split.py).
 DEVICES = Option("default: cuda if there is one; split: the target's layers on all GPUs, for one "
                  "too large for any", choices=(*(DEVICE.choices or ()), SPLIT))
 DTYPE = Option("default: bfloat16 on cuda, float32 on the CPU",

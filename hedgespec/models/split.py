@@ -1,9 +1,9 @@
 """A target that is too large for one GPU: its layers lie on all of them.
 
 The first GPU is the target's device. It holds embedding, final norm and head, the first layers, and
-the drafters; each further GPU holds layers that follow, in order. A layer elsewhere is called as
-where it lies: what it is given goes there, what it gives comes back. So states and logits are on
-the target's device, and only keys and values stay with their layers.
+the drafters; each further GPU holds layers that follow, in order. What a layer elsewhere is given
+goes there, and what it gives comes back. So states and logits are on the target's device, and only
+keys and values stay with their layers.
 """
 
 from collections.abc import Sequence

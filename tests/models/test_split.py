@@ -116,6 +116,7 @@ def test_reading_in_pieces_and_trees(tiny_models, made_up_devices):
                 same(found, wanted)
 
 
+@pytest.mark.slow
 def test_live_decoding_is_without_fixed_tensors(tiny_models, made_up_devices):
     pool, prompt = ["early-exit:3", "prompt-lookup"], TEXT
     one = load_model(tiny_models["target"], "cpu", "float32")
@@ -160,6 +161,18 @@ def test_too_few_gpus_or_a_training_are_told_in_a_line(capsys, monkeypatch, comm
     line = told(capsys, *command)
     assert ("--device split: torch sees 1 CUDA device, and" in line if command[0] in (
         "record", "head") else "--device split: drafters are trained on one GPU" in line)
+
+
+def test_a_zoo_that_is_whole_is_recorded_split(monkeypatch, tmp_path):
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "zoo.json").write_text("{}")
+    recorded = []
+    monkeypatch.setattr("hedgespec.zoo.experiment.plan_recordings", lambda *_: [])
+    monkeypatch.setattr("hedgespec.zoo.experiment.record_experiment",
+                        lambda zoo, *_: recorded.append(zoo.device) or [])
+    assert main(["traces", "--zoo", str(tmp_path / "zoo"), "--device", "split", "--out",
+                 str(tmp_path / "traces")]) == 0
+    assert recorded == ["split"]
 
 
 def test_a_missing_accelerate_is_told_with_what_to_install(capsys, monkeypatch):
