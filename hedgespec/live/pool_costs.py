@@ -14,6 +14,7 @@ from hedgespec.live.decode import LiveDecoder
 from hedgespec.live.static_engine import StaticEngine
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters import Drafter, make_drafters
+from hedgespec.models.options import SPLIT
 from hedgespec.models.target import LanguageModel, load_model
 from hedgespec.tracegen.record import costs_as_read
 from hedgespec.tracegen.setup import Setup
@@ -64,7 +65,7 @@ class RecordedCosts:
     def __call__(self, setup: Setup) -> Costs:
         """Costs of the recording's target and drafters. Raises HedgespecError."""
         settings = setup.settings
-        if setup.target.device.type != "cuda" or len(setup.target.devices) > 1:
+        if setup.target.device.type != "cuda" or settings.device == SPLIT:
             return costs_as_read(setup)
         asked = (*settings.drafters, settings.target, str(settings.draft_length))
         if asked not in self._known:
