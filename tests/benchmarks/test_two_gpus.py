@@ -41,8 +41,8 @@ def test_a_row_for_one_process_and_for_two(tiny_models, tmp_path, monkeypatch, c
     out = tmp_path / "found.json"
     monkeypatch.setattr("sys.argv", [
         "two_gpus", "--device", "cpu", "--dtype", "float32", "--shape", "toy", "--questions", "12",
-        "--max-new-tokens", "8", "--batch-size", "4", "--heads", "1", "--answers", "2", "--tokens",
-        "4", "--target", tiny_models["target"], "--out", str(out)])
+        "--max-new-tokens", "8", "--batch-size", "4", "--heads", "1", "--draft-vocabulary", "20",
+        "--answers", "2", "--tokens", "4", "--target", tiny_models["target"], "--out", str(out)])
     two_gpus.main()
     found, shown = json.loads(out.read_text()), capsys.readouterr().out
     one, two = found["recording"]["runs"]
