@@ -150,12 +150,17 @@ def measured(variant: str, options: argparse.Namespace, bandwidth: float) -> Row
 
 
 def _target(options: argparse.Namespace) -> LanguageModel:
-    if options.target in TARGETS or options.target not in SHAPES:
-        return random_target(options.target, options.device, options.dtype)
+    return shaped_target(options.target, options.device, options.dtype)
+
+
+def shaped_target(shape: str, device: str, dtype: str) -> LanguageModel:
+    """One of SHAPES, or as `random_target` takes it, with random weights."""
+    if shape in TARGETS or shape not in SHAPES:
+        return random_target(shape, device, dtype)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.json"
-        file.write_text(json.dumps(SHAPES[options.target]), encoding="utf-8")
-        return random_target(str(file), options.device, options.dtype)
+        file.write_text(json.dumps(SHAPES[shape]), encoding="utf-8")
+        return random_target(str(file), device, dtype)
 
 
 def weight_bytes(target: LanguageModel) -> int:

@@ -5,9 +5,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.helpers.made_up_devices import MadeUpDevices
 
 # Kernels compiled by the tests stay out of the user's cache but are shared between tests. They lie
 # in the clone: what is run from there must not be another user's, as in a shared /tmp.
@@ -76,3 +80,12 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     save_tiny_model(folder / "drafter", seed=1, layers=2)
     save_tiny_model(folder / "other", seed=2, layers=2, extra_words=5)
     return {name: str(folder / name) for name in ("target", "drafter", "other")}
+
+
+@pytest.fixture
+def made_up_devices(monkeypatch: pytest.MonkeyPatch) -> "MadeUpDevices":
+    """Two devices that are made up, to be entered; the device "split" is both of them."""
+    pytest.importorskip("torch")
+    from tests.helpers.made_up_devices import split_over_two
+
+    return split_over_two(monkeypatch)

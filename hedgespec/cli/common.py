@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import hedgespec
-from hedgespec.errors import HedgespecError, at_shell, did_you_mean, shortened
+from hedgespec.errors import HedgespecError, arg, at_shell, did_you_mean, shortened
+from hedgespec.models.options import SPLIT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -193,12 +194,19 @@ def chosen_dtype(dtype: str, device: str) -> str:
     return {"auto": "float32" if device == "cpu" else "bfloat16"}.get(dtype, dtype)
 
 
-def part_of_torchrun() -> dict[str, str]:
-    """The part of this process where torchrun started it, one for each GPU."""
+def part_of_torchrun(device: str | None) -> dict[str, str]:
+    """The part of this process where torchrun started it, one for each GPU.
+
+    Raises HedgespecError where each would take all GPUs.
+    """
     import torch
 
     if not {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys():
         return {}
+    if device == SPLIT:
+        raise HedgespecError(f"{arg('device', SPLIT)} takes all GPUs, and torchrun gives a process "
+                             f"one: start each with {arg('part', 'I/N')} and its own "
+                             "CUDA_VISIBLE_DEVICES")
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what "cuda" means from now on
     return {"part": f"{os.environ['RANK']}/{os.environ['WORLD_SIZE']}"}

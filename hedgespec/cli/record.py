@@ -30,6 +30,7 @@ examples:
       --drafter small=lm:meta-llama/Llama-3.2-1B-Instruct --drafter prompt-lookup \\
       --prompts question.jsonl --temperature 0 --out traces/llama-greedy
   hedgespec record --resume ...             go on after any interruption
+  hedgespec record --device split ...       a target too large for one GPU, on all of them
   hedgespec record --target http://127.0.0.1:8000 --drafter small=http://127.0.0.1:8001 \\
       --top-k 20 --temperature 0.7 --prompts question.jsonl --out traces/served
                                             from running servers of vLLM, SGLang or llama.cpp
@@ -151,7 +152,8 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
         idle_compiled,
     )
 
-    given = {**part_of_torchrun(), **given_options(options, RecordSettings)}
+    given = given_options(options, RecordSettings)
+    given = {**part_of_torchrun(given.get("device")), **given}
     settings = replace(_defaults(), **given)
     device = chosen_device(settings.device)
     refuse_idle(given, [*idle_at(settings.temperature), idle_compiled(device, settings.costs)])

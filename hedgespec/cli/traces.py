@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hedgespec.cli.zoo import add_zoo_options, show, zoo_settings
 from hedgespec.errors import arg
+from hedgespec.models.options import SPLIT
 from hedgespec.options import add_options, as_table, given_options, refuse_idle
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.cli.record import Bar
     from hedgespec.live.pool_costs import RecordedCosts
     from hedgespec.models.drafters import check_before_loading
-    from hedgespec.zoo.build import make_zoo
+    from hedgespec.zoo.build import SUMMARY, check_zoo, make_zoo
     from hedgespec.zoo.experiment import plan_recordings, record_experiment
     from hedgespec.zoo.settings import CPU_PER_DOMAIN, CPU_TOKENS
 
@@ -83,13 +84,17 @@ def run(options: argparse.Namespace) -> int:
               "spec_bench_tokens": CPU_TOKENS,
               "long_tokens": CPU_TOKENS} if zoo.device == "cpu" else {}
     settings = replace(_defaults(), **{**on_cpu, **given})
+    made = zoo.device == SPLIT and (zoo.out / SUMMARY).is_file()
+    if not made:
+        check_zoo(zoo)
     check_before_loading(zoo.target, settings.drafters)
     plan_recordings(zoo, settings)
     try:
-        with StepBar() as bar:
-            summary = make_zoo(zoo, bar.update, bar.say)
-        if summary:
-            show(summary, zoo.out)
+        if not made:
+            with StepBar() as bar:
+                summary = make_zoo(zoo, bar.update, bar.say)
+            if summary:
+                show(summary, zoo.out)
         with Bar() as bar_of_recording:
             manifests = record_experiment(
                 zoo, settings,

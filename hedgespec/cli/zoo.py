@@ -79,7 +79,8 @@ def zoo_settings(options: argparse.Namespace) -> "ZooSettings":
     from hedgespec.errors import HedgespecError
     from hedgespec.zoo.settings import CPU_POSITIONS, CPU_SCALE, CPU_TOKENS, ZooSettings
 
-    given = {**part_of_torchrun(), **given_options(options, ZooSettings)}
+    given = given_options(options, ZooSettings)
+    given = {**part_of_torchrun(given.get("device")), **given}
     settings = replace(_defaults(), **given)
     device = chosen_device(settings.device)
     settings = replace(settings, device=device, dtype=chosen_dtype(settings.dtype, device))

@@ -85,7 +85,7 @@ def costs_from(
                 if read_part(count, name) in medians}
 
     return Costs(
-        device_name(target.device), target.dtype, context, draft_length,
+        device_name(*target.devices), target.dtype, context, draft_length,
         TargetCosts(one=medians[target_part(1)], round=medians[target_part(draft_length + 1)]),
         {drafter.name: _drafter_costs(medians, drafter, draft_length, of_reads(drafter.name))
          for drafter in drafters},
@@ -118,10 +118,11 @@ def check_measurable(target: LanguageModel, drafters: list[Drafter]) -> None:
         raise HedgespecError(f"{error}; record with {arg('costs', False)}") from error
 
 
-def device_name(device: torch.device) -> str:
-    """The GPU's or processor's name."""
+def device_name(device: torch.device, *others: torch.device) -> str:
+    """The GPU's or processor's name; of several GPUs their number and the first one's."""
     if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
+        name = str(torch.cuda.get_device_name(device))
+        return f"{1 + len(others)} x {name}" if others else name
     threads = torch.get_num_threads()
     return (f"{platform.processor() or platform.machine()} CPU, {threads} thread"
             + "s" * (threads > 1))

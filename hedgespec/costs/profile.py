@@ -23,6 +23,7 @@ from hedgespec.models.fused import fuse_products
 from hedgespec.models.grouped_attention import use_grouped_attention
 from hedgespec.models.heads.eagle import EagleHead
 from hedgespec.models.heads.eagle.config import parse_config
+from hedgespec.models.split import first_device, place
 from hedgespec.models.target import LanguageModel
 from hedgespec.selectors import parse_selector
 from hedgespec.selectors.online import OnlineSelector
@@ -97,7 +98,7 @@ def profile(
 
 
 def random_target(target: str, device: str, dtype: str) -> LanguageModel:
-    """A target with random weights, without a tokenizer."""
+    """A target with random weights, without a tokenizer; `device` is as of `load_model`."""
     if target not in TARGETS and not Path(target).is_file():
         raise HedgespecError(f"{arg('target_config', target)}: no such file, and not one of "
                              f"{', '.join(TARGETS)}")
@@ -110,12 +111,13 @@ def random_target(target: str, device: str, dtype: str) -> LanguageModel:
     before = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, dtype))
     try:
-        with torch.device(device):
+        with torch.device(first_device(device)):
             model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
     finally:
         torch.set_default_dtype(before)
     model.generation_config = GenerationConfig()
     use_grouped_attention(model)
+    place(model, device)
     fuse_products(model)
     return LanguageModel(f"random weights, shapes of {target}", model.eval(), None)
 

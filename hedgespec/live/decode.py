@@ -157,7 +157,7 @@ class LiveDecoder:
 
     def _going_on(self, known: Costs) -> Costs:
         """Costs to which conditions are added."""
-        mine = (device_name(self.target.device), self.target.dtype, self.draft_length,
+        mine = (device_name(*self.target.devices), self.target.dtype, self.draft_length,
                 [drafter.name for drafter in self.drafters])
         theirs = known.device, known.dtype, known.draft_length, list(known.drafters)
         if mine != theirs:
@@ -317,7 +317,8 @@ class LiveDecoder:
         can_run = StaticEngine.can_run(self.target, self.drafters)
         if static and not can_run:
             raise HedgespecError("not all of target and drafters can run on fixed tensors: those "
-                                 "of plain attention, EAGLE heads and copies from the text can")
+                                 "of plain attention on one device, EAGLE heads and copies from "
+                                 "the text can")
         if static is None:
             return self.target.device.type == "cuda" and not self._asked.branches and can_run
         return static

@@ -185,7 +185,7 @@ class LiveLog:
             sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k,
                                   settings.base_seed, self._settings.max_new_tokens),
             draft_length=self._decoder.draft_length, precision=_PRECISION,
-            device=device_name(target.device), dtype=target.dtype, queries=0, tokens=0,
+            device=device_name(*target.devices), dtype=target.dtype, queries=0, tokens=0,
             files={}, versions=package_versions(*_PACKAGES),
             recording={"live": self._decoder.label, "prompts": self._settings.prompts,
                        TARGET_LAYERS: target.layers,

@@ -14,6 +14,7 @@ from hedgespec.live.decode import LiveDecoder
 from hedgespec.live.static_engine import StaticEngine
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters import Drafter, make_drafters
+from hedgespec.models.options import SPLIT
 from hedgespec.models.target import LanguageModel, load_model
 from hedgespec.tracegen.record import costs_as_read
 from hedgespec.tracegen.setup import Setup
@@ -54,6 +55,7 @@ class RecordedCosts:
     """Measures the costs that a recording keeps, as live decoding on that device would run.
 
     On a GPU in `dtype`, by default the recording's; other ones have the models loaded once more.
+    A split target is measured as it is recorded.
     Several recordings of one pool measure once.
     """
 
@@ -64,7 +66,7 @@ class RecordedCosts:
     def __call__(self, setup: Setup) -> Costs:
         """Costs of the recording's target and drafters. Raises HedgespecError."""
         settings = setup.settings
-        if setup.target.device.type != "cuda":
+        if setup.target.device.type != "cuda" or settings.device == SPLIT:
             return costs_as_read(setup)
         asked = (*settings.drafters, settings.target, str(settings.draft_length))
         if asked not in self._known:

@@ -77,7 +77,7 @@ class StaticEngine(Engine):
     @staticmethod
     def can_run(target: LanguageModel, drafters: list[Drafter]) -> bool:
         """Whether all of them work on fixed tensors, or copy from the text."""
-        return has_plain_attention(target) and all(
+        return has_plain_attention(target) and len(target.devices) == 1 and all(
             copies(drafter) or can_run_static(drafter) for drafter in drafters)
 
     def __init__(

@@ -89,9 +89,10 @@ class CachedModel:
 
     def keep(self, rows: list[int]) -> None:
         """Of the tree that was read last keep a path: the tokens of these rows."""
-        places = torch.tensor([*range(self.length), *(self.length + row for row in rows)],
-                              device=self.device)
+        kept = torch.tensor([*range(self.length), *(self.length + row for row in rows)],
+                            device=self.device)
         for layer in self.cache.layers:
+            places = kept.to(layer.keys.device)  # a split model's layer may be elsewhere
             layer.keys = layer.keys.index_select(2, places)
             layer.values = layer.values.index_select(2, places)
         self.length += len(rows)

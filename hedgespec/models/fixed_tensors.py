@@ -64,8 +64,9 @@ class FixedLayer(CacheLayerMixin):
             self.lazy_initialization(key_states, value_states)
         assert self.keys is not None
         assert self.values is not None
-        self.keys.index_copy_(2, self._places.now, key_states)
-        self.values.index_copy_(2, self._places.now, value_states)
+        places = self._places.now.to(self.keys.device)  # a split model's layer may be elsewhere
+        self.keys.index_copy_(2, places, key_states)
+        self.values.index_copy_(2, places, value_states)
         return self.keys, self.values
 
     def get_seq_length(self) -> int:

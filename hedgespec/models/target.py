@@ -18,7 +18,9 @@ from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import without_folders
 from hedgespec.models.fused import fuse_products
 from hedgespec.models.grouped_attention import use_grouped_attention
+from hedgespec.models.options import SPLIT
 from hedgespec.models.places import loading, locate, read_tokenizer
+from hedgespec.models.split import check_split, place
 from hedgespec.models.states import States, read_states
 from hedgespec.traces import TargetInfo
 
@@ -41,10 +43,15 @@ class LanguageModel:
         unless it is a causal language model, ready to decode, whose logits hedgespec can compute.
         """
         _check_in_memory(model, tokenizer)
+        _check_one_device(model)
         made = cls(id or model.config._name_or_path or type(model).__name__, model, tokenizer)
-        made.check_weights()
-        made.check_head()
+        made.check()
         return made
+
+    def check(self) -> None:
+        """Raise HedgespecError if its weights or its logits are not what they must be."""
+        self.check_weights()
+        self.check_head()
 
     def info(self) -> TargetInfo:
         """Its entry in a manifest."""
@@ -53,9 +60,14 @@ class LanguageModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Where embedding and head are, and states and logits."""
         device: torch.device = self.model.device
         return device
+
+    @property
+    def devices(self) -> list[torch.device]:
+        """Where weights are, `device` first; several if the model is split (models/split.py)."""
+        return list(dict.fromkeys([self.device, *(one.device for one in self.model.parameters())]))
 
     @property
     def dtype(self) -> str:
@@ -223,16 +235,19 @@ def parameters_sha256(parameters: dict[str, torch.Tensor]) -> str:
 def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
     """Load a causal LM: "smollm2-135m-instruct", a Hugging Face id, a folder or a .gguf file.
 
-    `dtype` is "float32", "bfloat16" or "float16". Raises HedgespecError if it cannot be loaded.
+    `device` is torch's name of one, or "split" for all GPUs; `dtype` is "float32", "bfloat16" or
+    "float16". Raises HedgespecError if it cannot be loaded.
     """
     with loading(identity):
-        place, options = locate(identity)
+        folder, options = locate(identity)
         tokenizer = read_tokenizer(identity)
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype), **options)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), **options)
         use_grouped_attention(model)
-        model = model.to(device).eval()
+        place(model.eval(), device)
         fuse_products(model)
-        loaded = LanguageModel.of(model, tokenizer, identity)
+        _check_in_memory(model, tokenizer)
+        loaded = LanguageModel(identity, model, tokenizer)
+        loaded.check()
     tokenizer.pad_token_id = loaded.pad_token
     # Only the end tokens are kept: a model's own repetition penalty or top-k must not slip in.
     model.generation_config = GenerationConfig(
@@ -253,14 +268,19 @@ def _check_in_memory(model: Any, tokenizer: Any) -> None:
         raise HedgespecError(f"{who} is not a causal language model")
     if model.training:
         raise HedgespecError(f"{who} is in training mode: call model.eval() first")
+
+
+def _check_one_device(model: Any) -> None:
     devices = sorted({str(parameter.device) for parameter in model.parameters()})
     if len(devices) > 1 or devices == ["meta"]:
-        raise HedgespecError(f"{who} has its weights on {' and '.join(devices)}: put all of them "
-                             "on one device")
+        raise HedgespecError(f"model ({type(model).__name__}) has its weights on "
+                             f"{' and '.join(devices)}: put all of them on one device")
 
 
 def check_device(device: str) -> None:
     """Raise HedgespecError if torch cannot use the device."""
+    if device == SPLIT:
+        check_split()
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise HedgespecError(f"{arg('device', 'cuda')}: torch sees no CUDA device; use "
                              f"{arg('device', 'cpu')}")

@@ -1,8 +1,8 @@
 """Decodes many texts at once: key/value tensors of fixed size, and CUDA graphs on a GPU.
 
 A growing cache is copied at every step, and a small model's step is mostly the launching of its
-kernels. Here a stretch of steps shares one cache that has room for all of them, so that on a GPU
-one step is captured as a graph and replayed. Between stretches, finished texts are dropped.
+kernels. Here a stretch of steps shares one cache that has room for all of them, so that on one GPU
+a step is captured as a graph and replayed. Between stretches, finished texts are dropped.
 """
 
 from collections.abc import Callable
@@ -107,6 +107,7 @@ class _Stretch:
         self._step = torch.tensor([done], device=tokens.device)
         self._token = tokens[rows, done - 1][:, None].clone()
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._captures = tokens.is_cuda and len(target.devices) == 1
 
     def take(self, past: Layers, kept: torch.Tensor, mask: torch.Tensor, steps: int) -> None:
         """Move the keys and values of the texts `kept` (n) here, with room for `steps` more.
@@ -136,8 +137,8 @@ class _Stretch:
         return layers
 
     def step(self, number: int) -> None:
-        """Run one step; on a GPU the second one is captured, and replayed from then on."""
-        if not self._token.is_cuda or number == 0:
+        """Run one step; on one GPU the second one is captured, and replayed from then on."""
+        if not self._captures or number == 0:
             self._advance()
             return
         if self._graph is None:
@@ -172,5 +173,5 @@ class _Stretch:
 def _with_room(old: torch.Tensor, rows: torch.Tensor, room: int) -> torch.Tensor:
     """Some rows of keys or values (n, heads, L, width), with `room` for more than L places."""
     new = old.new_zeros(len(rows), old.shape[1], room, old.shape[3])
-    new[:, :, : old.shape[2]] = old[rows]
+    new[:, :, : old.shape[2]] = old[rows.to(old.device)]
     return new

@@ -52,7 +52,7 @@ def manifest(setup: Setup, costs: Costs | None, recording: dict[str, Any]) -> Ma
                               settings.seed, settings.max_new_tokens),
         draft_length=settings.draft_length,
         precision=settings.precision,
-        device=device_name(setup.target.device),
+        device=device_name(*setup.target.devices),
         dtype=settings.dtype,
         queries=0,
         tokens=0,

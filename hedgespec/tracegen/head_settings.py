@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from hedgespec.models.options import DEVICE, DTYPE, TARGET
+from hedgespec.models.options import DEVICES, DTYPE, TARGET
 from hedgespec.options import Option, check_ranges, seed_option
 
 
@@ -17,7 +17,7 @@ class HeadSettings:
         "question.jsonl as of `hedgespec record` (default: bundled)", "FILE")] = None
     tokens: Annotated[int, Option("tokens of the target's own text", "N", low=1)] = 200
     seed: Annotated[int, seed_option("of the sampled text")] = 0
-    device: Annotated[str, DEVICE] = "cpu"
+    device: Annotated[str, DEVICES] = "cpu"
     dtype: Annotated[str, DTYPE] = "float32"
 
     def __post_init__(self) -> None:

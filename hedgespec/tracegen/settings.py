@@ -8,9 +8,10 @@ from typing import Annotated
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.options import (
     COMPILE_COSTS,
-    DEVICE,
+    DEVICES,
     DRAFTERS,
     DTYPE,
+    SPLIT,
     TARGET,
     TEMPERATURE,
     TOP_K,
@@ -33,8 +34,8 @@ TREES = Option("also record draft trees from every position, replayed with `hedg
 
 def idle_compiled(device: str, measured: bool = True) -> tuple[str, bool, str]:
     """What `refuse_idle` is to refuse where no costs, or none of compiled kernels, are measured."""
-    return ("compiled", measured and device != "cpu",
-            "costs of compiled kernels are measured on a GPU, where costs are")
+    return ("compiled", measured and device not in ("cpu", SPLIT),
+            "costs of compiled kernels are measured on one GPU, where costs are")
 
 
 def share_of(part: str | None) -> tuple[int, int]:
@@ -82,7 +83,7 @@ class RecordSettings:
     batch_size: Annotated[int | None, Option(
         "answers written at once (default: 256 on a GPU, 8 on a CPU; halved by itself when memory "
         "runs out)", "N", low=1)] = None
-    device: Annotated[str, DEVICE] = "cpu"
+    device: Annotated[str, DEVICES] = "cpu"
     dtype: Annotated[str, DTYPE] = "float32"
     precision: Annotated[str, Option(
         "compact rounds statistics (docs/trace-format.md says how far); full keeps float32",

@@ -24,6 +24,7 @@ from hedgespec.models.heads.eagle import EagleHead, ParallelHead, load_head, sav
 from hedgespec.models.heads.eagle.config import default_layers
 from hedgespec.models.heads.eagle.head import drafting_places, target_tokens
 from hedgespec.models.heads.recurrent import RecurrentHead, load_redrafter, save_redrafter
+from hedgespec.models.options import SPLIT
 from hedgespec.models.places import check_place
 from hedgespec.models.target import LanguageModel, check_device, load_model
 from hedgespec.version import __version__
@@ -83,7 +84,7 @@ def make_zoo(
     each with its `part`, the first waits for all and judges; the others return {} when all is made.
     Raises HedgespecError for settings out of range, or if the folder holds a zoo made with others.
     """
-    _check(settings)
+    check_zoo(settings)
     check_writable(settings.out)
     check_place(settings.target)
     report("loading the target", 1, 0, "")
@@ -91,7 +92,8 @@ def make_zoo(
     return _Zoo(settings.with_rates(target.hidden_size), target, report, say).make()
 
 
-def _check(settings: ZooSettings) -> None:
+def check_zoo(settings: ZooSettings) -> None:
+    """Raise HedgespecError for settings that no zoo can be trained with."""
     for name, loss in (("loss", settings.loss), ("expert_loss", settings.expert_loss)):
         if loss not in LOSSES:
             raise HedgespecError(f"{arg(name)} must be one of {', '.join(LOSSES)}, not {loss!r}"
@@ -116,6 +118,9 @@ def _check(settings: ZooSettings) -> None:
         raise HedgespecError(f"{arg('long_answers')} must lie in 0..1, not "
                              f"{settings.long_answers}")
     settings.share  # noqa: B018 - refused here if it makes no sense
+    if settings.device == SPLIT:
+        raise HedgespecError(f"{arg('device', SPLIT)}: drafters are trained on one GPU; only a zoo "
+                             f"that is whole, with its {SUMMARY}, can be recorded so")
     check_device(settings.device)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.models.options import COMPILE_COSTS, DEVICE, DTYPE, TARGET
+from hedgespec.models.options import COMPILE_COSTS, DEVICES, DTYPE, TARGET
 from hedgespec.models.settings import Sampling
 from hedgespec.options import Option, check_ranges, seed_option
 from hedgespec.tracegen.settings import RULES, TREES, share_of
@@ -45,7 +45,7 @@ class ZooSettings:
 
     target: Annotated[str, TARGET]
     out: Annotated[Path, Option("folder of the zoo", "DIR", "zoo", made=True)]
-    device: Annotated[str, DEVICE] = "cuda"
+    device: Annotated[str, DEVICES] = "cuda"
     dtype: Annotated[str, DTYPE] = "bfloat16"
     seed: Annotated[int, seed_option("of training text, weights and batches")] = 0
     temperature: Annotated[float, Option(

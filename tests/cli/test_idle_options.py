@@ -13,6 +13,7 @@ IDLE = {
     "record --temperature 0 --top-p 0.9": "--top-p 0.9 would change nothing: at --temperature 0",
     "record --temperature 0 --top-k 5": "--top-k 5 would change nothing: at --temperature 0",
     "record --device cpu --compile": "--compile would change nothing: costs of compiled kernels",
+    "record --device split --compile": "--compile would change nothing: costs of compiled kernels",
     "traces list --out x": "--out x would change nothing: `list` takes no options",
     "traces list --scale 2": "--scale 2.0 would change nothing",
     "traces list --zoo x": "--zoo x would change nothing",

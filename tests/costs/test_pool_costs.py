@@ -111,6 +111,12 @@ def test_recordings_of_one_pool_measure_once_in_the_type_of_decoding(setups, mon
     assert asked == [(setups[0].target, ["own"], 4, False)]
 
 
+def test_a_split_target_is_measured_as_it_is_recorded(setups, monkeypatch):
+    monkeypatch.setattr(module, "costs_as_read", lambda setup: setup.settings.device)
+    setups[0].settings = replace(setups[0].settings, device="split")
+    assert RecordedCosts(dtype="bfloat16")(setups[0]) == "split"
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif("not __import__('torch').cuda.is_available()", reason="needs a CUDA device")
 def test_recordings_on_a_gpu_keep_the_costs_of_fixed_tensors(tiny_models, tmp_path):
