@@ -21,6 +21,9 @@ from tests.helpers.heads import random_head  # noqa: E402
 
 KINDS = ["llama", "llama-biased", "qwen2", "qwen2-tied", "qwen3"]
 IDS = torch.arange(3, 27).view(2, 12)
+# Products of another width sum in another order, as the processor likes: logits of up to 6.3 were
+# seen 1.2e-5 apart.
+ROUNDING = {"atol": 3e-5, "rtol": 1e-5}
 
 
 def plain_model(folder: str, dtype: str = "float32"):
@@ -34,8 +37,7 @@ def test_fused_products_give_the_models_own_logits(tmp_path, kind):
     target = load_model(save_plain_layers(kind, tmp_path), "cpu", "float32")
     plain = plain_model(str(tmp_path))
     with torch.inference_mode():
-        torch.testing.assert_close(target.model(IDS).logits, plain(IDS).logits,
-                                   atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(target.model(IDS).logits, plain(IDS).logits, **ROUNDING)
     expected = plain.state_dict()
     found = target.model.state_dict()
     assert list(found) == list(expected)
@@ -79,7 +81,7 @@ def test_copies_and_converted_models_multiply_one_by_one(tmp_path):
     copied = copy.deepcopy(target.model)
     with torch.inference_mode():
         expected = target.model(IDS).logits
-        torch.testing.assert_close(copied(IDS).logits, expected)
+        torch.testing.assert_close(copied(IDS).logits, expected, **ROUNDING)
         double = copied.double()
         torch.testing.assert_close(double(IDS).logits.float(), expected, atol=1e-4, rtol=1e-4)
         projection = double.model.layers[0].self_attn.q_proj
@@ -90,7 +92,7 @@ def test_copies_and_converted_models_multiply_one_by_one(tmp_path):
                                    rtol=1e-4)
     load_model(str(tmp_path / "model"), "cpu", "float32").model.save_pretrained(tmp_path / "saved")
     torch.testing.assert_close(plain_model(str(tmp_path / "saved"))(IDS).logits, expected,
-                               atol=1e-5, rtol=1e-5)
+                               **ROUNDING)
 
 
 def test_gradients_reach_each_layers_own_weight(tmp_path):
