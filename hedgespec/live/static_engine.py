@@ -127,11 +127,13 @@ class StaticEngine(Engine):
         self.waiting = 0
 
     def _make_rounds_ready(self, prompt: list[int]) -> None:
-        """Drafters that copy propose any number of tokens: no kernel is to be compiled between two
-        rounds."""
-        for length in 2 * list(range(self._draft_length + 1)):  # compiled, then captured
+        """Drafters that copy propose a whole draft or nothing: no kernel for a round of the
+        target's one token is to be compiled between two rounds."""
+        for length in 2 * [self._draft_length, 0]:  # compiled, then captured
             self._parts.rewind(len(prompt))
             self._verify(length)
+            if self.evaluation is Evaluation.EACH_ROUND:
+                self._run(("evaluate", length + 1), partial(self._parts.evaluate, length + 1))
         self._read_prompt(prompt)
 
     def _read_prompt(self, prompt: list[int]) -> None:
