@@ -29,8 +29,8 @@ QUEUED = Feedback().schedule(0)
 
 def _inlined(function: Any) -> Any:
     """A selector's function without the call, which hands over the shapes of all its arrays, and
-    without the ways in from elsewhere, which take long to compile."""
-    return numba.njit(nogil=True, error_model="numpy", forceinline=True, no_cpython_wrapper=True,
+    without the way in from C, which takes long to compile."""
+    return numba.njit(nogil=True, error_model="numpy", forceinline=True,
                       no_cfunc_wrapper=True)(function.py_func)
 
 
