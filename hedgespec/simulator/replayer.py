@@ -1,5 +1,6 @@
 """Replays one trace with any selector: prepares its tables once, then runs kernel after kernel."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from copy import copy
@@ -597,8 +598,8 @@ class Replayer:
         if len(self._blocks) == 1:
             kernel(*self._blocks[0], *arguments)
         else:
-            running = [_pool(self.threads).submit(kernel, *block, *arguments)
-                       for block in self._blocks]
+            pool = _pool(self.threads, os.getpid())
+            running = [pool.submit(kernel, *block, *arguments) for block in self._blocks]
             try:
                 for done in running:
                     done.result()
@@ -608,9 +609,9 @@ class Replayer:
 
 
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Started once: a sweep runs thousands of kernels, many of which take less than a thread does
-    to start."""
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Started once in a process, for a forked one has none of its threads: a sweep runs thousands
+    of kernels, many of which take less than a thread does to start."""
     return ThreadPoolExecutor(threads)
 
 
