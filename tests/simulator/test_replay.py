@@ -2,6 +2,7 @@
 
 import importlib
 import linecache
+import multiprocessing
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -320,3 +321,17 @@ def test_edited_selector_source_gives_a_new_kernel(tmp_path, trace, monkeypatch)
         picks.append(set(choice.tolist()))
     assert picks == [{0}, {2}]
     assert len(list((tmp_path / "cache" / "kernels").glob("general-uniform_*.py"))) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where processes fork")
+def test_a_forked_process_replays_on_threads_of_its_own(trace):
+    """Those of a pool that was begun before are not there in it."""
+    replayer = Replayer(trace, threads=2)
+    before = replayer.run("uniform", 0).choice
+    with multiprocessing.get_context("fork").Pool(1) as processes:
+        found = processes.apply_async(_choice, (replayer,)).get(timeout=60)
+    np.testing.assert_array_equal(found, before)
+
+
+def _choice(replayer: Replayer) -> np.ndarray:
+    return replayer.run("uniform", 0).choice
