@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import hedgespec
 from hedgespec.errors import HedgespecError, arg, at_shell, did_you_mean, shortened
-from hedgespec.models.options import SPLIT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -200,6 +199,8 @@ def part_of_torchrun(device: str | None) -> dict[str, str]:
     Raises HedgespecError where each would take all GPUs.
     """
     import torch
+
+    from hedgespec.models.options import SPLIT
 
     if not {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys():
         return {}

@@ -17,7 +17,8 @@ NEW_TOKENS = 200
 SELECTOR = "normalhedge"
 # Fields of DecoderSettings that say how the selector learns.
 # What decoders that share models, tensors and graphs may have of their own.
-OWN = frozenset(("feedback", "loss", "estimator", "round_seconds", "draft_length", "arm_lengths"))
+_LEARNING = frozenset(("feedback", "loss", "estimator", "round_seconds"))
+OWN = _LEARNING | {"draft_length", "arm_lengths"}
 
 
 @dataclass(frozen=True)
