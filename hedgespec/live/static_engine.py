@@ -133,7 +133,7 @@ class StaticEngine(Engine):
             self._parts.rewind(len(prompt))
             self._verify(length)
             if self.evaluation is Evaluation.EACH_ROUND:
-                self._run(("evaluate", length + 1), partial(self._parts.evaluate, length + 1))
+                self._evaluate_in_batch(length + 1)
         self._read_prompt(prompt)
 
     def _read_prompt(self, prompt: list[int]) -> None:
@@ -274,7 +274,7 @@ class StaticEngine(Engine):
 
     def _evaluate_all(self, count: int) -> None:
         """All drafters on `count` tokens; those that copy on the text's last ones."""
-        self._run(("evaluate", count), partial(self._parts.evaluate, count))
+        self._evaluate_in_batch(count)
         if self._copying.arms:
             self._look_up_last(self._copying.arms, count, together=True)
 
@@ -421,8 +421,7 @@ class StaticEngine(Engine):
         parts, aside = self._parts, self.evaluation is Evaluation.ASIDE
         with torch.cuda.stream(self._side):  # none: the current one
             parts.aim(self._length if aside else None)
-            while not self._done(lambda: self._run(
-                    ("evaluate", count), partial(parts.evaluate, count), self._pools[aside])):
+            while not self._done(lambda: self._evaluate_in_batch(count, self._pools[aside])):
                 pass
             if not self._copying.arms:
                 self._fetch(count)
@@ -436,6 +435,10 @@ class StaticEngine(Engine):
         self._results[-1].end = self._launched = end
         if self.evaluation is not Evaluation.ASIDE:
             self._known = [end] * len(self._names)
+
+    def _evaluate_in_batch(self, count: int, pool: object = None) -> None:
+        """All drafters that do not copy, on the next tokens, at most `count` of them."""
+        self._run(("evaluate", count), partial(self._parts.evaluate, count), pool)
 
     def _fetch(self, count: int) -> None:
         table = self._parts.tables[count, len(self._names)]

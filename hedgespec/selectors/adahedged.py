@@ -20,7 +20,7 @@ the hint is 0. By s the play depends on what is common to all losses, in the pap
 import math
 
 from hedgespec.selectors.contract import FULL, Parameter, Selector, compiled
-from hedgespec.selectors.mixing import NOISE, dot, leaders, mix_loss, smallest, softmin
+from hedgespec.selectors.mixing import NOISE, dot, largest, leaders, mix_loss, smallest, softmin
 
 _MOST = 64  # losses kept; a longer delay counts as this one
 # Layout: [losses seen, lambda, losses kept, L (N), scratch (3 N), ring]. A place of the ring holds
@@ -68,15 +68,6 @@ def _take_off(losses, share, outstanding, before):
 
 
 @compiled
-def _largest(losses):
-    """The largest entry."""
-    most = losses[0]
-    for arm in range(1, losses.shape[0]):
-        most = max(most, losses[arm])
-    return most
-
-
-@compiled
 def _increase(state, loss, outstanding, scale):
     """min(drift, aux, hat)."""
     arms = loss.shape[0]
@@ -90,8 +81,8 @@ def _increase(state, loss, outstanding, scale):
     aux = _gap(weights, 1.0, outstanding, before, losses, scale)
     _follow(losses, scale, seen, weights)
     drift = own - dot(loss, weights)
-    highest = _largest(outstanding)
-    share = _largest(loss) / highest if highest > 0.0 else 1.0
+    highest = largest(outstanding)
+    share = largest(loss) / highest if highest > 0.0 else 1.0
     _take_off(losses, share, outstanding, before)
     _follow(before, scale, seen, weights)
     hat = _gap(weights, share, outstanding, before, losses, scale) + own - dot(loss, weights)

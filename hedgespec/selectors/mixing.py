@@ -87,6 +87,15 @@ def smallest(losses):
 
 
 @compiled
+def largest(losses):
+    """The largest entry."""
+    most = losses[0]
+    for arm in range(1, losses.shape[0]):
+        most = max(most, losses[arm])
+    return most
+
+
+@compiled
 def dot(one, other):
     """Inner product."""
     total = 0.0
