@@ -5,11 +5,12 @@
 Decodes one stream of questions of several domains with plain autoregressive decoding (on the same
 fixed tensors and CUDA graphs), each fixed drafter and each policy: a selector, perhaps with its
 feedback setting and its draft length, or several to choose from, as SELECTOR[@FEEDBACK][@K,...].
-Then replays what each of them wrote: MAT, evaluations, and tokens per second from costs measured on
-their own, with an overhead per round fitted on other questions. The learner that was fastest on
-these other questions is the one that the table compares with all. Prints tables, and writes them
-with all settings and answers to OUT/live.json, after each policy what there is by then; what was in
-OUT before is removed.
+All of them answer a question before the next one is asked, so that a machine that slows down slows
+all. Then replays what each of them wrote: MAT, evaluations, and tokens per second from costs
+measured on their own, with what a round and an evaluation take besides fitted on other questions.
+The learner that was fastest on these other questions is the one that the table compares with all.
+Prints tables, and writes them with all settings and answers to OUT/live.json, after each question
+what there is by then; what was in OUT before is removed.
 """
 
 import argparse
@@ -18,8 +19,10 @@ import random
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -52,7 +55,7 @@ from hedgespec.zoo.questions import DOMAINS, held_out_questions
 
 POLICIES = ("uniform", "ucbspec", "exp3spec", "hedge", "normalhedge", "normalhedge@every:4",
             "normalhedge@batch:16")
-PLAIN = "autoregressive"
+PLAIN, BEST = "autoregressive", "best fixed per answer"
 
 
 @dataclass
@@ -87,50 +90,59 @@ def longest(queries: list[Query]) -> Query:
     return max(queries, key=lambda query: len(query.prompt))
 
 
-def decode(decoder: LiveDecoder, queries: list[Query], say: str) -> Measured:
-    """Decode each query; reading the prompt does not count."""
-    found = Measured()
-    for query in queries:
-        answer = decoder.generate(query.prompt, query.limit, query.number)
-        found.tokens.append(answer.tokens)
-        found.rounds.append(len(answer.rounds))
-        found.emitted += [len(one.tokens) for one in answer.rounds]
-        found.evaluations.append(sum(bool(one.evaluated) for one in answer.rounds))
-        found.seconds.append(sum(sum(one.seconds.values()) for one in answer.rounds))
-        found.selecting += sum(one.seconds["select"] + one.seconds["learn"]
-                               for one in answer.rounds)
-        print(f"\r{say}: {len(found.rounds)} of {len(queries)} answers", end="", file=sys.stderr)
-    print("\r", end="", file=sys.stderr)
-    return found
+def decode(decoder: LiveDecoder, query: Query, found: Measured) -> None:
+    """Decode a query; reading the prompt does not count."""
+    answer = decoder.generate(query.prompt, query.limit, query.number)
+    found.tokens.append(answer.tokens)
+    found.rounds.append(len(answer.rounds))
+    found.emitted += [len(one.tokens) for one in answer.rounds]
+    found.evaluations.append(sum(bool(one.evaluated) for one in answer.rounds))
+    found.seconds.append(sum(sum(one.seconds.values()) for one in answer.rounds))
+    found.selecting += sum(one.seconds["select"] + one.seconds["learn"] for one in answer.rounds)
 
 
-@torch.inference_mode()
-def decode_plainly(
-    target: LanguageModel, sampling: Sampling, queries: list[Query], compiled: bool
-) -> Measured:
-    """Without drafting, on the same fixed tensors."""
-    plan = RoundPlan(parse_rule("sampling"), sampling, draft_length=0)
-    engine = StaticEngine(target, [], plan, Evaluation.NEVER, compiled)
-    generator = torch.Generator().manual_seed(0)
-    found = Measured()
-    first = longest(queries)
-    engine.begin(first.prompt, first.limit)
-    for _ in range(4):  # kernels and graphs are made
-        engine.round(0, torch.zeros(1, 1, dtype=torch.float64), 1, Clock(False, target.device))
-        engine.keep(1)
-    for query in queries:
-        engine.begin(query.prompt, query.limit)
+class Plainly:
+    """Decoding without drafts, on the same fixed tensors."""
+
+    @torch.inference_mode()
+    def __init__(self, target: LanguageModel, sampling: Sampling, first: Query, compiled: bool):
+        """Kernels and graphs are made, with room for the query `first`."""
+        plan = RoundPlan(parse_rule("sampling"), sampling, draft_length=0)
+        self._engine = StaticEngine(target, [], plan, Evaluation.NEVER, compiled)
+        self._clock, self._ends = Clock(False, target.device), target.eos_tokens
+        self._generator = torch.Generator().manual_seed(0)
+        self._engine.begin(first.prompt, first.limit)
+        self(replace(first, limit=4), Measured())
+
+    @torch.inference_mode()
+    def __call__(self, query: Query, found: Measured) -> None:
+        """Decode a query."""
+        self._engine.begin(query.prompt, query.limit)
         tokens: list[int] = []
         started = perf_counter()
-        while len(tokens) < query.limit and (
-                not tokens or tokens[-1] not in target.eos_tokens):
-            u = torch.rand(1, 1, generator=generator, dtype=torch.float64)
-            tokens += engine.round(0, u, 1, Clock(False, target.device))[1]
-            engine.keep(1)
+        while len(tokens) < query.limit and (not tokens or tokens[-1] not in self._ends):
+            u = torch.rand(1, 1, generator=self._generator, dtype=torch.float64)
+            tokens += self._engine.round(0, u, 1, self._clock)[1]
+            self._engine.keep(1)
         found.seconds.append(perf_counter() - started)
         found.tokens.append(tokens)
         found.rounds.append(len(tokens))
-    return found
+
+
+def decode_in_turn(
+    decoders: dict[str, Callable[[Query, Measured], None]], queries: list[Query], say: str,
+    runs: dict[str, Measured], keep: Callable[[], None],
+) -> None:
+    """Each query by each of them, added to `runs`; another one is first with each query."""
+    names = list(decoders)
+    runs.update({name: Measured() for name in names})
+    for number, query in enumerate(queries):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            decoders[name](query, runs[name])
+        print(f"\r{say}: {number + 1} of {len(queries)} questions", end="", file=sys.stderr)
+        keep()
+    print(file=sys.stderr)
 
 
 @torch.inference_mode()
@@ -289,6 +301,22 @@ def interval(found: Measured, other: Measured) -> tuple[float, float]:
     return 1 + float(gain.low[0]) / 100, 1 + float(gain.high[0]) / 100
 
 
+def with_overheads(
+    costs: Costs, fits: dict[str, tuple[Measured, dict[str, float]]]
+) -> Costs:
+    """Costs with overheads of a round and of an evaluation by which the replays of some policies
+    take the seconds that were measured: least squares of what a round of each takes beyond."""
+    beyond, parts = [], []
+    for found, replay in fits.values():
+        rounds = sum(found.rounds)
+        seconds = sum(found.seconds) - found.count / replay["tokens_per_second"]
+        beyond.append(seconds / rounds)
+        parts.append([1.0, sum(found.evaluations) / rounds])
+    of_round, of_evaluation = np.linalg.lstsq(np.array(parts), np.array(beyond))[0].tolist()
+    return replace(costs, overhead=max(0.0, costs.overhead + of_round),
+                   evaluation_overhead=max(0.0, costs.evaluation_overhead + of_evaluation))
+
+
 def main() -> None:
     """Measure, replay, report."""
     parser = argparse.ArgumentParser(description=__doc__,
@@ -331,37 +359,37 @@ def main() -> None:
     policies = {policy: Policy.parse(policy) for policy in (*alone, *options.policies)}
     widths = {length + 1 for one in policies.values() for length in one.lengths}
     table = Table(options, decoder.costs(widths=sorted(widths)), tested)
-    table.add(PLAIN, decode_plainly(target, sampling, tested, options.compile))
+    table.runs[PLAIN] = Measured()  # the first row
     if options.hugging_face:
         few = tested[: options.hugging_face]
-        table.add("generate", generate(target, sampling, few))
-        table.add("generate, prompt lookup", generate(
-            target, sampling, few, prompt_lookup_num_tokens=options.draft_length))
+        table.runs["generate"] = generate(target, sampling, few)
+        table.runs["generate, prompt lookup"] = generate(
+            target, sampling, few, prompt_lookup_num_tokens=options.draft_length)
         if options.assistant:
             small = load_model(options.assistant, options.device, options.dtype)
-            table.add("generate, assisted", generate(
-                target, sampling, few, assistant_model=small.model))
+            table.runs["generate, assisted"] = generate(
+                target, sampling, few, assistant_model=small.model)
             del small
+    decoders: dict[str, Callable[[Query, Measured], None]] = {
+        PLAIN: Plainly(target, sampling, longest(queries), options.compile)}
     for policy, asked in policies.items():
         own = asked.decoder(decoder, table.costs)
+        decoders[policy] = partial(decode, own)
         for query in (longest(queries), *fitted[:3]):  # kernels and graphs are made
             own.generate(query.prompt, 40, query.number)
-        table.fits[policy] = decode(own, fitted, f"{policy}, fitting")
-        table.add(policy, decode(own, tested, policy))
-    table.add("best fixed per answer", best_per_query([table.runs[policy] for policy in alone]))
+    decode_in_turn(decoders, fitted, "to fit overheads", table.fits, lambda: None)
+    decode_in_turn(decoders, tested, "decoding", table.runs, table.write)
+    table.runs[BEST] = best_per_query([table.runs[policy] for policy in alone])
 
     def replay(policy: str, asked: list[Query], found: Measured, part: str) -> dict[str, float]:
         trace = scored_trace(target, drafters, sampling, asked, found, options.draft_length,
                              table.costs, options.out / part / re.sub("[:@,]", "-", policy))
         return replayed(trace, Policy.parse(policy), options.seeds, found)
 
-    errors = []
-    for policy, fit in table.fits.items():
-        expected = fit.count / replay(policy, fitted, fit, "fit")["tokens_per_second"]
-        errors.append((sum(fit.seconds) - expected) / sum(fit.rounds))
-    table.costs = replace(table.costs, overhead=max(
-        0.0, table.costs.overhead + float(np.mean(errors))))
-    for policy in table.fits:
+    table.costs = with_overheads(table.costs, {
+        policy: (table.fits[policy], replay(policy, fitted, table.fits[policy], "fit"))
+        for policy in policies})
+    for policy in policies:
         table.replays[policy] = replay(policy, tested, table.runs[policy], "test")
         table.write()
     print(tables(table.result()), end="")
@@ -369,7 +397,8 @@ def main() -> None:
 
 @dataclass
 class Table:
-    """What was measured and replayed, by policy."""
+    """What was measured and replayed, by policy. `costs` are those `measured`, and then have
+    overheads that were fitted."""
 
     options: argparse.Namespace
     costs: Costs
@@ -377,12 +406,11 @@ class Table:
     runs: dict[str, Measured] = field(default_factory=dict)
     fits: dict[str, Measured] = field(default_factory=dict)  # on other questions
     replays: dict[str, dict[str, float]] = field(default_factory=dict)
+    measured: Costs = field(init=False)
 
-    def add(self, policy: str, found: Measured) -> None:
-        """A measured policy; the file then has it."""
-        self.runs[policy] = found
-        print(f"{policy}: {found.speed:.0f} tokens/s, MAT {found.mat:.2f}", file=sys.stderr)
-        self.write()
+    def __post_init__(self) -> None:
+        """What was measured is what there is."""
+        self.measured = self.costs
 
     def rows(self) -> list[dict[str, object]]:
         """A row for each policy."""
@@ -401,7 +429,8 @@ class Table:
 
     def chosen(self) -> str | None:
         """The learner from all drafters that was fastest on the questions of the fit."""
-        learners = [name for name in self.fits if name in self.runs and Policy.parse(name).learns]
+        learners = [name for name in self.fits if name in self.runs and name != PLAIN
+                    and Policy.parse(name).learns]
         return max(learners, key=lambda name: self.fits[name].speed, default=None)
 
     def over(self, name: str | None) -> dict[str, tuple[float, float]]:
@@ -425,6 +454,9 @@ class Table:
             "engine": costs.engine, "costs": {
                 "target_one": costs.target.one, "target_round": costs.target.round,
                 "evaluate_all": costs.evaluate_all, "overhead": costs.overhead,
+                "evaluation_overhead": costs.evaluation_overhead,
+                "measured_overhead": self.measured.overhead,
+                "measured_evaluation_overhead": self.measured.evaluation_overhead,
                 "draft": {name: one.draft for name, one in costs.drafters.items()},
                 "evaluate": {name: one.evaluate for name, one in costs.drafters.items()}}}
 
@@ -457,7 +489,9 @@ def tables(result: dict[str, Any]) -> str:
     costs = {name: value * 1e3 for name, value in result["costs"].items()
              if isinstance(value, float)}
     draft = 1e3 * float(np.median([*result["costs"]["draft"].values()]))
-    whole = draft + costs["target_round"] + costs["evaluate_all"] + costs["overhead"]
+    evaluating = costs.get("evaluation_overhead", 0.0)
+    whole = (draft + costs["target_round"] + costs["evaluate_all"] + costs["overhead"]
+             + evaluating)
     lines += ["", "| milliseconds of a round | |", "|---|---:|",
               f"| target, 1 token | {costs['target_one']:.2f} |",
               f"| target, {result['draft_length'] + 1} tokens | {costs['target_round']:.2f} |",
@@ -465,6 +499,8 @@ def tables(result: dict[str, Any]) -> str:
               f"| evaluation of all {len(result['costs']['draft'])} drafters | "
               f"{costs['evaluate_all']:.2f} ({costs['evaluate_all'] / whole:.1%}) |",
               f"| everything else, fitted | {costs['overhead']:.2f} |"]
+    if "evaluation_overhead" in costs:
+        lines.append(f"| everything else of an evaluation, fitted | {evaluating:.2f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -106,8 +106,9 @@ def _print(found: "Profile") -> None:
         *((f"evaluation of {heads} heads on {count} tokens", seconds)
           for count, seconds in costs.reads.items()),
         ("overhead of a round", costs.overhead),
-        (f"{found.selector}, {heads} drafters", found.selector_seconds),
+        ("overhead of an evaluation", costs.evaluation_overhead),
         ("whole round", found.round_seconds),
+        (f"{found.selector}, {heads} drafters, alone", found.selector_seconds),
     ]
     print(f"{found.target} with random weights, {costs.dtype}, {costs.device}, batch 1, after "
           f"{costs.context} tokens")

@@ -78,11 +78,13 @@ def together_seconds(costs: Costs, counts: np.ndarray) -> np.ndarray:
 def evaluating_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
     """Further seconds of a round of each arm in which all arms' drafters are evaluated, (N,).
 
-    `drafters` (N) as in `round_seconds`, which counts the arm's own where it `reads_first`.
+    `drafters` (N) as in `round_seconds`, which counts the arm's own where it `reads_first`. The
+    overhead of evaluating is in it where anybody is evaluated.
     """
     in_round = reads_first(costs, drafters) * _alone_seconds(costs, drafters)
-    others: np.ndarray = evaluate_seconds(costs, drafters) - in_round
-    return others
+    overhead = costs.evaluation_overhead * any(name is not None for name in drafters)
+    further: np.ndarray = evaluate_seconds(costs, drafters) - in_round + overhead
+    return further
 
 
 def reads_first(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:

@@ -13,7 +13,7 @@ from hedgespec.traces import Costs
 
 DRAFT, TARGET, READING = PARTS = ("draft", "target", "reading")
 # Whose part a field of `Costs`, or of what it holds, is; other fields are no seconds of rounds, but
-# for `overhead`, which is of no part.
+# for `overhead` and `evaluation_overhead`, which are of no part.
 PART_OF = {"step": DRAFT, "draft": DRAFT, "begin": DRAFT, "target": TARGET, "widths": TARGET,
            "evaluate": READING, "evaluate_all": READING, "evaluate_together": READING,
            "reads": READING}

@@ -66,8 +66,10 @@ class Profile:
 
     @property
     def round_seconds(self) -> float:
-        """A round in which one head drafts and all are evaluated."""
-        return self.draft + self.costs.target.round + self.evaluate_all + self.selector_seconds
+        """A round before which all heads are evaluated, and in which one drafts."""
+        costs = self.costs
+        return (self.draft + costs.target.round + self.evaluate_all + costs.overhead
+                + costs.evaluation_overhead)
 
     @property
     def draft(self) -> float:

@@ -125,7 +125,7 @@ class LiveDecoder:
 
         The same is measured after each of `contexts`, and of each of `batches` texts at once after
         `context` tokens, where there is memory for it: what there is not is told in a warning.
-        `kept` is called with what there is after each of them. The overhead of a round is measured
+        `kept` is called with what there is after each of them. The overheads of rounds are measured
         of one text, and taken to be the same of several. What `known` has, of the same machine and
         drafters, is not measured again. Raises HedgespecError if it is of others.
         """
@@ -133,8 +133,7 @@ class LiveDecoder:
         widths = sorted({*widths, *(self.arms.lengths + 1).tolist()} - {1, self.draft_length + 1})
         with torch.inference_mode(), engine.unlimited():
             if known is None:
-                found = engine.costs(context, widths, repeats)
-                found = replace(found, overhead=self._overhead(engine, found))
+                found = self._with_overheads(engine.costs(context, widths, repeats), engine)
                 kept(found)
             else:
                 found = self._going_on(known)
@@ -165,13 +164,24 @@ class LiveDecoder:
                                  "anew, or to another file")
         return known
 
-    def _overhead(self, engine: Engine, costs: Costs) -> float:
-        """Seconds of a round besides its parts."""
+    def _with_overheads(self, costs: Costs, engine: Engine) -> Costs:
+        """With what a round takes besides its parts: of the first drafter alone, then of a learner
+        that has all drafters evaluated before each round, where the engine can do so."""
         names = [drafter.name for drafter in self.drafters]
-        return measured_overhead(TimedDecoder(
-            self.target, self.drafters, arms_of(names, self.draft_length), engine,
-            FixedArm(names[0], names),
-            replace(self.settings, evaluate_all=False, timed=False), self._asked), costs)
+        settings = changed_settings(self.settings, {
+            "evaluate_all": False, "timed": False, "arm_lengths": (), "feedback": None,
+            "loss": None, "round_seconds": None})
+        arms = arms_of(names, self.draft_length)
+
+        def beyond(known: Costs, policy: Policy) -> float:
+            return measured_overhead(TimedDecoder(
+                self.target, self.drafters, arms, engine, policy, settings, self._asked), known)
+
+        found = replace(costs, overhead=beyond(costs, FixedArm(names[0], names)))
+        if self._evaluation is Evaluation.ASIDE:  # which costs rounds nothing of this kind
+            return found
+        learner = make_policy(SELECTOR, arms, self._asked, settings)
+        return replace(found, evaluation_overhead=beyond(found, learner))
 
     def _with_condition(
         self, costs: Costs, engine: Engine, context: int, texts: int, repeats: int | None
@@ -185,7 +195,8 @@ class LiveDecoder:
             warnings.warn(f"there is no memory for {texts} texts of {context} tokens: they are not "
                           "measured", stacklevel=3)
             return costs
-        one = replace(one, overhead=costs.overhead)
+        one = replace(one, overhead=costs.overhead,
+                      evaluation_overhead=costs.evaluation_overhead)
         return replace(costs, conditions=[*costs.conditions, one])
 
     def with_selector(

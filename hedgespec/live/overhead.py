@@ -7,7 +7,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from hedgespec.costs.estimate import round_seconds, target_seconds
+from hedgespec.costs.estimate import evaluating_seconds, round_seconds, target_seconds
 from hedgespec.costs.measure import EAGER
 from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.engine import Engine
@@ -28,7 +28,7 @@ _FIRST = 3  # rounds in which graphs are made
 
 @dataclass
 class TimedDecoder:
-    """What rounds are run with; the policy is `fixed:DRAFTER`."""
+    """What rounds are run with."""
 
     target: LanguageModel
     drafters: list[Drafter]
@@ -40,28 +40,30 @@ class TimedDecoder:
 
 
 def measured_overhead(decoder: TimedDecoder, costs: Costs) -> float:
-    """Median over rounds of their wall time, less their parts' by `costs` without overhead.
+    """Median over rounds of their wall time, less what they take by `costs`.
 
-    The rounds are those of one drafter alone, on random tokens that end after `costs.context`. What
-    is accepted does not change what a round's work takes, so random weights will do. Of models that
-    run as they are the target's pass is not that of `costs`: it is made once more behind each
-    round, as what a busy machine's passes differ by from minute to minute is larger than what is
-    sought. Zero where the parts take more than the whole, or there are too few rounds. Ends the
-    text.
+    The rounds are those of the decoder's policy, or of these the ones that begin with an
+    evaluation if any do, on random tokens that end after `costs.context`. What is accepted does not
+    change what a round's work takes, so random weights will do. Of models that run as they are the
+    target's pass is not that of `costs`: it is made once more behind each round, as what a busy
+    machine's passes differ by from minute to minute is larger than what is sought. Zero where
+    rounds take less than by `costs`, or there are too few. Ends the text.
     """
     eager = costs.engine == EAGER
     count = min(_TWICE if eager else _TOKENS, costs.context // 2)
     prompt = torch.randint(decoder.target.vocabulary_size, (costs.context - count,),
                            generator=torch.Generator().manual_seed(0)).tolist()
     again = _Again(decoder.target, prompt) if eager else None
-    answer, beyond = Answer(), list[float]()
+    answer, beyond = Answer(), dict[bool, list[float]]({False: [], True: []})
     started = perf_counter()
     for done in Rounds(decoder, TextRequest(prompt, count, ends=[]), answer).run():
         seconds = perf_counter() - started
-        seconds -= _parts(costs, decoder.drafters[done.drafter].name, done, again)
-        beyond.append(seconds)
+        seconds -= _known(costs, [one.name for one in decoder.drafters], done, again)
+        if len(answer.rounds) > _FIRST:
+            beyond[bool(done.evaluated)].append(seconds)
         started = perf_counter()
-    return max(0.0, median(beyond[_FIRST:])) if beyond[_FIRST:] else 0.0
+    rounds = beyond[True] or beyond[False]
+    return max(0.0, median(rounds)) if rounds else 0.0
 
 
 class _Again:
@@ -94,10 +96,12 @@ class _Again:
             torch.cuda.synchronize(self._target.device)
 
 
-def _parts(costs: Costs, drafter: str, found: Round, again: _Again | None) -> float:
-    """Seconds of a round by its parts."""
+def _known(costs: Costs, names: list[str], found: Round, again: _Again | None) -> float:
+    """Seconds of a round by `costs`, of drafters with `names`."""
     length, drafted = np.array([costs.draft_length]), np.array([found.drafted])
-    parts = float(round_seconds(costs, [drafter], length, drafted)[0])
+    seconds = float(round_seconds(costs, [names[found.drafter]], length, drafted)[0])
+    if found.evaluated:
+        seconds += float(evaluating_seconds(costs, names)[found.drafter])
     if again is not None:
-        parts += again.seconds(found) - float(target_seconds(costs, drafted + 1)[0])
-    return parts
+        seconds += again.seconds(found) - float(target_seconds(costs, drafted + 1)[0])
+    return seconds

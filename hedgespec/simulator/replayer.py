@@ -408,7 +408,8 @@ class Replayer:
         return ArmSeconds(
             np.stack([self.arms.owner, self.arms.first, reads_first(costs, names)]), own,
             reading_seconds(costs, names, tokens),
-            reading_together_seconds(costs, int(self.arms.first.sum()), tokens))
+            reading_together_seconds(costs, int(self.arms.first.sum()), tokens),
+            costs.evaluation_overhead)
 
     def one_replay(self, run: Replay, query: int) -> np.ndarray:
         """Decisions (L) in one query: the run's own; of an expectation those with seed 0.

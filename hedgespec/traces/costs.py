@@ -87,9 +87,11 @@ class Costs:
     `evaluate_all` are seconds in which all drafters read a round's tokens together, None if they do
     so one after the other; `evaluate_together` those of some numbers of drafters in one batch,
     `reads` those of all of them on other numbers of tokens, as of one drafter. `overhead` is what a
-    round takes besides the models. `widths` are those of the target's pass over other numbers of
-    tokens. `spread` is that of each part by name; `engine` says how the models ran, `made` when and
-    by which command. `conditions` are the same numbers of other batches and contexts; see `at`.
+    round takes besides the models, `evaluation_overhead` what it takes in addition where it begins
+    with an evaluation: the host waits for what the drafters found, and learns. `widths` are those
+    of the target's pass over other numbers of tokens. `spread` is that of each part by name;
+    `engine` says how the models ran, `made` when and by which command. `conditions` are the same
+    numbers of other batches and contexts; see `at`.
     """
 
     device: str
@@ -100,6 +102,7 @@ class Costs:
     drafters: dict[str, DrafterCosts]
     evaluate_all: float | None = None
     overhead: float = 0.0
+    evaluation_overhead: float = 0.0
     widths: dict[str, float] = field(default_factory=dict)
     spread: dict[str, Spread] = field(default_factory=dict)
     engine: str = ""
@@ -221,6 +224,7 @@ def _mixed(one: Costs, other: Costs, share: float) -> Costs:
                            mixed(lambda costs: costs.target.round)),
         drafters={name: drafter(name) for name in one.drafters},
         evaluate_all=together, overhead=mixed(lambda costs: costs.overhead),
+        evaluation_overhead=mixed(lambda costs: costs.evaluation_overhead),
         widths=each(lambda costs: costs.widths),
         evaluate_together=each(lambda costs: costs.evaluate_together),
         reads=each(lambda costs: costs.reads),

@@ -358,8 +358,9 @@ def _cost_faults(
         (costs.evaluate_all is not None and not 0 < costs.evaluate_all < float("inf"),
          f'field "{field}.evaluate_all" must be positive and finite seconds, or null, not '
          f"{costs.evaluate_all!r}"),
-        (not 0 <= costs.overhead < float("inf"),
-         f'field "{field}.overhead" must be finite seconds >= 0, not {costs.overhead!r}'),
+        *((not 0 <= getattr(costs, name) < float("inf"),
+           f'field "{field}.{name}" must be finite seconds >= 0, not {getattr(costs, name)!r}')
+          for name in ("overhead", "evaluation_overhead")),
         (not 1 <= costs.draft_length <= MAX_DRAFT_LENGTH,
          f'field "{field}.draft_length" must lie in 1..{MAX_DRAFT_LENGTH}'),
     ]

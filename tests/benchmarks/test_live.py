@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from benchmarks import live  # noqa: E402
 from benchmarks.live import Policy  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
+from hedgespec.traces import Costs, TargetCosts  # noqa: E402
 from tests.helpers.tiny import save_plain_layers, save_questions  # noqa: E402
 
 POLICIES = ("ucbspec", "normalhedge@every:4", "normalhedge@2", "ftl@eliminate:0.5,0.0625",
@@ -23,6 +24,24 @@ def test_a_policy_is_read_with_its_feedback_and_its_draft_lengths():
     assert Policy.parse("fixed:a@2").drafting == {"draft_length": 2}
     with pytest.raises(HedgespecError, match="want SELECTOR"):
         Policy.parse("ftl@every:2@every:3")
+
+
+def test_overheads_are_those_by_which_replays_take_as_long_as_rounds_did():
+    costs = Costs("cpu", "float32", 8, 3, TargetCosts(0.1, 0.2), {}, overhead=0.5)
+
+    def case(rounds, evaluations, seconds, replayed):
+        found = live.Measured([[1] * 40], [rounds], [], [evaluations], [seconds])
+        return found, {"tokens_per_second": 40 / replayed}
+
+    fits = {"alone": case(10, 0, 13.0, 10.0), "learner": case(20, 10, 28.0, 20.0),
+            "sparing": case(10, 2, 13.4, 10.0)}
+    found = live.with_overheads(costs, fits)  # 0.3 more a round, and 0.2 an evaluation
+    assert (found.overhead, found.evaluation_overhead) == pytest.approx((0.8, 0.2))
+    del fits["learner"], fits["sparing"]
+    found = live.with_overheads(costs, fits)
+    assert (found.overhead, found.evaluation_overhead) == pytest.approx((0.8, 0.0))
+    fits["alone"] = case(10, 0, 4.0, 10.0)
+    assert live.with_overheads(costs, fits).overhead == 0
 
 
 def test_each_policy_is_decoded_and_replayed(tmp_path, monkeypatch, capsys):
@@ -52,6 +71,7 @@ def test_each_policy_is_decoded_and_replayed(tmp_path, monkeypatch, capsys):
     assert rows["fixed:own"]["mat"] == pytest.approx(rows["fixed:own"]["replayed_mat"])
     for name in POLICIES:
         assert rows[name]["evaluations"] == rows[name]["replayed_evaluations"]
+    assert result["costs"].keys() > {"overhead", "evaluation_overhead", "measured_overhead"}
     assert result["chosen"] in POLICIES[1:]
     assert set(result["chosen_over"]) >= {"autoregressive", "ucbspec", "best fixed per answer"}
     assert capsys.readouterr().out == live.tables(result)

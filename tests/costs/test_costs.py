@@ -112,7 +112,7 @@ def test_manifests_with_and_without_costs_are_read(tmp_path):
     drafters = {name: {**one, "begin": None, "kind": "", "reads": {}}
                 for name, one in COSTS["drafters"].items()}
     assert asdict(costs) == {**COSTS, "drafters": drafters, "evaluate_all": None,
-                             "overhead": 0.0, "widths": {},
+                             "overhead": 0.0, "evaluation_overhead": 0.0, "widths": {},
                              "spread": {}, "engine": "", "made": "", "evaluate_together": {},
                              "batch": 1, "conditions": [], "reads": {}}
     assert load_manifest(write_costs(tmp_path, None)).costs is None

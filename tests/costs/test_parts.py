@@ -15,7 +15,8 @@ from tests.helpers.synthetic import write_trace
 
 COSTS = Costs("test", "float32", 256, 5, TargetCosts(0.02, 0.03), {
     f"drafter-{arm}": DrafterCosts(0.001 * (arm + 1), 0.005, 0.002, 0.004 if arm else None)
-    for arm in range(3)}, evaluate_all=0.005, overhead=0.0003, widths={"3": 0.024},
+    for arm in range(3)}, evaluate_all=0.005, overhead=0.0003,
+    evaluation_overhead=0.0007, widths={"3": 0.024},
     evaluate_together={"2": 0.0035})
 RUNS = [("none", None), ("fixed:drafter-1", None), ("ucbspec", None), ("hedge", "queued"),
         ("hedge", "batch:4"), ("ftl", "eliminate:2,0.1"), ("ftl", "limited:2")]
@@ -27,8 +28,8 @@ def replayer(tmp_path_factory):
 
 
 def test_every_number_of_costs_is_of_a_part_or_known_to_be_of_none():
-    known = {"device", "dtype", "context", "draft_length", "drafters", "overhead", "spread",
-             "engine", "made", "batch", "conditions", "kind"}
+    known = {"device", "dtype", "context", "draft_length", "drafters", "overhead",
+             "evaluation_overhead", "spread", "engine", "made", "batch", "conditions", "kind"}
     names = {item.name for holder in (Costs, DrafterCosts) for item in fields(holder)}
     assert names <= known | PART_OF.keys()
 
@@ -43,7 +44,8 @@ def test_parts_grow_with_their_costs_and_add_up(replayer, selector, feedback):
     once = replayer.seconds(run)[0]
     found = {part: replayer.under(doubled(COSTS, part)).seconds(run)[0] - once for part in PARTS}
     rest = once - sum(found.values())
-    assert rest == pytest.approx(COSTS.overhead * run.visits, abs=1e-12)
+    overheads = COSTS.overhead * run.visits + COSTS.evaluation_overhead * run.evaluated
+    assert rest == pytest.approx(overheads, abs=1e-12)
     moved = replayer.under(scaled(COSTS, times)).seconds(run)[0]
     assert moved == pytest.approx(rest + sum(times[part] * found[part] for part in PARTS))
     assert np.all(found["target"][run.visits > 0] > 0)

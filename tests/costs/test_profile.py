@@ -74,7 +74,8 @@ def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path,
     others = {name: found.drafters.get(name, head) for name in found.drafters}
     assert all(one.step > 0 for one in others.values())
     alone = target + 4 * head.step + head.evaluate
-    together = target + 4 * head.step + together_seconds(found, np.array(len(heads)))
+    together = (target + 4 * head.step + together_seconds(found, np.array(len(heads)))
+                + found.evaluation_overhead)
     queries = pl.read_parquet(tmp_path / "sim" / "per_query.parquet")
     for selector, seconds in (("ucbspec", alone), ("normalhedge", together)):
         mine = queries.filter(pl.col("selector") == selector)
@@ -95,6 +96,7 @@ def test_bad_profiles_are_told(costs, tmp_path, capsys):
     document = json.loads(costs.read_text())
     for changed, message in (
             ({"overhead": -1.0}, '"costs.overhead" must be finite seconds >= 0'),
+            ({"evaluation_overhead": -1.0}, '"costs.evaluation_overhead" must be finite seconds'),
             ({"evaluate_all": 0}, '"costs.evaluate_all" must be positive'),
             ({"target": None}, '"costs.target." is not an object')):
         costs.write_text(json.dumps({**document, **changed}))

@@ -11,6 +11,7 @@ from hedgespec.costs import timing  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import LiveDecoder, overhead  # noqa: E402
 from hedgespec.live.batched import BatchedRound, counts_up_to  # noqa: E402
+from hedgespec.live.text_rounds import Rounds  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
 from hedgespec.models.target import load_model  # noqa: E402
@@ -124,6 +125,8 @@ def test_evaluation_is_timed_on_as_many_tokens_as_live_decoding_reads(
         assert costs.spread[f"read 32 {name}"].n == 3
     # A round takes a second, its parts a few thousandths, and the target's pass again a quarter.
     assert (0.9 if static else 0.7) < costs.overhead < (1 if static else 0.75)
+    # One that begins with an evaluation takes no longer here.
+    assert costs.evaluation_overhead == 0
 
 
 def test_a_round_is_compared_with_a_pass_right_behind_it(pool, even_clock, monkeypatch):
@@ -148,6 +151,28 @@ def test_a_round_is_compared_with_a_pass_right_behind_it(pool, even_clock, monke
     assert max(drafted for _, _, drafted, _ in seen) == 3
     monkeypatch.setattr(overhead, "EAGER", "none are")
     assert decoder.costs(60).overhead > 0.9, "by the costs the pass takes no time"
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_what_a_round_takes_for_its_evaluation_is_told_apart(pool, even_clock, monkeypatch, static):
+    """On a clock on which a choice that follows an evaluation takes two seconds more."""
+    target, drafters = pool
+    clock = count(0.0, 1.0)
+    evaluated, waited = Rounds._evaluate, []
+
+    def slowly(rounds, until=None):
+        found = evaluated(rounds, until)
+        if found:
+            waited.append((next(clock), next(clock)))
+        return found
+
+    monkeypatch.setattr(Rounds, "_evaluate", slowly)
+    monkeypatch.setattr(overhead, "perf_counter", clock.__next__)
+    monkeypatch.setattr(overhead._Again, "seconds", lambda again, found: 0.25)
+    costs = LiveDecoder(target, drafters, static=static, draft_length=3).costs(140, repeats=3)
+    assert waited
+    assert 0.5 < costs.overhead < 1
+    assert costs.evaluation_overhead == pytest.approx(2, abs=0.1)
 
 
 def test_what_does_not_fit_is_left_out_and_told(pool, even_clock, monkeypatch):

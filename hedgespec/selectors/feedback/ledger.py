@@ -29,13 +29,14 @@ class ArmSeconds(NamedTuple):
     `arms` (3, N, int64) has rows as below. `own` (N) are the seconds of a round of each arm alone.
     Row n of `alone` (W, N) are those of evaluating each arm's drafter alone on n tokens, of
     `together` (W) those of all in one batch; the first row is that of a round's tokens, the last
-    one that of any more.
+    one that of any more. `overhead` is in a round before which anybody is evaluated.
     """
 
     arms: np.ndarray
     own: np.ndarray
     alone: np.ndarray
     together: np.ndarray
+    overhead: float = 0.0
 
 
 def no_seconds(owner: np.ndarray, counted: np.ndarray) -> ArmSeconds:
@@ -232,10 +233,12 @@ def reading(seen, chosen, arm, start, seconds):
     tokens anyway, and before it what it was not there for. `seen` (N+1) are the tokens that the
     drafter of each owner has read, and those that all have read together.
     """
-    arms, whole, counted = chosen.shape[0], True, seconds.arms[COUNTED]
+    arms, counted = chosen.shape[0], seconds.arms[COUNTED]
+    anybody, whole = False, True
     evaluation, catching_up = 0.0, 0.0
     for other in range(arms):
         if counted[other] and chosen[other]:
+            anybody = True
             evaluation += _row(seconds.alone, start - seen[other])[other]
             seen[other] = start
         elif counted[other]:
@@ -243,6 +246,8 @@ def reading(seen, chosen, arm, start, seconds):
     if whole:
         evaluation = min(evaluation, _row(seconds.together, start - seen[arms]))
         seen[arms] = start
+    if anybody:
+        evaluation += seconds.overhead
     own = seconds.arms[OWNER, arm]
     if seconds.arms[READS, arm]:
         if chosen[arm]:
