@@ -13,9 +13,11 @@ Elsewhere PyTorch's attention takes the folded rows. FlexAttention and a kernel 
 not tried: of products and sums the same code is tested without a GPU.
 """
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -28,6 +30,17 @@ _CHUNK, _CHUNKS = 64, 64  # keys of a chunk, more where there would be more chun
 _LONGEST = 512  # and at most so many, of which every room of live decoding is a multiple
 _BUSY = 128  # pairs of text and key head that fill a GPU without chunks
 _LOWEST = -1e30  # of a chunk that nothing is let through from; finite, so that differences are
+
+
+def own_kernels() -> AbstractContextManager[None]:
+    """Within it PyTorch attends with its own kernels, not with cuDNN's, which it may prefer.
+
+    On an H100 cuDNN's pass backwards failed now and then in training with masks, with an illegal
+    memory access or `mha_graph.execute(...)`; for some lengths its gradients are NaN (pytorch
+    issue 196678).
+    """
+    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION,
+                        SDPBackend.MATH])
 
 
 def grouped_attention(

@@ -20,6 +20,7 @@ from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.files import check_writable, sha256_text, without_folders, write_text
 from hedgespec.models.distributions import Sampling
+from hedgespec.models.grouped_attention import own_kernels
 from hedgespec.models.heads.eagle import EagleHead, ParallelHead, load_head, save_head
 from hedgespec.models.heads.eagle.config import default_layers
 from hedgespec.models.heads.eagle.head import drafting_places, target_tokens
@@ -89,7 +90,8 @@ def make_zoo(
     check_place(settings.target)
     report("loading the target", 1, 0, "")
     target = load_model(settings.target, settings.device, settings.dtype)
-    return _Zoo(settings.with_rates(target.hidden_size), target, report, say).make()
+    with own_kernels():
+        return _Zoo(settings.with_rates(target.hidden_size), target, report, say).make()
 
 
 def check_zoo(settings: ZooSettings) -> None:

@@ -415,6 +415,22 @@ def test_a_loss_that_is_not_finite_is_told(settings, monkeypatch):
         make_zoo(settings)
 
 
+def test_nothing_attends_by_cudnn_while_a_zoo_is_made(settings, monkeypatch):
+    """Its gradients are not to be relied on where there is a mask."""
+    enabled, seen = torch.backends.cuda.cudnn_sdp_enabled, []
+
+    def noted(kind, drafts):
+        seen.append(enabled())
+        raise InterruptedError
+
+    before = enabled()
+    monkeypatch.setattr(build, "drafting_loss", noted)
+    with pytest.raises(InterruptedError):
+        make_zoo(settings)
+    assert seen == [False]
+    assert enabled() == before
+
+
 def test_scaling_changes_counts_and_nothing_else():
     settings = ZooSettings("m", "zoo")
     assert settings.scaled(1) == settings
