@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         every = {**as_table(ExperimentSettings, given),
                  **as_table(ZooSettings, given_options(options, ZooSettings))}
         every |= {} if options.scale is None else {"scale": options.scale}
+        every |= {} if options.steps == 1.0 else {"steps": options.steps}
         refuse_idle(every, [(name, False, "`list` takes no options") for name in every])
         return _list()
     refuse_idle(given, [("long_tokens", "long" in given, f"give {arg('long', True)} too")])

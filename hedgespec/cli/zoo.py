@@ -56,6 +56,10 @@ def add_zoo_options(parser: argparse.ArgumentParser) -> None:
         "--scale", type=float, metavar="X",
         help="times the number of answers and of training steps (default: 1, on a CPU "
              f"{CPU_SCALE}: a toy)")
+    parser.add_argument(
+        "--steps", type=float, metavar="X", default=1.0,
+        help="times the number of training steps, beside --scale: more of them on the same text "
+             "(default: 1)")
     add_options(parser, _defaults())
 
 
@@ -89,13 +93,14 @@ def zoo_settings(options: argparse.Namespace) -> "ZooSettings":
     scale = options.scale
     if scale is None:
         scale = CPU_SCALE if device == "cpu" else 1.0
-    if not scale > 0:
-        raise HedgespecError(f"--scale must be positive, not {scale}")
+    for name, times in (("--scale", scale), ("--steps", options.steps)):
+        if not times > 0:
+            raise HedgespecError(f"{name} must be positive, not {times}")
     if device == "cpu":
         print(f"no GPU in use: a toy zoo of {scale:g} times the text and training", file=sys.stderr)
         settings = replace(settings, **{"max_new_tokens": CPU_TOKENS, "positions": CPU_POSITIONS,
                                         **given})
-    return settings.scaled(scale)
+    return settings.scaled(scale, options.steps)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -121,16 +121,18 @@ class ZooSettings:
                                  if getattr(self, name) is None}
         return replace(self, **rates)
 
-    def scaled(self, scale: float) -> "ZooSettings":
-        """The same with `scale` times the text and steps; 1/250 is enough to try a CPU.
+    def scaled(self, scale: float, steps: float = 1.0) -> "ZooSettings":
+        """The same with `scale` times the text and training; 1/250 is enough to try a CPU.
 
-        Answers stay as long as they are, and batches as large.
+        Of training steps there are `steps` times as many as that. Answers stay as long as they are,
+        and batches as large.
         """
         counts = {name: max(least, round(getattr(self, name) * scale)) for name, least in
                   (("questions", 4), ("answers", 4), ("general_questions", 4),
-                   ("general_answers", 4), ("held_out", 2), ("generalist_steps", 2),
-                   ("expert_steps", 2), ("parallel_steps", 2), ("recurrent_steps", 2),
-                   ("small_steps", 2))}
+                   ("general_answers", 4), ("held_out", 2))}
+        counts |= {name: max(2, round(getattr(self, name) * scale * steps)) for name in
+                   ("generalist_steps", "expert_steps", "parallel_steps", "recurrent_steps",
+                    "small_steps")}
         if scale >= 1:
             del counts["held_out"]
         return replace(self, **counts)

@@ -434,6 +434,10 @@ def test_nothing_attends_by_cudnn_while_a_zoo_is_made(settings, monkeypatch):
 def test_scaling_changes_counts_and_nothing_else():
     settings = ZooSettings("m", "zoo")
     assert settings.scaled(1) == settings
+    longer = settings.scaled(1, steps=1.5)
+    assert (longer.generalist_steps, longer.expert_steps) == (2250, 375)
+    assert replace(longer, **{name: getattr(settings, name) for name in vars(settings)
+                              if name.endswith("_steps")}) == settings
     small = settings.scaled(0.01)
     assert small.generalist_steps == 15
     assert small.depths == settings.depths
