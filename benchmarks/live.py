@@ -370,25 +370,28 @@ def main() -> None:
             table.runs["generate, assisted"] = generate(
                 target, sampling, few, assistant_model=small.model)
             del small
-    decoders: dict[str, Callable[[Query, Measured], None]] = {
-        PLAIN: Plainly(target, sampling, longest(queries), options.compile)}
-    for policy, asked in policies.items():
-        own = asked.decoder(decoder, table.costs)
-        decoders[policy] = partial(decode, own)
-        for query in (longest(queries), *fitted[:3]):  # kernels and graphs are made
-            own.generate(query.prompt, 40, query.number)
-    decode_in_turn(decoders, fitted, "to fit overheads", table.fits, lambda: None)
-    decode_in_turn(decoders, tested, "decoding", table.runs, table.write)
-    table.runs[BEST] = best_per_query([table.runs[policy] for policy in alone])
+    plainly = Plainly(target, sampling, longest(queries), options.compile)
+
+    def decoders() -> dict[str, Callable[[Query, Measured], None]]:
+        return {PLAIN: plainly, **{policy: partial(decode, asked.decoder(decoder, table.costs))
+                                   for policy, asked in policies.items()}}
 
     def replay(policy: str, asked: list[Query], found: Measured, part: str) -> dict[str, float]:
         trace = scored_trace(target, drafters, sampling, asked, found, options.draft_length,
                              table.costs, options.out / part / re.sub("[:@,]", "-", policy))
         return replayed(trace, Policy.parse(policy), options.seeds, found)
 
+    for policy, decoding in decoders().items():
+        if policy != PLAIN:  # kernels and graphs are made
+            for query in (longest(queries), *fitted[:3]):
+                decoding(replace(query, limit=40), Measured())
+    decode_in_turn(decoders(), fitted, "to fit overheads", table.fits, lambda: None)
     table.costs = with_overheads(table.costs, {
         policy: (table.fits[policy], replay(policy, fitted, table.fits[policy], "fit"))
         for policy in policies})
+    # Learners of seconds now weigh what their replays do.
+    decode_in_turn(decoders(), tested, "decoding", table.runs, table.write)
+    table.runs[BEST] = best_per_query([table.runs[policy] for policy in alone])
     for policy in policies:
         table.replays[policy] = replay(policy, tested, table.runs[policy], "test")
         table.write()
