@@ -14,7 +14,8 @@ from hedgespec.simulator.kernel_cache import keep_compiled
 def keep_functions_on_disk() -> None:
     """Keep all compiled functions that stand in a module: learners', and what they are made of.
 
-    Their names hold the state of all the selectors' files, which a function may call into.
+    Their names hold the state of all the selectors' files, which a function may call into. Kernels
+    that tests compile may call what others have inlined, and be some 10% slower: time none here.
     """
     files = sorted(Path(selectors.__file__).parent.rglob("*.py"))
     state = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
