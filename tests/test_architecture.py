@@ -35,15 +35,21 @@ ALLOWED = {  # who may import whom
 
 
 @cache
-def imported(path: Path) -> frozenset[str]:
+def nodes(path: Path) -> list[ast.Import | ast.ImportFrom | ast.ClassDef]:
+    """The imports and classes of a file; it is parsed once for all tests."""
+    return [node for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef)]
+
+
+def imported(path: Path) -> set[str]:
     """Names that a file imports, with their modules: of "from a import b" both a and a.b."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    found = set()
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-    return frozenset(found)
+    return found
 
 
 def imports(path: Path) -> set[str]:
@@ -72,8 +78,7 @@ def test_every_part_of_the_package_has_its_arrows_stated():
 
 
 def test_no_two_public_classes_have_one_name():
-    homes = Counter(node.name for path in PACKAGE.rglob("*.py")
-                    for node in ast.walk(ast.parse(path.read_text()))
+    homes = Counter(node.name for path in PACKAGE.rglob("*.py") for node in nodes(path)
                     if isinstance(node, ast.ClassDef) and not node.name.startswith("_"))
     assert len(homes) > 200
     assert not [name for name, count in homes.items() if count > 1]
