@@ -27,7 +27,7 @@ import torch
 
 from hedgespec.costs.measure import device_name
 from hedgespec.costs.profile import TARGETS, random_heads, random_target
-from hedgespec.costs.timing import Part, time_in_turn
+from hedgespec.costs.timing import Timed, time_in_turn
 from hedgespec.live import DecoderSettings, LiveDecoder
 from hedgespec.live.graphs import Captured
 from hedgespec.live.static_engine import StaticEngine
@@ -113,7 +113,7 @@ def copy_bandwidth(device: torch.device) -> float:
     source = torch.empty((1 << 30) if device.type == "cuda" else (1 << 27), dtype=torch.uint8,
                          device=device)
     target = torch.empty_like(source)
-    found = time_in_turn([Part("copy", lambda: None, partial(target.copy_, source))], device)
+    found = time_in_turn([Timed("copy", lambda: None, partial(target.copy_, source))], device)
     return 2 * source.numel() / found.medians["copy"]
 
 
@@ -171,7 +171,7 @@ def weight_bytes(target: LanguageModel) -> int:
     return whole - (0 if tied else embedding.weight.nbytes)
 
 
-def round_parts(target: LanguageModel, decoder: LiveDecoder, context: int) -> list[Part]:
+def round_parts(target: LanguageModel, decoder: LiveDecoder, context: int) -> list[Timed]:
     """The target's pass over one token and K+1, alone and with acceptance, a draft, evaluation."""
     engine = decoder.engine
     assert isinstance(engine, StaticEngine)
@@ -188,11 +188,11 @@ def round_parts(target: LanguageModel, decoder: LiveDecoder, context: int) -> li
         parts.place(context - few, context)
 
     return [
-        *(Part(name, prepare, Captured(partial(read, count), target.device))
+        *(Timed(name, prepare, Captured(partial(read, count), target.device))
           for name, count in (("pass 1", 1), ("pass K+1", few))),
-        Part("verified", prepare, partial(engine._verify, few - 1)),
-        Part("draft", prepare, partial(engine._draft, 0, few - 1)),
-        Part("evaluation", prepare, partial(
+        Timed("verified", prepare, partial(engine._verify, few - 1)),
+        Timed("draft", prepare, partial(engine._draft, 0, few - 1)),
+        Timed("evaluation", prepare, partial(
             engine._run, ("evaluate", few), partial(parts.evaluate, few)))]
 
 

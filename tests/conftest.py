@@ -52,11 +52,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session", autouse=True)
-def learners_on_disk() -> None:
-    """Learners are compiled once, not in each run."""
-    from tests.helpers.kernel_cache import keep_learners_on_disk
+def functions_on_disk() -> None:
+    """Learners, and what they are made of, are compiled once, not in each run."""
+    from tests.helpers.kernel_cache import keep_functions_on_disk
 
-    keep_learners_on_disk()
+    keep_functions_on_disk()
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,8 @@ import ast
 import os
 import subprocess
 import sys
+from collections import Counter
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -32,10 +34,17 @@ ALLOWED = {  # who may import whom
 }
 
 
+@cache
+def nodes(path: Path) -> list[ast.Import | ast.ImportFrom | ast.ClassDef]:
+    """The imports and classes of a file; it is parsed once for all tests."""
+    return [node for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef)]
+
+
 def imported(path: Path) -> set[str]:
     """Names that a file imports, with their modules: of "from a import b" both a and a.b."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
@@ -66,6 +75,13 @@ def test_no_files_import_each_other_in_a_circle():
 def test_every_part_of_the_package_has_its_arrows_stated():
     parts = {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__", "data"}
     assert parts == set(ALLOWED) | {"cli"}
+
+
+def test_no_two_public_classes_have_one_name():
+    homes = Counter(node.name for path in PACKAGE.rglob("*.py") for node in nodes(path)
+                    if isinstance(node, ast.ClassDef) and not node.name.startswith("_"))
+    assert len(homes) > 200
+    assert not [name for name, count in homes.items() if count > 1]
 
 
 def test_no_test_imports_from_another():

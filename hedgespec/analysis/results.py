@@ -29,6 +29,7 @@ from hedgespec.results.labels import (
     split_arms,
     split_terms,
 )
+from hedgespec.results.overview import means_over_seeds
 from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, Table
 from hedgespec.results.store import RUN_FILE, Results, TraceSource, read_results
 
@@ -209,11 +210,9 @@ class ResultSet:
         """
         rows = self.summary.group_by(SETTING, maintain_order=True).agg(
             pl.col("seed").n_unique().alias("seeds"), pl.col("queries").first(),
-            pl.col("mat").mean(),
-            *((1 / (1 / pl.col(name)).mean()).alias(name) for name in (
-                "tokens_per_second", "tokens_per_second_low", "tokens_per_second_high")),
-            (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret"),
-            pl.col("eal", "seconds_per_token", "runnable", "by_seconds").first())
+            *means_over_seeds(),
+            pl.col("eal", "seconds_per_token", "runnable", "by_seconds").first()).rename(
+                {"regret_per_query": "regret"})
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
         apart = [_apart(row) for row in rows.iter_rows(named=True)]
         own = [_own_loss(row) for row in rows.iter_rows(named=True)]

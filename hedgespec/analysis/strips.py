@@ -14,7 +14,7 @@ CHARACTERS = 2  # of text take as much of a page as a round
 
 
 @dataclass(frozen=True)
-class Text:
+class AnswerText:
     """An answer as text, the `pieces` of its tokens, and its `prompt`, empty if not known."""
 
     pieces: Sequence[str]
@@ -26,7 +26,7 @@ class Text:
         return (sum(map(len, self.pieces)) + len(self.prompt)) // CHARACTERS
 
 
-Texts = Mapping[str, Mapping[str, Text]]  # by trace and query
+Texts = Mapping[str, Mapping[str, AnswerText]]  # by trace and query
 
 
 def strips(study: Study, most: int | None = None, texts: Texts = MappingProxyType({})
@@ -56,7 +56,7 @@ def kept_words(found: Mapping[str, Any], queries: int) -> str:
 
 
 def _trace(
-    study: Study, trace: str, most: int | None, room: int, texts: Mapping[str, Text]
+    study: Study, trace: str, most: int | None, room: int, texts: Mapping[str, AnswerText]
 ) -> tuple[dict[str, Any], int]:
     """The answers kept, and how many rounds they have: at most `room` if `most` is None."""
     rows = study.run.rounds(trace, study.learners)

@@ -22,8 +22,8 @@ from hedgespec.bridges.client import Client, ServerError
 from hedgespec.bridges.crew import as_finished
 from hedgespec.bridges.dialects import Dialect, dialect_of
 from hedgespec.bridges.dialects.base import Listed, ServerInfo
-from hedgespec.bridges.keys import keys_of
-from hedgespec.bridges.law import check_law, emitted_log, law, statistics
+from hedgespec.bridges.listed_law import check_law, emitted_log, law, statistics
+from hedgespec.bridges.server_keys import keys_of
 from hedgespec.bridges.settings import LISTED, ServerSettings, is_server
 from hedgespec.bridges.tokenizer import tokenizer_of
 from hedgespec.command import command_to_pass_on, package_versions

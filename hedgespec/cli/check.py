@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """Check; print a line for each finding and where the figure is."""
     import sys
 
-    from hedgespec.analysis.figures.weights import weights_figure
+    from hedgespec.analysis.figures.plays import weights_figure
     from hedgespec.files import check_writable
     from hedgespec.selectors import parse_selector
     from hedgespec.simulator.check import check_learner

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     """Read, try, print."""
     require_models("trying a head")
     from hedgespec.models.drafters import check_before_loading
-    from hedgespec.models.heads.keys import check_folder
+    from hedgespec.models.heads.config_keys import check_folder
     from hedgespec.models.settings import idle_at
     from hedgespec.models.target import check_device, load_model
     from hedgespec.tracegen.head_report import report_head

@@ -171,7 +171,7 @@ def _save(output: "OutputSettings", results: "Results", console: "Console") -> N
     shown = results.first if results.first and not results.first.summary.is_empty() else results
     pictures = {}
     if output.figure:
-        from hedgespec.analysis.figures import regret_figure  # matplotlib takes a while to import
+        from hedgespec.analysis.figures import regret_figure
 
         pictures[PICTURE] = partial(regret_figure, shown.curves)
     save_results(output.out, results, pictures)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from hedgespec.analysis.strips import Text
+from hedgespec.analysis.strips import AnswerText
 from hedgespec.bundled import trace_folder
 from hedgespec.files import read_json, sha256_file
 from hedgespec.results.store import RUN_FILE
@@ -17,7 +17,7 @@ from hedgespec.traces.schema import MANIFEST
 
 def answer_texts(
     results: Path, vocabulary: Mapping[int, str], prompts: Path | None
-) -> dict[str, dict[str, Text]]:
+) -> dict[str, dict[str, AnswerText]]:
     """By trace and query the text of each answer of the traces that `results` are of.
 
     A trace that is no more where it was, or is another version now, has none. `prompts` is a
@@ -41,10 +41,10 @@ def _is_version(folder: Path, digest: str) -> bool:
 
 def _texts(
     folder: Path, vocabulary: Mapping[int, str], asked: Mapping[str, str]
-) -> dict[str, Text]:
+) -> dict[str, AnswerText]:
     trace = TraceReader(folder)
     tokens = pl.concat(trace.columns(["token"]))["token"].to_numpy()
     queries = trace.queries["query_id"].to_list()
-    return {query: Text([vocabulary.get(token, str(token)) for token in ids.tolist()],
+    return {query: AnswerText([vocabulary.get(token, str(token)) for token in ids.tolist()],
                         asked.get(query, ""))
             for query, ids in zip(queries, np.split(tokens, trace.offsets[1:-1]), strict=True)}

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from hedgespec.costs.timing import Part, Timings, time_in_turn
+from hedgespec.costs.timing import Timed, Timings, time_in_turn
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.drafters import Drafter, check_readers
@@ -145,21 +145,21 @@ def _fitting_context(
 
 def _target_parts(
     target: LanguageModel, model: CachedModel, text: torch.Tensor, widths: set[int]
-) -> list[Part]:
+) -> list[Timed]:
     """`text` goes on behind the tokens that `model` has read."""
     context = model.length
 
     def forward(width: int) -> torch.Tensor:
         return target.logits(model.read(text[context : context + width])[0])
 
-    return [Part(target_part(width), partial(model.cut, context), partial(forward, width))
+    return [Timed(target_part(width), partial(model.cut, context), partial(forward, width))
             for width in sorted(widths)]
 
 
 def _drafter_parts(
     drafter: Drafter, model: CachedModel, text: torch.Tensor, states: dict[int, torch.Tensor],
     draft_length: int, reads: Sequence[int],
-) -> list[Part]:
+) -> list[Timed]:
     """The last round of `text`, which `model` has read, verified draft_length + 1 tokens; the last
     evaluation was `reads` tokens ago."""
     session = drafter.session_beside(model)
@@ -182,8 +182,8 @@ def _drafter_parts(
         for _ in range(steps):
             token = session.step(token).argmax()
 
-    return [Part(step_part(drafter.name), begin_round, partial(draft, 1)),
-            Part(draft_part(drafter.name), begin_round, partial(draft, draft_length)),
+    return [Timed(step_part(drafter.name), begin_round, partial(draft, 1)),
+            Timed(draft_part(drafter.name), begin_round, partial(draft, draft_length)),
             *_evaluation_parts(drafter, rewind, begin, round_states),
             *(_reading_part(drafter, session, text, states, count) for count in reads)]
 
@@ -191,7 +191,7 @@ def _drafter_parts(
 def _reading_part(
     drafter: Drafter, session: DraftSession, text: torch.Tensor, states: dict[int, torch.Tensor],
     count: int,
-) -> Part:
+) -> Timed:
     """Evaluation on the last `count` tokens of the text: logits of what follows each of them."""
     before = len(text) - count
     own = {layer: state[before - 1 :] for layer, state in states.items()
@@ -202,15 +202,15 @@ def _reading_part(
             return drafter.logits_of_states(own)
         return session.extend(text[before:], own, count)
 
-    return Part(read_part(count, drafter.name), partial(session.rewind, before), read)
+    return Timed(read_part(count, drafter.name), partial(session.rewind, before), read)
 
 
 def _evaluation_parts(
     drafter: Drafter, rewind: Callable[[], None], begin: Callable[[], torch.Tensor],
     states: dict[int, torch.Tensor],
-) -> list[Part]:
+) -> list[Timed]:
     """Evaluation on a round's tokens, which mostly gives the next draft's first logits besides."""
     if not drafter.from_states:
-        return [Part(evaluate_part(drafter.name), rewind, begin)]
-    return [Part(begin_part(drafter.name), rewind, begin),
-            Part(evaluate_part(drafter.name), rewind, partial(drafter.logits_of_states, states))]
+        return [Timed(evaluate_part(drafter.name), rewind, begin)]
+    return [Timed(begin_part(drafter.name), rewind, begin),
+            Timed(evaluate_part(drafter.name), rewind, partial(drafter.logits_of_states, states))]

@@ -15,7 +15,7 @@ REPEATS = {"cpu": 5, "cuda": 20}
 
 
 @dataclass(frozen=True)
-class Part:
+class Timed:
     """Work that is timed, each time after a `prepare` that does not count."""
 
     name: str
@@ -37,7 +37,7 @@ class Timings:
 
 
 def time_in_turn(
-    parts: Sequence[Part], device: torch.device, repeats: int | None = None
+    parts: Sequence[Timed], device: torch.device, repeats: int | None = None
 ) -> Timings:
     """Time every part once, then every part again, `repeats` times (None: 20 on a GPU, else 5).
 

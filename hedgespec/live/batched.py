@@ -11,7 +11,7 @@ from functools import partial
 import torch
 
 from hedgespec.costs.measure import costs_from
-from hedgespec.costs.timing import Part, time_in_turn
+from hedgespec.costs.timing import Timed, time_in_turn
 from hedgespec.live.evaluated import reduce_together
 from hedgespec.live.graphs import Captured
 from hedgespec.live.plan import RoundPlan
@@ -223,7 +223,7 @@ class BatchedRound:
         self._law = torch.rand(texts * few, target.vocabulary_size, device=device).softmax(dim=-1)
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
-    def parts(self, counts: Sequence[int] = ()) -> list[Part]:
+    def parts(self, counts: Sequence[int] = ()) -> list[Timed]:
         """The target's passes over 1 and K+1 tokens of each text; of each shape of drafter its
         draft and its evaluation; and the evaluation of the first `counts` drafters together."""
         found = [self._part(target_part(width), partial(self._verify, width))
@@ -236,14 +236,14 @@ class BatchedRound:
                 found.append(self._part(begin_part(name), partial(self._begin, group)))
         return found + self.together(counts)
 
-    def together(self, counts: Sequence[int]) -> list[Part]:
+    def together(self, counts: Sequence[int]) -> list[Timed]:
         """The evaluation of the first `counts` drafters in one batch."""
         return [self._part(together_part(count), partial(self._evaluate, count))
                 for count in counts]
 
     def costs(
         self, repeats: int | None, counts: Sequence[int], engine: str,
-        pool: Sequence[Drafter] = (), beside: Sequence[Part] = (),
+        pool: Sequence[Drafter] = (), beside: Sequence[Timed] = (),
     ) -> Costs:
         """Time the parts; `counts` as in `parts`, `engine` says how the models ran.
 
@@ -263,9 +263,9 @@ class BatchedRound:
                 if drafter not in self._drafters)
         return replace(costs, evaluate_all=together)
 
-    def _part(self, name: str, work: Callable[[], object]) -> Part:
+    def _part(self, name: str, work: Callable[[], object]) -> Timed:
         run = Captured(work, self._target.device, self._pool) if self._captured else work
-        return Part(name, lambda: None, run)
+        return Timed(name, lambda: None, run)
 
     def _verify(self, width: int) -> None:
         """The target reads a draft of each text, and all are verified."""

@@ -15,7 +15,7 @@ from functools import partial
 import torch
 
 from hedgespec.costs.measure import costs_from
-from hedgespec.costs.timing import Part, time_in_turn
+from hedgespec.costs.timing import Timed, time_in_turn
 from hedgespec.live.batched import BatchedRound, counts_up_to
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.evaluated import no_statistics, unpack
@@ -23,7 +23,7 @@ from hedgespec.live.failures import DrafterFailureError, warn_dropped
 from hedgespec.live.graphs import Captured, Fetched
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_drafters import can_run_static
-from hedgespec.live.static_lookup import Copying, Listed, copies
+from hedgespec.live.static_lookup import Copying, Packed, copies
 from hedgespec.live.static_round import MANY, StaticRound, room_for
 from hedgespec.live.static_statistics import KEPT
 from hedgespec.live.watch import Watch
@@ -253,14 +253,14 @@ class StaticEngine(Engine):
             parts.rewind(context)
             parts.place(context - few, context)
 
-        timed = [Part(target_part(few), prepare, partial(self._verify, few - 1)),
-                 Part(EVALUATE_ALL, prepare, partial(self._evaluate_all, few)),
-                 Part(read_part(many), prepare, partial(self._evaluate_all, many))]
+        timed = [Timed(target_part(few), prepare, partial(self._verify, few - 1)),
+                 Timed(EVALUATE_ALL, prepare, partial(self._evaluate_all, few)),
+                 Timed(read_part(many), prepare, partial(self._evaluate_all, many))]
         timed += [self._plain(width)._target_part(context, width)
                   for width in sorted({1, *widths} - {few})]
         for arm, name in enumerate(self._names):
             timed += (self._copying_parts(arm, prepare) if arm in self._copying else
-                      [Part(draft_part(name), prepare, partial(self._draft, arm, few - 1)),
+                      [Timed(draft_part(name), prepare, partial(self._draft, arm, few - 1)),
                        *self._evaluation_parts(arm, prepare)])
         in_batch = self._in_batch
         one = BatchedRound(self._target, in_batch, self._plan, 1, context, self._compiled)
@@ -281,21 +281,21 @@ class StaticEngine(Engine):
     def _look_up_last(self, arms: list[int], count: int, together: bool = False) -> None:
         self._look_up(arms, count, max(1, self._length - count), together)
 
-    def _evaluation_parts(self, arm: int, prepare: Callable[[], None]) -> list[Part]:
+    def _evaluation_parts(self, arm: int, prepare: Callable[[], None]) -> list[Timed]:
         parts, name, few = self._parts, self._names[arm], self._draft_length + 1
         alone = parts.is_from_states(arm)
-        found = [Part(part, prepare, partial(
+        found = [Timed(part, prepare, partial(
             self._run, ("read", arm, *asked), partial(parts.read_on, arm, *asked)))
             for part, asked in ((evaluate_part(name), (few, alone)),
                                 (read_part(self._many, name), (self._many, True)))]
         if alone:
-            found.append(Part(begin_part(name), prepare, partial(
+            found.append(Timed(begin_part(name), prepare, partial(
                 self._run, ("begin", arm), partial(parts.draft_begin, arm))))
         return found
 
     def _copying_parts(
         self, arm: int, prepare: Callable[[], object], texts: int = 1
-    ) -> list[Part]:
+    ) -> list[Timed]:
         """Of a drafter that copies, for one text after another: the host's work and the copy to the
         device. A draft begins with the first look-up, which is all where it finds nothing."""
         name, few, many = self._names[arm], self._draft_length + 1, self._many
@@ -306,12 +306,12 @@ class StaticEngine(Engine):
                 self._done, partial(self._copying.draft, arm, noise[:1])),
             evaluate_part(name): partial(self._look_up_last, [arm], few),
             read_part(many, name): partial(self._look_up_last, [arm], many)}
-        return [Part(part, prepare, partial(_repeat, work, texts)) for part, work in works.items()]
+        return [Timed(part, prepare, partial(_repeat, work, texts)) for part, work in works.items()]
 
     def costs_of_texts(self, texts: int, context: int, repeats: int | None = None) -> Costs:
         """Of graphs as those of one text. Drafters that copy do so for one text after another."""
         self.forget_graphs()
-        in_batch, parts = self._in_batch, list[Part]()
+        in_batch, parts = self._in_batch, list[Timed]()
         if self._copying.arms:
             self._prepare_to_measure(context)
             parts = [part for arm in self._copying.arms
@@ -335,11 +335,11 @@ class StaticEngine(Engine):
     def _engine(self) -> str:
         return "compiled" if self._compiled else "fixed tensors"
 
-    def _target_part(self, context: int, width: int) -> Part:
+    def _target_part(self, context: int, width: int) -> Timed:
         """The target's pass over `width` tokens, K + 1."""
         self._prepare_to_measure(context)
         parts = self._parts
-        return Part(target_part(width), lambda: parts.rewind(context),
+        return Timed(target_part(width), lambda: parts.rewind(context),
                     partial(self._verify, width - 1))
 
     def _plain(self, width: int) -> "StaticEngine":
@@ -391,7 +391,7 @@ class StaticEngine(Engine):
 
     def _copy(self, arm: int, noise: torch.Tensor) -> int:
         """As `_drafted`, of a drafter that copies."""
-        found: list[Listed | None] = []
+        found: list[Packed | None] = []
         self._done(lambda: found.append(self._copying.draft(arm, noise)))
         if not found or found[0] is None:
             return 0
@@ -447,7 +447,7 @@ class StaticEngine(Engine):
     def _look_up(self, arms: list[int], count: int, begin: int, together: bool) -> None:
         """What drafters that copy propose for the next tokens, at most `count` of them: into the
         table of all drafters, or of one that is alone."""
-        parts, found = self._parts, list[Listed]()
+        parts, found = self._parts, list[Packed]()
         while not self._done(lambda: found.append(
                 self._copying.propose(arms, begin, self._length, count))):
             pass

@@ -35,7 +35,7 @@ def copies(drafter: Drafter) -> bool:
 
 
 @dataclass(frozen=True)
-class Listed:
+class Packed:
     """Some numbers (h), and tokens (M, n, v) with their probabilities, on their way to a device.
 
     Behind a row's tokens stand zeros of probability 0. All is one tensor of float64, which holds
@@ -46,7 +46,7 @@ class Listed:
     shape: tuple[int, int, int, int]
 
     @classmethod
-    def of(cls, head: Sequence[int], tokens: np.ndarray, q: torch.Tensor) -> "Listed":
+    def of(cls, head: Sequence[int], tokens: np.ndarray, q: torch.Tensor) -> "Packed":
         """Of numbers (h), and tokens and probabilities (M, n, v)."""
         members, count, width = tokens.shape
         parts = (np.array(head), tokens.ravel(), q.numpy().ravel())
@@ -54,13 +54,13 @@ class Listed:
                    (len(head), members, count, width))
 
     @classmethod
-    def room(cls, shape: tuple[int, int, int, int], device: torch.device) -> "Listed":
+    def room(cls, shape: tuple[int, int, int, int], device: torch.device) -> "Packed":
         """A place on a device for one of the same shape."""
         head, *rows = shape
         size = head + 2 * int(np.prod(rows))
         return cls(torch.zeros(size, dtype=torch.float64, device=device), shape)
 
-    def fill(self, other: "Listed") -> None:
+    def fill(self, other: "Packed") -> None:
         """Take another's numbers, which are on the host; waits for nothing."""
         found = other.numbers
         if self.numbers.is_cuda:
@@ -108,7 +108,7 @@ class Copying:
         """The text is its first `length` tokens and those that follow."""
         self._text = _joined(self._text[:length], tokens)
 
-    def draft(self, arm: int, noise: torch.Tensor) -> Listed | None:
+    def draft(self, arm: int, noise: torch.Tensor) -> Packed | None:
         """Draft at most as many tokens as `noise` (k, W) has rows: their numbers, and what each was
         drawn from, (k, 1, v).
 
@@ -126,7 +126,7 @@ class Copying:
                 drafted.append(self._draw(proposals, own))
         return self._listed(drafted, found, 1) if drafted else None
 
-    def propose(self, arms: Sequence[int], begin: int, end: int, rows: int) -> Listed:
+    def propose(self, arms: Sequence[int], begin: int, end: int, rows: int) -> Packed:
         """What some drafters propose for the text's tokens from number `begin` up to `end`.
 
         (M, n, v) of n = `rows` positions, behind the end nothing; `begin` goes with it. Raises
@@ -153,12 +153,12 @@ class Copying:
                            torch.from_numpy(known), self._vocabulary)
         return int(token.numpy()[0])
 
-    def _listed(self, head: list[int], found: list[Proposals], rows: int) -> Listed:
+    def _listed(self, head: list[int], found: list[Proposals], rows: int) -> Packed:
         whole, width = Proposals.joined(found, rows), 1
         while width < whole.widest:
             width *= _WIDER
         tokens, weights = whole.listed(width)
-        return Listed.of(head, tokens.reshape(len(found), rows, width), self._law(weights))
+        return Packed.of(head, tokens.reshape(len(found), rows, width), self._law(weights))
 
     def _law(self, weights: np.ndarray) -> torch.Tensor:
         """Probabilities (n, v) of log weights."""

@@ -12,7 +12,7 @@ import torch
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.standing import Members, Standing
 from hedgespec.live.static_drafters import StaticText
-from hedgespec.live.static_lookup import Listed
+from hedgespec.live.static_lookup import Packed
 from hedgespec.live.static_statistics import TokenStatistics
 from hedgespec.live.watch import Watch
 from hedgespec.models.compiling import compile_shapes
@@ -68,7 +68,7 @@ class StaticRound:
         self._standings = [self._drafting, self._evaluating][: 1 + apart]
         # The drafters on the host, and what came from there, by what for and shape.
         self._on_host = torch.tensor(self._drafting.on_host, dtype=torch.long, device=device)
-        self._listed: dict[Hashable, Listed] = {}
+        self._listed: dict[Hashable, Packed] = {}
         # Logits of the first token that is evaluated next, of each group.
         self._base = [group.first.clone() for group in self._evaluating.groups]
         self._broken = torch.zeros(len(drafters), dtype=torch.bool, device=device)
@@ -189,14 +189,14 @@ class StaticRound:
         """Propose no token."""
         self._q.zero_()
 
-    def receive(self, purpose: str, listed: Listed) -> tuple[str, tuple[int, ...]]:
+    def receive(self, purpose: str, listed: Packed) -> tuple[str, tuple[int, ...]]:
         """Copy here what the host made for a purpose; the name that it is found by.
 
         Not part of a graph: what it copies from is another tensor each time.
         """
         name = purpose, listed.shape
         if name not in self._listed:
-            self._listed[name] = Listed.room(listed.shape, self._q.device)
+            self._listed[name] = Packed.room(listed.shape, self._q.device)
         self._listed[name].fill(listed)
         return name
 

@@ -8,6 +8,7 @@ from torch import nn
 from transformers import DynamicCache
 
 from hedgespec.errors import HedgespecError, arg
+from hedgespec.models.layers import layers_name
 from hedgespec.models.states import States, read_text_states
 from hedgespec.models.target import LanguageModel
 
@@ -122,12 +123,13 @@ def first_layers(model: LanguageModel, count: int) -> Any:
     this cannot be done.
     """
     network = holder = _view(model.network)
-    if isinstance(holder._modules.get("decoder"), nn.Module):  # OPT
-        holder = _view(network.decoder)
-        network._modules["decoder"] = holder
-    for name, child in holder._modules.items():
-        if isinstance(child, nn.ModuleList) and len(child) == model.layers:
-            holder._modules[name] = child[:count]
+    name = layers_name(network, model.layers)
+    if name is not None:
+        *inner, last = name.split(".")
+        for part in inner:  # "decoder" of OPT
+            inside = holder._modules[part] = _view(holder._modules[part])
+            holder = inside
+        holder._modules[last] = holder._modules[last][:count]
     ids = torch.arange(4, device=model.device)[None] % model.vocabulary_size
     with torch.inference_mode():
         states = model.hidden_states(ids, torch.ones_like(ids), (count,))[count]

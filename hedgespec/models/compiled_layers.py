@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from hedgespec.models.compiling import compile_shapes, free_size
+from hedgespec.models.layers import parts_of
 
 
 def compiled_network(network: Any, any_shape: bool = False) -> Callable[..., Any]:
@@ -82,14 +83,3 @@ class CompiledLayers:
 
 def _forward(module: nn.Module, *arguments: Any, **rest: Any) -> Any:
     return type(module).forward(module, *arguments, **rest)
-
-
-def parts_of(network: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
-    """The layers of a network, and what else it calls: its embedding, positions and final norm.
-
-    No layers where they are not one list of modules of one type.
-    """
-    lists = [child for child in network.children() if isinstance(child, nn.ModuleList)]
-    if len(lists) != 1 or len({type(layer) for layer in lists[0]}) != 1:
-        return [], []
-    return list(lists[0]), [child for child in network.children() if child is not lists[0]]

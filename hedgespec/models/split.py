@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from hedgespec.errors import HedgespecError, arg
+from hedgespec.models.layers import layers_name
 from hedgespec.models.options import SPLIT
 
 # Part of the first GPU's memory that no layers are put into: drafters and distributions are there.
@@ -94,14 +95,14 @@ def shares(sizes: Sequence[int], rooms: Sequence[int]) -> list[int]:
             for middle in middles]
 
 
-def _layers_of(model: Any) -> nn.ModuleList:
-    """The decoder layers: the outermost list of as many modules."""
-    count = model.config.get_text_config().num_hidden_layers
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return module
-    raise HedgespecError(f"{arg('device', SPLIT)}: this architecture ({type(model).__name__}) does "
-                         "not keep its layers in one list, and cannot be split")
+def _layers_of(model: Any) -> Any:
+    """The list of decoder layers. Raises HedgespecError if there is none."""
+    name = layers_name(model, model.config.get_text_config().num_hidden_layers)
+    if name is None:
+        raise HedgespecError(
+            f"{arg('device', SPLIT)}: this architecture ({type(model).__name__}) does not keep its "
+            "layers in one list, and cannot be split")
+    return model.get_submodule(name)
 
 
 def _size(module: nn.Module) -> int:

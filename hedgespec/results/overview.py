@@ -22,21 +22,26 @@ def overview(summary: pl.DataFrame) -> pl.DataFrame:
     return (
         summary.group_by(SETTING, maintain_order=True)
         .agg(
-            pl.col("mat").mean(),
+            *means_over_seeds(),
             pl.col("mat").std().alias("mat_sd"),
             pl.col("rounds").mean(),
-            (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret_per_query"),
-            (1 / (1 / pl.col("tokens_per_second")).mean()).alias("tokens_per_second"),
             pl.col("rounds_per_second").median(),
             pl.col("eal").first(),
             pl.col("seconds_per_token").first(),
-            pl.col("tokens_per_second_low", "tokens_per_second_high").mean(),
         )
         .with_row_index("place")
         .with_columns(pl.col("place").min().over(SHARED))
         .sort("place", "mat", descending=[False, True], maintain_order=True)
         .drop("place")
     )
+
+
+def means_over_seeds() -> list[pl.Expr]:
+    """Over a setting's rows, one for each seed: `mat`, `regret_per_query`, and tokens per second
+    over mean seconds, as their ends are too."""
+    rates = ("tokens_per_second", "tokens_per_second_low", "tokens_per_second_high")
+    return [pl.col("mat").mean(), *((1 / (1 / pl.col(rate)).mean()).alias(rate) for rate in rates),
+            (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret_per_query")]
 
 
 def rate_text(rate: float, low: float | None = None, high: float | None = None) -> str:

@@ -39,14 +39,12 @@ def rounds_of(replayer: Replayer, run: Replay) -> dict[str, pl.Series]:
         pl.exclude("query")).drop("query").to_dict()
 
 
-def answer_table(
-    replayer: Replayer, key: RunKey, run: Replay, query: int, gamma: np.ndarray
-) -> pl.DataFrame:
-    """The table `ANSWER`: a row per token of the query in one replay; `gamma` (T, N)."""
+def answer_table(replayer: Replayer, key: RunKey, run: Replay, query: int) -> pl.DataFrame:
+    """The table `ANSWER`: a row per token of the query in one replay."""
     trace, names = replayer.trace, replayer.arms.names
     shown = [*names, NONE]  # `one_replay` takes N for no drafter
     begin, end = trace.offsets[query : query + 2].tolist()
-    gamma = np.pad(gamma[begin:end], ((0, 0), (0, 1)))
+    gamma = np.pad(replayer.first_gamma[begin:end], ((0, 0), (0, 1)))
     choice = replayer.one_replay(run, query)
     starts = np.flatnonzero(choice >= 0)
     number = np.searchsorted(starts, np.arange(end - begin), side="right") - 1

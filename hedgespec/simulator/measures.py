@@ -1,4 +1,4 @@
-"""What tables say of rounds besides their number: regret by token, and acceptance of drafts."""
+"""What tables say of rounds besides their number: gamma, regret by token, acceptance of drafts."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,13 +25,21 @@ class Acceptance:
 
 
 class Measures:
-    """Regrets of replays against the best fixed drafter of each query, and acceptance."""
+    """Of replays: gamma, regrets against the best fixed drafter of each query, and acceptance."""
 
     def __init__(self, replayer: Replayer):
         self._replayer, self._offsets = replayer, replayer.trace.offsets
         self._best = np.repeat(replayer.expected_rounds.argmin(axis=1), np.diff(self._offsets))
         self._places = np.arange(self._offsets[-1])
-        self._gamma = np.ascontiguousarray(replayer.statistics(0, self._offsets[-1])[0][:, 0])
+        self._gamma = replayer.first_gamma
+
+    def gamma(self, run: Replay) -> np.ndarray:
+        """Mean gamma over a query's tokens, of the drafters by their rounds, (Q); NaN of none."""
+        rounds = run.usage.sum(axis=1)
+        found: np.ndarray = np.divide(
+            (run.usage * self._mean_gamma).sum(axis=1), rounds,
+            out=np.full(len(rounds), np.nan), where=rounds > 0)
+        return found
 
     def token_regret(self, run: Replay) -> np.ndarray:
         """Sum over tokens of gamma_t[best] - gamma_t[drafter of its round], (Q); expected if exact.
@@ -60,6 +68,12 @@ class Measures:
         counts = self._replayer.draft_counts
         return acceptance_of(counts.drafts[:, arm], counts.drafted[:, arm],
                              counts.reached[..., arm], counts.accepted[..., arm])
+
+    @cached_property
+    def _mean_gamma(self) -> np.ndarray:
+        """By query and drafter, (Q, N)."""
+        means: np.ndarray = self._sums(self._gamma) / np.diff(self._offsets)[:, None]
+        return means
 
     @cached_property
     def _lengths(self) -> np.ndarray:

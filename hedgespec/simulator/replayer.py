@@ -122,6 +122,11 @@ class Replayer:
     def _gamma(self) -> np.ndarray:
         return self.arms.spread_by_rule(lambda rule, length: rule.expected(self.trace, length))
 
+    @cached_property
+    def first_gamma(self) -> np.ndarray:
+        """gamma of a round's first draft token, for a round from any position on, (T, N)."""
+        return np.ascontiguousarray(self._gamma[:, 0])
+
     @property
     def in_whole(self) -> "Whole | Replayer":
         """What is known of the whole trace, of which this may be a piece."""

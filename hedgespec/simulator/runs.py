@@ -150,11 +150,8 @@ class TraceJobs:
         self._grid = CurveGrid(replayer)
         self._measures = Measures(replayer)
         self._best: dict[int | None, Replay] = {}
-        offsets = replayer.trace.offsets
-        self._gamma = replayer.statistics(0, offsets[-1])[0][:, 0]  # of a round's first draft token
-        self._mean_gamma = replayer.per_query(self._gamma) / np.diff(offsets)[:, None]
         ids = replayer.trace.queries["query_id"].to_list()
-        gains = gains_of_switching(self._gamma, offsets)
+        gains = gains_of_switching(replayer.first_gamma, replayer.trace.offsets)
         self._shown = ids.index(answer) if answer in ids else int(np.argmax(gains))
         self._gain = np.inf if answer in ids else float(gains[self._shown])
 
@@ -193,7 +190,7 @@ class TraceJobs:
         assert curves is not None
         key = self._key(first, basis)
         return Found(key, self._replayer.trace.numbers, kept.counted, curves,
-                     answer_table(self._replayer, key, first, self._shown, self._gamma),
+                     answer_table(self._replayer, key, first, self._shown),
                      self._gain, {"runnable": job.runnable, "by_seconds": job.timed})
 
     def _key(self, run: Replay, basis: CostBasis) -> RunKey:
@@ -208,7 +205,6 @@ class TraceJobs:
         tokens = np.diff(replayer.trace.offsets)
         rounds, fewest = replayer.rounds_per_query(run), replayer.rounds_per_query(best)
         spent, evaluating = costed.replayer.seconds(run)
-        gamma, until_best = self._adoption(run)
         columns = {
             "tokens": tokens,
             "rounds": rounds,
@@ -219,8 +215,9 @@ class TraceJobs:
             "evaluation_seconds": replayer.per_query(evaluating),
             **{f"{part}_seconds": replayer.per_query(values)
                for part, values in costed.parts(run, spent).items()},
-            "gamma": gamma,
-            "rounds_until_best": until_best,
+            "gamma": self._measures.gamma(run),
+            "rounds_until_best": rounds_until_best(
+                run, replayer.expected_rounds.argmin(axis=1), replayer.trace.offsets),
             "evaluated_drafters": replayer.per_query(replayer.evaluated_drafters(run)),
             **{f"{ROUNDS_OF}{name}": run.usage[:, arm]
                for arm, name in enumerate(replayer.arms.names)},
@@ -246,17 +243,6 @@ class TraceJobs:
             losses, _ = costed.loss_of_queries(Loss(seconds=True))
             found["seconds_losses"] = losses[:, arm] * costed.own_seconds().max()
         return found
-
-    def _adoption(self, run: Replay) -> tuple[np.ndarray, np.ndarray]:
-        """How well each query's drafters' tokens were accepted, and how soon the best of them ran,
-        (Q) each."""
-        replayer = self._replayer
-        rounds = run.usage.sum(axis=1)
-        gamma = np.divide((run.usage * self._mean_gamma).sum(axis=1), rounds,
-                          out=np.full(len(rounds), np.nan), where=rounds > 0)
-        until = rounds_until_best(run, replayer.expected_rounds.argmin(axis=1),
-                                  replayer.trace.offsets)
-        return gamma, until
 
     def _best_fixed(self, seed: int | None) -> Replay:
         if seed not in self._best:

@@ -11,9 +11,9 @@ from hedgespec.errors import HedgespecError
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters.eagle import Eagle, HeadDrafter
 from hedgespec.models.drafters.parallel import Parallel
+from hedgespec.models.heads.config_keys import read_document
 from hedgespec.models.heads.eagle import EagleConfig, EagleHead, load_head
 from hedgespec.models.heads.eagle.config import dialect_of
-from hedgespec.models.heads.keys import read_document
 from hedgespec.models.heads.weights import read_weights
 from hedgespec.models.target import LanguageModel
 from hedgespec.tracegen.generate import generate_answers, query_uniforms

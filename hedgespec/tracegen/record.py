@@ -12,7 +12,7 @@ import polars as pl
 from hedgespec.costs.measure import measure_costs
 from hedgespec.errors import HedgespecError
 from hedgespec.models.drafters import check_before_loading
-from hedgespec.models.memory import in_fitting_pieces
+from hedgespec.models.fitting import in_fitting_pieces
 from hedgespec.tracegen.describe import fingerprint, manifest
 from hedgespec.tracegen.generate import GeneratedAnswer, generate_answers, query_uniforms
 from hedgespec.tracegen.prompts import Query, Question, read_questions

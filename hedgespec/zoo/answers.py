@@ -7,7 +7,7 @@ import numpy as np
 
 from hedgespec.errors import HedgespecError
 from hedgespec.models.distributions import Sampling
-from hedgespec.models.memory import in_fitting_pieces
+from hedgespec.models.fitting import in_fitting_pieces
 from hedgespec.models.target import LanguageModel
 from hedgespec.tracegen.generate import generate_answers, query_uniforms
 from hedgespec.tracegen.prompts import Question, first_prompt
@@ -15,7 +15,7 @@ from hedgespec.zoo.corpus import Corpus
 
 
 @dataclass(frozen=True)
-class Task:
+class Assignment:
     """`count` answers to the first turns of questions, each asked about equally often, in their
     order, which starts again at its end. `seed` draws them."""
 
@@ -26,7 +26,7 @@ class Task:
 
 def write_answers(
     target: LanguageModel,
-    tasks: Sequence[Task],
+    tasks: Sequence[Assignment],
     sampling: Sampling,
     max_new_tokens: int,
     batch_size: int,

@@ -29,7 +29,7 @@ from hedgespec.models.options import SPLIT
 from hedgespec.models.places import check_place
 from hedgespec.models.target import LanguageModel, check_device, load_model
 from hedgespec.version import __version__
-from hedgespec.zoo.answers import Task, write_answers
+from hedgespec.zoo.answers import Assignment, write_answers
 from hedgespec.zoo.corpus import Batch, Corpus, load_corpus, save_corpus
 from hedgespec.zoo.evaluation import judge, tokens_per_round
 from hedgespec.zoo.memory import estimate, free_memory
@@ -267,19 +267,19 @@ class _Zoo:
                 found[domain] = load_corpus(path, self._text_settings)
         return {domain: corpus for domain, corpus in found.items() if corpus is not None}
 
-    def _task(self, domain: str, held_out: bool) -> Task:
+    def _task(self, domain: str, held_out: bool) -> Assignment:
         settings = self._settings
         # Every domain and split draws its own random numbers.
         seed = int(sha256_text(f"{settings.seed} {domain} {held_out}")[:8], 16)
         if held_out:
             count = settings.held_out
             asked = held_out_questions(domain, count, settings.seed)
-            return Task(lengthened(asked, settings.long_answers), count, seed)
+            return Assignment(lengthened(asked, settings.long_answers), count, seed)
         general = domain == GENERAL
         count = settings.general_answers if general else settings.answers
         number = settings.general_questions if general else settings.questions
         asked = training_questions(domain, min(number, count), settings.seed)
-        return Task(lengthened(asked, settings.long_answers), count, seed)
+        return Assignment(lengthened(asked, settings.long_answers), count, seed)
 
     def _mixed_head(self, start: EagleHead) -> EagleHead:
         """The generalist taken further on the text of all domains, with the experts' budget."""

@@ -13,7 +13,7 @@ EDGES = (0, 256, 512, 1024)
 
 
 @dataclass(frozen=True)
-class Judged:
+class Score:
     """`tokens_per_round` is 1 + the expected accepted tokens of a chain, averaged over chains from
     every answer position. `by_position` is the probability of accepting the first draft token by
     where in its answer that stands: of ranges such as "256-512", the last one "1024-"; those that
@@ -26,7 +26,7 @@ class Judged:
 @torch.no_grad()
 def judge(
     draft: Callable[[Batch], Drafts], corpus: Corpus, positions: int, depths: int
-) -> Judged:
+) -> Score:
     """Judge a drafter on a corpus, `positions` padded tokens at a time.
 
     A drafter that gives one log q is prefix-only: its distribution is the same at all depths. More
@@ -43,7 +43,7 @@ def judge(
         for total, values in ((lengths, accepted_lengths(gammas, drafts)), (first, gammas[0]),
                               (count, torch.ones_like(gammas[0]))):
             total.index_add_(0, part, values.double().cpu()[batch.real])
-    return Judged(1 + float(lengths.sum() / count.sum()), _by_position(first, count))
+    return Score(1 + float(lengths.sum() / count.sum()), _by_position(first, count))
 
 
 def _by_position(total: torch.Tensor, count: torch.Tensor) -> dict[str, float]:

@@ -17,7 +17,7 @@ _FREE = 0.85  # part of the free memory that may be planned with
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryNeed:
     """Bytes: those of the target, of writing `answers` at once, of a training, of a text's states.
 
     The states are kept on the device, or on the host, or if they would fill half of either are
@@ -39,14 +39,14 @@ class Memory:
                 f"and {gib(self.states)} for the target's states of the longest text")
 
 
-def estimate(target: LanguageModel, settings: ZooSettings, free: int | None = None) -> Memory:
+def estimate(target: LanguageModel, settings: ZooSettings, free: int | None = None) -> MemoryNeed:
     """What the zoo of `settings` needs; `free` bytes bound the answers that are written at once."""
     weights = sum(parameter.numel() * parameter.element_size()
                   for parameter in target.model.parameters())
     each = _of_answer(target, settings.max_new_tokens)
     wanted = min(settings.batch_size, max(settings.answers, settings.general_answers))
     answers = wanted if free is None else max(1, min(wanted, int(_FREE * free) // each))
-    return Memory(weights, answers, answers * each, _of_training(target, settings),
+    return MemoryNeed(weights, answers, answers * each, _of_training(target, settings),
                   _of_states(target, settings))
 
 

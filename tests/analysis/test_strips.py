@@ -9,7 +9,7 @@ from hedgespec.analysis import strips as module
 from hedgespec.analysis.html import page_data
 from hedgespec.analysis.report import Request, write_report
 from hedgespec.analysis.results import ResultSet
-from hedgespec.analysis.strips import Text, kept_words, strips
+from hedgespec.analysis.strips import AnswerText, kept_words, strips
 from hedgespec.analysis.study import Study
 from hedgespec.cli.texts import answer_texts
 from hedgespec.files import sha256_file
@@ -76,7 +76,7 @@ def test_text_takes_room_and_stands_with_the_answers_that_are_kept(study, monkey
     every = strips(study)["synthetic"]
     worst = list(every["answers"])
     room = sum(len(one["tokens"]) for one in every["answers"][worst[0]].values())
-    text = Text(["ab", "c"] * 30, "what?")
+    text = AnswerText(["ab", "c"] * 30, "what?")
     assert text.rounds == (90 + 5) // 2
     texts = {"synthetic": dict.fromkeys(worst[:1], text)}
     found = strips(study, 2, texts)["synthetic"]
@@ -113,7 +113,7 @@ def test_the_texts_of_all_answers_are_read_from_the_traces_where_they_are(trace,
 def test_a_click_shows_prompt_and_text_in_the_rounds_of_the_learner_clicked(
         browser, results, study, tmp_path):
     queries = strips(study)["synthetic"]["answers"]
-    texts = {"synthetic": {query: Text([f"w{i}\n" for i in range(max(LENGTHS))], "Why?")
+    texts = {"synthetic": {query: AnswerText([f"w{i}\n" for i in range(max(LENGTHS))], "Why?")
                            for query in queries}}
     page = write_report(Request([results], learners=["hedge", "ucbspec"], texts=texts), tmp_path,
                         ["hedgespec"], "1", processes=1).page

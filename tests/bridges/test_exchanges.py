@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hedgespec.bridges.client import Client, ServerError
-from hedgespec.bridges.dialects.base import Reader
+from hedgespec.bridges.dialects.base import Reply
 from hedgespec.bridges.dialects.llama_server import LlamaServer
 from hedgespec.bridges.dialects.vllm import VLLM
 from hedgespec.models.settings import Sampling
@@ -73,5 +73,5 @@ def test_vllm():
     ({"a": {"b": float("nan")}}, "is no log-probability")])
 def test_a_wrong_field_is_named(reply, problem):
     with pytest.raises(ServerError) as caught:
-        Reader(Recorded("llama-server"), "/x", reply)["a"]["b"].log()
+        Reply(Recorded("llama-server"), "/x", reply)["a"]["b"].log()
     assert problem in str(caught.value)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hedgespec.bridges.dialects.base import Listed
-from hedgespec.bridges.law import check_law, emitted_log, law, statistics
+from hedgespec.bridges.listed_law import check_law, emitted_log, law, statistics
 from hedgespec.errors import HedgespecError
 from hedgespec.models.settings import Sampling
 

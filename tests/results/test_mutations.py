@@ -9,6 +9,7 @@ from tests.helpers.try_mutations import of_results
 TIMES = 60
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # tables of zero rounds
 def test_changed_results_are_read_or_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(statistics, "DRAWS", 50)

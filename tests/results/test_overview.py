@@ -32,6 +32,21 @@ def sweep(folder, *selectors, **settings):
         selectors, costs=(folder.parent / "costs.json",), seeds=1, **settings))
 
 
+def test_tokens_per_second_and_their_ends_are_over_mean_seconds(folder):
+    summary = run_sweep([folder], SweepSettings(
+        ("ucbspec",), costs=(folder.parent / "costs.json",), seeds=4)).summary.with_columns(
+            pl.Series("tokens_per_second_low", [100.0, 200.0, 300.0, 400.0]),
+            pl.Series("tokens_per_second_high", [200.0, 200.0, 200.0, 800.0]))
+    [shown] = overview(summary).iter_rows(named=True)
+    rates = summary["tokens_per_second"].to_numpy()
+    assert rates.std() > 0
+    assert shown["tokens_per_second"] == pytest.approx(1 / (1 / rates).mean())
+    assert shown["tokens_per_second_low"] == pytest.approx(192)
+    assert shown["tokens_per_second_high"] == pytest.approx(800 / 3.25)
+    assert shown["regret_per_query"] == pytest.approx(
+        (summary["regret_rounds"] / summary["queries"]).mean())
+
+
 def test_drafters_have_what_losses_compare(folder):
     """EAL by its formula, at all positions whose draft lies in the answer; seconds over it."""
     trace = with_costs(read_trace(folder), COSTS)

@@ -25,6 +25,7 @@ from hedgespec.results.statistics import (
     mean_gain,
     rate_gain,
 )
+from tests.helpers.marks import slow_but
 
 ROOT = Path(__file__).parents[2]
 ESTIMATORS = {"mean_estimate", "mat_estimate", "mat_difference", "mat_gain", "rate_gain",
@@ -218,7 +219,7 @@ def null(kind: str, questions: int, tests: int) -> tuple[np.ndarray, ...]:
     return tokens, one, other, question
 
 
-@pytest.mark.parametrize("questions", [3, 4, 12, 24, 96])
+@pytest.mark.parametrize("questions", slow_but([3, 4, 12], [3, 4, 12, 24, 96]))
 def test_tables_of_differences_that_are_none_are_seldom_marked(questions, monkeypatch):
     monkeypatch.setattr(statistics, "DRAWS", 100)  # intervals are not looked at
     monkeypatch.setattr(statistics, "FLIPS", 2**12)
@@ -380,6 +381,7 @@ def test_standard_errors_of_a_t_interval_are_those_of_tables(count):
     assert statistics._student(count) == pytest.approx(t_law.ppf(0.975, count - 1), rel=0.008)
 
 
+@pytest.mark.slow
 def test_signs_of_very_many_questions_are_drawn_block_by_block(monkeypatch):
     """They are not kept, and p is that of the normal law."""
     questions = 5000

@@ -138,6 +138,7 @@ def test_save_in_python_asks_too(results, tmp_path):
     replace(results, provenance=made).save(tmp_path, force=True)
 
 
+@pytest.mark.slow
 def test_numba_told_not_to_compile_is_overruled_with_a_warning(trace, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "hedgespec", "sim", "--traces", str(trace), "--selectors",

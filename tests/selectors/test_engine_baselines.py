@@ -122,6 +122,7 @@ def test_the_delay_is_that_of_the_loss():
     assert parse_selector("adahedged").label == "adahedged"
 
 
+@pytest.mark.slow
 def test_baselines_decide_live_as_in_a_replay(tmp_path):
     trace = write_trace(tmp_path / "trace", lengths=(60, 90))
     for text in ("acceptance-cutoff:window=3,threshold=0.9,pause=4", "adaptive-length"):

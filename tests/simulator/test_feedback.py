@@ -86,7 +86,7 @@ def transcription(replayer, text, seed, feedback, loss):
     return choice
 
 
-@pytest.mark.parametrize("text", ["hedge:eta=2", "normalhedge"])
+@pytest.mark.parametrize("text", slow_but(["normalhedge"], ["hedge:eta=2", "normalhedge"]))
 @pytest.mark.parametrize("name", SETTINGS)
 def test_each_setting_equals_its_transcription(trace, name, text):
     feedback = parse_feedback(name)

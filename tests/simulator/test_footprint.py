@@ -24,6 +24,7 @@ def traces(tmp_path_factory):
     return {"recorded": TraceReader(trace_folder("domain-mix-t0.7")), "made": TraceReader(made)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trace", "settings"), [
     ("recorded", {"selectors": ("hedge", "ucbspec", "best-fixed")}),
     ("recorded", {"selectors": ("hedge",), "costs": OTHER, "losses": ("length", "seconds")}),

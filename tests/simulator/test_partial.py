@@ -259,6 +259,7 @@ def test_a_set_is_what_its_policy_says(replayer):
     assert 1 <= run.sets[run.evaluated].sum(axis=1).mean() < ARMS / 2
 
 
+@pytest.mark.slow
 def test_losses_over_the_chance_of_their_bin_are_unbiased(replayer):
     """As the learner draws one drafter, it draws its bin: 1[i evaluated] / P(bin of i) is 1 on
     average, for each drafter, and what is evaluated stays within the budget."""

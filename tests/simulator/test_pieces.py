@@ -74,6 +74,7 @@ def test_pieces_are_the_whole(bundled, monkeypatch, settings):
     assert_equal(found, whole)
 
 
+@pytest.mark.slow
 def test_pieces_are_the_whole_where_drafters_read_late(bundled, read_late, monkeypatch):
     wanted = SweepSettings(("hedge", "ucbspec", "uniform"), seeds=2, mode="replayed",
                            feedbacks=("limited:2", "budget:0.05+binned:0.5", "every:4"))

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 
 from hedgespec.cli import main  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
-from hedgespec.models.memory import in_fitting_pieces  # noqa: E402
+from hedgespec.models.fitting import in_fitting_pieces  # noqa: E402
 from hedgespec.tracegen import record as record_module  # noqa: E402
 from hedgespec.tracegen.prompts import Query, Question, read_questions  # noqa: E402
 from hedgespec.tracegen.queries import batches  # noqa: E402

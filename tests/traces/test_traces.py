@@ -1,6 +1,7 @@
 """The trace format: round trips, rounding, and one clear error for every kind of damage."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,18 @@ def test_arrays_are_contiguous_and_shaped_by_position_depth_and_drafter(tmp_path
             trace.gamma[:, depth, 1], table[f"gamma/drafter-1@{depth + 1}"].to_numpy())
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> Path:
+    """The folder of a trace, to be copied."""
+    return write_trace(tmp_path_factory.mktemp("sound") / "trace").folder
+
+
+@pytest.fixture
+def folder(sound, tmp_path) -> Path:
+    """The folder of a trace, to be damaged."""
+    return shutil.copytree(sound, tmp_path / "trace")
+
+
 def rewrite(folder: Path, name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
     """Change a table and give it a fitting hash: only the content check can object."""
     change(pl.read_parquet(folder / name)).write_parquet(folder / name)
@@ -137,10 +150,8 @@ CELL = {  # damage in one cell, hash adjusted: file, row and column must be name
 
 
 @pytest.mark.parametrize("case", CELL)
-def test_a_damaged_cell_is_named_by_file_row_and_column(tmp_path, case):
+def test_a_damaged_cell_is_named_by_file_row_and_column(folder, case):
     name, column, row, value, problem = CELL[case]
-    folder = tmp_path / "trace"
-    write_trace(folder)
     rewrite(folder, name, set_cell(column, row, value))
     with pytest.raises(TraceError) as caught:
         read_trace(folder)
@@ -230,12 +241,11 @@ CLAIMS = {  # of a manifest, that no file of the trace bears out: nothing is mad
 
 
 @pytest.mark.parametrize("case", CLAIMS)
-def test_what_a_manifest_claims_is_bounded_by_its_files(tmp_path, case):
+def test_what_a_manifest_claims_is_bounded_by_its_files(folder, case):
     change, problem = CLAIMS[case]
-    write_trace(tmp_path)
-    edit_manifest(tmp_path, change)
+    edit_manifest(folder, change)
     with pytest.raises(TraceError) as caught:
-        read_trace(tmp_path)
+        read_trace(folder)
     assert problem in str(caught.value)
 
 
@@ -277,10 +287,8 @@ class Parsed:
 
 
 @pytest.mark.parametrize("case", WHOLE)
-def test_other_damage_is_one_clear_error(tmp_path, case):
+def test_other_damage_is_one_clear_error(folder, case):
     damage, problem = WHOLE[case]
-    folder = tmp_path / "trace"
-    write_trace(folder)
     damage(folder)
     with pytest.raises(TraceError) as caught:
         read_trace(folder)

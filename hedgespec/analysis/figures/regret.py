@@ -6,7 +6,6 @@ from pathlib import Path
 
 import polars as pl
 
-from hedgespec.analysis.figures.paper import plot_panels, styled
 from hedgespec.analysis.figures.style import Claim, Drawing, Panel, claimed, thinned
 from hedgespec.analysis.study import Study
 from hedgespec.errors import HedgespecError
@@ -61,6 +60,8 @@ def regret_figure(curves: pl.DataFrame, path: Path) -> None:
     than the best two are left out, and what drafts nothing. Raises HedgespecError if there is no
     curve.
     """
+    from hedgespec.analysis.figures.paper import plot_panels, styled  # matplotlib takes a while
+
     if curves.is_empty():
         raise HedgespecError("no regret curves to draw: the results are empty")
     drafting = curves.filter(pl.col("selector") != NONE)

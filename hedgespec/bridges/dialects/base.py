@@ -119,18 +119,18 @@ class Dialect(ABC):
         """Raise HedgespecError for a law that the engine samples otherwise."""
 
 
-class Reader:
-    """Reads a reply, naming the first field that is not there or not of its kind."""
+class Reply:
+    """A reply or a part of one; names the first field that is not there or not of its kind."""
 
     def __init__(self, client: Client, path: str, value: Any, where: str = ""):
         self._client, self._path, self._where = client, path, where
         self.value = value
 
-    def __getitem__(self, key: str | int) -> "Reader":
+    def __getitem__(self, key: str | int) -> "Reply":
         where = f"{self._where}[{key}]" if isinstance(key, int) else (
             f"{self._where}.{key}" if self._where else key)
         try:
-            return Reader(self._client, self._path, self.value[key], where)
+            return Reply(self._client, self._path, self.value[key], where)
         except (KeyError, IndexError, TypeError) as error:
             raise self._client.fault(self._path, where, "is missing") from error
 
@@ -157,7 +157,7 @@ class Reader:
             raise self.wrong(f"{self.value!r} is no text")
         return self.value
 
-    def items(self) -> "Iterable[Reader]":
+    def items(self) -> "Iterable[Reply]":
         """The readers of a list."""
         if not isinstance(self.value, list):
             raise self.wrong("is no list")

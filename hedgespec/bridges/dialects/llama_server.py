@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hedgespec.bridges.client import Client
-from hedgespec.bridges.dialects.base import NEUTRAL, Dialect, Listed, Reader, ServerInfo, Written
+from hedgespec.bridges.dialects.base import NEUTRAL, Dialect, Listed, Reply, ServerInfo, Written
 from hedgespec.models.settings import Sampling
 
 _PATH = "/completion"
@@ -29,8 +29,8 @@ class LlamaServer(Dialect):
         return isinstance(found, dict) and "default_generation_settings" in found
 
     def info(self) -> ServerInfo:
-        props = Reader(self.client, "/props", self.client.get("/props"))
-        model = Reader(self.client, "/v1/models", self.client.get("/v1/models"))["data"][0]
+        props = Reply(self.client, "/props", self.client.get("/props"))
+        model = Reply(self.client, "/v1/models", self.client.get("/v1/models"))["data"][0]
         meta = model.get("meta") or {}
         return ServerInfo(
             model["id"].text(), props["default_generation_settings"].get("n_ctx"),
@@ -61,21 +61,21 @@ class LlamaServer(Dialect):
     def tokenize(self, text: str) -> list[int]:
         path = "/tokenize"
         body = {"content": text, "add_special": False, "parse_special": True}
-        return Reader(self.client, path, self.client.post(path, body))["tokens"].tokens()
+        return Reply(self.client, path, self.client.post(path, body))["tokens"].tokens()
 
     def detokenize(self, tokens: list[int]) -> str:
         path = "/detokenize"
         reply = self.client.post(path, {"tokens": tokens})
-        return Reader(self.client, path, reply)["content"].text()
+        return Reply(self.client, path, reply)["content"].text()
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         path = "/apply-template"
         reply = self.client.post(path, {"messages": list(messages)})
-        return Reader(self.client, path, reply)["prompt"].text()
+        return Reply(self.client, path, reply)["prompt"].text()
 
     def _completed(
         self, ids: list[int], limit: int, sampling: Sampling, top: int, **asked: Any
-    ) -> Reader:
+    ) -> Reply:
         """The samplers stand in the order of the trace's law: their usual one cuts before the
         temperature."""
         body = {"prompt": ids, "n_predict": limit, "n_probs": top, "cache_prompt": True,
@@ -83,10 +83,10 @@ class LlamaServer(Dialect):
                 "top_p": sampling.top_p, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0,
                 "samplers": ["temperature", "top_k", "top_p"], "post_sampling_probs": False,
                 "return_tokens": True, **asked}
-        return Reader(self.client, _PATH, self.client.post(_PATH, body))
+        return Reply(self.client, _PATH, self.client.post(_PATH, body))
 
     @staticmethod
-    def _listed(entries: Sequence[Reader], tokens: Sequence[int], top: int) -> Listed:
+    def _listed(entries: Sequence[Reply], tokens: Sequence[int], top: int) -> Listed:
         rows = [{one["id"].whole(): one["logprob"].log() for one in entry["top_logprobs"].items()}
                 for entry in entries]
         return Listed.of(rows, tokens, [entry["logprob"].log() for entry in entries], top)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hedgespec.bridges.client import Client
-from hedgespec.bridges.dialects.base import NEUTRAL, Dialect, Listed, Reader, ServerInfo, Written
+from hedgespec.bridges.dialects.base import NEUTRAL, Dialect, Listed, Reply, ServerInfo, Written
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.settings import Sampling
 
@@ -27,7 +27,7 @@ class SGLang(Dialect):
 
     def info(self) -> ServerInfo:
         path = "/get_model_info"
-        found = Reader(self.client, path, self.client.get(path))
+        found = Reply(self.client, path, self.client.get(path))
         about = self.client.found("/get_server_info")
         known = about if isinstance(about, dict) else {}
         return ServerInfo(found["model_path"].text(), known.get("context_length"),
@@ -70,11 +70,11 @@ class SGLang(Dialect):
     def tokenize(self, text: str) -> list[int]:
         path = "/tokenize"
         body = {"prompt": text, "add_special_tokens": False}
-        return Reader(self.client, path, self.client.post(path, body))["tokens"].tokens()
+        return Reply(self.client, path, self.client.post(path, body))["tokens"].tokens()
 
     def detokenize(self, tokens: list[int]) -> str:
         path = "/detokenize"
-        return Reader(self.client, path, self.client.post(path, {"tokens": tokens}))["text"].text()
+        return Reply(self.client, path, self.client.post(path, {"tokens": tokens}))["text"].text()
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         raise HedgespecError("SGLang renders no chat template by itself; name the target's "
@@ -82,7 +82,7 @@ class SGLang(Dialect):
 
     def _generated(
         self, ids: list[int], limit: int, sampling: Sampling, top: int, **asked: Any
-    ) -> Reader:
+    ) -> Reply:
         body = {"input_ids": ids, "return_logprob": True, "top_logprobs_num": top,
                 "sampling_params": {
                     "max_new_tokens": limit, "temperature": sampling.temperature,
@@ -90,13 +90,13 @@ class SGLang(Dialect):
                     "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
                     **{key: value for key, value in asked.items() if key == "sampling_seed"}},
                 **{key: value for key, value in asked.items() if key != "sampling_seed"}}
-        return Reader(self.client, _PATH, self.client.post(_PATH, body))
+        return Reply(self.client, _PATH, self.client.post(_PATH, body))
 
     @staticmethod
-    def _tokens(entries: Reader) -> tuple[list[int], list[float]]:
+    def _tokens(entries: Reply) -> tuple[list[int], list[float]]:
         found = list(entries.items())
         return [one[1].whole() for one in found], [one[0].log() for one in found]
 
     @staticmethod
-    def _row(entries: Reader) -> dict[int, float]:
+    def _row(entries: Reply) -> dict[int, float]:
         return {one[1].whole(): one[0].log() for one in entries.items()}

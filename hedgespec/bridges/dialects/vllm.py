@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from hedgespec.bridges.client import Client
-from hedgespec.bridges.dialects.base import NEUTRAL, Dialect, Listed, Reader, ServerInfo, Written
+from hedgespec.bridges.dialects.base import NEUTRAL, Dialect, Listed, Reply, ServerInfo, Written
 from hedgespec.errors import arg
 from hedgespec.models.settings import Sampling
 
@@ -26,7 +26,7 @@ class VLLM(Dialect):
             isinstance(one, dict) and one.get("owned_by") == "vllm" for one in entries)
 
     def info(self) -> ServerInfo:
-        model = Reader(self.client, "/v1/models", self.client.get("/v1/models"))["data"][0]
+        model = Reply(self.client, "/v1/models", self.client.get("/v1/models"))["data"][0]
         version = self.client.found("/version")
         return ServerInfo(model["id"].text(), model.get("max_model_len"),
                           version=version.get("version") if isinstance(version, dict) else None)
@@ -41,7 +41,7 @@ class VLLM(Dialect):
         own = [one.log() for one in logs["token_logprobs"].items()]
         logs["token_logprobs"].of_tokens(len(tokens))
         logs["top_logprobs"].of_tokens(len(tokens))
-        rows = [{self._token(Reader(self.client, _PATH, key, "choices[0].logprobs.top_logprobs")):
+        rows = [{self._token(Reply(self.client, _PATH, key, "choices[0].logprobs.top_logprobs")):
                  one[key].log() for key in one.value} for one in logs["top_logprobs"].items()]
         ended = "eos" if choice["finish_reason"].value == "stop" else "length"
         return Written(tokens, ended, Listed.of(rows, tokens, own, top))
@@ -85,10 +85,10 @@ class VLLM(Dialect):
             self._named = self.info().model
         return self._named
 
-    def _read(self, path: str, body: dict[str, object]) -> Reader:
-        return Reader(self.client, path, self.client.post(path, body))
+    def _read(self, path: str, body: dict[str, object]) -> Reply:
+        return Reply(self.client, path, self.client.post(path, body))
 
-    def _choice(self, prompt: list[int], limit: int, sampling: Sampling, **asked: object) -> Reader:
+    def _choice(self, prompt: list[int], limit: int, sampling: Sampling, **asked: object) -> Reply:
         """All that shapes the law is said: a model's generation_config.json may say otherwise."""
         body = {"model": self._model, "prompt": prompt, "max_tokens": limit,
                 "temperature": sampling.temperature, "top_p": sampling.top_p,
@@ -97,7 +97,7 @@ class VLLM(Dialect):
         return self._read(_PATH, body)["choices"][0]
 
     @staticmethod
-    def _token(text: Reader) -> int:
+    def _token(text: Reply) -> int:
         found = text.text()
         if not found.startswith(_TOKEN) or not found[len(_TOKEN):].isdigit():
             raise text.wrong(f"{found!r} is not {_TOKEN}NUMBER: return_tokens_as_token_ids is "

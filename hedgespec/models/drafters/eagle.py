@@ -11,10 +11,10 @@ from torch.nn import functional
 from hedgespec.errors import HedgespecError
 from hedgespec.models.drafters.base import Drafter, ScoringBatch
 from hedgespec.models.drafters.session import DraftSession
+from hedgespec.models.heads.config_keys import check_folder
 from hedgespec.models.heads.eagle import EagleHead, load_head
 from hedgespec.models.heads.eagle.head import target_tokens, unroll_rows
 from hedgespec.models.heads.eagle.rope import longest_text
-from hedgespec.models.heads.keys import check_folder
 from hedgespec.models.target import LanguageModel, parameters_sha256
 from hedgespec.models.trees.heads import Caches, EagleGrowth
 

@@ -11,12 +11,12 @@ import torch
 
 from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text
+from hedgespec.models.heads.config_keys import CONFIG, read_document
 from hedgespec.models.heads.eagle.config import DIALECTS, dump_config, parse_config
 from hedgespec.models.heads.eagle.head import EagleHead, target_tokens
 from hedgespec.models.heads.eagle.parallel import ParallelHead
 from hedgespec.models.heads.eagle.rope import make_rotary
 from hedgespec.models.heads.eagle.shape import EagleConfig
-from hedgespec.models.heads.keys import CONFIG, read_document
 from hedgespec.models.heads.weights import (
     Tensors,
     check_d2t,

@@ -3,7 +3,7 @@
 Two dialects exist. "eagle" is that of the released EAGLE code, SpecForge and SGLang: the layer's
 settings at the top level. "speculators" is vLLM's: `speculators_model_type`, and the layer's
 settings in `transformer_layer_config`. Every key is used, known to do nothing, or refused
-(models/heads/keys.py), and where the tensors say what a key leaves open, they are believed.
+(models/heads/config_keys.py), and where the tensors say what a key leaves open, they are believed.
 """
 
 from collections.abc import Collection
@@ -14,9 +14,9 @@ from transformers import LlamaConfig
 from transformers.activations import ACT2FN
 
 from hedgespec.errors import HedgespecError
+from hedgespec.models.heads.config_keys import HARMLESS, Keys
 from hedgespec.models.heads.eagle.rope import MOST_POSITIONS, read_rope
 from hedgespec.models.heads.eagle.shape import EagleConfig, default_layers
-from hedgespec.models.heads.keys import HARMLESS, Keys
 
 DIALECTS = ("eagle", "speculators")
 LAYER_IDS = "eagle_aux_hidden_state_layer_ids"

@@ -9,7 +9,7 @@ from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from hedgespec.errors import HedgespecError
-from hedgespec.models.heads.keys import Keys
+from hedgespec.models.heads.config_keys import Keys
 
 MOST_POSITIONS = 1 << 31
 # Kinds under other names. A text has the same position in all sections of mrope.

@@ -9,7 +9,7 @@ import torch
 
 from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text
-from hedgespec.models.heads.keys import CONFIG, Keys, read_document
+from hedgespec.models.heads.config_keys import CONFIG, Keys, read_document
 from hedgespec.models.heads.recurrent.network import RecurrentConfig, RecurrentHead
 from hedgespec.models.heads.weights import (
     check_d2t,
