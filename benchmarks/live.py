@@ -15,14 +15,17 @@ what there is by then; what was in OUT before is removed.
 
 import argparse
 import json
+import os
 import random
 import re
 import shutil
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -251,6 +254,18 @@ def replayed(trace: Path, policy: Policy, seeds: int, found: Measured) -> dict[s
             "evaluations": evaluations(read_trace(trace), policy, found)}
 
 
+def replayed_all(
+    asked: dict[str, tuple[Path, Policy, int, Measured]]
+) -> dict[str, dict[str, float]]:
+    """`replayed` of each: on many cores in processes, for most of it is compiling kernels."""
+    workers = min(len(asked), (os.cpu_count() or 1) // 2)
+    if workers < 2:
+        return {name: replayed(*one) for name, one in asked.items()}
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        found = {name: pool.submit(replayed, *one) for name, one in asked.items()}
+        return {name: one.result() for name, one in found.items()}
+
+
 def evaluations(trace: Trace, policy: Policy, found: Measured) -> float:
     """Evaluations of a policy by the schedule, in the rounds that were."""
     starts = np.cumsum([0, *found.emitted[:-1]])
@@ -376,10 +391,12 @@ def main() -> None:
         return {PLAIN: plainly, **{policy: partial(decode, asked.decoder(decoder, table.costs))
                                    for policy, asked in policies.items()}}
 
-    def replay(policy: str, asked: list[Query], found: Measured, part: str) -> dict[str, float]:
-        trace = scored_trace(target, drafters, sampling, asked, found, options.draft_length,
-                             table.costs, options.out / part / re.sub("[:@,]", "-", policy))
-        return replayed(trace, Policy.parse(policy), options.seeds, found)
+    def replays(asked: list[Query], runs: dict[str, Measured], part: str
+                ) -> dict[str, dict[str, float]]:
+        return replayed_all({policy: (scored_trace(
+            target, drafters, sampling, asked, runs[policy], options.draft_length, table.costs,
+            options.out / part / re.sub("[:@,]", "-", policy)), one, options.seeds, runs[policy])
+            for policy, one in policies.items()})
 
     for policy, decoding in decoders().items():
         if policy != PLAIN:  # kernels and graphs are made
@@ -387,14 +404,13 @@ def main() -> None:
                 decoding(replace(query, limit=40), Measured())
     decode_in_turn(decoders(), fitted, "to fit overheads", table.fits, lambda: None)
     table.costs = with_overheads(table.costs, {
-        policy: (table.fits[policy], replay(policy, fitted, table.fits[policy], "fit"))
-        for policy in policies})
+        policy: (table.fits[policy], found)
+        for policy, found in replays(fitted, table.fits, "fit").items()})
     # Learners of seconds now weigh what their replays do.
     decode_in_turn(decoders(), tested, "decoding", table.runs, table.write)
     table.runs[BEST] = best_per_query([table.runs[policy] for policy in alone])
-    for policy in policies:
-        table.replays[policy] = replay(policy, tested, table.runs[policy], "test")
-        table.write()
+    table.replays = replays(tested, table.runs, "test")
+    table.write()
     print(tables(table.result()), end="")
 
 

@@ -54,6 +54,7 @@ def test_each_policy_is_decoded_and_replayed(tmp_path, monkeypatch, capsys):
         "--policies", *POLICIES, "--draft-length", "3", "--max-new-tokens", "12",
         "--hugging-face", "1", "--assistant", small, "--seeds", "2", "--device", "cpu",
         "--dtype", "float32", "--out", str(tmp_path / "out")])
+    monkeypatch.setattr(live.os, "cpu_count", lambda: 4)  # replays in processes of their own
     live.main()
     result = json.loads((tmp_path / "out" / "live.json").read_text())
     rows = {row["policy"]: row for row in result["rows"]}
