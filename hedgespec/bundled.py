@@ -1,5 +1,6 @@
 """Files that ship with the package."""
 
+from importlib.metadata import files
 from pathlib import Path
 
 from hedgespec.errors import HedgespecError, arg
@@ -49,3 +50,14 @@ def bundled_costs() -> list[str]:
 def grid_file(path: str | Path) -> Path:
     """The file `path`; if there is none and it is called `default`, the grid of `make sim`."""
     return _GRID if str(path) == DEFAULT_GRID and not Path(path).exists() else Path(path)
+
+
+def documentation() -> Path:
+    """The folder of the pages: of a clone, or where pip put them."""
+    clone = DATA.parents[1]
+    if (clone / "mkdocs.yml").is_file():
+        return clone / "docs"
+    for file in files("hedgespec") or ():
+        if file.parts[-2:] == ("docs", "index.md"):
+            return Path(str(file.locate())).resolve().parent
+    raise HedgespecError(f"{clone}: no documentation in this installation")

@@ -43,6 +43,19 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Docs(argparse.Action):
+    """Looks for the pages when they are wanted."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        from hedgespec.bundled import documentation
+
+        try:
+            print(documentation())
+        except HedgespecError as error:
+            parser.exit(1, f"hedgespec: {error}\n")
+        parser.exit()
+
+
 class _Completion(argparse.Action):
     """Prints the completion of every command, whose options are all imported for it."""
 
@@ -84,6 +97,8 @@ def make_parser(
         prog="hedgespec", description="Choose a drafter-selection policy for speculative decoding.")
     parser.add_argument("--version", action=_Version, nargs=0,
                         help="show the version, and the commit where there is one")
+    parser.add_argument("--docs", action=_Docs, nargs=0,
+                        help="show the folder of the documentation, docs/ in help texts")
     parser.add_argument("--print-completion", action=_Completion, choices=SHELLS,
                         help="print what completes commands and options in a shell, for its start "
                              "file (the `completion` extra)")

@@ -1,12 +1,14 @@
-"""What programs ask of the command line: JSON, silence, a dry run, the version, completion."""
+"""What programs ask of the command line: JSON, silence, a dry run, version, pages, completion."""
 
 import json
 import subprocess
 import sys
+from importlib.metadata import PathDistribution
+from pathlib import Path
 
 import pytest
 
-from hedgespec import __version__, version
+from hedgespec import __version__, bundled, version
 from hedgespec.cli import COMMANDS, main
 from hedgespec.results.store import read_results
 from hedgespec.simulator import SweepSettings
@@ -138,6 +140,27 @@ def test_the_version_has_the_commit_where_there_is_one(tmp_path, monkeypatch, ca
     (tmp_path / "file").write_text("")
     subprocess.run([*git, "add", "file"], check=True)
     assert told().endswith("-dirty)")
+
+
+def test_the_documentation_is_found_in_a_clone_and_where_pip_put_it(tmp_path, monkeypatch, capsys):
+    def told():
+        with pytest.raises(SystemExit) as ended:
+            main(["--docs"])
+        printed = capsys.readouterr()
+        return Path(printed.out.strip()) if ended.value.code == 0 else printed.err
+
+    assert (told() / "index.md").is_file()
+    monkeypatch.setattr(bundled, "DATA", tmp_path / "site-packages" / "hedgespec" / "data")
+    info = tmp_path / "site-packages" / "hedgespec-0.1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: hedgespec\nVersion: 0.1.0\n")
+    (info / "RECORD").write_text("hedgespec/__init__.py,,\n")
+    monkeypatch.setattr(bundled, "files", lambda name: PathDistribution(info).files)
+    assert "no documentation" in told()
+    (info / "RECORD").write_text("../share/doc/hedgespec/docs/index.md,,\n")
+    (tmp_path / "share" / "doc" / "hedgespec" / "docs").mkdir(parents=True)
+    (tmp_path / "share" / "doc" / "hedgespec" / "docs" / "index.md").write_text("# Start here\n")
+    assert told() == tmp_path / "share" / "doc" / "hedgespec" / "docs"
 
 
 def test_completion_knows_every_command_and_option(capsys):

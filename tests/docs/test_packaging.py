@@ -46,6 +46,18 @@ def test_files_that_the_build_names_are_there():
             assert (ROOT / rest.split()[0]).is_dir(), line
 
 
+def test_pages_that_the_package_names_are_there_and_in_the_wheel():
+    named = {page for path in (ROOT / "hedgespec").rglob("*.py")
+             for page in re.findall(r"(?<![\w/])docs/[a-z-]+\.md", path.read_text("utf-8"))}
+    assert len(named) > 10
+    files = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    [patterns] = [globs for folder, globs in files["tool"]["setuptools"]["data-files"].items()
+                  if folder.endswith("/docs")]
+    put = {str(path.relative_to(ROOT)) for one in patterns for path in ROOT.glob(one)}
+    assert named <= put
+    assert {"docs/index.md", "docs/regret.png"} <= put
+
+
 def test_extras_are_those_that_errors_and_pages_name():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("*.md"), *(ROOT / "hedgespec").rglob("*.py")]
