@@ -127,6 +127,12 @@ def remove_leftovers(*folders: Path) -> None:
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
+def holds_nothing(folder: Path) -> bool:
+    """Whether a folder is not there, or empty but for temporary files of processes that were
+    killed, perhaps while they wrote their first one."""
+    return not folder.exists() or all(_TEMPORARY.fullmatch(one.name) for one in folder.iterdir())
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it. Raises HedgespecError where that cannot be."""
     check_path(folder)

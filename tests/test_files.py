@@ -15,6 +15,7 @@ from hedgespec.files import (
     as_unicode,
     check_writable,
     folder_beside,
+    holds_nothing,
     make_folder,
     move_up,
     read_json,
@@ -166,3 +167,13 @@ def test_a_command_that_is_passed_on_names_no_folder_of_this_machine(tmp_path, m
         "--drafter", f"a=eagle:{tmp_path}/zoo", "--out", str(tmp_path)])
     assert command_to_pass_on() == ["hedgespec", "live", "--target", "org/model", "--drafter",
                                     "a=eagle:zoo", "--out", tmp_path.name]
+
+
+def test_a_folder_of_temporary_files_alone_holds_nothing(tmp_path):
+    """A process may be killed while it writes its first file."""
+    assert holds_nothing(tmp_path / "missing")
+    assert holds_nothing(tmp_path)
+    (tmp_path / f".{'0' * 16}.tmp").write_text("{")
+    assert holds_nothing(tmp_path)
+    write_text(tmp_path / "settings.json", "{}")
+    assert not holds_nothing(tmp_path)

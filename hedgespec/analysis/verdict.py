@@ -133,12 +133,20 @@ class Verdict:
     @cached_property
     def advised(self) -> Choice:
         """The best where it is shown to beat no drafting and the best fixed drafter, else these:
-        where nothing is shown to be better, the simpler is advised."""
-        if self.none is not None and self.over_none is not None and not self.over_none.low[0] > 0:
+        where nothing is shown to be better, the simpler is advised, no drafting above all. A fixed
+        drafter that is not shown to beat no drafting is not."""
+        if self.best.label == NONE:
+            return self.best
+        if self.none is not None and not self._pays(self.best):
             return self.none
-        if self.single is not None and not self._beats_single:
+        if self.single is not None and not self._beats_single and self._pays(self.single):
             return self.single
         return self.best
+
+    def _pays(self, one: Choice) -> bool:
+        """Whether a choice is shown to beat no drafting, or need not be: it was not run."""
+        gain = self.gain(one, self.none) if self.unit == SPEED else None
+        return gain is None or bool(gain.low[0] > 0)
 
     @property
     def _beats_single(self) -> bool:

@@ -17,7 +17,7 @@ from hedgespec.command import command_to_pass_on, package_versions
 from hedgespec.costs.estimate import target_seconds
 from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.files import check_writable
+from hedgespec.files import check_writable, holds_nothing
 from hedgespec.live.decode import LiveDecoder
 from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.evaluated import last_tokens
@@ -57,7 +57,7 @@ class LogSettings:
 def check_log_folder(folder: Path) -> None:
     """Raise HedgespecError if there is something in it, or nothing can be written there."""
     check_writable(folder)
-    if folder.exists() and any(folder.iterdir()):
+    if not holds_nothing(folder):
         raise HedgespecError(f"{folder}: not empty; choose another {arg('out')}")
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from hedgespec.errors import HedgespecError, TraceError, arg
 from hedgespec.files import (
     check_writable,
+    holds_nothing,
     make_folder,
     read_json,
     read_parquet,
@@ -195,7 +196,7 @@ def check_output(folder: Path, resume: bool) -> None:
                 f"{folder}: holds an unfinished recording; add {arg('resume', True)} to go on with "
                 "it, or remove the folder"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif not holds_nothing(folder):
         raise HedgespecError(f"{folder}: not empty and no recording; choose another {arg('out')}")
 
 

@@ -160,6 +160,24 @@ def test_the_simpler_is_advised_where_nothing_is_shown_to_be_better():
     assert "Whether a drafter alone is better is not known" in told[2]
 
 
+@pytest.mark.parametrize("questions", [SMALL - 1, 40])
+def test_no_drafting_is_advised_where_it_is_the_fastest_of_all(questions):
+    """However few questions there are: a drafter that is slower was advised for nine."""
+    seconds = {"none": around(10, 0), "fixed:a": around(15, 1), "hedge": around(20, 2)}
+    found = judged(seconds, np.arange(40) % questions)
+    assert (found.best.label, found.advice) == ("none", "do not draft")
+    assert sentences(found)[0].startswith("Do not draft: ")
+    assert "makes" not in sentences(found)[1]
+
+
+def test_a_drafter_that_does_not_pay_is_not_advised_in_the_place_of_a_learner_that_does():
+    """Too few questions to tell the two apart."""
+    seconds = {"none": around(10, 0), "fixed:a": around(12, 1), "hedge": around(8, 2)}
+    found = judged(seconds, np.arange(40) % (SMALL - 1))
+    assert not found.tested
+    assert found.advice == "use hedge"
+
+
 def test_a_table_says_of_what_is_advised_what_it_makes_and_why_not_the_best():
     seconds = {"none": around(10, 0), "fixed:a": around(12, 1), "hedge": around(10, 2)}
     speed = judged(seconds)
