@@ -332,8 +332,8 @@ def with_overheads(
                    evaluation_overhead=max(0.0, costs.evaluation_overhead + of_evaluation))
 
 
-def main() -> None:
-    """Measure, replay, report."""
+def make_parser() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -356,7 +356,12 @@ def main() -> None:
     add("--compile", action="store_true")
     add("--out", type=Path, default=Path("build/live"))
     add("--table", type=Path, help="print the tables of an earlier live.json; nothing is run")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Measure, replay, report."""
+    options = make_parser().parse_args()
     if options.table is not None:
         print(tables(json.loads(options.table.read_text(encoding="utf-8"))), end="")
         return

@@ -4,8 +4,10 @@ import argparse
 import ast
 import importlib
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -197,3 +199,20 @@ def test_targets_of_make_and_modules_that_a_page_names_are_there(page):
 def test_each_command_has_a_module():
     for name in COMMANDS:
         assert importlib.util.find_spec(f"hedgespec.cli.{MODULES.get(name, name)}")
+
+
+def test_the_commands_of_the_second_targets_script_can_be_given():
+    live = pytest.importorskip("benchmarks.live")
+    said = subprocess.run(
+        ["sh", ROOT / "benchmarks" / "second_target.sh", "a/model", "out"], check=True, text=True,
+        capture_output=True, env={**os.environ, "PYTHON": "echo"}).stdout.splitlines()
+    zoo, decoded, traces = (line.removeprefix("-m ").split() for line in said)
+    for words in (zoo, traces):
+        check_block(" ".join(words))
+    assert decoded[0] == "benchmarks.live"
+    options = live.make_parser().parse_args(decoded[1:])
+    for policy in options.policies:
+        live.Policy.parse(policy)
+    assert [one.split("=")[0] for one in options.drafter] == [
+        "generalist", "generalist-mixed", *(f"expert-{domain}" for domain in options.domains
+                                            if domain != "general"), "prompt-lookup"]
