@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from benchmarks.experiment import TRACE, answers_of, report
 from benchmarks.readme import bundled_results, table
 from hedgespec import __version__
-from hedgespec.analysis.figures import regret, regret_figure
+from hedgespec.analysis.figures import paper, regret_figure
 from hedgespec.cli import COMMANDS, main, make_parser
 from hedgespec.errors import HedgespecError
 from hedgespec.results.store import read_table
@@ -270,8 +270,8 @@ def test_regret_figure_draws_each_setting_of_a_selector(tmp_path, monkeypatch):
     write_trace(tmp_path / "trace")
     sim(tmp_path / "trace", "--selectors", "hedge", "uniform", "--feedback", "queued", "bold")
     drawn = []
-    plot_panels = regret.plot_panels
-    monkeypatch.setattr(regret, "plot_panels", lambda panels, **options: (
+    plot_panels = paper.plot_panels
+    monkeypatch.setattr(paper, "plot_panels", lambda panels, **options: (
         drawn.extend(panels[0].rows["name"].unique(maintain_order=True)),
         plot_panels(panels, **options))[1])
     regret_figure(pl.read_parquet(tmp_path / "out" / "curves.parquet"), tmp_path / "figure.png")

@@ -148,7 +148,7 @@ def test_parts_are_timed_in_turn_and_their_drift_is_seen(monkeypatch):
     ran, clock = [], count()
     monkeypatch.setattr(
         timing, "_seconds", lambda work, device: (work(), 1.0 + next(clock) / 10)[1])
-    parts = [timing.Part(name, lambda: None, lambda name=name: ran.append(name)) for name in "ab"]
+    parts = [timing.Timed(name, lambda: None, lambda name=name: ran.append(name)) for name in "ab"]
     found = timing.time_in_turn(parts, torch.device("cpu"), 4)
     assert ran == ["a", "b"] * 6
     assert found.medians == pytest.approx({"a": 1.7, "b": 1.8})
