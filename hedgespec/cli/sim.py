@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.cli.common import work_bar
     from hedgespec.files import check_writable
     from hedgespec.options import as_table, given_options
-    from hedgespec.results.store import PARTS_FOLDER, check_replaceable
+    from hedgespec.results.store import PARTS_FOLDER, check_replaceable, free_folder
     from hedgespec.simulator import SweepSettings, run_sweep
     from hedgespec.simulator.kept import KeptResults
     from hedgespec.simulator.sweep import asked
@@ -110,7 +110,8 @@ def run(options: argparse.Namespace) -> int:
     if options.grid is not None:
         results.provenance["grid"] = wanted["grid"]
         _say_overridden(overridden, console)
-    _save(output, results, console)
+    out = free_folder(out, wanted, output.force)
+    _save(replace(output, out=out), results, console)
     if options.json:
         _print_json(out, results)
     if results.complete:

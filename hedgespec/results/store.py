@@ -1,6 +1,7 @@
 """Results in memory, and the folder they are written to and read from."""
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,6 +175,23 @@ def check_replaceable(folder: Path, now: Provenance, force: bool) -> None:
                 raise HedgespecError(f"{folder}: holds results of another run: {differs}; "
                                      f"{instead}")
             return
+
+
+def free_folder(folder: Path, now: Provenance, force: bool) -> Path:
+    """Where results may go now: `folder`, or if another run has ended there meanwhile the first
+    free one of FOLDER-2, FOLDER-3, ..., which a warning names: nobody's results are lost."""
+    place, number = folder, 1
+    while True:
+        try:
+            check_replaceable(place, now, force)
+        except HedgespecError:
+            number += 1
+            place = folder.with_name(f"{folder.name}-{number}")
+            continue
+        if place != folder:
+            warnings.warn(f"{folder}: results of another run were written there meanwhile; these "
+                          f"go to {place}", stacklevel=2)
+        return place
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:

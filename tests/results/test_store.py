@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hedgespec import simulator
 from hedgespec.cli import main
 from hedgespec.errors import HedgespecError
 from hedgespec.results.store import PICTURE, Results, read_results, save_results
@@ -86,6 +87,26 @@ def test_another_run_is_replaced_only_when_forced(trace, tmp_path, capsys):
     assert sim(trace, out, "--seeds", 3, "--force") == 0
     assert {path.name for path in out.iterdir()} == {
         "summary.parquet", "per_query.parquet", "curves.parquet", "answer.parquet", "run.json"}
+
+
+def test_a_run_that_ended_meanwhile_is_not_replaced(trace, tmp_path, capsys, monkeypatch):
+    """Two processes that began in one empty folder: both keep what they found."""
+    out, first, run = tmp_path / "out", [True], simulator.run_sweep
+
+    def and_another(*arguments, **options):
+        found = run(*arguments, **options)
+        if first and first.pop():
+            assert sim(trace, out, "--seeds", 3) == 0
+        return found
+
+    monkeypatch.setattr(simulator, "run_sweep", and_another)
+    assert sim(trace, out) == 0
+    said = capsys.readouterr()
+    assert f"{out}: results of another run were written there meanwhile" in said.err
+    assert f"Tables and run.json are in {out}-2" in " ".join(said.out.split())
+    seeds = [json.loads((folder / "run.json").read_text())["settings"][0]["seeds"]
+             for folder in (out, tmp_path / "out-2")]
+    assert seeds == ["0 to 2", "0 to 4"]
 
 
 def test_a_grid_goes_on_and_another_one_does_not_take_its_folder(trace, tmp_path, capsys):
