@@ -192,8 +192,7 @@ def round_parts(target: LanguageModel, decoder: LiveDecoder, context: int) -> li
           for name, count in (("pass 1", 1), ("pass K+1", few))),
         Timed("verified", prepare, partial(engine._verify, few - 1)),
         Timed("draft", prepare, partial(engine._draft, 0, few - 1)),
-        Timed("evaluation", prepare, partial(
-            engine._run, ("evaluate", few), partial(parts.evaluate, few)))]
+        Timed("evaluation", prepare, partial(engine._evaluate_in_batch, few))]
 
 
 def wall_seconds(decoder: LiveDecoder, context: int) -> float:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # A larger target from its zoo to the live table, in one go: heads, then tokens per second of every
-# policy beside its replay, then traces with the costs of compiled decoding. For one GPU of 80 GB;
-# what is there already is kept, so an interrupted run goes on.
+# policy beside its replay, then traces with the costs of compiled decoding. For one GPU of 80 GB.
+# What there is of zoo and traces is kept, so an interrupted run goes on; the live table is made anew.
 #
 #   sh benchmarks/second_target.sh [MODEL] [FOLDER]
 #

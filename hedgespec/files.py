@@ -22,7 +22,7 @@ from typing import Any
 
 import polars as pl
 
-from hedgespec.errors import HedgespecError
+from hedgespec.errors import HedgespecError, arg
 
 _STARTED = time.time()
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
@@ -131,6 +131,13 @@ def holds_nothing(folder: Path) -> bool:
     """Whether a folder is not there, or empty but for temporary files of processes that were
     killed, perhaps while they wrote their first one."""
     return not folder.exists() or all(_TEMPORARY.fullmatch(one.name) for one in folder.iterdir())
+
+
+def check_new(folder: Path) -> None:
+    """Raise HedgespecError for an --out that holds anything, or where nothing can be written."""
+    check_writable(folder)
+    if not holds_nothing(folder):
+        raise HedgespecError(f"{folder}: not empty; choose another {arg('out')}")
 
 
 def make_folder(folder: Path) -> None:

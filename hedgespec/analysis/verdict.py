@@ -122,7 +122,16 @@ class Verdict:
     @cached_property
     def over_none(self) -> Estimate | None:
         """The same over no drafting, but not in rounds over one token a round."""
-        return self.gain(self.best, self.none) if self.unit == SPEED else None
+        return self._over_nothing(self.best)
+
+    def gains(self, one: Choice) -> tuple[Estimate | None, Estimate | None]:
+        """Of a choice over the best fixed drafter and, in seconds, over no drafting."""
+        if one is self.best:
+            return self.over_single, self.over_none
+        return self.gain(one, self.single), self._over_nothing(one)
+
+    def _over_nothing(self, one: Choice) -> Estimate | None:
+        return self.gain(one, self.none) if self.unit == SPEED else None
 
     def gain(self, one: Choice, other: Choice | None) -> Estimate | None:
         """Gain in percent of one choice over another; None over itself or nothing."""
@@ -145,7 +154,7 @@ class Verdict:
 
     def _pays(self, one: Choice) -> bool:
         """Whether a choice is shown to beat no drafting, or need not be: it was not run."""
-        gain = self.gain(one, self.none) if self.unit == SPEED else None
+        gain = self.over_none if one is self.best else self._over_nothing(one)
         return gain is None or bool(gain.low[0] > 0)
 
     @property
@@ -280,7 +289,7 @@ class Judged:
     def cells(self) -> list[str]:
         """The same in a line of a table with the heads COLUMNS."""
         found = self.speed or self.rounds
-        over = ["" if gain is None else _percent(gain) for gain in _gains(found, found.advised)]
+        over = ["" if gain is None else _percent(gain) for gain in found.gains(found.advised)]
         return [self.trace, str(found.questions), found.advice,
                 _rate(found.advised.rate, found.unit), *over, _how_sure(found)]
 
@@ -363,21 +372,13 @@ def _sentences(found: Verdict) -> list[str]:
 
 def _result(found: Verdict, one: Choice) -> str:
     """The rate of a choice, and its gains."""
-    told, (over_single, over_none) = _rate(one.rate, found.unit), _gains(found, one)
+    told, (over_single, over_none) = _rate(one.rate, found.unit), found.gains(one)
     if over_single is not None and found.single is not None:
         told += (f", {_percent(over_single)} over {_named(found.single.label)}, the "
                  f"{'fastest' if found.unit == SPEED else 'best'} alone")
     if over_none is not None:
         told += f", {_percent(over_none)} over no drafting"
     return told
-
-
-def _gains(found: Verdict, one: Choice) -> tuple[Estimate | None, Estimate | None]:
-    """Of a choice over the best fixed drafter and, in seconds, over no drafting."""
-    if one is found.best:
-        return found.over_single, found.over_none
-    return found.gain(one, found.single), (
-        found.gain(one, found.none) if found.unit == SPEED else None)
 
 
 def _over(found: Verdict) -> str:

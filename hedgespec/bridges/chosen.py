@@ -14,14 +14,7 @@ import polars as pl
 
 from hedgespec.bridges.imports.contract import Imported
 from hedgespec.errors import HedgespecError, arg
-from hedgespec.files import (
-    check_writable,
-    holds_nothing,
-    make_folder,
-    sha256_file,
-    write_table,
-    write_text,
-)
+from hedgespec.files import check_new, make_folder, sha256_file, write_table, write_text
 from hedgespec.results.statistics import mat_estimate
 
 LOG, ROUNDS_FILE = "import.json", "rounds.parquet"
@@ -78,9 +71,7 @@ def save(found: Imported, source: Path, format: str, out: Path) -> None:
     a log without rounds."""
     if found.rounds is None:
         raise HedgespecError(f"{arg('out', out)}: {source} holds counts alone, no rounds to keep")
-    check_writable(out)
-    if not holds_nothing(out):
-        raise HedgespecError(f"{out}: not empty; choose another {arg('out')}")
+    check_new(out)
     make_folder(out)
     sha256 = write_table(out / ROUNDS_FILE, found.rounds)
     write_text(out / LOG, json.dumps({

@@ -147,8 +147,8 @@ def _learns(selector: str) -> bool:
 
 
 def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder":
+    from hedgespec.files import check_new
     from hedgespec.live import LiveDecoder
-    from hedgespec.live.log import check_log_folder
     from hedgespec.live.policy import check_policy
     from hedgespec.models.drafters import (
         check_before_loading,
@@ -164,7 +164,7 @@ def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder"
     specifications = live.drafters or default_drafters(read_layers(live.target))
     check_policy(live.selector, len(specifications), decoding)
     if live.out is not None:
-        check_log_folder(live.out)
+        check_new(live.out)
     with told(f"loading {live.target} and its drafters"):
         target = load_model(live.target, device, chosen_dtype(live.dtype, device))
         drafters = make_drafters(specifications, target)

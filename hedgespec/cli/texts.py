@@ -46,5 +46,5 @@ def _texts(
     tokens = pl.concat(trace.columns(["token"]))["token"].to_numpy()
     queries = trace.queries["query_id"].to_list()
     return {query: AnswerText([vocabulary.get(token, str(token)) for token in ids.tolist()],
-                        asked.get(query, ""))
+                              asked.get(query, ""))
             for query, ids in zip(queries, np.split(tokens, trace.offsets[1:-1]), strict=True)}

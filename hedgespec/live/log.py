@@ -16,8 +16,8 @@ import torch
 from hedgespec.command import command_to_pass_on, package_versions
 from hedgespec.costs.estimate import target_seconds
 from hedgespec.costs.measure import device_name
-from hedgespec.errors import HedgespecError, arg
-from hedgespec.files import check_writable, holds_nothing
+from hedgespec.errors import HedgespecError
+from hedgespec.files import check_new
 from hedgespec.live.decode import LiveDecoder
 from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.evaluated import last_tokens
@@ -54,19 +54,12 @@ class LogSettings:
     costs: Costs | None = None
 
 
-def check_log_folder(folder: Path) -> None:
-    """Raise HedgespecError if there is something in it, or nothing can be written there."""
-    check_writable(folder)
-    if not holds_nothing(folder):
-        raise HedgespecError(f"{folder}: not empty; choose another {arg('out')}")
-
-
 class LiveLog:
     """Writes the log of a decoder made with `evaluate_all`; `add` each answer, then `finish`."""
 
     def __init__(self, folder: Path, decoder: LiveDecoder, settings: LogSettings):
         """Raises HedgespecError if there is something in `folder`."""
-        check_log_folder(folder)
+        check_new(folder)
         self._folder, self._decoder, self._settings = folder, decoder, settings
         self._names = [drafter.name for drafter in decoder.drafters]
         self._rounds: list[dict[str, object]] = []

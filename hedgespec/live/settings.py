@@ -15,10 +15,9 @@ from hedgespec.selectors.learning import Loss, parse_loss
 DRAFT_LENGTH = 5
 NEW_TOKENS = 200
 SELECTOR = "normalhedge"
-# Fields of DecoderSettings that say how the selector learns.
-# What decoders that share models, tensors and graphs may have of their own.
-_LEARNING = frozenset(("feedback", "loss", "estimator", "round_seconds"))
-OWN = _LEARNING | {"draft_length", "arm_lengths"}
+# Fields of DecoderSettings that decoders which share models, tensors and graphs may have of their
+# own: how the selector learns, and what arms draft.
+OWN = frozenset(("feedback", "loss", "estimator", "round_seconds", "draft_length", "arm_lengths"))
 
 
 @dataclass(frozen=True)

@@ -340,7 +340,7 @@ class StaticEngine(Engine):
         self._prepare_to_measure(context)
         parts = self._parts
         return Timed(target_part(width), lambda: parts.rewind(context),
-                    partial(self._verify, width - 1))
+                     partial(self._verify, width - 1))
 
     def _plain(self, width: int) -> "StaticEngine":
         """The target without drafters, reading `width` tokens in a round: those of one width are

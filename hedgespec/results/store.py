@@ -186,7 +186,7 @@ def free_folder(folder: Path, now: Provenance, force: bool) -> Path:
             check_replaceable(place, now, force)
         except HedgespecError:
             number += 1
-            place = folder.with_name(f"{folder.name}-{number}")
+            place = Path(f"{folder}-{number}")  # "." has no name
             continue
         if place != folder:
             warnings.warn(f"{folder}: results of another run were written there meanwhile; these "
