@@ -2,11 +2,12 @@
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+import numpy as np
 import polars as pl
 
 from hedgespec.errors import HedgespecError, arg
@@ -126,10 +127,22 @@ class Results:
     def joined(cls, parts: "list[Results]") -> "Results":
         """The tables of several parts in one, without what made them."""
         # Traces have their own drafters, hence their own columns of rounds.
-        summary, per_query, curves, answer = (
+        return cls.of([
             pl.concat([getattr(part, table.name) for part in parts] or [table.empty()],
-                      how="diagonal") for table in TABLES)
+                      how="diagonal") for table in TABLES])
+
+    @classmethod
+    def of(cls, frames: Sequence[pl.DataFrame]) -> "Results":
+        """The tables, in the order of TABLES, without what made them."""
+        summary, per_query, curves, answer = frames
         return cls(summary, per_query, curves, answer)
+
+    def divided(self, sizes: Sequence[Sequence[int]]) -> "list[Results]":
+        """The parts that were joined, by the numbers of rows in each one's tables."""
+        begins = np.cumsum([[0] * len(TABLES), *sizes], axis=0).tolist()
+        return [Results.of([frame.slice(begin, rows) for (_, frame), begin, rows
+                            in zip(self.tables(), *part, strict=True)])
+                for part in zip(begins[:-1], sizes, strict=True)]
 
 
 def save_results(

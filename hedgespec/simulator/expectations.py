@@ -144,6 +144,36 @@ def running_sums(first, last, offsets, places, values, sums):
 
 
 @numba.njit(nogil=True, error_model="numpy")
+def rounds_until_half(offsets, visits, mine, window, found):
+    """Fill found[query] (Q): the rounds `visits` (T) until half of the last `window` of them were
+    `mine` (T); NaN where it never is.
+
+    Both may be expected numbers of rounds from a token: the window then begins between two tokens,
+    and its rounds are linear between them.
+    """
+    tolerance = 1e-9  # of sums
+    for query in range(len(offsets) - 1):
+        found[query] = np.nan
+        before = begin = offsets[query]  # the token in whose rounds the window begins
+        rounds = share = 0.0
+        rounds_before = share_before = 0.0
+        for token in range(begin, offsets[query + 1]):
+            rounds += visits[token]
+            share += visits[token] * mine[token]
+            if rounds <= window - tolerance:
+                continue
+            out = rounds - window
+            while before <= token and rounds_before + visits[before] <= out:
+                rounds_before += visits[before]
+                share_before += visits[before] * mine[before]
+                before += 1
+            earlier = share_before + max(0.0, out - rounds_before) * mine[before]
+            if share - earlier > window / 2 - tolerance:
+                found[query] = rounds
+                break
+
+
+@numba.njit(nogil=True, error_model="numpy")
 def expected_sums(first, last, offsets, acceptance, draft_length, each, sums):
     """Fill sums[query] (Q, N): the expected sum over the rounds of each fixed drafter of what a
     round from each token has, `each` (T, N), or (1, N) if all are alike."""

@@ -115,8 +115,7 @@ def _tried(worker: Worker, units: dict[Unit, Task]) -> dict[Unit, _Tried]:
             break
         times = [time.perf_counter()]
         for _ in range(2):
-            for one in worker.run(unit):
-                tables(units[unit].part.source.queries, one)
+            tables(units[unit].part.source.queries, [worker.run(unit)])
             times.append(time.perf_counter())
         again = times[2] - times[1]
         found[unit] = _Tried(again, max(0.0, times[1] - times[0] - again))

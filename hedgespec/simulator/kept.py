@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -41,6 +41,8 @@ class KeptResults:
         self._folder = folder
         self._run = run
         self._used: set[str] = set()
+        self._damaged: set[str] = set()
+        self._read: dict[str, dict[str, Results]] = {}
         self._passing: TemporaryDirectory[str] | None = None
 
     def key(self, identity: Sequence[object], job: Job) -> str:
@@ -54,33 +56,55 @@ class KeptResults:
 
     def load(self, key: str) -> Results | None:
         """The tables of a job, None if they are not there whole: they are then made anew."""
-        if self._folder is None or not self._hashes(key).is_file():
+        if key not in self._index:
             return None
-        try:
-            hashes = read_json(self._hashes(key))
-            summary, per_query, curves, answer = (
-                read_parquet(self._path(key, table), sha256=str(hashes[table.name]),
-                             where=self._hashes(key).name) for table in TABLES)
-        except (HedgespecError, TypeError, KeyError):
-            return None
-        self._used.add(key)
-        return Results(summary, per_query, curves, answer)
+        stem = self._index[key]
+        if stem not in self._read:
+            self._read = {stem: self._batch(stem)}  # jobs are asked for as they were kept
+        found = self._read[stem].get(key)
+        if found is not None:
+            self._used.add(stem)
+        return found
 
-    def save(self, key: str, job: Job, found: Results) -> None:
-        """Keep a job's tables; their hashes, written last, make them count.
+    def save(self, made: Sequence[tuple[str, Job, Results]]) -> None:
+        """Keep tables of jobs, by their keys, in one file for each table; their hashes, written
+        last, make them count.
 
         A selector that stands in no file has no code to tell it by: its tables are not kept.
         """
-        if self._folder is None or not _made_with(job.chooser):
+        lasting = {key: one for key, job, one in made if _made_with(job.chooser)}
+        if self._folder is None or not lasting:
             return
         make_folder(self._folder)
         if self._run is not None:
             write_text(self._folder / RUN_FILE, json.dumps(self._run, indent=1) + "\n")
             self._run = None
-        hashes = {table.name: write_table(self._path(key, table), rows)
-                  for table, rows in found.tables()}
-        write_text(self._hashes(key), json.dumps(hashes) + "\n")
-        self._used.add(key)
+        stem = next(iter(lasting))
+        hashes = {table.name: write_table(self._path(stem, table), frame)
+                  for table, frame in Results.joined([*lasting.values()]).tables()}
+        rows = {key: [len(frame) for _, frame in one.tables()] for key, one in lasting.items()}
+        write_text(self._said(stem), json.dumps({"tables": hashes, "rows": rows}) + "\n")
+        self._used.add(stem)
+        for damaged in self._damaged - {stem}:  # or they would be asked for these jobs again
+            self._said(damaged).unlink(missing_ok=True)
+
+    @cached_property
+    def _index(self) -> dict[str, str]:
+        """What the files are called that hold a job's tables, by its key."""
+        paths = [] if self._folder is None else sorted(self._folder.glob("*.json"))
+        return {key: path.stem for path in paths for key in _rows_of(path)}
+
+    def _batch(self, stem: str) -> dict[str, Results]:
+        """The tables of the jobs that were kept together; nothing if a file is another one."""
+        path = self._said(stem)
+        try:
+            hashes, rows = read_json(path)["tables"], _rows_of(path)
+            whole = Results.of([read_parquet(self._path(stem, table), where=path.name,
+                                             sha256=str(hashes[table.name])) for table in TABLES])
+            return dict(zip(rows, whole.divided([*rows.values()]), strict=True))
+        except (HedgespecError, TypeError, KeyError, ValueError):
+            self._damaged.add(stem)
+            return {}
 
     def parked(self, key: str, job: Job) -> "Parked":
         """Where what the units of a job find is kept until all are done."""
@@ -102,13 +126,13 @@ class KeptResults:
                 path.unlink(missing_ok=True)
         remove_leftovers(self._folder)
 
-    def _hashes(self, key: str) -> Path:
+    def _said(self, stem: str) -> Path:
         assert self._folder is not None
-        return self._folder / f"{key}.json"
+        return self._folder / f"{stem}.json"
 
-    def _path(self, key: str, table: Table) -> Path:
+    def _path(self, stem: str, table: Table) -> Path:
         assert self._folder is not None
-        return self._folder / f"{key}.{table.file}"
+        return self._folder / f"{stem}.{table.file}"
 
 
 class Parked:
@@ -133,6 +157,15 @@ class Parked:
 
     def _path(self, unit: str, number: int) -> Path:
         return self._folder / f"{self._key}.{unit}.{number}.npz"
+
+
+def _rows_of(path: Path) -> dict[str, list[int]]:
+    """How many rows of each table belong to each key; nothing if the file does not say so."""
+    try:
+        rows = read_json(path)["rows"]
+        return {str(key): [int(count) for count in counts] for key, counts in rows.items()}
+    except (HedgespecError, TypeError, KeyError, ValueError, AttributeError):
+        return {}
 
 
 def _made_with(chooser: Chooser) -> str:

@@ -46,6 +46,9 @@ from hedgespec.simulator.tasks import NO_FEATURES, ChosenTask, ExactTask, FullTa
 from hedgespec.simulator.whole import Whole
 from hedgespec.traces import Costs, Trace
 
+# What is kept of a replayer's costs.
+_OF_COSTS = ("expected_seconds", "_known_seconds", "_known_evaluating", "_known_arm_seconds")
+
 
 @dataclass
 class Carried:
@@ -141,7 +144,7 @@ class Replayer:
         other._whole = None if self._whole is None else self._whole.under(costs)
         other.trace = replace(self.trace, manifest=replace(self.trace.manifest, costs=costs))
         other._timed_losses = {}
-        for name in ("expected_seconds", "_known_seconds"):
+        for name in _OF_COSTS:
             vars(other).pop(name, None)
         return other
 
@@ -385,6 +388,10 @@ class Replayer:
 
         Raises HedgespecError without costs.
         """
+        return self._known_evaluating
+
+    @cached_property
+    def _known_evaluating(self) -> np.ndarray:
         return evaluating_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace))
 
     def evaluated_drafters(self, run: Replay) -> np.ndarray:
@@ -408,11 +415,15 @@ class Replayer:
     def _arm_seconds(self, own: np.ndarray) -> ArmSeconds:
         """What rounds take, those of each arm alone `own` (N), and evaluations. Raises
         HedgespecError without costs."""
+        return self._known_arm_seconds._replace(own=own)
+
+    @cached_property
+    def _known_arm_seconds(self) -> ArmSeconds:
         costs, names = costs_of(self.trace), self.arms.drafter_names(self.trace)
         tokens = np.arange(np.diff(self.trace.offsets).max() + 1)
         return ArmSeconds(
-            np.stack([self.arms.owner, self.arms.first, reads_first(costs, names)]), own,
-            reading_seconds(costs, names, tokens),
+            np.stack([self.arms.owner, self.arms.first, reads_first(costs, names)]),
+            np.zeros(self._arms), reading_seconds(costs, names, tokens),
             reading_together_seconds(costs, int(self.arms.first.sum()), tokens),
             costs.evaluation_overhead)
 

@@ -176,10 +176,11 @@ class TraceJobs:
                     run = best if job.chooser.label == BEST_FIXED else replayed(
                         costed.replayer, job, seed,
                         None if carried is None else carried[seed, place])
-                counted = self._counted(run, best, costed)
+                spent, evaluating = costed.replayer.seconds(run)
+                counted = self._counted(run, best, costed, spent, evaluating)
                 if seed == first and self._rounds and job.chooses:
                     counted = counted.told(rounds_of(self._replayer, run))
-                found.add(run, counted, self._grid.curves(run, best, costed.replayer))
+                found.add(run, counted, self._grid.curves(run, spent, best, costed.replayer))
         return [self._found(job, costed.basis, found) for costed, found
                 in zip(self._costed, kept, strict=True)]
 
@@ -199,12 +200,15 @@ class TraceJobs:
                       replayer.draft_length, join_arms(replayer.arms_asked), replayer.carry,
                       replayer.rule, run.mode, basis.name, basis.batch)
 
-    def _counted(self, run: Replay, best: Replay, costed: "_Costed") -> Counted:
-        """What the rows of each query say, and what their summary is made of."""
+    def _counted(
+        self, run: Replay, best: Replay, costed: "_Costed", spent: np.ndarray,
+        evaluating: np.ndarray,
+    ) -> Counted:
+        """What the rows of each query say, and what their summary is made of; `spent` and
+        `evaluating` (T) are the seconds of the rounds from each token."""
         replayer = self._replayer
         tokens = np.diff(replayer.trace.offsets)
         rounds, fewest = replayer.rounds_per_query(run), replayer.rounds_per_query(best)
-        spent, evaluating = costed.replayer.seconds(run)
         columns = {
             "tokens": tokens,
             "rounds": rounds,

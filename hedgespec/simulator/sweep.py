@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from hedgespec.bundled import costs_file, trace_folder
@@ -31,6 +32,8 @@ from hedgespec.traces import Costs, TraceReader, load_manifest
 from hedgespec.traces.bounds import width_of_bounds
 from hedgespec.traces.schema import MANIFEST
 from hedgespec.version import __version__
+
+_TOGETHER = 1.0  # seconds
 
 
 def run_sweep(
@@ -135,32 +138,57 @@ class Task:
         """How progress calls it."""
         return f"{self.part.sample.trace.name}  {self.job.chooser.label}"
 
-    def take(self, unit: Unit, found: list[Found], kept: KeptResults) -> None:
-        """Keep what a unit found, and make the tables if it was the last."""
+    def take(self, unit: Unit, found: list[Found]) -> list[Found] | None:
+        """What all units found, if this was the last."""
         self.missing.discard(unit)
-        queries = self.part.source.queries
         if self.parked is None:
-            self.results = Results.joined([tables(queries, one) for one in found])
-            kept.save(self.key, self.job, self.results)
-            return
+            return found
         self.parked.save(_name(unit), found)
-        if not self.missing:
-            self.merge(self.parked, kept)
+        return None if self.missing else self.merged()
 
-    def merge(self, parked: Parked, kept: KeptResults) -> None:
-        """Make the tables of what all units found."""
+    def merged(self) -> list[Found]:
+        """What all units found."""
+        assert self.parked is not None
         pieces: dict[int, list[Unit]] = {}
         for unit in self.units:
             pieces.setdefault(unit.piece, []).append(unit)
         made = []
         for number in range(len(self.part.bases)):
-            found = [[parked.load(_name(unit), number) for unit in blocks]
+            found = [[self.parked.load(_name(unit), number) for unit in blocks]
                      for blocks in pieces.values()]
-            made.append(tables(self.part.source.queries, together([
-                in_turn([one for one in blocks if one is not None]) for blocks in found])))
-        self.results = Results.joined(made)
-        kept.save(self.key, self.job, self.results)
-        parked.remove()
+            made.append(together([
+                in_turn([one for one in blocks if one is not None]) for blocks in found]))
+        return made
+
+
+class Finished:
+    """Jobs whose tables are to be made: those of a second or so together, which takes less time."""
+
+    def __init__(self, kept: KeptResults):
+        self._kept = kept
+        self._waiting: list[tuple[Task, list[Found]]] = []
+        self._since = monotonic()
+
+    def add(self, task: Task, found: list[Found]) -> None:
+        """Take what all units of a job found."""
+        if self._waiting and self._waiting[0][0].part is not task.part:
+            self.make()
+        self._waiting.append((task, found))
+        if monotonic() - self._since > _TOGETHER:
+            self.make()
+
+    def make(self) -> None:
+        """Make and keep the tables."""
+        tasks = [task for task, _ in self._waiting]
+        if tasks:
+            made = tables(tasks[0].part.source.queries, [found for _, found in self._waiting])
+            self._kept.save([(task.key, task.job, one)
+                             for task, one in zip(tasks, made, strict=True)])
+            for task, results in zip(tasks, made, strict=True):
+                task.results = results
+                if task.parked is not None:
+                    task.parked.remove()
+        self._waiting, self._since = [], monotonic()
 
 
 def _name(unit: Unit) -> str:
@@ -179,9 +207,7 @@ def tasks_of(parts: list[Part], kept: KeptResults) -> dict[str, Task]:
             parked = kept.parked(key, job) if len(units) > 1 else None
             missing = set() if results else {unit for unit in units if parked is None
                                              or parked.load(_name(unit), 0) is None}
-            task = found[key] = Task(part, job, key, parked, units, missing, results)
-            if parked is not None and results is None and not missing:
-                task.merge(parked, kept)
+            found[key] = Task(part, job, key, parked, units, missing, results)
     return found
 
 
@@ -194,22 +220,30 @@ def _run_jobs(
             for task in tasks.values() for unit in task.units}
     units = [unit for task in tasks.values() for unit in task.units if unit in task.missing]
     done = sum(runs.values()) - sum(runs[unit] for unit in units)
-    complete = False
+    complete, finished = False, Finished(kept)
 
     def report(unit: Unit, begun: int) -> None:
         progress(by_job[unit.part, unit.job].label, done + begun, sum(runs.values()))
 
     try:
-        for unit, found in place.run(parts, sorted(units), report):
-            by_job[unit.part, unit.job].take(unit, found, kept)
+        for task in tasks.values():
+            if task.results is None and not task.missing:
+                finished.add(task, task.merged())
+        for unit, parts_found in place.run(parts, sorted(units), report):
+            task = by_job[unit.part, unit.job]
+            found = task.take(unit, parts_found)
             done += runs[unit]
+            if found is not None:
+                finished.add(task, found)
         complete = True
     except KeyboardInterrupt:
         pass
-    finished = {key: task.results for key, task in tasks.items() if task.results is not None}
-    first = {key: finished[key] for part in parts if part.first for key in (
-        kept.key(part.identity, job) for job in part.jobs) if key in finished}
-    return replace(Results.joined(list(finished.values())), complete=complete,
+    finally:
+        finished.make()
+    made = {key: task.results for key, task in tasks.items() if task.results is not None}
+    first = {key: made[key] for part in parts if part.first for key in (
+        kept.key(part.identity, job) for job in part.jobs) if key in made}
+    return replace(Results.joined(list(made.values())), complete=complete,
                    first=Results.joined(list(first.values())))
 
 
