@@ -22,12 +22,12 @@ examples:
   hedgespec report results/sim --against fixed:generalist       gains over another selector
   hedgespec report results/a results/b                  also what differs in b, paired by question
   hedgespec report results/sim --tokenizer SmolLM2-135M-Instruct/tokenizer.json   text, not ids
-  hedgespec report results/sim --formats pdf         figures for a paper
+  hedgespec report results/sim --formats pdf png     pictures of all figures, for a paper
   hedgespec report results/new --baseline results/old   also what became worse, and the answers
 
-OUT receives report.html (one file, opens offline), figures/ (the numbers drawn as CSV, and
-pictures, one trace a figure) and tables/ (CSV, Markdown). The page says of each figure that is left
-out what the results lack.
+OUT receives report.html (one file, opens offline), figures/ (the numbers drawn as CSV; with
+--formats pictures too, one trace a figure) and tables/ (CSV, Markdown). The page says of each
+figure that is left out what the results lack.
 """
 
 
@@ -72,9 +72,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
              "figure needs it)")
     add("--dpi", type=int, help=f"of PNG files (default: {_DPI})")
     add("--font", metavar="FAMILY", help=f"of the figures in OUT/figures (default: {_FONT})")
-    add("--formats", nargs="*", default=["png"], choices=["pdf", "svg", "png"],
-        help="of the pictures in OUT/figures, which take longer than all else; none after it: no "
-             "pictures (default: png)")
+    add("--formats", nargs="+", default=[], choices=["pdf", "svg", "png"],
+        help="make pictures of the figures too, in OUT/figures: about a hundred of `make sim`, "
+             "which take longer than all else (default: none; the page draws its own)")
     add_json(parser)
     add_quiet(parser)
     parser.set_defaults(run=run)
@@ -111,8 +111,8 @@ def run(options: argparse.Namespace) -> int:
     given = {name: value for name in ("dpi", "width", "font", "prompts")
              if (value := getattr(options, name)) is not None}
     refuse_idle(given, [
-        ("dpi", "png" in options.formats, f"{arg('formats')} names no png"),
-        *((name, bool(options.formats), f"{arg('formats')} names none: there are no pictures")
+        ("dpi", "png" in options.formats, f"it is of pictures, and {arg('formats')} names no png"),
+        *((name, bool(options.formats), f"it is of pictures, and there is no {arg('formats')}")
           for name in ("width", "font")),
         ("prompts", options.tokenizer is not None, f"there is no {arg('tokenizer')}")])
     check_writable(options.out)

@@ -65,8 +65,7 @@ def test_one_batch_makes_no_figure_of_load(run):
 
 
 def test_a_report_shows_the_costs_that_are_asked_for(run, tmp_path, capsys):
-    assert main(["report", str(run.folder), "--out", str(tmp_path), "--costs", "other",
-                 "--formats", "png"]) == 0
+    assert main(["report", str(run.folder), "--out", str(tmp_path), "--costs", "other"]) == 0
     page = (tmp_path / "report.html").read_text()
     assert "batch 1 (other)" in page
     assert "(many)" not in page
