@@ -39,10 +39,10 @@ class RunKey:
     mode: str = _key(
         pl.String(), "`exact`: [expectations](metrics.md#exact-expectations); or `replayed`")
     costs: str = _key(
-        pl.String(), "whose costs seconds are estimated from: the name of their file, `own` for "
-        "those in the trace, empty without any", default=OWN_COSTS)
-    batch: int = _key(pl.Int32(), "texts that are decoded at once, of which seconds are those of "
-                      "each", default=1)
+        pl.String(), "the costs that seconds are estimated from: the name of their file, `own` for "
+        "the trace's, empty without any", default=OWN_COSTS)
+    batch: int = _key(pl.Int32(), "texts decoded at once; seconds are those of each text",
+                      default=1)
 
     @classmethod
     def of_rows(cls, table: pl.DataFrame) -> "list[RunKey]":

@@ -161,7 +161,7 @@ def _series(
 RUN = tuple(Column(item.name, **item.metadata, key=True,
                    earlier=() if item.default is MISSING else (item.default,))
             for item in fields(RunKey))
-SEED = Column("seed", pl.Int32(), "of acceptance and selection; null if exact", key=True)
+SEED = Column("seed", pl.Int32(), "seed of acceptance and selection; null if exact", key=True)
 QUERY = (
     Column("query", pl.UInt32(), "number of the query in the trace, counted from 0", key=True),
     Column("query_id", pl.String(), "its id: QUESTION, or QUESTION/TURN of later turns"),
@@ -180,10 +180,10 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            "null if replayed", "rounds"),
     Column("mat", pl.Float64(), "emitted tokens per round, pooled", "tokens/round"),
     Column("mat_per_query", pl.Float64(), "the same, mean over queries", "tokens/round"),
-    Column("regret_rounds", pl.Float64(), "rounds above the best fixed drafter of each query, of "
-           "the same seed or both exact, summed", "rounds"),
-    Column("tokens_per_second", pl.Float64(), "what live decoding would reach, estimated from the "
-           "trace's costs; null without", "tokens/s"),
+    Column("regret_rounds", pl.Float64(), "rounds above the best fixed drafter of the query, summed "
+           "over queries; both of the same seed, or both exact", "rounds"),
+    Column("tokens_per_second", pl.Float64(), "what live decoding would reach, estimated from "
+           "`costs`; null without", "tokens/s"),
     Column("rounds_per_second", pl.Float64(), "speed of the replay itself, compilation not counted",
            "rounds/s", timed=True),
     Column("evaluated_drafters", pl.Float64(), "drafters evaluated, summed over `evaluations`",
@@ -191,22 +191,22 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
     Column("acceptance_rate", pl.Float64(), "of a fixed drafter: [share of drafted tokens that is "
            "accepted](metrics.md#acceptance-in-engines-words), exact; else null", "probability",
            earlier=(None,)),
-    Column("accepted_at", pl.List(pl.Float64()), "the same of the k-th token of drafts, k = 1..K",
-           "probability", earlier=(None,)),
-    Column("accepted_given", pl.List(pl.Float64()), "the same of drafts whose tokens before it are "
-           "accepted; null where there are none", "probability", earlier=(None,)),
-    Column("eal", pl.Float64(), "mean over positions of the expected tokens of a round from there, "
-           "what loss `length` compares; of fixed drafters, else null", "tokens/round",
+    Column("accepted_at", pl.List(pl.Float64()), "share of drafts whose k-th token is accepted, "
+           "k = 1..K; else null", "probability", earlier=(None,)),
+    Column("accepted_given", pl.List(pl.Float64()), "the same among drafts whose tokens before it "
+           "are accepted; null where there are none", "probability", earlier=(None,)),
+    Column("eal", pl.Float64(), "of a fixed drafter: expected tokens of a round, mean over the "
+           "positions where it may start; loss `length` compares them. Else null", "tokens/round",
            earlier=(None,)),
-    Column("seconds_per_token", pl.Float64(), "mean over positions of a round's seconds over these "
-           "tokens, what loss `seconds` compares; of fixed drafters, null without costs", "s",
-           earlier=(None,)),
+    Column("seconds_per_token", pl.Float64(), "of a fixed drafter: a round's seconds over its "
+           "expected tokens, mean over positions; loss `seconds` compares them. Else, and without "
+           "costs, null", "s", earlier=(None,)),
     Column("tokens_per_second_low", pl.Float64(), "`tokens_per_second` with every part of "
            "the costs at the 90th percentile of its measurements; null without", "tokens/s",
            earlier=(None,)),
-    Column("tokens_per_second_high", pl.Float64(), "with every part at its 10th percentile",
-           "tokens/s", earlier=(None,)),
-    Column("runnable", pl.Boolean(), "whether an engine can do it: nothing is known before it is "
+    Column("tokens_per_second_high", pl.Float64(), "the same with every part at its 10th "
+           "percentile", "tokens/s", earlier=(None,)),
+    Column("runnable", pl.Boolean(), "whether an engine can run it: it knows nothing before it is "
            "written or measured", earlier=(None,)),
     Column("by_seconds", pl.Boolean(), "whether its decisions depend on the costs",
            earlier=(None,)),
@@ -222,18 +222,17 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
     Column("evaluations", pl.Float64(), "rounds before which drafters are evaluated", "rounds",
            averaged=True),
     Column("seconds", pl.Float64(), "estimated seconds; null without costs", "s", averaged=True),
-    Column("evaluation_seconds", pl.Float64(), "those of them in which other drafters are "
+    Column("evaluation_seconds", pl.Float64(), "part of `seconds` in which other drafters are "
            "evaluated", "s", averaged=True),
-    Column("draft_seconds", pl.Float64(), "[those in which drafts are made](metrics.md#seconds-of-"
+    Column("draft_seconds", pl.Float64(), "[part in which drafts are made](metrics.md#seconds-of-"
            "rounds); null without costs", "s", averaged=True, earlier=(None,)),
-    Column("target_seconds", pl.Float64(), "those of the target's passes", "s", averaged=True,
+    Column("target_seconds", pl.Float64(), "part of the target's passes", "s", averaged=True,
            earlier=(None,)),
-    Column("reading_seconds", pl.Float64(), "those in which drafters read verified tokens: their "
-           "own rounds', which begins a draft, and when they are evaluated", "s", averaged=True,
-           earlier=(None,)),
+    Column("reading_seconds", pl.Float64(), "part in which drafters read verified tokens, to begin "
+           "a draft or to be evaluated", "s", averaged=True, earlier=(None,)),
     Column(ROUNDS_OF, pl.Float64(), "rounds of this arm", "rounds"),
     Column("gamma", pl.Float64(), "mean of gamma_t over the answer's tokens (first draft depth); "
-           "of several drafters weighted by their rounds", "probability", averaged=True),
+           "several drafters are weighted by their rounds", "probability", averaged=True),
     Column("rounds_until_best", pl.Float64(), "[rounds until the best fixed drafter holds half of "
            "the weight](metrics.md#measures); null if it does not before the answer ends",
            "rounds"),
@@ -243,11 +242,12 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
            "the best fixed drafter", "tokens", averaged=True, earlier=(None,)),
     Column("length_regret", pl.Float64(), "[length regret](metrics.md#measures) against the best "
            "fixed drafter", "tokens", averaged=True, earlier=(None,)),
-    Column("round_tokens", pl.List(pl.UInt16()), "tokens of each round of one replay, with seed 0, "
-           "of what chooses drafters in a sweep's first run; else null", "tokens",
-           partly=True, earlier=(None,)),
-    Column("round_drafter", pl.List(pl.String()), "its arm", partly=True, earlier=(None,)),
-    Column("round_weight", pl.List(pl.Float32()), "probability of that arm in the play, where that "
+    Column("round_tokens", pl.List(pl.UInt16()), "tokens of each round of one replay with seed 0, "
+           "in a sweep's first run, of selectors that are `runnable` and choose between drafters; "
+           "else null", "tokens", partly=True, earlier=(None,)),
+    Column("round_drafter", pl.List(pl.String()), "arm of each of these rounds", partly=True,
+           earlier=(None,)),
+    Column("round_weight", pl.List(pl.Float32()), "probability of that arm in the play, if the play "
            "depends on the position only (`mode` exact); else null", "probability",
            partly=True, earlier=(None,)),
 ))
@@ -258,13 +258,13 @@ CURVES = Table("curves", "trace, selector, setting and up to 64 positions, of cu
            "values", "tokens", key=True),
     Column("rounds", pl.Float64(), "rounds begun before that position, mean over queries, seeds "
            "averaged first", "rounds"),
-    Column("regret_rounds", pl.Float64(), "those minus the best fixed drafter's", "rounds"),
+    Column("regret_rounds", pl.Float64(), "`rounds` minus the best fixed drafter's", "rounds"),
     Column("low", pl.Float64(), "lower end of its 95 % t interval over questions; "
            "null for fewer than three", "rounds"),
     Column("high", pl.Float64(), "upper end", "rounds"),
     Column("seconds", pl.Float64(), "estimated seconds of `rounds`; null without costs", "s"),
-    Column("regret_seconds", pl.Float64(), "those minus the seconds of the drafter with the fewest "
-           "*rounds*", "s"),
+    Column("regret_seconds", pl.Float64(), "`seconds` minus those of the fixed drafter with the "
+           "fewest *rounds*", "s"),
     Column("seconds_low", pl.Float64(), "lower end of its 95 % t interval over questions; "
            "null for fewer than three", "s"),
     Column("seconds_high", pl.Float64(), "upper end", "s"),
@@ -273,12 +273,12 @@ CURVES = Table("curves", "trace, selector, setting and up to 64 positions, of cu
 ANSWER = Table("answer", "trace, selector, setting and token of one answer, replayed with seed 0", (
     *RUN, *QUERY,
     Column("position", pl.Int32(), "tokens of the answer before it", key=True),
-    Column("token", pl.UInt32(), "its id"),
+    Column("token", pl.UInt32(), "the token's id"),
     Column("round", pl.Int32(), "number of its round, counted from 0"),
     Column("drafter", pl.String(), "the round's drafter"),
-    Column("gamma", pl.Float32(), "that drafter's gamma there", "probability"),
-    Column(WEIGHT_OF, pl.Float32(), "the play in a round from there, where it depends on the "
-           "position only (`mode` exact), else null", "probability"),
+    Column("gamma", pl.Float32(), "gamma of that drafter at this token", "probability"),
+    Column(WEIGHT_OF, pl.Float32(), "probability of this arm in the play of a round from here, if "
+           "the play depends on the position only (`mode` exact); else null", "probability"),
 ))
 
 TABLES = (SUMMARY, PER_QUERY, CURVES, ANSWER)
@@ -287,9 +287,11 @@ LIVE_ROUNDS = Table("rounds", "round of `hedgespec live`", (
     Column("query", pl.Int64(), "number of the query, counted from 0", key=True),
     Column("position", pl.Int64(), "tokens of the answer before the round", "tokens", key=True),
     Column("drafter", pl.String(), "the drafter that was chosen, or `none`"),
-    Column("probability", pl.Float64(), "of choosing it and its draft length", "probability"),
-    Column("weights", pl.List(pl.Float64()), "the whole play, in the arms' order: the drafters, or "
-           "`none` first if it is one, then each drafter with each draft length", "probability"),
+    Column("probability", pl.Float64(), "probability of choosing it and its draft length",
+           "probability"),
+    Column("weights", pl.List(pl.Float64()), "the whole play, in the arms' order: the drafters; "
+           "with `--arm-lengths` first `none` if it is an arm, then each drafter with each draft "
+           "length", "probability"),
     Column("evaluated", pl.Boolean(), "whether drafters were evaluated before the round"),
     Column("drafted", pl.Int64(), "tokens drafted", "tokens"),
     Column("emitted", pl.Int64(), "tokens emitted", "tokens"),
@@ -302,6 +304,6 @@ LIVE_ROUNDS = Table("rounds", "round of `hedgespec live`", (
 LIVE_LOSSES = Table("losses", "loss that the selector of `hedgespec live` learned, in that order", (
     Column("query", pl.Int64(), "number of the query, counted from 0", key=True),
     Column("position", pl.Int64(), "the token where a round would start", "tokens", key=True),
-    Column("losses", pl.List(pl.Float64()), "of all arms, in their order, as they were fed",
+    Column("losses", pl.List(pl.Float64()), "losses of all arms, in their order, as learned",
            "the [loss](metrics.md#losses)"),
 ))
