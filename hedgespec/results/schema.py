@@ -180,8 +180,8 @@ SUMMARY = Table("summary", "trace, selector, setting and seed", (
            "null if replayed", "rounds"),
     Column("mat", pl.Float64(), "emitted tokens per round, pooled", "tokens/round"),
     Column("mat_per_query", pl.Float64(), "the same, mean over queries", "tokens/round"),
-    Column("regret_rounds", pl.Float64(), "rounds above the best fixed drafter of the query, summed "
-           "over queries; both of the same seed, or both exact", "rounds"),
+    Column("regret_rounds", pl.Float64(), "rounds above the best fixed drafter of the query, "
+           "summed over queries; both of the same seed, or both exact", "rounds"),
     Column("tokens_per_second", pl.Float64(), "what live decoding would reach, estimated from "
            "`costs`; null without", "tokens/s"),
     Column("rounds_per_second", pl.Float64(), "speed of the replay itself, compilation not counted",
@@ -247,8 +247,8 @@ PER_QUERY = Table("per_query", "query, for each row of summary.parquet", (
            "else null", "tokens", partly=True, earlier=(None,)),
     Column("round_drafter", pl.List(pl.String()), "arm of each of these rounds", partly=True,
            earlier=(None,)),
-    Column("round_weight", pl.List(pl.Float32()), "probability of that arm in the play, if the play "
-           "depends on the position only (`mode` exact); else null", "probability",
+    Column("round_weight", pl.List(pl.Float32()), "probability of that arm in the play, if the "
+           "play depends on the position only (`mode` exact); else null", "probability",
            partly=True, earlier=(None,)),
 ))
 
