@@ -32,7 +32,7 @@ class Statistics:
 
 
 class Rule(ABC):
-    """How the target accepts draft tokens. docs/rules.md shows how to add one.
+    """How the target accepts draft tokens. docs/write-a-rule.md shows how to add one.
 
     For replays: `expected` and `realised`, from the columns that every trace has, or from those
     that `reduce` makes while a trace is recorded, named in `recorded`; `option` is the recorder's.

@@ -6,14 +6,13 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from hedgespec.bundled import costs_file, trace_folder
-from hedgespec.command import command_line
+from hedgespec.command import command_line, package_versions
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import as_unicode, sha256_file
 from hedgespec.results.labels import PoolLabel
@@ -31,7 +30,6 @@ from hedgespec.simulator.work import Here, Place, Shelf
 from hedgespec.traces import Costs, TraceReader, load_manifest
 from hedgespec.traces.bounds import width_of_bounds
 from hedgespec.traces.schema import MANIFEST
-from hedgespec.version import __version__
 
 _TOGETHER = 1.0  # seconds
 
@@ -346,8 +344,8 @@ def _provenance(
             for folder, trace in inputs.items()
         ],
         "settings": _described(settings),
-        "versions": {"hedgespec": __version__, "python": platform.python_version(),
-                     **{name: version(name) for name in ("numpy", "numba", "polars")}},
+        "versions": {**package_versions("numpy", "numba", "polars"),
+                     "python": platform.python_version()},
     }
 
 
