@@ -138,7 +138,12 @@ class Results:
         return cls(summary, per_query, curves, answer)
 
     def divided(self, sizes: Sequence[Sequence[int]]) -> "list[Results]":
-        """The parts that were joined, by the numbers of rows in each one's tables."""
+        """The parts that were joined, by the numbers of rows in each one's tables. Raises
+        ValueError if these are not those of the tables."""
+        rows = [len(frame) for _, frame in self.tables()]
+        given = [sum(of_table) for of_table in zip(*sizes, strict=True)]
+        if given != rows or min(map(min, sizes)) < 0:
+            raise ValueError(f"the parts have {sizes} rows, the tables {rows}")
         begins = np.cumsum([[0] * len(TABLES), *sizes], axis=0).tolist()
         return [Results.of([frame.slice(begin, rows) for (_, frame), begin, rows
                             in zip(self.tables(), *part, strict=True)])

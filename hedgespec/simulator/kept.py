@@ -101,10 +101,11 @@ class KeptResults:
             hashes, rows = read_json(path)["tables"], _rows_of(path)
             whole = Results.of([read_parquet(self._path(stem, table), where=path.name,
                                              sha256=str(hashes[table.name])) for table in TABLES])
-            return dict(zip(rows, whole.divided([*rows.values()]), strict=True))
+            found = whole.divided([*rows.values()])
         except (HedgespecError, TypeError, KeyError, ValueError):
             self._damaged.add(stem)
             return {}
+        return dict(zip(rows, found, strict=True))
 
     def parked(self, key: str, job: Job) -> "Parked":
         """Where what the units of a job find is kept until all are done."""

@@ -109,6 +109,21 @@ def test_a_table_is_made_of_declared_columns_only():
     assert table.empty().schema == {"a": pl.Int32, "b": pl.Float64}
 
 
+def test_parts_below_each_other_are_those_made_one_by_one():
+    table = Table("t", "row", (Column("a", pl.Int32(), ""), Column("b", pl.Float64(), ""),
+                               Column("text", pl.String(), ""), Column("of/", pl.Float32(), "")))
+    parts = [{"a": 1, "b": np.array([np.nan, 2.0]), "text": "x", "of/x": pl.Series([1, 2])},
+             {"a": np.array([3, 4, 5]), "b": None, "text": pl.Series(["p", None, "q"]),
+              "of/y": np.array([1.0, np.nan, 3.0])},
+             {"a": 7, "b": 1.5, "text": "z"}]
+    stacked = table.stacked(parts)
+    assert stacked.equals(pl.concat([table.made(part) for part in parts], how="diagonal"))
+    assert stacked.schema == {"a": pl.Int32, "b": pl.Float64, "text": pl.String,
+                              "of/x": pl.Float32, "of/y": pl.Float32}
+    with pytest.raises(KeyError, match="b"):
+        table.stacked([parts[0], {"a": 1, "text": "x"}])
+
+
 def lists_of_columns(source: str) -> list[list[str]]:
     """Lists of four column names or more in a program, and schemas: names with types."""
     columns = {column.name for table in (*TABLES, LIVE_ROUNDS) for column in table.columns}

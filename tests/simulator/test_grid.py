@@ -97,6 +97,39 @@ def test_an_interrupted_grid_goes_on_and_gives_the_same(grid, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("harm", ["bytes", "rows", "counts", "older"])
+def test_jobs_kept_with_a_damaged_file_are_run_again_and_the_others_are_not(
+    grid, harm, monkeypatch
+):
+    sim(grid)
+    whole = read_table(grid.parent / "out", "per_query")
+    parts, calls, real = grid.parent / "out" / "parts", [], Replayer.run
+    said = [path for path in sorted(parts.glob("*.json")) if path.name != "run.json"]
+    told = json.loads(said[0].read_text())
+    if harm == "bytes":
+        (parts / f"{said[0].stem}.curves.parquet").write_bytes(b"PAR1 and no more")
+    elif harm == "rows":
+        said[0].write_text(json.dumps(told | {"rows": [1, 2]}))
+    elif harm == "counts":
+        said[0].write_text(json.dumps(told | {"rows": {
+            key: [counts[0] + 1, *counts[1:]] for key, counts in told["rows"].items()}}))
+    else:
+        said[0].write_text(json.dumps(told["tables"]))  # what an earlier version wrote
+
+    def counted(self, text, *rest, **named):
+        calls.append(text)
+        return real(self, text, *rest, **named)
+
+    monkeypatch.setattr(Replayer, "run", counted)
+    assert sim(grid) == 0
+    assert read_table(grid.parent / "out", "per_query").equals(whole)
+    assert calls
+    calls.clear()
+    assert sim(grid) == 0
+    assert not calls, "all of it is kept again"
+
+
+@pytest.mark.slow
 def test_an_edited_trace_is_run_again(grid):
     sim(grid)
     first = read_table(grid.parent / "out", "per_query")
