@@ -23,8 +23,8 @@ class ExportSettings:
         "draft length (default: the trace's)", "K", low=1)] = None
     rule: Annotated[str, Option("verification rule")] = "auto"
     seeds: Annotated[int, Option(
-        "replays that a policy with random rounds is averaged over", "N", low=1)] = 5
-    out: Annotated[Path | None, Option("the file to write (default: printed)", "FILE",
+        "replays to average over, if the policy's rounds are random", "N", low=1)] = 5
+    out: Annotated[Path | None, Option("file to write (default: print)", "FILE",
                                        made=True)] = None
 
     def __post_init__(self) -> None:

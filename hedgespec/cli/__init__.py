@@ -14,20 +14,20 @@ from hedgespec.version import version_and_commit
 COMMANDS = {
     "record": "run a target and its drafters once; write a trace",
     "zoo": "train domain-expert draft heads for a target",
-    "head": "say what an EAGLE head is made of, and how much of it a target accepts",
-    "traces": "list the bundled traces; or record their experiment with a zoo",
+    "head": "show what an EAGLE head is made of, and how many of its drafts a target accepts",
+    "traces": "list the bundled traces, or record their experiment with a zoo",
     "subset": "copy part of a trace",
-    "synthetic": "make up a trace without any model, for stress and tests",
+    "synthetic": "make up a trace without any model, for stress tests",
     "validate": "check a trace",
     "sim": "replay traces with many selectors; write result tables and a figure",
-    "report": "figures, tables and findings from results of sim",
-    "check": "check a learner of your own at length",
+    "report": "make figures, tables and findings from results of sim",
+    "check": "check a learner of your own thoroughly",
     "selectors": "list the selectors, their parameters, and the verification rules",
     "live": "decode with real models and a selector, or chat",
-    "fidelity": "replay the log of a live run: the same decisions must come out",
-    "export": "write a policy on a trace for an engine's simulation, or a benchmark",
+    "fidelity": "replay the log of a live run and check that the decisions are the same",
+    "export": "write what a policy does on a trace, for an engine's simulation or a benchmark",
     "import": "read an engine's own log of speculative decoding",
-    "profile": "measure costs of a large target's shapes, with random weights",
+    "profile": "measure the costs of a target's shapes, with random weights",
 }
 MODULES = {"import": "import_log"}  # of commands whose name no module can have
 
@@ -98,10 +98,10 @@ def make_parser(
     parser.add_argument("--version", action=_Version, nargs=0,
                         help="show the version, and the commit where there is one")
     parser.add_argument("--docs", action=_Docs, nargs=0,
-                        help="show the folder of the documentation, docs/ in help texts")
+                        help="show the folder of the documentation (help texts call it docs/)")
     parser.add_argument("--print-completion", action=_Completion, choices=SHELLS,
-                        help="print what completes commands and options in a shell, for its start "
-                             "file (the `completion` extra)")
+                        help="print a script that completes commands and options, for a shell's "
+                             "start file (needs the `completion` extra)")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND",
                                      required=True, action=_Commands)
     for name in COMMANDS:

@@ -5,18 +5,18 @@ from pathlib import Path
 
 EPILOG = """\
 checks:
-  sizes              several numbers of drafters and draft lengths: bounds, and distributions
+  sizes              bounds and distributions, with several numbers of drafters and draft lengths
   purity             the same losses give the same plays
-  compiled           compiled it plays what it does as plain Python
-  order of drafters  other names for them change nothing else
-  trace ...          on made-up traces: exact expectations against replays, live against replayed
+  compiled           the compiled learner plays as it does in plain Python
+  order of drafters  reordering the drafters changes nothing else
+  trace ...          on made-up traces: exact expectations equal replays, and live equals replayed
 
 examples:
   hedgespec check my_learner.py:MINE
   hedgespec check my_learner.py:MINE:rate=0.5 --out build/mine
 
-OUT receives weights.png: what it plays on a text of each made-up trace. Status 1 if a check fails.
-How to write a learner: docs/tutorial.md.
+OUT receives weights.png: the plays on a text of each made-up trace. The status is 1 if a check
+fails. How to write a learner: docs/tutorial.md.
 """
 
 
@@ -24,13 +24,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "check", epilog=EPILOG,
-        description="Check a learner of your own: "
-                    "a breach of the contract is reported with its line.",
+        description="Check a learner of your own. Each breach of the contract is reported with "
+                    "its line.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("learner", metavar="FILE.py:NAME",
-                        help="the learner, perhaps with parameters as in `hedgespec sim`; a "
-                             "built-in one will do too")
+                        help="the learner, with parameters as in `hedgespec sim` if you like; a "
+                             "built-in learner works too")
     parser.add_argument("--out", type=Path, default=Path("results/check"), metavar="DIR",
                         help="where the figure goes (default: %(default)s)")
     parser.set_defaults(run=run)

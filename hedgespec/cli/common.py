@@ -57,7 +57,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """The option --quiet."""
     parser.add_argument("--quiet", action="store_true",
-                        help="print warnings and errors only, and no progress")
+                        help="print only warnings and errors, no progress")
 
 
 def print_json(document: object) -> None:

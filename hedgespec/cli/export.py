@@ -19,8 +19,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "export", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Write what a policy does on a trace for an engine's own simulation of "
-                    "speculative decoding, or for a benchmark.")
+        description="Write what a policy does on a trace, for an engine's own simulation of "
+                    "speculative decoding or for a benchmark.")
     parser.add_argument("format", choices=tuple(EXPORTS), metavar="FORMAT", help="see below")
     parser.add_argument("trace", metavar="TRACE",
                         help="a trace directory, or the name of a bundled one")

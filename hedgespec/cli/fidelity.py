@@ -10,9 +10,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "fidelity",
-        description="Replay what `hedgespec live --out` wrote. Every drafter chosen and every\n"
-                    "probability played must come out again, bit for bit; the first that does not\n"
-                    "is named, with status 1. Their seconds are told beside those of the replay.",
+        description="Replay what `hedgespec live --out` wrote. Every chosen drafter and every\n"
+                    "played probability must come out again, bit for bit. The first that differs\n"
+                    "is named, with status 1. Seconds are shown live and as replayed.",
         epilog="example:\n  hedgespec live --out log && hedgespec fidelity log",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -18,8 +18,8 @@ examples:
   hedgespec head zoo/generalist
   hedgespec head ./EAGLE3-LLaMA3.1-Instruct-8B --target meta-llama/Llama-3.1-8B-Instruct
 
-The layers are shown as Hugging Face counts hidden states, 0 being the embedding. Trainers write
-them in one of two ways into config.json; of the two the right one is accepted more. Needs the
+Layers are numbered as Hugging Face counts hidden states; 0 is the embedding. Trainers write them
+into config.json in one of two ways. The right one is the one that is accepted more. Needs the
 `models` extra.
 """
 
@@ -28,11 +28,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "head", epilog=EPILOG,
-        description="Dialect, flags, layers and tensors of an EAGLE head, and the acceptance "
+        description="Show dialect, flags, layers and tensors of an EAGLE head, and the acceptance "
                     "probability at each draft depth on the target's own text.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="config.json and tensors")
+    parser.add_argument("folder", type=Path, metavar="FOLDER",
+                        help="folder with config.json and tensors")
     for settings in _defaults():
         add_options(parser, settings)
     parser.set_defaults(run=run)

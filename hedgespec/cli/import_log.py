@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 EPILOG = "formats:\n" + "\n".join(
     f"  {one.name:12} {one.help}" for one in IMPORTS.values()) + """
 
-Logs tell what happened to the drafter that ran, not what others would have done: no trace can be
-made of them. With the probability of each choice (per_step_propensity) drafters are estimated off
-policy, else their rounds are tabulated.
+A log says what happened to the drafter that ran, not what others would have done, so no trace can
+be made of it. If it has the probability of each choice (per_step_propensity), drafters are
+estimated off policy; else their rounds are tabulated.
 
 examples:
   hedgespec import vllm responses.jsonl --drafter ngram
@@ -27,14 +27,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "import", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Read what a serving engine or a benchmark says of its own drafts, and what "
-                    "can honestly be said of them.")
+        description="Read what a serving engine or a benchmark logs of its own drafts, and print "
+                    "what can be concluded from it.")
     add = parser.add_argument
     add("format", choices=tuple(IMPORTS), metavar="FORMAT", help="see below")
     add("file", type=Path, metavar="FILE", help="the log")
     add("--drafter", default="drafter", metavar="NAME",
-        help="what to call a drafter that the log does not name (default: drafter)")
-    add("--out", type=Path, metavar="DIR", help="keep the rounds here (default: only told)")
+        help="name for a drafter that the log does not name (default: drafter)")
+    add("--out", type=Path, metavar="DIR",
+        help="folder to keep the rounds in (default: only printed)")
     parser.set_defaults(run=run)
 
 

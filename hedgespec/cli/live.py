@@ -30,12 +30,12 @@ examples:
   hedgespec live --rule tree --trees dynamic:30,5,8 --selector ucbspec
   hedgespec live --arm-lengths 0 3 5                 choose a drafter and how much it drafts
   hedgespec live --prompts question.jsonl --selector exp3spec --out logs/exp3spec
-  hedgespec fidelity logs/exp3spec                   replay it: the same decisions must come out
+  hedgespec fidelity logs/exp3spec                   replay it: decisions must be the same
 
 Each token has the colour of the drafter that drafted it; the target's own tokens are plain.
-Drafters as in `hedgespec record`, selectors as in `hedgespec sim` (and fixed:DRAFTER, or none to
-compare with). The text is distributed as the target's own, whatever they are. Needs the `models`
-extra.
+Drafters are those of `hedgespec record` and selectors those of `hedgespec sim` (also fixed:DRAFTER,
+or none for comparison). With any of them the text has the target's own distribution. Needs the
+`models` extra.
 """
 
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red", "bright_cyan", "bright_green",
@@ -47,14 +47,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "live", epilog=EPILOG,
-        description="Speculative decoding with a pool of drafters, one text at a time.",
+        description="Decode speculatively with a pool of drafters, one text at a time.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--prompt", metavar="TEXT", help="one question")
     what.add_argument("--prompts", type=Path, metavar="FILE",
                       help="question.jsonl (default: the bundled questions, one per domain)")
-    what.add_argument("--chat", action="store_true", help="talk to the target; /help says how")
+    what.add_argument("--chat", action="store_true",
+                      help="chat with the target; /help lists the commands")
     for defaults in _defaults():
         add_options(parser, defaults)
     parser.set_defaults(run=run)

@@ -25,9 +25,9 @@ examples:
   hedgespec profile --target-config config.json --heads 4 --draft-length 8
   hedgespec profile --target-config qwen3-8b --batches 4 16 64 --contexts 2048 --out costs.json
 
-Speed depends on shapes, not on values: the target and EAGLE-3 heads for it are made with random
-weights. What they would accept is not measured. Needs the `models` extra, and for --target-config
-llama-3.1-8b about 30 GB of GPU memory.
+Speed depends on shapes, not on values, so the target and its EAGLE-3 heads have random weights.
+Acceptance is not measured. Needs the `models` extra; --target-config llama-3.1-8b needs about 30 GB
+of GPU memory.
 """
 
 
@@ -35,7 +35,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "profile", epilog=EPILOG,
-        description="Seconds of target, drafting, evaluation and selection.",
+        description="Measure the seconds of target, drafting, evaluation and selection.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -44,7 +44,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_options(parser, _defaults())
     add("--out", type=Path, metavar="FILE", help="write the costs as JSON, for `hedgespec sim`")
     add("--resume", action="store_true",
-        help="go on from what FILE.unfinished has, measured with the same settings")
+        help="go on from FILE.unfinished, which must have the same settings")
     parser.set_defaults(run=run)
 
 

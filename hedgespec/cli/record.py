@@ -29,7 +29,7 @@ examples:
   hedgespec record --target meta-llama/Llama-3.1-8B-Instruct \\
       --drafter small=lm:meta-llama/Llama-3.2-1B-Instruct --drafter prompt-lookup \\
       --prompts question.jsonl --temperature 0 --out traces/llama-greedy
-  hedgespec record --resume ...             go on after any interruption
+  hedgespec record --resume ...             continue after an interruption
   hedgespec record --device split ...       a target too large for one GPU, on all of them
   hedgespec record --target http://127.0.0.1:8000 --drafter small=http://127.0.0.1:8001 \\
       --top-k 20 --temperature 0.7 --prompts question.jsonl --out traces/served
@@ -44,17 +44,17 @@ drafters, each [NAME=]FAMILY[:ARGUMENT]:
   prompt-lookup[:N]    copy what followed the last N (default 3) tokens before
   ngram[:N]            sample from the continuations of the last N (default 3) tokens
 
-From servers (docs/engines.md) each drafter is NAME=http://HOST:PORT, and the extra `servers` is all
-that is needed. Else the `models` extra is: pip install -e '.[models]' in a clone. On a CPU the
-defaults are one question per domain and 96 tokens; a GPU is wanted for more. The format:
-docs/trace-format.md.
+Recording from servers (docs/engines.md) needs the `servers` extra only, and each drafter is
+NAME=http://HOST:PORT. Everything else needs the `models` extra (in a clone: pip install -e
+'.[models]'). On a CPU the defaults are one question per domain and 96 tokens; use a GPU for more.
+The format: docs/trace-format.md.
 """
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
         "record", epilog=EPILOG,
-        description="The target writes an answer to each prompt; every drafter is scored on it.",
+        description="The target answers each prompt; every drafter is scored on the answer.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_options(parser, _defaults())

@@ -20,14 +20,14 @@ examples:
   hedgespec report results/sim                          results of `hedgespec sim`: `make report`
   hedgespec report results/sim --selectors hedge normalhedge ucbspec --traces my-trace
   hedgespec report results/sim --against fixed:generalist       gains over another selector
-  hedgespec report results/a results/b                  also what differs in b, paired by question
+  hedgespec report results/a results/b                  also how b differs, paired by question
   hedgespec report results/sim --tokenizer SmolLM2-135M-Instruct/tokenizer.json   text, not ids
   hedgespec report results/sim --formats pdf png     pictures of all figures, for a paper
   hedgespec report results/new --baseline results/old   also what became worse, and the answers
 
-OUT receives report.html (one file, opens offline), figures/ (the numbers drawn as CSV; with
---formats pictures too, one trace a figure) and tables/ (CSV, Markdown). The page says of each
-figure that is left out what the results lack.
+OUT receives report.html (one file, opens offline), figures/ (the drawn numbers as CSV, and with
+--formats also pictures, one figure per trace) and tables/ (CSV, Markdown). Where a figure is left
+out, the page says what the results lack.
 """
 
 
@@ -40,41 +40,41 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add = parser.add_argument
     add("results", nargs="+", type=Path, metavar="RESULTS",
-        help="results folders; the first is reported on, the others are compared with it")
+        help="results folders; the report is on the first and compares the others with it")
     add("--out", type=Path, default=Path("results/report"), metavar="DIR",
-        help="where the report goes (default: %(default)s)")
+        help="folder for the report (default: %(default)s)")
     add("--baseline", type=Path, metavar="RESULTS",
-        help="results to compare with instead, in rounds, MAT, tokens/s and regret; settings that "
-             "became worse are marked. It is an error if no setting is in both")
+        help="results to compare with, in rounds, MAT, tokens/s and regret; settings that became "
+             "worse are marked. At least one setting must be in both")
     add("--traces", nargs="+", default=[], metavar="NAME",
-        help="traces of the results to show (default: all)")
+        help="traces to show (default: all)")
     add("--selectors", nargs="+", default=[], metavar="NAME",
         help="learners to draw (default: the eight with the least regret, of those that ran on the "
              "most traces)")
     add("--against", metavar="NAME",
-        help="selector that gains in MAT are counted from (default: best-single, else the best "
-             "fixed drafter)")
+        help="selector to count gains in MAT from (default: best-single, else the best fixed "
+             "drafter)")
     add("--tokenizer", type=Path, metavar="FILE",
-        help="tokenizer.json, or .gguf, of the target: answers are then shown as text, where the "
-             "traces still are where they were replayed; traces hold token ids only")
+        help="the target's tokenizer.json or .gguf: answers are then shown as text. Traces hold "
+             "token ids only, and must still be where they were replayed")
     add("--prompts", type=Path, metavar="FILE",
-        help="the question file that was recorded from: answers then stand below their prompts, "
-             "which are found by the queries' ids")
+        help="the question file of the recording: answers then stand below their prompts, which "
+             "are found by the queries' ids")
     add("--costs", metavar="NAME",
-        help="of results under several costs, those whose seconds are shown (default: the first)")
+        help="costs whose seconds are shown, if results have several (default: the first)")
     add("--batch", type=int, metavar="B",
-        help="of results under several batches, the one that is shown (default: the first)")
+        help="batch that is shown, if results have several (default: the first)")
     add("--answers", type=_count, metavar="N",
-        help="of how many answers of each trace, those with most regret, the page has the rounds "
-             "(default: as many as fit on a page of 1 MB)")
+        help="number of answers of each trace, those with the most regret, whose rounds the page "
+             "shows (default: as many as fit on a page of 1 MB)")
     add("--width", type=_inches, metavar="INCHES",
         help="width of the figures in OUT/figures (default: 3.4, one column of a paper; 7 where a "
              "figure needs it)")
-    add("--dpi", type=int, help=f"of PNG files (default: {_DPI})")
-    add("--font", metavar="FAMILY", help=f"of the figures in OUT/figures (default: {_FONT})")
+    add("--dpi", type=int, help=f"resolution of PNG files (default: {_DPI})")
+    add("--font", metavar="FAMILY", help=f"font of the figures in OUT/figures (default: {_FONT})")
     add("--formats", nargs="+", default=[], choices=["pdf", "svg", "png"],
-        help="make pictures of the figures too, in OUT/figures: about a hundred of `make sim`, "
-             "which take longer than all else (default: none; the page draws its own)")
+        help="also make pictures of the figures in OUT/figures; `make sim` has about a hundred, "
+             "which take longer than everything else (default: none; the page draws its own)")
     add_json(parser)
     add_quiet(parser)
     parser.set_defaults(run=run)

@@ -8,7 +8,7 @@ from hedgespec.cli.common import add_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-_NOTE = ("feedback: full = losses of all drafters, as --feedback of `hedgespec sim` says; "
+_NOTE = ("feedback: full = losses of all drafters, when --feedback of `hedgespec sim` says; "
          "chosen = only the rounds of the drafter that ran. "
          "A learner of your own: FILE.py:NAME (docs/tutorial.md)")
 

@@ -23,15 +23,15 @@ examples:
   hedgespec sim --selectors hedge:eta=0.1 fixed:prompt-lookup best-fixed --draft-length 8
   hedgespec sim --selectors normalhedge --feedback queued bold rounds:2 --loss length accept
   hedgespec sim --rule sampling block onehot      other ways of verifying drafts
-  hedgespec sim --costs own llama-3.1-8b-h100     the same rounds in seconds of two machines
+  hedgespec sim --costs own llama-3.1-8b-h100     the same rounds under two machines' costs
   hedgespec sim --grid default                    every learner and many settings: `make sim`
-  hedgespec sim --grid default --dry-run          how many runs that is, and how long it takes
+  hedgespec sim --grid default --dry-run          how many runs this is, and how long they take
   hedgespec sim --selectors my_learner.py:MINE:rate=0.2 hedge     (docs/tutorial.md)
 
 OUT receives summary.parquet (a row per trace, selector and seed), per_query.parquet, curves.parquet
 (cumulative regret), answer.parquet (one answer token by token) and run.json (inputs, seeds,
-versions); with --figure regret.png too. Columns: docs/results.md. Results of another run there are
-replaced with --force only. Regret is counted in rounds, against the best fixed drafter of each
+versions); with --figure also regret.png. Columns: docs/results.md. Only --force replaces the
+results of another run there. Regret is counted in rounds, against the best fixed drafter of each
 query in hindsight.
 """
 
@@ -48,15 +48,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--grid", type=Path, metavar="FILE",
-                        help="sweeps in a TOML file (docs/results.md), whose keys are the options "
-                             "below; those given here are set in every run of it. `default`: the "
-                             "sweeps of `make sim`; what is finished is kept in OUT/parts, so that "
-                             "it can go on")
+                        help="TOML file of sweeps (docs/results.md). Its keys are the options "
+                             "below; options given here are set in every run. `default` is the "
+                             "sweeps of `make sim`. Finished work is kept in OUT/parts, so that an "
+                             "interrupted sweep can go on")
     parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS",
-                        help="run on a Ray cluster (the `ray` extra; without ADDRESS one is "
-                             "started here); what is finished is kept in OUT/parts (docs/scale.md)")
+                        help="run on a Ray cluster (needs the `ray` extra; without ADDRESS one is "
+                             "started here). Finished work is kept in OUT/parts (docs/scale.md)")
     parser.add_argument("--dry-run", action="store_true",
-                        help="say how much would be run and about how long it takes, after a few "
+                        help="print how much would run and about how long it takes, after a few "
                              "seconds of trying; write nothing")
     add_json(parser)
     add_quiet(parser)

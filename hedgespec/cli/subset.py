@@ -13,7 +13,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "subset", epilog=EPILOG,
-        description="Copy the first queries of each domain, and perhaps fewer draft depths.",
+        description="Copy the first queries of each domain, with fewer draft depths if you like.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -22,7 +22,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--out", type=Path, required=True, metavar="DIR", help="the trace directory to make")
     add("--per-domain", type=int, metavar="N", help="queries of each domain (default: all)")
     add("--depths", type=int, metavar="D",
-        help="draft depths to keep (default: all); drafts longer than this cannot be replayed")
+        help="draft depths to keep (default: all); the copy cannot replay longer drafts")
     add("--name", help="name of the copy (default: the trace's)")
     parser.set_defaults(run=run)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 EPILOG = """\
 kinds:
   iid         each drafter has an acceptance probability of its own, with noise
-  correlated  some tokens are easy for all drafters and some hard, in stretches
-  switching   another drafter is the best one in each stretch of 64 tokens
-  domains     an expert per domain, .82 at home and .62 away, and a generalist, .74 anywhere
+  correlated  stretches of tokens are easy, or hard, for all drafters
+  switching   the best drafter changes with each stretch of 64 tokens
+  domains     an expert per domain accepts .82 at home and .62 away; a generalist .74 anywhere
 """
 
 
@@ -19,11 +19,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
     parser = commands.add_parser(
         "synthetic",
-        description="Draw acceptance statistics; trace and drafters are named synthetic.",
+        description="Make a trace of random acceptance statistics; trace and drafters are named "
+                    "synthetic.",
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("kind", metavar="KIND", help="one of those below")
+    add("kind", metavar="KIND", help="one of the kinds below")
     add("--out", type=Path, required=True, metavar="DIR", help="the trace directory to make")
     add_options(parser, SyntheticSettings())
     parser.set_defaults(run=run)

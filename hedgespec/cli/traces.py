@@ -15,23 +15,26 @@ if TYPE_CHECKING:
     from hedgespec.zoo.settings import ExperimentSettings
 
 EPILOG = """\
-The traces, in --out: domain-mix (held-out questions, as many of each domain) at temperatures 0.7,
-0 and 1; rephrased (the same, asking for two answers and the better one) at 0.7; with --long,
-answers to bundled prompts that ask for long ones, and with --spec-bench Spec-Bench, at all three.
-Drafters: the generalist, with --mixed that of all domains, the experts, the parallel head, at
-temperature 0 the recurrent one, the small models, prompt lookup and each --drafter. What is there
-already is kept; an interrupted recording goes on.
+Traces in --out:
+  domain-mix     held-out questions, as many of each domain, at temperatures 0.7, 0 and 1
+  rephrased      the same questions, asking for two answers and the better one, at 0.7
+  long           with --long: answers to bundled prompts that ask for long ones, at all three
+  spec-bench     with --spec-bench: Spec-Bench, at all three
+
+Drafters: the generalist, with --mixed the generalist of all domains, the experts, the parallel
+head, at temperature 0 the recurrent head, the small models, prompt lookup and each --drafter.
+Traces that are there already are kept, and an interrupted recording goes on.
 
 examples:
-  hedgespec traces list                             those that ship with hedgespec, by name
+  hedgespec traces list                             the bundled traces, by name
   hedgespec traces                                  the zoo, the domain mix, rephrased
-  hedgespec traces --spec-bench question.jsonl      and Spec-Bench
+  hedgespec traces --spec-bench question.jsonl      also Spec-Bench
   hedgespec traces --target Qwen/Qwen2.5-Coder-1.5B-Instruct --zoo zoo-coder --out coder \\
       --mixed --long --answer-tokens 2048 --long-answers 0.3 \\
       --drafter half=lm:Qwen/Qwen2.5-Coder-0.5B-Instruct
   hedgespec sim --traces recordings/domain-mix-t0.7
 
-Needs the `models` extra and a GPU; on a CPU both zoo and recordings are toys.
+Needs the `models` extra and a GPU. On a CPU the zoo and the recordings are toys.
 """
 
 
@@ -39,12 +42,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Define the command's options."""
     parser = commands.add_parser(
         "traces",
-        description="Record the experiment of the bundled traces, or list these.", epilog=EPILOG,
+        epilog=EPILOG,
+        description="Record the experiment of the bundled traces, or list these traces.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", nargs="?", choices=("record", "list"), default="record",
                         metavar="list", help="list the bundled traces, which every command takes "
-                                             "by name; without it, record")
+                                             "by name (without it: record)")
     add_options(parser, _defaults())
     add_zoo_options(parser)
     parser.set_defaults(run=run)

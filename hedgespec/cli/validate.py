@@ -15,7 +15,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
                     "The first fault is named by file, row and column (docs/trace-format.md).",
     )
     parser.add_argument("traces", nargs="*", type=Path, metavar="DIR",
-                        help="trace directories, or names of bundled ones (default: all of these)")
+                        help="trace directories, or names of bundled traces (default: all bundled)")
     add_json(parser)
     add_quiet(parser)
     parser.set_defaults(run=run)

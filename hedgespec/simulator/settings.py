@@ -22,9 +22,9 @@ _MOST_SEEDS = 1_000_000
 class OutputSettings:
     """Where results go, whether those of another run there are replaced, and with a picture."""
 
-    out: Annotated[Path, Option("where results go", "DIR", made=True)] = Path("results/sim")
+    out: Annotated[Path, Option("folder for results", "DIR", made=True)] = Path("results/sim")
     force: Annotated[bool, Option("replace results of another run in --out")] = False
-    figure: Annotated[bool, Option("draw the curves too: OUT/regret.png")] = False
+    figure: Annotated[bool, Option("also draw the curves: OUT/regret.png")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,59 +42,62 @@ class SweepSettings:
     traces: Annotated[tuple[Path, ...], Option(
         "trace directories, or names of bundled traces (default: all bundled)", "DIR")] = ()
     selectors: Annotated[tuple[str | Chooser, ...], Option(
-        "name or name:key=value,... (see `hedgespec selectors`); default: `default`, five learners "
-        "and the references; `all`: every learner", "NAME")] = field(default=(), kw_only=False)
+        "each a name or name:key=value,... (see `hedgespec selectors`); `all` is every learner "
+        "(default: `default`, five learners and the references)", "NAME")] = field(
+            default=(), kw_only=False)
     draft_lengths: Annotated[tuple[int, ...], Option(
         "draft tokens per round (default: the trace's own)", "K", "draft_length")] = ()
     seeds: Annotated[int, Option(
         "replays per selector, with seeds 0..N-1", "N", low=1, high=_MOST_SEEDS)] = 5
-    threads: Annotated[int, Option("results do not depend on it", "N", low=1)] = 1
+    threads: Annotated[int, Option(
+        "threads to run on; results do not depend on their number", "N", low=1)] = 1
     memory: Annotated[int | None, Option(
-        "that a trace may take while it is replayed, in MiB: a larger one is replayed piece by "
-        "piece (default: a quarter of the machine's; results do not depend on it)", "MIB",
-        low=1)] = None
+        "memory for the replay of a trace, in MiB; a larger trace is replayed in pieces, with the "
+        "same results (default: a quarter of the machine's memory)", "MIB", low=1)] = None
     rules: Annotated[tuple[str, ...], Option(
-        "verification: sampling, greedy, onehot or block, and what was recorded of gumbel, "
-        "multi:K, multi-without:K, kseq:K and tree (docs/rules.md; default: auto, greedy at "
-        "temperature 0, else sampling)", "RULE", "rule")] = ()
+        "verification rules: sampling, greedy, onehot and block; gumbel, multi:K, multi-without:K, "
+        "kseq:K and tree if the trace was recorded with them (docs/rules.md; default: auto, which "
+        "is greedy at temperature 0, else sampling)", "RULE", "rule")] = ()
     feedbacks: Annotated[tuple[Feedback, ...], Option(
-        f"of full-information learners: {', '.join(ARRIVALS)}, with "
+        f"feedback to full-information learners: {', '.join(ARRIVALS)}, with "
         f"{', '.join(f'+{name}' for name in modifier_help())} (default: queued; docs/metrics.md)",
         "NAME", "feedback", read=parse_feedback)] = ()
     losses: Annotated[tuple[str, ...], Option(
-        "of full-information learners: length, accept, hybrid:X, seconds, visit or visit-seconds "
-        "(default: seconds where costs are known, else accept; length with feedback censored)",
+        "loss of full-information learners: length, accept, hybrid:X, seconds, visit or "
+        "visit-seconds (default: seconds where costs are known, else accept; length with feedback "
+        "censored)",
         "NAME", "loss")] = ()
     estimators: Annotated[tuple[str, ...], Option(
-        "of the expected round length in the loss, without --loss in length: gamma, realised or rb "
-        "(default: gamma)",
-        "NAME", "estimator")] = ()
+        "estimator of the expected round length in the loss: gamma, realised or rb; without --loss "
+        "the loss is then length (default: gamma)", "NAME", "estimator")] = ()
     prefill: Annotated[bool, Option(
-        "losses, without --loss length, from the first draft depth only, as evaluation by "
-        "prefilling sees them")] = False
+        "compute losses from the first draft depth only, as evaluation by prefilling sees them; "
+        "without --loss the loss is then length")] = False
     carry: Annotated[int | None, seed_option(
-        "carry learners over the queries, in an order drawn with this seed")] = None
+        "carry learners over from query to query, in an order drawn with this seed")] = None
     arm_lengths: Annotated[tuple[int, ...], ARM_LENGTHS] = ()
     arms: Annotated[tuple[str, ...], Option(
-        "choose between these, each DRAFTER[@RULE][*K], where `all` is every drafter: all@block "
-        "generalist@tree expert-sql*3", "ARM")] = ()
+        "arms to choose between, each DRAFTER[@RULE][*K]; `all` is every drafter. Example: "
+        "all@block generalist@tree expert-sql*3", "ARM")] = ()
     pools: Annotated[tuple[int, ...], Option(
-        "take N of the drafters, or fill up to N with weakened copies (docs/metrics.md)", "N",
+        "pool of N drafters: N of the trace's, or filled up to N with weakened copies "
+        "(docs/metrics.md)", "N",
         "pool", low=1, high=MOST_ARMS)] = ()
     costs: Annotated[tuple[Path, ...], Option(
-        "seconds of `hedgespec profile` instead of those in the traces, for tokens per second and "
-        f"--loss seconds: files, or {', '.join(bundled_costs())} as measured, or {OWN_COSTS}, the "
-        "traces' own", "FILE")] = ()
+        "files of costs from `hedgespec profile`, used for tokens per second and --loss seconds "
+        f"instead of the traces' costs; bundled are {', '.join(bundled_costs())}; {OWN_COSTS} is "
+        "the traces' costs", "FILE")] = ()
     answer: Annotated[str | None, Option(
-        "query whose answer is shown token by token (default: of each trace that in which changing "
+        "query whose answer is shown token by token (default: in each trace the one that changing "
         "the drafter would help most)", "ID")] = None
     pool_seeds: Annotated[tuple[int, ...], Option(
-        "draw each of --pool anew with these seeds; the trace is called TRACE.nNsS (default: 0)",
+        "seeds to draw each --pool with; the trace is then called TRACE.nNsS (default: 0)",
         "S", "pool_seed", low=0, high=_MOST_SEEDS)] = ()
     mode: Annotated[str, Option(
-        "exact expectations, replayed, or auto: exact where that is possible", "MODE")] = "auto"
+        "exact: expectations; replayed: random runs; auto: exact where possible, else replayed",
+        "MODE")] = "auto"
     batches: Annotated[tuple[int, ...], Option(
-        "texts decoded at once: costs at this batch, where they were measured (default: 1)", "B",
+        "texts decoded at once; takes the costs measured at this batch (default: 1)", "B",
         "batch", low=1, high=2**31 - 1)] = ()
 
     def __post_init__(self) -> None:

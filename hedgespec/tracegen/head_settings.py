@@ -14,9 +14,9 @@ class HeadSettings:
 
     target: Annotated[str, TARGET]
     prompts: Annotated[Path | None, Option(
-        "question.jsonl as of `hedgespec record` (default: bundled)", "FILE")] = None
-    tokens: Annotated[int, Option("tokens of the target's own text", "N", low=1)] = 200
-    seed: Annotated[int, seed_option("of the sampled text")] = 0
+        "question.jsonl, as for `hedgespec record` (default: bundled)", "FILE")] = None
+    tokens: Annotated[int, Option("number of tokens of the target's own text", "N", low=1)] = 200
+    seed: Annotated[int, seed_option("seed of the sampled text")] = 0
     device: Annotated[str, DEVICES] = "cpu"
     dtype: Annotated[str, DTYPE] = "float32"
 

@@ -50,13 +50,14 @@ _HOME, _AWAY, _ANYWHERE = 0.82, 0.62, 0.74
 class SyntheticSettings:
     """The size of a synthetic trace, and the seed that it is drawn with."""
 
-    queries: Annotated[int, Option("answers", "Q", low=1)] = 50
-    tokens: Annotated[int, Option("of each answer", "T", low=1)] = 500
-    drafters: Annotated[int, Option("to choose from", "N", low=1, high=_MOST_DRAFTERS)] = 8
-    seed: Annotated[int, seed_option("of all that is drawn")] = 0
+    queries: Annotated[int, Option("number of answers", "Q", low=1)] = 50
+    tokens: Annotated[int, Option("tokens of each answer", "T", low=1)] = 500
+    drafters: Annotated[int, Option(
+        "drafters to choose from", "N", low=1, high=_MOST_DRAFTERS)] = 8
+    seed: Annotated[int, seed_option("seed of all random draws")] = 0
 
     depths: Annotated[int, Option(
-        "draft depths; 1: drafters that see the text alone", "D", low=1, high=64)] = 1
+        "draft depths; 1 makes drafters that see the text only", "D", low=1, high=64)] = 1
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""

@@ -47,40 +47,41 @@ class ZooSettings:
     out: Annotated[Path, Option("folder of the zoo", "DIR", "zoo", made=True)]
     device: Annotated[str, DEVICES] = "cuda"
     dtype: Annotated[str, DTYPE] = "bfloat16"
-    seed: Annotated[int, seed_option("of training text, weights and batches")] = 0
+    seed: Annotated[int, seed_option("seed of training text, weights and batches")] = 0
     temperature: Annotated[float, Option(
-        "of the training text and of the loss", "T", "zoo_temperature")] = 0.7
+        "temperature of the training text and of the loss", "T", "zoo_temperature")] = 0.7
     domains: Annotated[tuple[str, ...], Option(
-        "experts to train", "DOMAIN", empty=True)] = EXPERT_DOMAINS
+        "domains to train experts for", "DOMAIN", empty=True)] = EXPERT_DOMAINS
     methods: Annotated[tuple[str, ...], Option(
-        "heads to train that draft by other methods", "METHOD", choices=METHODS, empty=True
+        "heads of other methods to train", "METHOD", choices=METHODS, empty=True
         )] = METHODS
     small: Annotated[tuple[str, ...], Option(
-        "stand-alone models to train", "DOMAIN", empty=True)] = ("math", "python")
+        "domains to train stand-alone models for", "DOMAIN", empty=True)] = ("math", "python")
     questions: int = 1500
     answers: int = 3072
     general_questions: int = 5000
     general_answers: int = 6144
     held_out: int = 64
     max_new_tokens: Annotated[int, Option(
-        f"longest answer of the training text (on a CPU {CPU_TOKENS})", "N", "answer_tokens",
-        low=1)] = 384
+        f"longest answer of the training text, in tokens (on a CPU {CPU_TOKENS})", "N",
+        "answer_tokens", low=1)] = 384
     batch_size: int = 3072
     draft_vocabulary: Annotated[int, Option(
-        "tokens that the heads know, the most frequent ones", "V")] = 12288
+        "size of the heads' vocabulary, the most frequent tokens", "V")] = 12288
     depths: Annotated[int, Option("draft depths unrolled in training", "D")] = 5
     positions: int = 16384
     mlp_width: Annotated[int | None, Option(
-        "of the heads' MLP (default: the target's)", "W", low=1)] = None
-    loss: Annotated[str, Option("of the generalist, see docs/zoo.md", choices=LOSSES)] = "kl"
-    expert_loss: Annotated[str, Option("of the experts", choices=LOSSES)] = "kl"
+        "width of the heads' MLP (default: the target's)", "W", low=1)] = None
+    loss: Annotated[str, Option("loss of the generalist (docs/zoo.md)", choices=LOSSES)] = "kl"
+    expert_loss: Annotated[str, Option("loss of the experts", choices=LOSSES)] = "kl"
     generalist_steps: int = 1500
     generalist_rate: Annotated[float | None, Option(
-        "learning rate at its peak (default: 8e-3 up to a width of 576, falling with the width's "
-        "2.5th power beyond)", "RATE")] = None
+        "peak learning rate of the generalist (default: 8e-3 up to width 576, then falling with "
+        "the 2.5th power of the width)", "RATE")] = None
     expert_steps: int = 250
     expert_rate: Annotated[float | None, Option(
-        "that of experts and generalist-mixed (default: half the generalist's default)", "RATE")
+        "peak learning rate of experts and generalist-mixed (default: half the generalist's "
+        "default)", "RATE")
         ] = None
     parallel_depths: int = 8
     parallel_steps: int = 750
@@ -90,14 +91,14 @@ class ZooSettings:
     small_steps: int = 150
     small_rate: float = 3e-3
     long_answers: Annotated[float, Option(
-        "part of the questions, in training and in tests, that ask for a long answer", "PART"
+        "share of questions, in training and in tests, that ask for a long answer", "PART"
         )] = 0.0
     mixed: Annotated[bool, Option(
         "also train generalist-mixed: the generalist taken further on the text of all domains, "
         "for as many steps as all experts together")] = False
     part: Annotated[str | None, Option(
-        "make every N-th drafter, from the I-th (0..N-1) on: N processes of one command, each with "
-        "its --part and perhaps its GPU, make one zoo (default: all; under torchrun the rank's)",
+        "make every N-th drafter, from the I-th (0..N-1) on; N processes, each with its own --part "
+        "(and GPU), make one zoo (default: all; under torchrun, the rank's part)",
         "I/N")] = None
 
     def __post_init__(self) -> None:
@@ -152,23 +153,24 @@ class ExperimentSettings:
     per_domain: Annotated[int, Option(
         f"questions of each domain (default: 40, on a CPU {CPU_PER_DOMAIN})", "N", low=1)] = 40
     max_new_tokens: Annotated[int, Option(
-        f"longest answer (default: 512, on a CPU {CPU_TOKENS})", "N", low=1)] = 512
+        f"longest answer, in tokens (default: 512, on a CPU {CPU_TOKENS})", "N", low=1)] = 512
     spec_bench: Annotated[Path | None, Option("Spec-Bench's question.jsonl", "FILE")] = None
     spec_bench_tokens: int = 256
-    temperatures: Annotated[tuple[float, ...], Option("record at these", "T")] = (0.7, 0.0, 1.0)
+    temperatures: Annotated[tuple[float, ...], Option(
+        "temperatures to record at", "T")] = (0.7, 0.0, 1.0)
     rephrased_temperatures: tuple[float, ...] = (0.7,)
     dtype: str = "float32"
     compiled: Annotated[bool, COMPILE_COSTS] = False
     rules: Annotated[tuple[str, ...], RULES] = ()
     trees: Annotated[tuple[str, ...], TREES] = ()
     drafters: Annotated[tuple[str, ...], Option(
-        "further drafters beside the zoo's and prompt-lookup, such as small=lm:MODEL or "
-        "early-exit:20; repeat for each", "SPEC", "drafter", repeated=True)] = ()
+        "another drafter beside the zoo's and prompt-lookup, such as small=lm:MODEL or "
+        "early-exit:20; repeat the option for each", "SPEC", "drafter", repeated=True)] = ()
     long: Annotated[bool, Option(
         "also record answers to bundled prompts that ask for long ones, at all temperatures"
         )] = False
     long_tokens: Annotated[int, Option(
-        f"longest of these (default: 3072, on a CPU {CPU_TOKENS})", "N", low=1)] = 3072
+        f"longest of the --long answers (default: 3072, on a CPU {CPU_TOKENS})", "N", low=1)] = 3072
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""

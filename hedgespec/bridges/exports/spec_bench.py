@@ -32,5 +32,5 @@ def write(found: Drafting) -> str:
 
 EXPORT = Export(
     "spec-bench", "answers as Spec-Bench's evaluation reads them, of one replay",
-    "the texts, which a trace does not hold, and seconds: `wall_time` is empty, so that its speed "
-    "is not to be computed; which drafter ran which round", write)
+    "the texts, which a trace does not hold; seconds (`wall_time` is empty, so its speed cannot be "
+    "computed); which drafter ran which round", write)

@@ -54,4 +54,4 @@ def write(found: Drafting) -> str:
 EXPORT = Export(
     "speculation-profile", "speculation_profile.json 1.0, a proposal: conditional and marginal "
     "rates", "which drafter drafts when, and how acceptance depends on the text; where some rounds "
-    "draft nothing its own check of the mean fails, and says so", write)
+    "draft nothing, the format's own check of the mean fails and says so", write)

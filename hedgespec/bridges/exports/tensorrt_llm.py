@@ -11,5 +11,5 @@ def write(found: Drafting) -> str:
 
 EXPORT = Export(
     "tensorrt-llm", "an environment variable of TensorRT-LLM",
-    "all but the mean number of accepted tokens; a version that reads a whole number needs it "
-    "rounded, which loses its fraction too", write)
+    "all but the mean number of accepted tokens; a version that reads whole numbers only "
+    "needs it rounded, and so loses the fraction too", write)

@@ -4,6 +4,6 @@ from hedgespec.selectors.feedback.contract import RegretPolicy
 
 POLICY = RegretPolicy(
     name="actual",
-    help="regret against what was really played, not against what would have been",
+    help="regret against what was really played, not the play the learner would make there",
     actual=True,
 )

@@ -16,7 +16,7 @@ def known(amount, key, starts, rounds, start):
 
 POLICY = DelayPolicy(
     name="batch",
-    help="evaluation of all that was emitted since, in every M-th round and round 1, 2, 4, ...",
+    help="evaluation in every M-th round, at first in rounds 1, 2, 4, ..., of all text since",
     known=known,
     spares=True,
     symbol="M",

@@ -15,7 +15,7 @@ from hedgespec.selectors.feedback.queued import arrived
 
 POLICY = ArrivalPolicy(
     name="bold",
-    help="the same to 2K independent copies of the learner, served in turn (BOLD)",
+    help="as queued, to 2K independent copies of the learner in turn (BOLD)",
     arrived=arrived,
     copies=lambda window: 2 * window,
     excludes=(DelayPolicy, EvaluationPolicy, SetPolicy, RegretPolicy),

@@ -15,7 +15,7 @@ def narrow(numbers, ledger, key, rounds):
 
 POLICY = SetPolicy(
     name="budget",
-    help="no evaluation while they have taken more than a share s of the answer's seconds",
+    help="no evaluation while evaluations have taken over a share s of the answer's seconds",
     symbol="s",
     narrow=narrow,
     low=(1e-6,),

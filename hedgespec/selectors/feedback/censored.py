@@ -12,7 +12,7 @@ def arrived(position, known, window, length):
 
 POLICY = ArrivalPolicy(
     name="censored",
-    help="at the end of each round, sums cut off at what is verified: early and biased",
+    help="losses at the end of each round, cut off at the verified text: early, but biased",
     arrived=arrived,
     cut=True,
     excludes=(DelayPolicy, SetPolicy),

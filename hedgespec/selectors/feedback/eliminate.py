@@ -24,8 +24,8 @@ def narrow(numbers, ledger, key, rounds):
 
 POLICY = SetPolicy(
     name="eliminate",
-    help="only drafters whose loss is not worse than the leader's by c standard errors, paired; "
-         "all in a share p of the rounds",
+    help="only drafters within c standard errors (paired) of the leader's loss are evaluated; "
+         "all are in a share p of the rounds",
     symbol="c,p",
     narrow=narrow,
     low=(0.0, 0.0),

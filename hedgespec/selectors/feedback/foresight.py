@@ -12,7 +12,7 @@ def arrived(position, known, window, length):
 
 POLICY = ArrivalPolicy(
     name="foresight",
-    help="at the end of each round, complete: cannot be had live, the upper bound",
+    help="complete losses at the end of each round: not possible live, an upper bound",
     arrived=arrived,
     live=False,
     excludes=(DelayPolicy, SetPolicy),

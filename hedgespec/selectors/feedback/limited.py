@@ -28,7 +28,7 @@ def narrow(numbers, ledger, key, rounds):
 
 POLICY = SetPolicy(
     name="limited",
-    help="only m drafters at a time: the last round's and others, drawn uniformly",
+    help="only m drafters are evaluated at a time: the last round's and others drawn uniformly",
     symbol="m",
     narrow=narrow,
     low=(1.0,),

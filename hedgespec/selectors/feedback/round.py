@@ -12,6 +12,6 @@ def evaluated(amount, position, number, begun):
 
 POLICY = EvaluationPolicy(
     name="round",
-    help="only positions where rounds started are learned from, instead of all",
+    help="the learner learns only from positions where rounds started",
     evaluated=evaluated,
 )
