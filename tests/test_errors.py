@@ -40,7 +40,7 @@ def test_what_another_package_says_is_cut(tmp_path):
 @pytest.mark.parametrize(("command", "message"), [
     (["sim", "--seeds", "0"], "--seeds must be at least 1, not 0"),
     (["sim", "--mode", "bogus"], "--mode must be one of auto, exact, replayed, not 'bogus'"),
-    (["sim", "--arms", "nobody"], "--arms nobody: want DRAFTER"),
+    (["sim", "--arms", "nobody"], "--arms nobody: expected DRAFTER"),
     (["sim", "--costs", "nowhere"], "--costs nowhere: not readable as JSON"),
     (["sim", "--selectors", "ucbspec", "--loss", "accept"], "--loss accept makes no sense for it"),
     (["sim", "--draft-length", "3", "--arm-lengths", "2"],

@@ -37,7 +37,7 @@ class TraceAnswers:
         sha256, finish_reason, tokens = found
         if sha256 != query.prompt_sha256:
             raise HedgespecError(
-                f"{self._folder}: question {query.question.query_id(query.turn)} was another "
+                f"{self._folder}: question {query.question.query_id(query.turn)} has another "
                 "prompt there: its text or the chat template differs")
         return tokens.tolist(), finish_reason
 

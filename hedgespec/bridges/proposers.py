@@ -27,7 +27,7 @@ class _Copying(Proposer):
 
     def __init__(self, argument: str):
         if argument and not (argument.isdigit() and int(argument) > 0):
-            raise HedgespecError(f"{argument!r}: want a number of tokens of at least 1")
+            raise HedgespecError(f"{argument!r}: expected a number of tokens, at least 1")
         self._longest = int(argument or self.default)
 
     def propose(self, tokens: np.ndarray, count: int) -> list[int]:
@@ -58,7 +58,7 @@ class SmallModel(Proposer):
 
     def __init__(self, argument: str):
         if not argument:
-            raise HedgespecError("lm: want lm:MODEL, a folder or Hugging Face id")
+            raise HedgespecError("lm: expected lm:MODEL, a folder or Hugging Face id")
         from transformers import AutoModelForCausalLM
 
         self._model = AutoModelForCausalLM.from_pretrained(argument).eval()
@@ -88,7 +88,7 @@ def make_proposers(text: str) -> dict[str, Proposer]:
             raise HedgespecError(f"unknown proposer {name!r}; known are {', '.join(PROPOSERS)}"
                                  + did_you_mean(name, PROPOSERS))
         if word in found:
-            raise HedgespecError(f"proposer {word} stands twice")
+            raise HedgespecError(f"proposer {word} is named twice")
         found[word] = PROPOSERS[name](argument)
     if not found:
         raise HedgespecError("no proposer is named")

@@ -125,8 +125,8 @@ def _check(settings: RecordSettings) -> dict[str, str]:
             raise HedgespecError(f"{arg('drafters')} {specification!r}: beside a target's server "
                                  "each drafter is NAME=http://HOST:PORT")
         if not is_drafter_name(name) or name in named:
-            raise HedgespecError(f"{arg('drafters')} {specification!r}: the name must be another "
-                                 f'than {", ".join(named)}, of a-z, 0-9, ".", "_" and "-"')
+            raise HedgespecError(f"{arg('drafters')} {specification!r}: the name must differ "
+                                 f'from {", ".join(named)} and hold only a-z, 0-9, ".", "_", "-"')
         named[name] = address
     return named
 

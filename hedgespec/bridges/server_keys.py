@@ -33,6 +33,6 @@ def _key(variable: str) -> str:
         raise HedgespecError(f"{arg('key_variable', variable)}: the environment has no such "
                              f"variable, or it is empty; set it: export {variable}=...")
     if not all("!" <= sign <= "~" for sign in key):
-        raise HedgespecError(f"{arg('key_variable', variable)}: what it holds is no key: it has "
-                             "spaces or signs that no header may have")
+        raise HedgespecError(f"{arg('key_variable', variable)}: its value is no key: it holds "
+                             "spaces, or characters that no header may hold")
     return key

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
 
     if is_server(vars(options).get("RecordSettings.target", "")):
         return _run_servers(options)
-    _refuse(given_options(options, ServerSettings), "is of servers; the target is none")
+    _refuse(given_options(options, ServerSettings), "applies to servers, and the target is none")
     require_models("recording")
     from hedgespec.live.pool_costs import RecordedCosts
     from hedgespec.tracegen.record import record
@@ -103,7 +103,7 @@ def _run_servers(options: argparse.Namespace) -> int:
 
     given = given_options(options, RecordSettings)
     _refuse({name for name in ("device", "dtype", "compiled") if name in given},
-            "is of models that run here; servers have their own")
+            "applies to models that run here; servers have their own")
     settings = replace(_defaults(), **{**_named(given), **given})
     try:
         with Bar() as bar:

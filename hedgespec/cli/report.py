@@ -111,8 +111,8 @@ def run(options: argparse.Namespace) -> int:
     given = {name: value for name in ("dpi", "width", "font", "prompts")
              if (value := getattr(options, name)) is not None}
     refuse_idle(given, [
-        ("dpi", "png" in options.formats, f"it is of pictures, and {arg('formats')} names no png"),
-        *((name, bool(options.formats), f"it is of pictures, and there is no {arg('formats')}")
+        ("dpi", "png" in options.formats, f"it is for pictures, and {arg('formats')} names no png"),
+        *((name, bool(options.formats), f"it is for pictures, and there is no {arg('formats')}")
           for name in ("width", "font")),
         ("prompts", options.tokenizer is not None, f"there is no {arg('tokenizer')}")])
     check_writable(options.out)

@@ -67,8 +67,8 @@ def refuse_fields(given: Mapping[str, Any]) -> None:
             continue
         if name == "num_beams":
             raise HedgespecError("speculative decoding does no beam search: num_beams must be 1")
-        raise HedgespecError(f"speculative decoding does not do {arg(name, value)} of generate; "
-                             "leave it out")
+        raise HedgespecError(f"speculative decoding does not support {arg(name, value)} of "
+                             "generate; leave it out")
 
 
 def unpadded_prompt(input_ids: torch.Tensor, arguments: dict[str, Any]) -> torch.Tensor:

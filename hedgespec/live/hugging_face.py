@@ -39,7 +39,7 @@ def speculative_generate(
     try:
         if not whole_call:
             raise HedgespecError(
-                "generate did not hand on all that it was told: pass speculative_generate itself "
+                "generate did not pass on all its arguments: pass speculative_generate itself "
                 f"as {arg('custom_generate')}, with a version of transformers that is tested")
         _check(model, decoder, generation_config, input_ids)
         _check_order(decoder, logits_processor)
@@ -117,7 +117,7 @@ def _check(model: Any, decoder: LiveDecoder, config: Any, input_ids: torch.Tenso
         raise HedgespecError(
             f"speculative decoding takes one text at a time, not a batch of {texts}")
     if decoder.target.model is not model:
-        raise HedgespecError("the decoder was made for another model than the one that generates")
+        raise HedgespecError("the decoder was made for another model than the one given")
     if config.do_sample:
         check_sampling(decoder.drafters, Sampling(1.0))
 

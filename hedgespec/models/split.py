@@ -27,7 +27,7 @@ def check_split() -> None:
     count = torch.cuda.device_count()
     if count < 2:
         raise HedgespecError(f"{arg('device', SPLIT)}: torch sees {count} CUDA device"
-                             f"{'s' * (count != 1)}, and a target is split over two or more; use "
+                             f"{'s' * (count != 1)}, and a split needs two or more; use "
                              f"{arg('device', 'cuda' if count else 'cpu')}")
     try:
         import accelerate  # noqa: F401

@@ -171,7 +171,7 @@ class LossLabel:
         """Read a label. Raises HedgespecError if it is none."""
         found = _LOSS.fullmatch(text)
         if found is None:
-            raise HedgespecError(f"loss {text!r}: want KIND[:X][:ESTIMATOR][:{_PREFILL}]")
+            raise HedgespecError(f"loss {text!r}: expected KIND[:X][:ESTIMATOR][:{_PREFILL}]")
         weight = found["weight"]
         return cls(found["kind"], None if weight is None else float(weight),
                    found["estimator"] or "", bool(found["prefill"]))

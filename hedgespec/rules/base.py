@@ -61,7 +61,7 @@ class Rule(ABC):
         Raises HedgespecError if it means nothing to the rule.
         """
         if argument:
-            raise HedgespecError(f"rule {self.name} stands alone, without :{argument}")
+            raise HedgespecError(f"rule {self.name} takes no argument: leave :{argument} out")
         self.label = self.name
 
     def check(self, trace: Trace) -> None:
@@ -152,7 +152,7 @@ class RuleOfSeveral(Rule):
         """Raises HedgespecError unless `argument` is a number from 1 to 64."""
         if not (argument.isascii() and argument.isdigit() and 1 <= int(argument) <= 64):
             raise HedgespecError(
-                f"rule {self.name} wants the number of candidates, 1 to 64, as in {self.name}:3")
+                f"rule {self.name} needs a number of candidates, 1 to 64, as in {self.name}:3")
         self.candidates = int(argument)
         self.label = f"{self.name}:{self.candidates}"
 

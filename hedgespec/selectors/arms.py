@@ -105,7 +105,7 @@ def arm_labels(
     """
     if NONE in drafters and 0 in lengths:
         raise HedgespecError(f"{arg('arm_lengths')}: the pool has a drafter called {NONE}, so "
-                             "that not drafting cannot be an arm")
+                             "that drafting nothing cannot be an arm")
     given = [_parse(text, drafters) for text in named] or _pairs(drafters, lengths)
     every = {} if EVERY_DRAFTER in drafters else {EVERY_DRAFTER: drafters}
     labels = [replace(label, drafter=name) for label in given
@@ -138,7 +138,7 @@ def _parse(text: str, drafters: list[str]) -> ArmLabel:
     if text == NONE:
         return ArmLabel(NONE)
     if label is None or label.drafter not in (EVERY_DRAFTER, *drafters):
-        raise HedgespecError(f"{arg('arms', text)}: want DRAFTER[@RULE][*K], DRAFTER being "
+        raise HedgespecError(f"{arg('arms', text)}: expected DRAFTER[@RULE][*K], with DRAFTER "
                              f"{EVERY_DRAFTER} or one of {', '.join(drafters)}; or {NONE}"
                              + did_you_mean(label.drafter if label else text, drafters))
     return label

@@ -175,8 +175,8 @@ def _check_name(name: str) -> None:
     """Raise HedgespecError where results would read the name of a selector in no file otherwise."""
     if (not isinstance(name, str) or not name.isprintable() or name.strip() != name or not name
             or SelectorLabel.parse(name) != SelectorLabel(name) or name in _MEANING):
-        raise HedgespecError(f"selector {name!r}: results would read that name otherwise; choose "
-                             "one without a colon that is no reference's and no group's")
+        raise HedgespecError(f"selector {name!r}: results would misread this name; choose one "
+                             "without a colon, and no reference's or group's name")
 
 
 def _values(selector: Selector, name: str, settings: str) -> dict[str, float]:

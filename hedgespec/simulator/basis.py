@@ -46,8 +46,9 @@ def check_costs(files: Sequence[Path]) -> None:
     found: dict[str, Path] = {OWN_COSTS: Path(OWN_COSTS)}
     for file in files:
         if found.setdefault(costs_name(file), file) != file:
-            raise HedgespecError(f"{arg('costs', file)}: results name costs by their file, and "
-                                 f"{costs_name(file)} is {found[costs_name(file)]} too; rename it")
+            raise HedgespecError(f"{arg('costs', file)}: results name costs by file name, and "
+                                 f"{found[costs_name(file)]} is called {costs_name(file)} too; "
+                                 "rename one")
         if not is_own(file):
             load_costs(file)
 

@@ -28,8 +28,9 @@ def feature_table(trace: Trace, arms: Arms) -> np.ndarray:
         info = trace.manifest.drafters[number]
         if missing := [name for name in RECORDED if name not in info.statistics]:
             raise HedgespecError(
-                f"trace {trace.name}: {' and '.join(missing)} of drafter {info.name} were not "
-                f"recorded, which a contextual learner reads; record with {arg('features', True)}")
+                f"trace {trace.name}: a contextual learner reads {' and '.join(missing)} of "
+                f"drafter {info.name}, which were not recorded; record with "
+                f"{arg('features', True)}")
         matched = matched_tokens(trace, number)
         if matched is not None:
             table[:, arm, MATCHED] = matched / (matched + 1.0)

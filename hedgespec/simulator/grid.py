@@ -31,8 +31,8 @@ class Grid:
         for item in option_fields(SweepSettings):
             if item.name in given and item.several and item.name not in _COMMON:
                 raise HedgespecError(
-                    f"{arg(item.name)} beside {arg('grid')} would undo what the runs of "
-                    f"{self.file} vary: give {item.key} in the file, or no {arg('grid')}")
+                    f"{arg(item.name)} beside {arg('grid')} would override what the runs of "
+                    f"{self.file} vary: set {item.key} in the file, or leave {arg('grid')} out")
         return replace(self, runs=[replace(run, **given) for run in self.runs])
 
 

@@ -139,8 +139,8 @@ def _lookup_first(known: Known, name: SelectorLabel) -> np.ndarray:
     arm, least = name.instead
     other = _number(known, name, arm)
     if least and not (least.isdecimal() and int(least) >= 1):
-        raise HedgespecError(f"{name}: the least match is a number of tokens, 1 or more, not "
-                             f"{least!r}")
+        raise HedgespecError(f"{name}: the shortest match must be a number of tokens, 1 or more, "
+                             f"not {least!r}")
     drafters = known.trace.manifest.drafters
     lookup = next((number for number, drafter in enumerate(known.arms.drafters)
                    if drafter >= 0 and drafters[drafter].kind in COPYING), None)
@@ -150,7 +150,7 @@ def _lookup_first(known: Known, name: SelectorLabel) -> np.ndarray:
     matched = matched_tokens(known.trace, int(known.arms.drafters[lookup]))
     if matched is None and int(least or 1) > 1:
         raise HedgespecError(f"{name}: trace {known.trace.name} does not say how long matches are; "
-                             "record it with this version, or leave the number away")
+                             "record it with this version, or leave the number out")
     if matched is None:
         matched = drafted_tokens(known.trace, int(known.arms.drafters[lookup]))
     assert matched is not None

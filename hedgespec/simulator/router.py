@@ -110,8 +110,8 @@ def train(features: np.ndarray, labels: np.ndarray, arms: int, ridge: float = RI
 def _embeddings(trace: Asked) -> np.ndarray:
     found = np.array(trace.queries["prompt_embedding"].to_list(), dtype=np.float64)
     if not found.shape[1]:
-        raise HedgespecError(f"{ROUTER}: trace {trace.name} has no embeddings of its prompts, as "
-                             "servers tell none; a router learns from them")
+        raise HedgespecError(f"{ROUTER}: trace {trace.name} has no prompt embeddings, which a "
+                             "router learns from; servers give none")
     return found
 
 

@@ -46,7 +46,7 @@ def share_of(part: str | None) -> tuple[int, int]:
         return 0, 1
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", part)
     if found is None or not int(found[1]) < int(found[2]):
-        raise HedgespecError(f"{arg('part', part)}: want I/N with I from 0 to N-1")
+        raise HedgespecError(f"{arg('part', part)}: expected I/N with I from 0 to N-1")
     return int(found[1]), int(found[2])
 
 

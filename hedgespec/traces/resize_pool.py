@@ -33,7 +33,7 @@ def resize_pool(trace: Trace, drafters: int, seed: int) -> Trace:
     if drafters > present and trees:
         raise HedgespecError(
             f"trace {trace.name}: a pool of {drafters} needs weakened copies of its {present} "
-            f"drafters, whose draft trees ({', '.join(trees)}) would be others")
+            f"drafters, but the copies' draft trees ({', '.join(trees)}) were not recorded")
     rng = np.random.default_rng([seed, drafters])
     chosen = np.sort(rng.permutation(present)[:drafters])
     copied = rng.integers(present, size=max(0, drafters - present))

@@ -121,8 +121,8 @@ def check_zoo(settings: ZooSettings) -> None:
                              f"{settings.long_answers}")
     settings.share  # noqa: B018 - refused here if it makes no sense
     if settings.device == SPLIT:
-        raise HedgespecError(f"{arg('device', SPLIT)}: drafters are trained on one GPU; only a zoo "
-                             f"that is whole, with its {SUMMARY}, can be recorded so")
+        raise HedgespecError(f"{arg('device', SPLIT)}: drafters are trained on one GPU; only a "
+                             f"finished zoo, with its {SUMMARY}, can be recorded on several")
     check_device(settings.device)
 
 

@@ -115,7 +115,7 @@ def test_spec_bench_comes_back_from_its_export(file, tmp_path):
     ("prometheus", METRICS.replace("300.0", "NaN"), "draft_tokens is NaN, not a count"),
     ("prometheus", METRICS.replace("300.0", "300.5"), "line 5: .*is 300.5, not a count"),
     ("prometheus", METRICS.replace(" 40.0", " -1"), "is -1, not a count"),
-    ("prometheus", METRICS + METRICS, "line 11: .*drafts with the same labels stands twice"),
+    ("prometheus", METRICS + METRICS, "line 11: .*drafts with the same labels is there twice"),
     ("prometheus", METRICS.replace('engine="1",model_name="a b"', 'model_name="c}"'),
      r"counts of several models, a b, c\}"),
     ("prometheus", METRICS.replace('position="1"', 'position="999999999999"'),

@@ -154,7 +154,7 @@ def test_what_bounds_and_missing_embeddings_mean_is_told(questions):
     with pytest.warns(UserWarning, match="trace served: gamma is known between bounds.*middle"):
         run_sweep([asked.out], SweepSettings(selectors=("fixed:small",), seeds=1))
     replayer = Replayer(read_trace(asked.out))
-    with pytest.raises(HedgespecError, match="has no embeddings of its prompts"):
+    with pytest.raises(HedgespecError, match="has no prompt embeddings"):
         replayer.check_router(None)
 
 
@@ -316,9 +316,9 @@ def test_another_server_is_refused(questions, monkeypatch):
 @pytest.mark.parametrize(("options", "message"), [
     (["--drafter", "prompt-lookup"], "each drafter is NAME=http"),
     (["--drafter", "a=http://127.0.0.1:9", "--features"], "--features: needs models"),
-    (["--drafter", "a=http://127.0.0.1:9", "--dtype", "float32"], "--dtype is of models"),
+    (["--drafter", "a=http://127.0.0.1:9", "--dtype", "float32"], "--dtype applies to models"),
     ([], "name a server of each drafter"),
-    (["--drafter", "target=http://127.0.0.1:9"], "must be another"),
+    (["--drafter", "target=http://127.0.0.1:9"], "must differ"),
 ])
 def test_what_servers_do_not_give_is_refused_by_name(options, message, questions, capsys):
     assert main(["record", "--target", "http://127.0.0.1:9", "--prompts", str(questions),
@@ -328,7 +328,7 @@ def test_what_servers_do_not_give_is_refused_by_name(options, message, questions
 
 def test_options_of_servers_need_one(questions, capsys):
     assert main(["record", "--concurrency", "3", "--out", str(questions.parent / "x")]) == 1
-    assert "--concurrency is of servers" in capsys.readouterr().err
+    assert "--concurrency applies to servers" in capsys.readouterr().err
 
 
 def test_the_command_records_without_torch(questions, tmp_path):
@@ -353,7 +353,7 @@ def test_sglang_wants_a_tokenizer(questions):
         with pytest.raises(HedgespecError, match="name the target's tokenizer with tokenizer"):
             record_from_servers(asked, HOW)
         both = replace(asked, top_p=0.9)
-        with pytest.raises(HedgespecError, match="SGLang cuts by both at once"):
+        with pytest.raises(HedgespecError, match="SGLang applies both at once"):
             record_from_servers(both, HOW)
 
 

@@ -134,7 +134,7 @@ def test_nothing_is_drafted_beyond_the_longest_text():
     ("HEDGESPEC_SELECTOR", "normalhedge", "needs probabilities of drafters"),
     ("HEDGESPEC_SELECTOR", "metasd-ucb", "needs probabilities of drafters"),
     ("HEDGESPEC_PROPOSERS", "lookup,magic", "unknown proposer 'magic'"),
-    ("HEDGESPEC_PROPOSERS", "lookup,lookup", "stands twice"),
+    ("HEDGESPEC_PROPOSERS", "lookup,lookup", "is named twice"),
     ("HEDGESPEC_PROPOSERS", " ", "no proposer"), ("HEDGESPEC_PROPOSERS", "lookup:x", "number"),
 ])
 def test_what_cannot_be_is_refused(variable, value, message, monkeypatch):

@@ -183,7 +183,7 @@ def test_a_field_agrees_with_generate_or_is_refused_by_name(target, name):
 
 def test_a_field_that_nobody_knows_is_refused_where_it_is_set(target, monkeypatch):
     monkeypatch.delitem(FIELDS, "max_time")
-    with pytest.raises(HedgespecError, match=r"does not do max_time=9\.0 of generate"):
+    with pytest.raises(HedgespecError, match=r"does not support max_time=9\.0 of generate"):
         call(target, decoder_of(target), max_time=9.0)
     assert call(target, decoder_of(target)).tolist() == call(target).tolist()
 

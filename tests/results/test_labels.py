@@ -109,7 +109,7 @@ def test_what_is_no_arm(text):
 @pytest.mark.parametrize("text", ["", "length:gamma:rb", "hybrid:0.5.1", "length:prefill:gamma",
                                   "Length", "length:"])
 def test_what_is_no_loss(text):
-    with pytest.raises(HedgespecError, match="want KIND"):
+    with pytest.raises(HedgespecError, match="expected KIND"):
         LossLabel.parse(text)
 
 

@@ -260,9 +260,10 @@ def test_a_tree_may_be_cut_but_not_be_longer(pair, trees):
     ("tree", "holds no statistics of rule tree; to record them: hedgespec record --out "
              "recordings/tiny-tree --trees dynamic"),
     ("tree:wide", "hedgespec record --out recordings/tiny-tree-wide --trees wide=dynamic"),
-    ("multi", "wants the number of candidates"),
-    ("multi:0", "wants the number of candidates"), ("kseq:x", "wants the number of candidates"),
-    ("block:2", "rule block stands alone, without :2"), ("sampling:", "unknown rule 'sampling:'"),
+    ("multi", "needs a number of candidates"),
+    ("multi:0", "needs a number of candidates"), ("kseq:x", "needs a number of candidates"),
+    ("block:2", "rule block takes no argument: leave :2 out"),
+    ("sampling:", "unknown rule 'sampling:'"),
     ("greedy", "needs text written at temperature 0"), ("tree:A", "a tree's name holds"),
     ("typical", "unknown rule 'typical'; choose from auto, sampling, greedy, onehot, block"),
 ])
@@ -315,7 +316,7 @@ def test_arms_mix_drafters_rules_and_draft_lengths(pair, trees):
     run = mixed.run_exact("hedge")
     best = mixed.expected_rounds.min(axis=1).sum()
     assert best < run.visits.sum() < mixed.expected_rounds.max(axis=1).sum()
-    with pytest.raises(HedgespecError, match="arms='nobody@tree': want DRAFTER"):
+    with pytest.raises(HedgespecError, match="arms='nobody@tree': expected DRAFTER"):
         Replayer(trace, arms=("nobody@tree",))
     with pytest.raises(HedgespecError, match="names d0@block twice"):
         Replayer(trace, arms=("all@block", "d0@block"))

@@ -175,8 +175,8 @@ def test_what_a_drafter_was_at_a_position_is_not_known_there(trace):
 
 def test_what_cannot_be_is_told_by_name(trace, tmp_path):
     plain = write_trace(tmp_path / "plain", name="plain")
-    message = ("trace plain: q_top and entropy of drafter drafter-0 were not recorded, which a "
-               "contextual learner reads; record with features")
+    message = ("trace plain: a contextual learner reads q_top and entropy of drafter drafter-0, "
+               "which were not recorded; record with features")
     for run in (Replayer(plain).chooser, Replayer(plain).run_exact):
         with pytest.raises(HedgespecError, match=message):
             run("ridge")

@@ -115,7 +115,8 @@ def test_files_of_one_name_are_refused(files, tmp_path):
     (tmp_path / "other").mkdir()
     save_costs(tmp_path / "other" / "many.json", ONE)
     files["other"] = tmp_path / "other" / "many.json"
-    with pytest.raises(HedgespecError, match=r"results name costs by their file, and many is .*"):
+    with pytest.raises(
+            HedgespecError, match=r"results name costs by file name, and .* is called many"):
         sweep(files, "many", "other", selectors=("hedge",))
 
 

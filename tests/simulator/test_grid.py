@@ -202,8 +202,8 @@ VALUES = {"feedback": "bold", "loss": "accept", "estimator": "rb"}
 def test_options_that_a_grid_is_there_to_vary_are_refused(grid, capsys, option):
     assert sim(grid, f"--{option}", VALUES.get(option, "3")) == 1
     key = option.replace("-", "_")
-    assert (f"--{option} beside --grid would undo what the runs of {grid} vary: give {key} in the "
-            "file, or no --grid") in capsys.readouterr().err
+    assert (f"--{option} beside --grid would override what the runs of {grid} vary: set {key} in "
+            "the file, or leave --grid out") in capsys.readouterr().err
     assert not (grid.parent / "out").exists()
 
 

@@ -103,7 +103,7 @@ def test_a_learner_in_no_file_is_named_by_its_code(trace):
 def test_a_name_that_would_mean_another_selector_is_refused(name):
     names = {}
     exec(GOOD["leader"], names)
-    with pytest.raises(HedgespecError, match="results would read that name otherwise"):
+    with pytest.raises(HedgespecError, match="results would misread this name"):
         configure(replace(names["LEARNER"], name=name))
 
 

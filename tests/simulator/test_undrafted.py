@@ -68,8 +68,8 @@ def test_what_cannot_be_an_arm_is_told(trace):
     for options, message in (
             ({"arms": ("none",)}, "arms: none alone"), ({"arm_lengths": (0,)}, "none alone"),
             ({"arm_lengths": (0, 0, 2)}, "arm_lengths names none twice"),
-            ({"arms": ("none*2", "all")}, "want DRAFTER.*; or none"),
-            ({"arms": ("none@block", "all")}, "want DRAFTER.*; or none")):
+            ({"arms": ("none*2", "all")}, "expected DRAFTER.*; or none"),
+            ({"arms": ("none@block", "all")}, "expected DRAFTER.*; or none")):
         with pytest.raises(HedgespecError, match=message):
             Replayer(trace, **options)
     drafters = [replace(trace.manifest.drafters[0], name="none"), *trace.manifest.drafters[1:]]
@@ -133,8 +133,8 @@ def test_a_lookup_goes_first_where_it_matches(trace):
         np.testing.assert_array_equal(
             run.choice[starts], np.where(np.minimum(drafted, 2) >= least, 1, 2)[starts])
     for text, message in (("lookup-first", "has no drafter ''"),
-                          ("lookup-first:drafter-2,0", "least match"),
-                          ("lookup-first:drafter-2,x", "least match")):
+                          ("lookup-first:drafter-2,0", "shortest match"),
+                          ("lookup-first:drafter-2,x", "shortest match")):
         with pytest.raises(HedgespecError, match=message):
             replayer.chooser(text)
     with pytest.raises(HedgespecError, match="is one of prompt-lookup, ngram"):

@@ -212,7 +212,7 @@ def test_two_parts_make_the_trace_of_one(settings, tmp_path):
 
 @pytest.mark.parametrize("part", ["2/2", "1", "-1/2", "1/0", "a/b"])
 def test_parts_that_make_no_sense_are_told(settings, part):
-    with pytest.raises(HedgespecError, match="want I/N"):
+    with pytest.raises(HedgespecError, match="expected I/N"):
         record(replace(settings, part=part))
     assert not settings.out.exists()
 

@@ -107,7 +107,7 @@ def test_validate_and_subset_keep_the_rules(recorded, settings, tmp_path, capsys
 
 @pytest.mark.parametrize(("rules", "message"), [
     (("block",), "rules='block': nothing to record"), (("tree",), "trees=('dynamic',)"),
-    (("gumbel", "gumbel"), "names a rule twice"), (("multi",), "wants the number of candidates"),
+    (("gumbel", "gumbel"), "names a rule twice"), (("multi",), "needs a number of candidates"),
     (("typical",), "unknown rule 'typical'"),
 ])
 def test_bad_rules_are_told_before_anything_is_recorded(settings, tmp_path, rules, message):
@@ -133,7 +133,7 @@ def test_sim_takes_rules_and_arms(recorded, settings, tmp_path, capsys):
     assert set(pl.read_parquet(out / "summary.parquet")["rule"]) == {"block", "gumbel"}
     assert main(["sim", "--traces", str(settings.out), "--out", str(out), "--seeds", "1",
                  "--selectors", "hedge", "best-fixed", "--arms", "all@block*3", "lm@gumbel"]) == 1
-    assert "--arms lm@gumbel: want DRAFTER[@RULE][*K]" in capsys.readouterr().err
+    assert "--arms lm@gumbel: expected DRAFTER[@RULE][*K]" in capsys.readouterr().err
     assert main(["sim", "--traces", str(settings.out), "--out", str(out), "--seeds", "1",
                  "--selectors", "hedge", "--arms", "all@block*3", "early-exit-3@gumbel",
                  "--force"]) == 0

@@ -36,8 +36,8 @@ class SGLang(Dialect):
     def check_sampling(self, sampling: Sampling) -> None:
         if sampling.top_k and sampling.top_p < 1:
             raise HedgespecError(
-                f"{arg('top_p', sampling.top_p)} with {arg('top_k', sampling.top_k)}: SGLang cuts "
-                "by both at once, the trace's law by one after the other; leave one out")
+                f"{arg('top_p', sampling.top_p)} with {arg('top_k', sampling.top_k)}: SGLang "
+                "applies both at once, a trace one after the other; leave one out")
 
     def write(
         self, prompt: list[int], limit: int, sampling: Sampling, seed: int, top: int

@@ -34,7 +34,7 @@ def read(path: Path, drafter: str) -> Imported:
         if name in _VLLM:
             series = (name, frozenset(labels.items()))
             if series in found:
-                raise HedgespecError(f"{where}: {name} with the same labels stands twice: two "
+                raise HedgespecError(f"{where}: {name} with the same labels is there twice: two "
                                      "scrapes in one file; keep the later one")
             found[series] = _count(text, where, name)
     _check_one_model(found, path)
@@ -66,8 +66,8 @@ def _count(text: str, where: str, name: str) -> int:
 def _check_one_model(found: dict[_Series, int], path: Path) -> None:
     models = sorted({dict(labels).get("model_name", "") for _, labels in found})
     if len(models) > 1:
-        raise HedgespecError(f"{path}: counts of several models, {', '.join(models)}: they have "
-                             "other drafters; keep the lines of one")
+        raise HedgespecError(f"{path}: counts of several models, {', '.join(models)}, which "
+                             "have different drafters; keep the lines of one")
 
 
 def _counts(found: dict[_Series, int], path: Path, drafter: str) -> pl.DataFrame:

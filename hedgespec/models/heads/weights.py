@@ -30,7 +30,7 @@ def read_weights(folder: Path) -> Tensors:
     for file in _files(folder):
         for name, tensor in _read_file(file):
             if name in found:
-                raise HedgespecError(f"{file}: tensor {name!r} stands in another file too")
+                raise HedgespecError(f"{file}: tensor {name!r} is in another file too")
             found[name] = tensor
     return found
 

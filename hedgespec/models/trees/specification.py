@@ -32,7 +32,7 @@ def make_trees(texts: Sequence[str]) -> dict[str, NamedTree]:
         name, specification = _named(text)
         label = parse_rule(f"{Tree.name}:{name}" if name else Tree.name).label
         if label in trees:
-            raise HedgespecError(f"{arg('trees', text)}: {label} stands twice; name one, as in "
+            raise HedgespecError(f"{arg('trees', text)}: {label} is given twice; name one, as in "
                                  f"{arg('trees', f'NAME={specification}')}")
         trees[label] = NamedTree(label, specification, make_tree(specification))
     return trees

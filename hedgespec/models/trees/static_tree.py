@@ -35,7 +35,7 @@ class StaticTree(TreeShape):
             if len(path) > 1 and path[:-1] not in ordered:
                 raise HedgespecError(f"static tree: {list(path)} has no parent {list(path[:-1])}")
         if len(set(ordered)) < len(ordered):
-            raise HedgespecError("static tree: a path stands twice")
+            raise HedgespecError("static tree: a path is given twice")
         self.paths = ordered
 
     @property

@@ -91,7 +91,7 @@ def _own_names(tensors: Iterable[str], folder: Path) -> dict[str, str]:
             continue
         name = _own_name(stored)
         if name in found:
-            raise HedgespecError(f"{folder}: tensor {stored!r} stands there under another name too")
+            raise HedgespecError(f"{folder}: tensor {stored!r} is there under another name too")
         found[name] = stored
     return found
 
@@ -156,7 +156,7 @@ def _borrowing(config: EagleConfig, tensors: Tensors, folder: Path) -> EagleConf
                              f"{known} of {config.vocabulary_size} tokens")
     if config.logit_scale != 1:
         raise HedgespecError(f"{folder}: tensor 'lm_head.weight' is missing, and logit_scale "
-                             f"{config.logit_scale:g} is that of a head of its own")
+                             f"{config.logit_scale:g} needs a head with an LM head of its own")
     return replace(config, draft_vocabulary_size=None)
 
 
