@@ -9,7 +9,7 @@ checks:
   purity             the same losses give the same plays
   compiled           the compiled learner plays as it does in plain Python
   order of drafters  reordering the drafters changes nothing else
-  trace ...          on made-up traces: exact expectations equal replays, and live equals replayed
+  trace ...          on made-up traces: expectations agree with replays, and live with replayed
 
 examples:
   hedgespec check my_learner.py:MINE

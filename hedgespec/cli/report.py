@@ -55,8 +55,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="selector to count gains in MAT from (default: best-single, else the best fixed "
              "drafter)")
     add("--tokenizer", type=Path, metavar="FILE",
-        help="the target's tokenizer.json or .gguf: answers are then shown as text. Traces hold "
-             "token ids only, and must still be where they were replayed")
+        help="the target's tokenizer.json or .gguf, to show answers as text; this needs the "
+             "traces, which hold the token ids, where they were replayed")
     add("--prompts", type=Path, metavar="FILE",
         help="the question file of the recording: answers then stand below their prompts, which "
              "are found by the queries' ids")

@@ -68,11 +68,11 @@ class SweepSettings:
         "censored)",
         "NAME", "loss")] = ()
     estimators: Annotated[tuple[str, ...], Option(
-        "estimator of the expected round length in the loss: gamma, realised or rb; without --loss "
-        "the loss is then length (default: gamma)", "NAME", "estimator")] = ()
+        "estimator of the expected round length in the loss: gamma, realised or rb; given without "
+        "--loss, it makes the loss length (default: gamma)", "NAME", "estimator")] = ()
     prefill: Annotated[bool, Option(
         "compute losses from the first draft depth only, as evaluation by prefilling sees them; "
-        "without --loss the loss is then length")] = False
+        "given without --loss, it makes the loss length")] = False
     carry: Annotated[int | None, seed_option(
         "carry learners over from query to query, in an order drawn with this seed")] = None
     arm_lengths: Annotated[tuple[int, ...], ARM_LENGTHS] = ()
