@@ -7,7 +7,7 @@ EPILOG = """\
 kinds:
   iid         each drafter has an acceptance probability of its own, with noise
   correlated  stretches of tokens are easy, or hard, for all drafters
-  switching   the best drafter changes with each stretch of 64 tokens
+  switching   the best drafter is drawn anew for each stretch of 64 tokens
   domains     an expert per domain accepts .82 at home and .62 away; a generalist .74 anywhere
 """
 

@@ -31,9 +31,9 @@ from hedgespec.version import __version__
 
 KINDS = {
     "iid": "each drafter has an acceptance probability of its own, with noise",
-    "correlated": "some tokens are easy for all drafters and some hard, in stretches",
-    "switching": "another drafter is the best one in each stretch of 64 tokens",
-    "domains": "an expert per domain, .82 at home and .62 away, and a generalist, .74 anywhere",
+    "correlated": "stretches of tokens are easy, or hard, for all drafters",
+    "switching": "the best drafter is drawn anew for each stretch of 64 tokens",
+    "domains": "an expert per domain accepts .82 at home and .62 away; a generalist .74 anywhere",
 }
 _STRETCH = 64
 _MOST_TOKENS, _MOST_DRAFTERS = 2**32, 2**10
