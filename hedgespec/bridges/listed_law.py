@@ -39,8 +39,8 @@ def check_law(sampling: Sampling, top: int) -> None:
     if sampling.temperature == 0 or 0 < sampling.top_k <= top:
         return
     if sampling.top_k:
-        raise HedgespecError(f"{arg('top_k', sampling.top_k)}: the server lists {top} tokens a "
-                             f"position; give {arg('top_logprobs', sampling.top_k)}")
+        raise HedgespecError(f"{arg('top_k', sampling.top_k)}: only {top} tokens are listed at "
+                             f"a position; give {arg('top_logprobs', sampling.top_k)}")
     if sampling.temperature != 1 or sampling.top_p < 1:
         raise HedgespecError(
             f"{arg('temperature', sampling.temperature)}, {arg('top_p', sampling.top_p)} without "

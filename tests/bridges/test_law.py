@@ -90,7 +90,7 @@ def test_more_listed_tokens_make_narrower_bounds():
 @pytest.mark.parametrize(("sampling", "top", "message"), [
     (Sampling(0.7), 20, "whole vocabulary"),
     (Sampling(1.0, top_p=0.9), 20, "whole vocabulary"),
-    (Sampling(0.7, top_k=40), 20, "needs as many listed tokens"),
+    (Sampling(0.7, top_k=40), 20, "only 20 tokens are listed"),
 ])
 def test_laws_that_lists_do_not_tell_are_refused(sampling, top, message):
     with pytest.raises(HedgespecError, match=message):

@@ -343,7 +343,7 @@ def test_drafters_without_trees_are_left_out(target, batch, monkeypatch):
     ([[0], [1, 0]], r"\[1, 0\] has no parent \[1\]"),
     ([[0], []], r"\[\] is not a path of ranks"),
     ([[0], [-1]], r"\[-1\] is not a path of ranks"),
-    ([[0], [0]], "a path stands twice"),
+    ([[0], [0]], "a path is given twice"),
 ])
 def test_bad_static_trees_are_named(paths, message):
     with pytest.raises(HedgespecError, match=message):
