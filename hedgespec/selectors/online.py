@@ -18,7 +18,6 @@ from hedgespec.selectors.faults import LearnerError, fault_of, line_of
 from hedgespec.selectors.feedback import (
     Feedback,
     choose_drafters,
-    needed,
     new_ledger,
     no_seconds,
 )
@@ -38,8 +37,10 @@ from hedgespec.selectors.step import (
     OVERRUN,
     ROUNDS,
     Evaluated,
+    Learning,
     Memory,
     compile_step,
+    positions_needed,
 )
 from hedgespec.selectors.uniforms import decision_key, query_key
 
@@ -99,11 +100,9 @@ class OnlineSelector:
         self._params = configured.parameter_array(
             self._pool.lengths, self.loss.window(draft_length))
         self._path_only = path_only
-        self._schedule = self.feedback.schedule(self.loss.window(draft_length))
-        self._step = compile_step(
-            self.selector, self.feedback, self.loss, draft_length,
-            tuple(round_seconds.tolist()) if self.loss.seconds and round_seconds is not None
-            else None, self._own)
+        self._learning = Learning.of(self.feedback, self.loss, draft_length, round_seconds)
+        self._schedule = self._learning.schedule
+        self._step = compile_step(self.selector, self.feedback.partial, self._own)
         self._functions = compiled_functions(self.selector, self._own)
         self.weights = np.zeros(self._arms)
         self._compile()
@@ -182,7 +181,8 @@ class OnlineSelector:
     def choose(self, start: int) -> int:
         """The drafter of the round that starts at position `start`; `weights` are its play."""
         self._make_room(start)
-        arm: int = self._call(self._step, self._memory, self._evaluated, self._key, start)
+        arm: int = self._call(self._step, self._memory, self._evaluated, self._learning,
+                              self._key, start)
         self._arm = arm
         return arm
 
@@ -194,8 +194,9 @@ class OnlineSelector:
         if self.selector.feedback != FULL or self._known >= start:
             return 0
         counts = self._memory.counts
-        count: int = needed(self._schedule, self._key, self._memory.starts, counts[ROUNDS], start,
-                            counts[FED], counts[FED_ROUND], self._known)
+        count: int = positions_needed(
+            self._schedule, self._key, self._memory.starts, counts[ROUNDS], start, counts[FED],
+            counts[FED_ROUND], self._known)
         return count
 
     def choose_evaluated(self, start: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a selector does between two rounds, compiled for one selector and its settings.
+"""What a selector does between two rounds, compiled for one selector, whatever its settings.
 
 One call a round: what has become known is learned, the play is made, the drafter drawn. The order
 is that of the simulator's replay loops.
@@ -16,7 +16,9 @@ from hedgespec.selectors.feedback import (
     TOLD,
     Feedback,
     Ledger,
+    Schedule,
     furthest_read,
+    needed,
     next_due,
     next_known,
     note_round,
@@ -26,6 +28,7 @@ from hedgespec.selectors.feedback import (
 )
 from hedgespec.selectors.functions import compiled_functions, is_distribution
 from hedgespec.selectors.guard import is_whole
+from hedgespec.selectors.kernel_cache import keep_compiled, state_of_learners
 from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.losses import (
     advance_visits,
@@ -36,7 +39,7 @@ from hedgespec.selectors.losses import (
 )
 from hedgespec.selectors.uniforms import SELECTION, decision_key, uniform
 
-# step(memory, evaluated, key, start) -> drafter, or one of those below
+# step(memory, evaluated, learning, key, start) -> drafter, or one of those below
 Step = Callable[..., Any]
 NO_PLAY, OVERRUN = -1, -2  # a play is no distribution; memory behind the states was written to
 
@@ -79,27 +82,47 @@ class Evaluated(NamedTuple):
     gamma: np.ndarray
 
 
+class Learning(NamedTuple):
+    """How losses reach the selector, and what they are.
+
+    A loss is `accept_weight` times `accept` plus the rest times `length`, or `visit` where it is
+    `by_visits`; in `seconds` (N) of a round of each arm, if there are any.
+    """
+
+    schedule: Schedule
+    draft_length: int
+    accept_weight: float
+    by_visits: bool
+    seconds: np.ndarray
+
+    @classmethod
+    def of(
+        cls, feedback: Feedback, loss: Loss, draft_length: int, round_seconds: np.ndarray | None
+    ) -> "Learning":
+        """These settings as compiled functions take them."""
+        seconds = round_seconds if loss.seconds and round_seconds is not None else np.empty(0)
+        return cls(feedback.schedule(loss.window(draft_length)), draft_length,
+                   float(loss.accept_weight), loss.visit, np.array(seconds, dtype=float))
+
+
 @cache
-def compile_step(
-    selector: Selector, feedback: Feedback, loss: Loss, draft_length: int,
-    round_seconds: tuple[float, ...] | None, checked: bool = False,
-) -> Step:
-    """The step of a selector; compiled at its first call.
+def compile_step(selector: Selector, partial: bool, checked: bool = False) -> Step:
+    """The step of a selector; compiled at its first call, or found on disk.
 
     It chooses for a round at position `start` and notes it in `memory` with its play.
-    Full-information learners first learn of the positions that the schedule says are due. With
-    `checked` bounds, plays and the guard are checked.
+    Full-information learners first learn of the positions that the schedule says are due. If only
+    some drafters may be evaluated at a time (`partial`), the ledger knows which losses there are.
+    With `checked` bounds, plays and the guard are checked.
     """
     play, draws = compiled_functions(selector, checked).play, selector.draws
-    learn_due, partial = _no_learning, feedback.partial
+    learn_due = _no_learning
     if selector.feedback == FULL:
-        learning = _partial_learning if partial else _full_learning
-        learn_due = learning(selector, feedback, loss, draft_length, round_seconds, checked)
+        learn_due = (_partial_learning if partial else _full_learning)(selector, checked)
 
     @compiled
-    def step(memory, evaluated, key, start):
+    def step(memory, evaluated, learning, key, start):
         counts, weights = memory.counts, memory.weights
-        if not learn_due(memory, evaluated, key, start):
+        if not learn_due(memory, evaluated, learning, key, start):
             return NO_PLAY
         if not counts[CURRENT]:
             own_key = decision_key(key, start) if draws else np.int64(0)
@@ -119,47 +142,53 @@ def compile_step(
             note_round(memory.ledger, arm, start)
         return arm
 
+    if not checked:
+        kind = "partial-" if partial else ""
+        keep_compiled(step, f"{kind}step-{selector.name}_{state_of_learners()}")
     return step
 
 
 @compiled
-def _no_learning(memory, evaluated, key, start):
+def positions_needed(schedule, key, starts, rounds, start, fed, fed_round, evaluated):
+    """`needed`, for a caller that is not compiled."""
+    return needed(schedule, key, starts, rounds, start, fed, fed_round, evaluated)
+
+
+keep_compiled(positions_needed, f"positions-needed_{state_of_learners()}")
+
+
+@compiled
+def _no_learning(memory, evaluated, learning, key, start):
     """Bandits learn when their round is finished, others never."""
     return True
 
 
-def _full_learning(
-    selector: Selector, feedback: Feedback, loss: Loss, draft_length: int,
-    round_seconds: tuple[float, ...] | None, checked: bool,
-) -> Step:
+def _full_learning(selector: Selector, checked: bool) -> Step:
     """Learn from the positions that are due, in order; False where a play is no distribution."""
     learn = compiled_functions(selector, checked).learn
-    virtual_play = _virtual_play(selector, feedback, checked)
-    schedule = feedback.schedule(loss.window(draft_length))
-    actual, cut = feedback.actual, feedback.policy.cut
-    seconds = np.array(round_seconds or (1.0,))
-    loss_at = _loss_at(loss, draft_length, seconds)
+    virtual_play = _virtual_play(selector, checked)
 
     @compiled
-    def learn_due(memory, evaluated, key, start):
-        counts, weights = memory.counts, memory.weights
+    def learn_due(memory, evaluated, learning, key, start):
+        counts, schedule, length = memory.counts, learning.schedule, learning.draft_length
         fed, fed_round = counts[FED], counts[FED_ROUND]
         while True:
             position, fed, fed_round = next_due(
-                schedule, key, memory.starts, counts[ROUNDS], start, NO_END, fed, fed_round)
+                schedule, key, memory.starts, counts[ROUNDS], start, np.int64(NO_END), fed,
+                fed_round)
             if position < 0:
                 break
             state = memory.states[position % memory.states.shape[0]]
-            if not virtual_play(memory, state, key, position):
+            if not virtual_play(memory, learning, state, key, position):
                 return False
             found = memory.losses[counts[LEARNED]]
-            if cut:
+            if schedule.cut:
                 cut_length_loss(evaluated.survive, evaluated.end, position,
-                                min(draft_length, start - position), draft_length, found)
+                                min(length, start - position), length, found)
             else:
-                loss_at(memory, evaluated, position, found)
+                _find_loss(memory, evaluated, learning, position, found)
             learn(state, memory.params, position,
-                  memory.plays[fed_round] if actual else weights, found)
+                  memory.plays[fed_round] if schedule.actual else memory.weights, found)
             _note_learned(memory, position)
         counts[FED], counts[FED_ROUND] = fed, fed_round
         return True
@@ -167,16 +196,16 @@ def _full_learning(
     return learn_due
 
 
-def _virtual_play(selector: Selector, feedback: Feedback, checked: bool) -> Step:
-    """virtual_play(memory, state, key, position): where the regret needs it, what the learner would
-    have played there, in `weights`; False if that is no distribution."""
+def _virtual_play(selector: Selector, checked: bool) -> Step:
+    """virtual_play(memory, learning, state, key, position): where the regret needs it, what the
+    learner would have played there, in `weights`; False if that is no distribution."""
     play, draws = compiled_functions(selector, checked).play, selector.draws
-    virtual = selector.uses_play and not feedback.actual
+    uses_play = selector.uses_play
 
     @compiled
-    def virtual_play(memory, state, key, position):
+    def virtual_play(memory, learning, state, key, position):
         # Not twice without need: a play may leave something in the state to start the next.
-        if virtual and not memory.counts[CURRENT]:
+        if uses_play and not learning.schedule.actual and not memory.counts[CURRENT]:
             own_key = decision_key(key, position) if draws else np.int64(0)
             play(state, memory.params, own_key, memory.weights)
             return not checked or is_distribution(memory.weights)
@@ -194,38 +223,33 @@ def _note_learned(memory, position):
     counts[CURRENT] = False
 
 
-def _partial_learning(
-    selector: Selector, feedback: Feedback, loss: Loss, draft_length: int,
-    round_seconds: tuple[float, ...] | None, checked: bool,
-) -> Step:
+def _partial_learning(selector: Selector, checked: bool) -> Step:
     """The same where the ledger knows which losses there are."""
     learn = compiled_functions(selector, checked).learn
-    virtual_play = _virtual_play(selector, feedback, checked)
-    schedule = feedback.schedule(loss.window(draft_length))
-    window, actual = schedule.window, feedback.actual
-    find = _loss_at(loss, draft_length, np.array(round_seconds or (1.0,)))
+    virtual_play = _virtual_play(selector, checked)
 
     @compiled
-    def learn_due(memory, evaluated, key, start):
+    def learn_due(memory, evaluated, learning, key, start):
         counts, weights, ledger = memory.counts, memory.weights, memory.ledger
+        schedule = learning.schedule
         found = np.empty_like(weights)
         for number in range(unsettled(ledger), ledger.counts[TOLD]):
-            find(memory, evaluated, ledger.positions[number], found)
-            settle(ledger, number, window, found)
+            _find_loss(memory, evaluated, learning, ledger.positions[number], found)
+            settle(ledger, number, schedule.window, found)
         fed, fed_round = counts[FED], counts[FED_ROUND]
         while True:
             position, fed, fed_round = next_known(
-                schedule, key, memory.starts, counts[ROUNDS], start, furthest_read(ledger), NO_END,
-                fed, fed_round)
+                schedule, key, memory.starts, counts[ROUNDS], start, furthest_read(ledger),
+                np.int64(NO_END), fed, fed_round)
             if position < 0:
                 break
-            if not virtual_play(memory, memory.states[0], key, position):
+            if not virtual_play(memory, learning, memory.states[0], key, position):
                 return False
-            find(memory, evaluated, position, found)
+            _find_loss(memory, evaluated, learning, position, found)
             shown = memory.losses[counts[LEARNED]]
-            tell(ledger, position, window, found, shown)
+            tell(ledger, position, schedule.window, found, shown)
             learn(memory.states[0], memory.params, position,
-                  memory.plays[fed_round] if actual else weights, shown)
+                  memory.plays[fed_round] if schedule.actual else weights, shown)
             _note_learned(memory, position)
         counts[FED], counts[FED_ROUND] = fed, fed_round
         return True
@@ -233,40 +257,22 @@ def _partial_learning(
     return learn_due
 
 
-def _loss_at(loss: Loss, draft_length: int, seconds: np.ndarray) -> Step:
-    """loss_at(memory, evaluated, position, found): write the loss of a position to `found` (N)."""
-    accept_weight, timed = loss.accept_weight, loss.seconds
-    in_seconds = compiled(by_seconds) if loss.visit else _per_second(draft_length)
-
-    @compiled
-    def of_position(memory, evaluated, position, found):
-        position_loss(evaluated.survive, evaluated.end, evaluated.gamma, position, accept_weight,
-                      draft_length, found)
-
-    @compiled
-    def of_visits(memory, evaluated, position, found):
+@compiled
+def _find_loss(memory, evaluated, learning, position, found):
+    """Write the loss of a position to `found` (N)."""
+    if learning.by_visits:
         # All positions between are passed, also those whose losses are not learned.
         for before in range(memory.counts[VISITED], position):
             advance_visits(evaluated.survive, evaluated.end, before, memory.phases, memory.visits)
         memory.counts[VISITED] = position
         found[:] = memory.visits
-
-    basis = of_visits if loss.visit else of_position
-
-    @compiled
-    def loss_at(memory, evaluated, position, found):
-        basis(memory, evaluated, position, found)
-        if timed:
-            found[:] = in_seconds(found, seconds)
-
-    return loss_at
+        if learning.seconds.shape[0]:
+            found[:] = _by_seconds(found, learning.seconds)
+        return
+    position_loss(evaluated.survive, evaluated.end, evaluated.gamma, position,
+                  learning.accept_weight, learning.draft_length, found)
+    if learning.seconds.shape[0]:
+        found[:] = _per_second(found, learning.seconds, learning.draft_length)
 
 
-def _per_second(draft_length: int) -> Step:
-    of_length = compiled(per_second)
-
-    @compiled
-    def in_seconds(found, seconds):
-        return of_length(found, seconds, draft_length)
-
-    return in_seconds
+_by_seconds, _per_second = compiled(by_seconds), compiled(per_second)

@@ -19,7 +19,7 @@ import numpy as np
 
 from hedgespec.selectors import ConfiguredSelector, parse_selector
 from hedgespec.selectors.feedback import Feedback
-from hedgespec.simulator.kernel_cache import kernel_folder
+from hedgespec.selectors.kernel_cache import kernel_folder
 from hedgespec.simulator.kernels import exact_kernel, is_compiled, selector_kernel
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.simulator.runs import Job

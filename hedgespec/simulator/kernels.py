@@ -5,7 +5,8 @@ kernel that receives the selector's functions as arguments is never found in the
 each selector gets a small module of its own: the text of the replay template with the selector's
 import put in, under a name that contains the hash of every source file the kernel is made of. A
 changed source gives a new name, hence a fresh compilation; the speed is that of a hand-written
-kernel. Beside what is compiled (`kernel_cache.py`) lies the text, to be read; it is never run.
+kernel. Beside what is compiled (`selectors/kernel_cache.py`) lies the text, to be read; it is never
+run.
 """
 
 import functools
@@ -22,12 +23,17 @@ from typing import Any
 
 import numba
 
-from hedgespec import selectors
 from hedgespec.errors import HedgespecError
 from hedgespec.files import write_text
 from hedgespec.selectors import CHOSEN, ConfiguredSelector, Selector
 from hedgespec.selectors.faults import compile_fault
 from hedgespec.selectors.feedback import Feedback
+from hedgespec.selectors.kernel_cache import (
+    is_kept,
+    keep_compiled,
+    kernel_folder,
+    state_of_learners,
+)
 from hedgespec.selectors.trial import Plain
 from hedgespec.simulator import (
     evaluations,
@@ -41,7 +47,6 @@ from hedgespec.simulator import (
     tasks,
     verification,
 )
-from hedgespec.simulator.kernel_cache import is_kept, keep_compiled, kernel_folder
 
 _SELECTOR_IMPORT = re.compile(r"^from hedgespec\.selectors\.\w+ import SELECTOR$", re.MULTILINE)
 
@@ -178,9 +183,7 @@ def _compiled_copy(
         assert found == 1, f"{template.__name__} must import SELECTOR once"
         parts.append(import_module(selector_module))
     # Selectors may share helpers, and all use uniforms and the schedule.
-    learners = sorted(Path(selectors.__file__).parent.rglob("*.py"))
-    sources = [text, *(inspect.getsource(part) for part in parts),
-               *(path.read_text(encoding="utf-8") for path in learners)]
+    sources = [text, *(inspect.getsource(part) for part in parts), state_of_learners()]
     digest = hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
     return _load(f"{name}_{digest}", text, template.__file__ or "")
 

@@ -20,9 +20,9 @@ from hedgespec.errors import HedgespecError
 from hedgespec.files import cache_folder, make_folder
 from hedgespec.results.labels import BEST_FIXED
 from hedgespec.selectors import ConfiguredSelector
+from hedgespec.selectors.kernel_cache import kept_name
 from hedgespec.simulator.choosers import as_chooser
 from hedgespec.simulator.found import Found
-from hedgespec.simulator.kernel_cache import kept_name
 from hedgespec.simulator.kernels import exact_kernel, is_compiled, selector_kernel
 from hedgespec.simulator.plan import Part, Unit
 from hedgespec.simulator.runs import Job, replayed

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hedgespec.selectors import CHOSEN, parse_selector
+from hedgespec.selectors import CHOSEN, kernel_cache, parse_selector
 from hedgespec.selectors.feedback import parse_feedback
-from hedgespec.simulator import Replayer, kernel_cache
-from hedgespec.simulator.kernel_cache import kept_name, kernel_folder
+from hedgespec.selectors.kernel_cache import kept_name, kernel_folder
+from hedgespec.simulator import Replayer
 from hedgespec.simulator.kernels import (
     _compiled_copy,
     drawing_kernel,

@@ -13,6 +13,7 @@ import pickle
 import stat
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -28,6 +29,13 @@ from hedgespec.files import cache_folder, replacing
 
 _DIGEST = hashlib.sha256().digest_size
 _WARNED = Event()
+
+
+@cache
+def state_of_learners() -> str:
+    """Hash of all files of `selectors`: what a learner's functions are made of, wherever it is."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def keep_compiled(function: CPUDispatcher, name: str) -> None:
