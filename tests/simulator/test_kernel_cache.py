@@ -3,6 +3,8 @@
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,3 +163,29 @@ def test_no_kernel_holds_the_text_of_an_error_about_shapes(label, tmp_path):
         kept = list(kernel_folder().glob(f"{kept_name(kernel)}.*.kept"))
         assert kept
         assert not any(b"cannot assign slice" in one.read_bytes() for one in kept)
+
+
+@pytest.mark.slow
+def test_live_decoding_finds_a_selector_on_disk_whatever_its_settings(tmp_path, monkeypatch):
+    """Two settings in one process, and two more in a process after it: compiled once."""
+    monkeypatch.setenv("HEDGESPEC_CACHE", str(tmp_path / "cache"))
+    program = """
+import numpy as np
+from hedgespec.selectors import parse_selector
+from hedgespec.selectors.feedback import parse_feedback
+from hedgespec.selectors.learning import parse_loss
+from hedgespec.selectors.online import OnlineSelector
+
+chosen = parse_selector("normalhedge")
+made = [OnlineSelector(chosen, 3, length, parse_feedback(feedback), parse_loss(loss),
+                       round_seconds=np.array([1.0, 2.0, 4.0]))
+        for length, feedback, loss in (%s)]
+step = made[0]._step
+assert all(one._step is step for one in made)
+print(len(step.signatures), sum(step.stats.cache_hits.values()))
+"""
+    settings = ('(2, "queued", "accept"), (5, "every:4", "seconds")',
+                '(3, "rounds:2", "visit"), (4, "batch:8", "length")')
+    said = [subprocess.run([sys.executable, "-c", program % one], capture_output=True, text=True,
+                           check=True).stdout.split() for one in settings]
+    assert said == [["1", "0"], ["1", "1"]]
