@@ -361,7 +361,7 @@ def test_figures_are_exactly_as_wide_as_they_are_asked_to_be(drawn, width, tmp_p
 
 def test_a_font_that_is_not_there_is_one_clear_error(results, tmp_path, capsys):
     assert "no font 'Nowhere Sans' is installed" in one_error(
-        capsys, results, "--out", tmp_path, "--font", "Nowhere Sans")
+        capsys, results, "--out", tmp_path, "--formats", "png", "--font", "Nowhere Sans")
 
 
 @pytest.mark.parametrize("names", [{"traces": ("混合",)}, {"traces": ("a-trace-" * 12,)}], ids=str)

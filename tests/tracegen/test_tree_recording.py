@@ -63,7 +63,7 @@ def test_a_shape_may_come_from_a_file_with_an_equals_sign(settings, tmp_path):
 
 
 @pytest.mark.parametrize(("trees", "message"), [
-    (("dynamic", "static"), "tree stands twice"),
+    (("dynamic", "static"), "tree is given twice"),
     (("oak",), "unknown kind"),
     (("A B=dynamic",), "a tree's name holds"),
 ])
