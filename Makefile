@@ -22,7 +22,7 @@ sim: $(VENV)/core ## replay the bundled traces; tables and figure go to results/
 	$(BIN)/hedgespec sim --grid default --figure
 
 report: $(VENV)/core ## figures, tables and findings from results/sim; they go to results/report
-	$(BIN)/hedgespec report results/sim
+	$(BIN)/hedgespec report results/sim --formats
 
 zoo: $(VENV)/models ## train domain-expert draft heads for SmolLM2 into zoo/ (wants a GPU)
 	$(BIN)/hedgespec zoo $(ARGS)

@@ -17,17 +17,18 @@ WORST = 3  # answers that became worse, printed; the report lists more
 
 EPILOG = """\
 examples:
-  hedgespec report results/sim                          results of `hedgespec sim`: `make report`
+  hedgespec report results/sim                          results of `hedgespec sim`
   hedgespec report results/sim --selectors hedge normalhedge ucbspec --traces my-trace
   hedgespec report results/sim --against fixed:generalist       gains over another selector
   hedgespec report results/a results/b                  also how b differs, paired by question
   hedgespec report results/sim --tokenizer SmolLM2-135M-Instruct/tokenizer.json   text, not ids
-  hedgespec report results/sim --formats pdf png     pictures of all figures, for a paper
+  hedgespec report results/sim --formats pdf         figures for a paper
+  hedgespec report results/sim --formats             no pictures beside the page: `make report`
   hedgespec report results/new --baseline results/old   also what became worse, and the answers
 
-OUT receives report.html (one file, opens offline), figures/ (the drawn numbers as CSV, and with
---formats also pictures, one figure per trace) and tables/ (CSV, Markdown). Where a figure is left
-out, the page says what the results lack.
+OUT receives report.html (one file, opens offline), figures/ (the drawn numbers as CSV, and
+pictures, one figure per trace) and tables/ (CSV, Markdown). Where a figure is left out, the page
+says what the results lack.
 """
 
 
@@ -72,9 +73,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
              "figure needs it)")
     add("--dpi", type=int, help=f"resolution of PNG files (default: {_DPI})")
     add("--font", metavar="FAMILY", help=f"font of the figures in OUT/figures (default: {_FONT})")
-    add("--formats", nargs="+", default=[], choices=["pdf", "svg", "png"],
-        help="also make pictures of the figures in OUT/figures; `make sim` has about a hundred, "
-             "which take longer than everything else (default: none; the page draws its own)")
+    add("--formats", nargs="*", default=["png"], choices=["pdf", "svg", "png"],
+        help="of the pictures in OUT/figures, which take half of the time; none after it: no "
+             "pictures, for the page draws its own (default: png)")
     add_json(parser)
     add_quiet(parser)
     parser.set_defaults(run=run)
@@ -112,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
              if (value := getattr(options, name)) is not None}
     refuse_idle(given, [
         ("dpi", "png" in options.formats, f"it is for pictures, and {arg('formats')} names no png"),
-        *((name, bool(options.formats), f"it is for pictures, and there is no {arg('formats')}")
+        *((name, bool(options.formats), f"it is for pictures, and {arg('formats')} names none")
           for name in ("width", "font")),
         ("prompts", options.tokenizer is not None, f"there is no {arg('tokenizer')}")])
     check_writable(options.out)

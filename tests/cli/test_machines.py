@@ -54,7 +54,8 @@ def test_sim_says_what_its_tables_say(trace, tmp_path, capsys):
 
 
 def test_report_says_where_the_page_is_and_what_it_found(results, tmp_path, capsys):
-    assert main(["report", str(results), "--out", str(tmp_path / "page"), "--json"]) == 0
+    assert main(["report", str(results), "--out", str(tmp_path / "page"), "--formats",
+                 "--json"]) == 0
     said = document(capsys)
     assert said["page"] == str(tmp_path / "page" / "report.html")
     assert [one["trace"] for one in said["verdicts"]] == ["synthetic"]
@@ -84,7 +85,7 @@ def test_quiet_prints_nothing(command, trace, results, tmp_path, capsys):
     assert main({
         "sim": ["sim", "--traces", str(trace), "--selectors", "uniform", "--seeds", "1",
                 "--out", str(tmp_path / "out")],
-        "report": ["report", str(results), "--out", str(tmp_path / "page")],
+        "report": ["report", str(results), "--out", str(tmp_path / "page"), "--formats"],
         "validate": ["validate", str(trace)]}[command] + ["--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
 
