@@ -39,8 +39,8 @@ from hedgespec.selectors.step import (
     Evaluated,
     Learning,
     Memory,
+    compile_needed,
     compile_step,
-    positions_needed,
 )
 from hedgespec.selectors.uniforms import decision_key, query_key
 
@@ -103,6 +103,7 @@ class OnlineSelector:
         self._learning = Learning.of(self.feedback, self.loss, draft_length, round_seconds)
         self._schedule = self._learning.schedule
         self._step = compile_step(self.selector, self.feedback.partial, self._own)
+        self._needed = compile_needed()
         self._functions = compiled_functions(self.selector, self._own)
         self.weights = np.zeros(self._arms)
         self._compile()
@@ -194,7 +195,7 @@ class OnlineSelector:
         if self.selector.feedback != FULL or self._known >= start:
             return 0
         counts = self._memory.counts
-        count: int = positions_needed(
+        count: int = self._needed(
             self._schedule, self._key, self._memory.starts, counts[ROUNDS], start, counts[FED],
             counts[FED_ROUND], self._known)
         return count

@@ -142,19 +142,22 @@ def compile_step(selector: Selector, partial: bool, checked: bool = False) -> St
             note_round(memory.ledger, arm, start)
         return arm
 
-    if not checked:
+    if not checked:  # a built-in one, whose name says what it is
         kind = "partial-" if partial else ""
         keep_compiled(step, f"{kind}step-{selector.name}_{state_of_learners()}")
     return step
 
 
-@compiled
-def positions_needed(schedule, key, starts, rounds, start, fed, fed_round, evaluated):
-    """`needed`, for a caller that is not compiled."""
-    return needed(schedule, key, starts, rounds, start, fed, fed_round, evaluated)
+@cache
+def compile_needed() -> Step:
+    """`needed`, kept on disk for callers that are not compiled; kernels put it into their loops."""
 
+    @compiled
+    def positions_needed(schedule, key, starts, rounds, start, fed, fed_round, evaluated):
+        return needed(schedule, key, starts, rounds, start, fed, fed_round, evaluated)
 
-keep_compiled(positions_needed, f"positions-needed_{state_of_learners()}")
+    keep_compiled(positions_needed, f"positions-needed_{state_of_learners()}")
+    return positions_needed
 
 
 @compiled

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from hedgespec import results, rules, selectors
 from hedgespec.bundled import trace_folder
@@ -92,17 +93,18 @@ class KeptResults:
     def _index(self) -> dict[str, str]:
         """What the files are called that hold a job's tables, by its key."""
         paths = [] if self._folder is None else sorted(self._folder.glob("*.json"))
-        return {key: path.stem for path in paths for key in _rows_of(path)}
+        return {key: path.stem for path in paths for key in _keys(path)}
 
     def _batch(self, stem: str) -> dict[str, Results]:
         """The tables of the jobs that were kept together; nothing if a file is another one."""
         path = self._said(stem)
         try:
-            hashes, rows = read_json(path)["tables"], _rows_of(path)
+            said = read_json(path)
+            hashes, rows = said["tables"], _rows(said)
             whole = Results.of([read_parquet(self._path(stem, table), where=path.name,
                                              sha256=str(hashes[table.name])) for table in TABLES])
             found = whole.divided([*rows.values()])
-        except (HedgespecError, TypeError, KeyError, ValueError):
+        except (HedgespecError, TypeError, KeyError, ValueError, AttributeError):
             self._damaged.add(stem)
             return {}
         return dict(zip(rows, found, strict=True))
@@ -160,13 +162,17 @@ class Parked:
         return self._folder / f"{self._key}.{unit}.{number}.npz"
 
 
-def _rows_of(path: Path) -> dict[str, list[int]]:
-    """How many rows of each table belong to each key; nothing if the file does not say so."""
+def _keys(path: Path) -> list[str]:
+    """The keys of jobs that a file says it has the tables of; none if it says nothing of them."""
     try:
-        rows = read_json(path)["rows"]
-        return {str(key): [int(count) for count in counts] for key, counts in rows.items()}
+        return [*_rows(read_json(path))]
     except (HedgespecError, TypeError, KeyError, ValueError, AttributeError):
-        return {}
+        return []
+
+
+def _rows(said: dict[str, Any]) -> dict[str, list[int]]:
+    """How many rows of each table belong to each key."""
+    return {str(key): [int(count) for count in counts] for key, counts in said["rows"].items()}
 
 
 def _made_with(chooser: Chooser) -> str:
