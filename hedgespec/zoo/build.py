@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter, sleep
@@ -126,6 +126,29 @@ def check_zoo(settings: ZooSettings) -> None:
     check_device(settings.device)
 
 
+def shares(steps: dict[str, int], parts: int) -> list[list[str]]:
+    """Which drafters, of as many training `steps` each, every part makes.
+
+    The first makes the generalist, and all others wait for it. The longest of the rest goes to a
+    part that has the least to do, the last one of several: the first part also judges.
+    """
+    found: list[list[str]] = [[] for _ in range(parts)]
+    to_do = [0] * parts
+    for name in sorted(steps, key=lambda name: (name != GENERALIST, -steps[name])):
+        least = 0 if name == GENERALIST else min(reversed(range(parts)), key=to_do.__getitem__)
+        found[least].append(name)
+        to_do[least] += steps[name] if name != GENERALIST else 0
+    return found
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A drafter to make: its training steps, and what makes it and gives what it drafts."""
+
+    steps: int
+    drafts: Callable[[], DraftsOf]
+
+
 class _Zoo:
     """The zoo being made."""
 
@@ -153,11 +176,12 @@ class _Zoo:
         self._table: dict[str, dict[str, float]] = {}
         self._by_position: dict[str, dict[str, dict[str, float]]] = {}
         drafters = self._drafters()
-        self._mine = {name for number, name in enumerate(drafters) if self._is_mine(number)}
+        self._mine = set(shares({name: job.steps for name, job in drafters.items()},
+                                self._parts)[self._part])
         # Its own first: what others make is then there, or soon.
         for name in sorted(drafters, key=lambda name: name not in self._mine):
             with self._timed(name):
-                drafts = drafters[name]()
+                drafts = drafters[name].drafts()
                 if self._part == 0:
                     self._judge(name, drafts)
         if self._part:
@@ -166,29 +190,30 @@ class _Zoo:
         write_text(settings.out / SUMMARY, json.dumps(summary, indent=1) + "\n")
         return summary
 
-    def _drafters(self) -> dict[str, Callable[[], DraftsOf]]:
+    def _drafters(self) -> dict[str, "_Job"]:
         """What makes each drafter, or waits until another part has made it, and reads it."""
         settings = self._settings
 
-        def head(make: Callable[[EagleHead], EagleHead | RecurrentHead]
-                 ) -> Callable[[], DraftsOf]:
-            return lambda: self._drafts_of_head(make(self._generalist))
+        def head(steps: int, make: Callable[[EagleHead], EagleHead | RecurrentHead]) -> _Job:
+            return _Job(steps, lambda: self._drafts_of_head(make(self._generalist)))
 
-        def expert(domain: str) -> Callable[[], DraftsOf]:
-            return head(lambda start: self._head(f"expert-{domain}", domain, start))
+        def expert(domain: str) -> _Job:
+            return head(settings.expert_steps,
+                        lambda start: self._head(f"expert-{domain}", domain, start))
 
-        def small(domain: str) -> Callable[[], DraftsOf]:
-            name = f"small-{domain}"
-            return lambda: self._drafts_of_model(self._small_model(name, domain))
+        def small(domain: str) -> _Job:
+            return _Job(settings.small_steps, lambda: self._drafts_of_model(
+                self._small_model(f"small-{domain}", domain)))
 
-        found = {GENERALIST: head(lambda start: start)}
+        found = {GENERALIST: head(settings.generalist_steps, lambda start: start)}
         found |= {f"expert-{domain}": expert(domain) for domain in settings.domains}
         if settings.mixed and settings.domains:
-            found[MIXED] = head(self._mixed_head)
+            found[MIXED] = head(settings.expert_steps * len(settings.domains), self._mixed_head)
         if PARALLEL in settings.methods:
-            found[PARALLEL] = head(self._parallel_head)
+            found[PARALLEL] = head(settings.parallel_steps, self._parallel_head)
         if RECURRENT in settings.methods:
-            found[RECURRENT] = lambda: self._drafts_of_head(self._recurrent_head())
+            found[RECURRENT] = _Job(settings.recurrent_steps,
+                                    lambda: self._drafts_of_head(self._recurrent_head()))
         return found | {f"small-{domain}": small(domain) for domain in settings.small}
 
     @cached_property

@@ -97,7 +97,7 @@ class ZooSettings:
         "also train generalist-mixed: the generalist taken further on the text of all domains, "
         "for as many steps as all experts together")] = False
     part: Annotated[str | None, Option(
-        "make every N-th drafter, from the I-th (0..N-1) on; N processes, each with its own --part "
+        "make the I-th (0..N-1) of N shares of the drafters; N processes, each with its own --part "
         "(and GPU), make one zoo (default: all; under torchrun, the rank's part)",
         "I/N")] = None
 

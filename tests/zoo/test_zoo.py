@@ -9,6 +9,8 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hedgespec.errors import HedgespecError
 from hedgespec.traces import read_trace
@@ -475,6 +477,25 @@ said = {name: tuple(value) if isinstance(value, list) else value for name, value
 summary = build.make_zoo(build.ZooSettings(**said))
 print(json.dumps(sorted(summary.get("tokens_per_round", {}))))
 """
+
+
+@given(st.integers(1, 4), st.lists(st.integers(1, 900), min_size=1, max_size=9))
+def test_parts_share_the_training_steps(parts, steps):
+    """All drafters once, and no part has more to do by over one drafter."""
+    named = {build.GENERALIST if number == 0 else f"drafter-{number}": count
+             for number, count in enumerate(steps)}
+    shared = build.shares(named, parts)
+    assert sorted(name for share in shared for name in share) == sorted(named)
+    assert build.GENERALIST in shared[0]
+    loads = [sum(named[name] for name in share if name != build.GENERALIST) for share in shared]
+    assert max(loads) - min(loads) <= max(steps)
+
+
+def test_two_parts_train_a_mixed_generalist_beside_the_experts():
+    """As in docs/scale.md: both wait for the generalist, and then have as much to do."""
+    experts = {f"expert-{domain}": 112 for domain in ("python", "math", "sql", "law", "law2")}
+    assert build.shares({build.GENERALIST: 675, **experts, build.MIXED: 560}, 2) == [
+        [build.GENERALIST, *experts], [build.MIXED]]
 
 
 @pytest.mark.slow
