@@ -75,7 +75,9 @@ class Target:
 
 
 # Those whose traces are bundled; another one is a line more.
-TARGETS = (Target("SmolLM2-135M", "domain-mix-t0.7", "rephrased-t0.7"),)
+TARGETS = (Target("SmolLM2-135M", "domain-mix-t0.7", "rephrased-t0.7"),
+           Target("Qwen2.5-Coder-1.5B", "coder-mix-t0.7", "coder-rephrased-t0.7",
+                  "coder-long-t0.7"))
 
 
 @dataclass(frozen=True)

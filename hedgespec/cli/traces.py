@@ -119,12 +119,14 @@ def run(options: argparse.Namespace) -> int:
 def _list() -> int:
     """A line for each bundled trace."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    from hedgespec.bundled import bundled_traces
+    from hedgespec.bundled import bundled_traces, trace_names
     from hedgespec.traces import load_manifest
 
-    table = Table("name", "answers", "tokens", "temperature", "drafters", "target", box=None)
+    # Names are to be typed: a narrow terminal cuts the target's instead.
+    table = Table(Column("name", min_width=max(map(len, trace_names()))), "answers", "tokens",
+                  "temperature", "drafters", "target", box=None)
     for folder in bundled_traces():
         manifest = load_manifest(folder)
         table.add_row(folder.name, str(manifest.queries), str(manifest.tokens),

@@ -18,7 +18,7 @@ from transformers import LlamaForCausalLM
 from hedgespec.command import package_versions
 from hedgespec.costs.measure import device_name
 from hedgespec.errors import HedgespecError, arg, did_you_mean
-from hedgespec.files import check_writable, sha256_text, without_folders, write_text
+from hedgespec.files import check_writable, parse_json, sha256_text, without_folders, write_text
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.grouped_attention import own_kernels
 from hedgespec.models.heads.eagle import EagleHead, ParallelHead, load_head, save_head
@@ -60,6 +60,7 @@ from hedgespec.zoo.training import Plan, read_curve, train
 from hedgespec.zoo.training_losses import Drafts, drafting_loss
 
 SUMMARY = "zoo.json"
+ANSWERS = "answers"
 _MADE = "training.json"
 _WAIT = 0.2  # seconds, before other parts are looked after again
 # Settings that shape the text of one expert domain, and of all.
@@ -162,13 +163,14 @@ class _Zoo:
         say(str(self._memory))
         self._teacher = Teacher(target, settings.temperature, default_layers(target.layers))
         self._seconds: dict[str, float] = {}
+        self._anew: set[str] = set()  # parts that were not there yet
         self._text_settings = self._fingerprint(*_TEXT, "held_out")
 
     def make(self) -> dict[str, object]:
         """Everything, in order; what is there already is read."""
         settings = self._settings
         domains = (GENERAL, *settings.domains)
-        with self._timed("answers"):
+        with self._timed(ANSWERS):
             self._texts = self._corpora(domains, held_out=False)
             self._tests = self._corpora(domains, held_out=True)
             self._test_lessons = {domain: self._teacher.read(text, settings.positions)
@@ -261,22 +263,37 @@ class _Zoo:
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
+        """Of what an earlier run made, the seconds are those that it took."""
         started = perf_counter()
         yield
-        self._seconds[part] = round(perf_counter() - started, 1)
+        taken = round(perf_counter() - started, 1)
+        self._seconds[part] = taken if part in self._anew else self._earlier.get(part, taken)
+
+    @cached_property
+    def _earlier(self) -> dict[str, float]:
+        """Seconds of the parts that were made when the zoo was finished before."""
+        path = self._settings.out / SUMMARY
+        if not path.is_file():
+            return {}
+        try:
+            return dict(parse_json(path.read_text(encoding="utf-8"))["seconds"])
+        except (ValueError, KeyError, TypeError, RecursionError) as fault:
+            raise HedgespecError(f"{path}: not the summary of a zoo; delete it, and it is written "
+                                 "anew") from fault
 
     def _corpora(self, domains: tuple[str, ...], held_out: bool) -> dict[str, Corpus]:
         """Each domain's answers, written by the target unless they are there, or by another part.
         """
         settings = self._settings
         split = "test" if held_out else "train"
-        paths = {domain: settings.out / "answers" / f"{domain}-{split}.safetensors"
+        paths = {domain: settings.out / ANSWERS / f"{domain}-{split}.safetensors"
                  for domain in domains}
         found = {domain: load_corpus(path, self._text_settings) for domain, path in paths.items()}
         missing = [domain for number, domain in enumerate(domains) if found[domain] is None
                    and self._is_mine(0 if held_out else number)]
         # Tests are few answers: all domains in one go. Training answers are kept one by one.
         for group in [missing] if held_out and missing else [[domain] for domain in missing]:
+            self._anew.add(ANSWERS)
             tasks = [self._task(domain, held_out) for domain in group]
             written = write_answers(
                 self._target, tasks, Sampling(settings.temperature), settings.max_new_tokens,
@@ -401,6 +418,7 @@ class _Zoo:
 
     def _train(self, model: torch.nn.Module, drafts: DraftsOf, loss: str, name: str, domain: str,
                plan: Plan, positions: int) -> None:
+        self._anew.add(name)
         text = self._texts[domain]
         self._report(f"reading for {name}", plan.steps, 0, "")
         lessons = self._teacher.read(text, self._settings.positions)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hedgespec.bundled import bundled_traces
+from hedgespec.bundled import bundled_traces, trace_folder
 from hedgespec.cli import main
 from hedgespec.errors import TraceError
 from hedgespec.files import sha256_file
@@ -35,8 +35,9 @@ TOKENS, QUERIES, MANIFEST = "tokens-00000.parquet", "queries.parquet", "manifest
 @pytest.mark.parametrize("folder", bundled_traces(), ids=lambda path: path.name)
 def test_bundled_traces_are_valid(folder):
     trace = read_trace(folder)
-    drafters, others = (9, {"parallel", "redrafter"}) if folder.name == "methods-t0" else (
-        11, {"small-math", "small-python"})
+    drafters, others = {"methods": (9, {"parallel", "redrafter"}),
+                        "coder": (11, {"generalist-mixed", "half", "early-exit-14"})}.get(
+        folder.name.split("-")[0], (11, {"small-math", "small-python"}))
     assert len(trace.manifest.drafters) == drafters
     assert others | {"generalist", "expert-math", "prompt-lookup"} < set(
         trace.manifest.drafter_names)
@@ -44,7 +45,7 @@ def test_bundled_traces_are_valid(folder):
 
 
 def test_drafters_and_domains_share_their_words():
-    trace = read_trace(bundled_traces()[0])
+    trace = read_trace(trace_folder("domain-mix-t0"))
     experts = {name.removeprefix("expert-") for name in trace.manifest.drafter_names
                if name.startswith("expert-")}
     assert trace.queries["domain"].n_unique() == 8
@@ -55,7 +56,7 @@ def test_drafters_and_domains_share_their_words():
 def test_bundled_traces_hold_enough_and_stay_small():
     assert sum(read_trace(folder).manifest.tokens for folder in bundled_traces()) >= 100_000
     size = sum(path.stat().st_size for folder in bundled_traces() for path in folder.iterdir())
-    assert size <= 20_000_000
+    assert size <= 36_000_000
 
 
 def test_arrays_are_contiguous_and_shaped_by_position_depth_and_drafter(tmp_path):
@@ -397,7 +398,7 @@ def test_format_documentation_lists_every_column_and_manifest_field():
 
 def test_traces_open_as_they_stand_in_polars():
     """Another reader needs only the file and docs/trace-format.md."""
-    folder = bundled_traces()[0]
+    folder = trace_folder("domain-mix-t0")
     table = pl.scan_parquet(folder / TOKENS)
     drafters = read_trace(folder).manifest.drafters
     assert table.collect_schema().names() == list(

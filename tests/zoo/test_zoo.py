@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -384,6 +385,24 @@ def test_an_interrupted_zoo_goes_on_to_the_same_heads(made, tmp_path, monkeypatc
     for name in ("generalist", "expert-sql"):
         one, two = weights(made.out / name), weights(other.out / name)
         assert all(torch.equal(one[key], two[key]) for key in one), name
+
+
+def test_a_zoo_that_is_read_again_tells_what_it_took(made, tmp_path):
+    """Not what reading took. A summary that is none is refused, and nothing is lost."""
+    again = replace(made, out=tmp_path / "zoo")
+    shutil.copytree(made.out, again.out)
+    path = again.out / build.SUMMARY
+    summary = json.loads(path.read_text())
+    took = {name: 1000.0 + number for number, name in enumerate(summary["seconds"])}
+    path.write_text(json.dumps({**summary, "seconds": took}))
+    shutil.rmtree(again.out / "expert-sql")
+    found = make_zoo(again)["seconds"]
+    assert found.pop("expert-sql") < 1000
+    assert found == {name: taken for name, taken in took.items() if name != "expert-sql"}
+    path.write_text("{}")
+    with pytest.raises(HedgespecError, match="delete it, and it is written anew"):
+        make_zoo(again)
+    assert path.read_text() == "{}"
 
 
 def test_a_zoo_of_other_settings_is_refused(made):
