@@ -9,7 +9,7 @@ from typing import Any
 
 from hedgespec.analysis.study import Study
 
-MOST_ROUNDS = 380_000  # on a page, a byte each
+MOST_ROUNDS = 200_000  # on a page, a byte each: that of the default grid stays under 1 MB
 CHARACTERS = 2  # of text take as much of a page as a round
 
 
