@@ -21,7 +21,7 @@ from hedgespec.live.plan import RoundPlan
 from hedgespec.live.watch import Watch
 from hedgespec.models.distributions import probabilities
 from hedgespec.models.drafters.base import Drafter
-from hedgespec.models.drafters.context import ContextDrafter, Proposals
+from hedgespec.models.drafters.context import ContextDrafter, PromptLookup, Proposals
 from hedgespec.models.known_tokens import draw_draft
 
 # Rows have room for 1 token, or for a power of this: each room has graphs of its own.
@@ -114,17 +114,29 @@ class Copying:
 
         None where nothing is proposed. Raises DrafterFailureError.
         """
+        drafter = self._drafters[arm]
+        with self._watch.call([arm], on_host=True):
+            if arm in self._left_out:
+                return None
+            if isinstance(drafter, PromptLookup):  # nothing is drawn: one look for all
+                drafted = drafter.drafted(self._text, len(noise)).tolist()
+                found = Proposals.certain(np.array(drafted, dtype=np.int64))
+            else:
+                drafted, found = self._drawn(arm, noise)
+        return self._listed(drafted, found, 1) if drafted else None
+
+    def _drawn(self, arm: int, noise: torch.Tensor) -> tuple[list[int], Proposals]:
+        """Tokens drawn one after another, and what each was drawn from."""
         drafted: list[int] = []
         found: list[Proposals] = []
-        with self._watch.call([arm], on_host=True):
-            for own in noise:
-                text = _joined(self._text, [*drafted, 0])  # the last one is what is looked for
-                proposals = self._proposals(arm, text, len(text) - 1)
-                if not proposals.widest:
-                    break
-                found.append(proposals)
-                drafted.append(self._draw(proposals, own))
-        return self._listed(drafted, found, 1) if drafted else None
+        for own in noise:
+            text = _joined(self._text, [*drafted, 0])  # the last one is what is looked for
+            proposals = self._proposals(arm, text, len(text) - 1)
+            if not proposals.widest:
+                break
+            found.append(proposals)
+            drafted.append(self._draw(proposals, own))
+        return drafted, Proposals.joined(found, 1) if found else _NOTHING
 
     def propose(self, arms: Sequence[int], begin: int, end: int, rows: int) -> Packed:
         """What some drafters propose for the text's tokens from number `begin` up to `end`.
@@ -136,7 +148,7 @@ class Copying:
         for arm in arms:
             with self._watch.call([arm], on_host=True):
                 found.append(self._proposals(arm, self._text[: min(end, begin + rows)], begin))
-        return self._listed([begin], found, rows)
+        return self._listed([begin], Proposals.joined(found, rows), rows)
 
     def _proposals(self, arm: int, text: np.ndarray, first: int) -> Proposals:
         """For each of a text's tokens from number `first` on."""
@@ -153,16 +165,24 @@ class Copying:
                            torch.from_numpy(known), self._vocabulary)
         return int(token.numpy()[0])
 
-    def _listed(self, head: list[int], found: list[Proposals], rows: int) -> Packed:
-        whole, width = Proposals.joined(found, rows), 1
-        while width < whole.widest:
+    def _listed(self, head: list[int], found: Proposals, rows: int) -> Packed:
+        """Of proposals for `rows` positions each."""
+        width = 1
+        while width < found.widest:
             width *= _WIDER
-        tokens, weights = whole.listed(width)
-        return Packed.of(head, tokens.reshape(len(found), rows, width), self._law(weights))
+        tokens, weights = found.listed(width)
+        return Packed.of(head, tokens.reshape(-1, rows, width), self._law(weights))
 
     def _law(self, weights: np.ndarray) -> torch.Tensor:
-        """Probabilities (n, v) of log weights."""
-        return probabilities(torch.from_numpy(weights), self._plan.sampling)
+        """Probabilities (n, v) of log weights.
+
+        Row by row: for several rows torch's softmax wakes its threads, and waits for them for
+        milliseconds where other work has the cores.
+        """
+        if weights.shape[1] == 1:  # that of the only token, whatever the temperature
+            return torch.from_numpy(np.isfinite(weights).astype(np.float32))
+        return torch.cat([probabilities(row, self._plan.sampling)
+                          for row in torch.from_numpy(weights).split(1)])
 
 
 def _joined(text: np.ndarray, tokens: list[int]) -> np.ndarray:

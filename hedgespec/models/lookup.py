@@ -5,6 +5,39 @@ import numpy as np
 
 
 @numba.njit
+def _common(tokens, end, position, longest):
+    """How many tokens before `end` are those before `position`, `longest` at most."""
+    length = 0
+    while length < min(longest, end) and (
+        tokens[end - 1 - length] == tokens[position - 1 - length]
+    ):
+        length += 1
+    return length
+
+
+@numba.njit
+def continued(tokens, count, longest):
+    """Up to `count` tokens behind a text: each followed the latest of the longest matches before.
+
+    As token by token with `matches`, in one call; ends where there is no match.
+    """
+    text = np.empty(len(tokens) + count, dtype=np.int64)
+    text[:len(tokens)] = tokens
+    for position in range(len(tokens), len(text)):
+        best, found = 0, -1
+        for end in range(position - 1, 0, -1):
+            length = _common(text, end, position, longest)
+            if length > best:
+                best, found = length, end
+                if best == longest:
+                    break
+        if found < 0:
+            return text[len(tokens):position]
+        text[position] = text[found]
+    return text[len(tokens):]
+
+
+@numba.njit
 def matches(tokens, first, longest, latest_only):
     """For each position from `first` on, what followed the earlier matches of the tokens before.
 
@@ -17,19 +50,16 @@ def matches(tokens, first, longest, latest_only):
     matched = [0 for _ in range(0)]
     lengths = np.empty(len(tokens), dtype=np.int64)
     for position in range(first, len(tokens)):
-        best = 1
+        best = 0
         for end in range(position - 1, 0, -1):
-            length = 0
-            while length < min(longest, end) and (
-                tokens[end - 1 - length] == tokens[position - 1 - length]
-            ):
-                length += 1
-            lengths[end] = length
+            lengths[end] = length = _common(tokens, end, position, longest)
             best = max(best, length)
             if latest_only and best == longest:
                 break
+        if best == 0:
+            continue
         for end in range(position - 1, 0, -1):
-            if lengths[end] >= best:
+            if lengths[end] == best:
                 positions.append(position - first)
                 followers.append(tokens[end])
                 matched.append(best)

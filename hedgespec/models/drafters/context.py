@@ -9,7 +9,7 @@ import torch
 from hedgespec.errors import HedgespecError
 from hedgespec.models.drafters.base import Drafter, ScoringBatch
 from hedgespec.models.drafters.session import DraftSession
-from hedgespec.models.lookup import matches
+from hedgespec.models.lookup import continued, matches
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees.context import ContextGrowth
 from hedgespec.traces.schema import ENDLESS
@@ -38,6 +38,12 @@ class Proposals:
             np.concatenate([part.row + rows * number for number, part in enumerate(parts)]),
             np.concatenate([part.token for part in parts]),
             np.concatenate([part.log_weight for part in parts]))
+
+    @classmethod
+    def certain(cls, tokens: np.ndarray) -> "Proposals":
+        """A token in each row."""
+        count = len(tokens)
+        return cls(count, np.arange(count), tokens, np.zeros(count, dtype=np.float32))
 
     def listed(self, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Tokens and log weights (count, width), each row's own first; then 0 and -inf."""
@@ -178,6 +184,11 @@ class PromptLookup(ContextDrafter):
     kind = "prompt-lookup"
     usage = "prompt-lookup[:N]    copy what followed the last N (default 3) tokens before"
     latest_only = True
+
+    def drafted(self, text: np.ndarray, count: int) -> np.ndarray:
+        """At most `count` tokens behind a text, drawn one after another as from `proposals`."""
+        found: np.ndarray = continued(text, count, self._longest)
+        return found
 
 
 class NGram(ContextDrafter):
