@@ -46,7 +46,7 @@ def test_what_another_package_says_is_cut(tmp_path):
     (["sim", "--draft-length", "3", "--arm-lengths", "2"],
      "give --draft-length or --arm-lengths, not both"),
     (["sim", "--pool", "0"], "--pool must be at least 1, not 0"),
-    (["sim", "--rule", "gumbel"], "hedgespec traces --spec-bench"),
+    (["sim", "--traces", "domain-mix-t0.7", "--rule", "gumbel"], "hedgespec traces --spec-bench"),
     (["synthetic", "iid", "--seed", "-1"], "--seed must be at least 0, not -1"),
     (["synthetic", "idd"], "did you mean 'iid'?"),
     (["subset", "nowhere", "--per-domain", "0"], "--per-domain must be at least 1, not 0"),
