@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from hedgespec.errors import HedgespecError, did_you_mean
-from hedgespec.models.lookup import matches
+from hedgespec.models.lookup import continued, matches
 
 
 class Proposer(ABC):
@@ -20,37 +20,40 @@ class Proposer(ABC):
 
 
 class _Copying(Proposer):
-    """Drafts token by token what followed the same tokens before."""
+    """Drafts what followed the same tokens before."""
 
     default: int
-    latest: bool
 
     def __init__(self, argument: str):
         if argument and not (argument.isdigit() and int(argument) > 0):
             raise HedgespecError(f"{argument!r}: expected a number of tokens, at least 1")
         self._longest = int(argument or self.default)
 
-    def propose(self, tokens: np.ndarray, count: int) -> list[int]:
-        text = np.concatenate([tokens, np.zeros(count + 1, dtype=np.int64)]).astype(np.int64)
-        for place in range(len(tokens), len(tokens) + count):
-            _, followers, _ = matches(text[: place + 1], place, self._longest, self.latest)
-            if not len(followers):
-                return list(map(int, text[len(tokens):place]))
-            values, counts = np.unique(followers, return_counts=True)
-            text[place] = values[counts.argmax()]
-        return list(map(int, text[len(tokens):len(tokens) + count]))
-
 
 class Lookup(_Copying):
     """What followed the latest match of the last N (3) tokens."""
 
-    default, latest = 3, True
+    default = 3
+
+    def propose(self, tokens: np.ndarray, count: int) -> list[int]:
+        drafted: list[int] = continued(tokens, count, self._longest).tolist()
+        return drafted
 
 
 class Suffix(_Copying):
     """What most often followed the longest match, of up to N (32) tokens."""
 
-    default, latest = 32, False
+    default = 32
+
+    def propose(self, tokens: np.ndarray, count: int) -> list[int]:
+        text = np.concatenate([tokens, np.zeros(count + 1, dtype=np.int64)]).astype(np.int64)
+        for place in range(len(tokens), len(tokens) + count):
+            _, followers, _ = matches(text[: place + 1], place, self._longest, False)
+            if not len(followers):
+                return list(map(int, text[len(tokens):place]))
+            values, counts = np.unique(followers, return_counts=True)
+            text[place] = values[counts.argmax()]
+        return list(map(int, text[len(tokens):len(tokens) + count]))
 
 
 class SmallModel(Proposer):

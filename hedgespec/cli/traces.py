@@ -121,13 +121,15 @@ def _list() -> int:
     from rich.console import Console
     from rich.table import Column, Table
 
-    from hedgespec.bundled import bundled_traces, trace_names
+    from hedgespec.bundled import bundled_traces
     from hedgespec.traces import load_manifest
 
+    folders = bundled_traces()
     # Names are to be typed: a narrow terminal cuts the target's instead.
-    table = Table(Column("name", min_width=max(map(len, trace_names()))), "answers", "tokens",
-                  "temperature", "drafters", "target", box=None)
-    for folder in bundled_traces():
+    longest = max(len(folder.name) for folder in folders)
+    table = Table(Column("name", min_width=longest), "answers", "tokens", "temperature", "drafters",
+                  "target", box=None)
+    for folder in folders:
         manifest = load_manifest(folder)
         table.add_row(folder.name, str(manifest.queries), str(manifest.tokens),
                       f"{manifest.sampling.temperature:g}", str(len(manifest.drafters)),

@@ -119,8 +119,8 @@ class Copying:
             if arm in self._left_out:
                 return None
             if isinstance(drafter, PromptLookup):  # nothing is drawn: one look for all
-                drafted = drafter.drafted(self._text, len(noise)).tolist()
-                found = Proposals.certain(np.array(drafted, dtype=np.int64))
+                tokens = drafter.drafted(self._text, len(noise))
+                drafted, found = tokens.tolist(), Proposals.certain(tokens)
             else:
                 drafted, found = self._drawn(arm, noise)
         return self._listed(drafted, found, 1) if drafted else None

@@ -133,12 +133,12 @@ def shares(steps: dict[str, int], parts: int) -> list[list[str]]:
     The first makes the generalist, and all others wait for it. The longest of the rest goes to a
     part that has the least to do, the last one of several: the first part also judges.
     """
-    found: list[list[str]] = [[] for _ in range(parts)]
+    found = [[GENERALIST], *([] for _ in range(parts - 1))]
     to_do = [0] * parts
-    for name in sorted(steps, key=lambda name: (name != GENERALIST, -steps[name])):
-        least = 0 if name == GENERALIST else min(reversed(range(parts)), key=to_do.__getitem__)
+    for name in sorted(steps.keys() - {GENERALIST}, key=lambda name: (-steps[name], name)):
+        least = min(reversed(range(parts)), key=to_do.__getitem__)
         found[least].append(name)
-        to_do[least] += steps[name] if name != GENERALIST else 0
+        to_do[least] += steps[name]
     return found
 
 

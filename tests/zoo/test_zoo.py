@@ -512,14 +512,15 @@ def test_parts_share_the_training_steps(parts, steps):
 
 def test_two_parts_train_a_mixed_generalist_beside_the_experts():
     """As in docs/scale.md: both wait for the generalist, and then have as much to do."""
-    experts = {f"expert-{domain}": 112 for domain in ("python", "math", "sql", "law", "law2")}
+    domains = ("law", "math", "python", "sql", "translation")
+    experts = {f"expert-{domain}": 112 for domain in domains}
     assert build.shares({build.GENERALIST: 675, **experts, build.MIXED: 560}, 2) == [
         [build.GENERALIST, *experts], [build.MIXED]]
 
 
 @pytest.mark.slow
 def test_two_processes_make_the_zoo_of_one(made, tmp_path):
-    """Each makes every second drafter, with its own devices; the first judges all."""
+    """Each makes its share of the drafters, with its own devices; the first judges all."""
     running = []
     for part in range(2):
         said = {**asdict(made), "out": str(tmp_path / "zoo"), "part": f"{part}/2"}
