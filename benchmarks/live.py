@@ -48,12 +48,13 @@ from hedgespec.results.statistics import rate_gain
 from hedgespec.rules import parse_rule
 from hedgespec.selectors import FULL, parse_selector
 from hedgespec.selectors.feedback import Feedback, parse_feedback
+from hedgespec.selectors.learning import Loss
 from hedgespec.simulator import Replayer, SweepSettings, run_sweep
 from hedgespec.simulator.fidelity import acceptance_that_gives
 from hedgespec.tracegen.prompts import Query, read_questions
 from hedgespec.tracegen.score import score
 from hedgespec.tracegen.write import query_table, token_table
-from hedgespec.traces import Costs, Manifest, SamplingInfo, Trace, TraceWriter, read_trace
+from hedgespec.traces import Costs, Manifest, SamplingInfo, TraceWriter, read_trace
 from hedgespec.zoo.questions import DOMAINS, held_out_questions
 
 POLICIES = ("uniform", "ucbspec", "exp3spec", "hedge", "normalhedge", "normalhedge@every:4",
@@ -236,22 +237,38 @@ class Policy:
 
     @property
     def learns(self) -> bool:
-        """Whether from all drafters: from prefilling, as live."""
+        """Whether from all drafters."""
         return not self.selector.startswith(FIXED) and (
             parse_selector(self.selector).selector.feedback == FULL)
+
+    @property
+    def given_feedback(self) -> Feedback | None:
+        """Its feedback, None if it names none."""
+        return parse_feedback(self.feedback) if self.feedback else None
+
+    def loss(self, replayer: Replayer) -> Loss | None:
+        """What a replay must have it learn: what live has, from prefilling."""
+        if not self.learns:
+            return None
+        return replace(replayer.default_loss(self.given_feedback or Feedback()), prefill=True)
 
 
 def replayed(trace: Path, policy: Policy, seeds: int, found: Measured) -> dict[str, float]:
     """MAT and tokens per second (means over seeds) of a policy on the trace of what it decoded, and
     the evaluations that the schedule has in the very rounds that were."""
+    replayer = Replayer(read_trace(trace), **policy.drafting)
+    loss = policy.loss(replayer)
     drafting = ({"draft_lengths": policy.lengths} if len(policy.lengths) == 1 else policy.drafting)
     summary = run_sweep([trace], SweepSettings(
         selectors=(policy.selector,), feedbacks=(policy.feedback,) if policy.feedback else (),
-        prefill=policy.learns, seeds=seeds, **drafting)).summary
+        losses=(loss.label,) if loss else (), seeds=seeds, **drafting)).summary
     tokens, rounds = summary["tokens"].sum(), summary["rounds"].sum()
     seconds = (summary["tokens"] / summary["tokens_per_second"]).sum()
+    starts = np.cumsum([0, *found.emitted[:-1]])
+    run = replayer.run(policy.selector, 0, policy.given_feedback, loss,
+                       acceptance_that_gives(starts, replayer))
     return {"mat": tokens / rounds, "tokens_per_second": tokens / seconds,
-            "evaluations": evaluations(read_trace(trace), policy, found)}
+            "evaluations": float(run.evaluated.sum())}
 
 
 def replayed_all(
@@ -264,17 +281,6 @@ def replayed_all(
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         found = {name: pool.submit(replayed, *one) for name, one in asked.items()}
         return {name: one.result() for name, one in found.items()}
-
-
-def evaluations(trace: Trace, policy: Policy, found: Measured) -> float:
-    """Evaluations of a policy by the schedule, in the rounds that were."""
-    starts = np.cumsum([0, *found.emitted[:-1]])
-    replayer = Replayer(trace, **policy.drafting)
-    feedback = parse_feedback(policy.feedback) if policy.feedback else Feedback()
-    loss = replace(replayer.default_loss(feedback), prefill=True) if policy.learns else None
-    run = replayer.run(policy.selector, 0, feedback if policy.feedback else None, loss,
-                       acceptance_that_gives(starts, replayer))
-    return float(run.evaluated.sum())
 
 
 def stream(options: argparse.Namespace, target: LanguageModel) -> list[Query]:
@@ -296,6 +302,26 @@ def heads_of(zoo: Path) -> list[str]:
     if not (zoo / "generalist" / "training.json").is_file():
         raise HedgespecError(f"{zoo}: no finished zoo there; hedgespec zoo makes one")
     return heads
+
+
+def by_eager_engine(
+    options: argparse.Namespace, target: LanguageModel, drafters: list[Drafter],
+    sampling: Sampling, queries: list[Query],
+) -> dict[str, Measured]:
+    """EAGLE-2's trees, and chains beside them, by the engine that alone drafts trees: it runs the
+    models as they are, not on fixed tensors."""
+    decoders = {}
+    for shape, drafting in (("chains", {"draft_length": options.draft_length}),
+                            ("trees", {"rule": "tree"})):
+        decoder = LiveDecoder(target, drafters,
+                              settings=DecoderSettings(sampling, static=False, **drafting))
+        for text in options.tree_policies:
+            policy = Policy.parse(text)
+            own = decoder.with_selector(policy.selector, feedback=policy.feedback)
+            decoders[f"{text}, {shape}, eager"] = partial(decode, own)
+    runs: dict[str, Measured] = {}
+    decode_in_turn(decoders, queries, "trees", runs, lambda: None)
+    return runs
 
 
 def best_per_query(runs: list[Measured]) -> Measured:
@@ -350,6 +376,10 @@ def make_parser() -> argparse.ArgumentParser:
     add("--max-new-tokens", type=int, default=256)
     add("--hugging-face", type=int, default=4, help="questions for generate (slow)")
     add("--assistant", help="a small model, for generate's assisted generation")
+    add("--trees", type=int, default=0, metavar="N",
+        help="questions for draft trees of --tree-policies, and chains beside them; both without "
+             "fixed tensors, so slow")
+    add("--tree-policies", nargs="+", default=["normalhedge@batch:16"])
     add("--seeds", type=int, default=20)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--dtype", default="bfloat16")
@@ -416,6 +446,9 @@ def main() -> None:
     table.runs[BEST] = best_per_query([table.runs[policy] for policy in alone])
     table.replays = replays(tested, table.runs, "test")
     table.write()
+    if options.trees:
+        table.runs |= by_eager_engine(options, target, drafters, sampling, tested[: options.trees])
+        table.write()
     print(tables(table.result()), end="")
 
 

@@ -52,7 +52,8 @@ def test_each_policy_is_decoded_and_replayed(tmp_path, monkeypatch, capsys):
         "--drafter", "prompt-lookup",
         "--prompts", str(save_questions(tmp_path / "questions.jsonl")), "--fit", "2",
         "--policies", *POLICIES, "--draft-length", "3", "--max-new-tokens", "12",
-        "--hugging-face", "1", "--assistant", small, "--seeds", "2", "--device", "cpu",
+        "--hugging-face", "1", "--assistant", small, "--trees", "1", "--seeds", "2",
+        "--device", "cpu",
         "--dtype", "float32", "--out", str(tmp_path / "out")])
     monkeypatch.setattr(live.os, "cpu_count", lambda: 4)  # replays in processes of their own
     live.main()
@@ -61,7 +62,9 @@ def test_each_policy_is_decoded_and_replayed(tmp_path, monkeypatch, capsys):
     assert list(rows) == ["autoregressive", "generate", "generate, prompt lookup",
                           "generate, assisted", "fixed:early-exit-2", "fixed:own",
                           "fixed:prompt-lookup", *POLICIES,
-                          "best fixed per answer"]
+                          "best fixed per answer", "normalhedge@batch:16, chains, eager",
+                          "normalhedge@batch:16, trees, eager"]
+    assert len(rows["normalhedge@batch:16, trees, eager"]["rounds_of_answers"]) == 1
     answers = len(result["domains"])
     for name in ("autoregressive", "fixed:own", *POLICIES):
         row = rows[name]
