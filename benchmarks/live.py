@@ -444,6 +444,7 @@ def main() -> None:
     # Learners of seconds now weigh what their replays do.
     decode_in_turn(decoders(), tested, "decoding", table.runs, table.write)
     table.runs[BEST] = best_per_query([table.runs[policy] for policy in alone])
+    table.write()  # before replays, which take minutes
     table.replays = replays(tested, table.runs, "test")
     table.write()
     if options.trees:

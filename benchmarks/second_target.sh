@@ -21,9 +21,9 @@ for head in generalist generalist-mixed $(for domain in $DOMAINS; do echo expert
 done
 $PYTHON -m benchmarks.live --compile --target "$MODEL" $HEADS --drafter prompt-lookup \
   --domains $DOMAINS general --per-domain 11 --fit 6 --max-new-tokens 128 --hugging-face 1 \
-  --seeds 5 --draft-length 4 --policies uniform ucbspec exp3spec normalhedge normalhedge@every:4 \
-  normalhedge@batch:16 ftl@eliminate:0.5,0.0625 normalhedge@batch:16@3 \
-  normalhedge@batch:16@0,2,3,4 ucbspec@3 fixed:generalist-mixed@3 --out "$OUT/live"
+  --trees 4 --seeds 5 --draft-length 4 --policies uniform ucbspec exp3spec hedge normalhedge \
+  normalhedge@every:4 normalhedge@batch:16 normalhedge@batch:64 ftl@eliminate:0.5,0.0625 \
+  normalhedge@batch:16@3 normalhedge@batch:16@0,2,3,4 --out "$OUT/live"
 
 $PYTHON -m hedgespec traces $ZOO --out "$OUT/recordings" --per-domain 16 --temperatures 0.7 0.0 1.0 \
   --long --long-tokens 2048 --compile $MORE

@@ -154,8 +154,10 @@ def load_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise TraceError(f"{folder}: no such trace directory"
-                         + did_you_mean(str(folder), trace_names()))
+        bundled = str(folder) in trace_names()
+        raise TraceError(f"{folder}: no such trace directory" + (
+            "; hedgespec.read_trace reads the bundled trace of this name" if bundled
+            else did_you_mean(str(folder), trace_names())))
     if not path.is_file():
         unfinished = (folder / RECORDING).is_file()
         hint = (

@@ -9,8 +9,10 @@ torch = pytest.importorskip("torch")
 
 from benchmarks import live  # noqa: E402
 from benchmarks.live import Policy  # noqa: E402
+from hedgespec.bundled import trace_folder  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
-from hedgespec.traces import Costs, TargetCosts  # noqa: E402
+from hedgespec.simulator import run_sweep  # noqa: E402
+from hedgespec.traces import Costs, TargetCosts, read_trace  # noqa: E402
 from tests.helpers.tiny import save_plain_layers, save_questions  # noqa: E402
 
 POLICIES = ("ucbspec", "normalhedge@every:4", "normalhedge@2", "ftl@eliminate:0.5,0.0625",
@@ -42,6 +44,19 @@ def test_overheads_are_those_by_which_replays_take_as_long_as_rounds_did():
     assert (found.overhead, found.evaluation_overhead) == pytest.approx((0.8, 0.0))
     fits["alone"] = case(10, 0, 4.0, 10.0)
     assert live.with_overheads(costs, fits).overhead == 0
+
+
+@pytest.mark.parametrize(("policy", "losses"), [
+    ("hedge@every:4", ["seconds:gamma:prefill"]), ("hedge@censored", ["length:gamma:prefill"]),
+    ("ucbspec", []), ("fixed:generalist", [])])
+def test_a_replay_learns_what_live_learns(monkeypatch, policy, losses):
+    trace, asked = trace_folder("spec-bench-t1"), []
+    monkeypatch.setattr(
+        live, "run_sweep", lambda traces, settings: asked.append(settings) or run_sweep(
+            traces, settings))
+    found = live.Measured(emitted=[1] * read_trace(trace).manifest.tokens)
+    live.replayed(trace, Policy.parse(policy), 1, found)
+    assert [loss.label for loss in asked[0].all_losses] == losses
 
 
 def test_each_policy_is_decoded_and_replayed(tmp_path, monkeypatch, capsys):
