@@ -45,6 +45,7 @@ fuzz: $(VENV)/dev ## random faults in files, learners and running processes; mak
 
 lint: $(VENV)/dev ## ruff and mypy
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 
 fidelity: $(VENV)/models ## decode live with three selectors and replay the logs: every decision must agree

@@ -38,8 +38,9 @@ def replayed(trace: Path, drafter: str, domain: str) -> pl.DataFrame:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trace", type=Path, required=True)
     parser.add_argument("--prompts", type=Path, required=True)
     parser.add_argument("--domain", required=True)
@@ -55,12 +56,20 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     target = load_model(options.target, device, manifest.dtype)
     [drafter] = make_drafters([options.drafter], target)
-    asked = [question for question in read_questions(options.prompts)
-             if question.domain == options.domain]
-    sampling = Sampling(manifest.sampling.temperature, manifest.sampling.top_p,
-                        manifest.sampling.top_k)
-    decoder = LiveDecoder(target, [drafter], fixed(drafter.name), DecoderSettings(
-        sampling=sampling, draft_length=manifest.draft_length, seed=options.seed))
+    asked = [
+        question
+        for question in read_questions(options.prompts)
+        if question.domain == options.domain
+    ]
+    sampling = Sampling(
+        manifest.sampling.temperature, manifest.sampling.top_p, manifest.sampling.top_k
+    )
+    decoder = LiveDecoder(
+        target,
+        [drafter],
+        fixed(drafter.name),
+        DecoderSettings(sampling=sampling, draft_length=manifest.draft_length, seed=options.seed),
+    )
     counts = []
     started = perf_counter()
     for number in range(options.answers or len(asked)):
@@ -74,17 +83,24 @@ def main() -> None:
     print(file=sys.stderr)
     live = np.array(counts, dtype=float)
     recorded = replayed(options.trace, drafter.name, options.domain)
-    live_mat, live_error = mat_error(live[:, 0], live[:, 1],
-                                     np.arange(len(live)) % len(asked))
+    live_mat, live_error = mat_error(live[:, 0], live[:, 1], np.arange(len(live)) % len(asked))
     trace_mat, trace_error = mat_error(
-        recorded["tokens"].to_numpy(), recorded["rounds"].to_numpy(),
-        np.array(questions(recorded["query_id"].to_list())))
+        recorded["tokens"].to_numpy(),
+        recorded["rounds"].to_numpy(),
+        np.array(questions(recorded["query_id"].to_list())),
+    )
     result = {
-        "drafter": drafter.name, "domain": options.domain, "device": device,
-        "live_answers": len(live), "live_tokens": int(live[:, 0].sum()),
-        "live_mat": live_mat, "live_standard_error": live_error,
-        "trace_answers": len(recorded), "trace_tokens": int(recorded["tokens"].sum()),
-        "trace_mat": trace_mat, "trace_standard_error": trace_error,
+        "drafter": drafter.name,
+        "domain": options.domain,
+        "device": device,
+        "live_answers": len(live),
+        "live_tokens": int(live[:, 0].sum()),
+        "live_mat": live_mat,
+        "live_standard_error": live_error,
+        "trace_answers": len(recorded),
+        "trace_tokens": int(recorded["tokens"].sum()),
+        "trace_mat": trace_mat,
+        "trace_standard_error": trace_error,
         "z": (live_mat - trace_mat) / float(np.hypot(live_error, trace_error)),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -26,13 +26,14 @@ def main(names: list[str]) -> None:
         print(f"{name}: {len(table)} tokens, {len(table.columns)} columns")
         for level in LEVELS:
             file, started, spent = BytesIO(), perf_counter(), process_time()
-            table.write_parquet(file, compression="zstd", compression_level=level,
-                                statistics=False)
+            table.write_parquet(file, compression="zstd", compression_level=level, statistics=False)
             wall, cpu = perf_counter() - started, process_time() - spent
             started = perf_counter()
             pl.read_parquet(BytesIO(file.getvalue()))
-            print(f"  level {level:2}: {file.tell() / 1e6:8.2f} MB, {wall:7.2f} s, "
-                  f"{cpu:7.2f} s of CPU; read in {perf_counter() - started:.2f} s")
+            print(
+                f"  level {level:2}: {file.tell() / 1e6:8.2f} MB, {wall:7.2f} s, "
+                f"{cpu:7.2f} s of CPU; read in {perf_counter() - started:.2f} s"
+            )
 
 
 if __name__ == "__main__":

@@ -40,15 +40,29 @@ DOCUMENT = ROOT / "docs" / "metrics.md"
 TRACES = ("domain-mix-t0.7", "domain-mix-t0", "domain-mix-t1")
 COSTS = ("smollm2-135m-zoo-h100", "llama-3.1-8b-h100")
 LEARNERS, LOSSES = ("normalhedge", "ftl", "hedge"), ("length", "seconds", "accept")
-_PARTS = ("eliminate:0.5,0.0625", "eliminate:0.5,0.02", "eliminate:1,0.0625", "eliminate:1,0.02",
-          "eliminate:2,0.0625")
+_PARTS = (
+    "eliminate:0.5,0.0625",
+    "eliminate:0.5,0.02",
+    "eliminate:1,0.0625",
+    "eliminate:1,0.02",
+    "eliminate:2,0.0625",
+)
 POLICIES = (
-    "queued", *(f"batch:{m}" for m in (4, 8, 16, 32, 64)), *(f"every:{m}" for m in (4, 16)),
-    *_PARTS, *(f"batch:{m}+{part}" for m in (2, 4, 8, 16) for part in _PARTS), "limited:2",
-    "limited:3")
+    "queued",
+    *(f"batch:{m}" for m in (4, 8, 16, 32, 64)),
+    *(f"every:{m}" for m in (4, 16)),
+    *_PARTS,
+    *(f"batch:{m}+{part}" for m in (2, 4, 8, 16) for part in _PARTS),
+    "limited:2",
+    "limited:3",
+)
 # Needs the seconds of evaluations while it decodes, which live decoding does not know.
-REPLAYED = (*(f"budget:{s}" for s in (0.005, 0.01, 0.02, 0.03)), "binned:0.2", "binned:0.4",
-            *(f"eliminate:{c},0.0625+budget:{s}" for c in (0.5, 1) for s in (0.01, 0.02)))
+REPLAYED = (
+    *(f"budget:{s}" for s in (0.005, 0.01, 0.02, 0.03)),
+    "binned:0.2",
+    "binned:0.4",
+    *(f"eliminate:{c},0.0625+budget:{s}" for c in (0.5, 1) for s in (0.01, 0.02)),
+)
 
 
 @dataclass(frozen=True)
@@ -72,8 +86,9 @@ class Trial:
         self.tokens = np.diff(trace.offsets)
         ids = trace.queries["query_id"].to_list()
         self.questions = np.array(questions(ids))
-        self.halves = np.array([crc32(QueryLabel.parse(name).question.encode()) % 2
-                                for name in ids])
+        self.halves = np.array(
+            [crc32(QueryLabel.parse(name).question.encode()) % 2 for name in ids]
+        )
         self._best = self._replayer.rounds_per_query(self._replayer.run_exact(BEST_FIXED))
 
     def known(self, label: str) -> np.ndarray:
@@ -114,12 +129,20 @@ class Trial:
         others = [self.known(label) for label in (FASTEST_FIXED, BEST_FIXED, FASTEST_SINGLE)]
         for half in (0, 1):
             mine, shown = self.halves != half, self.halves == half
-            best, bandit = (min(tried, key=lambda one: one.seconds[mine].sum())
-                            for tried in (grid, bandits))
+            best, bandit = (
+                min(tried, key=lambda one: one.seconds[mine].sum()) for tried in (grid, bandits)
+            )
             speed = self.tokens[shown].sum() / best.seconds[shown].sum()
             gains = (self._gain(best, seconds, shown) for seconds in (*others, bandit.seconds))
-            yield [self.where, best.name, f"{speed:.0f}", f"{best.regret[shown].mean():+.1f}",
-                   f"{best.drafters:.2f}", *gains, bandit.name]
+            yield [
+                self.where,
+                best.name,
+                f"{speed:.0f}",
+                f"{best.regret[shown].mean():+.1f}",
+                f"{best.drafters:.2f}",
+                *gains,
+                bandit.name,
+            ]
 
     def _gain(self, best: Tried, seconds: np.ndarray, shown: np.ndarray) -> str:
         found = mat_gain(best.seconds[shown, None], seconds[shown], self.questions[shown])
@@ -127,18 +150,31 @@ class Trial:
         return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
-HEADER = ["trace, costs", "chosen on the other half", "tokens/s", "regret, rounds",
-          "drafters a round", "% over fastest fixed", "% over best fixed", "% over fastest single",
-          "% over that bandit", "fastest bandit"]
+HEADER = [
+    "trace, costs",
+    "chosen on the other half",
+    "tokens/s",
+    "regret, rounds",
+    "drafters a round",
+    "% over fastest fixed",
+    "% over best fixed",
+    "% over fastest single",
+    "% over that bandit",
+    "fastest bandit",
+]
 
 
 def main() -> None:
     """Print the table and put it on the page."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--budget", action="store_true",
-                        help="also what can only be replayed; the page stays as it is")
+    parser.add_argument(
+        "--budget",
+        action="store_true",
+        help="also what can only be replayed; the page stays as it is",
+    )
     options = parser.parse_args()
     policies = POLICIES + REPLAYED * options.budget
     rows = []

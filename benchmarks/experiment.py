@@ -53,8 +53,9 @@ class Answers:
         Marked where these are few.
         """
         rounds, of = self._answers.rounds[chosen], self._column
-        gain = mat_gain(rounds[:, [of[selector]]], rounds[:, of[other]],
-                        self._answers.question[chosen])
+        gain = mat_gain(
+            rounds[:, [of[selector]]], rounds[:, of[other]], self._answers.question[chosen]
+        )
         quantity = Quantity("gain in MAT, %", self._keys[selector], self._keys[other], where)
         return f"{self.said.cell(quantity, gain, '{:+.1f}%')} {few(gain.questions)}".strip()
 
@@ -67,8 +68,10 @@ def table(answers: Answers) -> str:
             continue
         name = selector.removeprefix(FIXED)
         cells = [f"{answers.mat(selector, domain):.2f}" for domain in answers.domains]
-        home = [f"**{mat}**" if name == f"{EXPERT}{domain}" else mat
-                for mat, domain in zip(cells, answers.domains, strict=True)]
+        home = [
+            f"**{mat}**" if name == f"{EXPERT}{domain}" else mat
+            for mat, domain in zip(cells, answers.domains, strict=True)
+        ]
         rows.append([name, *home, f"{answers.mat(selector):.2f}"])
     return markdown([answers.title, *answers.domains, "all"], rows)
 
@@ -80,16 +83,24 @@ def comparisons(answers: Answers) -> str:
     rows = []
     for expert in experts:
         home = expert.removeprefix(fixed(EXPERT))
-        rows.append([f"{EXPERT}{home}", "generalist", home,
-                     answers.gain(expert, GENERALIST, answers.domain == home, home)])
+        rows.append(
+            [
+                f"{EXPERT}{home}",
+                "generalist",
+                home,
+                answers.gain(expert, GENERALIST, answers.domain == home, home),
+            ]
+        )
     for selector in (*experts, BEST_FIXED):
         name = best if selector == BEST_FIXED else selector.removeprefix(FIXED)
-        rows.append([name, "generalist", "all domains",
-                     answers.gain(selector, GENERALIST, everywhere)])
+        rows.append(
+            [name, "generalist", "all domains", answers.gain(selector, GENERALIST, everywhere)]
+        )
     where = f"answers over {LONG} tokens"
     for learner in ("normalhedge", "hedge", "ucbspec", "exp3spec"):
-        rows.append([learner, best, where,
-                     answers.gain(learner, BEST_FIXED, answers.tokens > LONG, where)])
+        rows.append(
+            [learner, best, where, answers.gain(learner, BEST_FIXED, answers.tokens > LONG, where)]
+        )
     return markdown(["MAT of", "over that of", "on", "difference"], rows, range(3))
 
 

@@ -1,7 +1,7 @@
 """Decodes live with three selectors, greedily and sampling, and replays the logs: `make fidelity`.
 
-    python -m benchmarks.fidelity [--target MODEL] [--drafter SPEC ...] [--device cuda]
-                                  [--rule RULE] [--trees SHAPE]
+python -m benchmarks.fidelity [--target MODEL] [--drafter SPEC ...] [--device cuda]
+                              [--rule RULE] [--trees SHAPE]
 """
 
 import argparse
@@ -17,8 +17,9 @@ TEMPERATURES = ("0", "0.7")
 
 def main() -> int:
     """Run `hedgespec live` and `hedgespec fidelity` for each."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--target", default="smollm2-135m-instruct")
     parser.add_argument("--drafter", action="append", default=[])
     parser.add_argument("--device", default="auto")
@@ -34,10 +35,28 @@ def main() -> int:
     for selector in SELECTORS:
         for temperature in TEMPERATURES:
             log = options.out / f"{selector}-t{temperature}"
-            status = hedgespec([
-                "live", "--target", options.target, "--device", options.device, "--selector",
-                selector, "--temperature", temperature, "--max-new-tokens", options.max_new_tokens,
-                "--rule", options.rule, "--no-costs", "--out", str(log), *trees, *drafters])
+            status = hedgespec(
+                [
+                    "live",
+                    "--target",
+                    options.target,
+                    "--device",
+                    options.device,
+                    "--selector",
+                    selector,
+                    "--temperature",
+                    temperature,
+                    "--max-new-tokens",
+                    options.max_new_tokens,
+                    "--rule",
+                    options.rule,
+                    "--no-costs",
+                    "--out",
+                    str(log),
+                    *trees,
+                    *drafters,
+                ]
+            )
             if status:
                 return status
             logs.append(str(log))

@@ -27,9 +27,10 @@ from hedgespec.tracegen.prompts import first_prompt, read_questions
 def own_text(target: LanguageModel, prompt: list[int], tokens: int) -> list[int]:
     """What generate writes."""
     ids = torch.tensor([prompt], device=target.device)
-    found = target.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids),
-                                  do_sample=False, max_new_tokens=tokens)
-    answer: list[int] = found[0, len(prompt):].tolist()
+    found = target.model.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=tokens
+    )
+    answer: list[int] = found[0, len(prompt) :].tolist()
     return answer
 
 
@@ -43,8 +44,9 @@ def gap(target: LanguageModel, text: list[int]) -> float:
 
 def main() -> None:
     """Compare and report."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--target", default="smollm2-135m-instruct")
     parser.add_argument("--prompts", type=Path, default=PROMPTS)
     parser.add_argument("--answers", type=int, default=100)
@@ -73,16 +75,35 @@ def main() -> None:
         for name, shared in decoders.items():
             live = shared.generate(prompt, options.max_new_tokens, number).tokens
             if live != own:
-                at = next(place for place, (one, other) in enumerate(
-                    zip([*own, -1], [*live, -1], strict=False)) if one != other)
-                parted.append({"question": question.id, "selector": name, "position": at,
-                               "gap": gap(target, prompt + own[:at])})
-        result = {"device": device, "dtype": options.dtype, "target": options.target,
-                  "drafters": [drafter.name for drafter in drafters], "selectors": selectors,
-                  "answers": number + 1, "tokens": tokens, "different": parted}
+                at = next(
+                    place
+                    for place, (one, other) in enumerate(zip([*own, -1], [*live, -1], strict=False))
+                    if one != other
+                )
+                parted.append(
+                    {
+                        "question": question.id,
+                        "selector": name,
+                        "position": at,
+                        "gap": gap(target, prompt + own[:at]),
+                    }
+                )
+        result = {
+            "device": device,
+            "dtype": options.dtype,
+            "target": options.target,
+            "drafters": [drafter.name for drafter in drafters],
+            "selectors": selectors,
+            "answers": number + 1,
+            "tokens": tokens,
+            "different": parted,
+        }
         write_text(options.out, json.dumps(result, indent=1) + "\n")
-        print(f"\r{number + 1} of {len(questions)} answers, {len(parted)} differ", end="",
-              file=sys.stderr)
+        print(
+            f"\r{number + 1} of {len(questions)} answers, {len(parted)} differ",
+            end="",
+            file=sys.stderr,
+        )
     print(file=sys.stderr)
     for key, value in result.items():
         print(f"{key:12s} {value}")

@@ -33,16 +33,27 @@ class Size:
         return f"{getattr(self, varied):,}"
 
 
-VARIED = {"tokens": (50_000, 100_000, 200_000, 400_000), "drafters": (4, 8, 16, 32),
-          "depths": (2, 4, 8, 16), "settings": (1, 4, 16), "seeds": (1, 5, 25)}
+VARIED = {
+    "tokens": (50_000, 100_000, 200_000, 400_000),
+    "drafters": (4, 8, 16, 32),
+    "depths": (2, 4, 8, 16),
+    "settings": (1, 4, 16),
+    "seeds": (1, 5, 25),
+}
 
 
 def seconds(size: Size, folder: Path) -> float:
     """CPU seconds of a sweep over a trace of this size."""
     trace = folder / f"{size.tokens}-{size.drafters}-{size.depths}"
     if not trace.exists():
-        write_synthetic(trace, "iid", queries=size.tokens // ANSWER, tokens=ANSWER,
-                        drafters=size.drafters, depths=size.depths)
+        write_synthetic(
+            trace,
+            "iid",
+            queries=size.tokens // ANSWER,
+            tokens=ANSWER,
+            drafters=size.drafters,
+            depths=size.depths,
+        )
     selectors = tuple(f"ucbspec:delta={0.5 - number / 100}" for number in range(size.settings))
     settings = SweepSettings(selectors, seeds=size.seeds, mode="replayed")
     begun = process_time()

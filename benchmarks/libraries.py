@@ -30,8 +30,13 @@ Makers = dict[str, Callable[[], Policy]]
 
 # The learners timed, and the libraries' name of the kind each belongs to.
 LEARNERS = {
-    "hedge": "Hedge", "exp3spec": "EXP3", "exp3-ix": "EXP3", "ucbspec": "UCB", "ucb1": "UCB",
-    "epsilon-greedy": "epsilon-greedy", "thompson": "Thompson",
+    "hedge": "Hedge",
+    "exp3spec": "EXP3",
+    "exp3-ix": "EXP3",
+    "ucbspec": "UCB",
+    "ucb1": "UCB",
+    "epsilon-greedy": "epsilon-greedy",
+    "thompson": "Thompson",
 }
 
 
@@ -54,10 +59,16 @@ def smpybandits(arms: int) -> Makers:
             policy = getattr(Policies, name)(arms)
             policy.startGame()
             return policy.choice, policy.getReward
+
         return make
 
-    return {"Hedge": maker("Hedge"), "EXP3": maker("Exp3"), "UCB": maker("UCB"),
-            "epsilon-greedy": maker("EpsilonGreedy"), "Thompson": maker("Thompson")}
+    return {
+        "Hedge": maker("Hedge"),
+        "EXP3": maker("Exp3"),
+        "UCB": maker("UCB"),
+        "epsilon-greedy": maker("EpsilonGreedy"),
+        "Thompson": maker("Thompson"),
+    }
 
 
 def river(arms: int) -> Makers:
@@ -73,9 +84,12 @@ def river(arms: int) -> Makers:
         choose, learn = of(bandit.ThompsonSampling(reward_obj=proba.Beta()))
         return choose, _coin(learn)
 
-    return {"EXP3": lambda: of(bandit.Exp3(gamma=0.1)), "UCB": lambda: of(bandit.UCB(delta=1)),
-            "epsilon-greedy": lambda: of(bandit.EpsilonGreedy(epsilon=0.1, burn_in=1)),
-            "Thompson": thompson}
+    return {
+        "EXP3": lambda: of(bandit.Exp3(gamma=0.1)),
+        "UCB": lambda: of(bandit.UCB(delta=1)),
+        "epsilon-greedy": lambda: of(bandit.EpsilonGreedy(epsilon=0.1, burn_in=1)),
+        "Thompson": thompson,
+    }
 
 
 def mabwiser(arms: int) -> Makers:
@@ -95,35 +109,42 @@ def mabwiser(arms: int) -> Makers:
         choose, learn = of(LearningPolicy.ThompsonSampling())
         return choose, _coin(learn)
 
-    return {"UCB": lambda: of(LearningPolicy.UCB1(alpha=1)),
-            "epsilon-greedy": lambda: of(LearningPolicy.EpsilonGreedy(epsilon=0.1)),
-            "Thompson": thompson}
+    return {
+        "UCB": lambda: of(LearningPolicy.UCB1(alpha=1)),
+        "epsilon-greedy": lambda: of(LearningPolicy.EpsilonGreedy(epsilon=0.1)),
+        "Thompson": thompson,
+    }
 
 
 LIBRARIES: dict[str, Callable[[int], Makers]] = {
-    "SMPyBandits": smpybandits, "river": river, "MABWiser": mabwiser,
+    "SMPyBandits": smpybandits,
+    "river": river,
+    "MABWiser": mabwiser,
 }
 
 
 def emitted_table(trace: Trace, queries: int, draft_length: int) -> list[np.ndarray]:
     """Tokens of a round of each drafter from each position, (L, N) per query, under seed 0."""
     accept, table = parse_rule("sampling").realised(trace, 1)[:, 0], []
-    for query, (begin, end) in enumerate(zip(trace.offsets[:queries], trace.offsets[1:],
-                                             strict=False)):
+    for query, (begin, end) in enumerate(
+        zip(trace.offsets[:queries], trace.offsets[1:], strict=False)
+    ):
         key = query_key(0, query)
         emitted = np.empty((end - begin, accept.shape[1]), dtype=np.int64)
         accepted = np.zeros(accept.shape[1], dtype=np.int64)  # in a row, from the position on
         for position in reversed(range(end - begin)):
             one = uniform(key, position, ACCEPTANCE) < accept[begin + position]
             accepted = (accepted + 1) * one
-            emitted[position] = np.minimum(np.minimum(accepted, draft_length) + 1,
-                                           end - begin - position)
+            emitted[position] = np.minimum(
+                np.minimum(accepted, draft_length) + 1, end - begin - position
+            )
         table.append(emitted)
     return table
 
 
-def library_replay(make: Callable[[], Policy], table: list[Any], draft_length: int
-                   ) -> tuple[int, float]:
+def library_replay(
+    make: Callable[[], Policy], table: list[Any], draft_length: int
+) -> tuple[int, float]:
     """Rounds and seconds of a replay of all queries in `table`."""
     rounds, started = 0, perf_counter()
     for query in table:
@@ -154,19 +175,22 @@ def compare(replayer: Replayer, speed: Callable[[str], float], draft_length: int
 
     `speed` measures the rounds per second of the kernel of a name.
     """
-    table = [emitted.tolist() for emitted in
-             emitted_table(replayer.trace, QUERIES, draft_length)]
+    table = [emitted.tolist() for emitted in emitted_table(replayer.trace, QUERIES, draft_length)]
     found, missing = installed(len(table[0][0]))
     for library, reason in missing.items():
         print(f"{library} is left out: {reason}")
     if not found:
         return {"left_out": missing}
-    print(f"\n{'rounds/s':16s}{'hedgespec':>12s}" + "".join(f"{name:>13s}" for name in found)
-          + f"{'over the best':>15s}")
+    print(
+        f"\n{'rounds/s':16s}{'hedgespec':>12s}"
+        + "".join(f"{name:>13s}" for name in found)
+        + f"{'over the best':>15s}"
+    )
     learners: dict[str, dict[str, float]] = {}
     for name, kind in LEARNERS.items():
-        makers = {library: policies[kind] for library, policies in found.items()
-                  if kind in policies}
+        makers = {
+            library: policies[kind] for library, policies in found.items() if kind in policies
+        }
         if not makers:
             continue
         best = dict.fromkeys(["hedgespec", *makers], 0.0)
@@ -176,8 +200,13 @@ def compare(replayer: Replayer, speed: Callable[[str], float], draft_length: int
                 rounds, seconds = library_replay(make, table, draft_length)
                 best[library] = max(best[library], rounds / seconds)
         ratio = best["hedgespec"] / max(best[library] for library in makers)
-        print(f"{name:16s}{best['hedgespec']:12.0f}"
-              + "".join(f"{best[library]:13.0f}" if library in makers else f"{'-':>13s}"
-                        for library in found) + f"{ratio:15.0f}")
+        print(
+            f"{name:16s}{best['hedgespec']:12.0f}"
+            + "".join(
+                f"{best[library]:13.0f}" if library in makers else f"{'-':>13s}"
+                for library in found
+            )
+            + f"{ratio:15.0f}"
+        )
         learners[name] = {**best, "over_the_best": ratio}
     return {"left_out": missing, "rounds_per_second": learners}

@@ -57,8 +57,15 @@ from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, SamplingInfo, TraceWriter, read_trace
 from hedgespec.zoo.questions import DOMAINS, held_out_questions
 
-POLICIES = ("uniform", "ucbspec", "exp3spec", "hedge", "normalhedge", "normalhedge@every:4",
-            "normalhedge@batch:16")
+POLICIES = (
+    "uniform",
+    "ucbspec",
+    "exp3spec",
+    "hedge",
+    "normalhedge",
+    "normalhedge@every:4",
+    "normalhedge@batch:16",
+)
 PLAIN, BEST = "autoregressive", "best fixed per answer"
 
 
@@ -134,8 +141,11 @@ class Plainly:
 
 
 def decode_in_turn(
-    decoders: dict[str, Callable[[Query, Measured], None]], queries: list[Query], say: str,
-    runs: dict[str, Measured], keep: Callable[[], None],
+    decoders: dict[str, Callable[[Query, Measured], None]],
+    queries: list[Query],
+    say: str,
+    runs: dict[str, Measured],
+    keep: Callable[[], None],
 ) -> None:
     """Each query by each of them, added to `runs`; another one is first with each query."""
     names = list(decoders)
@@ -150,8 +160,9 @@ def decode_in_turn(
 
 
 @torch.inference_mode()
-def generate(target: LanguageModel, sampling: Sampling, queries: list[Query], **options: object
-             ) -> Measured:
+def generate(
+    target: LanguageModel, sampling: Sampling, queries: list[Query], **options: object
+) -> Measured:
     """Hugging Face's own loop; a round is a pass of the target."""
     found = Measured()
     passes: list[object] = []
@@ -163,9 +174,10 @@ def generate(target: LanguageModel, sampling: Sampling, queries: list[Query], **
         ids = torch.tensor([query.prompt], device=target.device)
         passes.clear()
         started = perf_counter()
-        text = target.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids),
-                                     max_new_tokens=query.limit, **how)
-        tokens = text[0, len(query.prompt):].tolist()
+        text = target.model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=query.limit, **how
+        )
+        tokens = text[0, len(query.prompt) :].tolist()
         found.seconds.append(perf_counter() - started)
         found.tokens.append(tokens)
         found.rounds.append(len(passes))
@@ -175,8 +187,14 @@ def generate(target: LanguageModel, sampling: Sampling, queries: list[Query], **
 
 @torch.inference_mode()
 def scored_trace(
-    target: LanguageModel, drafters: list[Drafter], sampling: Sampling, queries: list[Query],
-    found: Measured, draft_length: int, costs: Costs, folder: Path,
+    target: LanguageModel,
+    drafters: list[Drafter],
+    sampling: Sampling,
+    queries: list[Query],
+    found: Measured,
+    draft_length: int,
+    costs: Costs,
+    folder: Path,
 ) -> Path:
     """A trace of the answers that were decoded."""
     writer = TraceWriter(folder, {"answers": sha256_text(json.dumps(found.tokens))})
@@ -186,22 +204,37 @@ def scored_trace(
         writer.write_batch(
             f"{number:06d}",
             query_table(renumbered, len(tokens), "length", embedding[0].numpy(), "stream", "full"),
-            token_table(number, tokens, scores.log_p.numpy(), scores.statistics, "full"))
-    writer.finish(Manifest(
-        name="live", created=datetime.now(UTC).isoformat(timespec="seconds"),
-        target=target.info(),
-        drafters=[drafter.info() for drafter in drafters],
-        sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k, 0,
-                              max(query.limit for query in queries)),
-        draft_length=draft_length, precision="full", device=costs.device, dtype=costs.dtype,
-        queries=0, tokens=0, files={}, costs=costs))
+            token_table(number, tokens, scores.log_p.numpy(), scores.statistics, "full"),
+        )
+    writer.finish(
+        Manifest(
+            name="live",
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            target=target.info(),
+            drafters=[drafter.info() for drafter in drafters],
+            sampling=SamplingInfo(
+                sampling.temperature,
+                sampling.top_p,
+                sampling.top_k,
+                0,
+                max(query.limit for query in queries),
+            ),
+            draft_length=draft_length,
+            precision="full",
+            device=costs.device,
+            dtype=costs.dtype,
+            queries=0,
+            tokens=0,
+            files={},
+            costs=costs,
+        )
+    )
     return folder
 
 
 @dataclass(frozen=True)
 class Policy:
-    """SELECTOR[@FEEDBACK][@K,...]: a draft length, or those that are chosen from; else the run's.
-    """
+    """SELECTOR[@FEEDBACK][@K,...]: a draft length, or those that are chosen from; else the run's."""
 
     selector: str
     feedback: str | None = None
@@ -215,16 +248,22 @@ class Policy:
         feedback = [part for part in more if part not in lengths]
         if len(lengths) > 1 or len(feedback) > 1:
             raise HedgespecError(f"{text}: want SELECTOR[@FEEDBACK][@K,...]")
-        return cls(selector, feedback[0] if feedback else None,
-                   tuple(int(length) for part in lengths for length in part.split(",")))
+        return cls(
+            selector,
+            feedback[0] if feedback else None,
+            tuple(int(length) for part in lengths for length in part.split(",")),
+        )
 
     @property
     def drafting(self) -> dict[str, Any]:
         """What of DecoderSettings and of a replay is not the run's own."""
         if not self.lengths:
             return {}
-        return ({"draft_length": self.lengths[0]} if len(self.lengths) == 1
-                else {"arm_lengths": self.lengths})
+        return (
+            {"draft_length": self.lengths[0]}
+            if len(self.lengths) == 1
+            else {"arm_lengths": self.lengths}
+        )
 
     def decoder(self, shared: LiveDecoder, costs: Costs) -> LiveDecoder:
         """One that decodes so, on the tensors and graphs of another."""
@@ -239,7 +278,8 @@ class Policy:
     def learns(self) -> bool:
         """Whether from all drafters."""
         return not self.selector.startswith(FIXED) and (
-            parse_selector(self.selector).selector.feedback == FULL)
+            parse_selector(self.selector).selector.feedback == FULL
+        )
 
     @property
     def given_feedback(self) -> Feedback | None:
@@ -258,21 +298,32 @@ def replayed(trace: Path, policy: Policy, seeds: int, found: Measured) -> dict[s
     the evaluations that the schedule has in the very rounds that were."""
     replayer = Replayer(read_trace(trace), **policy.drafting)
     loss = policy.loss(replayer)
-    drafting = ({"draft_lengths": policy.lengths} if len(policy.lengths) == 1 else policy.drafting)
-    summary = run_sweep([trace], SweepSettings(
-        selectors=(policy.selector,), feedbacks=(policy.feedback,) if policy.feedback else (),
-        losses=(loss.label,) if loss else (), seeds=seeds, **drafting)).summary
+    drafting = {"draft_lengths": policy.lengths} if len(policy.lengths) == 1 else policy.drafting
+    summary = run_sweep(
+        [trace],
+        SweepSettings(
+            selectors=(policy.selector,),
+            feedbacks=(policy.feedback,) if policy.feedback else (),
+            losses=(loss.label,) if loss else (),
+            seeds=seeds,
+            **drafting,
+        ),
+    ).summary
     tokens, rounds = summary["tokens"].sum(), summary["rounds"].sum()
     seconds = (summary["tokens"] / summary["tokens_per_second"]).sum()
     starts = np.cumsum([0, *found.emitted[:-1]])
-    run = replayer.run(policy.selector, 0, policy.given_feedback, loss,
-                       acceptance_that_gives(starts, replayer))
-    return {"mat": tokens / rounds, "tokens_per_second": tokens / seconds,
-            "evaluations": float(run.evaluated.sum())}
+    run = replayer.run(
+        policy.selector, 0, policy.given_feedback, loss, acceptance_that_gives(starts, replayer)
+    )
+    return {
+        "mat": tokens / rounds,
+        "tokens_per_second": tokens / seconds,
+        "evaluations": float(run.evaluated.sum()),
+    }
 
 
 def replayed_all(
-    asked: dict[str, tuple[Path, Policy, int, Measured]]
+    asked: dict[str, tuple[Path, Policy, int, Measured]],
 ) -> dict[str, dict[str, float]]:
     """`replayed` of each: on many cores in processes, for most of it is compiling kernels."""
     workers = min(len(asked), (os.cpu_count() or 1) // 2)
@@ -288,33 +339,49 @@ def stream(options: argparse.Namespace, target: LanguageModel) -> list[Query]:
     if options.prompts is not None:
         questions = read_questions(options.prompts)
     else:
-        questions = [question for domain in options.domains
-                     for question in held_out_questions(domain, options.per_domain, 0)]
+        questions = [
+            question
+            for domain in options.domains
+            for question in held_out_questions(domain, options.per_domain, 0)
+        ]
     random.Random(0).shuffle(questions)
-    return [Query.of(target.tokenizer, number, question, [], options.max_new_tokens)
-            for number, question in enumerate(questions)]
+    return [
+        Query.of(target.tokenizer, number, question, [], options.max_new_tokens)
+        for number, question in enumerate(questions)
+    ]
 
 
 def heads_of(zoo: Path) -> list[str]:
     """Specifications of the EAGLE heads of a zoo."""
-    heads = [f"{name}=eagle:{zoo / name}" for name in ("generalist", *(
-        path.parent.name for path in sorted(zoo.glob("expert-*/training.json"))))]
+    heads = [
+        f"{name}=eagle:{zoo / name}"
+        for name in (
+            "generalist",
+            *(path.parent.name for path in sorted(zoo.glob("expert-*/training.json"))),
+        )
+    ]
     if not (zoo / "generalist" / "training.json").is_file():
         raise HedgespecError(f"{zoo}: no finished zoo there; hedgespec zoo makes one")
     return heads
 
 
 def by_eager_engine(
-    options: argparse.Namespace, target: LanguageModel, drafters: list[Drafter],
-    sampling: Sampling, queries: list[Query],
+    options: argparse.Namespace,
+    target: LanguageModel,
+    drafters: list[Drafter],
+    sampling: Sampling,
+    queries: list[Query],
 ) -> dict[str, Measured]:
     """EAGLE-2's trees, and chains beside them, by the engine that alone drafts trees: it runs the
     models as they are, not on fixed tensors."""
     decoders = {}
-    for shape, drafting in (("chains", {"draft_length": options.draft_length}),
-                            ("trees", {"rule": "tree"})):
-        decoder = LiveDecoder(target, drafters,
-                              settings=DecoderSettings(sampling, static=False, **drafting))
+    for shape, drafting in (
+        ("chains", {"draft_length": options.draft_length}),
+        ("trees", {"rule": "tree"}),
+    ):
+        decoder = LiveDecoder(
+            target, drafters, settings=DecoderSettings(sampling, static=False, **drafting)
+        )
         for text in options.tree_policies:
             policy = Policy.parse(text)
             own = decoder.with_selector(policy.selector, feedback=policy.feedback)
@@ -337,14 +404,13 @@ def best_per_query(runs: list[Measured]) -> Measured:
 
 def interval(found: Measured, other: Measured) -> tuple[float, float]:
     """Interval of the ratio of two speeds, paired by question: each has one answer here."""
-    gain = rate_gain(*(np.column_stack([list(map(len, one.tokens)), one.seconds])
-                       for one in (found, other)))
+    gain = rate_gain(
+        *(np.column_stack([list(map(len, one.tokens)), one.seconds]) for one in (found, other))
+    )
     return 1 + float(gain.low[0]) / 100, 1 + float(gain.high[0]) / 100
 
 
-def with_overheads(
-    costs: Costs, fits: dict[str, tuple[Measured, dict[str, float]]]
-) -> Costs:
+def with_overheads(costs: Costs, fits: dict[str, tuple[Measured, dict[str, float]]]) -> Costs:
     """Costs with overheads of a round and of an evaluation by which the replays of some policies
     take the seconds that were measured: least squares of what a round of each takes beyond."""
     beyond, parts = [], []
@@ -354,14 +420,18 @@ def with_overheads(
         beyond.append(seconds / rounds)
         parts.append([1.0, sum(found.evaluations) / rounds])
     of_round, of_evaluation = np.linalg.lstsq(np.array(parts), np.array(beyond))[0].tolist()
-    return replace(costs, overhead=max(0.0, costs.overhead + of_round),
-                   evaluation_overhead=max(0.0, costs.evaluation_overhead + of_evaluation))
+    return replace(
+        costs,
+        overhead=max(0.0, costs.overhead + of_round),
+        evaluation_overhead=max(0.0, costs.evaluation_overhead + of_evaluation),
+    )
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
     add("--target", default="smollm2-135m-instruct")
     add("--drafter", action="append", default=[])
@@ -376,9 +446,14 @@ def make_parser() -> argparse.ArgumentParser:
     add("--max-new-tokens", type=int, default=256)
     add("--hugging-face", type=int, default=4, help="questions for generate (slow)")
     add("--assistant", help="a small model, for generate's assisted generation")
-    add("--trees", type=int, default=0, metavar="N",
+    add(
+        "--trees",
+        type=int,
+        default=0,
+        metavar="N",
         help="questions for draft trees of --tree-policies, and chains beside them; both without "
-             "fixed tensors, so slow")
+        "fixed tensors, so slow",
+    )
     add("--tree-policies", nargs="+", default=["normalhedge@batch:16"])
     add("--seeds", type=int, default=20)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -403,8 +478,13 @@ def main() -> None:
     queries = stream(options, target)
     fitted, tested = queries[: options.fit], queries[options.fit :]
 
-    decoder = LiveDecoder(target, drafters, settings=DecoderSettings(
-        sampling, draft_length=options.draft_length, static=True, compiled=options.compile))
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        settings=DecoderSettings(
+            sampling, draft_length=options.draft_length, static=True, compiled=options.compile
+        ),
+    )
     alone = [fixed(drafter.name) for drafter in drafters]
     policies = {policy: Policy.parse(policy) for policy in (*alone, *options.policies)}
     widths = {length + 1 for one in policies.values() for length in one.lengths}
@@ -414,33 +494,61 @@ def main() -> None:
         few = tested[: options.hugging_face]
         table.runs["generate"] = generate(target, sampling, few)
         table.runs["generate, prompt lookup"] = generate(
-            target, sampling, few, prompt_lookup_num_tokens=options.draft_length)
+            target, sampling, few, prompt_lookup_num_tokens=options.draft_length
+        )
         if options.assistant:
             small = load_model(options.assistant, options.device, options.dtype)
             table.runs["generate, assisted"] = generate(
-                target, sampling, few, assistant_model=small.model)
+                target, sampling, few, assistant_model=small.model
+            )
             del small
     plainly = Plainly(target, sampling, longest(queries), options.compile)
 
     def decoders() -> dict[str, Callable[[Query, Measured], None]]:
-        return {PLAIN: plainly, **{policy: partial(decode, asked.decoder(decoder, table.costs))
-                                   for policy, asked in policies.items()}}
+        return {
+            PLAIN: plainly,
+            **{
+                policy: partial(decode, asked.decoder(decoder, table.costs))
+                for policy, asked in policies.items()
+            },
+        }
 
-    def replays(asked: list[Query], runs: dict[str, Measured], part: str
-                ) -> dict[str, dict[str, float]]:
-        return replayed_all({policy: (scored_trace(
-            target, drafters, sampling, asked, runs[policy], options.draft_length, table.costs,
-            options.out / part / re.sub("[:@,]", "-", policy)), one, options.seeds, runs[policy])
-            for policy, one in policies.items()})
+    def replays(
+        asked: list[Query], runs: dict[str, Measured], part: str
+    ) -> dict[str, dict[str, float]]:
+        return replayed_all(
+            {
+                policy: (
+                    scored_trace(
+                        target,
+                        drafters,
+                        sampling,
+                        asked,
+                        runs[policy],
+                        options.draft_length,
+                        table.costs,
+                        options.out / part / re.sub("[:@,]", "-", policy),
+                    ),
+                    one,
+                    options.seeds,
+                    runs[policy],
+                )
+                for policy, one in policies.items()
+            }
+        )
 
     for policy, decoding in decoders().items():
         if policy != PLAIN:  # kernels and graphs are made
             for query in (longest(queries), *fitted[:3]):
                 decoding(replace(query, limit=40), Measured())
     decode_in_turn(decoders(), fitted, "to fit overheads", table.fits, lambda: None)
-    table.costs = with_overheads(table.costs, {
-        policy: (table.fits[policy], found)
-        for policy, found in replays(fitted, table.fits, "fit").items()})
+    table.costs = with_overheads(
+        table.costs,
+        {
+            policy: (table.fits[policy], found)
+            for policy, found in replays(fitted, table.fits, "fit").items()
+        },
+    )
     # Learners of seconds now weigh what their replays do.
     decode_in_turn(decoders(), tested, "decoding", table.runs, table.write)
     table.runs[BEST] = best_per_query([table.runs[policy] for policy in alone])
@@ -475,20 +583,30 @@ class Table:
         rows = []
         for name, found in self.runs.items():
             row: dict[str, object] = {
-                "policy": name, "answers": len(found.rounds), "tokens": found.count,
-                "mat": found.mat, "tokens_per_second": found.speed,
+                "policy": name,
+                "answers": len(found.rounds),
+                "tokens": found.count,
+                "mat": found.mat,
+                "tokens_per_second": found.speed,
                 "evaluations": sum(found.evaluations),
                 "selector_share": found.selecting / sum(found.seconds),
                 "tokens_of_answers": [len(tokens) for tokens in found.tokens],
-                "rounds_of_answers": found.rounds, "seconds_of_answers": found.seconds}
-            rows.append(row | {f"replayed_{what}": value
-                               for what, value in self.replays.get(name, {}).items()})
+                "rounds_of_answers": found.rounds,
+                "seconds_of_answers": found.seconds,
+            }
+            rows.append(
+                row
+                | {f"replayed_{what}": value for what, value in self.replays.get(name, {}).items()}
+            )
         return rows
 
     def chosen(self) -> str | None:
         """The learner from all drafters that was fastest on the questions of the fit."""
-        learners = [name for name in self.fits if name in self.runs and name != PLAIN
-                    and Policy.parse(name).learns]
+        learners = [
+            name
+            for name in self.fits
+            if name in self.runs and name != PLAIN and Policy.parse(name).learns
+        ]
         return max(learners, key=lambda name: self.fits[name].speed, default=None)
 
     def over(self, name: str | None) -> dict[str, tuple[float, float]]:
@@ -496,27 +614,41 @@ class Table:
         if name is None:
             return {}
         one = self.runs[name]
-        return {other: interval(one, found) for other, found in self.runs.items()
-                if found is not one and len(found.rounds) == len(one.rounds)}
+        return {
+            other: interval(one, found)
+            for other, found in self.runs.items()
+            if found is not one and len(found.rounds) == len(one.rounds)
+        }
 
     def result(self) -> dict[str, Any]:
         """All of it, with the settings."""
         options, costs, chosen = self.options, self.costs, self.chosen()
         return {
-            "command": command_line(), "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "device": costs.device, "dtype": costs.dtype, "compiled": options.compile,
-            "torch": torch.__version__, "temperature": options.temperature,
-            "draft_length": options.draft_length, "rows": self.rows(),
-            "chosen": chosen, "chosen_over": self.over(chosen),
+            "command": command_line(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "device": costs.device,
+            "dtype": costs.dtype,
+            "compiled": options.compile,
+            "torch": torch.__version__,
+            "temperature": options.temperature,
+            "draft_length": options.draft_length,
+            "rows": self.rows(),
+            "chosen": chosen,
+            "chosen_over": self.over(chosen),
             "domains": [query.question.domain for query in self.queries],
-            "engine": costs.engine, "costs": {
-                "target_one": costs.target.one, "target_round": costs.target.round,
-                "evaluate_all": costs.evaluate_all, "overhead": costs.overhead,
+            "engine": costs.engine,
+            "costs": {
+                "target_one": costs.target.one,
+                "target_round": costs.target.round,
+                "evaluate_all": costs.evaluate_all,
+                "overhead": costs.overhead,
                 "evaluation_overhead": costs.evaluation_overhead,
                 "measured_overhead": self.measured.overhead,
                 "measured_evaluation_overhead": self.measured.evaluation_overhead,
                 "draft": {name: one.draft for name, one in costs.drafters.items()},
-                "evaluate": {name: one.evaluate for name, one in costs.drafters.items()}}}
+                "evaluate": {name: one.evaluate for name, one in costs.drafters.items()},
+            },
+        }
 
     def write(self) -> None:
         """The result, to live.json."""
@@ -527,36 +659,46 @@ class Table:
 def tables(result: dict[str, Any]) -> str:
     """Tables of a result, in Markdown."""
     plain = next(row["tokens_per_second"] for row in result["rows"] if row["policy"] == PLAIN)
-    lines = [f"| policy | MAT | tokens/s | over {PLAIN} | {result['chosen']} over it | "
-             "replayed MAT | replayed tokens/s | evaluations, replayed | selector's share |",
-             "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    lines = [
+        f"| policy | MAT | tokens/s | over {PLAIN} | {result['chosen']} over it | "
+        "replayed MAT | replayed tokens/s | evaluations, replayed | selector's share |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
     for row in result["rows"]:
         over, replayed, speed, counted, mat = "", "", "", "", row["mat"]
         if row["policy"] in result["chosen_over"]:
             over = "{:.2f} to {:.2f}".format(*result["chosen_over"][row["policy"]])
         if "replayed_mat" in row:
-            replayed, speed = (f"{row[f'replayed_{name}']:.{digits}f} "
-                          f"({row[f'replayed_{name}'] / row[name] - 1:+.1%})"
-                          for name, digits in (("mat", 2), ("tokens_per_second", 0)))
+            replayed, speed = (
+                f"{row[f'replayed_{name}']:.{digits}f} "
+                f"({row[f'replayed_{name}'] / row[name] - 1:+.1%})"
+                for name, digits in (("mat", 2), ("tokens_per_second", 0))
+            )
         if "replayed_evaluations" in row:
             counted = f"{row['evaluations']:.0f}, {row['replayed_evaluations']:.0f}"
-        lines.append(f"| {row['policy']} | {'' if mat is None else f'{mat:.2f}'} | "
-                     f"{row['tokens_per_second']:.0f} | {row['tokens_per_second'] / plain:.2f} | "
-                     f"{over} | {replayed} | {speed} | "
-                     f"{counted} | {row['selector_share']:.1%} |")
-    costs = {name: value * 1e3 for name, value in result["costs"].items()
-             if isinstance(value, float)}
+        lines.append(
+            f"| {row['policy']} | {'' if mat is None else f'{mat:.2f}'} | "
+            f"{row['tokens_per_second']:.0f} | {row['tokens_per_second'] / plain:.2f} | "
+            f"{over} | {replayed} | {speed} | "
+            f"{counted} | {row['selector_share']:.1%} |"
+        )
+    costs = {
+        name: value * 1e3 for name, value in result["costs"].items() if isinstance(value, float)
+    }
     draft = 1e3 * float(np.median([*result["costs"]["draft"].values()]))
     evaluating = costs.get("evaluation_overhead", 0.0)
-    whole = (draft + costs["target_round"] + costs["evaluate_all"] + costs["overhead"]
-             + evaluating)
-    lines += ["", "| milliseconds of a round | |", "|---|---:|",
-              f"| target, 1 token | {costs['target_one']:.2f} |",
-              f"| target, {result['draft_length'] + 1} tokens | {costs['target_round']:.2f} |",
-              f"| draft of {result['draft_length']} tokens | {draft:.2f} |",
-              f"| evaluation of all {len(result['costs']['draft'])} drafters | "
-              f"{costs['evaluate_all']:.2f} ({costs['evaluate_all'] / whole:.1%}) |",
-              f"| everything else, fitted | {costs['overhead']:.2f} |"]
+    whole = draft + costs["target_round"] + costs["evaluate_all"] + costs["overhead"] + evaluating
+    lines += [
+        "",
+        "| milliseconds of a round | |",
+        "|---|---:|",
+        f"| target, 1 token | {costs['target_one']:.2f} |",
+        f"| target, {result['draft_length'] + 1} tokens | {costs['target_round']:.2f} |",
+        f"| draft of {result['draft_length']} tokens | {draft:.2f} |",
+        f"| evaluation of all {len(result['costs']['draft'])} drafters | "
+        f"{costs['evaluate_all']:.2f} ({costs['evaluate_all'] / whole:.1%}) |",
+        f"| everything else, fitted | {costs['overhead']:.2f} |",
+    ]
     if "evaluation_overhead" in costs:
         lines.append(f"| everything else of an evaluation, fitted | {evaluating:.2f} |")
     return "\n".join(lines) + "\n"

@@ -36,20 +36,36 @@ from hedgespec.models.target import LanguageModel
 
 SHAPES: dict[str, dict[str, Any]] = {
     "qwen2.5-coder-1.5b": {
-        "model_type": "qwen2", "vocab_size": 151936, "hidden_size": 1536,
-        "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
-        "num_key_value_heads": 2, "max_position_embeddings": 32768, "tie_word_embeddings": True},
+        "model_type": "qwen2",
+        "vocab_size": 151936,
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 32768,
+        "tie_word_embeddings": True,
+    },
     "toy": {
-        "model_type": "qwen2", "vocab_size": 500, "hidden_size": 32, "intermediate_size": 64,
-        "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "max_position_embeddings": 1024, "tie_word_embeddings": True},
+        "model_type": "qwen2",
+        "vocab_size": 500,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 1024,
+        "tie_word_embeddings": True,
+    },
 }
 # What is put in the place of what makes rounds faster.
 OFF: dict[str, tuple[tuple[str, Callable[..., object]], ...]] = {
     "products-one-by-one": (("hedgespec.costs.profile.fuse_products", lambda network: None),),
     "keys-in-one-piece": (("hedgespec.models.grouped_attention.chunk_of", lambda keys: 0),),
-    "whole-vocabulary": (("hedgespec.live.static_drafters.known_tokens", lambda heads: None),
-                         ("hedgespec.live.batched.known_tokens", lambda heads: None)),
+    "whole-vocabulary": (
+        ("hedgespec.live.static_drafters.known_tokens", lambda heads: None),
+        ("hedgespec.live.batched.known_tokens", lambda heads: None),
+    ),
     "a-room-each": (("torch._dynamo.maybe_mark_dynamic", lambda tensor, size: None),),
 }
 VARIANTS = ("all", *OFF, "none")
@@ -71,8 +87,14 @@ class Row:
         parts, whole = self.parts, self.parts["round"]
         times = [f"{1e3 * seconds:.3f}" for seconds in parts.values()]
         rest = whole - parts["pass K+1"] - parts["draft"]
-        return [self.variant, *times, f"{parts['pass K+1'] / self.reading:.2f}",
-                f"{1e3 * rest:.3f}", f"{100 * rest / whole:.0f}", f"{self.preparing:.0f}"]
+        return [
+            self.variant,
+            *times,
+            f"{parts['pass K+1'] / self.reading:.2f}",
+            f"{1e3 * rest:.3f}",
+            f"{100 * rest / whole:.0f}",
+            f"{self.preparing:.0f}",
+        ]
 
 
 def main() -> None:
@@ -80,10 +102,12 @@ def main() -> None:
     options = _options()
     device = torch.device(options.device)
     bandwidth = copy_bandwidth(device)
-    print(f"{options.target} with random weights, {options.dtype}, {device_name(device)}, "
-          f"{options.heads} heads, K = {options.draft_length}, after {options.context} tokens, "
-          f"{'compiled' if options.compile else 'not compiled'}; "
-          f"copying {bandwidth / 1e9:.0f} GB/s")
+    print(
+        f"{options.target} with random weights, {options.dtype}, {device_name(device)}, "
+        f"{options.heads} heads, K = {options.draft_length}, after {options.context} tokens, "
+        f"{'compiled' if options.compile else 'not compiled'}; "
+        f"copying {bandwidth / 1e9:.0f} GB/s"
+    )
     rows: list[Row] = []
     for variant in [*options.variants, options.variants[0]]:
         rows.append(measured(variant, options, bandwidth))
@@ -91,11 +115,15 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
-    add("--target", default="qwen2.5-coder-1.5b", help=f"{', '.join(SHAPES)}, a name of "
-        "`hedgespec profile`, or a model's config.json")
+    add(
+        "--target",
+        default="qwen2.5-coder-1.5b",
+        help=f"{', '.join(SHAPES)}, a name of `hedgespec profile`, or a model's config.json",
+    )
     add("--heads", type=int, default=10)
     add("--draft-vocabulary", type=int, default=24576)
     add("--draft-length", type=int, default=5)
@@ -110,8 +138,9 @@ def _options() -> argparse.Namespace:
 
 def copy_bandwidth(device: torch.device) -> float:
     """Bytes per second, those read and those written, of copying a tensor that no cache holds."""
-    source = torch.empty((1 << 30) if device.type == "cuda" else (1 << 27), dtype=torch.uint8,
-                         device=device)
+    source = torch.empty(
+        (1 << 30) if device.type == "cuda" else (1 << 27), dtype=torch.uint8, device=device
+    )
     target = torch.empty_like(source)
     found = time_in_turn([Timed("copy", lambda: None, partial(target.copy_, source))], device)
     return 2 * source.numel() / found.medians["copy"]
@@ -134,9 +163,17 @@ def measured(variant: str, options: argparse.Namespace, bandwidth: float) -> Row
     with switched(variant), torch.inference_mode():
         target = _target(options)
         heads = random_heads(target, options.heads, options.draft_vocabulary)
-        decoder = LiveDecoder(target, list(heads), "normalhedge", DecoderSettings(
-            sampling=Sampling(0.7), draft_length=options.draft_length, static=True,
-            compiled=options.compile))
+        decoder = LiveDecoder(
+            target,
+            list(heads),
+            "normalhedge",
+            DecoderSettings(
+                sampling=Sampling(0.7),
+                draft_length=options.draft_length,
+                static=True,
+                compiled=options.compile,
+            ),
+        )
         started = perf_counter()
         parts = round_parts(target, decoder, options.context)
         for _ in range(2):  # compiled, then captured
@@ -188,17 +225,21 @@ def round_parts(target: LanguageModel, decoder: LiveDecoder, context: int) -> li
         parts.place(context - few, context)
 
     return [
-        *(Timed(name, prepare, Captured(partial(read, count), target.device))
-          for name, count in (("pass 1", 1), ("pass K+1", few))),
+        *(
+            Timed(name, prepare, Captured(partial(read, count), target.device))
+            for name, count in (("pass 1", 1), ("pass K+1", few))
+        ),
         Timed("verified", prepare, partial(engine._verify, few - 1)),
         Timed("draft", prepare, partial(engine._draft, 0, few - 1)),
-        Timed("evaluation", prepare, partial(engine._evaluate_in_batch, few))]
+        Timed("evaluation", prepare, partial(engine._evaluate_in_batch, few)),
+    ]
 
 
 def wall_seconds(decoder: LiveDecoder, context: int) -> float:
     """Median of a whole round with NormalHedge, which has all heads evaluated each time."""
-    prompt = torch.randint(decoder.target.vocabulary_size, (context,),
-                           generator=torch.Generator().manual_seed(0)).tolist()
+    prompt = torch.randint(
+        decoder.target.vocabulary_size, (context,), generator=torch.Generator().manual_seed(0)
+    ).tolist()
     seconds: list[float] = []
     started = perf_counter()
     for _ in decoder.rounds(prompt, _WALL_ROUNDS * (decoder.draft_length + 1), 0):
@@ -211,9 +252,14 @@ def wall_seconds(decoder: LiveDecoder, context: int) -> float:
 
 def table(rows: list[Row]) -> str:
     """Markdown, in milliseconds."""
-    heads = ["what is on", *(f"{name}, ms" for name in rows[0].parts),
-             "pass K+1 over reading the weights", "all but pass and draft, ms", "of the round, %",
-             "compiling, s"]
+    heads = [
+        "what is on",
+        *(f"{name}, ms" for name in rows[0].parts),
+        "pass K+1 over reading the weights",
+        "all but pass and draft, ms",
+        "of the round, %",
+        "compiling, s",
+    ]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *(row.cells() for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 

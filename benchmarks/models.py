@@ -28,8 +28,9 @@ class Models:
 
 def parser_of(description: str | None, out: Path) -> argparse.ArgumentParser:
     """A parser with the options of models and prompts; `out` is where the result goes."""
-    parser = argparse.ArgumentParser(description=description,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--target", default="smollm2-135m-instruct")
     parser.add_argument("--prompts", type=Path, default=PROMPTS)
     parser.add_argument("--drafter", action="append", default=[])
@@ -45,7 +46,8 @@ def default_pool(target: LanguageModel) -> list[Drafter]:
 
 
 def load(
-    options: argparse.Namespace, count: int,
+    options: argparse.Namespace,
+    count: int,
     pool: Callable[[LanguageModel], list[Drafter]] = default_pool,
 ) -> Models:
     """Load what the options name and the first `count` prompts; `pool` gives the drafters where
@@ -53,15 +55,20 @@ def load(
     target = load_model(options.target, DEVICE, options.dtype)
     drafters = make_drafters(options.drafter, target) if options.drafter else pool(target)
     questions = read_questions(options.prompts)[:count]
-    return Models(target, drafters,
-                  [first_prompt(target.tokenizer, question) for question in questions])
+    return Models(
+        target, drafters, [first_prompt(target.tokenizer, question) for question in questions]
+    )
 
 
 def report(options: argparse.Namespace, found: dict[str, Any]) -> None:
     """Print what was found, and write it as JSON beside what it was found on."""
     result = {
         "device": torch.cuda.get_device_name() if DEVICE == "cuda" else "cpu",
-        "torch": torch.__version__, "target": options.target, "dtype": options.dtype, **found}
+        "torch": torch.__version__,
+        "target": options.target,
+        "dtype": options.dtype,
+        **found,
+    }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     for key, value in result.items():

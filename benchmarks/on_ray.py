@@ -66,8 +66,9 @@ def timed(*command: str) -> tuple[float, float]:
     """Seconds of `hedgespec sim`: on the clock, and of all processes."""
     before, started = taken(), perf_counter()
     found = dict(before)
-    running = subprocess.Popen([sys.executable, "-m", "hedgespec", "sim", *command],
-                               stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "hedgespec", "sim", *command], stdout=subprocess.DEVNULL
+    )
     while running.returncode is None:
         try:
             running.wait(_LOOK)
@@ -88,25 +89,47 @@ def measured(units: int, rounds: int) -> list[list[str]]:
         write_synthetic(folder / "trace", "iid", queries=QUERIES, tokens=TOKENS, drafters=DRAFTERS)
         selectors = ", ".join(f"'hedge:eta={(number + 1) / units}'" for number in range(units))
         (folder / "grid.toml").write_text(
-            f"traces = ['trace']\nseeds = {SEEDS}\nmode = 'replayed'\nselectors = [{selectors}]\n")
+            f"traces = ['trace']\nseeds = {SEEDS}\nmode = 'replayed'\nselectors = [{selectors}]\n"
+        )
         grid = ["--grid", str(folder / "grid.toml"), "--threads", "2"]
-        timed("--traces", str(folder / "trace"), "--selectors", "hedge", "--seeds", "1", "--mode",
-              "replayed", "--out", str(folder / "first"))  # compiles
+        timed(
+            "--traces",
+            str(folder / "trace"),
+            "--selectors",
+            "hedge",
+            "--seeds",
+            "1",
+            "--mode",
+            "replayed",
+            "--out",
+            str(folder / "first"),
+        )  # compiles
         for turn in range(rounds):
             places["two threads"].append(timed(*grid, "--out", str(folder / f"plain-{turn}")))
             places["two nodes"].append(
-                timed(*grid, "--ray", address, "--out", str(folder / f"ray-{turn}")))
+                timed(*grid, "--ray", address, "--out", str(folder / f"ray-{turn}"))
+            )
             for name, found in places.items():
                 print(name, *(f"{seconds:.1f}" for seconds in found[-1]), file=sys.stderr)
-    best = {name: [min(seconds) for seconds in zip(*found, strict=True)]
-            for name, found in places.items()}
+    best = {
+        name: [min(seconds) for seconds in zip(*found, strict=True)]
+        for name, found in places.items()
+    }
     plain = best["two threads"]
-    return [[name, *(f"{seconds:.1f}" for seconds in found),
-             *(f"{seconds / of:.2f}" for seconds, of in zip(found, plain, strict=True))]
-            for name, found in best.items()]
+    return [
+        [
+            name,
+            *(f"{seconds:.1f}" for seconds in found),
+            *(f"{seconds / of:.2f}" for seconds, of in zip(found, plain, strict=True)),
+        ]
+        for name, found in best.items()
+    ]
 
 
 if __name__ == "__main__":
-    units, rounds = (int(one) for one in (*sys.argv[1:], *("1000", "2")[len(sys.argv) - 1:]))
-    print(markdown(["", "seconds", "CPU s", "seconds / plain", "CPU s / plain"],
-                   measured(units, rounds)))
+    units, rounds = (int(one) for one in (*sys.argv[1:], *("1000", "2")[len(sys.argv) - 1 :]))
+    print(
+        markdown(
+            ["", "seconds", "CPU s", "seconds / plain", "CPU s / plain"], measured(units, rounds)
+        )
+    )

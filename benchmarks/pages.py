@@ -1,8 +1,8 @@
 """What the pages of docs that are made from code share: marked places, and what they say.
 
-    <!-- NAME -->
-    the table that a function makes
-    <!-- end -->
+<!-- NAME -->
+the table that a function makes
+<!-- end -->
 """
 
 import re
@@ -62,6 +62,11 @@ class Said(dict[Quantity, tuple[float, float, float]]):
 
 def contradictions(one: Said, other: Said) -> list[Quantity]:
     """The quantities that two pages say different things of, to nine digits."""
-    return [quantity for quantity in one.keys() & other.keys()
-            if not all(isclose(mine, theirs, rel_tol=1e-9, abs_tol=1e-9)
-                       for mine, theirs in zip(one[quantity], other[quantity], strict=True))]
+    return [
+        quantity
+        for quantity in one.keys() & other.keys()
+        if not all(
+            isclose(mine, theirs, rel_tol=1e-9, abs_tol=1e-9)
+            for mine, theirs in zip(one[quantity], other[quantity], strict=True)
+        )
+    ]

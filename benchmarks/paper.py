@@ -47,14 +47,18 @@ class Target:
     @cached_property
     def sweep(self) -> Sweep:
         """All replays that the claims need."""
-        def on(trace: str, *selectors: str, **settings: object) -> SweepSettings:
-            return SweepSettings(selectors=selectors, traces=(DATA / "traces" / trace,), seeds=5,
-                                 **settings)  # type: ignore[arg-type]
 
-        runs = [on(self.mix, "default", "router"),
-                on(self.mix, LEARNER, feedbacks=(DELAY, SPARING)),
-                on(self.mix, LEARNER, *BANDITS, pools=(FEW,), pool_seeds=POOL_SEEDS),
-                on(self.rephrased, LEARNER, self.router)]
+        def on(trace: str, *selectors: str, **settings: object) -> SweepSettings:
+            return SweepSettings(
+                selectors=selectors, traces=(DATA / "traces" / trace,), seeds=5, **settings
+            )  # type: ignore[arg-type]
+
+        runs = [
+            on(self.mix, "default", "router"),
+            on(self.mix, LEARNER, feedbacks=(DELAY, SPARING)),
+            on(self.mix, LEARNER, *BANDITS, pools=(FEW,), pool_seeds=POOL_SEEDS),
+            on(self.rephrased, LEARNER, self.router),
+        ]
         if self.long is not None:
             runs += [on(self.long, "default"), on(self.long, LEARNER, feedbacks=(SPARING,))]
         return Sweep(run_sweep([], runs))
@@ -70,14 +74,18 @@ class Target:
 
     def drafters(self, start: str = "") -> list[str]:
         """Those of the mix whose names begin so."""
-        return [name.removeprefix(FIXED) for name in self.sweep.selectors(self.mix)
-                if name.startswith(FIXED + start)]
+        return [
+            name.removeprefix(FIXED)
+            for name in self.sweep.selectors(self.mix)
+            if name.startswith(FIXED + start)
+        ]
 
 
 # Those whose traces are bundled; another one is a line more.
-TARGETS = (Target("SmolLM2-135M", "domain-mix-t0.7", "rephrased-t0.7"),
-           Target("Qwen2.5-Coder-1.5B", "coder-mix-t0.7", "coder-rephrased-t0.7",
-                  "coder-long-t0.7"))
+TARGETS = (
+    Target("SmolLM2-135M", "domain-mix-t0.7", "rephrased-t0.7"),
+    Target("Qwen2.5-Coder-1.5B", "coder-mix-t0.7", "coder-rephrased-t0.7", "coder-long-t0.7"),
+)
 
 
 @dataclass(frozen=True)
@@ -128,18 +136,24 @@ def everywhere(other: str, target: Target) -> Estimate | None:
     if other not in target.drafters():
         return None
     base = target.run(fixed(other))
-    rounds = np.mean([target.run(fixed(expert)).values(ROUNDS)
-                      for expert in target.drafters(EXPERT)], axis=0)
+    rounds = np.mean(
+        [target.run(fixed(expert)).values(ROUNDS) for expert in target.drafters(EXPERT)], axis=0
+    )
     return mat_gain(rounds[:, None], base.values(ROUNDS), base.answers.question)
 
 
 def over(
-    other: str, measure: str, target: Target, *, feedback: str | None = None,
+    other: str,
+    measure: str,
+    target: Target,
+    *,
+    feedback: str | None = None,
     long: bool = False,
 ) -> Estimate | None:
     """NormalHedge over a drafter or selector, on the mix or on long answers."""
     if (long and target.long is None) or (
-            other.startswith(FIXED) and other.removeprefix(FIXED) not in target.drafters()):
+        other.startswith(FIXED) and other.removeprefix(FIXED) not in target.drafters()
+    ):
         return None
     trace = target.long if long else target.mix
     return gain(target.run(LEARNER, feedback, trace), target.run(other, None, trace), measure)
@@ -154,8 +168,10 @@ def growth(learner: str, target: Target, beyond: str | None = None) -> Estimate:
 
 def _grown(learner: str, target: Target) -> np.ndarray:
     """By answer and pool of two."""
-    pools = [target.sweep.run(str(PoolLabel(target.mix, FEW, seed)), learner).values()
-             for seed in POOL_SEEDS]
+    pools = [
+        target.sweep.run(str(PoolLabel(target.mix, FEW, seed)), learner).values()
+        for seed in POOL_SEEDS
+    ]
     grown: np.ndarray = target.run(learner).values()[:, None] - np.column_stack(pools)
     return grown
 
@@ -169,7 +185,7 @@ def delayed(target: Target) -> Estimate:
 def routed(rephrased: bool, target: Target) -> Estimate:
     """NormalHedge over the router: on the mix, by routers of other questions, or on the same
     questions in other words, by one of the mix."""
-    trace, router = ((target.rephrased, target.router) if rephrased else (target.mix, "router"))
+    trace, router = (target.rephrased, target.router) if rephrased else (target.mix, "router")
     return gain(target.run(LEARNER, None, trace), target.run(router, None, trace))
 
 
@@ -180,8 +196,9 @@ def longer(other: str, target: Target) -> Estimate | None:
     parts = []
     for trace in (target.long, target.mix):
         base, one = target.run(other, None, trace), target.run(LEARNER, None, trace)
-        parts.append((np.column_stack([base.values(ROUNDS), one.values(ROUNDS)]),
-                      one.answers.question))
+        parts.append(
+            (np.column_stack([base.values(ROUNDS), one.values(ROUNDS)]), one.answers.question)
+        )
     (long, long_questions), (mix, questions) = parts
     return gain_difference(long, mix, long_questions, questions)
 
@@ -193,54 +210,114 @@ CLAIMS = (
     Claim("one expert alone is behind the generalist", MAT, -1, partial(everywhere, GENERALIST)),
     Claim("one expert alone is behind the mixed generalist", MAT, -1, partial(everywhere, MIXED)),
     Claim("NormalHedge beats the generalist", MAT, 1, partial(over, fixed(GENERALIST), ROUNDS)),
-    Claim(f"NormalHedge, {SPARING}, beats the generalist", SPEED, 1,
-          partial(over, fixed(GENERALIST), SECONDS, feedback=SPARING)),
+    Claim(
+        f"NormalHedge, {SPARING}, beats the generalist",
+        SPEED,
+        1,
+        partial(over, fixed(GENERALIST), SECONDS, feedback=SPARING),
+    ),
     Claim("NormalHedge beats the mixed generalist", MAT, 1, partial(over, fixed(MIXED), ROUNDS)),
-    Claim(f"NormalHedge, {SPARING}, beats the mixed generalist", SPEED, 1,
-          partial(over, fixed(MIXED), SECONDS, feedback=SPARING)),
-    *(claim for bandit in BANDITS for claim in (
-        Claim(f"NormalHedge beats {bandit}", MAT, 1, partial(over, bandit, ROUNDS)),
-        Claim(f"NormalHedge, evaluated each round, beats {bandit}", SPEED, 1,
-              partial(over, bandit, SECONDS)),
-        Claim(f"NormalHedge, {SPARING}, beats {bandit}", SPEED, 1,
-              partial(over, bandit, SECONDS, feedback=SPARING)))),
-    Claim(f"NormalHedge, {SPARING}, beats not drafting", SPEED, 1,
-          partial(over, "none", SECONDS, feedback=SPARING)),
-    Claim("ucbspec's regret grows from two drafters to all", PER_ANSWER, 1,
-          partial(growth, BANDITS[0])),
-    Claim("it grows by more than NormalHedge's", PER_ANSWER, 1,
-          partial(growth, BANDITS[0], beyond=LEARNER)),
-    Claim(f"with losses late ({DELAY}) NormalHedge has less regret than ucbspec", PER_ANSWER, -1,
-          delayed),
-    Claim("a router by prompt is ahead of NormalHedge on questions like its own", MAT, -1,
-          partial(routed, False)),
+    Claim(
+        f"NormalHedge, {SPARING}, beats the mixed generalist",
+        SPEED,
+        1,
+        partial(over, fixed(MIXED), SECONDS, feedback=SPARING),
+    ),
+    *(
+        claim
+        for bandit in BANDITS
+        for claim in (
+            Claim(f"NormalHedge beats {bandit}", MAT, 1, partial(over, bandit, ROUNDS)),
+            Claim(
+                f"NormalHedge, evaluated each round, beats {bandit}",
+                SPEED,
+                1,
+                partial(over, bandit, SECONDS),
+            ),
+            Claim(
+                f"NormalHedge, {SPARING}, beats {bandit}",
+                SPEED,
+                1,
+                partial(over, bandit, SECONDS, feedback=SPARING),
+            ),
+        )
+    ),
+    Claim(
+        f"NormalHedge, {SPARING}, beats not drafting",
+        SPEED,
+        1,
+        partial(over, "none", SECONDS, feedback=SPARING),
+    ),
+    Claim(
+        "ucbspec's regret grows from two drafters to all",
+        PER_ANSWER,
+        1,
+        partial(growth, BANDITS[0]),
+    ),
+    Claim(
+        "it grows by more than NormalHedge's",
+        PER_ANSWER,
+        1,
+        partial(growth, BANDITS[0], beyond=LEARNER),
+    ),
+    Claim(
+        f"with losses late ({DELAY}) NormalHedge has less regret than ucbspec",
+        PER_ANSWER,
+        -1,
+        delayed,
+    ),
+    Claim(
+        "a router by prompt is ahead of NormalHedge on questions like its own",
+        MAT,
+        -1,
+        partial(routed, False),
+    ),
     Claim("it is behind on the same questions in other words", MAT, 1, partial(routed, True)),
-    Claim("NormalHedge beats ucbspec on long answers", MAT, 1,
-          partial(over, BANDITS[0], ROUNDS, long=True)),
+    Claim(
+        "NormalHedge beats ucbspec on long answers",
+        MAT,
+        1,
+        partial(over, BANDITS[0], ROUNDS, long=True),
+    ),
     Claim("by more than on the mix", "points of MAT, %", 1, partial(longer, BANDITS[0])),
 )
 
 
 def claims(targets: tuple[Target, ...] = TARGETS) -> str:
     """Markdown: a row for each claim."""
-    return markdown(["claim", "difference in", *(target.name for target in targets)],
-                    [[claim.words, claim.unit, *(claim.cell(target) for target in targets)]
-                     for claim in CLAIMS], range(2 + len(targets)))
+    return markdown(
+        ["claim", "difference in", *(target.name for target in targets)],
+        [
+            [claim.words, claim.unit, *(claim.cell(target) for target in targets)]
+            for claim in CLAIMS
+        ],
+        range(2 + len(targets)),
+    )
 
 
 # Not-a-Bandit's own figures, chains and trees as EAGLE drafts, batch 1, FP16: MAT, tokens/s.
 PAPER = {
-    "Llama-3.1-8B": {"generalist": (5.69, 74.34), "ucbspec": (5.09, 68.89),
-                     "exp3spec": (4.86, 65.22), "full information": (7.15, 90.41)},
+    "Llama-3.1-8B": {
+        "generalist": (5.69, 74.34),
+        "ucbspec": (5.09, 68.89),
+        "exp3spec": (4.86, 65.22),
+        "full information": (7.15, 90.41),
+    },
     "Qwen3-8B": {"generalist": (4.23, 47.53), "full information": (6.37, 69.44)},
-    "Qwen3-32B": {"generalist": (2.88, 20.76), "full information": (6.21, 40.41)}}
+    "Qwen3-32B": {"generalist": (2.88, 20.76), "full information": (6.21, 40.41)},
+}
 # What stands in each row of these: a selector, and its feedback.
-METHODS = {"no drafting": ("none", None), "generalist": (fixed(GENERALIST), None),
-           "mixed generalist": (fixed(MIXED), None), "uniform": ("uniform", None),
-           "ucbspec": ("ucbspec", None), "exp3spec": ("exp3spec", None),
-           "full information": (LEARNER, None),
-           f"full information, {SPARING}": (LEARNER, SPARING),
-           "best fixed of each answer": ("best-fixed", None)}
+METHODS = {
+    "no drafting": ("none", None),
+    "generalist": (fixed(GENERALIST), None),
+    "mixed generalist": (fixed(MIXED), None),
+    "uniform": ("uniform", None),
+    "ucbspec": ("ucbspec", None),
+    "exp3spec": ("exp3spec", None),
+    "full information": (LEARNER, None),
+    f"full information, {SPARING}": (LEARNER, SPARING),
+    "best fixed of each answer": ("best-fixed", None),
+}
 
 
 def figures(targets: tuple[Target, ...] = TARGETS) -> str:
@@ -249,22 +326,35 @@ def figures(targets: tuple[Target, ...] = TARGETS) -> str:
     for method, (selector, feedback) in METHODS.items():
         row = [method]
         for target in targets:
-            there = (not selector.startswith(FIXED)
-                     or selector.removeprefix(FIXED) in target.drafters())
-            row += _pair(*((run := target.run(selector, feedback)).mat, run.tokens_per_second)
-                         if there else ())
-        rows.append(row + [cell for known in PAPER.values()
-                           for cell in _pair(*known.get(method, ()))])
-    header = [cell for name in (*(target.name for target in targets),
-                                *(f"{name} (the paper's)" for name in PAPER))
-              for cell in (f"{name}: MAT", f"{name}: tokens/s")]
+            there = (
+                not selector.startswith(FIXED) or selector.removeprefix(FIXED) in target.drafters()
+            )
+            row += _pair(
+                *((run := target.run(selector, feedback)).mat, run.tokens_per_second)
+                if there
+                else ()
+            )
+        rows.append(
+            row + [cell for known in PAPER.values() for cell in _pair(*known.get(method, ()))]
+        )
+    header = [
+        cell
+        for name in (
+            *(target.name for target in targets),
+            *(f"{name} (the paper's)" for name in PAPER),
+        )
+        for cell in (f"{name}: MAT", f"{name}: tokens/s")
+    ]
     return markdown(["method", *header], rows)
 
 
 def _pair(*values: float) -> list[str]:
     """MAT and tokens/s, or nothing twice."""
-    return [f"{value:.{digits}f}" for value, digits in zip(values, (2, 1), strict=True)
-            ] if values else ["", ""]
+    return (
+        [f"{value:.{digits}f}" for value, digits in zip(values, (2, 1), strict=True)]
+        if values
+        else ["", ""]
+    )
 
 
 if __name__ == "__main__":

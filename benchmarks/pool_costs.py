@@ -51,8 +51,9 @@ TARGET = "smollm2-135m"
 
 def main() -> None:
     """Measure, or put measured costs into manifests."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
     add("traces", nargs="+", help="bundled traces, whose drafters are measured")
     add("--shapes", default=TARGET, help="of the target: a name of `hedgespec profile`, or a file")
@@ -82,15 +83,25 @@ def main() -> None:
 def measured(options: argparse.Namespace) -> Costs:
     """Costs of the trace's drafters, by name."""
     target = with_words(random_target(options.shapes, options.device, options.dtype))
-    infos = {info.name: info for name in options.traces
-             for info in load_manifest(trace_folder(name)).drafters}
+    infos = {
+        info.name: info
+        for name in options.traces
+        for info in load_manifest(trace_folder(name)).drafters
+    }
     return pool_costs(
-        target, random_pool(list(infos.values()), target), options.draft_length,
-        compiled=options.compile, eager=options.eager, context=options.context,
-        widths=options.widths, repeats=options.repeats, batches=options.batches,
+        target,
+        random_pool(list(infos.values()), target),
+        options.draft_length,
+        compiled=options.compile,
+        eager=options.eager,
+        context=options.context,
+        widths=options.widths,
+        repeats=options.repeats,
+        batches=options.batches,
         contexts=options.contexts,
         kept=partial(save_unfinished, options.out) if options.out else lambda costs: None,
-        known=unfinished(options.out) if options.resume else None)
+        known=unfinished(options.out) if options.resume else None,
+    )
 
 
 def with_words(target: LanguageModel) -> LanguageModel:
@@ -133,17 +144,21 @@ def _of(costs: Costs, drafters: list[DrafterInfo]) -> Costs:
         raise HedgespecError(f"the costs have no drafter {', '.join(missing)}")
     found = costs_for(costs, drafters)
     batched = sum(one.kind in BATCHED for one in drafters)
-    return replace(found, evaluate_together={
-        count: seconds for count, seconds in found.evaluate_together.items()
-        if int(count) <= batched})
+    return replace(
+        found,
+        evaluate_together={
+            count: seconds
+            for count, seconds in found.evaluate_together.items()
+            if int(count) <= batched
+        },
+    )
 
 
 def put_into(path: Path, costs: Costs) -> None:
     """Replace the costs in a manifest by those of its own drafters."""
     document = json.loads(path.read_text(encoding="utf-8"))
     drafters = load_manifest(path.parent).drafters
-    own = replace(_of(costs, drafters),
-                  conditions=[_of(one, drafters) for one in costs.conditions])
+    own = replace(_of(costs, drafters), conditions=[_of(one, drafters) for one in costs.conditions])
     write_text(path, json.dumps({**document, "costs": asdict(own)}, indent=1) + "\n")
     load_manifest(path.parent)
 

@@ -31,8 +31,9 @@ def rounded(trace: Trace) -> Trace:
 
 def main() -> None:
     """Print the differences."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("trace", type=Path)
     trace = read_trace(parser.parse_args().trace)
     full, compact = Replayer(trace), Replayer(rounded(trace))
@@ -41,10 +42,19 @@ def main() -> None:
     print("expected rounds, relative difference by fixed drafter:")
     for name, a, b in zip(trace.manifest.drafter_names, *exact, strict=True):
         print(f"  {name:20s} {(b - a) / a:+.2e}")
-    rounds = [np.mean([replayer.rounds_per_query(replayer.run("normalhedge", seed)).sum()
-                       for seed in range(50)]) for replayer in (full, compact)]
-    print(f"normalhedge, 50 seeds: {rounds[0]:.1f} and {rounds[1]:.1f} rounds, "
-          f"relative difference {(rounds[1] - rounds[0]) / rounds[0]:+.2e}")
+    rounds = [
+        np.mean(
+            [
+                replayer.rounds_per_query(replayer.run("normalhedge", seed)).sum()
+                for seed in range(50)
+            ]
+        )
+        for replayer in (full, compact)
+    ]
+    print(
+        f"normalhedge, 50 seeds: {rounds[0]:.1f} and {rounds[1]:.1f} rounds, "
+        f"relative difference {(rounds[1] - rounds[0]) / rounds[0]:+.2e}"
+    )
 
 
 if __name__ == "__main__":

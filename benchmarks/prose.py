@@ -32,8 +32,10 @@ class Cells:
     @classmethod
     def read(cls, text: str) -> "Cells":
         """Read a table in Markdown."""
-        header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")]
-                            for line in text.strip().splitlines())
+        header, _, *rows = (
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in text.strip().splitlines()
+        )
         return cls(header, rows)
 
     @property
@@ -82,8 +84,7 @@ def written(template: str, tables: Mapping[str, str], checks: Mapping[str, Check
 
     text = _CONDITION.sub(condition, template)
     text = _LITERAL.sub(r"\1", _CELL.sub(cell, text))
-    return _TABLE.sub(
-        lambda found: f"<!-- {found[1]} -->\n{tables[found[1]]}<!-- end -->\n", text)
+    return _TABLE.sub(lambda found: f"<!-- {found[1]} -->\n{tables[found[1]]}<!-- end -->\n", text)
 
 
 def loose_digits(template: str) -> list[str]:
@@ -91,5 +92,3 @@ def loose_digits(template: str) -> list[str]:
     text = _LITERAL.sub("", _CELL.sub("", _TABLE.sub("", template)))
     text = re.sub(r"\{\?\w+\}|\{:\}|\{/\}", "", _CODE.sub("", text))
     return [line for line in text.splitlines() if re.search(r"\d", line)]
-
-

@@ -48,10 +48,11 @@ def plain_generate(target: LanguageModel, prompts: list[list[int]], tokens: int)
     """Sample with `generate` alone; return the number of tokens up to each answer's end."""
     batch = target.tokenizer.pad({"input_ids": prompts}, return_tensors="pt", padding_side="left")
     with torch.inference_mode():
-        output = target.model.generate(**batch.to(target.device), do_sample=True, top_k=0,
-                                       max_new_tokens=tokens)
+        output = target.model.generate(
+            **batch.to(target.device), do_sample=True, top_k=0, max_new_tokens=tokens
+        )
     count = 0
-    for row in output[:, batch["input_ids"].shape[1]:].tolist():
+    for row in output[:, batch["input_ids"].shape[1] :].tolist():
         ends = [row.index(token) + 1 for token in target.eos_tokens if token in row]
         count += min(ends, default=len(row))
     return count
@@ -59,8 +60,12 @@ def plain_generate(target: LanguageModel, prompts: list[list[int]], tokens: int)
 
 @torch.inference_mode()
 def scoring_parts(
-    target: LanguageModel, drafters: list[Drafter], prompts: list[list[int]],
-    answers: list[GeneratedAnswer], sampling: Sampling, chunk: int,
+    target: LanguageModel,
+    drafters: list[Drafter],
+    prompts: list[list[int]],
+    answers: list[GeneratedAnswer],
+    sampling: Sampling,
+    chunk: int,
 ) -> dict[str, float]:
     """Seconds per answer token of each part of the scoring, and the bandwidth of the reduction.
 
@@ -74,9 +79,11 @@ def scoring_parts(
     states = batch.at_rows(batch.states[target.layers])[rows]
     emitted = torch.tensor(list(chain.from_iterable(tokens))[:chunk], device=states.device)
     target_head, p = seconds_of(lambda: probabilities(target.logits(states), sampling, emitted))
-    seconds = {"target_pass": target_seconds / batch.rows.numel(),
-               "drafters_passes": drafters_seconds / batch.rows.numel(),
-               "target_distributions": target_head / len(emitted)}
+    seconds = {
+        "target_pass": target_seconds / batch.rows.numel(),
+        "drafters_passes": drafters_seconds / batch.rows.numel(),
+        "target_distributions": target_head / len(emitted),
+    }
     seconds.update(dict.fromkeys(("drafters_logits", "drafters_softmax", "statistics"), 0.0))
     for drafter, state in zip(drafters, prepared, strict=True):
         for depth in range(1, drafter.depths + 1):
@@ -89,9 +96,11 @@ def scoring_parts(
     copy_seconds, _ = seconds_of(p.clone)
     copied = 2 * p.nbytes / copy_seconds
     read = 2 * p.nbytes * sum(item.depths for item in drafters) / len(emitted)
-    return {**{f"seconds_per_token_{name}": value for name, value in seconds.items()},
-            "statistics_bytes_per_second": read / seconds["statistics"],
-            "statistics_share_of_copy_bandwidth": read / seconds["statistics"] / copied}
+    return {
+        **{f"seconds_per_token_{name}": value for name, value in seconds.items()},
+        "statistics_bytes_per_second": read / seconds["statistics"],
+        "statistics_share_of_copy_bandwidth": read / seconds["statistics"] / copied,
+    }
 
 
 def main() -> None:
@@ -107,32 +116,45 @@ def main() -> None:
     sampling = Sampling(1.0)
 
     plain_seconds, plain_tokens = seconds_of(
-        lambda: plain_generate(target, prompts, options.max_new_tokens))
+        lambda: plain_generate(target, prompts, options.max_new_tokens)
+    )
     generate_seconds, answers = seconds_of(
-        lambda: generate_answers(target, prompts, limits, uniforms, sampling))
+        lambda: generate_answers(target, prompts, limits, uniforms, sampling)
+    )
     tokens = sum(len(answer.tokens) for answer in answers)
 
     def score_all() -> None:
         for start in range(0, len(prompts), 32):
             part = slice(start, start + 32)
-            score(target, drafters, prompts[part], [answer.tokens for answer in answers[part]],
-                  sampling, CHUNK_ROWS[DEVICE])
+            score(
+                target,
+                drafters,
+                prompts[part],
+                [answer.tokens for answer in answers[part]],
+                sampling,
+                CHUNK_ROWS[DEVICE],
+            )
 
     score_seconds, _ = seconds_of(score_all)
-    parts = scoring_parts(target, drafters, prompts[:32], answers[:32], sampling,
-                          CHUNK_ROWS[DEVICE])
-    report(options, {
-        "drafters": [drafter.name for drafter in drafters],
-        "batch_size": len(prompts),
-        "max_new_tokens": options.max_new_tokens,
-        "plain_generate_tokens_per_second": plain_tokens / plain_seconds,
-        "recorder_generate_tokens_per_second": tokens / generate_seconds,
-        "scoring_tokens_per_second": tokens / score_seconds,
-        "scoring_over_generation": score_seconds / generate_seconds,
-        "recording_over_plain_seconds_per_token":
-            (generate_seconds + score_seconds) / tokens / (plain_seconds / plain_tokens),
-        **parts,
-    })
+    parts = scoring_parts(
+        target, drafters, prompts[:32], answers[:32], sampling, CHUNK_ROWS[DEVICE]
+    )
+    report(
+        options,
+        {
+            "drafters": [drafter.name for drafter in drafters],
+            "batch_size": len(prompts),
+            "max_new_tokens": options.max_new_tokens,
+            "plain_generate_tokens_per_second": plain_tokens / plain_seconds,
+            "recorder_generate_tokens_per_second": tokens / generate_seconds,
+            "scoring_tokens_per_second": tokens / score_seconds,
+            "scoring_over_generation": score_seconds / generate_seconds,
+            "recording_over_plain_seconds_per_token": (generate_seconds + score_seconds)
+            / tokens
+            / (plain_seconds / plain_tokens),
+            **parts,
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -9,9 +9,13 @@ DOCUMENT = ROOT / "docs" / "results.md"
 
 def tables() -> dict[str, str]:
     """The tables by the names of their places. What was run stands in a table of its own."""
-    return {"run": column_table(RUN), **{
-        table.name: table_page(table, [one for one in table.columns if one not in RUN])
-        for table in (*TABLES, LIVE_ROUNDS, LIVE_LOSSES)}}
+    return {
+        "run": column_table(RUN),
+        **{
+            table.name: table_page(table, [one for one in table.columns if one not in RUN])
+            for table in (*TABLES, LIVE_ROUNDS, LIVE_LOSSES)
+        },
+    }
 
 
 if __name__ == "__main__":

@@ -19,8 +19,15 @@ from hedgespec.results.markdown import markdown
 from hedgespec.simulator import SweepSettings, run_sweep
 
 TRACE = DATA / "traces" / "domain-mix-t0.7"
-SELECTORS = (BEST_FIXED, "normalhedge", "hedge", "ucbspec", "exp3spec", "uniform",
-             fixed("generalist"))
+SELECTORS = (
+    BEST_FIXED,
+    "normalhedge",
+    "hedge",
+    "ucbspec",
+    "exp3spec",
+    "uniform",
+    fixed("generalist"),
+)
 SELDOM = ("every:4", "batch:16")  # feedback that evaluates in few rounds
 
 
@@ -29,9 +36,12 @@ def speeds(names: list[str]) -> dict[str, dict[str, tuple[float, float]]]:
     settings = SweepSettings(selectors=SELECTORS, costs=tuple(map(Path, names)), threads=2)
     seldom = replace(settings, selectors=("normalhedge",), feedbacks=SELDOM)
     found: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in names}
-    for row in run_sweep([TRACE], [settings, seldom]).summary.group_by(
-            "costs", "selector", "feedback").agg(
-            pl.col("mat", "tokens_per_second").mean()).to_dicts():
+    for row in (
+        run_sweep([TRACE], [settings, seldom])
+        .summary.group_by("costs", "selector", "feedback")
+        .agg(pl.col("mat", "tokens_per_second").mean())
+        .to_dicts()
+    ):
         name = row["selector"]
         if row["feedback"] in SELDOM:
             name = f"{name}, {row['feedback']}"
@@ -44,13 +54,25 @@ def table() -> str:
     names = bundled_costs()
     found = speeds(names)
     alone = {name: 1 / load_costs(costs_file(name)).target.one for name in names}
-    rows = [["no drafter", "1.00", *(cell for name in names
-                                     for cell in (f"{alone[name]:.0f}", "1.00"))]]
+    rows = [
+        ["no drafter", "1.00", *(cell for name in names for cell in (f"{alone[name]:.0f}", "1.00"))]
+    ]
     for selector in (*SELECTORS[:2], *(f"normalhedge, {one}" for one in SELDOM), *SELECTORS[2:]):
         mat = found[names[0]][selector][0]
-        rows.append([selector, f"{mat:.2f}", *(cell for name in names for cell in (
-            f"{found[name][selector][1]:.0f}",
-            f"{found[name][selector][1] / alone[name]:.2f}"))])
+        rows.append(
+            [
+                selector,
+                f"{mat:.2f}",
+                *(
+                    cell
+                    for name in names
+                    for cell in (
+                        f"{found[name][selector][1]:.0f}",
+                        f"{found[name][selector][1] / alone[name]:.2f}",
+                    )
+                ),
+            ]
+        )
     header = [cell for name in names for cell in (f"{name}: tokens/s", "over none")]
     return markdown([TRACE.name, "MAT", *header], rows)
 

@@ -96,8 +96,11 @@ class NumpyUCBSpec:
         if not self.count.all():
             return np.eye(DRAFTERS)[self.count.argmin()]
         n, t = self.count, self.count.sum()
-        radius = DRAFT_LENGTH / 2 * np.sqrt((1 + n) / n**2 * (1 + 2 * np.log(
-            DRAFTERS * t**2 * np.sqrt(1 + n) / 0.5)))
+        radius = (
+            DRAFT_LENGTH
+            / 2
+            * np.sqrt((1 + n) / n**2 * (1 + 2 * np.log(DRAFTERS * t**2 * np.sqrt(1 + n) / 0.5)))
+        )
         return np.eye(DRAFTERS)[(self.total / n + radius).argmax()]
 
     def learn_round(self, arm: int, propensity: float, emitted: int) -> None:
@@ -122,7 +125,9 @@ class NumpyEXP3Spec:
 
 
 IN_NUMPY: dict[str, Callable[[], object]] = {
-    "hedge": NumpyHedge, "normalhedge": NumpyNormalHedge, "ucbspec": NumpyUCBSpec,
+    "hedge": NumpyHedge,
+    "normalhedge": NumpyNormalHedge,
+    "ucbspec": NumpyUCBSpec,
     "exp3spec": NumpyEXP3Spec,
 }
 
@@ -138,8 +143,13 @@ def numpy_replay(replayer: Replayer, make: Callable[[], object]) -> tuple[int, f
     accept = parse_rule("sampling").realised(replayer.trace, 1)[:, 0]
     loss = replayer.losses(Loss())
     # Random numbers are made beforehand: their cost is not the algorithm's.
-    numbers = [[[uniform(query_key(0, query), position, stream) for position in range(TOKENS)]
-                for stream in (ACCEPTANCE, SELECTION)] for query in range(NUMPY_QUERIES)]
+    numbers = [
+        [
+            [uniform(query_key(0, query), position, stream) for position in range(TOKENS)]
+            for stream in (ACCEPTANCE, SELECTION)
+        ]
+        for query in range(NUMPY_QUERIES)
+    ]
     rounds = 0
     started = perf_counter()
     for query in range(NUMPY_QUERIES):
@@ -153,11 +163,16 @@ def numpy_replay(replayer: Replayer, make: Callable[[], object]) -> tuple[int, f
                     learner.learn(loss[position])
                     fed = position + 1
             weights = learner.play()
-            arm = min(int(np.searchsorted(weights.cumsum(), select_u[start - begin], "right")),
-                      DRAFTERS - 1)
+            arm = min(
+                int(np.searchsorted(weights.cumsum(), select_u[start - begin], "right")),
+                DRAFTERS - 1,
+            )
             emitted = 1
-            while (emitted <= DRAFT_LENGTH and start + emitted - 1 < end
-                   and accept_u[start + emitted - 1 - begin] < accept[start + emitted - 1, arm]):
+            while (
+                emitted <= DRAFT_LENGTH
+                and start + emitted - 1 < end
+                and accept_u[start + emitted - 1 - begin] < accept[start + emitted - 1, arm]
+            ):
                 emitted += 1
             emitted = min(emitted, end - start)
             if hasattr(learner, "learn_round"):
@@ -174,8 +189,20 @@ class CReplay:
         self._folder = tempfile.TemporaryDirectory()
         library = Path(self._folder.name) / "replay.so"
         source = Path(__file__).with_name("replay.c")
-        subprocess.run(["gcc", "-O3", "-march=native", "-shared", "-fPIC", str(source), "-o",
-                        str(library), "-lm"], check=True)
+        subprocess.run(
+            [
+                "gcc",
+                "-O3",
+                "-march=native",
+                "-shared",
+                "-fPIC",
+                str(source),
+                "-o",
+                str(library),
+                "-lm",
+            ],
+            check=True,
+        )
         self._library = ctypes.CDLL(str(library))
 
     def compare(self, replayer: Replayer, name: str) -> float:
@@ -183,12 +210,18 @@ class CReplay:
         trace = replayer.trace
         choice = np.full(len(trace.tokens), -1, dtype=np.int16)
         accept = parse_rule("sampling").realised(trace, 1)[:, 0]
-        arrays = [np.ascontiguousarray(array)
-                  for array in (trace.offsets, accept, replayer.losses(Loss()))]
-        arguments = (ctypes.c_int64(QUERIES),
-                     *(ctypes.c_void_p(array.ctypes.data) for array in arrays),
-                     ctypes.c_int(DRAFTERS), ctypes.c_int64(DRAFT_LENGTH), ctypes.c_uint64(0),
-                     ctypes.c_void_p(choice.ctypes.data))
+        arrays = [
+            np.ascontiguousarray(array)
+            for array in (trace.offsets, accept, replayer.losses(Loss()))
+        ]
+        arguments = (
+            ctypes.c_int64(QUERIES),
+            *(ctypes.c_void_p(array.ctypes.data) for array in arrays),
+            ctypes.c_int(DRAFTERS),
+            ctypes.c_int64(DRAFT_LENGTH),
+            ctypes.c_uint64(0),
+            ctypes.c_void_p(choice.ctypes.data),
+        )
         in_c, compiled = [], []
         for _ in range(REPEATS):
             run = replay_of(replayer, name)
@@ -217,8 +250,13 @@ print(time.perf_counter() - started)
 def first_call(name: str, cache: str) -> float:
     """Seconds of a learner's first replay in a new process, imports not counted."""
     environment = {**os.environ, "HEDGESPEC_CACHE": cache, "PYTHONPATH": str(Path(__file__).parent)}
-    done = subprocess.run([sys.executable, "-c", FIRST_CALL, name], check=True, text=True,
-                          capture_output=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_CALL, name],
+        check=True,
+        text=True,
+        capture_output=True,
+        env=environment,
+    )
     return float(done.stdout)
 
 
@@ -234,21 +272,29 @@ def main() -> None:
     one, two = Replayer(trace), Replayer(trace, threads=2)
     kernels: dict[str, dict[str, float]] = {}
     result: dict[str, object] = {
-        "machine": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-        "tokens": QUERIES * TOKENS, "drafters": DRAFTERS, "draft_length": DRAFT_LENGTH,
+        "machine": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "tokens": QUERIES * TOKENS,
+        "drafters": DRAFTERS,
+        "draft_length": DRAFT_LENGTH,
         "kernels": kernels,
     }
     in_c = CReplay() if shutil.which("gcc") else None
-    print(f"{'selector':14s}{'M rounds/s':>12s}{'over NumPy':>12s}{'time over C':>12s}"
-          f"{'2 threads':>12s}{'exact / replay':>16s}{'first call':>12s}{'cold':>8s}")
+    print(
+        f"{'selector':14s}{'M rounds/s':>12s}{'over NumPy':>12s}{'time over C':>12s}"
+        f"{'2 threads':>12s}{'exact / replay':>16s}{'first call':>12s}{'cold':>8s}"
+    )
     for name, make in IN_NUMPY.items():
         speed, parallel = best_speed(one, name), best_speed(two, name)
         rounds, seconds = numpy_replay(one, make)
         same = int((replay_of(one, name).choice[: NUMPY_QUERIES * TOKENS] >= 0).sum())
         assert rounds == same, f"{name}: NumPy decided otherwise ({rounds} and {same} rounds)"
         ratio = speed / (rounds / seconds)
-        kernels[name] = {"rounds_per_second": speed, "over_numpy": ratio,
-                         "two_threads_over_one": parallel / speed}
+        kernels[name] = {
+            "rounds_per_second": speed,
+            "over_numpy": ratio,
+            "two_threads_over_one": parallel / speed,
+        }
         row = f"{name:14s}{speed / 1e6:12.2f}{ratio:12.0f}"
         if in_c and name != "exp3spec":
             kernels[name]["time_over_c"] = in_c.compare(one, name)
@@ -261,8 +307,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as cache:
             kernels[name]["first_call_cold_seconds"] = first_call(name, cache)
             kernels[name]["first_call_seconds"] = first_call(name, cache)
-        print(row + f"{kernels[name]['first_call_seconds']:12.2f}"
-              f"{kernels[name]['first_call_cold_seconds']:8.2f}")
+        print(
+            row + f"{kernels[name]['first_call_seconds']:12.2f}"
+            f"{kernels[name]['first_call_cold_seconds']:8.2f}"
+        )
     result["libraries"] = compare(one, lambda name: best_speed(one, name), DRAFT_LENGTH)
     out = Path("build/bench.json")
     out.parent.mkdir(exist_ok=True)

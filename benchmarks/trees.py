@@ -29,13 +29,24 @@ DRAFT_VOCABULARY = 12288
 
 
 def scoring_batches(
-    target: LanguageModel, drafters: list[Drafter], prompts: list[list[int]], max_new_tokens: int,
-    sampling: Sampling, tokens: int,
+    target: LanguageModel,
+    drafters: list[Drafter],
+    prompts: list[list[int]],
+    max_new_tokens: int,
+    sampling: Sampling,
+    tokens: int,
 ) -> list[ScoringBatch]:
     """The target's answers to the prompts, of similar length together, read by the target."""
-    answers = [answer.tokens for answer in generate_answers(
-        target, prompts, [max_new_tokens] * len(prompts),
-        [query_uniforms(0, number, max_new_tokens) for number in range(len(prompts))], sampling)]
+    answers = [
+        answer.tokens
+        for answer in generate_answers(
+            target,
+            prompts,
+            [max_new_tokens] * len(prompts),
+            [query_uniforms(0, number, max_new_tokens) for number in range(len(prompts))],
+            sampling,
+        )
+    ]
     texts = sorted(zip(prompts, answers, strict=True), key=lambda text: len(text[0]) + len(text[1]))
     layers = tuple(sorted({target.layers}.union(*(item.target_layers for item in drafters))))
     batches, start = [], 0
@@ -43,17 +54,25 @@ def scoring_batches(
         longest = sum(map(len, texts[min(end, len(texts) - 1)]))
         if end == len(texts) or (end + 1 - start) * longest > tokens:
             part = texts[start:end]
-            batches.append(teacher_force(
-                target, [prompt for prompt, _ in part], [answer for _, answer in part], layers))
+            batches.append(
+                teacher_force(
+                    target, [prompt for prompt, _ in part], [answer for _, answer in part], layers
+                )
+            )
             start = end
     return batches
 
 
 def seconds_to_score(
-    target: LanguageModel, drafters: list[Drafter], batches: list[ScoringBatch],
-    shape: TreeShape, sampling: Sampling, block: int,
+    target: LanguageModel,
+    drafters: list[Drafter],
+    batches: list[ScoringBatch],
+    shape: TreeShape,
+    sampling: Sampling,
+    block: int,
 ) -> float:
     """Seconds of building and walking the trees of all positions; of p alone without drafters."""
+
     def work() -> None:
         for batch in batches:
             score_trees(target, drafters, batch, shape, sampling, block)
@@ -72,24 +91,33 @@ def main() -> None:
     options = parser.parse_args()
 
     block = options.block or BLOCK[DEVICE]
-    models = load(options, options.queries,
-                  lambda target: list(random_heads(target, 1, DRAFT_VOCABULARY)))
+    models = load(
+        options, options.queries, lambda target: list(random_heads(target, 1, DRAFT_VOCABULARY))
+    )
     target, drafters, prompts = models.target, models.drafters, models.prompts
     sampling = Sampling(options.temperature)
     shape = make_tree(options.tree)
     with torch.inference_mode():
-        batches = scoring_batches(target, drafters, prompts, options.max_new_tokens, sampling,
-                                  TOKENS[DEVICE])
+        batches = scoring_batches(
+            target, drafters, prompts, options.max_new_tokens, sampling, TOKENS[DEVICE]
+        )
     starts = sum(len(batch.rows) for batch in batches)
     shared = seconds_to_score(target, [], batches, shape, sampling, block)
-    alone = {drafter.name: seconds_to_score(target, [drafter], batches, shape, sampling, block)
-             for drafter in drafters}
+    alone = {
+        drafter.name: seconds_to_score(target, [drafter], batches, shape, sampling, block)
+        for drafter in drafters
+    }
     together = seconds_to_score(target, drafters, batches, shape, sampling, block)
     found = {
-        "tree": options.tree, "queries": len(prompts), "starts": starts, "block": block,
+        "tree": options.tree,
+        "queries": len(prompts),
+        "starts": starts,
+        "block": block,
         "starts_per_second_the_targets_distributions": starts / shared,
-        **{f"starts_per_second_{name}": starts / (seconds - shared)
-           for name, seconds in alone.items()},
+        **{
+            f"starts_per_second_{name}": starts / (seconds - shared)
+            for name, seconds in alone.items()
+        },
         "starts_per_second_all": starts / together,
         "starts_per_second_and_drafter_all": starts * len(drafters) / together,
     }

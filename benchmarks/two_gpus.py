@@ -104,25 +104,43 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
         command = _command(options, Path(folder))
-        runs = [recorded(command, parts, Path(folder) / f"parts-{parts}")
-                for parts in (1, options.parts)]
-        apart = {name: largest for name, (_, largest) in _apart(
-            *(_statistics(Path(folder) / f"parts-{run.parts}") for run in runs)).items()}
+        runs = [
+            recorded(command, parts, Path(folder) / f"parts-{parts}")
+            for parts in (1, options.parts)
+        ]
+        apart = {
+            name: largest
+            for name, (_, largest) in _apart(
+                *(_statistics(Path(folder) / f"parts-{run.parts}") for run in runs)
+            ).items()
+        }
     print(_recording_table(runs, apart), flush=True)
     found = compared(options.shape, options.device, options.dtype, options.answers, options.tokens)
     print(_split_table(found))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({
-        "device": device_name(*[torch.device(options.device)] * _devices(options.device)),
-        "torch": torch.__version__,
-        "recording": {"runs": [{**asdict(run), "rate": run.rate} for run in runs],
-                      "times": runs[1].rate / runs[0].rate, "largest_difference": apart},
-        "split": asdict(found)}, indent=1) + "\n", encoding="utf-8")
+    options.out.write_text(
+        json.dumps(
+            {
+                "device": device_name(*[torch.device(options.device)] * _devices(options.device)),
+                "torch": torch.__version__,
+                "recording": {
+                    "runs": [{**asdict(run), "rate": run.rate} for run in runs],
+                    "times": runs[1].rate / runs[0].rate,
+                    "largest_difference": apart,
+                },
+                "split": asdict(found),
+            },
+            indent=1,
+        )
+        + "\n",
+        encoding="utf-8",
+    )
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
     add("--device", default="cuda", choices=("cuda", "cpu"))
     add("--parts", type=int, default=2)
@@ -145,31 +163,69 @@ def _command(options: argparse.Namespace, folder: Path) -> list[str]:
     experiment."""
     questions = folder / "questions.jsonl"
     lines = [parse_json(line) for line in PROMPTS.read_text(encoding="utf-8").splitlines()]
-    questions.write_text("".join(json.dumps({
-        **lines[number % len(lines)], "question_id": number,
-        "turns": lines[number % len(lines)]["turns"][:1]}) + "\n"
-        for number in range(options.questions)), encoding="utf-8")
+    questions.write_text(
+        "".join(
+            json.dumps(
+                {
+                    **lines[number % len(lines)],
+                    "question_id": number,
+                    "turns": lines[number % len(lines)]["turns"][:1],
+                }
+            )
+            + "\n"
+            for number in range(options.questions)
+        ),
+        encoding="utf-8",
+    )
     torch.manual_seed(0)
     target = load_model(options.target, "cpu", "float32")
     drafters = ["prompt-lookup"]
     for head in random_heads(target, options.heads, options.draft_vocabulary):
         save_head(head.head, folder / head.name)
         drafters.append(f"eagle:{folder / head.name}")
-    return ["hedgespec", "record", "--target", options.target, "--prompts", str(questions),
-            "--temperature", "0.7", "--max-new-tokens", str(options.max_new_tokens),
-            "--batch-size", str(options.batch_size), "--device", options.device, "--dtype",
-            "float32", "--no-costs", "--name", "two-gpus",
-            *(word for drafter in drafters for word in ("--drafter", drafter))]
+    return [
+        "hedgespec",
+        "record",
+        "--target",
+        options.target,
+        "--prompts",
+        str(questions),
+        "--temperature",
+        "0.7",
+        "--max-new-tokens",
+        str(options.max_new_tokens),
+        "--batch-size",
+        str(options.batch_size),
+        "--device",
+        options.device,
+        "--dtype",
+        "float32",
+        "--no-costs",
+        "--name",
+        "two-gpus",
+        *(word for drafter in drafters for word in ("--drafter", drafter)),
+    ]
 
 
 def recorded(command: list[str], parts: int, out: Path) -> Recorded:
     """Record with some processes, and time it."""
     started, loaded = time(), 0.0
-    launcher = [sys.executable, "-m"] if parts == 1 else [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
-        str(parts), "-m"]
-    process = subprocess.Popen([*launcher, *command, "--out", str(out)],
-                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+    launcher = (
+        [sys.executable, "-m"]
+        if parts == 1
+        else [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            str(parts),
+            "-m",
+        ]
+    )
+    process = subprocess.Popen(
+        [*launcher, *command, "--out", str(out)], env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     while process.poll() is None:
         if not loaded and (out / RECORDING).exists():
             loaded = time()
@@ -210,14 +266,19 @@ class _Pool:
     def written(self, prompts: list[list[int]], tokens: int) -> list[list[int]]:
         """Answers of so many tokens."""
         answers = generate_answers(
-            self.target, prompts, [tokens] * len(prompts),
-            [query_uniforms(0, number, tokens) for number in range(len(prompts))], _SAMPLING)
+            self.target,
+            prompts,
+            [tokens] * len(prompts),
+            [query_uniforms(0, number, tokens) for number in range(len(prompts))],
+            _SAMPLING,
+        )
         return [answer.tokens for answer in answers]
 
     def scored(self, prompts: list[list[int]], texts: list[list[int]]) -> Scores:
         """Statistics of answers that are read together."""
-        scores, _ = score(self.target, self.drafters, prompts, texts, _SAMPLING,
-                          CHUNK_ROWS[self.device])
+        scores, _ = score(
+            self.target, self.drafters, prompts, texts, _SAMPLING, CHUNK_ROWS[self.device]
+        )
         return scores
 
 
@@ -227,21 +288,28 @@ def compared(shape: str, device: str, dtype: str, answers: int, tokens: int) -> 
     It writes `answers` of as many `tokens` each.
     """
     one = _Pool.made(shape, device, dtype, split=False)
-    prompts = torch.randint(one.target.vocabulary_size, (answers, _PROMPT),
-                            generator=torch.Generator().manual_seed(0)).tolist()
+    prompts = torch.randint(
+        one.target.vocabulary_size, (answers, _PROMPT), generator=torch.Generator().manual_seed(0)
+    ).tolist()
     texts = one.written(prompts, tokens)
     together = _by_name([one.scored(prompts, texts)])
-    alone = _by_name([one.scored([prompt], [text])
-                      for prompt, text in zip(prompts, texts, strict=True)])
+    alone = _by_name(
+        [one.scored([prompt], [text]) for prompt, text in zip(prompts, texts, strict=True)]
+    )
     weights = one.target.weights_sha256
     del one  # makes room for the other
     two = _Pool.made(shape, device, dtype, split=True)
     if two.target.weights_sha256 != weights:
         raise SystemExit("the two targets have other weights")
     alike = np.mean(np.array(two.written(prompts, tokens)) == np.array(texts))
-    return Compared(shape, _devices(device), answers * tokens, float(alike),
-                    _apart(together, _by_name([two.scored(prompts, texts)])),
-                    _apart(together, alone))
+    return Compared(
+        shape,
+        _devices(device),
+        answers * tokens,
+        float(alike),
+        _apart(together, _by_name([two.scored(prompts, texts)])),
+        _apart(together, alone),
+    )
 
 
 def _devices(device: str) -> int:
@@ -251,10 +319,20 @@ def _devices(device: str) -> int:
 def _by_name(scores: list[Scores]) -> dict[str, np.ndarray]:
     """Statistics of all scored answers by their names, those of all drafters one after another."""
     columns = sorted(scores[0].drafters)
-    return {"log_p": np.concatenate([one.log_p.numpy() for one in scores]), **{
-        name: np.concatenate([one.drafters[column].float().numpy() for column in columns
-                              if column.startswith(f"{name}/") for one in scores])
-        for name in STATISTICS[1:]}}
+    return {
+        "log_p": np.concatenate([one.log_p.numpy() for one in scores]),
+        **{
+            name: np.concatenate(
+                [
+                    one.drafters[column].float().numpy()
+                    for column in columns
+                    if column.startswith(f"{name}/")
+                    for one in scores
+                ]
+            )
+            for name in STATISTICS[1:]
+        },
+    }
 
 
 def _apart(
@@ -276,9 +354,18 @@ def _apart(
 def _recording_table(runs: list[Recorded], apart: dict[str, float]) -> str:
     table = markdown(
         ["recording", "tokens", "s", "tokens/s", "times one", "s with loading"],
-        [[f"{run.parts} process{'es' * (run.parts > 1)}", f"{run.tokens:,}", f"{run.seconds:.1f}",
-          f"{run.rate:,.0f}", f"{run.rate / runs[0].rate:.2f}", f"{run.seconds + run.loading:.1f}"]
-         for run in runs])
+        [
+            [
+                f"{run.parts} process{'es' * (run.parts > 1)}",
+                f"{run.tokens:,}",
+                f"{run.seconds:.1f}",
+                f"{run.rate:,.0f}",
+                f"{run.rate / runs[0].rate:.2f}",
+                f"{run.seconds + run.loading:.1f}",
+            ]
+            for run in runs
+        ],
+    )
     largest = ", ".join(f"{name} {value:.2g}" for name, value in apart.items())
     return f"{table}\nLargest differences between the two traces: {largest}\n"
 
@@ -286,10 +373,15 @@ def _recording_table(runs: list[Recorded], apart: dict[str, float]) -> str:
 def _split_table(found: Compared) -> str:
     table = markdown(
         ["statistic", "split, mean", "split, largest", "one by one, mean", "one by one, largest"],
-        [[name, *(f"{value:.2g}" for value in (*found.split[name], *found.alone[name]))]
-         for name in STATISTICS])
-    return (f"{found.shape} over {found.devices} devices, {found.tokens:,} tokens; "
-            f"{found.same_tokens:.1%} of them written alike. Differences to one device:\n\n{table}")
+        [
+            [name, *(f"{value:.2g}" for value in (*found.split[name], *found.alone[name]))]
+            for name in STATISTICS
+        ],
+    )
+    return (
+        f"{found.shape} over {found.devices} devices, {found.tokens:,} tokens; "
+        f"{found.same_tokens:.1%} of them written alike. Differences to one device:\n\n{table}"
+    )
 
 
 if __name__ == "__main__":

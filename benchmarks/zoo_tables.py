@@ -1,7 +1,7 @@
 """Tables of a zoo in Markdown, from its zoo.json: docs/zoo.md has those of the 1.5B target's.
 
-    python -m benchmarks.zoo_tables [ZOO.JSON]      (default: benchmarks/zoo-coder-h100.json)
-    python -m benchmarks.zoo_tables --write         puts the default's into docs/zoo.md
+python -m benchmarks.zoo_tables [ZOO.JSON]      (default: benchmarks/zoo-coder-h100.json)
+python -m benchmarks.zoo_tables --write         puts the default's into docs/zoo.md
 """
 
 import json
@@ -24,9 +24,16 @@ def tokens_per_round(zoo: dict[str, Any]) -> str:
     rows = []
     for name, found in table.items():
         cells = [f"{found[domain]:.2f}" for domain in domains]
-        rows.append([name, *(f"**{cell}**" if name == EXPERT + domain else cell
-                             for domain, cell in zip(domains, cells, strict=True)),
-                     f"{sum(found.values()) / len(domains):.2f}"])
+        rows.append(
+            [
+                name,
+                *(
+                    f"**{cell}**" if name == EXPERT + domain else cell
+                    for domain, cell in zip(domains, cells, strict=True)
+                ),
+                f"{sum(found.values()) / len(domains):.2f}",
+            ]
+        )
     return markdown(["drafter", *domains, "mean"], rows)
 
 
@@ -34,24 +41,39 @@ def by_position(zoo: dict[str, Any]) -> str:
     """Acceptance of the first draft token by its place in the answer: of experts at home, of
     others in every domain."""
     table, rows = zoo["acceptance_by_position"], []
-    places = list(dict.fromkeys(place for found in table.values() for one in found.values()
-                                for place in one))
+    places = list(
+        dict.fromkeys(place for found in table.values() for one in found.values() for place in one)
+    )
     for name, found in table.items():
         for domain, known in found.items():
             if name.startswith(EXPERT) and name != EXPERT + domain:
                 continue
-            rows.append([name, domain, *(f"{known[place]:.3f}" if place in known else ""
-                                         for place in places)])
+            rows.append(
+                [
+                    name,
+                    domain,
+                    *(f"{known[place]:.3f}" if place in known else "" for place in places),
+                ]
+            )
     return markdown(["drafter", "domain", *places], rows, (0, 1))
 
 
 def curves(zoo: dict[str, Any]) -> str:
     """Expected tokens per round at home along the training."""
-    return markdown(["drafter", "step", "answer tokens read", "loss", "tokens per round"], [
-        [name, str(point["step"]), f"{point['answer_tokens']:,}",
-         "" if point["loss"] is None else f"{point['loss']:.2f}",
-         f"{point['tokens_per_round']:.2f}"]
-        for name, points in zoo["curves"].items() for point in points])
+    return markdown(
+        ["drafter", "step", "answer tokens read", "loss", "tokens per round"],
+        [
+            [
+                name,
+                str(point["step"]),
+                f"{point['answer_tokens']:,}",
+                "" if point["loss"] is None else f"{point['loss']:.2f}",
+                f"{point['tokens_per_round']:.2f}",
+            ]
+            for name, points in zoo["curves"].items()
+            for point in points
+        ],
+    )
 
 
 SECTIONS = {"zoo_tokens": tokens_per_round, "zoo_positions": by_position, "zoo_curves": curves}

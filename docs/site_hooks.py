@@ -31,4 +31,5 @@ def on_page_markdown(markdown: str, config: MkDocsConfig, **_: object) -> str:
     def link(found: re.Match[str]) -> str:
         words, path = found.groups()
         return f"[{words}]({config.repo_url}/blob/main/{path})" if config.repo_url else words
+
     return _OUTSIDE.sub(link, markdown.replace(TABLE, table))

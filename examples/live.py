@@ -19,8 +19,11 @@ def main(model: str = "smollm2-135m-instruct", tokens: str = "60") -> None:
     target = load_model(model, "cpu", "float32")
     exit_layer = max(1, target.layers - 2)
     decoder = hedgespec.make_decoder(
-        target.model, target.tokenizer, [f"early-exit:{exit_layer}", "prompt-lookup", "ngram"],
-        sampling=hedgespec.Sampling(temperature=0.0))
+        target.model,
+        target.tokenizer,
+        [f"early-exit:{exit_layer}", "prompt-lookup", "ngram"],
+        sampling=hedgespec.Sampling(temperature=0.0),
+    )
     prompt = QUESTION if target.tokenizer.chat_template else QUESTION[0]["content"]
     for selector in ("normalhedge", "ucbspec", "none"):
         one = decoder.with_selector(selector)

@@ -34,9 +34,15 @@ def learn(state, params, position, played, loss):
 
 
 RECENT = hedgespec.Selector(
-    name="recent", feedback=FULL, source="examples/own_learner.py",
-    state_size=lambda arms: arms, reset=reset, play=play, learn=learn,
-    parameters=(hedgespec.Parameter("keep", 0.95, "weight of what was before", 0.0, 1.0),))
+    name="recent",
+    feedback=FULL,
+    source="examples/own_learner.py",
+    state_size=lambda arms: arms,
+    reset=reset,
+    play=play,
+    learn=learn,
+    parameters=(hedgespec.Parameter("keep", 0.95, "weight of what was before", 0.0, 1.0),),
+)
 
 if __name__ == "__main__":
     selectors = [RECENT, hedgespec.configure(RECENT, keep=1.0), "ftl", "normalhedge", "best-fixed"]

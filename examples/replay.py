@@ -1,6 +1,6 @@
 """Replay one trace with four selectors, and ask what to do on it.
 
-    python examples/replay.py
+python examples/replay.py
 """
 
 import hedgespec

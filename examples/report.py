@@ -1,6 +1,6 @@
 """From traces to a page with the verdict, the figures and the tables, in Python.
 
-    python examples/report.py [FOLDER]
+python examples/report.py [FOLDER]
 """
 
 import sys

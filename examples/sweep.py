@@ -1,6 +1,6 @@
 """Run a grid file, and find the fastest policy that can be run at each draft length.
 
-    python examples/sweep.py [GRID]
+python examples/sweep.py [GRID]
 """
 
 import sys
@@ -19,9 +19,11 @@ def main(grid: str = str(GRID)) -> None:
     fastest = (
         results.summary.filter(pl.col("runnable"))
         .sort("tokens_per_second", descending=True)
-        .group_by("trace", "draft_length", maintain_order=True).first()
+        .group_by("trace", "draft_length", maintain_order=True)
+        .first()
         .select("trace", "draft_length", "selector", "feedback", "mat", "tokens_per_second")
-        .sort("trace", "draft_length"))
+        .sort("trace", "draft_length")
+    )
     print(fastest)
 
 

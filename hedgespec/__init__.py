@@ -38,8 +38,16 @@ if TYPE_CHECKING:
 
 # Where each public name stands; imported when it is asked for, so that none costs torch before.
 _HOMES = {
-    "hedgespec.api": ("figure", "figure_names", "read_trace", "replay", "report", "simulate",
-                      "sweep", "trace_names"),
+    "hedgespec.api": (
+        "figure",
+        "figure_names",
+        "read_trace",
+        "replay",
+        "report",
+        "simulate",
+        "sweep",
+        "trace_names",
+    ),
     "hedgespec.live": ("DecoderSettings", "LiveDecoder", "make_decoder"),
     "hedgespec.models.settings": ("Sampling",),
     "hedgespec.results.store": ("Results", "read_results"),
@@ -50,10 +58,28 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "DecoderSettings", "HedgespecError", "LiveDecoder", "Parameter", "Replay", "Results",
-    "Sampling", "Selector", "Trace", "__version__", "compiled", "configure", "figure",
-    "figure_names", "make_decoder", "read_results", "read_trace", "replay", "report", "simulate",
-    "sweep", "trace_names",
+    "DecoderSettings",
+    "HedgespecError",
+    "LiveDecoder",
+    "Parameter",
+    "Replay",
+    "Results",
+    "Sampling",
+    "Selector",
+    "Trace",
+    "__version__",
+    "compiled",
+    "configure",
+    "figure",
+    "figure_names",
+    "make_decoder",
+    "read_results",
+    "read_trace",
+    "replay",
+    "report",
+    "simulate",
+    "sweep",
+    "trace_names",
 ]
 
 

@@ -40,15 +40,23 @@ def read_trace(trace: str | Path) -> Trace:
     """
     folder = trace_folder(trace)
     if not folder.exists():
-        raise HedgespecError(f"{trace}: no such trace; bundled are {', '.join(trace_names())}"
-                             + did_you_mean(str(trace), trace_names()))
+        raise HedgespecError(
+            f"{trace}: no such trace; bundled are {', '.join(trace_names())}"
+            + did_you_mean(str(trace), trace_names())
+        )
     return read_folder(folder)
 
 
 def replay(
-    trace: Trace | str | Path, selector: str | Selector | Chooser, *, seed: int = 0,
-    feedback: str | Feedback | None = None, loss: str | Loss | None = None,
-    draft_length: int | None = None, rule: str = "auto", threads: int = 1,
+    trace: Trace | str | Path,
+    selector: str | Selector | Chooser,
+    *,
+    seed: int = 0,
+    feedback: str | Feedback | None = None,
+    loss: str | Loss | None = None,
+    draft_length: int | None = None,
+    rule: str = "auto",
+    threads: int = 1,
 ) -> Replay:
     """Replay one selector once: which drafter ran which round, (T) by token.
 
@@ -56,17 +64,23 @@ def replay(
     full-information learners, None for the defaults; `draft_length` None is the trace's own. Raises
     HedgespecError where a setting makes no sense for the selector or the trace.
     """
-    replayer = Replayer(trace if isinstance(trace, Trace) else read_trace(trace), draft_length,
-                        rule, threads)
-    return replayer.run(replayer.chooser(selector), seed,
-                        parse_feedback(feedback) if isinstance(feedback, str) else feedback,
-                        parse_loss(loss) if isinstance(loss, str) else loss)
+    replayer = Replayer(
+        trace if isinstance(trace, Trace) else read_trace(trace), draft_length, rule, threads
+    )
+    return replayer.run(
+        replayer.chooser(selector),
+        seed,
+        parse_feedback(feedback) if isinstance(feedback, str) else feedback,
+        parse_loss(loss) if isinstance(loss, str) else loss,
+    )
 
 
 def simulate(
     traces: Trace | str | Path | Sequence[Trace | str | Path] = (),
     selectors: str | Selector | Chooser | Sequence[str | Selector | Chooser] = (),
-    *, progress: Progress = lambda label, done, total: None, keep: Path | None = None,
+    *,
+    progress: Progress = lambda label, done, total: None,
+    keep: Path | None = None,
     **settings: Any,
 ) -> Results:
     """Replay selectors on traces with all combinations of settings: `hedgespec sim`.
@@ -79,14 +93,18 @@ def simulate(
     """
     folders = [_folder(trace) for trace in _several(traces)]
     chosen = [one if isinstance(one, str) else as_chooser(one) for one in _several(selectors)]
-    wanted = SweepSettings(selectors=tuple(chosen), **{
-        key: _as_field(key, value) for key, value in settings.items()})
+    wanted = SweepSettings(
+        selectors=tuple(chosen), **{key: _as_field(key, value) for key, value in settings.items()}
+    )
     return run_sweep(folders or bundled_traces(), wanted, progress, keep)
 
 
 def sweep(
-    grid: str | Path = "default", *, progress: Progress = lambda label, done, total: None,
-    keep: Path | None = None, **overrides: Any,
+    grid: str | Path = "default",
+    *,
+    progress: Progress = lambda label, done, total: None,
+    keep: Path | None = None,
+    **overrides: Any,
 ) -> Results:
     """Replay the runs of a TOML file, or of the bundled grid `default`: `hedgespec sim --grid`.
 
@@ -95,13 +113,19 @@ def sweep(
     """
     given = {key: _as_field(key, value) for key, value in overrides.items()}
     runs = read_grid(grid_file(grid)).with_options(given).runs
-    return run_sweep([] if all(run.traces for run in runs) else bundled_traces(), runs, progress,
-                     keep)
+    return run_sweep(
+        [] if all(run.traces for run in runs) else bundled_traces(), runs, progress, keep
+    )
 
 
 def figure(
-    results: Results | str | Path, name: str = "regret", *, traces: Sequence[str] = (),
-    learners: Sequence[str] = (), against: str | None = None, number: int = 0,
+    results: Results | str | Path,
+    name: str = "regret",
+    *,
+    traces: Sequence[str] = (),
+    learners: Sequence[str] = (),
+    against: str | None = None,
+    number: int = 0,
 ) -> "Figure":
     """A figure of the report, as a matplotlib figure.
 
@@ -115,14 +139,17 @@ def figure(
     from hedgespec.analysis.study import Study
 
     if name not in FIGURES:
-        raise HedgespecError(f"unknown {arg('name', name)}; choose from {', '.join(FIGURES)}"
-                             + did_you_mean(name, FIGURES))
+        raise HedgespecError(
+            f"unknown {arg('name', name)}; choose from {', '.join(FIGURES)}"
+            + did_you_mean(name, FIGURES)
+        )
     source = results if isinstance(results, Results) else Path(results)
     study = Study.of(ResultSet(source), list(traces), list(learners), against)
     drawings = list(FIGURES[name].draw(study))
     if not 0 <= number < len(drawings):
-        raise HedgespecError(f"{arg('number', number)}: the results make {len(drawings)} figures "
-                             f"{name!r}")
+        raise HedgespecError(
+            f"{arg('number', number)}: the results make {len(drawings)} figures {name!r}"
+        )
     with styled():
         return plot(drawings[number])
 
@@ -135,8 +162,12 @@ def figure_names() -> dict[str, str]:
 
 
 def report(
-    results: Results | str | Path, out: str | Path, *, traces: Sequence[str] = (),
-    learners: Sequence[str] = (), against: str | None = None,
+    results: Results | str | Path,
+    out: str | Path,
+    *,
+    traces: Sequence[str] = (),
+    learners: Sequence[str] = (),
+    against: str | None = None,
 ) -> Path:
     """Write a report of results into the folder `out`: `hedgespec report`, without pictures of its
     figures (see `figure`). Returns the page's path.
@@ -149,16 +180,17 @@ def report(
 
     source = results if isinstance(results, Results) else Path(results)
     request = Request([source], traces=tuple(traces), learners=tuple(learners), against=against)
-    return write_report(request, Path(out), command_line(), __version__,
-                        processes=1).page
+    return write_report(request, Path(out), command_line(), __version__, processes=1).page
 
 
 def _folder(trace: Trace | str | Path) -> Path:
     if not isinstance(trace, Trace):
         return trace_folder(trace)
     if trace.folder is None:
-        raise HedgespecError(f"trace {trace.name} was not read from a folder: its results could "
-                             "not say what made them; use replay")
+        raise HedgespecError(
+            f"trace {trace.name} was not read from a folder: its results could "
+            "not say what made them; use replay"
+        )
     return trace.folder
 
 
@@ -171,11 +203,13 @@ def _as_field(key: str, value: Any) -> Any:
     """A setting as its field has it: labels read, one value made a list where the field is one."""
     fields = {item.name: item for item in option_fields(SweepSettings)}
     if key not in fields:
-        raise HedgespecError(f"unknown setting {key!r}; known are {', '.join(fields)}"
-                             + did_you_mean(key, fields))
+        raise HedgespecError(
+            f"unknown setting {key!r}; known are {', '.join(fields)}" + did_you_mean(key, fields)
+        )
     item = fields[key]
-    made = [item.made_of(one) if isinstance(one, str) else one
-            for one in (_several(value) if item.several else [value])]
+    made = [
+        item.made_of(one) if isinstance(one, str) else one
+        for one in (_several(value) if item.several else [value])
+    ]
     made = [costs_file(one) if key == "costs" else one for one in made]
     return tuple(made) if item.several else made[0]
-

@@ -17,8 +17,10 @@ def bundled_traces() -> list[Path]:
     """Directories of the real traces that ship with hedgespec."""
     folders = [DATA / "traces" / name for name in trace_names()]
     if not folders:
-        raise HedgespecError(f"{DATA / 'traces'}: no bundled traces in this installation; "
-                             f"name some with {arg('traces')}")
+        raise HedgespecError(
+            f"{DATA / 'traces'}: no bundled traces in this installation; "
+            f"name some with {arg('traces')}"
+        )
     return folders
 
 

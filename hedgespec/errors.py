@@ -62,7 +62,7 @@ class HedgespecError(Exception):
 def shortened(text: str, longest: int = _LONGEST) -> str:
     """A text of at most `longest` letters: of a longer one the middle is left out."""
     end = longest // 4
-    return text if len(text) <= longest else f"{text[:longest - end - 5]} ... {text[-end:]}"
+    return text if len(text) <= longest else f"{text[: longest - end - 5]} ... {text[-end:]}"
 
 
 class TraceError(HedgespecError):

@@ -195,15 +195,20 @@ def _check_hash(
         return
     if not (content[:4] == content[-4:] == b"PAR1"):  # it has neither beginning nor end of one
         raise unreadable(path, f"its sha256 is not that of {where}", error)
-    raise error(f"{path}: sha256 is {found[:12]}..., {where} says {sha256[:12]}...: the file was "
-                "changed or damaged; copy or make it again")
+    raise error(
+        f"{path}: sha256 is {found[:12]}..., {where} says {sha256[:12]}...: the file was "
+        "changed or damaged; copy or make it again"
+    )
 
 
 def _try_elsewhere(path: Path, error: type[HedgespecError]) -> None:
     """Raise `error` if another process cannot read the Parquet file."""
     try:
-        done = subprocess.run([sys.executable, "-c", _TRIAL, str(path.absolute())],
-                              capture_output=True, timeout=_TRIAL_SECONDS)
+        done = subprocess.run(
+            [sys.executable, "-c", _TRIAL, str(path.absolute())],
+            capture_output=True,
+            timeout=_TRIAL_SECONDS,
+        )
     except subprocess.TimeoutExpired as fault:
         raise unreadable(path, f"reading it takes over {_TRIAL_SECONDS} s", error) from fault
     if done.returncode:
@@ -304,5 +309,7 @@ def cache_folder() -> Path:
     try:
         return Path(chosen) if chosen else Path.home() / ".cache" / "hedgespec"
     except RuntimeError as fault:
-        raise HedgespecError("there is no home folder for the cache; name a folder in the "
-                             "environment variable HEDGESPEC_CACHE") from fault
+        raise HedgespecError(
+            "there is no home folder for the cache; name a folder in the "
+            "environment variable HEDGESPEC_CACHE"
+        ) from fault

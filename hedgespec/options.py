@@ -82,9 +82,13 @@ def option_fields(settings: "type[DataclassInstance]") -> Iterator[OptionField]:
             hint = next(part for part in get_args(hint) if part is not NoneType)
         several = get_origin(hint) is tuple
         kind = get_args(hint)[0] if several else hint
-        yield OptionField(item.name, option.name or item.name,
-                          str if option.read or isinstance(kind, UnionType) else kind, several,
-                          option)
+        yield OptionField(
+            item.name,
+            option.name or item.name,
+            str if option.read or isinstance(kind, UnionType) else kind,
+            several,
+            option,
+        )
 
 
 def check_seed(name: str, seed: object) -> int:
@@ -108,11 +112,14 @@ def check_ranges(settings: "DataclassInstance") -> None:
         for number in value if item.several else [value]:
             if item.kind is int and number is not None:
                 _check_whole(item.name, number)
-            for bound, words, outside in ((item.option.low, "least", operator.lt),
-                                          (item.option.high, "most", operator.gt)):
+            for bound, words, outside in (
+                (item.option.low, "least", operator.lt),
+                (item.option.high, "most", operator.gt),
+            ):
                 if bound is not None and number is not None and outside(number, bound):
-                    raise HedgespecError(f"{arg(item.name)} must be at {words} {bound}, "
-                                         f"not {number}")
+                    raise HedgespecError(
+                        f"{arg(item.name)} must be at {words} {bound}, not {number}"
+                    )
 
 
 def add_options(parser: argparse.ArgumentParser, defaults: "DataclassInstance") -> None:
@@ -120,9 +127,13 @@ def add_options(parser: argparse.ArgumentParser, defaults: "DataclassInstance") 
     for item in option_fields(type(defaults)):
         default = getattr(defaults, item.name)
         negated = "no-" if item.kind is bool and default else ""
-        parser.add_argument(f"--{negated}{item.key.replace('_', '-')}",
-                            dest=_dest(type(defaults), item), default=argparse.SUPPRESS,
-                            help=_help(item.option.help, default), **_words(item, default))
+        parser.add_argument(
+            f"--{negated}{item.key.replace('_', '-')}",
+            dest=_dest(type(defaults), item),
+            default=argparse.SUPPRESS,
+            help=_help(item.option.help, default),
+            **_words(item, default),
+        )
 
 
 def given_options(
@@ -130,9 +141,13 @@ def given_options(
 ) -> dict[str, Any]:
     """The fields of a settings dataclass that options were given for, and what was given."""
     given = vars(options)
-    return {item.name: tuple(map(item.made_of, given[dest])) if item.several
-            else item.made_of(given[dest])
-            for item in option_fields(settings) if (dest := _dest(settings, item)) in given}
+    return {
+        item.name: tuple(map(item.made_of, given[dest]))
+        if item.several
+        else item.made_of(given[dest])
+        for item in option_fields(settings)
+        if (dest := _dest(settings, item)) in given
+    }
 
 
 def with_given(defaults: Settings, options: argparse.Namespace) -> Settings:
@@ -156,8 +171,10 @@ def changed_settings(defaults: Settings, changed: Mapping[str, Any]) -> Settings
     known = [item.name for item in fields(defaults)]
     for name in changed:
         if name not in known:
-            raise HedgespecError(f"unknown setting {name!r}; known are {', '.join(known)}"
-                                 + did_you_mean(name, known))
+            raise HedgespecError(
+                f"unknown setting {name!r}; known are {', '.join(known)}"
+                + did_you_mean(name, known)
+            )
     return replace(defaults, **changed)
 
 
@@ -170,22 +187,28 @@ def read_settings(defaults: Settings, table: Mapping[str, Any], file: Path) -> S
     known = {item.key: item for item in option_fields(type(defaults))}
     for key in table:
         if key not in known:
-            raise HedgespecError(f"{file}: unknown key {key!r}; known are {', '.join(known)}"
-                                 + did_you_mean(key, known))
+            raise HedgespecError(
+                f"{file}: unknown key {key!r}; known are {', '.join(known)}"
+                + did_you_mean(key, known)
+            )
     values = {known[key].name: _value(known[key], value, file) for key, value in table.items()}
     keys = {item.name: item.key for item in known.values()}
     try:
         return replace(defaults, **values)
     except HedgespecError as error:
-        message = error.worded(lambda name, *value: " = ".join(
-            [keys.get(name, name), *map(json.dumps, value)]))
+        message = error.worded(
+            lambda name, *value: " = ".join([keys.get(name, name), *map(json.dumps, value)])
+        )
         raise HedgespecError(f"{file}: {message}") from error
 
 
 def as_table(settings: "type[DataclassInstance]", values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of some fields of a settings dataclass by their keys, as TOML and JSON have them."""
-    return {item.key: plain(values[item.name]) for item in option_fields(settings)
-            if item.name in values}
+    return {
+        item.key: plain(values[item.name])
+        for item in option_fields(settings)
+        if item.name in values
+    }
 
 
 def _dest(settings: "type[DataclassInstance]", item: OptionField) -> str:
@@ -218,19 +241,25 @@ def _help(text: str, default: object) -> str:
 def _value(item: OptionField, value: Any, file: Path) -> Any:
     several = item.several and isinstance(value, list)
     if several and not value and not item.option.empty:
-        raise HedgespecError(f"{file}: {item.key} is an empty list; leave the key out for the "
-                             "default")
+        raise HedgespecError(
+            f"{file}: {item.key} is an empty list; leave the key out for the default"
+        )
     found = []
     for one in value if several else [value]:
         accepted = {Path: (str,), float: (float, int)}.get(item.kind, (item.kind,))
         if type(one) not in accepted:
             raise HedgespecError(f"{file}: {item.key} = {value!r} has the wrong type")
         if item.option.choices and one not in item.option.choices:
-            raise HedgespecError(f"{file}: {item.key} must be one of "
-                                 f"{', '.join(item.option.choices)}, not {one!r}"
-                                 + did_you_mean(one, item.option.choices))
-        found.append(_path(one, file, item.option.made) if item.kind is Path
-                     else item.made_of(item.kind(one)))
+            raise HedgespecError(
+                f"{file}: {item.key} must be one of "
+                f"{', '.join(item.option.choices)}, not {one!r}"
+                + did_you_mean(one, item.option.choices)
+            )
+        found.append(
+            _path(one, file, item.option.made)
+            if item.kind is Path
+            else item.made_of(item.kind(one))
+        )
     return tuple(found) if item.several else found[0]
 
 

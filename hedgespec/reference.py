@@ -40,8 +40,10 @@ class Hedge:
 
 def queued(rounds, start, length, gamma):
     """The schedule `queued`: losses in [0, 1] of all positions whose `length` tokens are there."""
-    return [(position, 1 - expected_tokens(gamma, position, length) / (length + 1), None)
-            for position in range(start - length + 1)]
+    return [
+        (position, 1 - expected_tokens(gamma, position, length) / (length + 1), None)
+        for position in range(start - length + 1)
+    ]
 
 
 def replay(gamma, accept, length, learner, accept_u, select_u, due=queued):
@@ -59,9 +61,9 @@ def replay(gamma, accept, length, learner, accept_u, select_u, due=queued):
                 learner.learn(position, learner.play(position) if played is None else played, loss)
         play = learner.play(start)
         drafter = min(np.searchsorted(np.cumsum(play), select_u[start], "right"), len(play) - 1)
-        chance = [accept[position, min(position - start, accept.shape[1] - 1), drafter]
-                  for position in range(start, min(start + length, len(accept)))]
-        accepted = np.append(accept_u[start:start + length] < chance, False).argmin()
+        ahead = range(start, min(start + length, len(accept)))
+        chance = [accept[t, min(t - start, accept.shape[1] - 1), drafter] for t in ahead]
+        accepted = np.append(accept_u[start : start + length] < chance, False).argmin()
         tokens = min(int(accepted) + 1, len(accept) - start)  # the target adds one of its own
         rounds.append((start, int(drafter), play, tokens))
         if hasattr(learner, "finished"):  # of its own round

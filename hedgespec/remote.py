@@ -63,4 +63,3 @@ def origin(folder: Path) -> str | None:
     """The URL that a folder is a copy of; None of a folder of its own."""
     path = folder / ORIGIN
     return path.read_text(encoding="utf-8") if path.is_file() else None
-

@@ -22,8 +22,21 @@ def _of_clone(root: Path) -> str:
         return ""
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*",
-             "--abbrev=12"], capture_output=True, text=True, check=False, timeout=10)
+            [
+                "git",
+                "-C",
+                str(root),
+                "describe",
+                "--always",
+                "--dirty",
+                "--exclude=*",
+                "--abbrev=12",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip()

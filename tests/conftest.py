@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 # Kernels compiled by the tests stay out of the user's cache but are shared between tests. They lie
 # in the clone: what is run from there must not be another user's, as in a shared /tmp.
-os.environ.setdefault("HEDGESPEC_CACHE",
-                      str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "hedgespec"))
+os.environ.setdefault(
+    "HEDGESPEC_CACHE", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "hedgespec")
+)
 
 # The same examples each time, whatever else the machine does: `make fuzz` is for other ones.
-settings.register_profile("tests", derandomize=True, deadline=None,
-                          suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("tests")
 
 # Libraries and compiled code are many objects that stay: not looked through as often as by default.
@@ -32,8 +34,11 @@ ONE_IN = 3  # odd, so that both values of a parameter that has two come
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """An option for the cases that are left out."""
-    parser.addoption(EVERY_CASE, action="store_true",
-                     help=f"of tests marked matrix run all cases, not one in {ONE_IN}")
+    parser.addoption(
+        EVERY_CASE,
+        action="store_true",
+        help=f"of tests marked matrix run all cases, not one in {ONE_IN}",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

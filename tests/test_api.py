@@ -47,7 +47,11 @@ def test_the_page_runs_in_fifteen_lines(page):
     lines = [line for line in BLOCKS[0].splitlines() if line.strip()]
     assert len(lines) <= 15
     assert set(page["results"].summary["selector"]) == {
-        "normalhedge", "hedge:eta=0.05", "ucbspec", "best-fixed"}
+        "normalhedge",
+        "hedge:eta=0.05",
+        "ucbspec",
+        "best-fixed",
+    }
     for made in ("regret.png", "my-report/report.html", "my-results/summary.parquet"):
         assert (page["folder"] / made).is_file()
     assert page["page"].name == "report.html"
@@ -62,8 +66,12 @@ def test_a_learner_of_ones_own_is_what_the_page_says(page):
 
 def test_results_are_those_of_the_simulator(trace):
     one = hedgespec.simulate(trace, ["hedge", "uniform"], seeds=2, feedbacks="every:2")
-    other = run_sweep([trace.folder], SweepSettings(
-        selectors=("hedge", "uniform"), seeds=2, feedbacks=(parse_feedback("every:2"),)))
+    other = run_sweep(
+        [trace.folder],
+        SweepSettings(
+            selectors=("hedge", "uniform"), seeds=2, feedbacks=(parse_feedback("every:2"),)
+        ),
+    )
     assert one.per_query.equals(other.per_query)
     assert one.summary.drop("rounds_per_second").equals(other.summary.drop("rounds_per_second"))
     found = hedgespec.replay(trace, "hedge", seed=1, feedback="every:2", loss="accept")
@@ -99,20 +107,36 @@ def test_a_grid_is_run_with_overrides(trace, tmp_path):
     assert sorted(results.summary["seed"]) == [0, 1]
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda trace: hedgespec.read_trace("domain-mx-t0.7"), "did you mean 'domain-mix-t0.7'"),
-    (lambda trace: hedgespec.simulate(trace, "hegde"), "did you mean 'hedge'"),
-    (lambda trace: hedgespec.simulate(trace, "hedge", seed=3), "did you mean 'seeds'"),
-    (lambda trace: hedgespec.simulate(trace, "hedge", seeds=0), "seeds must be at least 1, not 0"),
-    (lambda trace: hedgespec.simulate(trace, "hedge", feedbacks="sometimes"), "unknown feedback"),
-    (lambda trace: hedgespec.simulate(trace, "hedge", losses="none"), "unknown loss"),
-    (lambda trace: hedgespec.replay(trace, "ucbspec", feedback="bold"),
-     "feedback='bold' makes no sense for it"),
-    (lambda trace: hedgespec.configure("hedge", rate=1), "unknown parameter 'rate'; it has: eta"),
-    (lambda trace: hedgespec.configure("hedge", eta="fast"), "is not a number"),
-    (lambda trace: hedgespec.figure(hedgespec.simulate(trace, "uniform"), "regrets"),
-     "did you mean 'regret'"),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda trace: hedgespec.read_trace("domain-mx-t0.7"), "did you mean 'domain-mix-t0.7'"),
+        (lambda trace: hedgespec.simulate(trace, "hegde"), "did you mean 'hedge'"),
+        (lambda trace: hedgespec.simulate(trace, "hedge", seed=3), "did you mean 'seeds'"),
+        (
+            lambda trace: hedgespec.simulate(trace, "hedge", seeds=0),
+            "seeds must be at least 1, not 0",
+        ),
+        (
+            lambda trace: hedgespec.simulate(trace, "hedge", feedbacks="sometimes"),
+            "unknown feedback",
+        ),
+        (lambda trace: hedgespec.simulate(trace, "hedge", losses="none"), "unknown loss"),
+        (
+            lambda trace: hedgespec.replay(trace, "ucbspec", feedback="bold"),
+            "feedback='bold' makes no sense for it",
+        ),
+        (
+            lambda trace: hedgespec.configure("hedge", rate=1),
+            "unknown parameter 'rate'; it has: eta",
+        ),
+        (lambda trace: hedgespec.configure("hedge", eta="fast"), "is not a number"),
+        (
+            lambda trace: hedgespec.figure(hedgespec.simulate(trace, "uniform"), "regrets"),
+            "did you mean 'regret'",
+        ),
+    ],
+)
 def test_errors_name_the_argument(trace, call, message):
     with pytest.raises(HedgespecError) as error:
         call(trace)
@@ -145,8 +169,10 @@ def test_figures_are_matplotlibs(trace):
 
 
 def test_the_package_can_be_imported_without_torch_or_numba():
-    code = ("import sys, hedgespec; assert hedgespec.__version__; dir(hedgespec); "
-            "assert not {'torch', 'numba', 'polars'} & sys.modules.keys()")
+    code = (
+        "import sys, hedgespec; assert hedgespec.__version__; dir(hedgespec); "
+        "assert not {'torch', 'numba', 'polars'} & sys.modules.keys()"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 

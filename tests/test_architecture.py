@@ -16,8 +16,7 @@ from tests.helpers.synthetic import write_trace
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hedgespec"
 TESTS = ROOT / "tests"
-SHARED = {"errors", "options", "files", "bundled", "command", "version", "gguf_header",
-          "remote"}
+SHARED = {"errors", "options", "files", "bundled", "command", "version", "gguf_header", "remote"}
 ALLOWED = {  # who may import whom
     "traces": {"results"},
     "results": set(),
@@ -37,8 +36,11 @@ ALLOWED = {  # who may import whom
 @cache
 def nodes(path: Path) -> list[ast.Import | ast.ImportFrom | ast.ClassDef]:
     """The imports and classes of a file; it is parsed once for all tests."""
-    return [node for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef)]
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef)
+    ]
 
 
 def imported(path: Path) -> set[str]:
@@ -65,8 +67,11 @@ def test_imports_point_one_way(part):
 
 def test_no_files_import_each_other_in_a_circle():
     """Imports for types alone count too; what a package's face hands on does not."""
-    files = {".".join(path.relative_to(ROOT).with_suffix("").parts): path
-             for path in PACKAGE.rglob("*.py") if path.stem != "__init__"}
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in PACKAGE.rglob("*.py")
+        if path.stem != "__init__"
+    }
     graph = {name: imported(path) & files.keys() - {name} for name, path in files.items()}
     assert sum(map(len, graph.values())) > 500
     TopologicalSorter(graph).prepare()  # raises CycleError with the files of a circle
@@ -78,8 +83,12 @@ def test_every_part_of_the_package_has_its_arrows_stated():
 
 
 def test_no_two_public_classes_have_one_name():
-    homes = Counter(node.name for path in PACKAGE.rglob("*.py") for node in nodes(path)
-                    if isinstance(node, ast.ClassDef) and not node.name.startswith("_"))
+    homes = Counter(
+        node.name
+        for path in PACKAGE.rglob("*.py")
+        for node in nodes(path)
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
     assert len(homes) > 200
     assert not [name for name, count in homes.items() if count > 1]
 
@@ -98,11 +107,28 @@ def test_sim_runs_where_torch_cannot_be_imported(tmp_path):
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     out = tmp_path / "out"
     trace = write_trace(tmp_path / "trace")
-    command = [sys.executable, "-m", "hedgespec", "sim", "--seeds", "1", "--out", str(out),
-               "--traces", str(trace.folder), "--selectors", "uniform"]
+    command = [
+        sys.executable,
+        "-m",
+        "hedgespec",
+        "sim",
+        "--seeds",
+        "1",
+        "--out",
+        str(out),
+        "--traces",
+        str(trace.folder),
+        "--selectors",
+        "uniform",
+    ]
     subprocess.run(command, check=True, env=environment, capture_output=True)
-    done = subprocess.run([sys.executable, "-m", "hedgespec", "record"], env=environment,
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "hedgespec", "record"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert "recording needs it: pip install 'hedgespec[models]'" in done.stderr
 

@@ -94,10 +94,16 @@ def test_a_table_without_a_hash_cannot_end_the_process(tmp_path):
     assert read_parquet(path).equals(TABLE)
 
 
-@pytest.mark.parametrize(("text", "told"), [
-    ('{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' stands twice"),
-    ('{"a": "\\ud800"}', "half a surrogate pair"), ("[" * 100_000, "not readable as JSON"),
-    ("9" * 5000, "not readable as JSON"), ("", "not readable as JSON")])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' stands twice"),
+        ('{"a": "\\ud800"}', "half a surrogate pair"),
+        ("[" * 100_000, "not readable as JSON"),
+        ("9" * 5000, "not readable as JSON"),
+        ("", "not readable as JSON"),
+    ],
+)
 def test_json_that_could_be_understood_in_two_ways_is_refused(tmp_path, text, told):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(HedgespecError, match=told) as caught:
@@ -123,7 +129,9 @@ def test_files_go_up_together_and_the_last_one_counts(tmp_path):
             (beside / name).write_text("now")
         move_up(beside, ["a", "run"])
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
-        "a": "now", "run": "now"}
+        "a": "now",
+        "run": "now",
+    }
 
 
 def test_leftovers_of_killed_processes_go_and_those_of_others_stay(tmp_path):
@@ -154,19 +162,40 @@ def test_an_error_is_one_line_whatever_names_stand_in_it():
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_streams_without_a_sign_show_another(encoding):
-    done = subprocess.run([sys.executable, "-m", "hedgespec", "selectors"], capture_output=True,
-                          env={**os.environ, "PYTHONIOENCODING": encoding})
+    done = subprocess.run(
+        [sys.executable, "-m", "hedgespec", "selectors"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
     assert done.returncode == 0, done.stderr
     assert b"normalhedge" in done.stdout
 
 
 def test_a_command_that_is_passed_on_names_no_folder_of_this_machine(tmp_path, monkeypatch):
     (tmp_path / "zoo").mkdir()
-    monkeypatch.setattr("sys.argv", [
-        "/usr/bin/hedgespec", "live", "--target", "org/model",
-        "--drafter", f"a=eagle:{tmp_path}/zoo", "--out", str(tmp_path)])
-    assert command_to_pass_on() == ["hedgespec", "live", "--target", "org/model", "--drafter",
-                                    "a=eagle:zoo", "--out", tmp_path.name]
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "/usr/bin/hedgespec",
+            "live",
+            "--target",
+            "org/model",
+            "--drafter",
+            f"a=eagle:{tmp_path}/zoo",
+            "--out",
+            str(tmp_path),
+        ],
+    )
+    assert command_to_pass_on() == [
+        "hedgespec",
+        "live",
+        "--target",
+        "org/model",
+        "--drafter",
+        "a=eagle:zoo",
+        "--out",
+        tmp_path.name,
+    ]
 
 
 def test_a_folder_of_temporary_files_alone_holds_nothing(tmp_path):

@@ -32,14 +32,29 @@ from hedgespec.traces.synthetic import SyntheticSettings
 
 SIM = [OutputSettings(), SweepSettings()]
 LIVE, _, DECODER = live._defaults()
-DEFAULTS = [*SIM, record._defaults(), zoo._defaults(), traces._defaults(), profile._defaults(),
-            LIVE, DECODER, SyntheticSettings()]
+DEFAULTS = [
+    *SIM,
+    record._defaults(),
+    zoo._defaults(),
+    traces._defaults(),
+    profile._defaults(),
+    LIVE,
+    DECODER,
+    SyntheticSettings(),
+]
 TEXT = st.text("abcXYZ089 .,:=@*'\"\\%é", min_size=1)
-VALUES = {str: TEXT, bool: st.booleans(), Path: TEXT.map(lambda text: Path(f"absent-{text}")),
-          float: st.floats(0, allow_infinity=False)}  # argparse reads -1e9 as an option
+VALUES = {
+    str: TEXT,
+    bool: st.booleans(),
+    Path: TEXT.map(lambda text: Path(f"absent-{text}")),
+    float: st.floats(0, allow_infinity=False),
+}  # argparse reads -1e9 as an option
 # Of options whose text is read at once.
-READ = {"feedback": [parse_feedback(label) for label in ("queued", "bold", "every:4+round")],
-        "loss": ["length", "accept", "hybrid:0.5"], "estimator": ["gamma", "realised", "rb"]}
+READ = {
+    "feedback": [parse_feedback(label) for label in ("queued", "bold", "every:4+round")],
+    "loss": ["length", "accept", "hybrid:0.5"],
+    "estimator": ["gamma", "realised", "rb"],
+}
 
 
 def values_of(item):
@@ -66,11 +81,15 @@ def changed(draw):
     """Some defaults, and what differs from them."""
     defaults = draw(st.sampled_from(DEFAULTS))
     names = draw(st.sets(st.sampled_from([item.name for item in option_fields(type(defaults))])))
-    values = {item.name: draw(values_of(item)) for item in option_fields(type(defaults))
-              if item.name in names}
+    values = {
+        item.name: draw(values_of(item))
+        for item in option_fields(type(defaults))
+        if item.name in names
+    }
     if set(values.get("losses", ())) == {"accept"}:  # then these are refused as idle
-        values = {name: value for name, value in values.items()
-                  if name not in ("estimators", "prefill")}
+        values = {
+            name: value for name, value in values.items() if name not in ("estimators", "prefill")
+        }
     return defaults, values
 
 
@@ -104,8 +123,9 @@ def test_settings_written_as_toml_and_read_are_the_same(change):
     with tempfile.TemporaryDirectory() as folder:
         made = {item.name for item in option_fields(type(defaults)) if item.option.made}
         file = Path(folder) / "settings.toml"
-        expected = {name: Path(folder) / value if name in made else value
-                    for name, value in values.items()}
+        expected = {
+            name: Path(folder) / value if name in made else value for name, value in values.items()
+        }
         assert read_settings(defaults, tomllib.loads(text), file) == replace(defaults, **expected)
 
 
@@ -116,7 +136,8 @@ def test_settings_written_as_options_and_parsed_are_the_same(change):
     add_options(parser, defaults)
     options = parser.parse_args(command(defaults, values))
     assert replace(defaults, **given_options(options, type(defaults))) == replace(
-        defaults, **values)
+        defaults, **values
+    )
 
 
 @dataclass(frozen=True)
@@ -157,31 +178,42 @@ def test_ranges_hold_for_every_value():
         seed: Annotated[int | None, Option("help", low=0)] = None
 
     check_ranges(Bounded((1, 9), 0))
-    for wrong, message in ((Bounded((3, 0)), "counts must be at least 1, not 0"),
-                           (Bounded((10,)), "counts must be at most 9, not 10"),
-                           (Bounded(seed=-1), "seed must be at least 0, not -1")):
+    for wrong, message in (
+        (Bounded((3, 0)), "counts must be at least 1, not 0"),
+        (Bounded((10,)), "counts must be at most 9, not 10"),
+        (Bounded(seed=-1), "seed must be at least 0, not -1"),
+    ):
         with pytest.raises(HedgespecError, match=message):
             check_ranges(wrong)
 
 
 def test_options_are_defined_without_torch():
-    code = ("import sys; from hedgespec.cli import COMMANDS, main\n"
-            "for command in COMMANDS:\n"
-            "    try: main([command, '--help'])\n"
-            "    except SystemExit: pass\n"
-            "assert 'torch' not in sys.modules")
+    code = (
+        "import sys; from hedgespec.cli import COMMANDS, main\n"
+        "for command in COMMANDS:\n"
+        "    try: main([command, '--help'])\n"
+        "    except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_every_option_of_sim_is_a_key_of_grids_and_the_reverse(capsys):
     with pytest.raises(SystemExit):
         main(["sim", "--help"])
-    shown = {line.split()[0] for line in capsys.readouterr().out.splitlines()
-             if line.startswith("  --")}
+    shown = {
+        line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  --")
+    }
     keys = {item.key for settings in SIM for item in option_fields(type(settings))}
     named = {option.removeprefix("--").replace("-", "_") for option in shown}
     assert named == keys | {"grid", "ray", "dry_run", "json", "quiet"}
     assert keys == {item.name for settings in SIM for item in fields(settings)} - {
-        "rules", "feedbacks", "losses", "estimators", "draft_lengths", "pools", "pool_seeds",
-        "batches"} | {
-        "rule", "feedback", "loss", "estimator", "draft_length", "pool", "pool_seed", "batch"}
+        "rules",
+        "feedbacks",
+        "losses",
+        "estimators",
+        "draft_lengths",
+        "pools",
+        "pool_seeds",
+        "batches",
+    } | {"rule", "feedback", "loss", "estimator", "draft_length", "pool", "pool_seed", "batch"}

@@ -30,8 +30,7 @@ def check(trace, replayer, text, seed, learner):
     choice = replayer.run(text, seed, None, length_loss(text)).choice
     for query, part, gamma, accept in texts(trace):
         key = query_key(seed, query)
-        rounds = reference.replay(gamma, accept, K, learner(key, gamma),
-                                  *numbers(key, len(gamma)))
+        rounds = reference.replay(gamma, accept, K, learner(key, gamma), *numbers(key, len(gamma)))
         wanted = np.full(len(gamma), -1)
         for start, drafter, *_ in rounds:
             wanted[start] = drafter
@@ -65,10 +64,12 @@ def test_exact_plays_are_those_of_rounds_from_every_position(trace, text):
     plays = Replayer(trace, K).run_exact(text, None, length_loss(text)).plays
     for query, part, gamma, accept in texts(trace):
         key = query_key(0, query)
-        rounds = reference.replay(gamma, 0 * accept, K, Wrapped(text, 3, K, key),
-                                  *numbers(key, len(gamma)))
-        np.testing.assert_allclose(plays[part], [play for _, _, play, _ in rounds], rtol=1e-12,
-                                   atol=1e-15)
+        rounds = reference.replay(
+            gamma, 0 * accept, K, Wrapped(text, 3, K, key), *numbers(key, len(gamma))
+        )
+        np.testing.assert_allclose(
+            plays[part], [play for _, _, play, _ in rounds], rtol=1e-12, atol=1e-15
+        )
 
 
 def test_the_account_is_the_tables(trace):
@@ -78,8 +79,9 @@ def test_the_account_is_the_tables(trace):
     seconds = np.array([0.1, 0.2, 0.3])
     for query, _, gamma, accept in texts(trace):
         key = query_key(0, query)
-        found = reference.replay(gamma, accept, K, Wrapped("ucbspec", 3, K, key, gamma),
-                                 *numbers(key, len(gamma)))
+        found = reference.replay(
+            gamma, accept, K, Wrapped("ucbspec", 3, K, key, gamma), *numbers(key, len(gamma))
+        )
         mat, regret, speed = reference.account(found, base[query], seconds)
         assert mat == pytest.approx(len(gamma) / rounds[query])
         assert regret == rounds[query] - base[query]
@@ -96,8 +98,9 @@ def test_what_is_recorded_is_the_recorders():
     gamma, accept = reference.record(p, q, text)
     for depth in range(2):
         for drafter in range(3):
-            found = reduce_pair(torch.tensor(p), torch.tensor(q[:, depth, drafter]),
-                                torch.tensor(text))
+            found = reduce_pair(
+                torch.tensor(p), torch.tensor(q[:, depth, drafter]), torch.tensor(text)
+            )
             np.testing.assert_allclose(found["gamma"], gamma[:, depth, drafter])
             log_p = np.log(p[np.arange(20), text])
             given = np.exp(np.minimum(found["log_q"].numpy() - log_p, 0))

@@ -25,8 +25,9 @@ DIGITS = 6  # of seconds, so that rates, which are shown with four, are right in
 
 def moved_costs(study: Study) -> dict[str, Any]:
     """What the script reads of each recorded trace whose seconds can be taken apart."""
-    found = {trace: _trace(study.run, trace) for trace in study.traces
-             if study.run.pool(trace) is None}
+    found = {
+        trace: _trace(study.run, trace) for trace in study.traces if study.run.pool(trace) is None
+    }
     return {trace: data for trace, data in found.items() if data["bases"]}
 
 
@@ -34,11 +35,16 @@ def _trace(run: ResultSet, trace: str) -> dict[str, Any]:
     answers = run.answers(trace)
     tokens = by_question(answers.tokens[:, None], answers.question)[:, 0]
     wide = stretch(len(tokens))
-    bases = {f"batch {basis[1]}": _settings(run.under(basis).answers(trace))
-             for basis in run.bases_beside(trace)}
-    return {"tokens": tokens.astype(int).tolist(), "stretch": None if np.isnan(wide) else wide,
-            "draws": draw_states(len(tokens)),
-            "bases": {name: settings for name, settings in bases.items() if settings}}
+    bases = {
+        f"batch {basis[1]}": _settings(run.under(basis).answers(trace))
+        for basis in run.bases_beside(trace)
+    }
+    return {
+        "tokens": tokens.astype(int).tolist(),
+        "stretch": None if np.isnan(wide) else wide,
+        "draws": draw_states(len(tokens)),
+        "bases": {name: settings for name, settings in bases.items() if settings},
+    }
 
 
 def _settings(answers: QueryResults) -> list[dict[str, Any]]:
@@ -47,9 +53,16 @@ def _settings(answers: QueryResults) -> list[dict[str, Any]]:
     there = able(answers.settings, answers.parts["target"])
     feedback, loss = pl.col("feedback"), pl.col("own_loss")
     alone = pl.col("selector").map_elements(_alone, return_dtype=pl.Boolean)
-    rows = answers.settings[there].with_columns(column=pl.Series(there)).filter(
-        (pl.col("setting") == "") | (pl.col("setting") == feedback) | (pl.col("setting") == loss)
-        | (pl.col("setting") == pl.format("{}, {}", feedback, loss)))
+    rows = (
+        answers.settings[there]
+        .with_columns(column=pl.Series(there))
+        .filter(
+            (pl.col("setting") == "")
+            | (pl.col("setting") == feedback)
+            | (pl.col("setting") == loss)
+            | (pl.col("setting") == pl.format("{}, {}", feedback, loss))
+        )
+    )
     rows = rows.sort(~alone, -pl.col("tokens_per_second"), maintain_order=True).head(MOST)
     return [_setting(answers, row) for row in rows.iter_rows(named=True)]
 
@@ -65,10 +78,15 @@ def _setting(answers: QueryResults, row: dict[str, Any]) -> dict[str, Any]:
     parts[REST] = answers.seconds[:, column] - np.sum(list(parts.values()), axis=0)
     sums = by_question(np.column_stack(list(parts.values())), answers.question)
     spent = answers.evaluations[:, column].sum() / answers.rounds[:, column].sum()
-    return {"label": row["label"], "name": row["selector"], "feedback": row["feedback"],
-            "single": _alone(row["selector"]) and row["selector"] != NONE,
-            "by_seconds": bool(row["by_seconds"]), "evaluations": round(float(spent), 4),
-            "parts": {part: _microseconds(sums[:, place]) for place, part in enumerate(parts)}}
+    return {
+        "label": row["label"],
+        "name": row["selector"],
+        "feedback": row["feedback"],
+        "single": _alone(row["selector"]) and row["selector"] != NONE,
+        "by_seconds": bool(row["by_seconds"]),
+        "evaluations": round(float(spent), 4),
+        "parts": {part: _microseconds(sums[:, place]) for place, part in enumerate(parts)},
+    }
 
 
 def _microseconds(seconds: np.ndarray) -> list[float]:

@@ -38,9 +38,12 @@ def print_overview(
     for key, rows in table.group_by(SHARED, maintain_order=True):
         trace, length, arms, carry, rule, costs, batch = key
         under = f", costs {costs}, batch {batch}" * (len(table.unique(BASIS)) > 1)
-        runs, fast = (some.filter(pl.col(name).eq_missing(value)
-                                  for name, value in zip(SHARED, key, strict=True))
-                      for some in (summary, timed))
+        runs, fast = (
+            some.filter(
+                pl.col(name).eq_missing(value) for name, value in zip(SHARED, key, strict=True)
+            )
+            for some in (summary, timed)
+        )
         title = (
             f"{trace}: {runs['queries'][0]} queries, {runs['tokens'][0]:,} tokens, "
             f"K = {arms or length}, {rule}{'' if carry is None else f', carried over ({carry})'}"
@@ -48,8 +51,9 @@ def print_overview(
         )
         console.print(_rich_table(title, rows if fast.is_empty() else fast, console.width))
     if console.width < _WIDE:
-        console.print(f"{_WIDE} columns would show more: regret, EAL and the spread of costs",
-                      highlight=False)
+        console.print(
+            f"{_WIDE} columns would show more: regret, EAL and the spread of costs", highlight=False
+        )
     for sentence in disagreements(summary):
         console.print(f"warning: {sentence}", highlight=False, markup=False, soft_wrap=True)
     if note := costly_evaluations(per_query):
@@ -74,8 +78,10 @@ def whose_seconds(traces: Iterable[TraceSource]) -> str:
 
 
 def _described(costs: CostSource) -> str:
-    parts = [f"{costs['device']}, {costs['dtype']}, all drafters evaluated {costs['evaluation']}, "
-             f"batch {costs['batch']}"]
+    parts = [
+        f"{costs['device']}, {costs['dtype']}, all drafters evaluated {costs['evaluation']}, "
+        f"batch {costs['batch']}"
+    ]
     parts += [costs["engine"]] if costs.get("engine") else []
     return ", ".join(parts) + f" ({costs['name']})" * (costs["name"] != OWN_COSTS)
 
@@ -102,8 +108,14 @@ def _certainty(summary: pl.DataFrame) -> str:
 
 
 def _rich_table(title: str, rows: pl.DataFrame, width: int) -> Table:
-    table = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD,
-                  padding=(0, 0, 0, 1), pad_edge=False)
+    table = Table(
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
+    )
     table.add_column("selector", overflow="fold")
     table.add_column("feedback", overflow="fold")
     # Losses are shown where they tell rows apart.
@@ -114,9 +126,12 @@ def _rich_table(title: str, rows: pl.DataFrame, width: int) -> Table:
     for column in columns:
         table.add_column(column.header, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
-        table.add_row(escape(row["selector"]), row["feedback"],
-                      *([row["loss"]] if several else []),
-                      *(column.text(row) for column in columns))
+        table.add_row(
+            escape(row["selector"]),
+            row["feedback"],
+            *([row["loss"]] if several else []),
+            *(column.text(row) for column in columns),
+        )
     return table
 
 
@@ -158,6 +173,10 @@ _COLUMNS = (
     _Column("spread\nof costs", "tokens_per_second_low", _spread, _WIDE),
     _Column("MAT", "mat", _mat),
     _Column("EAL", "eal", lambda row: "" if row["eal"] is None else f"{row['eal']:.2f}", _WIDE),
-    _Column("regret\nper query", "regret_per_query",
-            lambda row: f"{row['regret_per_query']:+.2f}", _WIDE),
+    _Column(
+        "regret\nper query",
+        "regret_per_query",
+        lambda row: f"{row['regret_per_query']:+.2f}",
+        _WIDE,
+    ),
 )

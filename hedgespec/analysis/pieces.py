@@ -25,17 +25,24 @@ def read_vocabulary(path: Path) -> dict[int, str]:
             return _of_gguf(read_gguf_header(path))
         content = json.loads(path.read_text(encoding="utf-8"))
         vocabulary = content["model"]["vocab"]
-        pairs = (vocabulary.items() if isinstance(vocabulary, dict)
-                 else ((entry[0], i) for i, entry in enumerate(vocabulary)))
+        pairs = (
+            vocabulary.items()
+            if isinstance(vocabulary, dict)
+            else ((entry[0], i) for i, entry in enumerate(vocabulary))
+        )
         pieces = {int(number): str(text) for text, number in pairs}
         added = {int(one["id"]): str(one["content"]) for one in content.get("added_tokens", [])}
     except FileNotFoundError as error:
-        raise HedgespecError(f"{path}: no such file; want the tokenizer.json of a tokenizer, or a "
-                             "GGUF file that holds one") from error
+        raise HedgespecError(
+            f"{path}: no such file; want the tokenizer.json of a tokenizer, or a "
+            "GGUF file that holds one"
+        ) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         told = type(error).__name__ if isinstance(error, UnicodeError) else error
-        raise HedgespecError(f"{path}: neither the tokenizer.json of a tokenizer nor a GGUF file "
-                             f"that holds one ({told})") from error
+        raise HedgespecError(
+            f"{path}: neither the tokenizer.json of a tokenizer nor a GGUF file "
+            f"that holds one ({told})"
+        ) from error
     read = _from_bytes if _has_type(content.get("decoder"), "ByteLevel") else _from_marks
     return {number: read(piece) for number, piece in pieces.items()} | added
 
@@ -45,8 +52,10 @@ def _of_gguf(header: dict[str, Any]) -> dict[int, str]:
     pieces = header["tokenizer.ggml.tokens"]
     kinds = header.get("tokenizer.ggml.token_type", [_NORMAL] * len(pieces))
     read = _from_marks if header["tokenizer.ggml.model"] in _SENTENCE_PIECE else _from_bytes
-    return {number: piece if kind in _AS_THEY_STAND else read(piece)
-            for number, (piece, kind) in enumerate(zip(pieces, kinds, strict=True))}
+    return {
+        number: piece if kind in _AS_THEY_STAND else read(piece)
+        for number, (piece, kind) in enumerate(zip(pieces, kinds, strict=True))
+    }
 
 
 def _has_type(part: Any, name: str) -> bool:
@@ -76,7 +85,8 @@ def _byte_characters() -> dict[str, int]:
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {
-        chr(256 + i): byte for i, byte in enumerate(others)}
+        chr(256 + i): byte for i, byte in enumerate(others)
+    }
 
 
 _BYTES = _byte_characters()

@@ -98,8 +98,14 @@ class Report:
     comparisons: Sequence[Comparison]
 
 
-def write_report(request: Request, out: Path, command: Sequence[str], version: str,
-                 progress: OnProgress = lambda *_: None, processes: int | None = None) -> Report:
+def write_report(
+    request: Request,
+    out: Path,
+    command: Sequence[str],
+    version: str,
+    progress: OnProgress = lambda *_: None,
+    processes: int | None = None,
+) -> Report:
     """Write report.html, figures/ and tables/ into `out`, in place of an earlier report there.
 
     All are written beside and then take their places; report.json lists them. `command` and
@@ -117,18 +123,31 @@ def write_report(request: Request, out: Path, command: Sequence[str], version: s
     with folder_beside(out) as beside:
         for folder in ("figures", "tables"):
             make_folder(beside / folder)
-        found = _write(runs, study, comparisons, vocabulary, beside,
-                       _made(runs, comparisons, command, version), progress,
-                       FigureSaver(beside / "figures", request.paper, processes),
-                       lambda: strips(study, request.answers, request.texts))
+        found = _write(
+            runs,
+            study,
+            comparisons,
+            vocabulary,
+            beside,
+            _made(runs, comparisons, command, version),
+            progress,
+            FigureSaver(beside / "figures", request.paper, processes),
+            lambda: strips(study, request.answers, request.texts),
+        )
         _replace(out, beside)
     remove_leftovers(out)
     return Report(out / PAGE, study.verdicts, [claim.sentence for _, claim in found], comparisons)
 
 
 def _write(
-    runs: Sequence[ResultSet], study: Study, comparisons: Sequence[Comparison],
-    vocabulary: dict[int, str], out: Path, made: str, progress: OnProgress, saver: FigureSaver,
+    runs: Sequence[ResultSet],
+    study: Study,
+    comparisons: Sequence[Comparison],
+    vocabulary: dict[int, str],
+    out: Path,
+    made: str,
+    progress: OnProgress,
+    saver: FigureSaver,
     rounds_of: Callable[[], dict[str, Any]],
 ) -> list[tuple[str, Claim]]:
     """All files of a report; what it found. `made` says how its numbers were made."""
@@ -139,35 +158,59 @@ def _write(
 
     with saver:
         compared = _draw_comparisons(study, comparisons, saver, tell)
-        drawn = _draw_kinds(study, vocabulary, saver,
-                            lambda what, done: tell(what, len(compared) + done))
+        drawn = _draw_kinds(
+            study, vocabulary, saver, lambda what, done: tell(what, len(compared) + done)
+        )
         tell("tables", steps - 2)
-        tables = [*_tables(study), *(
-            table for number, comparison in enumerate(comparisons, 1)
-            for table in comparison_tables(comparison, f"differences-{number}"))]
+        tables = [
+            *_tables(study),
+            *(
+                table
+                for number, comparison in enumerate(comparisons, 1)
+                for table in comparison_tables(comparison, f"differences-{number}")
+            ),
+        ]
         for table in tables:
             _save_table(table, out)
         tell("page", steps - 1)
     found = findings({name: group.drawings for name, group in drawn.items()})
     moved, rounds = moved_costs.moved_costs(study), rounds_of()
     sections = [
-        Section("verdict", "What to do", [
-            *map(_compared, comparisons, compared),
-            *_whose_verdict(runs[0], comparisons), _verdict(study.verdicts),
-            _introduction(study)]),
+        Section(
+            "verdict",
+            "What to do",
+            [
+                *map(_compared, comparisons, compared),
+                *_whose_verdict(runs[0], comparisons),
+                _verdict(study.verdicts),
+                _introduction(study),
+            ],
+        ),
         *map(_comparison_section, comparisons, compared, compared.values()),
         Section("findings", "Findings", [_findings(found)]),
-        *(Section(name, FIGURES[name].heading, [figure_part(name, group), *_kept(
-            study, name, rounds)])
-          for name, group in drawn.items()),
+        *(
+            Section(
+                name, FIGURES[name].heading, [figure_part(name, group), *_kept(study, name, rounds)]
+            )
+            for name, group in drawn.items()
+        ),
         Section("costs", moved_costs.HEADING, [costs_part(moved, moved_costs.NEEDS)]),
         Section("words", "Words", [_words(study)]),
         Section("tables", "Tables", [tables_part()]),
-        Section("made", "How these numbers were made", [made])]
-    data = page_data(study.traces, study.drawn, compared | drawn, tables,
-                     words.MEASURES | words.SELECTORS, moved, rounds)
-    write_text(out / PAGE, page(f"Drafter selection: {runs[0].folder}", _unfinished(study),
-                                sections, data))
+        Section("made", "How these numbers were made", [made]),
+    ]
+    data = page_data(
+        study.traces,
+        study.drawn,
+        compared | drawn,
+        tables,
+        words.MEASURES | words.SELECTORS,
+        moved,
+        rounds,
+    )
+    write_text(
+        out / PAGE, page(f"Drafter selection: {runs[0].folder}", _unfinished(study), sections, data)
+    )
     return found
 
 
@@ -190,7 +233,9 @@ def _listed(path: Path) -> list[str]:
 
 
 def _draw_comparisons(
-    study: Study, comparisons: Sequence[Comparison], saver: FigureSaver,
+    study: Study,
+    comparisons: Sequence[Comparison],
+    saver: FigureSaver,
     tell: Callable[[str, int], None],
 ) -> dict[str, FigureGroup]:
     """The figures of each comparison by its place on the page, given to be saved."""
@@ -200,7 +245,8 @@ def _draw_comparisons(
         name = f"differences-{number}-figure"
         drawn[f"comparison-{number}"] = FigureGroup(
             "a learner that both runs have at its usual setting",
-            _saved(differences.draw(study, comparison, name), saver))
+            _saved(differences.draw(study, comparison, name), saver),
+        )
     return drawn
 
 
@@ -212,8 +258,9 @@ def _draw_kinds(
     for number, (name, kind) in enumerate(FIGURES.items()):
         tell("figures", number)
         drawn[name] = FigureGroup(
-            kind.needs, _saved((_worded(_named(one, study), vocabulary)
-                                for one in kind.draw(study)), saver))
+            kind.needs,
+            _saved((_worded(_named(one, study), vocabulary) for one in kind.draw(study)), saver),
+        )
     return drawn
 
 
@@ -238,9 +285,11 @@ def _compared(comparison: Comparison, name: str) -> str:
     first, *others = comparison.sentences
     more = "".join(f". {escape(one)}" for one in others)
     advice = "".join(f"<li>{escape(one)}</li>" for one in comparison.advice)
-    return (f"<p>{escape(str(comparison.other.folder))} against "
-            f"{escape(str(comparison.base.folder))}: <strong>{escape(first)}</strong>"
-            f'{more}. <a href="#{name}">In which answers</a></p>\n<ul>{advice}</ul>')
+    return (
+        f"<p>{escape(str(comparison.other.folder))} against "
+        f"{escape(str(comparison.base.folder))}: <strong>{escape(first)}</strong>"
+        f'{more}. <a href="#{name}">In which answers</a></p>\n<ul>{advice}</ul>'
+    )
 
 
 def _whose_verdict(run: ResultSet, comparisons: Sequence[Comparison]) -> list[str]:
@@ -249,19 +298,22 @@ def _whose_verdict(run: ResultSet, comparisons: Sequence[Comparison]) -> list[st
 
 
 def _comparison_section(comparison: Comparison, name: str, group: FigureGroup) -> Section:
-    return Section(name, f"{comparison.other.folder} against {comparison.base.folder}",
-                   [_regressions(comparison), figure_part(name, group)])
+    return Section(
+        name,
+        f"{comparison.other.folder} against {comparison.base.folder}",
+        [_regressions(comparison), figure_part(name, group)],
+    )
 
 
 def _tables(study: Study) -> list[ReportTable]:
     settings = {trace: settings_data(study, trace) for trace in study.run.traces}
     matrices = (matrix_table(trace, settings[trace]) for trace in study.traces)
     worst = (worst_table(study, trace) for trace in study.traces)
-    return [overview_table(pl.concat(settings.values()),
-                           study.run.whose_seconds(study.run.traces)),
-            *(table for table in (drafter_table(study.run), *matrices, *worst)
-              if table is not None),
-            *domain_tables(study)]
+    return [
+        overview_table(pl.concat(settings.values()), study.run.whose_seconds(study.run.traces)),
+        *(table for table in (drafter_table(study.run), *matrices, *worst) if table is not None),
+        *domain_tables(study),
+    ]
 
 
 def findings(kinds: Mapping[str, Sequence[Drawing]]) -> list[tuple[str, Claim]]:
@@ -270,11 +322,18 @@ def findings(kinds: Mapping[str, Sequence[Drawing]]) -> list[tuple[str, Claim]]:
     `kinds` are the figures of each kind by its name, which a claim comes with. The first claim that
     holds of each kind comes before the second of any.
     """
-    claims = [(kind, claim) for kind, drawings in kinds.items()
-              for drawing in drawings for claim in drawing.claims]
+    claims = [
+        (kind, claim)
+        for kind, drawings in kinds.items()
+        for drawing in drawings
+        for claim in drawing.claims
+    ]
     adjusted = holm(np.array([claim.p for _, claim in claims]))
-    held = [(kind, claim) for (kind, claim), p in zip(claims, adjusted, strict=True)
-            if p < 1 - LEVEL and (claim.low > 0 or claim.high < 0)]
+    held = [
+        (kind, claim)
+        for (kind, claim), p in zip(claims, adjusted, strict=True)
+        if p < 1 - LEVEL and (claim.low > 0 or claim.high < 0)
+    ]
     place = [sum(before == kind for before, _ in held[:i]) for i, (kind, _) in enumerate(held)]
     order = sorted(range(len(held)), key=place.__getitem__)
     return [held[i] for i in order[:MOST_FINDINGS]]
@@ -305,14 +364,22 @@ def _save_table(table: ReportTable, out: Path) -> None:
 
 def _words(study: Study) -> str:
     """What the words of the page mean, and what its traces are."""
-    parts = {"Traces": words.traces(study), "Measures": words.MEASURES,
-             "Selectors that are no learners": words.selectors(study),
-             "Settings": words.settings(study)}
+    parts = {
+        "Traces": words.traces(study),
+        "Measures": words.MEASURES,
+        "Selectors that are no learners": words.selectors(study),
+        "Settings": words.settings(study),
+    }
     return "\n".join(
-        f"<h3>{heading}</h3>\n<dl>" + "".join(
+        f"<h3>{heading}</h3>\n<dl>"
+        + "".join(
             f"<dt>{escape(word)}</dt><dd>{escape(meaning)}</dd>"
-            for word, meaning in meanings.items()) + "</dl>"
-        for heading, meanings in parts.items() if meanings)
+            for word, meaning in meanings.items()
+        )
+        + "</dl>"
+        for heading, meanings in parts.items()
+        if meanings
+    )
 
 
 def _kept(study: Study, name: str, rounds: Mapping[str, Any]) -> list[str]:
@@ -325,18 +392,26 @@ def _kept(study: Study, name: str, rounds: Mapping[str, Any]) -> list[str]:
 
 def _introduction(study: Study) -> str:
     learners = ", ".join(escape(name) for name in study.learners)
-    against = (f"; gains are counted from <strong>{escape(study.against)}</strong>"
-               if study.against else "")
+    against = (
+        f"; gains are counted from <strong>{escape(study.against)}</strong>"
+        if study.against
+        else ""
+    )
     traces = ", ".join(escape(name) for name in study.traces)
-    return (f'<p class="note">Traces: {traces}. Learners in the figures: {learners or "none"}'
-            f"{against}. A question is the unit of every interval. MAT is tokens per round; regret "
-            "is rounds above the best fixed drafter of an answer; all words are "
-            '<a href="#words">explained below</a>.</p>')
+    return (
+        f'<p class="note">Traces: {traces}. Learners in the figures: {learners or "none"}'
+        f"{against}. A question is the unit of every interval. MAT is tokens per round; regret "
+        "is rounds above the best fixed drafter of an answer; all words are "
+        '<a href="#words">explained below</a>.</p>'
+    )
 
 
 def _unfinished(study: Study) -> str:
-    return "" if study.run.provenance["complete"] else (
-        '<p class="worse">The run was interrupted: these are the results up to then.</p>')
+    return (
+        ""
+        if study.run.provenance["complete"]
+        else ('<p class="worse">The run was interrupted: these are the results up to then.</p>')
+    )
 
 
 def _verdict(judged: Sequence[Judged]) -> str:
@@ -346,47 +421,65 @@ def _verdict(judged: Sequence[Judged]) -> str:
     parts = [_verdict_table(judged)] if len(judged) > 1 else []
     for one in judged:
         advice, colon, rest = " ".join(one.sentences).partition(": ")
-        parts.append(f"<h3>{escape(one.trace)}</h3>\n<p><strong>{escape(advice)}</strong>"
-                     f'{escape(colon + rest)}</p>\n<p class="note">{escape(one.about)}</p>')
+        parts.append(
+            f"<h3>{escape(one.trace)}</h3>\n<p><strong>{escape(advice)}</strong>"
+            f'{escape(colon + rest)}</p>\n<p class="note">{escape(one.about)}</p>'
+        )
     return "\n".join([*parts, f'<p class="note">{escape(HOW)}</p>'])
 
 
 def _verdict_table(judged: Sequence[Judged]) -> str:
     heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in COLUMNS)
-    rows = "\n".join("<tr>" + "".join(
-        f'<td data-head="{escape(head)}">{escape(cell)}</td>'
-        for head, cell in zip(COLUMNS, one.cells, strict=True)) + "</tr>" for one in judged)
+    rows = "\n".join(
+        "<tr>"
+        + "".join(
+            f'<td data-head="{escape(head)}">{escape(cell)}</td>'
+            for head, cell in zip(COLUMNS, one.cells, strict=True)
+        )
+        + "</tr>"
+        for one in judged
+    )
     return f'<table class="verdict"><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>'
 
 
 def _findings(found: Sequence[tuple[str, Claim]]) -> str:
     if not found:
         return "<p>No difference looked at here is certain enough to be stated.</p>"
-    items = "".join(f'<li>{escape(claim.sentence)} <a href="#{kind}">Figure</a></li>'
-                    for kind, claim in found)
-    return (f'<ul>{items}</ul>\n<p class="note">In brackets: {LEVEL:.0%} bootstrap intervals over '
-            "questions, not corrected. A sentence stands here only if its difference is "
-            "significant at 5% after Holm's correction for all that were looked at. That the best "
-            "or worst learner was picked by the same data is not corrected for.</p>")
+    items = "".join(
+        f'<li>{escape(claim.sentence)} <a href="#{kind}">Figure</a></li>' for kind, claim in found
+    )
+    return (
+        f'<ul>{items}</ul>\n<p class="note">In brackets: {LEVEL:.0%} bootstrap intervals over '
+        "questions, not corrected. A sentence stands here only if its difference is "
+        "significant at 5% after Holm's correction for all that were looked at. That the best "
+        "or worst learner was picked by the same data is not corrected for.</p>"
+    )
 
 
 def _regressions(comparison: Comparison) -> str:
     said = f"<p>{escape('. '.join(comparison.sentences))}.</p>"
     items = []
     for _, worse in comparison.regressions.group_by(SETTING, maintain_order=True):
-        changes = ", ".join(f"{row['metric']} {row['base']:.2f} → {row['other']:.2f}"
-                            for row in worse.iter_rows(named=True))
-        items.append(f'<li><span class="worse">▼ regression</span> {escape(worse["label"][0])} on '
-                     f"{escape(worse['trace'][0])}: {changes}</li>")
+        changes = ", ".join(
+            f"{row['metric']} {row['base']:.2f} → {row['other']:.2f}"
+            for row in worse.iter_rows(named=True)
+        )
+        items.append(
+            f'<li><span class="worse">▼ regression</span> {escape(worse["label"][0])} on '
+            f"{escape(worse['trace'][0])}: {changes}</li>"
+        )
     return said + (f"<ul>{''.join(items)}</ul>" if items else "")
 
 
 def _made(
-    runs: Sequence[ResultSet], comparisons: Sequence[Comparison], command: Sequence[str],
+    runs: Sequence[ResultSet],
+    comparisons: Sequence[Comparison],
+    command: Sequence[str],
     version: str,
 ) -> str:
-    parts = [f"<p>Report by hedgespec {escape(version)}:</p><pre>{escape(shlex.join(command))}"
-             "</pre>"]
+    parts = [
+        f"<p>Report by hedgespec {escape(version)}:</p><pre>{escape(shlex.join(command))}</pre>"
+    ]
     inputs = {run.folder: run for run in [*runs, *(one.base for one in comparisons)]}
     parts += [_input(run) for run in inputs.values()]
     parts.append(
@@ -401,26 +494,35 @@ def _made(
         f"than {SMALL} questions are not tested, and twenty show large differences only. The bands "
         "of cumulative "
         "regret are t intervals over questions. MAT of a setting replayed with seeds is tokens "
-        "over mean rounds.</p>")
+        "over mean rounds.</p>"
+    )
     return "\n".join(parts)
 
 
 def _input(run: ResultSet) -> str:
     made = run.provenance
-    traces = "".join(f"<li>{escape(name)}: manifest sha256 <code>{digest}</code>; "
-                     f"{escape(run.whose_seconds([name])) or 'no costs, hence no seconds'}"
-                     + f"; usual setting: {escape(run.usual(name))}" * (name in run.traces)
-                     + "</li>" for name, digest in run.hashes.items())
-    versions = ", ".join(f"{escape(name)} {escape(str(number))}"
-                         for name, number in made["versions"].items())
+    traces = "".join(
+        f"<li>{escape(name)}: manifest sha256 <code>{digest}</code>; "
+        f"{escape(run.whose_seconds([name])) or 'no costs, hence no seconds'}"
+        + f"; usual setting: {escape(run.usual(name))}" * (name in run.traces)
+        + "</li>"
+        for name, digest in run.hashes.items()
+    )
+    versions = ", ".join(
+        f"{escape(name)} {escape(str(number))}" for name, number in made["versions"].items()
+    )
     exact = run.settings.filter(run.settings["how"] == "exact")
     replayed = run.settings.filter(run.settings["how"] != "exact")
     seeds = run.summary["seed"].drop_nulls().sort().to_list()
     how = [f"{len(exact)} settings are exact expectations, without Monte Carlo error"] * bool(
-        len(exact))
+        len(exact)
+    )
     if len(replayed):
-        how.append(f"{len(replayed)} settings are Monte Carlo means over seeds "
-                   f"{seeds[0]} to {seeds[-1]}")
-    return (f"<h3>{escape(str(run.folder))}</h3>\n<p>Made on {escape(made['created'])} by</p>"
-            f"<pre>{escape(shlex.join(made['command']))}</pre>"
-            f"<ul><li>{versions}</li>{traces}<li>{'; '.join(how)}; the tables say which.</li></ul>")
+        how.append(
+            f"{len(replayed)} settings are Monte Carlo means over seeds {seeds[0]} to {seeds[-1]}"
+        )
+    return (
+        f"<h3>{escape(str(run.folder))}</h3>\n<p>Made on {escape(made['created'])} by</p>"
+        f"<pre>{escape(shlex.join(made['command']))}</pre>"
+        f"<ul><li>{versions}</li>{traces}<li>{'; '.join(how)}; the tables say which.</li></ul>"
+    )

@@ -91,33 +91,49 @@ class ResultSet:
         """Have the rows of the tables that are under one basis."""
         self._shown = _first_bases(self._tables[0], basis)
         self.summary, per_query, self.curves, self.answer = (
-            rows.join(self._shown, on=self._shown.columns, how="semi", nulls_equal=True,
-                      maintain_order="left") for rows in self._tables)
+            rows.join(
+                self._shown,
+                on=self._shown.columns,
+                how="semi",
+                nulls_equal=True,
+                maintain_order="left",
+            )
+            for rows in self._tables
+        )
         if self.summary.is_empty() or per_query.is_empty():
-            raise HedgespecError(f"{self.folder}: the results are empty; there is nothing to "
-                                 "report")
-        self.feedback = {label: dict(split_terms(label))
-                         for label in self.summary["feedback"].unique()}
+            raise HedgespecError(
+                f"{self.folder}: the results are empty; there is nothing to report"
+            )
+        self.feedback = {
+            label: dict(split_terms(label)) for label in self.summary["feedback"].unique()
+        }
         if set(self.traces) != set(per_query["trace"].unique()):
-            raise HedgespecError(f"{self.folder}: its tables are of different traces; results of "
-                                 "different runs are mixed")
+            raise HedgespecError(
+                f"{self.folder}: its tables are of different traces; results of "
+                "different runs are mixed"
+            )
         self._drafters = _drafter_counts(per_query)
         self._until_best = per_query.select(*SETTING, "seed", "query", "rounds_until_best")
         self._rounds = per_query.filter(pl.col("round_tokens").is_not_null()).select(
-            *SETTING, "query_id", "round_tokens", "round_drafter", "round_weight")
+            *SETTING, "query_id", "round_tokens", "round_drafter", "round_weight"
+        )
         self._queries = per_query.group_by(*SETTING, *QUERY_NAMES, maintain_order=True).agg(
-            pl.col("tokens").first(), pl.col(PER_QUERY.averaged).mean())
+            pl.col("tokens").first(), pl.col(PER_QUERY.averaged).mean()
+        )
         arms = pl.selectors.starts_with(ROUNDS_OF)
         self._arm_rounds = per_query.group_by(*SETTING, maintain_order=True).agg(
-            pl.when(arms.count() > 0).then(arms.sum() / pl.col("seed").n_unique()))
+            pl.when(arms.count() > 0).then(arms.sum() / pl.col("seed").n_unique())
+        )
         self._answers: dict[str, QueryResults] = {}
-        unknown = {pool.trace if (pool := self.pool(name)) else name
-                   for name in self.traces} - set(self.hashes)
+        unknown = {pool.trace if (pool := self.pool(name)) else name for name in self.traces} - set(
+            self.hashes
+        )
         if unknown:
             raise HedgespecError(
                 f"{self.folder}: {RUN_FILE} does not name the traces "
                 f"{', '.join(sorted(unknown))} of the tables; the folder holds files of different "
-                "runs")
+                "runs"
+            )
 
     def basis_of(self, costs: str | None, batch: int | None) -> Basis:
         """The first basis of these, None for any. Raises HedgespecError if there is none."""
@@ -126,8 +142,9 @@ class ResultSet:
                 return basis
         there = "; ".join(f"{name or 'none'}, batch {texts}" for name, texts in self.bases)
         asked = [f"costs {costs}"] * (costs is not None) + [f"batch {batch}"] * (batch is not None)
-        raise HedgespecError(f"{self.folder}: has no results under {', '.join(asked)}; there are "
-                             f"costs {there}")
+        raise HedgespecError(
+            f"{self.folder}: has no results under {', '.join(asked)}; there are costs {there}"
+        )
 
     def under(self, basis: Basis) -> "ResultSet":
         """The same results under other costs. Raises HedgespecError if there are none of these."""
@@ -148,7 +165,8 @@ class ResultSet:
     def bases_beside(self, trace: str) -> list[Basis]:
         """The shown costs of a trace at every batch that there is, least first."""
         there = self._tables[0].filter(
-            pl.col("trace") == trace, pl.col("costs") == self.basis(trace)[0])
+            pl.col("trace") == trace, pl.col("costs") == self.basis(trace)[0]
+        )
         there = there.select(BASIS).unique()
         return there.sort("batch").rows()
 
@@ -167,7 +185,8 @@ class ResultSet:
             if found.setdefault(name, digest) != digest:
                 raise HedgespecError(
                     f"{self.folder}: {RUN_FILE}: two versions of the trace {name} are mixed "
-                    f"({found[name][:12]} and {digest[:12]}); replay one of them anew")
+                    f"({found[name][:12]} and {digest[:12]}); replay one of them anew"
+                )
         return found
 
     def pool(self, trace: str) -> PoolLabel | None:
@@ -186,10 +205,17 @@ class ResultSet:
         names = set(traces)  # pools of other sizes have no costs, whatever their trace has
         shown = {trace: basis for trace, *basis in self._shown.rows()}
         return [
-            TraceSource(name=trace["name"], costs=[
-                costs for costs in trace.get("costs", [])
-                if [costs["name"], costs["batch"]] == shown.get(trace["name"])])
-            for trace in self.provenance["traces"] if trace["name"] in names]
+            TraceSource(
+                name=trace["name"],
+                costs=[
+                    costs
+                    for costs in trace.get("costs", [])
+                    if [costs["name"], costs["batch"]] == shown.get(trace["name"])
+                ],
+            )
+            for trace in self.provenance["traces"]
+            if trace["name"] in names
+        ]
 
     def usual(self, trace: str) -> str:
         """The draft length and rule, or the arms, that most settings of `trace` have, in words."""
@@ -208,26 +234,41 @@ class ResultSet:
         the selector with that in brackets; `usual` is true of at most one row per trace and
         selector.
         """
-        rows = self.summary.group_by(SETTING, maintain_order=True).agg(
-            pl.col("seed").n_unique().alias("seeds"), pl.col("queries").first(),
-            *means_over_seeds(),
-            pl.col("eal", "seconds_per_token", "runnable", "by_seconds").first()).rename(
-                {"regret_per_query": "regret"})
+        rows = (
+            self.summary.group_by(SETTING, maintain_order=True)
+            .agg(
+                pl.col("seed").n_unique().alias("seeds"),
+                pl.col("queries").first(),
+                *means_over_seeds(),
+                pl.col("eal", "seconds_per_token", "runnable", "by_seconds").first(),
+            )
+            .rename({"regret_per_query": "regret"})
+        )
         rows = rows.join(_common_lengths(rows), on="trace", how="left", maintain_order="left")
         apart = [_apart(row) for row in rows.iter_rows(named=True)]
         own = [_own_loss(row) for row in rows.iter_rows(named=True)]
         rows = rows.with_columns(pl.Series("own_loss", own, dtype=pl.String))
-        rows = rows.with_columns(pl.Series("setting", apart, dtype=pl.String)).with_columns(
-            pl.when(pl.col("setting") == "").then("selector")
-            .otherwise(pl.format("{} ({})", "selector", "setting")).alias("label"),
-            pl.when(pl.col("mode") == "exact").then(pl.lit("exact"))
-            .otherwise(pl.format("{} seeds", "seeds")).alias("how"),
-        ).with_row_index("row")
+        rows = (
+            rows.with_columns(pl.Series("setting", apart, dtype=pl.String))
+            .with_columns(
+                pl.when(pl.col("setting") == "")
+                .then("selector")
+                .otherwise(pl.format("{} ({})", "selector", "setting"))
+                .alias("label"),
+                pl.when(pl.col("mode") == "exact")
+                .then(pl.lit("exact"))
+                .otherwise(pl.format("{} seeds", "seeds"))
+                .alias("how"),
+            )
+            .with_row_index("row")
+        )
         # Where a setting was both computed exactly and replayed, the exact one is shown.
-        usual = rows.sort(pl.col("label") != pl.col("selector"), pl.col("mode") != "exact", "row"
-                          ).unique(["trace", "selector"], keep="first")["row"]
+        usual = rows.sort(
+            pl.col("label") != pl.col("selector"), pl.col("mode") != "exact", "row"
+        ).unique(["trace", "selector"], keep="first")["row"]
         return rows.with_columns(pl.col("row").is_in(usual.implode()).alias("usual")).drop(
-            "row", "usual_length", "usual_rule", "usual_arms")
+            "row", "usual_length", "usual_rule", "usual_arms"
+        )
 
     def answers(self, trace: str) -> QueryResults:
         """The queries of `trace`. Raises HedgespecError if settings differ in their queries."""
@@ -246,24 +287,31 @@ class ResultSet:
         return found.reshape(rows["query"].n_unique(), -1)
 
     def arm_rounds(self, trace: str) -> pl.DataFrame:
-        """Rounds of all queries by `selector`, at its usual setting, and `arm`; means over seeds.
-        """
+        """Rounds of all queries by `selector`, at its usual setting, and `arm`; means over seeds."""
         usual = self.settings.filter(pl.col("usual"), pl.col("trace") == trace).select(SETTING)
-        rows = usual.join(self._arm_rounds, on=SETTING, how="left", nulls_equal=True,
-                          maintain_order="left")
-        long = rows.unpivot(index=["trace", "selector"], variable_name="arm", value_name="rounds",
-                            on=pl.selectors.starts_with(ROUNDS_OF)).drop_nulls("rounds")
+        rows = usual.join(
+            self._arm_rounds, on=SETTING, how="left", nulls_equal=True, maintain_order="left"
+        )
+        long = rows.unpivot(
+            index=["trace", "selector"],
+            variable_name="arm",
+            value_name="rounds",
+            on=pl.selectors.starts_with(ROUNDS_OF),
+        ).drop_nulls("rounds")
         order = {name: i for i, name in enumerate(usual["selector"])}
         return long.with_columns(pl.col("arm").str.strip_prefix(ROUNDS_OF)).sort(
-            pl.col("selector").replace_strict(order, return_dtype=pl.Int64), maintain_order=True)
+            pl.col("selector").replace_strict(order, return_dtype=pl.Int64), maintain_order=True
+        )
 
     def rounds(self, trace: str, selectors: Collection[str]) -> pl.DataFrame:
         """The rounds of one replay of `selectors` at their usual settings, a row per query, where
         they were kept: `selector`, `query_id` and the columns round_*."""
-        usual = self.settings.filter(pl.col("usual"), pl.col("trace") == trace,
-                                     pl.col("selector").is_in(list(selectors))).select(SETTING)
-        return self._rounds.join(usual, on=SETTING, how="semi", nulls_equal=True,
-                                 maintain_order="left")
+        usual = self.settings.filter(
+            pl.col("usual"), pl.col("trace") == trace, pl.col("selector").is_in(list(selectors))
+        ).select(SETTING)
+        return self._rounds.join(
+            usual, on=SETTING, how="semi", nulls_equal=True, maintain_order="left"
+        )
 
     def only_arm(self, trace: str, selector: str) -> str | None:
         """The arm that drafts all rounds of a selector; None of several."""
@@ -276,24 +324,42 @@ class ResultSet:
 
     def _read_answers(self, trace: str) -> QueryResults:
         settings = self.settings.filter(pl.col("trace") == trace).with_row_index("column")
-        rows = self._queries.filter(pl.col("trace") == trace).join(
-            settings.select(*SETTING, "column"), on=SETTING, nulls_equal=True,
-        ).sort("column", "query")
+        rows = (
+            self._queries.filter(pl.col("trace") == trace)
+            .join(
+                settings.select(*SETTING, "column"),
+                on=SETTING,
+                nulls_equal=True,
+            )
+            .sort("column", "query")
+        )
         shape = (len(settings), -1)
         queries = rows["query"].to_numpy()
-        if rows.is_empty() or len(rows) % len(settings) or (
-                queries.reshape(shape) != queries.reshape(shape)[0]).any():
+        if (
+            rows.is_empty()
+            or len(rows) % len(settings)
+            or (queries.reshape(shape) != queries.reshape(shape)[0]).any()
+        ):
             raise HedgespecError(
                 f"{self.folder}: settings of {trace} were replayed on different queries; "
-                "run `hedgespec sim` again")
+                "run `hedgespec sim` again"
+            )
         one = rows.head(len(rows) // len(settings))
         means = {column: rows[column].to_numpy().reshape(shape).T for column in PER_QUERY.averaged}
         return QueryResults(
-            settings.drop("column"), one["query_id"].to_numpy(),
-            np.array(questions(one["query_id"].to_list())), one["domain"].to_numpy(),
-            one["tokens"].to_numpy(), means["rounds"], means["regret_rounds"], means["gamma"],
-            means["evaluations"], means["seconds"], means["evaluation_seconds"],
-            {part: means[f"{part}_seconds"] for part in SECONDS_PARTS})
+            settings.drop("column"),
+            one["query_id"].to_numpy(),
+            np.array(questions(one["query_id"].to_list())),
+            one["domain"].to_numpy(),
+            one["tokens"].to_numpy(),
+            means["rounds"],
+            means["regret_rounds"],
+            means["gamma"],
+            means["evaluations"],
+            means["seconds"],
+            means["evaluation_seconds"],
+            {part: means[f"{part}_seconds"] for part in SECONDS_PARTS},
+        )
 
 
 def usual_losses(feedback: str, timed: bool) -> list[str]:
@@ -328,12 +394,14 @@ def check_same_traces(one: ResultSet, other: ResultSet) -> None:
     if not shared:
         raise NothingComparedError(
             f"{one.folder} and {other.folder} have no trace in common; only results of the same "
-            "traces can be compared")
+            "traces can be compared"
+        )
     differing = sorted(name for name in shared if one.hashes[name] != other.hashes[name])
     if differing:
         raise HedgespecError(
             f"{one.folder} and {other.folder}: their versions of {', '.join(differing)} differ "
-            "(manifest_sha256 in run.json); replay the same trace for both")
+            "(manifest_sha256 in run.json); replay the same trace for both"
+        )
 
 
 def _checked(table: Table, rows: pl.DataFrame, where: Path | str) -> pl.DataFrame:
@@ -342,22 +410,27 @@ def _checked(table: Table, rows: pl.DataFrame, where: Path | str) -> pl.DataFram
         return rows
     # Runs of a sweep may share settings; their rows are then the same, but for the clock's and for
     # what the first run keeps more of.
-    rows = rows.unique(pl.exclude(table.uncertain) if table.uncertain else None, keep="first",
-                       maintain_order=True)
+    rows = rows.unique(
+        pl.exclude(table.uncertain) if table.uncertain else None, keep="first", maintain_order=True
+    )
     twice = rows.filter(rows.select(table.keys).is_duplicated())
     if not twice.is_empty():
         raise HedgespecError(
             f"{where}: {table.file}: {twice['selector'][0]} on {twice['trace'][0]} has two "
-            "different results for one setting; results of different runs are mixed")
+            "different results for one setting; results of different runs are mixed"
+        )
     return rows
 
 
 def _drafter_counts(per_query: pl.DataFrame) -> dict[str, int]:
     arms = [name for name in per_query.columns if name.startswith(ROUNDS_OF)]
     there = per_query.group_by("trace").agg(pl.col(arms).is_not_null().any())
-    return {row["trace"]: len({arm_parts(arm.removeprefix(ROUNDS_OF))[0]
-                               for arm in arms if row[arm]} - {NONE})
-            for row in there.iter_rows(named=True)}
+    return {
+        row["trace"]: len(
+            {arm_parts(arm.removeprefix(ROUNDS_OF))[0] for arm in arms if row[arm]} - {NONE}
+        )
+        for row in there.iter_rows(named=True)
+    }
 
 
 def arm_parts(name: str) -> tuple[str, str]:
@@ -380,20 +453,27 @@ def _arms(asked: str) -> str:
     if all(arm.isdigit() for arm in arms):
         return f"arms: all drafters, K={' or '.join(arms)}"
     parts = [arm_parts(arm) for arm in arms]
-    words = ("all drafters" + rest if drafter == EVERY_DRAFTER else drafter + rest
-             for drafter, rest in parts)
+    words = (
+        "all drafters" + rest if drafter == EVERY_DRAFTER else drafter + rest
+        for drafter, rest in parts
+    )
     return f"arms: {'; '.join(words)}"
 
 
 def _common_lengths(settings: pl.DataFrame) -> pl.DataFrame:
     """Draft length, rule and arms that most settings of each trace have."""
-    return (settings.group_by("trace", "draft_length", "rule", "arm_lengths",
-                              maintain_order=True).len()
-            .sort("len", "draft_length", descending=True, maintain_order=True)
-            .unique("trace", keep="first", maintain_order=True)
-            .select("trace", pl.col("draft_length").alias("usual_length"),
-                    pl.col("rule").alias("usual_rule"),
-                    pl.col("arm_lengths").alias("usual_arms")))
+    return (
+        settings.group_by("trace", "draft_length", "rule", "arm_lengths", maintain_order=True)
+        .len()
+        .sort("len", "draft_length", descending=True, maintain_order=True)
+        .unique("trace", keep="first", maintain_order=True)
+        .select(
+            "trace",
+            pl.col("draft_length").alias("usual_length"),
+            pl.col("rule").alias("usual_rule"),
+            pl.col("arm_lengths").alias("usual_arms"),
+        )
+    )
 
 
 def _own_loss(row: dict[str, Any]) -> str:
@@ -410,8 +490,11 @@ def _apart(row: dict[str, Any]) -> str:
     if _own_loss(row):
         parts.append(_own_loss(row))
     if row["arm_lengths"] != row["usual_arms"]:
-        parts.append(_arms(row["arm_lengths"]) if row["arm_lengths"]
-                     else f"arms: drafters, K={row['draft_length']}")
+        parts.append(
+            _arms(row["arm_lengths"])
+            if row["arm_lengths"]
+            else f"arms: drafters, K={row['draft_length']}"
+        )
     elif row["draft_length"] != row["usual_length"]:
         parts.append(f"K={row['draft_length']}")
     if row["carry"] is not None:

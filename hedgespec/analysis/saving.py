@@ -20,8 +20,7 @@ _LASTING = ExitStack()
 
 
 class FigureSaver:
-    """Writes figures, and their numbers as CSV, into a folder; on the other cores if they are many.
-    """
+    """Writes figures, and their numbers as CSV, into a folder; on the other cores if they are many."""
 
     def __init__(self, folder: Path, paper: Paper, processes: int | None = None):
         """`processes` in all, this one among them; None is one on each core."""
@@ -34,8 +33,12 @@ class FigureSaver:
     def __enter__(self) -> "FigureSaver":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if error is None:
             self._finish()
         if self._pool is not None:
@@ -50,10 +53,13 @@ class FigureSaver:
         if self._others and self._pool is None and len(self._waiting) >= WORTH_IT:
             # New processes, not forks of this one, whose threads may hold locks.
             self._pool = ProcessPoolExecutor(
-                self._others, get_context("spawn"), _dress, (self._paper,))
+                self._others, get_context("spawn"), _dress, (self._paper,)
+            )
         if self._pool is not None:
-            self._begun += [(one, self._pool.submit(_save, one, self._folder, self._paper))
-                            for one in self._waiting]
+            self._begun += [
+                (one, self._pool.submit(_save, one, self._folder, self._paper))
+                for one in self._waiting
+            ]
             self._waiting = []
 
     def _finish(self) -> None:
@@ -83,6 +89,9 @@ def _save(drawing: Drawing, folder: Path, paper: Paper) -> None:
 
 def _write(figure: Figure, kind: str, path: Path) -> None:
     """Without dates and versions, so that the same numbers make the same file."""
-    stamps = {"pdf": {"CreationDate": None}, "svg": {"Date": None, "Creator": None},
-              "png": {"Software": None}}
+    stamps = {
+        "pdf": {"CreationDate": None},
+        "svg": {"Date": None, "Creator": None},
+        "png": {"Software": None},
+    }
     figure.savefig(path, format=kind, facecolor="white", metadata=stamps[kind])

@@ -29,8 +29,9 @@ class AnswerText:
 Texts = Mapping[str, Mapping[str, AnswerText]]  # by trace and query
 
 
-def strips(study: Study, most: int | None = None, texts: Texts = MappingProxyType({})
-           ) -> dict[str, Any]:
+def strips(
+    study: Study, most: int | None = None, texts: Texts = MappingProxyType({})
+) -> dict[str, Any]:
     """By trace the rounds of the learners drawn in its answers, those with most regret first, and
     what is known of their text.
 
@@ -40,8 +41,9 @@ def strips(study: Study, most: int | None = None, texts: Texts = MappingProxyTyp
     # What a trace of few queries leaves is for those of more.
     order = sorted(study.traces, key=lambda trace: len(study.run.answers(trace).tokens))
     for number, trace in enumerate(order):
-        found[trace], used = _trace(study, trace, most, left // (len(order) - number),
-                                    texts.get(trace, {}))
+        found[trace], used = _trace(
+            study, trace, most, left // (len(order) - number), texts.get(trace, {})
+        )
         left -= used
     return {trace: found[trace] for trace in study.traces if found[trace]["answers"]}
 
@@ -51,8 +53,10 @@ def kept_words(found: Mapping[str, Any], queries: int) -> str:
     kept = sum(len(data["answers"]) for data in found.values())
     if kept == queries:
         return "The rounds of every answer are on the page."
-    return (f"The rounds of {kept} of {queries} answers are on the page, those with most regret; "
-            "hedgespec report --answers N keeps N of each trace.")
+    return (
+        f"The rounds of {kept} of {queries} answers are on the page, those with most regret; "
+        "hedgespec report --answers N keeps N of each trace."
+    )
 
 
 def _trace(
@@ -89,7 +93,10 @@ def _rounds(row: Mapping[str, Any], place: Mapping[str, int]) -> dict[str, Any]:
     weight in percent."""
     drafters = [place[name] for name in row["round_drafter"]]
     weights = row["round_weight"]
-    return {"tokens": row["round_tokens"],
-            "drafters": {"runs": [part for one, same in groupby(drafters)
-                                  for part in (one, len(list(same)))]},
-            **({} if weights is None else {"weights": [round(100 * one) for one in weights]})}
+    return {
+        "tokens": row["round_tokens"],
+        "drafters": {
+            "runs": [part for one, same in groupby(drafters) for part in (one, len(list(same)))]
+        },
+        **({} if weights is None else {"weights": [round(100 * one) for one in weights]}),
+    }

@@ -48,8 +48,12 @@ class Study:
         usual = run.settings.filter(pl.col("usual"), pl.col("trace").is_in(shown))
         known = usual["selector"].unique(maintain_order=True).to_list()
         _check(run, "selector", [*learners, *([against] if against else [])], known)
-        return cls(run, tuple(shown), tuple(learners or _common_learners(usual)),
-                   against or _baseline(usual))
+        return cls(
+            run,
+            tuple(shown),
+            tuple(learners or _common_learners(usual)),
+            against or _baseline(usual),
+        )
 
     @cached_property
     def verdicts(self) -> list[Judged]:
@@ -124,30 +128,44 @@ class Study:
 
         The usual setting is among them; `column` is the place in the answers of `trace`.
         """
-        rows = self.run.answers(trace).settings.with_row_index("column").filter(
-            pl.col("selector") == selector)
+        rows = (
+            self.run.answers(trace)
+            .settings.with_row_index("column")
+            .filter(pl.col("selector") == selector)
+        )
         usual = rows.filter(pl.col("usual"))
         # Of settings without a loss of their own the default may differ, by feedback.
         others = ["own_loss" if name == "loss" else name for name in CHOICES if name != parameter]
         return rows.join(usual.select(others), on=others, how="semi", nulls_equal=True).unique(
-            parameter, keep="first", maintain_order=True)
+            parameter, keep="first", maintain_order=True
+        )
 
 
 def _check(run: ResultSet, kind: str, names: list[str], known: list[str]) -> None:
     missing = [name for name in names if name not in known]
     if missing:
-        raise HedgespecError(f"{run.folder}: has no {kind} {', '.join(map(repr, missing))}; "
-                             f"there are {', '.join(known)}" + did_you_mean(missing[0], known))
+        raise HedgespecError(
+            f"{run.folder}: has no {kind} {', '.join(map(repr, missing))}; "
+            f"there are {', '.join(known)}" + did_you_mean(missing[0], known)
+        )
 
 
 def _common_learners(usual: pl.DataFrame) -> list[str]:
     """Learners on the most traces, least regret first; a bandit among them if there is one."""
-    ranked = usual.filter(
-        pl.col("feedback") != HINDSIGHT, ~pl.col("selector").str.starts_with(FIXED),
-        pl.col("selector") != NONE,
-    ).group_by("selector", maintain_order=True).agg(
-        pl.len().alias("traces"), pl.col("regret").mean(),
-        (pl.col("feedback") == CHOSEN).any().alias("bandit")).sort("regret", "selector")
+    ranked = (
+        usual.filter(
+            pl.col("feedback") != HINDSIGHT,
+            ~pl.col("selector").str.starts_with(FIXED),
+            pl.col("selector") != NONE,
+        )
+        .group_by("selector", maintain_order=True)
+        .agg(
+            pl.len().alias("traces"),
+            pl.col("regret").mean(),
+            (pl.col("feedback") == CHOSEN).any().alias("bandit"),
+        )
+        .sort("regret", "selector")
+    )
     most = ranked.filter(pl.col("traces") == pl.col("traces").max())
     bandit = pl.col("bandit") & (pl.col("bandit").cum_sum() == 1)
     first = most.with_row_index("place").sort(~bandit, "place").head(MOST_LEARNERS)
@@ -161,8 +179,12 @@ def _baseline(usual: pl.DataFrame) -> str | None:
     """
     if BEST_SINGLE in usual["selector"]:
         return BEST_SINGLE
-    fixed = usual.filter(pl.col("selector").str.starts_with(FIXED)).group_by(
-        "selector", maintain_order=True).agg(pl.col("mat").mean()).sort("mat", descending=True)
+    fixed = (
+        usual.filter(pl.col("selector").str.starts_with(FIXED))
+        .group_by("selector", maintain_order=True)
+        .agg(pl.col("mat").mean())
+        .sort("mat", descending=True)
+    )
     if not fixed.is_empty():
         return str(fixed["selector"][0])
     return UNIFORM if UNIFORM in usual["selector"] else None

@@ -32,14 +32,23 @@ from hedgespec.results.store import Results
 
 SPLITS = 100  # each into two halves
 SPEED, LENGTH = "tokens/s", "tokens/round"
-COLUMNS = ("trace", "questions", "what to do", "its rate", "over the best alone",
-           "over no drafting", "how sure")
+COLUMNS = (
+    "trace",
+    "questions",
+    "what to do",
+    "its rate",
+    "over the best alone",
+    "over no drafting",
+    "how sure",
+)
 _NAMED = 4  # settings that are named in a sentence
 _DO_NOT = "do not draft"
 _NO_DRAFTS = (NONE, fixed(NONE))  # also where it is an arm beside others
-HOW = (f"Settings were chosen by one half of the questions and measured on the other, {SPLITS} "
-       f"times both ways. In brackets: {100 * LEVEL:.0f} % intervals over questions, paired. "
-       "Settings are told apart at 5 % after Holm's correction.")
+HOW = (
+    f"Settings were chosen by one half of the questions and measured on the other, {SPLITS} "
+    f"times both ways. In brackets: {100 * LEVEL:.0f} % intervals over questions, paired. "
+    "Settings are told apart at 5 % after Holm's correction."
+)
 
 
 @dataclass(frozen=True)
@@ -109,8 +118,7 @@ class Verdict:
         p = _gain(self.cost, self.cost[:, self.best.column]).p
         p[self.best.column] = np.nan
         close = np.flatnonzero(holm(p) >= 1 - LEVEL)
-        return [self.labels[place]
-                for place in close[np.argsort(self.cost[:, close].sum(axis=0))]]
+        return [self.labels[place] for place in close[np.argsort(self.cost[:, close].sum(axis=0))]]
 
     @cached_property
     def over_single(self) -> Estimate | None:
@@ -191,15 +199,27 @@ def verdict(run: ResultSet, trace: str, unit: str) -> Verdict | None:
         return None
     cost, tokens = by_question(per_query[:, there], answers.question), answers.tokens.sum()
     selectors = answers.settings["selector"].gather(there).to_list()
-    labels = [NONE if selector in _NO_DRAFTS else label for selector, label in zip(
-        selectors, answers.settings["label"].gather(there).to_list(), strict=True)]
-    singles = [place for place, name in enumerate(selectors)
-               if SelectorLabel.parse(name).arm not in (None, NONE)]
+    labels = [
+        NONE if selector in _NO_DRAFTS else label
+        for selector, label in zip(
+            selectors, answers.settings["label"].gather(there).to_list(), strict=True
+        )
+    ]
+    singles = [
+        place
+        for place, name in enumerate(selectors)
+        if SelectorLabel.parse(name).arm not in (None, NONE)
+    ]
     nones = [place for place, name in enumerate(labels) if name == NONE]
-    return Verdict(unit, labels, cost, tokens,
-                   _choice(labels, cost, tokens, range(len(there))),
-                   _choice(labels, cost, tokens, singles) if singles else None,
-                   _choice(labels, cost, tokens, nones) if nones else None)
+    return Verdict(
+        unit,
+        labels,
+        cost,
+        tokens,
+        _choice(labels, cost, tokens, range(len(there))),
+        _choice(labels, cost, tokens, singles) if singles else None,
+        _choice(labels, cost, tokens, nones) if nones else None,
+    )
 
 
 def able(settings: pl.DataFrame, per_query: np.ndarray) -> np.ndarray:
@@ -207,27 +227,37 @@ def able(settings: pl.DataFrame, per_query: np.ndarray) -> np.ndarray:
 
     Not drafting is one setting, whatever the draft lengths and rules it was run beside.
     """
-    rows = settings.with_columns(
-        known=~np.isnan(per_query).any(axis=0),
-        once=pl.when(pl.col("selector").is_in(_NO_DRAFTS)).then(pl.lit(NONE)).otherwise("label"),
-    ).with_row_index("column").filter("runnable", "known")
-    return rows.sort("mode", pl.col("label") != NONE, maintain_order=True).unique(
-        ["once"], keep="first", maintain_order=True)["column"].sort().to_numpy()
+    rows = (
+        settings.with_columns(
+            known=~np.isnan(per_query).any(axis=0),
+            once=pl.when(pl.col("selector").is_in(_NO_DRAFTS))
+            .then(pl.lit(NONE))
+            .otherwise("label"),
+        )
+        .with_row_index("column")
+        .filter("runnable", "known")
+    )
+    return (
+        rows.sort("mode", pl.col("label") != NONE, maintain_order=True)
+        .unique(["once"], keep="first", maintain_order=True)["column"]
+        .sort()
+        .to_numpy()
+    )
 
 
-def _choice(
-    labels: Sequence[str], cost: np.ndarray, tokens: int, among: Sequence[int]
-) -> Choice:
+def _choice(labels: Sequence[str], cost: np.ndarray, tokens: int, among: Sequence[int]) -> Choice:
     """The cheapest of the columns `among` of `cost` (G, S), chosen and measured in halves."""
     found, times = held_out(cost[:, among])
     # Of settings that were chosen equally often the cheaper one.
     winner = among[np.lexsort((cost[:, among].sum(axis=0), -times))[0]]
-    return Choice(labels[winner], winner, float(times.max() / times.sum()),
-                  float(tokens / found.sum()), found)
+    return Choice(
+        labels[winner], winner, float(times.max() / times.sum()), float(tokens / found.sum()), found
+    )
 
 
-def held_out(cost: np.ndarray, splits: int = SPLITS, seed: int = 0
-             ) -> tuple[np.ndarray, np.ndarray]:
+def held_out(
+    cost: np.ndarray, splits: int = SPLITS, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Cost (G) of each question under the column of `cost` (G, S) that is cheapest on a half of
     the questions that it is not in, mean over halves; and how many halves chose each column (S).
 
@@ -272,8 +302,11 @@ class Judged:
         if self.speed is None:
             return _sentences(self.rounds)
         best = self.rounds.best
-        return [*_sentences(self.speed), *self._shorter,
-                f"In rounds the best is {_named(best.label)}: {_result(self.rounds, best)}."]
+        return [
+            *_sentences(self.speed),
+            *self._shorter,
+            f"In rounds the best is {_named(best.label)}: {_result(self.rounds, best)}.",
+        ]
 
     @property
     def _shorter(self) -> list[str]:
@@ -282,16 +315,24 @@ class Judged:
         if not dear or self.length is None or self.length < 2:
             return []
         lengths = " ".join(map(str, sorted({1, 2, self.length})))
-        return ["Shorter drafts were not tried; they cost less where a pass takes longer with each "
-                f"token it reads: --draft-length {lengths}, with another --out."]
+        return [
+            "Shorter drafts were not tried; they cost less where a pass takes longer with each "
+            f"token it reads: --draft-length {lengths}, with another --out."
+        ]
 
     @property
     def cells(self) -> list[str]:
         """The same in a line of a table with the heads COLUMNS."""
         found = self.speed or self.rounds
         over = ["" if gain is None else _percent(gain) for gain in found.gains(found.advised)]
-        return [self.trace, str(found.questions), found.advice,
-                _rate(found.advised.rate, found.unit), *over, _how_sure(found)]
+        return [
+            self.trace,
+            str(found.questions),
+            found.advice,
+            _rate(found.advised.rate, found.unit),
+            *over,
+            _how_sure(found),
+        ]
 
 
 def judge(run: ResultSet) -> list[Judged]:
@@ -301,9 +342,15 @@ def judge(run: ResultSet) -> list[Judged]:
         rounds = verdict(run, trace, LENGTH) if run.pool(trace) is None else None
         if rounds is not None:
             timed = not np.isnan(run.answers(trace).seconds).all()
-            found.append(Judged(trace, _about(run, trace, rounds.questions),
-                                verdict(run, trace, SPEED) if timed else None, rounds,
-                                _one_length(run.summary.filter(pl.col("trace") == trace))))
+            found.append(
+                Judged(
+                    trace,
+                    _about(run, trace, rounds.questions),
+                    verdict(run, trace, SPEED) if timed else None,
+                    rounds,
+                    _one_length(run.summary.filter(pl.col("trace") == trace)),
+                )
+            )
     return found
 
 
@@ -316,8 +363,9 @@ def _one_length(summary: pl.DataFrame) -> int | None:
 def judge_all(results: Results) -> list[Judged]:
     """The same under every costs and batch that there are."""
     first = ResultSet(results)
-    found = {(one.trace, one.about): one for basis in first.bases
-             for one in judge(first.under(basis))}
+    found = {
+        (one.trace, one.about): one for basis in first.bases for one in judge(first.under(basis))
+    }
     return list(found.values())
 
 
@@ -341,8 +389,11 @@ def print_verdicts(found: Sequence[Judged], console: Console) -> None:
 
 
 def _about(run: ResultSet, trace: str, questions: int) -> str:
-    targets = [f"target {one['target']}" for one in run.provenance["traces"]
-               if one["name"] == trace and "target" in one]
+    targets = [
+        f"target {one['target']}"
+        for one in run.provenance["traces"]
+        if one["name"] == trace and "target" in one
+    ]
     parts = [*targets, f"{run.drafters(trace)} drafters", f"{questions} questions"]
     return ", ".join(parts) + "; " + (run.whose_seconds([trace]) or "no costs, so judged by rounds")
 
@@ -351,13 +402,20 @@ def _sentences(found: Verdict) -> list[str]:
     """What to do; why not the best, if that is another; what comes next; what is not known."""
     advice, advised, best = found.advice, found.advised, found.best
     chosen = f"{100 * best.share:.0f} % of the halves chose it" + (
-        ", and what the others chose is in these numbers" if best.share < 1 else "")
-    told = [f"{advice[0].upper()}{advice[1:]}: {_result(found, advised)}"
-            + f"; {chosen}" * (advised is best and found.settings > 1) + "."]
+        ", and what the others chose is in these numbers" if best.share < 1 else ""
+    )
+    told = [
+        f"{advice[0].upper()}{advice[1:]}: {_result(found, advised)}"
+        + f"; {chosen}" * (advised is best and found.settings > 1)
+        + "."
+    ]
     if found.settings == 1:
-        return [*told, "Nothing else that can be run is in these results" + (
-            f", so they do not say whether {found.lacking} is better" if found.lacking else "")
-            + "."]
+        return [
+            *told,
+            "Nothing else that can be run is in these results"
+            + (f", so they do not say whether {found.lacking} is better" if found.lacking else "")
+            + ".",
+        ]
     if advised is not best:
         told.append(f"{_over(found)}; {chosen}.")
     if found.lacking:
@@ -365,8 +423,10 @@ def _sentences(found: Verdict) -> list[str]:
     if found.second is not None:
         label, rate = found.second
         instead = "To draft" if best.label == NONE else f"Without {_named(best.label)}"
-        told.append(f"{instead}, the choice would be {_named(label)}, {_rate(rate, found.unit)}. "
-                    f"{_told_apart(found)}")
+        told.append(
+            f"{instead}, the choice would be {_named(label)}, {_rate(rate, found.unit)}. "
+            f"{_told_apart(found)}"
+        )
     return told
 
 
@@ -374,8 +434,10 @@ def _result(found: Verdict, one: Choice) -> str:
     """The rate of a choice, and its gains."""
     told, (over_single, over_none) = _rate(one.rate, found.unit), found.gains(one)
     if over_single is not None and found.single is not None:
-        told += (f", {_percent(over_single)} over {_named(found.single.label)}, the "
-                 f"{'fastest' if found.unit == SPEED else 'best'} alone")
+        told += (
+            f", {_percent(over_single)} over {_named(found.single.label)}, the "
+            f"{'fastest' if found.unit == SPEED else 'best'} alone"
+        )
     if over_none is not None:
         told += f", {_percent(over_none)} over no drafting"
     return told
@@ -385,8 +447,11 @@ def _over(found: Verdict) -> str:
     """Why the best is not advised."""
     best, advised = found.best, found.advised
     gain, than = found.gain(best, advised), "no drafting" if advised.label == NONE else "it"
-    why = ("is not shown to be better" if found.tested else
-           f"{found.questions} questions are too few to show that it is better")
+    why = (
+        "is not shown to be better"
+        if found.tested
+        else f"{found.questions} questions are too few to show that it is better"
+    )
     told = f"{_upper(_named(best.label))} makes {_rate(best.rate, found.unit)}"
     if gain is not None:
         told += f", {_percent(gain)} over {than}"
@@ -414,11 +479,16 @@ def _told_apart(found: Verdict) -> str:
         return f"{found.questions} questions are too few to tell settings apart."
     if not found.alike:
         others = found.settings - 1
-        return ("The other setting is shown to be worse." if others == 1 else
-                f"All {others} other settings are shown to be worse.")
+        return (
+            "The other setting is shown to be worse."
+            if others == 1
+            else f"All {others} other settings are shown to be worse."
+        )
     more = len(found.alike) - _NAMED
-    return (f"Corrected for all {found.settings} settings, not told from {_named(found.best.label)}"
-            f": {', '.join(found.alike[:_NAMED])}" + f" and {more} more" * (more > 0) + ".")
+    return (
+        f"Corrected for all {found.settings} settings, not told from {_named(found.best.label)}"
+        f": {', '.join(found.alike[:_NAMED])}" + f" and {more} more" * (more > 0) + "."
+    )
 
 
 def _named(label: str) -> str:

@@ -7,23 +7,23 @@ from hedgespec.results.labels import EMITTED, QUEUED
 
 MEASURES = {
     "MAT": "Mean accepted tokens: tokens emitted per round, with the one that the target adds to "
-           "each round. More is better.",
+    "each round. More is better.",
     "round": "A drafter proposes some tokens, the target checks them in one pass, keeps a first "
-             "part, and adds one token of its own.",
+    "part, and adds one token of its own.",
     "rounds": "How many of them an answer takes, in the mean over queries. Less is better.",
     "regret": "Rounds of a selector minus those of the best fixed drafter of the same answer. "
-              "Less is better; below zero it was better than any one drafter.",
+    "Less is better; below zero it was better than any one drafter.",
     "tokens/s": "Tokens per second, estimated: each round is charged what drafting, checking and "
-                "evaluation took where the costs were measured.",
+    "evaluation took where the costs were measured.",
     "question": "What chance is counted by: all intervals say what other questions might have "
-                "given. Turns of a question, and questions that ask the same in other words, count "
-                "as one.",
+    "given. Turns of a question, and questions that ask the same in other words, count "
+    "as one.",
     "n": "The number of questions.",
     "evaluation": "A drafter that did not draft reads the verified tokens, so that a learner sees "
-                  "how well it would have done.",
+    "how well it would have done.",
     "gamma": "The probability that the first token that a drafter proposes is accepted.",
     "EAL": "Expected accepted length: expected tokens of a round that starts at a position, in the "
-           "mean over all positions.",
+    "mean over all positions.",
     "K": "The most tokens that a drafter proposes in a round.",
     "interval": "Where nothing else is said: 95% of what resampling the questions gives.",
     "queries": "Prompts that were answered.",
@@ -31,15 +31,15 @@ MEASURES = {
 }
 SELECTORS = {
     "oracle": "In each round the drafter with the most expected tokens of that round, with "
-              "knowledge of the text to come. Not a policy that can be run.",
+    "knowledge of the text to come. Not a policy that can be run.",
     "best-fixed": "For each answer the one drafter with the fewest rounds on it, known afterwards. "
-                  "Regret is counted from it. Not a policy that can be run.",
+    "Regret is counted from it. Not a policy that can be run.",
     "fastest-fixed": "The same, by seconds. Not a policy that can be run.",
     "best-single": "The one drafter with the fewest rounds over all answers of the trace: the best "
-                   "choice for someone who takes one drafter for everything.",
+    "choice for someone who takes one drafter for everything.",
     "fastest-single": "The same, by seconds.",
     "best-switching": "The best choice of a drafter in each round, with knowledge of the text to "
-                      "come. Not a policy that can be run.",
+    "come. Not a policy that can be run.",
     "none": "No drafter: the target alone, one token a round.",
     "uniform": "In each round a drafter drawn blindly.",
     "router": "Reads the prompt, and takes one drafter for the whole answer.",
@@ -91,8 +91,11 @@ def settings(study: Study) -> dict[str, str]:
     found: set[str] = set()
     for row in study.run.settings.select("feedback", "loss", "rule").unique().iter_rows():
         for label in row:
-            found |= {part.split(":")[0] for term in str(label).split("+")
-                      for part in (term, *term.split(":"))}
+            found |= {
+                part.split(":")[0]
+                for term in str(label).split("+")
+                for part in (term, *term.split(":"))
+            }
     if study.run.settings["carry"].count():
         found.add("carried over")
     return {word: meaning for word, meaning in SETTINGS.items() if word in found}
@@ -107,8 +110,9 @@ def selectors(study: Study) -> dict[str, str]:
 def _trace(study: Study, trace: str) -> str:
     answers = study.run.answers(trace)
     whose = study.run.whose_seconds([trace])
-    domains = ", ".join(f"{name} {int((answers.domain == name).sum())}"
-                        for name in answers.domains)
-    return (f"{len(np.unique(answers.question))} questions in {len(answers.tokens)} queries "
-            f"({domains}), {answers.tokens.sum():,} tokens, {study.run.drafters(trace)} drafters; "
-            f"usual setting {study.run.usual(trace)}; {whose or 'no costs, hence no seconds'}.")
+    domains = ", ".join(f"{name} {int((answers.domain == name).sum())}" for name in answers.domains)
+    return (
+        f"{len(np.unique(answers.question))} questions in {len(answers.tokens)} queries "
+        f"({domains}), {answers.tokens.sum():,} tokens, {study.run.drafters(trace)} drafters; "
+        f"usual setting {study.run.usual(trace)}; {whose or 'no costs, hence no seconds'}."
+    )

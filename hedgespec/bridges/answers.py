@@ -26,8 +26,10 @@ class TraceAnswers:
         self._folder = folder
         self._found = {
             row["query_id"]: (row["prompt_sha256"], row["finish_reason"], trace.tokens[start:end])
-            for row, start, end in zip(trace.queries.iter_rows(named=True), trace.offsets,
-                                       trace.offsets[1:], strict=False)}
+            for row, start, end in zip(
+                trace.queries.iter_rows(named=True), trace.offsets, trace.offsets[1:], strict=False
+            )
+        }
 
     def of(self, query: Query) -> tuple[list[int] | str, str] | None:
         """Raises HedgespecError if the answer is to another prompt."""
@@ -38,7 +40,8 @@ class TraceAnswers:
         if sha256 != query.prompt_sha256:
             raise HedgespecError(
                 f"{self._folder}: question {query.question.query_id(query.turn)} has another "
-                "prompt there: its text or the chat template differs")
+                "prompt there: its text or the chat template differs"
+            )
         return tokens.tolist(), finish_reason
 
 
@@ -51,8 +54,10 @@ class FileAnswers:
         for where, item in json_lines(path):
             question, turns = _answered(item)
             if question is None or turns is None:
-                raise HedgespecError(f'{where}: no answer; expected {{"question_id": 1, "choices": '
-                                     '[{"turns": ["..."]}]}')
+                raise HedgespecError(
+                    f'{where}: no answer; expected {{"question_id": 1, "choices": '
+                    '[{"turns": ["..."]}]}'
+                )
             if question in self._texts:
                 raise HedgespecError(f"{where}: a second answer to question {question}")
             self._texts[question] = turns

@@ -38,19 +38,29 @@ def off_policy(rounds: pl.DataFrame) -> list[Estimated]:
     drafters = rounds["drafter"].unique(maintain_order=True).to_list()
     if len(drafters) < 2 or rounds["propensity"].null_count():
         return []
-    requests = rounds["request"].to_physical() if rounds["request"].dtype == pl.Categorical else (
-        rounds["request"].rank("dense"))
+    requests = (
+        rounds["request"].to_physical()
+        if rounds["request"].dtype == pl.Categorical
+        else (rounds["request"].rank("dense"))
+    )
     number = requests.to_numpy().astype(int) - 1
     emitted = rounds["accepted"].to_numpy() + 1.0
     found = []
     for drafter in drafters:
         weight = (rounds["drafter"] == drafter).to_numpy() / rounds["propensity"].to_numpy()
         with np.errstate(invalid="ignore", divide="ignore"):  # draws in which it never runs
-            tokens = mat_estimate(np.bincount(number, weight * emitted),
-                                  np.bincount(number, weight)[:, None])
-        found.append(Estimated(
-            drafter, float(tokens.value[0]), float(tokens.low[0]), float(tokens.high[0]),
-            float(weight.sum() ** 2 / (weight**2).sum())))
+            tokens = mat_estimate(
+                np.bincount(number, weight * emitted), np.bincount(number, weight)[:, None]
+            )
+        found.append(
+            Estimated(
+                drafter,
+                float(tokens.value[0]),
+                float(tokens.low[0]),
+                float(tokens.high[0]),
+                float(weight.sum() ** 2 / (weight**2).sum()),
+            )
+        )
     return found
 
 
@@ -61,8 +71,10 @@ def may_be_done(found: Imported) -> str:
     if found.rounds["drafter"].n_unique() < 2:
         return "rounds of one drafter: a descriptive table; of others it says nothing"
     if found.rounds["propensity"].null_count():
-        return ("rounds of several drafters without the probabilities of their choice: a "
-                "descriptive table, in which drafters are not to be compared")
+        return (
+            "rounds of several drafters without the probabilities of their choice: a "
+            "descriptive table, in which drafters are not to be compared"
+        )
     return "rounds of several drafters with propensities: off-policy estimates"
 
 
@@ -74,6 +86,17 @@ def save(found: Imported, source: Path, format: str, out: Path) -> None:
     check_new(out)
     make_folder(out)
     sha256 = write_table(out / ROUNDS_FILE, found.rounds)
-    write_text(out / LOG, json.dumps({
-        "format": format, "source": source.name, "source_sha256": sha256_file(source),
-        "tables": {ROUNDS_FILE: sha256}, "may_be_done": may_be_done(found)}, indent=1) + "\n")
+    write_text(
+        out / LOG,
+        json.dumps(
+            {
+                "format": format,
+                "source": source.name,
+                "source_sha256": sha256_file(source),
+                "tables": {ROUNDS_FILE: sha256},
+                "may_be_done": may_be_done(found),
+            },
+            indent=1,
+        )
+        + "\n",
+    )

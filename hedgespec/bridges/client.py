@@ -19,8 +19,15 @@ class ServerError(HedgespecError):
 class Client:
     """Requests to one server, which errors call `name`. Several threads may ask at once."""
 
-    def __init__(self, name: str, address: str, timeout: float, retries: int,
-                 pause: float = _PAUSE, key: str | None = None):
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        timeout: float,
+        retries: int,
+        pause: float = _PAUSE,
+        key: str | None = None,
+    ):
         """`timeout` in seconds for each reply; of `retries` further tries the first comes after
         `pause` seconds, each other after twice the pause before. `key` goes with each request as
         a bearer's, and stands in no error. Raises HedgespecError without httpx, ServerError for
@@ -28,13 +35,18 @@ class Client:
         try:
             import httpx
         except ImportError as error:
-            raise HedgespecError("httpx is not installed; recording from servers needs it: pip "
-                                 "install 'hedgespec[servers]'") from error
+            raise HedgespecError(
+                "httpx is not installed; recording from servers needs it: pip "
+                "install 'hedgespec[servers]'"
+            ) from error
         self.name, self.address = name, address.rstrip("/")
         self._timeout, self._retries, self._pause, self._key = timeout, retries, pause, key
         try:
-            self._http = httpx.Client(base_url=self.address, timeout=timeout, headers={
-                "Authorization": f"Bearer {key}"} if key else {})
+            self._http = httpx.Client(
+                base_url=self.address,
+                timeout=timeout,
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+            )
         except httpx.InvalidURL as error:
             raise ServerError(f"server {name} ({address}): is no address ({error})") from error
         self._stopped = Event()
@@ -59,8 +71,9 @@ class Client:
 
     def fault(self, path: str, field: str, problem: str) -> ServerError:
         """An error that says which field of a reply is wrong."""
-        return ServerError(f"server {self.name} ({self.address}{path}): field {field}: "
-                           f"{self._shown(problem)}")
+        return ServerError(
+            f"server {self.name} ({self.address}{path}): field {field}: {self._shown(problem)}"
+        )
 
     def stop(self) -> None:
         """Let requests of other threads end at their next try."""
@@ -74,7 +87,7 @@ class Client:
         where, problem = f"server {self.name} ({method} {self.address}{path})", ""
         for tries in range(self._retries + 1):
             if tries:
-                self._wait(min(self._pause * 2**(tries - 1), _LONGEST_PAUSE))
+                self._wait(min(self._pause * 2 ** (tries - 1), _LONGEST_PAUSE))
             if self._stopped.is_set():
                 raise ServerError(f"{where}: not asked any more")
             try:
@@ -97,19 +110,21 @@ class Client:
             reply = self._http.request(method, path, json=body)
         except httpx.TimeoutException as error:
             seconds = time.perf_counter() - started
-            raise _PassingError(f"no reply within {seconds:.3g} s ({arg('timeout')} "
-                                f"{self._timeout:g})") from error
+            raise _PassingError(
+                f"no reply within {seconds:.3g} s ({arg('timeout')} {self._timeout:g})"
+            ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _PassingError(
-                f"no answer ({self._shown(str(error) or type(error).__name__)})") from error
+                f"no answer ({self._shown(str(error) or type(error).__name__)})"
+            ) from error
         state = f"status {reply.status_code}: {self._shown(reply.text)}"
         if reply.status_code in _PASSING:
             raise _PassingError(state)
         if reply.status_code == _UNAUTHORIZED:
-            raise KeyRefusedError(f"{where}: {state}; " + (
-                "it does not take the key that was given" if self._key else
-                f"it wants a key: {arg('key_variable')} names the environment variable that holds "
-                "it"))
+            hint = f"it wants a key: {arg('key_variable')} names the variable that holds it"
+            if self._key:
+                hint = "it does not take the key that was given"
+            raise KeyRefusedError(f"{where}: {state}; {hint}")
         if reply.status_code != 200:
             raise RefusedError(f"{where}: {state}")
         try:

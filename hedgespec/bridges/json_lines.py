@@ -20,8 +20,11 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         found = [(f"{path}: entry {number}", item) for number, item in enumerate(items, start=1)]
     except (ValueError, RecursionError):
         # Not splitlines: JSON texts may hold other line separators, such as U+2028.
-        found = [(f"{path}: line {number}", _parsed(line, f"{path}: line {number}"))
-                 for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        found = [
+            (f"{path}: line {number}", _parsed(line, f"{path}: line {number}"))
+            for number, line in enumerate(text.split("\n"), start=1)
+            if line.strip()
+        ]
     for where, item in found:
         if not isinstance(item, dict):
             raise HedgespecError(f"{where}: is no JSON object")

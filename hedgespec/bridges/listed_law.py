@@ -39,13 +39,16 @@ def check_law(sampling: Sampling, top: int) -> None:
     if sampling.temperature == 0 or 0 < sampling.top_k <= top:
         return
     if sampling.top_k:
-        raise HedgespecError(f"{arg('top_k', sampling.top_k)}: only {top} tokens are listed at "
-                             f"a position; give {arg('top_logprobs', sampling.top_k)}")
+        raise HedgespecError(
+            f"{arg('top_k', sampling.top_k)}: only {top} tokens are listed at "
+            f"a position; give {arg('top_logprobs', sampling.top_k)}"
+        )
     if sampling.temperature != 1 or sampling.top_p < 1:
         raise HedgespecError(
             f"{arg('temperature', sampling.temperature)}, {arg('top_p', sampling.top_p)} without "
             f"{arg('top_k')}: this needs the whole vocabulary, which a server does not list; "
-            f"give {arg('top_k', top)}, or temperature 1 and top_p 1")
+            f"give {arg('top_k', top)}, or temperature 1 and top_p 1"
+        )
 
 
 def law(listed: Listed, tokens: np.ndarray, sampling: Sampling, target: bool) -> Law:
@@ -83,8 +86,14 @@ def law(listed: Listed, tokens: np.ndarray, sampling: Sampling, target: bool) ->
 
 def _one_hot(chosen: np.ndarray, top: np.ndarray, tokens: np.ndarray) -> Law:
     zeros = np.zeros(len(chosen))
-    return Law(chosen[:, None], np.ones((len(chosen), 1)), (chosen == tokens).astype(float), top,
-               zeros, zeros)
+    return Law(
+        chosen[:, None],
+        np.ones((len(chosen), 1)),
+        (chosen == tokens).astype(float),
+        top,
+        zeros,
+        zeros,
+    )
 
 
 def _kept(scaled: np.ndarray, sampling: Sampling) -> np.ndarray:
@@ -135,8 +144,15 @@ def _shared(p: Law, q: Law, row: int) -> tuple[float, float, float]:
     p, and only q, lists."""
     of_p, of_q = p.ids[row] >= 0, q.ids[row] >= 0
     ids_p, ids_q, mass_p, mass_q = (
-        p.ids[row][of_p], q.ids[row][of_q], p.p[row][of_p], q.p[row][of_q])
+        p.ids[row][of_p],
+        q.ids[row][of_q],
+        p.p[row][of_p],
+        q.p[row][of_q],
+    )
     _, in_p, in_q = np.intersect1d(ids_p, ids_q, assume_unique=True, return_indices=True)
     both = np.minimum(mass_p[in_p], mass_q[in_q]).sum()
-    return (float(both), float(np.minimum(np.delete(mass_p, in_p), q.least[row]).sum()),
-            float(np.minimum(np.delete(mass_q, in_q), p.least[row]).sum()))
+    return (
+        float(both),
+        float(np.minimum(np.delete(mass_p, in_p), q.least[row]).sum()),
+        float(np.minimum(np.delete(mass_q, in_q), p.least[row]).sum()),
+    )

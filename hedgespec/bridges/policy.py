@@ -16,16 +16,20 @@ from hedgespec.traces import Trace
 class ExportSettings:
     """Which policy is exported. `draft_length` None is the trace's own."""
 
-    policy: Annotated[str, Option(
-        "a selector or reference of `hedgespec selectors`, such as fixed:DRAFTER or "
-        "normalhedge")] = "normalhedge"
-    draft_length: Annotated[int | None, Option(
-        "draft length (default: the trace's)", "K", low=1)] = None
+    policy: Annotated[
+        str,
+        Option(
+            "a selector or reference of `hedgespec selectors`, such as fixed:DRAFTER or normalhedge"
+        ),
+    ] = "normalhedge"
+    draft_length: Annotated[
+        int | None, Option("draft length (default: the trace's)", "K", low=1)
+    ] = None
     rule: Annotated[str, Option("verification rule")] = "auto"
-    seeds: Annotated[int, Option(
-        "replays to average over, if the policy's rounds are random", "N", low=1)] = 5
-    out: Annotated[Path | None, Option("file to write (default: print)", "FILE",
-                                       made=True)] = None
+    seeds: Annotated[
+        int, Option("replays to average over, if the policy's rounds are random", "N", low=1)
+    ] = 5
+    out: Annotated[Path | None, Option("file to write (default: print)", "FILE", made=True)] = None
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""
@@ -69,10 +73,15 @@ def drafting_of(trace: Trace, settings: ExportSettings) -> Drafting:
     chooser = replayer.chooser(settings.policy)
     first = replayer.run(chooser, 0)
     if not first.drafts:
-        raise HedgespecError(f"{arg('policy', settings.policy)}: drafts nothing, so that there is "
-                             "no acceptance to export")
-    runs = [replayer.run_exact(chooser)] if replayer.is_exact(chooser) else [
-        first, *(replayer.run(chooser, seed) for seed in range(1, settings.seeds))]
+        raise HedgespecError(
+            f"{arg('policy', settings.policy)}: drafts nothing, so that there is "
+            "no acceptance to export"
+        )
+    runs = (
+        [replayer.run_exact(chooser)]
+        if replayer.is_exact(chooser)
+        else [first, *(replayer.run(chooser, seed) for seed in range(1, settings.seeds))]
+    )
     counts = np.sum([_counts(replayer, run) for run in runs], axis=0)
     rounds, drafts = counts[:2]
     reached, accepted = counts[2:].reshape(2, replayer.draft_length)
@@ -80,8 +89,16 @@ def drafting_of(trace: Trace, settings: ExportSettings) -> Drafting:
         raise HedgespecError(f"{arg('policy', settings.policy)}: no round drafts on {trace.name}")
     with np.errstate(invalid="ignore"):
         given = np.nan_to_num(accepted / reached)
-    return Drafting(trace, chooser.label, replayer.rule, accepted / drafts, given,
-                    float(drafts / rounds), float(len(runs) * len(trace.tokens) / rounds), first)
+    return Drafting(
+        trace,
+        chooser.label,
+        replayer.rule,
+        accepted / drafts,
+        given,
+        float(drafts / rounds),
+        float(len(runs) * len(trace.tokens) / rounds),
+        first,
+    )
 
 
 def _counts(replayer: Replayer, run: Replay) -> np.ndarray:

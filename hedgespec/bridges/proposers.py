@@ -50,10 +50,10 @@ class Suffix(_Copying):
         for place in range(len(tokens), len(tokens) + count):
             _, followers, _ = matches(text[: place + 1], place, self._longest, False)
             if not len(followers):
-                return list(map(int, text[len(tokens):place]))
+                return list(map(int, text[len(tokens) : place]))
             values, counts = np.unique(followers, return_counts=True)
             text[place] = values[counts.argmax()]
-        return list(map(int, text[len(tokens):len(tokens) + count]))
+        return list(map(int, text[len(tokens) : len(tokens) + count]))
 
 
 class SmallModel(Proposer):
@@ -74,7 +74,7 @@ class SmallModel(Proposer):
             for _ in range(count):
                 following = self._model(text).logits[0, -1].argmax()
                 text = torch.cat([text, following.reshape(1, 1)], dim=1)
-        drafted: list[int] = text[0, len(tokens):].tolist()
+        drafted: list[int] = text[0, len(tokens) :].tolist()
         return drafted
 
 
@@ -88,8 +88,10 @@ def make_proposers(text: str) -> dict[str, Proposer]:
     for word in filter(None, map(str.strip, text.split(","))):
         name, _, argument = word.partition(":")
         if name not in PROPOSERS:
-            raise HedgespecError(f"unknown proposer {name!r}; known are {', '.join(PROPOSERS)}"
-                                 + did_you_mean(name, PROPOSERS))
+            raise HedgespecError(
+                f"unknown proposer {name!r}; known are {', '.join(PROPOSERS)}"
+                + did_you_mean(name, PROPOSERS)
+            )
         if word in found:
             raise HedgespecError(f"proposer {word} is named twice")
         found[word] = PROPOSERS[name](argument)

@@ -58,8 +58,7 @@ KIND = "lm"  # the family of drafters that servers run
 _NO_CONTEXT = 1 << 20  # tokens, where no server names its context
 _FEW = 16  # tokens: of fewer, rounding does not make a mean yet
 # Settings that say how local models run or what only these give, and what they are without.
-_LOCAL = {"rules": (), "trees": (), "features": False, "batch_size": None,
-          "part": None}
+_LOCAL = {"rules": (), "trees": (), "features": False, "batch_size": None, "part": None}
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,8 @@ class _Recorded:
 
 
 def record_from_servers(
-    settings: RecordSettings, how: ServerSettings,
+    settings: RecordSettings,
+    how: ServerSettings,
     report: Callable[[RecordingProgress], None] = lambda _: None,
 ) -> Manifest:
     """Record a trace from the servers that `settings` name as target and drafters.
@@ -97,8 +97,9 @@ def record_from_servers(
     answers = read_answers(how.answers) if how.answers else None
     if isinstance(answers, TraceAnswers):
         _check_same_law(settings, answers)
-    progress = RecordingProgress(sum(len(question.turns) for question in questions),
-                                 phase="testing servers")
+    progress = RecordingProgress(
+        sum(len(question.turns) for question in questions), phase="testing servers"
+    )
     report(progress)
     with _clients(names, how) as clients:
         setup = _Setup(settings, how, clients)
@@ -116,17 +117,22 @@ def _check(settings: RecordSettings) -> dict[str, str]:
     if settings.precision not in PRECISIONS:
         raise HedgespecError(f"{arg('precision')} must be one of {', '.join(PRECISIONS)}")
     if not settings.drafters:
-        raise HedgespecError(f"{arg('drafters')}: name a server of each drafter, as in "
-                             "small=http://127.0.0.1:8001")
+        raise HedgespecError(
+            f"{arg('drafters')}: name a server of each drafter, as in small=http://127.0.0.1:8001"
+        )
     named = {TARGET: _without_password(settings.target)}
     for specification in settings.drafters:
         name, _, address = _without_password(specification).partition("=")
         if not is_server(address):
-            raise HedgespecError(f"{arg('drafters')} {specification!r}: beside a target's server "
-                                 "each drafter is NAME=http://HOST:PORT")
+            raise HedgespecError(
+                f"{arg('drafters')} {specification!r}: beside a target's server "
+                "each drafter is NAME=http://HOST:PORT"
+            )
         if not is_drafter_name(name) or name in named:
-            raise HedgespecError(f"{arg('drafters')} {specification!r}: the name must differ "
-                                 f'from {", ".join(named)} and hold only a-z, 0-9, ".", "_", "-"')
+            raise HedgespecError(
+                f"{arg('drafters')} {specification!r}: the name must differ "
+                f'from {", ".join(named)} and hold only a-z, 0-9, ".", "_", "-"'
+            )
         named[name] = address
     return named
 
@@ -134,9 +140,11 @@ def _check(settings: RecordSettings) -> dict[str, str]:
 def _without_password(address: str) -> str:
     """Raise HedgespecError, without saying it, for an address that messages must not show."""
     if "@" in address:
-        raise HedgespecError(f"{arg('target')}, {arg('drafters')}: an address must hold no name or "
-                             f"password (...@...); {arg('key_variable')} names the environment "
-                             "variable of a key")
+        raise HedgespecError(
+            f"{arg('target')}, {arg('drafters')}: an address must hold no name or "
+            f"password (...@...); {arg('key_variable')} names the environment "
+            "variable of a key"
+        )
     return address
 
 
@@ -150,8 +158,10 @@ def _check_same_law(settings: RecordSettings, answers: TraceAnswers) -> None:
 @contextmanager
 def _clients(names: dict[str, str], how: ServerSettings) -> Iterator[list[Client]]:
     keys = keys_of(names, how.key_variable)
-    clients = [Client(name, address, how.timeout, how.retries, key=keys[name])
-               for name, address in names.items()]
+    clients = [
+        Client(name, address, how.timeout, how.retries, key=keys[name])
+        for name, address in names.items()
+    ]
     try:
         yield clients
     finally:
@@ -172,11 +182,19 @@ class _Setup:
             dialect.check_sampling(self.sampling)
         self._ids = self.tokenizer(selftest.TEXT, add_special_tokens=False)["input_ids"]
         selftest.check_one_tokenizer(dialects, self._ids)
-        self.servers = [_Server(dialect.client.name, dialect, dialect.info(),
-                                selftest.check_server(dialect, self._ids, self.top))
-                        for dialect in dialects]
-        whole = all(server.dialect.score(self._ids[:1], self._ids[1:2], self.top).whole
-                    for server in self.servers)
+        self.servers = [
+            _Server(
+                dialect.client.name,
+                dialect,
+                dialect.info(),
+                selftest.check_server(dialect, self._ids, self.top),
+            )
+            for dialect in dialects
+        ]
+        whole = all(
+            server.dialect.score(self._ids[:1], self._ids[1:2], self.top).whole
+            for server in self.servers
+        )
         if not whole:
             check_law(self.sampling, self.top)
         free = settings.top_k == 0 and settings.temperature > 0
@@ -193,21 +211,34 @@ class _Setup:
     @property
     def context(self) -> int:
         """The shortest context that a server names."""
-        return min((server.info.context for server in self.servers if server.info.context),
-                   default=_NO_CONTEXT)
+        return min(
+            (server.info.context for server in self.servers if server.info.context),
+            default=_NO_CONTEXT,
+        )
 
     def fingerprint(self, queries: list[Query]) -> dict[str, Any]:
         """What must be the same on resumption."""
         prompts = json.dumps([[query.prompt_sha256, query.prompt] for query in queries])
-        kept = ("name", "temperature", "top_p", "top_k", "seed", "max_new_tokens", "draft_length",
-                "per_domain", "precision")
+        kept = (
+            "name",
+            "temperature",
+            "top_p",
+            "top_k",
+            "seed",
+            "max_new_tokens",
+            "draft_length",
+            "per_domain",
+            "precision",
+        )
         return {
             **{name: getattr(self.settings, name) for name in kept},
             "prompts_sha256": sha256_file(self.settings.prompts),
             "prompts_as_rendered_by_the_chat_template": sha256_text(prompts),
-            "top_logprobs": self.top, "answers": self._answers(),
-            "servers": {server.name: [server.dialect.name, server.info.model]
-                        for server in self.servers},
+            "top_logprobs": self.top,
+            "answers": self._answers(),
+            "servers": {
+                server.name: [server.dialect.name, server.info.model] for server in self.servers
+            },
         }
 
     def _answers(self) -> str | None:
@@ -221,19 +252,25 @@ class _Recorder:
     """Runs one recording."""
 
     def __init__(
-        self, setup: _Setup, questions: list[Question], answers: Answers | None,
-        progress: RecordingProgress, report: Callable[[RecordingProgress], None],
+        self,
+        setup: _Setup,
+        questions: list[Question],
+        answers: Answers | None,
+        progress: RecordingProgress,
+        report: Callable[[RecordingProgress], None],
     ):
         settings = setup.settings
         self._setup, self._questions, self._answers = setup, questions, answers
         self._progress, self._report = progress, report
-        self._queries = Queries(questions, setup.tokenizer, setup.context - 1,
-                                settings.max_new_tokens, settings.prompts)
+        self._queries = Queries(
+            questions, setup.tokenizer, setup.context - 1, settings.max_new_tokens, settings.prompts
+        )
         progress.phase = "rendering prompts"
         report(progress)
         self._first_turns = self._queries.of_turn(0, {})
-        self._writer = TraceWriter(settings.out, setup.fingerprint(self._first_turns),
-                                   settings.resume)
+        self._writer = TraceWriter(
+            settings.out, setup.fingerprint(self._first_turns), settings.resume
+        )
 
     def run(self) -> Manifest:
         """All turns: each needs the answers of the one before."""
@@ -241,7 +278,7 @@ class _Recorder:
         self._progress.phase = "recording"
         for turn in range(max(len(question.turns) for question in self._questions)):
             before = len(self._queries.left_out)
-            queries = (self._queries.of_turn(turn, texts) if turn else self._first_turns)
+            queries = self._queries.of_turn(turn, texts) if turn else self._first_turns
             self._progress.queries_total -= len(self._queries.left_out) - before
             for query, text in self._of_turn(queries):
                 texts[query.question.id].append(text)
@@ -262,7 +299,8 @@ class _Recorder:
             raise HedgespecError(
                 f"{self._setup.settings.out}: cannot resume: the prompt of "
                 f"{query.question.query_id(query.turn)} is not that recorded before; does the "
-                "chat template print the date? Remove the folder to start anew")
+                "chat template print the date? Remove the folder to start anew"
+            )
         self._progress.tokens_resumed += len(tokens)
         self._count(len(tokens))
         return self._text(tokens["token"].to_list(), recorded["finish_reason"][0])
@@ -289,7 +327,8 @@ class _Recorder:
         kept = len(self._writer.finished_batches())
         return ServerError(
             f"{fault.worded(arg)}; {kept} of {self._progress.queries_total} answers are kept in "
-            f"{self._setup.settings.out}: run the same again with {arg('resume', True)}")
+            f"{self._setup.settings.out}: run the same again with {arg('resume', True)}"
+        )
 
     def _count(self, tokens: int) -> None:
         self._progress.tokens += tokens
@@ -310,33 +349,45 @@ class _Recorder:
             q = law(listed, emitted, setup.sampling, target=False)
             columns |= {
                 _column(statistic, server.name): values
-                for statistic, values in statistics(p, q, emitted, setup.bounded).items()}
+                for statistic, values in statistics(p, q, emitted, setup.bounded).items()
+            }
         precision = setup.settings.precision
         return _Recorded(
             query,
-            query_table(query, len(tokens), finish_reason, np.zeros(0, np.float32),
-                        setup.settings.prompts.stem, precision),
-            token_table(query.number, tokens, emitted_log(p), columns, precision)
-            .with_columns(pl.Series("_gap", gap, dtype=pl.Float64)),
-            self._text(tokens, finish_reason))
+            query_table(
+                query,
+                len(tokens),
+                finish_reason,
+                np.zeros(0, np.float32),
+                setup.settings.prompts.stem,
+                precision,
+            ),
+            token_table(query.number, tokens, emitted_log(p), columns, precision).with_columns(
+                pl.Series("_gap", gap, dtype=pl.Float64)
+            ),
+            self._text(tokens, finish_reason),
+        )
 
     def _answer(self, query: Query) -> tuple[list[int], str, Listed | None]:
         setup, where = self._setup, query.question.query_id(query.turn)
         if self._answers is None:
             found = setup.target.dialect.write(
-                query.prompt, query.limit, setup.sampling, self._seed(query), 2)
+                query.prompt, query.limit, setup.sampling, self._seed(query), 2
+            )
             if not found.tokens:
                 raise ServerError(f"server {TARGET}: wrote no token for question {where}")
             return found.tokens, found.finish_reason, found.listed
         given = self._answers.of(query)
         if given is None:
-            raise HedgespecError(f"{arg('answers', setup.how.answers)}: no answer to question "
-                                 f"{where}")
+            raise HedgespecError(
+                f"{arg('answers', setup.how.answers)}: no answer to question {where}"
+            )
         answer, finish_reason = given
         tokens = tokenize(setup.tokenizer, answer) if isinstance(answer, str) else answer
         if not tokens:
-            raise HedgespecError(f"{arg('answers', setup.how.answers)}: the answer to question "
-                                 f"{where} has no tokens")
+            raise HedgespecError(
+                f"{arg('answers', setup.how.answers)}: the answer to question {where} has no tokens"
+            )
         cut = tokens[: query.limit]
         return cut, finish_reason if len(cut) == len(tokens) else "length", None
 
@@ -354,8 +405,10 @@ class _Recorder:
         gap: np.ndarray = np.abs(scored.own - written.own)
         fault = gap_fault(float(gap.sum()) / max(len(gap), _FEW), float(gap.max()), selftest.DTYPE)
         if fault:
-            raise ServerError(f"server {TARGET}: question {query.question.query_id(query.turn)}: "
-                              f"{fault}; it was not recorded")
+            raise ServerError(
+                f"server {TARGET}: question {query.question.query_id(query.turn)}: "
+                f"{fault}; it was not recorded"
+            )
         return gap
 
     def _text(self, tokens: list[int], finish_reason: str) -> str:
@@ -372,33 +425,64 @@ class _Recorder:
             name=settings.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             target=TargetInfo(_model(target), None, None, size),
-            drafters=[DrafterInfo(server.name, KIND, f"{KIND}:{_model(server.info)}", None,
-                                  statistics=BOUNDS if setup.bounded else ())
-                      for server in setup.drafters],
-            sampling=SamplingInfo(settings.temperature, settings.top_p, settings.top_k,
-                                  settings.seed, settings.max_new_tokens),
-            draft_length=settings.draft_length, precision=settings.precision,
-            device="servers", dtype=selftest.DTYPE, queries=0, tokens=0, files={},
-            versions={"python": platform.python_version(),
-                      **package_versions("httpx", "numpy", "polars")},
-            recording=self._recording())
+            drafters=[
+                DrafterInfo(
+                    server.name,
+                    KIND,
+                    f"{KIND}:{_model(server.info)}",
+                    None,
+                    statistics=BOUNDS if setup.bounded else (),
+                )
+                for server in setup.drafters
+            ],
+            sampling=SamplingInfo(
+                settings.temperature,
+                settings.top_p,
+                settings.top_k,
+                settings.seed,
+                settings.max_new_tokens,
+            ),
+            draft_length=settings.draft_length,
+            precision=settings.precision,
+            device="servers",
+            dtype=selftest.DTYPE,
+            queries=0,
+            tokens=0,
+            files={},
+            versions={
+                "python": platform.python_version(),
+                **package_versions("httpx", "numpy", "polars"),
+            },
+            recording=self._recording(),
+        )
 
     def _recording(self) -> dict[str, Any]:
         setup, settings = self._setup, self._setup.settings
         gaps = self._writer.read_token_column("_gap").drop_nans()
         found = {FIELD: {"mean": gaps.mean(), "max": gaps.max()}} if len(gaps) else {}
         return {
-            "command": [re.sub(r"https?://\S+", "http://...", word)
-                        for word in command_to_pass_on()],
-            "prompts": settings.prompts.name, "prompts_sha256": sha256_file(settings.prompts),
+            "command": [
+                re.sub(r"https?://\S+", "http://...", word) for word in command_to_pass_on()
+            ],
+            "prompts": settings.prompts.name,
+            "prompts_sha256": sha256_file(settings.prompts),
             "answers": setup.how.answers.name if setup.how.answers else None,
             "left_out_for_lack_of_context": self._queries.left_out,
-            "gamma": ("bounded: gamma is the middle of gamma_low and gamma_high" if setup.bounded
-                      else "exact"),
+            "gamma": (
+                "bounded: gamma is the middle of gamma_low and gamma_high"
+                if setup.bounded
+                else "exact"
+            ),
             "top_logprobs": setup.top,
-            "servers": {server.name: {"engine": server.dialect.name, **asdict(server.info),
-                                      "model": _model(server.info), **server.tested.document()}
-                        for server in setup.servers},
+            "servers": {
+                server.name: {
+                    "engine": server.dialect.name,
+                    **asdict(server.info),
+                    "model": _model(server.info),
+                    **server.tested.document(),
+                }
+                for server in setup.servers
+            },
             **found,
         }
 

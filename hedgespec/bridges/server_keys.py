@@ -21,8 +21,10 @@ def keys_of(servers: Iterable[str], variables: Sequence[str]) -> dict[str, str |
     for word in sorted(variables, key=lambda word: "=" in word):  # those of one server last
         name, _, variable = word.rpartition("=")
         if name and name not in found:
-            raise HedgespecError(f"{arg('key_variable', word)}: no server is called {name!r}; they "
-                                 f"are {', '.join(found)}")
+            raise HedgespecError(
+                f"{arg('key_variable', word)}: no server is called {name!r}; they "
+                f"are {', '.join(found)}"
+            )
         found |= dict.fromkeys([name] if name else found, _key(variable))
     return found
 
@@ -30,9 +32,13 @@ def keys_of(servers: Iterable[str], variables: Sequence[str]) -> dict[str, str |
 def _key(variable: str) -> str:
     key = os.environ.get(variable, "").strip()
     if not key:
-        raise HedgespecError(f"{arg('key_variable', variable)}: the environment has no such "
-                             f"variable, or it is empty; set it: export {variable}=...")
+        raise HedgespecError(
+            f"{arg('key_variable', variable)}: the environment has no such "
+            f"variable, or it is empty; set it: export {variable}=..."
+        )
     if not all("!" <= sign <= "~" for sign in key):
-        raise HedgespecError(f"{arg('key_variable', variable)}: its value is no key: it holds "
-                             "spaces, or characters that no header may hold")
+        raise HedgespecError(
+            f"{arg('key_variable', variable)}: its value is no key: it holds "
+            "spaces, or characters that no header may hold"
+        )
     return key

@@ -38,9 +38,17 @@ class _Request:
     text: np.ndarray
     begin: int
     drafted: int | None = None  # tokens of the round that is being verified
-    rounds: dict[str, list[Any]] = field(default_factory=lambda: {
-        name: [] for name in ("per_step_accepted", "per_step_drafted", "per_step_drafter",
-                              "per_step_propensity")})
+    rounds: dict[str, list[Any]] = field(
+        default_factory=lambda: {
+            name: []
+            for name in (
+                "per_step_accepted",
+                "per_step_drafted",
+                "per_step_drafter",
+                "per_step_propensity",
+            )
+        }
+    )
 
     def line(self) -> bytes:
         """Its rounds as a line of a log, if it has any; the last one, whose outcome is not told, is
@@ -88,7 +96,8 @@ class SelectingProposer:
             raise HedgespecError(
                 f"{SELECTOR} {self._configured.label}: needs probabilities of drafters, which vLLM "
                 "does not hand to a custom class; choose a bandit that learns from its own rounds, "
-                "such as ucbspec or exp3spec")
+                "such as ucbspec or exp3spec"
+            )
         self._log = _Log(os.environ[LOG]) if os.environ.get(LOG) else None
         self._requests: list[_Request] = []
         self._begun = 0
@@ -97,8 +106,11 @@ class SelectingProposer:
         """Nothing that vLLM would load."""
 
     def propose(
-        self, sampled_token_ids: list[list[int]], num_tokens_no_spec: np.ndarray,
-        token_ids_cpu: np.ndarray, slot_mappings: Any = None,
+        self,
+        sampled_token_ids: list[list[int]],
+        num_tokens_no_spec: np.ndarray,
+        token_ids_cpu: np.ndarray,
+        slot_mappings: Any = None,
     ) -> list[list[int]]:
         """Drafts of each row of the batch; none for a row that sampled nothing.
 
@@ -151,7 +163,10 @@ class SelectingProposer:
         name = list(self._proposers)[arm]
         drafted = self._proposers[name].propose(text, room)
         request.drafted = len(drafted)
-        for key, value in (("drafted", len(drafted)), ("drafter", name),
-                           ("propensity", float(request.online.weights[arm]))):
+        for key, value in (
+            ("drafted", len(drafted)),
+            ("drafter", name),
+            ("propensity", float(request.online.weights[arm])),
+        ):
             request.rounds[f"per_step_{key}"].append(value)
         return drafted

@@ -59,13 +59,15 @@ class _Docs(argparse.Action):
 class _Completion(argparse.Action):
     """Prints the completion of every command, whose options are all imported for it."""
 
-    def __call__(self, parser: argparse.ArgumentParser, options: object, shell: Any,
-                 *_: object) -> None:
+    def __call__(
+        self, parser: argparse.ArgumentParser, options: object, shell: Any, *_: object
+    ) -> None:
         try:
             import shtab
         except ImportError:
-            parser.exit(1, "hedgespec: shtab is not installed: pip install "
-                           "'hedgespec[completion]'\n")
+            parser.exit(
+                1, "hedgespec: shtab is not installed: pip install 'hedgespec[completion]'\n"
+            )
         print(shtab.complete(make_parser(list(COMMANDS))[0], shell=shell))
         parser.exit()
 
@@ -94,16 +96,30 @@ def make_parser(
 ) -> "tuple[Parser, argparse._SubParsersAction[Parser]]":
     """The parser, and its commands: those named in `given` with all their options."""
     parser = Parser(
-        prog="hedgespec", description="Choose a drafter-selection policy for speculative decoding.")
-    parser.add_argument("--version", action=_Version, nargs=0,
-                        help="show the version, and the commit where there is one")
-    parser.add_argument("--docs", action=_Docs, nargs=0,
-                        help="show the folder of the documentation (help texts call it docs/)")
-    parser.add_argument("--print-completion", action=_Completion, choices=SHELLS,
-                        help="print a script that completes commands and options, for a shell's "
-                             "start file (needs the `completion` extra)")
-    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND",
-                                     required=True, action=_Commands)
+        prog="hedgespec", description="Choose a drafter-selection policy for speculative decoding."
+    )
+    parser.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        help="show the version, and the commit where there is one",
+    )
+    parser.add_argument(
+        "--docs",
+        action=_Docs,
+        nargs=0,
+        help="show the folder of the documentation (help texts call it docs/)",
+    )
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        choices=SHELLS,
+        help="print a script that completes commands and options, for a shell's "
+        "start file (needs the `completion` extra)",
+    )
+    commands = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True, action=_Commands
+    )
     for name in COMMANDS:
         if name in given:
             import_module(f"hedgespec.cli.{MODULES.get(name, name)}").add_parser(commands)
@@ -117,8 +133,10 @@ def _run(arguments: list[str] | None) -> int:
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         command = commands.choices[options.command]
-        command.error(f"unrecognized arguments: {' '.join(unknown)}"
-                      + did_you_mean(unknown[0].partition("=")[0], command._option_string_actions))
+        command.error(
+            f"unrecognized arguments: {' '.join(unknown)}"
+            + did_you_mean(unknown[0].partition("=")[0], command._option_string_actions)
+        )
     try:
         status: int = options.run(options)
     except BrokenPipeError:  # as of `hedgespec selectors | head`: nobody reads on

@@ -77,8 +77,11 @@ def _obey(talk: Talk, line: str) -> None:
             talk.say(f"{usage:16s} {meaning}")
     else:
         known = "/selector NAME" if name == "/selector" else ", ".join(COMMANDS)
-        talk.say(f"unknown command {line!r}; it is {known}{did_you_mean(name, _NAMES)}"
-                 if name not in _NAMES else f"it is {known}")
+        talk.say(
+            f"unknown command {line!r}; it is {known}{did_you_mean(name, _NAMES)}"
+            if name not in _NAMES
+            else f"it is {known}"
+        )
 
 
 @contextmanager

@@ -23,16 +23,25 @@ fails. How to write a learner: docs/tutorial.md.
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "check", epilog=EPILOG,
+        "check",
+        epilog=EPILOG,
         description="Check a learner of your own. Each breach of the contract is reported with "
-                    "its line.",
+        "its line.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("learner", metavar="FILE.py:NAME",
-                        help="the learner, with parameters as in `hedgespec sim` if you like; a "
-                             "built-in learner works too")
-    parser.add_argument("--out", type=Path, default=Path("results/check"), metavar="DIR",
-                        help="where the figure goes (default: %(default)s)")
+    parser.add_argument(
+        "learner",
+        metavar="FILE.py:NAME",
+        help="the learner, with parameters as in `hedgespec sim` if you like; a "
+        "built-in learner works too",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/check"),
+        metavar="DIR",
+        help="where the figure goes (default: %(default)s)",
+    )
     parser.set_defaults(run=run)
 
 

@@ -34,7 +34,8 @@ class Parser(argparse.ArgumentParser):
         except argparse.ArgumentError as error:
             choices = [str(choice) for choice in action.choices or ()]
             raise argparse.ArgumentError(
-                action, error.message + did_you_mean(str(value), choices)) from error
+                action, error.message + did_you_mean(str(value), choices)
+            ) from error
 
 
 def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:
@@ -42,22 +43,29 @@ def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:
     if not isinstance(error, HedgespecError):
         return shortened(str(error))
     # The dest of a setting has its class before it. Of two settings of one name the first counts.
-    options = {action.dest.rpartition(".")[2]: option.removeprefix("--")
-               for action in reversed(command._actions) for option in action.option_strings
-               if not option.startswith("--no-")}
+    options = {
+        action.dest.rpartition(".")[2]: option.removeprefix("--")
+        for action in reversed(command._actions)
+        for option in action.option_strings
+        if not option.startswith("--no-")
+    }
     return error.worded(lambda name, *value: at_shell(options.get(name, name), *value))
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """The option --json."""
-    parser.add_argument("--json", action="store_true",
-                        help="print one JSON document instead, for programs (docs/machines.md)")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON document instead, for programs (docs/machines.md)",
+    )
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """The option --quiet."""
-    parser.add_argument("--quiet", action="store_true",
-                        help="print only warnings and errors, no progress")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print only warnings and errors, no progress"
+    )
 
 
 def print_json(document: object) -> None:
@@ -67,17 +75,31 @@ def print_json(document: object) -> None:
 
 def verdicts_as_json(found: "Sequence[Judged]") -> list[dict[str, Any]]:
     """Verdicts, for --json."""
-    return [{"trace": one.trace, "about": one.about, "verdict": _verdict(one.speed or one.rounds),
-             "in_rounds": _verdict(one.rounds)} for one in found]
+    return [
+        {
+            "trace": one.trace,
+            "about": one.about,
+            "verdict": _verdict(one.speed or one.rounds),
+            "in_rounds": _verdict(one.rounds),
+        }
+        for one in found
+    ]
 
 
 def _verdict(found: "Verdict") -> dict[str, Any]:
-    return {"unit": found.unit, "advice": found.advice, "best": found.best.label,
-            "rate": found.best.rate, "share_of_halves": found.best.share,
-            "single": None if found.single is None else found.single.label,
-            "percent_over_single": _interval(found.over_single),
-            "percent_over_none": _interval(found.over_none), "alike": found.alike,
-            "questions": found.questions, "settings": found.settings}
+    return {
+        "unit": found.unit,
+        "advice": found.advice,
+        "best": found.best.label,
+        "rate": found.best.rate,
+        "share_of_halves": found.best.share,
+        "single": None if found.single is None else found.single.label,
+        "percent_over_single": _interval(found.over_single),
+        "percent_over_none": _interval(found.over_none),
+        "alike": found.alike,
+        "questions": found.questions,
+        "settings": found.settings,
+    }
 
 
 def _interval(gain: "Estimate | None") -> dict[str, float] | None:
@@ -102,8 +124,14 @@ def work_bar(first: str, quiet: bool = False) -> Iterator[Callable[[str, int, in
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     errors = Console(stderr=True)
-    bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
-                   MofNCompleteColumn(), console=errors, transient=True, disable=quiet)
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=errors,
+        transient=True,
+        disable=quiet,
+    )
     lines = Lines(errors)
 
     def show(label: str, done: int, total: int) -> None:
@@ -128,8 +156,14 @@ def one_line_warnings() -> Iterator[None]:
     """
     before, shown = warnings.showwarning, set[str]()
 
-    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int,
-             file: TextIO | None = None, line: str | None = None) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if Path(filename).is_relative_to(Path(hedgespec.__file__).parent):
             text = f"hedgespec: warning: {message}"
         else:
@@ -180,7 +214,7 @@ def require_models(what: str) -> None:
 
 
 def chosen_device(device: str) -> str:
-    """"auto" becomes cuda if there is one, else cpu."""
+    """ "auto" becomes cuda if there is one, else cpu."""
     import torch
 
     if device == "auto":
@@ -189,7 +223,7 @@ def chosen_device(device: str) -> str:
 
 
 def chosen_dtype(dtype: str, device: str) -> str:
-    """"auto" becomes bfloat16 on cuda, float32 on the CPU."""
+    """ "auto" becomes bfloat16 on cuda, float32 on the CPU."""
     return {"auto": "float32" if device == "cpu" else "bfloat16"}.get(dtype, dtype)
 
 
@@ -205,9 +239,11 @@ def part_of_torchrun(device: str | None) -> dict[str, str]:
     if not {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys():
         return {}
     if device == SPLIT:
-        raise HedgespecError(f"{arg('device', SPLIT)} takes all GPUs, and torchrun gives a process "
-                             f"one: start each with {arg('part', 'I/N')} and its own "
-                             "CUDA_VISIBLE_DEVICES")
+        raise HedgespecError(
+            f"{arg('device', SPLIT)} takes all GPUs, and torchrun gives a process "
+            f"one: start each with {arg('part', 'I/N')} and its own "
+            "CUDA_VISIBLE_DEVICES"
+        )
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what "cuda" means from now on
     return {"part": f"{os.environ['RANK']}/{os.environ['WORLD_SIZE']}"}
@@ -253,9 +289,13 @@ class StepBar:
 
         console = Console(stderr=True)
         self._bar = Bar(
-            TextColumn("{task.description:30}"), BarColumn(), MofNCompleteColumn(),
-            TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-            console=console, transient=True,
+            TextColumn("{task.description:30}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=True,
         )
         self._lines = Lines(console)
         self._part = ""
@@ -277,7 +317,9 @@ class StepBar:
         self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()

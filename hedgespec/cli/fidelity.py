@@ -11,8 +11,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "fidelity",
         description="Replay what `hedgespec live --out` wrote. Every chosen drafter and every\n"
-                    "played probability must come out again, bit for bit. The first that differs\n"
-                    "is named, with status 1. Seconds are shown live and as replayed.",
+        "played probability must come out again, bit for bit. The first that differs\n"
+        "is named, with status 1. Seconds are shown live and as replayed.",
         epilog="example:\n  hedgespec live --out log && hedgespec fidelity log",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -36,9 +36,11 @@ def run(options: argparse.Namespace) -> int:
         replayed = replayed_log(folder)
         rounds = check_replayed(replayed)  # also refuses text that is not the target's
         told = FIELD in load_manifest(folder / TRACE).recording
-        print(f"{folder}: {rounds} rounds, every decision replayed"
-              + _seconds(seconds_of(replayed), *stalled_rounds(replayed))
-              + ("" if told else "; this old log does not say whether its text is the target's"))
+        print(
+            f"{folder}: {rounds} rounds, every decision replayed"
+            + _seconds(seconds_of(replayed), *stalled_rounds(replayed))
+            + ("" if told else "; this old log does not say whether its text is the target's")
+        )
     return 0
 
 
@@ -47,7 +49,13 @@ def _seconds(found: tuple[float, float] | None, stalled: int, lost: float) -> st
     if found is None:
         return ""
     live, replayed = found
-    return (f"; {live:.3g} s live, {replayed:.3g} s replayed under the log's costs "
-            f"({(replayed - live) / live:+.1%})"
-            + (f", {lost:.3g} s of those live in {stalled} of the rounds, which took over three "
-               "times as long as their like: the machine was busy" if lost > _TOLD * live else ""))
+    return (
+        f"; {live:.3g} s live, {replayed:.3g} s replayed under the log's costs "
+        f"({(replayed - live) / live:+.1%})"
+        + (
+            f", {lost:.3g} s of those live in {stalled} of the rounds, which took over three "
+            "times as long as their like: the machine was busy"
+            if lost > _TOLD * live
+            else ""
+        )
+    )

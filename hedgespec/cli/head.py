@@ -27,13 +27,15 @@ into config.json in one of two ways. The right one is the one that is accepted m
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "head", epilog=EPILOG,
+        "head",
+        epilog=EPILOG,
         description="Show dialect, flags, layers and tensors of an EAGLE head, and the acceptance "
-                    "probability at each draft depth on the target's own text.",
+        "probability at each draft depth on the target's own text.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER",
-                        help="folder with config.json and tensors")
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="folder with config.json and tensors"
+    )
     for settings in _defaults():
         add_options(parser, settings)
     parser.set_defaults(run=run)
@@ -48,8 +50,11 @@ def _defaults() -> "tuple[HeadSettings, Sampling]":
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: value for settings in _defaults()
-            for name, value in given_options(options, type(settings)).items()}
+    return {
+        name: value
+        for settings in _defaults()
+        for name, value in given_options(options, type(settings)).items()
+    }
 
 
 def run(options: argparse.Namespace) -> int:
@@ -79,20 +84,30 @@ def run(options: argparse.Namespace) -> int:
 
 def _print(found: "HeadReport", settings: "HeadSettings", sampling: "Sampling") -> None:
     print(f"EAGLE-{found.generation} head in the dialect {found.dialect}")
-    print("flags: " + (", ".join(f"{name} = {value}" for name, value in found.flags.items())
-                       or "none"))
+    print(
+        "flags: "
+        + (", ".join(f"{name} = {value}" for name, value in found.flags.items()) or "none")
+    )
     for trial in found.trials:
-        print(f"layers {list(trial.layers)} if config.json counts {trial.counts}"
-              + (" (used)" if trial.used else ""))
+        print(
+            f"layers {list(trial.layers)} if config.json counts {trial.counts}"
+            + (" (used)" if trial.used else "")
+        )
     print("tensors:")
     width = max(map(len, found.tensors))
     for name, (shape, dtype) in found.tensors.items():
         print(f"  {name:{width}s}  {dtype} {list(shape)}")
-    print(f"acceptance at draft depths 1, 2, ... on {found.tokens} tokens of {settings.target}, "
-          f"temperature {sampling.temperature:g}:")
+    print(
+        f"acceptance at draft depths 1, 2, ... on {found.tokens} tokens of {settings.target}, "
+        f"temperature {sampling.temperature:g}:"
+    )
     for trial in found.trials:
-        print(f"  layers {list(trial.layers)}: " + " ".join(
-            f"{value:.3f}" for value in trial.acceptance))
+        print(
+            f"  layers {list(trial.layers)}: "
+            + " ".join(f"{value:.3f}" for value in trial.acceptance)
+        )
     if not any(trial.used for trial in found.trials):
-        print("the config does not say which of these it means: write the right ones into its "
-              "top level as eagle_aux_hidden_state_layer_ids")
+        print(
+            "the config does not say which of these it means: write the right ones into its "
+            "top level as eagle_aux_hidden_state_layer_ids"
+        )

@@ -38,24 +38,42 @@ or none for comparison). With any of them the text has the target's own distribu
 `models` extra.
 """
 
-_COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red", "bright_cyan", "bright_green",
-            "bright_magenta", "bright_yellow", "bright_blue", "bright_red")
+_COLOURS = (
+    "cyan",
+    "green",
+    "magenta",
+    "yellow",
+    "blue",
+    "red",
+    "bright_cyan",
+    "bright_green",
+    "bright_magenta",
+    "bright_yellow",
+    "bright_blue",
+    "bright_red",
+)
 _UNEVEN = 1.25  # times that the target's passes may take more, or less, than its costs say
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "live", epilog=EPILOG,
+        "live",
+        epilog=EPILOG,
         description="Decode speculatively with a pool of drafters, one text at a time.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--prompt", metavar="TEXT", help="one question")
-    what.add_argument("--prompts", type=Path, metavar="FILE",
-                      help="question.jsonl (default: the bundled questions, one per domain)")
-    what.add_argument("--chat", action="store_true",
-                      help="chat with the target; /help lists the commands")
+    what.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help="question.jsonl (default: the bundled questions, one per domain)",
+    )
+    what.add_argument(
+        "--chat", action="store_true", help="chat with the target; /help lists the commands"
+    )
     for defaults in _defaults():
         add_options(parser, defaults)
     parser.set_defaults(run=run)
@@ -67,8 +85,11 @@ def _defaults() -> "tuple[LiveSettings, Sampling, DecoderSettings]":
     from hedgespec.models import smollm2
     from hedgespec.models.settings import Sampling
 
-    return (LiveSettings(smollm2.NAME, device="auto", dtype="auto"), Sampling(temperature=0.7),
-            DecoderSettings(seed=0))
+    return (
+        LiveSettings(smollm2.NAME, device="auto", dtype="auto"),
+        Sampling(temperature=0.7),
+        DecoderSettings(seed=0),
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -77,15 +98,24 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     live, sampling, decoding = _defaults()
-    given = {name: value for settings in (live, sampling, decoding)
-             for name, value in given_options(options, type(settings)).items()}
+    given = {
+        name: value
+        for settings in (live, sampling, decoding)
+        for name, value in given_options(options, type(settings)).items()
+    }
     live = with_given(live, options)
     _refuse_idle(options, given, live, with_given(sampling, options))
     questions = [] if options.chat else _questions(options, live.per_domain)
     logged = live.out is not None
-    decoder = _decoder(live, replace(
-        with_given(decoding, options), sampling=with_given(sampling, options),
-        evaluate_all=logged, timed=logged))
+    decoder = _decoder(
+        live,
+        replace(
+            with_given(decoding, options),
+            sampling=with_given(sampling, options),
+            evaluate_all=logged,
+            timed=logged,
+        ),
+    )
     console = Console(highlight=False)
     costs = None
     if live.costs and (logged or decoder.settings.arm_lengths):
@@ -116,8 +146,11 @@ def run(options: argparse.Namespace) -> int:
 def _finish(log: "LiveLog", console: "Console", folder: Path | None) -> None:
     manifest = log.finish()
     _warn_of_drift(log, console)
-    console.print(f"log of {manifest.queries} answers, {manifest.tokens} tokens: {folder}"
-                  f"\nreplay it: hedgespec fidelity {folder}", markup=False)
+    console.print(
+        f"log of {manifest.queries} answers, {manifest.tokens} tokens: {folder}"
+        f"\nreplay it: hedgespec fidelity {folder}",
+        markup=False,
+    )
 
 
 def _refuse_idle(
@@ -126,16 +159,31 @@ def _refuse_idle(
     from hedgespec.models.settings import idle_at
     from hedgespec.selectors.learning import NOT_ESTIMATED, parse_loss
 
-    refuse_idle(given, [
-        ("per_domain", not options.chat and options.prompt is None,
-         f"it chooses among the questions of {arg('prompts')}"),
-        ("costs", live.out is not None or bool(given.get("arm_lengths")),
-         f"they are measured for the log; give {arg('out')}"),
-        *idle_at(sampling.temperature),
-        *((name, options.chat or _learns(live.selector), f"{live.selector} does not learn")
-          for name in ("feedback", "loss", "estimator")),
-        ("estimator", given.get("loss") is None or parse_loss(given["loss"]).estimated,
-         NOT_ESTIMATED)])
+    refuse_idle(
+        given,
+        [
+            (
+                "per_domain",
+                not options.chat and options.prompt is None,
+                f"it chooses among the questions of {arg('prompts')}",
+            ),
+            (
+                "costs",
+                live.out is not None or bool(given.get("arm_lengths")),
+                f"they are measured for the log; give {arg('out')}",
+            ),
+            *idle_at(sampling.temperature),
+            *(
+                (name, options.chat or _learns(live.selector), f"{live.selector} does not learn")
+                for name in ("feedback", "loss", "estimator")
+            ),
+            (
+                "estimator",
+                given.get("loss") is None or parse_loss(given["loss"]).estimated,
+                NOT_ESTIMATED,
+            ),
+        ],
+    )
 
 
 def _learns(selector: str) -> bool:
@@ -173,15 +221,22 @@ def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder"
 
 
 def _log(
-    options: argparse.Namespace, live: "LiveSettings", decoder: "LiveDecoder",
+    options: argparse.Namespace,
+    live: "LiveSettings",
+    decoder: "LiveDecoder",
     costs: "Costs | None",
 ) -> "LiveLog | None":
     from hedgespec.live.log import LiveLog, LogSettings
 
     if live.out is None:
         return None
-    source = "chat" if options.chat else "prompt" if options.prompt else str(
-        (options.prompts or Path("prompts.jsonl")).name)
+    source = (
+        "chat"
+        if options.chat
+        else "prompt"
+        if options.prompt
+        else str((options.prompts or Path("prompts.jsonl")).name)
+    )
     return LiveLog(live.out, decoder, LogSettings(source, live.max_new_tokens, costs))
 
 
@@ -189,9 +244,11 @@ def _warn_of_drift(log: "LiveLog", console: "Console") -> None:
     """The log's costs were measured before its rounds: the machine may have run otherwise."""
     slower = log.slower_than_costs
     if slower is not None and not 1 / _UNEVEN < slower < _UNEVEN:
-        console.print(f"warning: the target's passes took {slower:.2f} times what was measured "
-                      "before them; seconds of replays of this log are wrong by as much",
-                      markup=False)
+        console.print(
+            f"warning: the target's passes took {slower:.2f} times what was measured "
+            "before them; seconds of replays of this log are wrong by as much",
+            markup=False,
+        )
 
 
 def _questions(options: argparse.Namespace, per_domain: int | None) -> "list[Question]":
@@ -200,8 +257,9 @@ def _questions(options: argparse.Namespace, per_domain: int | None) -> "list[Que
 
     if options.prompt is not None:
         return [Question("prompt", "prompt", [options.prompt])]
-    return read_questions(options.prompts or PROMPTS,
-                          per_domain or (None if options.prompts else 1))
+    return read_questions(
+        options.prompts or PROMPTS, per_domain or (None if options.prompts else 1)
+    )
 
 
 def _legend(decoder: "LiveDecoder", console: "Console") -> None:
@@ -209,8 +267,10 @@ def _legend(decoder: "LiveDecoder", console: "Console") -> None:
 
     tree = f" {decoder.tree.id}" if decoder.tree else ""
     lengths = decoder.settings.arm_lengths if decoder.policy.drafts else ()
-    line = Text(f"{decoder.label}, {decoder.rule.label}{tree}, "
-                f"K = {' '.join(map(str, lengths)) or decoder.plan.draft_length}: ")
+    line = Text(
+        f"{decoder.label}, {decoder.rule.label}{tree}, "
+        f"K = {' '.join(map(str, lengths)) or decoder.plan.draft_length}: "
+    )
     for number, drafter in enumerate(decoder.drafters):
         line.append(drafter.name, _colour(number)).append("  ")
     console.print(line)
@@ -239,17 +299,23 @@ class _Speed:
     def __str__(self) -> str:
         from hedgespec.results.overview import rate_text
 
-        decoding = (f"{rate_text(self.behind / self.seconds_behind)} tokens/s decoding, "
-                    if self.behind else "")
-        return (f"MAT {self.tokens / self.rounds:.2f}, {decoding}"
-                f"{rate_text(self.tokens / self.seconds)} tokens/s with reading the prompt")
+        decoding = (
+            f"{rate_text(self.behind / self.seconds_behind)} tokens/s decoding, "
+            if self.behind
+            else ""
+        )
+        return (
+            f"MAT {self.tokens / self.rounds:.2f}, {decoding}"
+            f"{rate_text(self.tokens / self.seconds)} tokens/s with reading the prompt"
+        )
 
 
 class _Session:
     """Answers questions one after the other, keeping the log."""
 
-    def __init__(self, decoder: "LiveDecoder", console: "Console", log: "LiveLog | None",
-                 limit: int):
+    def __init__(
+        self, decoder: "LiveDecoder", console: "Console", log: "LiveLog | None", limit: int
+    ):
         self._decoder, self._console, self._log, self._limit = decoder, console, log, limit
         self._speed = _Speed()
         self.count = 0
@@ -266,8 +332,10 @@ class _Session:
         """One line on all answers, if there were several."""
         if self.count > 1:
             logged = ", evaluating all drafters for the log" * (self._log is not None)
-            self._console.print(f"{self.count} answers, {self._speed.tokens} tokens: "
-                                f"{self._speed}{logged}", markup=False)
+            self._console.print(
+                f"{self.count} answers, {self._speed.tokens} tokens: {self._speed}{logged}",
+                markup=False,
+            )
 
     def say(self, line: str) -> None:
         """A line that is not the target's."""
@@ -282,13 +350,16 @@ class _Session:
     def select(self, selector: str) -> None:
         """Go on with another selector. Raises HedgespecError for one that cannot be had."""
         if self._log is not None:
-            raise HedgespecError(f"{arg('out')} keeps the log of one selector: leave it out to "
-                                 "change to another")
+            raise HedgespecError(
+                f"{arg('out')} keeps the log of one selector: leave it out to change to another"
+            )
         self._decoder = self._decoder.with_selector(selector)
         _legend(self._decoder, self._console)
 
     def _answer(
-        self, question: "Question", answers: list[str],
+        self,
+        question: "Question",
+        answers: list[str],
         stopped: Callable[[], bool] = lambda: False,
     ) -> str:
         """Decode one turn, showing it; an interrupted answer is logged too."""
@@ -305,8 +376,11 @@ class _Session:
         try:
             with held_warnings():
                 try:
-                    with closing(self._decoder.rounds(  # ended before the answer is kept
-                            query.prompt, self._limit, query.number, answer=answer)) as rounds:
+                    with closing(
+                        self._decoder.rounds(  # ended before the answer is kept
+                            query.prompt, self._limit, query.number, answer=answer
+                        )
+                    ) as rounds:
                         for done in rounds:
                             last = perf_counter()
                             first = last if len(answer.rounds) == 1 else first

@@ -50,10 +50,12 @@ NAME=http://HOST:PORT. Everything else needs the `models` extra (in a clone: pip
 The format: docs/trace-format.md.
 """
 
+
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "record", epilog=EPILOG,
+        "record",
+        epilog=EPILOG,
         description="The target answers each prompt; every drafter is scored on the answer.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -75,21 +77,28 @@ def run(options: argparse.Namespace) -> int:
 
     settings = _settings(options)
     if settings.device == "cpu":
-        print(f"no GPU in use: recording up to {settings.max_new_tokens} tokens per answer"
-              + (f", {settings.per_domain} question(s) per domain" if settings.per_domain else "")
-              + "; a GPU is wanted for more", file=sys.stderr)
+        print(
+            f"no GPU in use: recording up to {settings.max_new_tokens} tokens per answer"
+            + (f", {settings.per_domain} question(s) per domain" if settings.per_domain else "")
+            + "; a GPU is wanted for more",
+            file=sys.stderr,
+        )
     try:
         with Bar() as bar:
             manifest = record(settings, bar.update, measure=RecordedCosts(settings.compiled))
     except KeyboardInterrupt:
-        print("interrupted; finished batches are kept: run the same command with --resume",
-              file=sys.stderr)
+        print(
+            "interrupted; finished batches are kept: run the same command with --resume",
+            file=sys.stderr,
+        )
         return 130
     seconds = manifest.recording["seconds"]
-    print(f"{settings.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
-          f"{len(manifest.drafters)} drafters; loading took {seconds['load']:.1f} s, measuring "
-          f"costs {seconds['costs']:.1f} s, generating {seconds['generate']:.1f} s, scoring "
-          f"{seconds['score']:.1f} s\nreplay it: hedgespec sim --traces {settings.out}")
+    print(
+        f"{settings.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
+        f"{len(manifest.drafters)} drafters; loading took {seconds['load']:.1f} s, measuring "
+        f"costs {seconds['costs']:.1f} s, generating {seconds['generate']:.1f} s, scoring "
+        f"{seconds['score']:.1f} s\nreplay it: hedgespec sim --traces {settings.out}"
+    )
     _tell_left_out(manifest)
     return 0
 
@@ -102,20 +111,27 @@ def _run_servers(options: argparse.Namespace) -> int:
     from hedgespec.tracegen.settings import RecordSettings
 
     given = given_options(options, RecordSettings)
-    _refuse({name for name in ("device", "dtype", "compiled") if name in given},
-            "applies to models that run here; servers have their own")
+    _refuse(
+        {name for name in ("device", "dtype", "compiled") if name in given},
+        "applies to models that run here; servers have their own",
+    )
     settings = replace(_defaults(), **{**_named(given), **given})
     try:
         with Bar() as bar:
             manifest = record_from_servers(
-                settings, with_given(ServerSettings(), options), bar.update)
+                settings, with_given(ServerSettings(), options), bar.update
+            )
     except KeyboardInterrupt:
-        print("interrupted; finished answers are kept: run the same command with --resume",
-              file=sys.stderr)
+        print(
+            "interrupted; finished answers are kept: run the same command with --resume",
+            file=sys.stderr,
+        )
         return 130
-    print(f"{settings.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
-          f"{len(manifest.drafters)} drafters; gamma: {manifest.recording['gamma']}\n"
-          f"replay it: hedgespec sim --traces {settings.out}")
+    print(
+        f"{settings.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
+        f"{len(manifest.drafters)} drafters; gamma: {manifest.recording['gamma']}\n"
+        f"replay it: hedgespec sim --traces {settings.out}"
+    )
     _tell_left_out(manifest)
     return 0
 
@@ -139,8 +155,14 @@ def _defaults() -> "RecordSettings":
     from hedgespec.models import smollm2
     from hedgespec.tracegen.settings import RecordSettings
 
-    return RecordSettings(target=smollm2.NAME, prompts=PROMPTS, out=Path("recordings"), name="",
-                          device="auto", dtype="auto")
+    return RecordSettings(
+        target=smollm2.NAME,
+        prompts=PROMPTS,
+        out=Path("recordings"),
+        name="",
+        device="auto",
+        dtype="auto",
+    )
 
 
 def _settings(options: argparse.Namespace) -> "RecordSettings":
@@ -161,8 +183,10 @@ def _settings(options: argparse.Namespace) -> "RecordSettings":
     if device == "cpu":
         derived["max_new_tokens"] = CPU_TOKENS
         derived["per_domain"] = None if "prompts" in given else CPU_PER_DOMAIN
-    return replace(settings, **{**derived, **given, "device": device,
-                                "dtype": chosen_dtype(settings.dtype, device)})
+    return replace(
+        settings,
+        **{**derived, **given, "device": device, "dtype": chosen_dtype(settings.dtype, device)},
+    )
 
 
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,8 +212,12 @@ class Bar:
         console = Console(stderr=True)
         self._lines = Lines(console)
         self._bar = RichBar(
-            BarColumn(), MofNCompleteColumn(), TextColumn("answers  {task.fields[rate]}"),
-            TimeRemainingColumn(), TextColumn("{task.description}"), console=console,
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("answers  {task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=console,
             transient=True,
         )
         self._task = self._bar.add_task("", rate="", total=None)
@@ -201,11 +229,16 @@ class Bar:
         seconds = perf_counter() - self._started
         rate = (progress.tokens - progress.tokens_resumed) / seconds
         self._bar.update(
-            self._task, completed=progress.queries_done, total=progress.queries_total,
-            rate=f"{rate:,.0f} tokens/s", description=trace + progress.phase,
+            self._task,
+            completed=progress.queries_done,
+            total=progress.queries_total,
+            rate=f"{rate:,.0f} tokens/s",
+            description=trace + progress.phase,
         )
-        self._lines.say(f"{trace}{progress.queries_done} of {progress.queries_total} answers after "
-                        f"{seconds:.0f} s: {progress.phase}")
+        self._lines.say(
+            f"{trace}{progress.queries_done} of {progress.queries_total} answers after "
+            f"{seconds:.0f} s: {progress.phase}"
+        )
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()

@@ -8,9 +8,11 @@ from hedgespec.cli.common import add_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-_NOTE = ("feedback: full = losses of all drafters, when --feedback of `hedgespec sim` says; "
-         "chosen = only the rounds of the drafter that ran. "
-         "A learner of your own: FILE.py:NAME (docs/tutorial.md)")
+_NOTE = (
+    "feedback: full = losses of all drafters, when --feedback of `hedgespec sim` says; "
+    "chosen = only the rounds of the drafter that ran. "
+    "A learner of your own: FILE.py:NAME (docs/tutorial.md)"
+)
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,7 +20,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "selectors",
         description="List every selector with its feedback, source and parameters, and every "
-                    "verification rule.",
+        "verification rule.",
     )
     add_json(parser)
     parser.set_defaults(run=run)
@@ -53,8 +55,9 @@ def _learners() -> "Table":
     table = _table("selector", "feedback", "parameters (default)", "source")
     for name in NAMES:
         selector = built_in(name)
-        parameters = "\n".join(f"{item.name} ({item.default:g}): {item.help}"
-                               for item in selector.parameters)
+        parameters = "\n".join(
+            f"{item.name} ({item.default:g}): {item.help}" for item in selector.parameters
+        )
         table.add_row(name, selector.feedback, parameters, selector.source)
     for kind in KINDS.values():
         table.add_row(kind.shown, kind.knows, "", kind.meaning)
@@ -77,8 +80,9 @@ def _rules() -> "Table":
 
     table = _table("rule", "a draft token is accepted how", "recorded", "source")
     for name, rule in RULES.items():
-        table.add_row(name, rule.help, f"with --{rule.option}" if rule.recorded else "always",
-                      rule.source)
+        table.add_row(
+            name, rule.help, f"with --{rule.option}" if rule.recorded else "always", rule.source
+        )
     return table
 
 
@@ -90,14 +94,35 @@ def _print_json() -> None:
     from hedgespec.simulator.references import KINDS
 
     learners = map(built_in, NAMES)
-    print_json({
-        "selectors": [{
-            "name": one.name, "feedback": one.feedback, "source": one.source,
-            "parameters": [{"name": item.name, "default": item.default, "low": item.low,
-                            "high": item.high, "help": item.help} for item in one.parameters]}
-            for one in learners],
-        "references": [{"name": kind.shown, "knows": kind.knows, "meaning": kind.meaning}
-                       for kind in KINDS.values()],
-        "feedback": feedback_help(), "modifiers": modifier_help(),
-        "rules": [{"name": name, "help": rule.help, "recorded": rule.recorded,
-                   "source": rule.source} for name, rule in RULES.items()]})
+    print_json(
+        {
+            "selectors": [
+                {
+                    "name": one.name,
+                    "feedback": one.feedback,
+                    "source": one.source,
+                    "parameters": [
+                        {
+                            "name": item.name,
+                            "default": item.default,
+                            "low": item.low,
+                            "high": item.high,
+                            "help": item.help,
+                        }
+                        for item in one.parameters
+                    ],
+                }
+                for one in learners
+            ],
+            "references": [
+                {"name": kind.shown, "knows": kind.knows, "meaning": kind.meaning}
+                for kind in KINDS.values()
+            ],
+            "feedback": feedback_help(),
+            "modifiers": modifier_help(),
+            "rules": [
+                {"name": name, "help": rule.help, "recorded": rule.recorded, "source": rule.source}
+                for name, rule in RULES.items()
+            ],
+        }
+    )

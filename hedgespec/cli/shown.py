@@ -32,7 +32,7 @@ class Shown:
             text: str = self._tokenizer.decode(self._tokens, skip_special_tokens=True)
             if text.endswith("\ufffd"):  # a character of several tokens
                 continue
-            self._show(text[len(self._known):], colour if number < len(tokens) else "")
+            self._show(text[len(self._known) :], colour if number < len(tokens) else "")
             self._known = text
 
     def end(self) -> None:

@@ -43,21 +43,34 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     from hedgespec.simulator.settings import OutputSettings
 
     parser = commands.add_parser(
-        "sim", epilog=EPILOG,
+        "sim",
+        epilog=EPILOG,
         description="Replay recorded traces with drafter selectors.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--grid", type=Path, metavar="FILE",
-                        help="TOML file of sweeps (docs/results.md). Its keys are the options "
-                             "below; options given here are set in every run. `default` is the "
-                             "sweeps of `make sim`. Finished work is kept in OUT/parts, so that an "
-                             "interrupted sweep can go on")
-    parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS",
-                        help="run on a Ray cluster (needs the `ray` extra; without ADDRESS one is "
-                             "started here). Finished work is kept in OUT/parts (docs/scale.md)")
-    parser.add_argument("--dry-run", action="store_true",
-                        help="print how much would run and about how long it takes, after a few "
-                             "seconds of trying; write nothing")
+    parser.add_argument(
+        "--grid",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of sweeps (docs/results.md). Its keys are the options "
+        "below; options given here are set in every run. `default` is the "
+        "sweeps of `make sim`. Finished work is kept in OUT/parts, so that an "
+        "interrupted sweep can go on",
+    )
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="run on a Ray cluster (needs the `ray` extra; without ADDRESS one is "
+        "started here). Finished work is kept in OUT/parts (docs/scale.md)",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print how much would run and about how long it takes, after a few "
+        "seconds of trying; write nothing",
+    )
     add_json(parser)
     add_quiet(parser)
     add_options(parser, OutputSettings())
@@ -101,9 +114,14 @@ def run(options: argparse.Namespace) -> int:
     if goes_on:
         kept = KeptResults(out / PARTS_FOLDER, wanted)
     with work_bar("reading traces", options.quiet) as progress:
-        results = run_sweep(traces, runs, progress, kept,
-                            partial(check_replaceable, out, wanted, output.force),
-                            _place(options.ray))
+        results = run_sweep(
+            traces,
+            runs,
+            progress,
+            kept,
+            partial(check_replaceable, out, wanted, output.force),
+            _place(options.ray),
+        )
     if results.summary.is_empty():
         console.print("interrupted before the first result; nothing written")
         return 130
@@ -162,8 +180,9 @@ def _say_overridden(overridden: dict[str, Any], console: "Console") -> None:
 
     if overridden:
         options = " ".join(at_shell(key, value) for key, value in overridden.items())
-        console.print(f"Every run of the grid had {options}", highlight=False, markup=False,
-                      soft_wrap=True)
+        console.print(
+            f"Every run of the grid had {options}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _save(output: "OutputSettings", results: "Results", console: "Console") -> None:
@@ -188,14 +207,18 @@ def _print(
 
     print_overview(shown.summary, console, results.provenance, shown.per_query)
     if len(shown.summary) < len(results.summary):
-        console.print(f"{len(results.summary) - len(shown.summary)} further rows, of the other "
-                      "settings, are in summary.parquet", highlight=False)
+        console.print(
+            f"{len(results.summary) - len(shown.summary)} further rows, of the other "
+            "settings, are in summary.parquet",
+            highlight=False,
+        )
     if results.complete:
         print_verdicts(judge_all(results), console)
     state = "" if results.complete else "INTERRUPTED: these are the results so far. "
     what = ", ".join(["Tables", *pictures])
-    console.print(f"{state}{what} and run.json are in {folder}", highlight=False, markup=False,
-                  soft_wrap=True)
+    console.print(
+        f"{state}{what} and run.json are in {folder}", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 def _print_json(folder: Path, results: "Results") -> None:
@@ -203,13 +226,20 @@ def _print_json(folder: Path, results: "Results") -> None:
     from hedgespec.analysis.verdict import judge_all
     from hedgespec.cli.common import print_json, verdicts_as_json
 
-    print_json({"out": str(folder), "complete": results.complete,
-                "settings": results.overview().to_dicts(),
-                "verdicts": verdicts_as_json(judge_all(results) if results.complete else [])})
+    print_json(
+        {
+            "out": str(folder),
+            "complete": results.complete,
+            "settings": results.overview().to_dicts(),
+            "verdicts": verdicts_as_json(judge_all(results) if results.complete else []),
+        }
+    )
 
 
 def _dry_run(
-    traces: list[Path], runs: "list[SweepSettings]", parts: Path | None,
+    traces: list[Path],
+    runs: "list[SweepSettings]",
+    parts: Path | None,
     options: argparse.Namespace,
 ) -> int:
     """Say what would be run."""

@@ -12,17 +12,26 @@ examples:
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "subset", epilog=EPILOG,
+        "subset",
+        epilog=EPILOG,
         description="Copy the first queries of each domain, with fewer draft depths if you like.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("trace", type=Path, metavar="TRACE",
-        help="the trace directory to copy from, or the name of a bundled one")
+    add(
+        "trace",
+        type=Path,
+        metavar="TRACE",
+        help="the trace directory to copy from, or the name of a bundled one",
+    )
     add("--out", type=Path, required=True, metavar="DIR", help="the trace directory to make")
     add("--per-domain", type=int, metavar="N", help="queries of each domain (default: all)")
-    add("--depths", type=int, metavar="D",
-        help="draft depths to keep (default: all); the copy cannot replay longer drafts")
+    add(
+        "--depths",
+        type=int,
+        metavar="D",
+        help="draft depths to keep (default: all); the copy cannot replay longer drafts",
+    )
     add("--name", help="name of the copy (default: the trace's)")
     parser.set_defaults(run=run)
 
@@ -32,9 +41,11 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.bundled import trace_folder
     from hedgespec.traces.subset import write_subset
 
-    manifest = write_subset(trace_folder(options.trace), options.out, options.per_domain,
-                            options.depths, options.name)
+    manifest = write_subset(
+        trace_folder(options.trace), options.out, options.per_domain, options.depths, options.name
+    )
     size = sum(path.stat().st_size for path in options.out.iterdir())
-    print(f"{options.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
-          f"{size / 1e6:.1f} MB")
+    print(
+        f"{options.out}: {manifest.queries} queries, {manifest.tokens} tokens, {size / 1e6:.1f} MB"
+    )
     return 0

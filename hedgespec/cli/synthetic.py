@@ -20,8 +20,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "synthetic",
         description="Make a trace of random acceptance statistics; trace and drafters are named "
-                    "synthetic.",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        "synthetic.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("kind", metavar="KIND", help="one of the kinds below")
@@ -35,8 +36,11 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.options import given_options
     from hedgespec.traces.synthetic import SyntheticSettings, write_synthetic
 
-    manifest = write_synthetic(options.out, options.kind,
-                               **given_options(options, SyntheticSettings))
-    print(f"{options.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
-          f"{len(manifest.drafters)} synthetic drafters")
+    manifest = write_synthetic(
+        options.out, options.kind, **given_options(options, SyntheticSettings)
+    )
+    print(
+        f"{options.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
+        f"{len(manifest.drafters)} synthetic drafters"
+    )
     return 0

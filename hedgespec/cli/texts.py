@@ -23,9 +23,15 @@ def answer_texts(
     A trace that is no more where it was, or is another version now, has none. `prompts` is a
     question file; only queries with its ids have a prompt.
     """
-    asked = {} if prompts is None else {
-        question.query_id(turn): text for question in read_questions(prompts)
-        for turn, text in enumerate(question.turns)}
+    asked = (
+        {}
+        if prompts is None
+        else {
+            question.query_id(turn): text
+            for question in read_questions(prompts)
+            for turn, text in enumerate(question.turns)
+        }
+    )
     found = {}
     for source in read_json(results / RUN_FILE)["traces"]:
         for folder in (Path(source.get("folder", "")), trace_folder(source["name"])):
@@ -45,6 +51,9 @@ def _texts(
     trace = TraceReader(folder)
     tokens = pl.concat(trace.columns(["token"]))["token"].to_numpy()
     queries = trace.queries["query_id"].to_list()
-    return {query: AnswerText([vocabulary.get(token, str(token)) for token in ids.tolist()],
-                              asked.get(query, ""))
-            for query, ids in zip(queries, np.split(tokens, trace.offsets[1:-1]), strict=True)}
+    return {
+        query: AnswerText(
+            [vocabulary.get(token, str(token)) for token in ids.tolist()], asked.get(query, "")
+        )
+        for query, ids in zip(queries, np.split(tokens, trace.offsets[1:-1]), strict=True)
+    }

@@ -46,9 +46,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Record the experiment of the bundled traces, or list these traces.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="?", choices=("record", "list"), default="record",
-                        metavar="list", help="list the bundled traces, which every command takes "
-                                             "by name (without it: record)")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("record", "list"),
+        default="record",
+        metavar="list",
+        help="list the bundled traces, which every command takes by name (without it: record)",
+    )
     add_options(parser, _defaults())
     add_zoo_options(parser)
     parser.set_defaults(run=run)
@@ -67,8 +72,10 @@ def run(options: argparse.Namespace) -> int:
 
     given = given_options(options, ExperimentSettings)
     if options.what == "list":
-        every = {**as_table(ExperimentSettings, given),
-                 **as_table(ZooSettings, given_options(options, ZooSettings))}
+        every = {
+            **as_table(ExperimentSettings, given),
+            **as_table(ZooSettings, given_options(options, ZooSettings)),
+        }
         every |= {} if options.scale is None else {"scale": options.scale}
         every |= {} if options.steps == 1.0 else {"steps": options.steps}
         refuse_idle(every, [(name, False, "`list` takes no options") for name in every])
@@ -85,9 +92,16 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.zoo.experiment import plan_recordings, record_experiment
     from hedgespec.zoo.settings import CPU_PER_DOMAIN, CPU_TOKENS
 
-    on_cpu = {"per_domain": CPU_PER_DOMAIN, "max_new_tokens": CPU_TOKENS,
-              "spec_bench_tokens": CPU_TOKENS,
-              "long_tokens": CPU_TOKENS} if zoo.device == "cpu" else {}
+    on_cpu = (
+        {
+            "per_domain": CPU_PER_DOMAIN,
+            "max_new_tokens": CPU_TOKENS,
+            "spec_bench_tokens": CPU_TOKENS,
+            "long_tokens": CPU_TOKENS,
+        }
+        if zoo.device == "cpu"
+        else {}
+    )
     settings = replace(_defaults(), **{**on_cpu, **given})
     made = zoo.device == SPLIT and (zoo.out / SUMMARY).is_file()
     if not made:
@@ -102,17 +116,23 @@ def run(options: argparse.Namespace) -> int:
                 show(summary, zoo.out)
         with Bar() as bar_of_recording:
             manifests = record_experiment(
-                zoo, settings,
+                zoo,
+                settings,
                 lambda name, progress: bar_of_recording.update(progress, f"{name}: "),
-                RecordedCosts(settings.compiled, zoo.dtype))
+                RecordedCosts(settings.compiled, zoo.dtype),
+            )
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return 130
     for manifest in manifests:
-        print(f"{settings.out / manifest.name}: {manifest.queries} queries, "
-              f"{manifest.tokens} tokens, {len(manifest.drafters)} drafters")
-    print(f"{sum(manifest.tokens for manifest in manifests)} tokens in all; replay them: "
-          f"hedgespec sim --traces {settings.out}/*")
+        print(
+            f"{settings.out / manifest.name}: {manifest.queries} queries, "
+            f"{manifest.tokens} tokens, {len(manifest.drafters)} drafters"
+        )
+    print(
+        f"{sum(manifest.tokens for manifest in manifests)} tokens in all; replay them: "
+        f"hedgespec sim --traces {settings.out}/*"
+    )
     return 0
 
 
@@ -127,13 +147,25 @@ def _list() -> int:
     folders = bundled_traces()
     # Names are to be typed: a narrow terminal cuts the target's instead.
     longest = max(len(folder.name) for folder in folders)
-    table = Table(Column("name", min_width=longest), "answers", "tokens", "temperature", "drafters",
-                  "target", box=None)
+    table = Table(
+        Column("name", min_width=longest),
+        "answers",
+        "tokens",
+        "temperature",
+        "drafters",
+        "target",
+        box=None,
+    )
     for folder in folders:
         manifest = load_manifest(folder)
-        table.add_row(folder.name, str(manifest.queries), str(manifest.tokens),
-                      f"{manifest.sampling.temperature:g}", str(len(manifest.drafters)),
-                      manifest.target.id)
+        table.add_row(
+            folder.name,
+            str(manifest.queries),
+            str(manifest.tokens),
+            f"{manifest.sampling.temperature:g}",
+            str(len(manifest.drafters)),
+            manifest.target.id,
+        )
     Console().print(table)
     print("replay one: hedgespec sim --traces NAME")
     return 0

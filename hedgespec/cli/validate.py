@@ -12,10 +12,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "validate",
         description="Check schema, hashes, ranges, order and consistency of trace directories. "
-                    "The first fault is named by file, row and column (docs/trace-format.md).",
+        "The first fault is named by file, row and column (docs/trace-format.md).",
     )
-    parser.add_argument("traces", nargs="*", type=Path, metavar="DIR",
-                        help="trace directories, or names of bundled traces (default: all bundled)")
+    parser.add_argument(
+        "traces",
+        nargs="*",
+        type=Path,
+        metavar="DIR",
+        help="trace directories, or names of bundled traces (default: all bundled)",
+    )
     add_json(parser)
     add_quiet(parser)
     parser.set_defaults(run=run)
@@ -56,15 +61,23 @@ def _check(folder: Path) -> dict[str, Any]:
         trace = reader.read(piece)
         for rule in manifest.rules:
             verification_rule(rule.name, trace)
-    return {"trace": str(folder), "valid": True, "name": manifest.name,
-            "queries": manifest.queries, "tokens": manifest.tokens,
-            "temperature": manifest.sampling.temperature, "target": manifest.target.id,
-            "drafters": list(manifest.drafter_names),
-            "rules": [rule.name for rule in manifest.rules]}
+    return {
+        "trace": str(folder),
+        "valid": True,
+        "name": manifest.name,
+        "queries": manifest.queries,
+        "tokens": manifest.tokens,
+        "temperature": manifest.sampling.temperature,
+        "target": manifest.target.id,
+        "drafters": list(manifest.drafter_names),
+        "rules": [rule.name for rule in manifest.rules],
+    }
 
 
 def _sentence(found: dict[str, Any]) -> str:
-    return (f"{found['trace']}: valid; {found['queries']} queries, {found['tokens']} tokens, "
-            f"temperature {found['temperature']:g}, target {found['target']}, "
-            f"drafters {', '.join(found['drafters'])}"
-            + "".join(f"; rule {rule}" for rule in found["rules"]))
+    return (
+        f"{found['trace']}: valid; {found['queries']} queries, {found['tokens']} tokens, "
+        f"temperature {found['temperature']:g}, target {found['target']}, "
+        f"drafters {', '.join(found['drafters'])}"
+        + "".join(f"; rule {rule}" for rule in found["rules"])
+    )

@@ -40,7 +40,8 @@ How the heads are trained: docs/zoo.md. Needs the `models` extra, and a GPU unle
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
     parser = commands.add_parser(
-        "zoo", epilog=EPILOG,
+        "zoo",
+        epilog=EPILOG,
         description="Train a generalist EAGLE-3 head, one expert per domain, and small models.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -53,13 +54,19 @@ def add_zoo_options(parser: argparse.ArgumentParser) -> None:
     from hedgespec.zoo.settings import CPU_SCALE
 
     parser.add_argument(
-        "--scale", type=float, metavar="X",
+        "--scale",
+        type=float,
+        metavar="X",
         help="factor on the number of answers and of training steps (default: 1, on a CPU "
-             f"{CPU_SCALE}: a toy)")
+        f"{CPU_SCALE}: a toy)",
+    )
     parser.add_argument(
-        "--steps", type=float, metavar="X", default=1.0,
-        help="further factor on the number of training steps, on the same text "
-             "(default: 1)")
+        "--steps",
+        type=float,
+        metavar="X",
+        default=1.0,
+        help="further factor on the number of training steps, on the same text (default: 1)",
+    )
     add_options(parser, _defaults())
 
 
@@ -98,8 +105,9 @@ def zoo_settings(options: argparse.Namespace) -> "ZooSettings":
             raise HedgespecError(f"{name} must be positive, not {times}")
     if device == "cpu":
         print(f"no GPU in use: a toy zoo of {scale:g} times the text and training", file=sys.stderr)
-        settings = replace(settings, **{"max_new_tokens": CPU_TOKENS, "positions": CPU_POSITIONS,
-                                        **given})
+        settings = replace(
+            settings, **{"max_new_tokens": CPU_TOKENS, "positions": CPU_POSITIONS, **given}
+        )
     return settings.scaled(scale, options.steps)
 
 
@@ -135,8 +143,10 @@ def show(summary: dict[str, Any], folder: Path) -> None:
     console.print(table)
     console.print(_acceptance(summary["acceptance_by_position"], domains))
     seconds = summary["seconds"]
-    console.print(f"{folder}: {sum(seconds.values()):.0f} s in all "
-                  f"({', '.join(f'{part} {value:.0f}' for part, value in seconds.items())})")
+    console.print(
+        f"{folder}: {sum(seconds.values()):.0f} s in all "
+        f"({', '.join(f'{part} {value:.0f}' for part, value in seconds.items())})"
+    )
 
 
 def _acceptance(found: dict[str, dict[str, dict[str, float]]], domains: list[str]) -> "Table":
@@ -146,14 +156,19 @@ def _acceptance(found: dict[str, dict[str, dict[str, float]]], domains: list[str
     """
     from rich.table import Table
 
-    parts = list(dict.fromkeys(part for rows in found.values() for row in rows.values()
-                               for part in row))
+    parts = list(
+        dict.fromkeys(part for rows in found.values() for row in rows.values() for part in row)
+    )
     parts.sort(key=lambda part: int(part.split("-")[0]))
-    table = Table("drafter", "at home in", *parts, box=None,
-                  title="acceptance of the first draft token, by position")
+    table = Table(
+        "drafter",
+        "at home in",
+        *parts,
+        box=None,
+        title="acceptance of the first draft token, by position",
+    )
     for name, rows in found.items():
         home = next((domain for domain in domains if name.endswith(f"-{domain}")), domains[0])
         row = rows[home]
-        table.add_row(name, home, *(f"{row[part]:.2f}" if part in row else ""
-                                    for part in parts))
+        table.add_row(name, home, *(f"{row[part]:.2f}" if part in row else "" for part in parts))
     return table

@@ -22,9 +22,12 @@ def round_seconds(
     overhead is in every round.
     """
     step = np.array([0.0 if name is None else costs.drafters[name].step for name in drafters])
-    seconds: np.ndarray = (_begin_seconds(costs, drafters)
-                           + np.minimum(drafted, np.maximum(lengths - 1, 0)) * step
-                           + target_seconds(costs, drafted + 1) + costs.overhead)
+    seconds: np.ndarray = (
+        _begin_seconds(costs, drafters)
+        + np.minimum(drafted, np.maximum(lengths - 1, 0)) * step
+        + target_seconds(costs, drafted + 1)
+        + costs.overhead
+    )
     return seconds
 
 
@@ -71,7 +74,7 @@ def together_seconds(costs: Costs, counts: np.ndarray) -> np.ndarray:
     if not known:
         return np.full(counts.shape, np.inf)
     most = max(known)
-    found: np.ndarray = (_line(known, np.minimum(counts, most)) * np.maximum(counts / most, 1))
+    found: np.ndarray = _line(known, np.minimum(counts, most)) * np.maximum(counts / most, 1)
     return found
 
 
@@ -109,9 +112,7 @@ def reading_together_seconds(costs: Costs, count: int, tokens: np.ndarray) -> np
     return found
 
 
-def reading_seconds(
-    costs: Costs, drafters: Sequence[str | None], tokens: np.ndarray
-) -> np.ndarray:
+def reading_seconds(costs: Costs, drafters: Sequence[str | None], tokens: np.ndarray) -> np.ndarray:
     """Seconds of evaluating each drafter (N) alone on some numbers of tokens (n), (n, N).
 
     0 for None. Up to a round's K+1 tokens take as long as these. Between the numbers that were
@@ -147,8 +148,9 @@ def _alone_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
 def _begin_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
     """Seconds of each drafter (N) up to the first logits of a draft, 0 for None."""
     known = [None if name is None else costs.drafters[name] for name in drafters]
-    return np.array([0.0 if one is None else one.evaluate if one.begin is None else one.begin
-                     for one in known])
+    return np.array(
+        [0.0 if one is None else one.evaluate if one.begin is None else one.begin for one in known]
+    )
 
 
 def costs_of(trace: Trace) -> Costs:
@@ -156,7 +158,8 @@ def costs_of(trace: Trace) -> Costs:
     if trace.manifest.costs is None:
         raise HedgespecError(
             f"trace {trace.name} holds no measured costs: record it with this version, without "
-            f"{arg('costs', False)}")
+            f"{arg('costs', False)}"
+        )
     return trace.manifest.costs
 
 

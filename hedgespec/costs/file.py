@@ -71,13 +71,15 @@ def refuse_untrue(costs: Costs) -> None:
             if abs(spread.drift) > MOST_DRIFT:
                 raise HedgespecError(
                     f"{where}the second half of the measurements of {part!r} took "
-                    f"{1 + spread.drift:.2f} times the first: {again}")
+                    f"{1 + spread.drift:.2f} times the first: {again}"
+                )
         widths = sorted(one.widths.items(), key=lambda item: int(item[0]))
         for (fewer, less), (more, seconds) in pairwise(widths):
             if seconds < (1 - MOST_DRIFT) * less:
                 raise HedgespecError(
                     f"{where}the target took {less:.3g} s for {fewer} tokens and {seconds:.3g} s "
-                    f"for {more}: {again}")
+                    f"for {more}: {again}"
+                )
 
 
 def load_costs(path: Path) -> Costs:
@@ -85,8 +87,10 @@ def load_costs(path: Path) -> Costs:
     try:
         document = parse_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise HedgespecError(f"{arg('costs', path)}: not readable as JSON ({error})"
-                             + did_you_mean(str(path), bundled_costs())) from error
+        raise HedgespecError(
+            f"{arg('costs', path)}: not readable as JSON ({error})"
+            + did_you_mean(str(path), bundled_costs())
+        ) from error
     return parse_costs(document, path)
 
 
@@ -96,9 +100,7 @@ def with_costs(trace: Trace, costs: Costs) -> Trace:
     return replace(trace, manifest=replace(trace.manifest, costs=own))
 
 
-def costs_for(
-    costs: Costs, drafters: Sequence[DrafterInfo], layers: int | None = None
-) -> Costs:
+def costs_for(costs: Costs, drafters: Sequence[DrafterInfo], layers: int | None = None) -> Costs:
     """Costs of other drafters than those measured, of a target with so many `layers`.
 
     One that has no costs by its name takes those of the first one of its kind, a made-up one those
@@ -108,10 +110,17 @@ def costs_for(
     number. An early exit, if none was measured, takes its share of the target's pass; `engine` says
     that this is estimated. Raises TraceError for a drafter of another kind that was not measured.
     """
-    exits = {info.name: share for info in drafters
-             if not _measured(costs, info) and (share := _share(info, layers))}
-    own = {info.name: _exit_costs(costs, exits[info.name]) if info.name in exits
-           else _costs_of(costs, info) for info in drafters}
+    exits = {
+        info.name: share
+        for info in drafters
+        if not _measured(costs, info) and (share := _share(info, layers))
+    }
+    own = {
+        info.name: _exit_costs(costs, exits[info.name])
+        if info.name in exits
+        else _costs_of(costs, info)
+        for info in drafters
+    }
     if list(own) == list(costs.drafters):
         return replace(costs, conditions=[])
     together, measured = costs.evaluate_all, dict(costs.evaluate_together)
@@ -122,17 +131,26 @@ def costs_for(
         in_batch = [info.kind in BATCHED and info.name not in exits for info in drafters]
         batched = sum(in_batch)
         together = float(together_seconds(costs, np.array(batched))) + sum(
-            own[info.name].evaluate
-            for info, one in zip(drafters, in_batch, strict=True) if not one)
+            own[info.name].evaluate for info, one in zip(drafters, in_batch, strict=True) if not one
+        )
     elif together is not None:
         together *= (len(drafters) - len(exits)) / len(costs.drafters)
     share = (together or 0.0) / (costs.evaluate_all or 1.0)
     whose = "its" if len(exits) == 1 else "their"
-    estimated = [f"{', '.join(exits)}: estimated from {whose} share of the target's layers"
-                 ] if exits else []
-    return replace(costs, drafters=own, evaluate_all=together, evaluate_together=measured,
-                   reads={count: share * seconds for count, seconds in costs.reads.items()},
-                   engine="; ".join([*filter(None, [costs.engine]), *estimated]), conditions=[])
+    estimated = (
+        [f"{', '.join(exits)}: estimated from {whose} share of the target's layers"]
+        if exits
+        else []
+    )
+    return replace(
+        costs,
+        drafters=own,
+        evaluate_all=together,
+        evaluate_together=measured,
+        reads={count: share * seconds for count, seconds in costs.reads.items()},
+        engine="; ".join([*filter(None, [costs.engine]), *estimated]),
+        conditions=[],
+    )
 
 
 def _share(drafter: DrafterInfo, layers: int | None) -> float | None:
@@ -153,8 +171,9 @@ def _measured(costs: Costs, drafter: DrafterInfo) -> DrafterCosts | None:
     named = costs.drafters.get(drafter.name)
     if named is not None and named.kind in ("", drafter.kind):
         return named
-    return next((one for one in costs.drafters.values()
-                 if drafter.kind in (one.kind, SYNTHETIC)), None)
+    return next(
+        (one for one in costs.drafters.values() if drafter.kind in (one.kind, SYNTHETIC)), None
+    )
 
 
 def _costs_of(costs: Costs, drafter: DrafterInfo) -> DrafterCosts:
@@ -165,4 +184,5 @@ def _costs_of(costs: Costs, drafter: DrafterInfo) -> DrafterCosts:
     kinds = sorted({one.kind or "unknown" for one in costs.drafters.values()}) or ["none"]
     raise TraceError(
         f"the costs are of drafters of kind {', '.join(kinds)}; {drafter.name} is of kind "
-        f"{drafter.kind}: measure one too, or leave it out (--arms, or `hedgespec subset`)")
+        f"{drafter.kind}: measure one too, or leave it out (--arms, or `hedgespec subset`)"
+    )

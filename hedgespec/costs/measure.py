@@ -69,28 +69,50 @@ def measure_costs(
 
 
 def costs_from(
-    found: Timings, target: LanguageModel, drafters: Sequence[Drafter], draft_length: int,
-    context: int, engine: str, batch: int = 1, reads: Sequence[int] = (),
+    found: Timings,
+    target: LanguageModel,
+    drafters: Sequence[Drafter],
+    draft_length: int,
+    context: int,
+    engine: str,
+    batch: int = 1,
+    reads: Sequence[int] = (),
 ) -> Costs:
-    """Costs of parts that are named as traces/costs.py does; `reads` are the tokens of `read_part`.
-    """
+    """Costs of parts that are named as traces/costs.py does; `reads` are the tokens of `read_part`."""
     medians = found.medians
 
     def counted(part: Callable[[str], str]) -> dict[str, float]:
-        return {name.removeprefix(part("")): value for name, value in medians.items()
-                if name.startswith(part(""))}
+        return {
+            name.removeprefix(part("")): value
+            for name, value in medians.items()
+            if name.startswith(part(""))
+        }
 
     def of_reads(name: str = "") -> dict[str, float]:
-        return {str(count): medians[read_part(count, name)] for count in reads
-                if read_part(count, name) in medians}
+        return {
+            str(count): medians[read_part(count, name)]
+            for count in reads
+            if read_part(count, name) in medians
+        }
 
     return Costs(
-        device_name(*target.devices), target.dtype, context, draft_length,
+        device_name(*target.devices),
+        target.dtype,
+        context,
+        draft_length,
         TargetCosts(one=medians[target_part(1)], round=medians[target_part(draft_length + 1)]),
-        {drafter.name: _drafter_costs(medians, drafter, draft_length, of_reads(drafter.name))
-         for drafter in drafters},
-        evaluate_all=medians.get(EVALUATE_ALL), widths=counted(target_part), spread=found.spread,
-        engine=engine, evaluate_together=counted(together_part), batch=batch, reads=of_reads())
+        {
+            drafter.name: _drafter_costs(medians, drafter, draft_length, of_reads(drafter.name))
+            for drafter in drafters
+        },
+        evaluate_all=medians.get(EVALUATE_ALL),
+        widths=counted(target_part),
+        spread=found.spread,
+        engine=engine,
+        evaluate_together=counted(together_part),
+        batch=batch,
+        reads=of_reads(),
+    )
 
 
 def _drafter_costs(
@@ -99,8 +121,12 @@ def _drafter_costs(
     name = drafter.name
     return DrafterCosts(
         step=medians.get(step_part(name), _step(medians, name, draft_length)),
-        draft=medians[draft_part(name)], evaluate=medians[evaluate_part(name)],
-        begin=medians.get(begin_part(name)), kind=drafter.kind, reads=reads)
+        draft=medians[draft_part(name)],
+        evaluate=medians[evaluate_part(name)],
+        begin=medians.get(begin_part(name)),
+        kind=drafter.kind,
+        reads=reads,
+    )
 
 
 def _step(medians: dict[str, float], drafter: str, draft_length: int) -> float:
@@ -124,15 +150,20 @@ def device_name(device: torch.device, *others: torch.device) -> str:
         name = str(torch.cuda.get_device_name(device))
         return f"{1 + len(others)} x {name}" if others else name
     threads = torch.get_num_threads()
-    return (f"{platform.processor() or platform.machine()} CPU, {threads} thread"
-            + "s" * (threads > 1))
+    return f"{platform.processor() or platform.machine()} CPU, {threads} thread" + "s" * (
+        threads > 1
+    )
 
 
 def _fitting_context(
     target: LanguageModel, drafters: list[Drafter], draft_length: int, longest: int, context: int
 ) -> int:
-    lengths = [target.context_length, target.rope_switch, check_lossless(target).length,
-               *(drafter.context_length for drafter in drafters)]
+    lengths = [
+        target.context_length,
+        target.rope_switch,
+        check_lossless(target).length,
+        *(drafter.context_length for drafter in drafters),
+    ]
     shortest = min(length for length in lengths if length is not None)
     fitting = min(context, shortest - longest)
     if fitting < draft_length + 2:
@@ -152,13 +183,19 @@ def _target_parts(
     def forward(width: int) -> torch.Tensor:
         return target.logits(model.read(text[context : context + width])[0])
 
-    return [Timed(target_part(width), partial(model.cut, context), partial(forward, width))
-            for width in sorted(widths)]
+    return [
+        Timed(target_part(width), partial(model.cut, context), partial(forward, width))
+        for width in sorted(widths)
+    ]
 
 
 def _drafter_parts(
-    drafter: Drafter, model: CachedModel, text: torch.Tensor, states: dict[int, torch.Tensor],
-    draft_length: int, reads: Sequence[int],
+    drafter: Drafter,
+    model: CachedModel,
+    text: torch.Tensor,
+    states: dict[int, torch.Tensor],
+    draft_length: int,
+    reads: Sequence[int],
 ) -> list[Timed]:
     """The last round of `text`, which `model` has read, verified draft_length + 1 tokens; the last
     evaluation was `reads` tokens ago."""
@@ -182,20 +219,28 @@ def _drafter_parts(
         for _ in range(steps):
             token = session.step(token).argmax()
 
-    return [Timed(step_part(drafter.name), begin_round, partial(draft, 1)),
-            Timed(draft_part(drafter.name), begin_round, partial(draft, draft_length)),
-            *_evaluation_parts(drafter, rewind, begin, round_states),
-            *(_reading_part(drafter, session, text, states, count) for count in reads)]
+    return [
+        Timed(step_part(drafter.name), begin_round, partial(draft, 1)),
+        Timed(draft_part(drafter.name), begin_round, partial(draft, draft_length)),
+        *_evaluation_parts(drafter, rewind, begin, round_states),
+        *(_reading_part(drafter, session, text, states, count) for count in reads),
+    ]
 
 
 def _reading_part(
-    drafter: Drafter, session: DraftSession, text: torch.Tensor, states: dict[int, torch.Tensor],
+    drafter: Drafter,
+    session: DraftSession,
+    text: torch.Tensor,
+    states: dict[int, torch.Tensor],
     count: int,
 ) -> Timed:
     """Evaluation on the last `count` tokens of the text: logits of what follows each of them."""
     before = len(text) - count
-    own = {layer: state[before - 1 :] for layer, state in states.items()
-           if layer in drafter.target_layers}
+    own = {
+        layer: state[before - 1 :]
+        for layer, state in states.items()
+        if layer in drafter.target_layers
+    }
 
     def read() -> torch.Tensor:
         if drafter.from_states:
@@ -206,11 +251,15 @@ def _reading_part(
 
 
 def _evaluation_parts(
-    drafter: Drafter, rewind: Callable[[], None], begin: Callable[[], torch.Tensor],
+    drafter: Drafter,
+    rewind: Callable[[], None],
+    begin: Callable[[], torch.Tensor],
     states: dict[int, torch.Tensor],
 ) -> list[Timed]:
     """Evaluation on a round's tokens, which mostly gives the next draft's first logits besides."""
     if not drafter.from_states:
         return [Timed(evaluate_part(drafter.name), rewind, begin)]
-    return [Timed(begin_part(drafter.name), rewind, begin),
-            Timed(evaluate_part(drafter.name), rewind, partial(drafter.logits_of_states, states))]
+    return [
+        Timed(begin_part(drafter.name), rewind, begin),
+        Timed(evaluate_part(drafter.name), rewind, partial(drafter.logits_of_states, states)),
+    ]

@@ -14,9 +14,17 @@ from hedgespec.traces import Costs
 DRAFT, TARGET, READING = PARTS = ("draft", "target", "reading")
 # Whose part a field of `Costs`, or of what it holds, is; other fields are no seconds of rounds, but
 # for `overhead` and `evaluation_overhead`, which are of no part.
-PART_OF = {"step": DRAFT, "draft": DRAFT, "begin": DRAFT, "target": TARGET, "widths": TARGET,
-           "evaluate": READING, "evaluate_all": READING, "evaluate_together": READING,
-           "reads": READING}
+PART_OF = {
+    "step": DRAFT,
+    "draft": DRAFT,
+    "begin": DRAFT,
+    "target": TARGET,
+    "widths": TARGET,
+    "evaluate": READING,
+    "evaluate_all": READING,
+    "evaluate_together": READING,
+    "reads": READING,
+}
 _Kind = TypeVar("_Kind")
 
 
@@ -26,9 +34,12 @@ def scaled(costs: Costs, times: Mapping[str, float]) -> Costs:
     Of these batch and context alone, without spreads, which belong to what was measured.
     """
     found = _scaled(costs, times)
-    return replace(found, drafters={name: _scaled(one, times)
-                                    for name, one in costs.drafters.items()},
-                   spread={}, conditions=[])
+    return replace(
+        found,
+        drafters={name: _scaled(one, times) for name, one in costs.drafters.items()},
+        spread={},
+        conditions=[],
+    )
 
 
 def doubled(costs: Costs, part: str) -> Costs:
@@ -40,9 +51,14 @@ def _scaled(holder: _Kind, times: Mapping[str, float]) -> _Kind:
     """A dataclass of costs with the fields in PART_OF scaled."""
     assert is_dataclass(holder)
     assert not isinstance(holder, type)
-    found: _Kind = replace(holder, **{
-        item.name: _times(getattr(holder, item.name), times[PART_OF[item.name]])
-        for item in fields(holder) if item.name in PART_OF})
+    found: _Kind = replace(
+        holder,
+        **{
+            item.name: _times(getattr(holder, item.name), times[PART_OF[item.name]])
+            for item in fields(holder)
+            if item.name in PART_OF
+        },
+    )
     return found
 
 
@@ -53,6 +69,8 @@ def _times(value: Any, factor: float) -> Any:
     if isinstance(value, dict):
         return {key: _times(one, factor) for key, one in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{item.name: _times(getattr(value, item.name), factor)
-                                 for item in fields(value)})
+        return replace(
+            value,
+            **{item.name: _times(getattr(value, item.name), factor) for item in fields(value)},
+        )
     return value * factor

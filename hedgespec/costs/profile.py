@@ -30,26 +30,59 @@ from hedgespec.selectors.online import OnlineSelector
 from hedgespec.traces import Costs
 
 # Settings of config.json that shape the models (Hugging Face, meta-llama and Qwen).
-_LLAMA_ROPE = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0,
-               "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+_LLAMA_ROPE = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
 TARGETS: dict[str, dict[str, Any]] = {
     "llama-3.1-8b": {
-        "model_type": "llama", "vocab_size": 128256, "hidden_size": 4096,
-        "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "max_position_embeddings": 131072,
-        "rope_parameters": _LLAMA_ROPE},
+        "model_type": "llama",
+        "vocab_size": 128256,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131072,
+        "rope_parameters": _LLAMA_ROPE,
+    },
     "qwen3-8b": {
-        "model_type": "qwen3", "vocab_size": 151936, "hidden_size": 4096,
-        "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 40960},
+        "model_type": "qwen3",
+        "vocab_size": 151936,
+        "hidden_size": 4096,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "max_position_embeddings": 40960,
+    },
     "qwen3-32b": {
-        "model_type": "qwen3", "vocab_size": 151936, "hidden_size": 5120,
-        "intermediate_size": 25600, "num_hidden_layers": 64, "num_attention_heads": 64,
-        "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 40960},
+        "model_type": "qwen3",
+        "vocab_size": 151936,
+        "hidden_size": 5120,
+        "intermediate_size": 25600,
+        "num_hidden_layers": 64,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "max_position_embeddings": 40960,
+    },
     "smollm2-135m": {
-        "model_type": "llama", "vocab_size": 49152, "hidden_size": 576,
-        "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9,
-        "num_key_value_heads": 3, "max_position_embeddings": 8192, "tie_word_embeddings": True},
+        "model_type": "llama",
+        "vocab_size": 49152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
+    },
 }
 _SELECTOR_ROUNDS = 300
 
@@ -68,8 +101,13 @@ class Profile:
     def round_seconds(self) -> float:
         """A round before which all heads are evaluated, and in which one drafts."""
         costs = self.costs
-        return (self.draft + costs.target.round + self.evaluate_all + costs.overhead
-                + costs.evaluation_overhead)
+        return (
+            self.draft
+            + costs.target.round
+            + self.evaluate_all
+            + costs.overhead
+            + costs.evaluation_overhead
+        )
 
     @property
     def draft(self) -> float:
@@ -84,7 +122,8 @@ class Profile:
 
 
 def profile(
-    target: str, settings: ProfileSettings,
+    target: str,
+    settings: ProfileSettings,
     measure: Callable[[LanguageModel, list[Eagle]], Costs],
 ) -> Profile:
     """Measure a target of TARGETS, or of the shapes of a config.json, and EAGLE-3 heads for it.
@@ -95,21 +134,24 @@ def profile(
     heads, selector = settings.heads, settings.selector
     model = random_target(target, settings.device, settings.dtype)
     costs = measure(model, random_heads(model, heads, settings.draft_vocabulary))
-    return Profile(target, heads, selector,
-                   selector_seconds(selector, heads, settings.draft_length), costs)
+    return Profile(
+        target, heads, selector, selector_seconds(selector, heads, settings.draft_length), costs
+    )
 
 
 def random_target(target: str, device: str, dtype: str) -> LanguageModel:
     """A target with random weights, without a tokenizer; `device` is as of `load_model`."""
     if target not in TARGETS and not Path(target).is_file():
-        raise HedgespecError(f"{arg('target_config', target)}: no such file, and not one of "
-                             f"{', '.join(TARGETS)}")
+        raise HedgespecError(
+            f"{arg('target_config', target)}: no such file, and not one of {', '.join(TARGETS)}"
+        )
     try:
         settings = TARGETS.get(target) or json.loads(Path(target).read_text())
         config = AutoConfig.for_model(**settings)
     except (KeyError, ValueError, TypeError) as error:
-        raise HedgespecError(f"{arg('target_config', target)}: not a model's config.json "
-                             f"({error})") from error
+        raise HedgespecError(
+            f"{arg('target_config', target)}: not a model's config.json ({error})"
+        ) from error
     before = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, dtype))
     try:
@@ -127,13 +169,28 @@ def random_target(target: str, device: str, dtype: str) -> LanguageModel:
 def random_heads(target: LanguageModel, count: int, draft_vocabulary: int) -> list[Eagle]:
     """EAGLE-3 heads of one layer, as wide as the target."""
     config = target.model.config.get_text_config()
-    settings = {key: getattr(config, key) for key in (
-        "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
-        "vocab_size", "rms_norm_eps", "max_position_embeddings")}
+    settings = {
+        key: getattr(config, key)
+        for key in (
+            "hidden_size",
+            "intermediate_size",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "vocab_size",
+            "rms_norm_eps",
+            "max_position_embeddings",
+        )
+    }
     settings["head_dim"] = getattr(config, "head_dim", None)
     layer = LlamaConfig(**settings, num_hidden_layers=1).to_dict()
-    head_config = parse_config({**layer, "architectures": ["LlamaForCausalLMEagle3"],
-                                "draft_vocab_size": min(draft_vocabulary, config.vocab_size)}, "")
+    head_config = parse_config(
+        {
+            **layer,
+            "architectures": ["LlamaForCausalLMEagle3"],
+            "draft_vocab_size": min(draft_vocabulary, config.vocab_size),
+        },
+        "",
+    )
     heads = []
     with torch.device(target.device):
         for number in range(count):

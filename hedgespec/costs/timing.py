@@ -50,8 +50,10 @@ def time_in_turn(
             part.prepare()
             seconds[part.name].append(_seconds(part.work, device))
     kept = {name: values[_WARM_UP:] for name, values in seconds.items()}
-    return Timings({name: median(values) for name, values in kept.items()},
-                   {name: _spread(values) for name, values in kept.items()})
+    return Timings(
+        {name: median(values) for name, values in kept.items()},
+        {name: _spread(values) for name, values in kept.items()},
+    )
 
 
 def _spread(seconds: list[float]) -> Spread:

@@ -1,7 +1,7 @@
 """Decodes with real models, drafting and verifying.
 
-    decoder = make_decoder(model, tokenizer, ["early-exit:20", "prompt-lookup"])
-    print(decoder.generate_text("Once upon a time"))
+decoder = make_decoder(model, tokenizer, ["early-exit:20", "prompt-lookup"])
+print(decoder.generate_text("Once upon a time"))
 """
 
 from importlib import import_module
@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from hedgespec.live.decoded import Answer, Round
     from hedgespec.live.settings import DecoderSettings
 
-_HOMES = {"Answer": "decoded", "DecoderSettings": "settings", "LiveDecoder": "decode",
-          "Round": "decoded", "make_decoder": "decode"}
+_HOMES = {
+    "Answer": "decoded",
+    "DecoderSettings": "settings",
+    "LiveDecoder": "decode",
+    "Round": "decoded",
+    "make_decoder": "decode",
+}
 
 __all__ = ["Answer", "DecoderSettings", "LiveDecoder", "Round", "make_decoder"]
 

@@ -44,10 +44,11 @@ _CHUNK = 256  # tokens of each text that are read at once before anything is tim
 
 
 def counts_up_to(drafters: int) -> list[int]:
-    """1, 2, 4, ... and all of some drafters: how many are evaluated together where that is timed.
-    """
-    return [*(1 << power for power in range(drafters.bit_length()) if 1 << power < drafters),
-            drafters]
+    """1, 2, 4, ... and all of some drafters: how many are evaluated together where that is timed."""
+    return [
+        *(1 << power for power in range(drafters.bit_length()) if 1 << power < drafters),
+        drafters,
+    ]
 
 
 class _Heads:
@@ -67,9 +68,15 @@ class _Heads:
         self._layers = drafters[0].target_layers
         attention = own[0].layer.self_attn
         weight = attention.q_proj.weight
-        self._caches = [tuple(
-            weight.new_empty(len(own) * texts, attention.kv_heads, room, attention.width).normal_()
-            for _ in range(2)) for _ in own[0].layers]
+        self._caches = [
+            tuple(
+                weight.new_empty(
+                    len(own) * texts, attention.kv_heads, room, attention.width
+                ).normal_()
+                for _ in range(2)
+            )
+            for _ in own[0].layers
+        ]
         self._all = torch.arange(room, device=weight.device)
 
     def read(
@@ -95,11 +102,16 @@ class _Heads:
 
     def known(self, members: slice) -> torch.Tensor | None:
         """The tokens that these are of; None: all."""
-        return self._known if self._known is None or len(self._known) == 1 else (
-            self._known[members])
+        return (
+            self._known if self._known is None or len(self._known) == 1 else (self._known[members])
+        )
 
     def _advance(
-        self, network: EagleHead, count: int, tokens: torch.Tensor, features: torch.Tensor,
+        self,
+        network: EagleHead,
+        count: int,
+        tokens: torch.Tensor,
+        features: torch.Tensor,
         places: torch.Tensor,
     ) -> torch.Tensor:
         rows = count * self._texts
@@ -113,8 +125,13 @@ class _Heads:
 
 
 def _advance(
-    network: EagleHead, caches: Caches, embedded: torch.Tensor, features: torch.Tensor,
-    places: torch.Tensor, all_places: torch.Tensor, texts: int,
+    network: EagleHead,
+    caches: Caches,
+    embedded: torch.Tensor,
+    features: torch.Tensor,
+    places: torch.Tensor,
+    all_places: torch.Tensor,
+    texts: int,
 ) -> torch.Tensor:
     """One pass over tokens at places (n) of every text: (M, B n, H) in, and out."""
 
@@ -182,8 +199,9 @@ def _fill(model: StaticModel, texts: int, context: int, target: LanguageModel) -
     for begin in range(0, context, _CHUNK):
         count = min(_CHUNK, context - begin)
         tokens = torch.randint(target.vocabulary_size, (texts, count), generator=chosen)
-        model.read_texts(tokens.to(target.device),
-                         torch.arange(begin, begin + count, device=target.device))
+        model.read_texts(
+            tokens.to(target.device), torch.arange(begin, begin + count, device=target.device)
+        )
 
 
 class BatchedRound:
@@ -194,8 +212,14 @@ class BatchedRound:
     """
 
     def __init__(
-        self, target: LanguageModel, drafters: list[Drafter], plan: RoundPlan, texts: int,
-        context: int, compiled: bool = False, captured: bool = True,
+        self,
+        target: LanguageModel,
+        drafters: list[Drafter],
+        plan: RoundPlan,
+        texts: int,
+        context: int,
+        compiled: bool = False,
+        captured: bool = True,
     ):
         """`compiled` as in StaticRound; `captured` has CUDA graphs made of the parts."""
         few, device = plan.draft_length + 1, target.device
@@ -209,58 +233,85 @@ class BatchedRound:
         layers = sorted({layer for drafter in drafters for layer in drafter.target_layers})
         self._layers = tuple(layers)
         chosen = torch.Generator().manual_seed(0)
-        self._tokens = torch.randint(
-            target.vocabulary_size, (texts, few), generator=chosen).to(device)
-        noise = torch.rand(texts, few, plan.rule.width(target.vocabulary_size),
-                           generator=chosen, dtype=torch.float64)
+        self._tokens = torch.randint(target.vocabulary_size, (texts, few), generator=chosen).to(
+            device
+        )
+        noise = torch.rand(
+            texts,
+            few,
+            plan.rule.width(target.vocabulary_size),
+            generator=chosen,
+            dtype=torch.float64,
+        )
         self._noise = noise.to(device)
         self._places = torch.arange(room, device=device)
         self._context = context
-        self._states = {layer: torch.randn(texts, few, target.hidden_size, device=device,
-                                           dtype=target.model.dtype) for layer in layers}
-        self._features = torch.randn(1, texts, target.hidden_size, device=device,
-                                     dtype=target.model.dtype)
+        self._states = {
+            layer: torch.randn(
+                texts, few, target.hidden_size, device=device, dtype=target.model.dtype
+            )
+            for layer in layers
+        }
+        self._features = torch.randn(
+            1, texts, target.hidden_size, device=device, dtype=target.model.dtype
+        )
         self._law = torch.rand(texts * few, target.vocabulary_size, device=device).softmax(dim=-1)
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
     def parts(self, counts: Sequence[int] = ()) -> list[Timed]:
         """The target's passes over 1 and K+1 tokens of each text; of each shape of drafter its
         draft and its evaluation; and the evaluation of the first `counts` drafters together."""
-        found = [self._part(target_part(width), partial(self._verify, width))
-                 for width in sorted({1, self._few})]
+        found = [
+            self._part(target_part(width), partial(self._verify, width))
+            for width in sorted({1, self._few})
+        ]
         for kind, group in zip(self._kinds, self._groups, strict=True):
             name = kind[0].name
-            found += [self._part(draft_part(name), partial(self._draft, group)),
-                      self._part(evaluate_part(name), partial(self._read_on, group))]
+            found += [
+                self._part(draft_part(name), partial(self._draft, group)),
+                self._part(evaluate_part(name), partial(self._read_on, group)),
+            ]
             if isinstance(group, _Exit):
                 found.append(self._part(begin_part(name), partial(self._begin, group)))
         return found + self.together(counts)
 
     def together(self, counts: Sequence[int]) -> list[Timed]:
         """The evaluation of the first `counts` drafters in one batch."""
-        return [self._part(together_part(count), partial(self._evaluate, count))
-                for count in counts]
+        return [
+            self._part(together_part(count), partial(self._evaluate, count)) for count in counts
+        ]
 
     def costs(
-        self, repeats: int | None, counts: Sequence[int], engine: str,
-        pool: Sequence[Drafter] = (), beside: Sequence[Timed] = (),
+        self,
+        repeats: int | None,
+        counts: Sequence[int],
+        engine: str,
+        pool: Sequence[Drafter] = (),
+        beside: Sequence[Timed] = (),
     ) -> Costs:
         """Time the parts; `counts` as in `parts`, `engine` says how the models ran.
 
         With a `pool` of more drafters than these, `beside` are the parts of the others.
         """
         found = time_in_turn([*self.parts(counts), *beside], self._target.device, repeats)
-        alike = {part(drafter.name): part(kind[0].name) for kind in self._kinds
-                 for drafter in kind for part in (draft_part, evaluate_part)}
+        alike = {
+            part(drafter.name): part(kind[0].name)
+            for kind in self._kinds
+            for drafter in kind
+            for part in (draft_part, evaluate_part)
+        }
         found.repeat(alike)
         pool = pool or self._drafters
-        costs = costs_from(found, self._target, pool, self._plan.draft_length,
-                           self._context, engine, self._texts)
+        costs = costs_from(
+            found, self._target, pool, self._plan.draft_length, self._context, engine, self._texts
+        )
         together = costs.evaluate_together.get(str(len(self._drafters)))
         if together is not None or not self._drafters:
             together = (together or 0.0) + sum(
-                costs.drafters[drafter.name].evaluate for drafter in pool
-                if drafter not in self._drafters)
+                costs.drafters[drafter.name].evaluate
+                for drafter in pool
+                if drafter not in self._drafters
+            )
         return replace(costs, evaluate_all=together)
 
     def _part(self, name: str, work: Callable[[], object]) -> Timed:
@@ -317,8 +368,13 @@ class BatchedRound:
             for first in range(0, members, each):
                 rows = slice(first, first + each)
                 laws = self._proposals(group, rows, features[rows])
-                reduce_together(self._plan.rule, self._law, laws.unflatten(0, (each, -1)),
-                                self._tokens.flatten(), group.known(rows))
+                reduce_together(
+                    self._plan.rule,
+                    self._law,
+                    laws.unflatten(0, (each, -1)),
+                    self._tokens.flatten(),
+                    group.known(rows),
+                )
 
     def _read(self, group: "_Heads | _Reader", members: int) -> torch.Tensor:
         places = self._places[self._context - self._few : self._context]
@@ -340,8 +396,13 @@ def _kinds(drafters: list[Drafter]) -> list[list[Drafter]]:
     """The drafters, heads of one shape together."""
     kinds: list[list[Drafter]] = []
     for drafter in drafters:
-        mates = [kind for kind in kinds if isinstance(drafter, Eagle)
-                 and isinstance(kind[0], Eagle) and alike_heads(kind[0], drafter)]
+        mates = [
+            kind
+            for kind in kinds
+            if isinstance(drafter, Eagle)
+            and isinstance(kind[0], Eagle)
+            and alike_heads(kind[0], drafter)
+        ]
         if mates:
             mates[0].append(drafter)
         else:
@@ -349,9 +410,7 @@ def _kinds(drafters: list[Drafter]) -> list[list[Drafter]]:
     return kinds
 
 
-def _group(
-    kind: list[Drafter], texts: int, room: int, compiled: int
-) -> "_Heads | _Reader":
+def _group(kind: list[Drafter], texts: int, room: int, compiled: int) -> "_Heads | _Reader":
     heads = [drafter for drafter in kind if isinstance(drafter, Eagle)]
     if heads:
         return _Heads(heads, texts, room, compiled)

@@ -58,7 +58,8 @@ def draft_candidates(
     """Draft `rule.candidates` tokens behind every token, as many levels as `noise` (K, W) has."""
     tree = Candidates()
     branches: list[tuple[int, DraftSession | None, torch.Tensor, torch.Tensor]] = [
-        (ROOT, None, pool.first(arm, text), text.tokens)]
+        (ROOT, None, pool.first(arm, text), text.tokens)
+    ]
     for level, own in enumerate(noise):
         grown = []
         for node, session, logits, context in branches:
@@ -82,8 +83,11 @@ def tree_candidates(trees: DraftTrees, levels: int, proposed: torch.Tensor) -> C
     """
     tree, tokens = Candidates(), trees.tokens[0]
     numbers = {ROOT: ROOT}
-    for node, (token, parent, level) in enumerate(zip(*(part[0].tolist() for part in (
-            trees.tokens, trees.parents, trees.levels)), strict=True)):
+    for node, (token, parent, level) in enumerate(
+        zip(
+            *(part[0].tolist() for part in (trees.tokens, trees.parents, trees.levels)), strict=True
+        )
+    ):
         if token >= 0 and level <= levels:
             numbers[node] = tree.add(tokens[node], numbers[parent])
             tree.q[numbers[parent]] = proposed
@@ -91,7 +95,9 @@ def tree_candidates(trees: DraftTrees, levels: int, proposed: torch.Tensor) -> C
 
 
 def verify_candidates(
-    tree: Candidates, rule: Rule, noise: torch.Tensor,
+    tree: Candidates,
+    rule: Rule,
+    noise: torch.Tensor,
     target: Callable[[int, list[int]], torch.Tensor],
     ended: Callable[[list[int]], bool] | None = None,
 ) -> tuple[list[int], torch.Tensor, torch.Tensor]:

@@ -57,9 +57,12 @@ class LiveDecoder:
     """
 
     def __init__(
-        self, target: LanguageModel, drafters: list[Drafter],
+        self,
+        target: LanguageModel,
+        drafters: list[Drafter],
         selector: str | Selector | ConfiguredSelector = SELECTOR,
-        settings: DecoderSettings | None = None, **changed: Any,
+        settings: DecoderSettings | None = None,
+        **changed: Any,
     ):
         """`selector` is a learner or its label, fixed:ARM, or none, which drafts nothing.
 
@@ -75,11 +78,20 @@ class LiveDecoder:
         self.arms = self._arms_asked_for()
         self.policy = self._make_policy(selector)
         self._lossless = check_lossless(
-            target, branches=self.plan.branches, static=self._runs_static())
+            target, branches=self.plan.branches, static=self._runs_static()
+        )
         check_readers(drafters)
-        refuse_idle({"compiled": True} if self.settings.compiled else {}, [
-            ("compiled", self._runs_static(), "models are compiled on fixed tensors only, which "
-             "run by default on a GPU, without draft trees, where all drafters can")])
+        refuse_idle(
+            {"compiled": True} if self.settings.compiled else {},
+            [
+                (
+                    "compiled",
+                    self._runs_static(),
+                    "models are compiled on fixed tensors only, which "
+                    "run by default on a GPU, without draft trees, where all drafters can",
+                )
+            ],
+        )
         self.engine = self._make_engine(self.plan)
         self._room = self.plan.draft_length  # of the engine's tensors
         self.last: Answer | None = None
@@ -116,9 +128,14 @@ class LiveDecoder:
         return self.engine.dropped
 
     def costs(
-        self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None,
-        batches: Sequence[int] = (), contexts: Sequence[int] = (),
-        kept: Callable[[Costs], object] = lambda costs: None, known: Costs | None = None,
+        self,
+        context: int = 256,
+        widths: Sequence[int] = (),
+        repeats: int | None = None,
+        batches: Sequence[int] = (),
+        contexts: Sequence[int] = (),
+        kept: Callable[[Costs], object] = lambda costs: None,
+        known: Costs | None = None,
     ) -> Costs:
         """Measured seconds of the parts of a round after `context` tokens, and of the target's pass
         over `widths` tokens, and over those of each arm's round; takes some seconds.
@@ -137,45 +154,67 @@ class LiveDecoder:
                 kept(found)
             else:
                 found = self._going_on(known)
-            for length, texts in dict.fromkeys((
+            for length, texts in dict.fromkeys(
+                (
                     *((found.context, texts) for texts in batches),
-                    *((length, 1) for length in contexts))):
+                    *((length, 1) for length in contexts),
+                )
+            ):
                 if (length, texts) not in [(one.context, one.batch) for one in found.measured]:
-                    found = self._with_condition(
-                        found, engine, length, texts, repeats)
+                    found = self._with_condition(found, engine, length, texts, repeats)
                     kept(found)
         return found
 
     def round_seconds(self, costs: Costs) -> tuple[float, ...]:
         """Seconds (N) of a round of each arm, its draft being whole, as losses in seconds take
         them."""
-        names = [None if drafter == NO_DRAFTER else self.drafters[drafter].name
-                 for drafter in self.arms.drafters]
+        names = [
+            None if drafter == NO_DRAFTER else self.drafters[drafter].name
+            for drafter in self.arms.drafters
+        ]
         lengths = self.arms.lengths
         return tuple(round_seconds(costs, names, lengths, lengths).tolist())
 
     def _going_on(self, known: Costs) -> Costs:
         """Costs to which conditions are added."""
-        mine = (device_name(*self.target.devices), self.target.dtype, self.draft_length,
-                [drafter.name for drafter in self.drafters])
+        mine = (
+            device_name(*self.target.devices),
+            self.target.dtype,
+            self.draft_length,
+            [drafter.name for drafter in self.drafters],
+        )
         theirs = known.device, known.dtype, known.draft_length, list(known.drafters)
         if mine != theirs:
-            raise HedgespecError(f"the costs to go on from are of {theirs}, not of {mine}: measure "
-                                 "anew, or to another file")
+            raise HedgespecError(
+                f"the costs to go on from are of {theirs}, not of {mine}: measure "
+                "anew, or to another file"
+            )
         return known
 
     def _with_overheads(self, costs: Costs, engine: Engine) -> Costs:
         """With what a round takes besides its parts: of the first drafter alone, then of a learner
         that has all drafters evaluated before each round, where the engine can do so."""
         names = [drafter.name for drafter in self.drafters]
-        settings = changed_settings(self.settings, {
-            "evaluate_all": False, "timed": False, "arm_lengths": (), "feedback": None,
-            "loss": None, "round_seconds": None})
+        settings = changed_settings(
+            self.settings,
+            {
+                "evaluate_all": False,
+                "timed": False,
+                "arm_lengths": (),
+                "feedback": None,
+                "loss": None,
+                "round_seconds": None,
+            },
+        )
         arms = arms_of(names, self.draft_length)
 
         def beyond(known: Costs, policy: Policy) -> float:
-            return measured_overhead(TimedDecoder(
-                self.target, self.drafters, arms, engine, policy, settings, self._asked), known)
+            return measured_overhead(
+                TimedDecoder(
+                    self.target, self.drafters, arms, engine, policy, settings, self._asked
+                ),
+                known,
+            )
 
         found = replace(costs, overhead=beyond(costs, FixedArm(names[0], names)))
         if self._evaluation is Evaluation.ASIDE:  # which costs rounds nothing of this kind
@@ -189,14 +228,18 @@ class LiveDecoder:
         gc.collect()  # of what the last one needed
         torch.cuda.empty_cache()
         try:
-            one = (engine.costs(context, (), repeats) if texts == 1
-                   else engine.costs_of_texts(texts, context, repeats))
+            one = (
+                engine.costs(context, (), repeats)
+                if texts == 1
+                else engine.costs_of_texts(texts, context, repeats)
+            )
         except torch.OutOfMemoryError:
-            warnings.warn(f"there is no memory for {texts} texts of {context} tokens: they are not "
-                          "measured", stacklevel=3)
+            warnings.warn(
+                f"there is no memory for {texts} texts of {context} tokens: they are not measured",
+                stacklevel=3,
+            )
             return costs
-        one = replace(one, overhead=costs.overhead,
-                      evaluation_overhead=costs.evaluation_overhead)
+        one = replace(one, overhead=costs.overhead, evaluation_overhead=costs.evaluation_overhead)
         return replace(costs, conditions=[*costs.conditions, one])
 
     def with_selector(
@@ -212,8 +255,10 @@ class LiveDecoder:
         drafters beside the next round, which needs tensors of its own.
         """
         if other_fields := sorted(own.keys() - OWN):
-            raise HedgespecError(f"{', '.join(other_fields)} of a decoder cannot change with its "
-                                 f"selector; {', '.join(sorted(OWN))} can: make another decoder")
+            raise HedgespecError(
+                f"{', '.join(other_fields)} of a decoder cannot change with its "
+                f"selector; {', '.join(sorted(OWN))} can: make another decoder"
+            )
         other = copy.copy(self)
         if own.keys() & {"draft_length", "arm_lengths"}:
             own = {"draft_length": None, "arm_lengths": ()} | own
@@ -222,15 +267,19 @@ class LiveDecoder:
         other.arms = other._arms_asked_for()
         other.policy = other._make_policy(selector)
         if (self._evaluation is Evaluation.ASIDE) != (other._evaluation is Evaluation.ASIDE):
-            raise HedgespecError(f"{self.label} and {other.label} cannot share a decoder with "
-                                 "feedback of rounds: make another one")
+            raise HedgespecError(
+                f"{self.label} and {other.label} cannot share a decoder with "
+                "feedback of rounds: make another one"
+            )
         if other.policy.drafts != self.policy.drafts:
             other.engine = other._make_engine(other.plan)
             other._room = other.plan.draft_length
             other.engine.dropped.update(self.dropped)
         elif other.plan.draft_length > self._room:
-            raise HedgespecError(f"drafts of {other.draft_length} tokens do not fit a decoder of "
-                                 f"{self._room}: make another one")
+            raise HedgespecError(
+                f"drafts of {other.draft_length} tokens do not fit a decoder of "
+                f"{self._room}: make another one"
+            )
         return other
 
     def with_laws(self, laws: Laws) -> "LiveDecoder":
@@ -259,7 +308,9 @@ class LiveDecoder:
         return answer
 
     def generate_text(
-        self, prompt: str | Sequence[Mapping[str, str]], max_new_tokens: int = NEW_TOKENS,
+        self,
+        prompt: str | Sequence[Mapping[str, str]],
+        max_new_tokens: int = NEW_TOKENS,
         query: int | None = None,
     ) -> str:
         """Continue a text, or answer a conversation; the rounds are then in `last`.
@@ -280,7 +331,11 @@ class LiveDecoder:
         return text
 
     def rounds(
-        self, prompt: list[int], max_new_tokens: int, query: int = 0, stop: Stop | None = None,
+        self,
+        prompt: list[int],
+        max_new_tokens: int,
+        query: int = 0,
+        stop: Stop | None = None,
         answer: Answer | None = None,
     ) -> Generator[Round, None, None]:
         """Continue `prompt`, giving each round when it is done; `answer` grows with them.
@@ -303,8 +358,11 @@ class LiveDecoder:
         return self.policy.evaluation(self.settings.evaluate_all)
 
     def _arms_asked_for(self) -> Arms:
-        return arms_of([drafter.name for drafter in self.drafters], self._asked.draft_length,
-                       self.settings.arm_lengths)
+        return arms_of(
+            [drafter.name for drafter in self.drafters],
+            self._asked.draft_length,
+            self.settings.arm_lengths,
+        )
 
     def _make_policy(self, selector: str | Selector | ConfiguredSelector) -> Policy:
         return make_policy(selector, self.arms, self._asked, self.settings)
@@ -312,9 +370,14 @@ class LiveDecoder:
     def _make_engine(self, plan: RoundPlan) -> Engine:
         if self._runs_static():
             read = plan.draft_length or self.settings.evaluate_all
-            return StaticEngine(self.target, self.drafters if read else [], plan,
-                                self._evaluation, self.settings.compiled,
-                                seconds=self.settings.drafter_seconds)
+            return StaticEngine(
+                self.target,
+                self.drafters if read else [],
+                plan,
+                self._evaluation,
+                self.settings.compiled,
+                seconds=self.settings.drafter_seconds,
+            )
         return self._eager_engine(Laws(self._plain_law, self._plain_law), plan)
 
     def _plain_law(self, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
@@ -327,16 +390,22 @@ class LiveDecoder:
             raise HedgespecError(f"rule {self.rule.label} cannot run on fixed tensors")
         can_run = StaticEngine.can_run(self.target, self.drafters)
         if static and not can_run:
-            raise HedgespecError("not all of target and drafters can run on fixed tensors: those "
-                                 "of plain attention on one device, EAGLE heads and copies from "
-                                 "the text can")
+            raise HedgespecError(
+                "not all of target and drafters can run on fixed tensors: those "
+                "of plain attention on one device, EAGLE heads and copies from "
+                "the text can"
+            )
         if static is None:
             return self.target.device.type == "cuda" and not self._asked.branches and can_run
         return static
 
     def _eager_engine(self, laws: Laws, plan: RoundPlan) -> Engine:
-        pool = Pool(self.drafters, self.target.vocabulary_size, self.target.device,
-                    self.settings.drafter_seconds)
+        pool = Pool(
+            self.drafters,
+            self.target.vocabulary_size,
+            self.target.device,
+            self.settings.drafter_seconds,
+        )
         return EagerEngine(self.target, pool, plan, laws, self._evaluation)
 
     def _check(self, request: TextRequest) -> None:
@@ -367,9 +436,12 @@ class LiveDecoder:
 
 
 def make_decoder(
-    model: Any, tokenizer: Any, drafters: Sequence[Any] | Mapping[str, Any] | None = None,
+    model: Any,
+    tokenizer: Any,
+    drafters: Sequence[Any] | Mapping[str, Any] | None = None,
     selector: str | Selector | ConfiguredSelector = SELECTOR,
-    settings: DecoderSettings | None = None, **changed: Any,
+    settings: DecoderSettings | None = None,
+    **changed: Any,
 ) -> LiveDecoder:
     """A decoder of a transformers model and its tokenizer that are in memory.
 

@@ -36,15 +36,20 @@ class EagerEngine(Engine):
     """Growing caches, and one drafter evaluated after the other."""
 
     def __init__(
-        self, target: LanguageModel, pool: Pool, plan: RoundPlan, laws: Laws,
+        self,
+        target: LanguageModel,
+        pool: Pool,
+        plan: RoundPlan,
+        laws: Laws,
         evaluation: Evaluation,
     ):
         """`laws` give the distributions that drafts and text are drawn from."""
         self._target, self._pool, self._plan = target, pool, plan
         self._rule, self._shape, self._laws = plan.rule, plan.shape, laws
         self.evaluation = evaluation
-        self._layers = tuple(sorted(
-            {layer for item in pool.drafters for layer in item.target_layers}))
+        self._layers = tuple(
+            sorted({layer for item in pool.drafters for layer in item.target_layers})
+        )
         self.dropped = pool.dropped
 
     def begin(self, prompt: list[int], limit: int) -> None:
@@ -85,7 +90,8 @@ class EagerEngine(Engine):
     def _logits(self, final: torch.Tensor) -> torch.Tensor:
         """Logits (n, V) of the target's states (n, H); the round's faults are kept, in order."""
         logits, faults = contained(
-            self._target.logits(final), (len(final), self._target.vocabulary_size))
+            self._target.logits(final), (len(final), self._target.vocabulary_size)
+        )
         self._faults.append(faults)
         return logits
 
@@ -110,11 +116,9 @@ class EagerEngine(Engine):
         q is (k+1, V), `final` (k+1, H) the target's states, noise (k+1, W).
         """
         if self._plan.branches or (self._laws.ended is not None and self._rule.in_order):
-            path, following, self._round_p = self._descend(
-                chain_candidates(draft, q), final, noise)
+            path, following, self._round_p = self._descend(chain_candidates(draft, q), final, noise)
             return len(path), following
-        p = self._laws.target(
-            self._logits(final), torch.cat([self._text.tokens, draft]))
+        p = self._laws.target(self._logits(final), torch.cat([self._text.tokens, draft]))
         count, following = self._rule.verify(p[None], q[None], draft[None], noise[None])
         accepted = int(count)
         self._round_p = p[: accepted + 1]
@@ -133,8 +137,12 @@ class EagerEngine(Engine):
             return self._laws.target(self._logits(final[node + 1][None]), context(path))[0]
 
         return verify_candidates(
-            tree, self._rule, noise, target,
-            None if ended is None else lambda path: ended(context(path)))
+            tree,
+            self._rule,
+            noise,
+            target,
+            None if ended is None else lambda path: ended(context(path)),
+        )
 
     def _branches(
         self, arm: int, noise: torch.Tensor, room: int, clock: Clock
@@ -146,7 +154,8 @@ class EagerEngine(Engine):
         tokens = torch.cat([text.tokens[-1:], *(token[None] for token in tree.tokens)])
         # Row 0 is the text's last token, row i+1 node i.
         final, states = model.read_tree(
-            tokens, [ROOT, *(parent + 1 for parent in tree.parents)], self._layers)
+            tokens, [ROOT, *(parent + 1 for parent in tree.parents)], self._layers
+        )
         path, following, self._round_p = self._descend(tree, final, noise)
         rows = [0, *(node + 1 for node in path)]
         model.keep(rows)
@@ -199,8 +208,9 @@ class EagerEngine(Engine):
         self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None
     ) -> Costs:
         """Of the models as they are."""
-        return measure_costs(self._target, self._pool.drafters, self._plan.draft_length, context,
-                             repeats, widths)
+        return measure_costs(
+            self._target, self._pool.drafters, self._plan.draft_length, context, repeats, widths
+        )
 
     def costs_of_texts(self, texts: int, context: int, repeats: int | None = None) -> Costs:
         """Of the models as they are, but with keys and values of fixed size.
@@ -209,10 +219,13 @@ class EagerEngine(Engine):
         """
         drafters = self._pool.drafters
         if not (has_plain_attention(self._target) and all(map(can_run_static, drafters))):
-            raise HedgespecError("several texts at once can be timed of targets and drafters of "
-                                 "plain attention, and EAGLE heads")
-        return BatchedRound(self._target, drafters, self._plan, texts, context,
-                            captured=False).costs(repeats, (), "eager, on fixed tensors")
+            raise HedgespecError(
+                "several texts at once can be timed of targets and drafters of "
+                "plain attention, and EAGLE heads"
+            )
+        return BatchedRound(
+            self._target, drafters, self._plan, texts, context, captured=False
+        ).costs(repeats, (), "eager, on fixed tensors")
 
     def _draft(self, arm: int, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """At most len(noise) tokens (k) and the distributions (k+1, V) they are from.
@@ -235,8 +248,10 @@ class EagerEngine(Engine):
                 break
             rows.append(row)
             tokens.append(self._rule.draft(row, own)[0])
-        return (torch.stack(tokens) if tokens else self._text.tokens.new_empty(0),
-                torch.stack([*rows, none]))
+        return (
+            torch.stack(tokens) if tokens else self._text.tokens.new_empty(0),
+            torch.stack([*rows, none]),
+        )
 
     def _tree_evaluation(self, arms: int) -> TreeEvaluation | None:
         if self._shape is None:

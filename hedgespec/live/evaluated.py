@@ -20,9 +20,7 @@ def statistic_names(rule: Rule) -> list[str]:
     return [*DRAFTER_STATISTICS, *(f"{statistic}.{rule.label}" for statistic in own)]
 
 
-def reduce_for(
-    rule: Rule, p: torch.Tensor, q: torch.Tensor, tokens: torch.Tensor
-) -> torch.Tensor:
+def reduce_for(rule: Rule, p: torch.Tensor, q: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """The statistics (S, n) of tokens (n) from p and q (n, V), in the order of their names."""
     found = reduce_pair(p, q, tokens)
     if rule.recorded and not rule.path_only:
@@ -32,7 +30,10 @@ def reduce_for(
 
 
 def reduce_together(
-    rule: Rule, p: torch.Tensor, q: torch.Tensor, tokens: torch.Tensor,
+    rule: Rule,
+    p: torch.Tensor,
+    q: torch.Tensor,
+    tokens: torch.Tensor,
     known: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The same (S, M, n) of M drafters on the same tokens (n): p (n, V), q (M, n, V), or of what
@@ -42,16 +43,22 @@ def reduce_together(
         return torch.stack([found[name].float() for name in statistic_names(rule)])
     members, count, _ = q.shape
     whole = q if known is None else spread(q, known, p.shape[-1])
-    return reduce_for(rule, p.repeat(members, 1), whole.flatten(0, 1),
-                      tokens.repeat(members)).view(-1, members, count)
+    return reduce_for(rule, p.repeat(members, 1), whole.flatten(0, 1), tokens.repeat(members)).view(
+        -1, members, count
+    )
 
 
 def unpack(rule: Rule, log_p: torch.Tensor, table: torch.Tensor) -> Statistics:
     """Statistics of one draft depth from log_p (n) and a table (S, n, N) on the host."""
     values = dict(zip(statistic_names(rule), table.numpy()[:, :, None], strict=True))
     return Statistics(
-        log_p=log_p.numpy(), log_q=values.pop("log_q"), gamma=values.pop("gamma"),
-        match=values.pop("match") > 0, p_top=values.pop("p_top"), rules=values)
+        log_p=log_p.numpy(),
+        log_q=values.pop("log_q"),
+        gamma=values.pop("gamma"),
+        match=values.pop("match") > 0,
+        p_top=values.pop("p_top"),
+        rules=values,
+    )
 
 
 def host_statistics(
@@ -79,7 +86,8 @@ def side_by_side(drafters: Sequence[Statistics]) -> Statistics:
     return Statistics(
         log_p=first.log_p,
         **{name: joined(getattr(one, name) for one in drafters) for name in DRAFTER_STATISTICS},
-        rules={name: joined(one.rules[name] for one in drafters) for name in first.rules})
+        rules={name: joined(one.rules[name] for one in drafters) for name in first.rules},
+    )
 
 
 def last_tokens(parts: Sequence[Statistics], count: int) -> Statistics:
@@ -94,6 +102,9 @@ def last_tokens(parts: Sequence[Statistics], count: int) -> Statistics:
         return np.concatenate(list(arrays))[-count:]
 
     return Statistics(
-        **{name: joined(getattr(part, name) for part in used)
-           for name in ("log_p", *DRAFTER_STATISTICS)},
-        rules={name: joined(part.rules[name] for part in used) for name in used[0].rules})
+        **{
+            name: joined(getattr(part, name) for part in used)
+            for name in ("log_p", *DRAFTER_STATISTICS)
+        },
+        rules={name: joined(part.rules[name] for part in used) for name in used[0].rules},
+    )

@@ -24,5 +24,8 @@ def reason_of(error: BaseException) -> str:
 
 def warn_dropped(name: str, reason: str) -> None:
     """Warn that a drafter is dropped."""
-    warnings.warn(f"drafter {name} is dropped, decoding goes on without it: {reason}",
-                  RuntimeWarning, stacklevel=3)
+    warnings.warn(
+        f"drafter {name} is dropped, decoding goes on without it: {reason}",
+        RuntimeWarning,
+        stacklevel=3,
+    )

@@ -25,41 +25,114 @@ class Use(Enum):
 
 
 FIELDS: dict[str, Use] = {
-    **dict.fromkeys((
-        "max_length", "max_new_tokens", "min_length", "min_new_tokens", "max_time", "stop_strings",
-        "do_sample", "temperature", "top_k", "top_p", "min_p", "top_h", "typical_p",
-        "epsilon_cutoff", "eta_cutoff", "repetition_penalty", "encoder_repetition_penalty",
-        "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids",
-        "renormalize_logits", "forced_bos_token_id", "forced_eos_token_id",
-        "remove_invalid_values", "exponential_decay_length_penalty", "suppress_tokens",
-        "begin_suppress_tokens", "sequence_bias", "guidance_scale", "watermarking_config",
-        "num_return_sequences", "output_scores", "output_logits", "return_dict_in_generate",
-        "pad_token_id", "bos_token_id", "eos_token_id"), Use.DONE),
+    **dict.fromkeys(
+        (
+            "max_length",
+            "max_new_tokens",
+            "min_length",
+            "min_new_tokens",
+            "max_time",
+            "stop_strings",
+            "do_sample",
+            "temperature",
+            "top_k",
+            "top_p",
+            "min_p",
+            "top_h",
+            "typical_p",
+            "epsilon_cutoff",
+            "eta_cutoff",
+            "repetition_penalty",
+            "encoder_repetition_penalty",
+            "no_repeat_ngram_size",
+            "encoder_no_repeat_ngram_size",
+            "bad_words_ids",
+            "renormalize_logits",
+            "forced_bos_token_id",
+            "forced_eos_token_id",
+            "remove_invalid_values",
+            "exponential_decay_length_penalty",
+            "suppress_tokens",
+            "begin_suppress_tokens",
+            "sequence_bias",
+            "guidance_scale",
+            "watermarking_config",
+            "num_return_sequences",
+            "output_scores",
+            "output_logits",
+            "return_dict_in_generate",
+            "pad_token_id",
+            "bos_token_id",
+            "eos_token_id",
+        ),
+        Use.DONE,
+    ),
     # Of beam search, encoders, assistants, compiled or paged decoding, or of the file itself.
-    **dict.fromkeys((
-        "early_stopping", "length_penalty", "diversity_penalty", "use_cache", "cache_config",
-        "max_cache_len", "decoder_start_token_id", "num_assistant_tokens",
-        "num_assistant_tokens_schedule", "assistant_confidence_threshold",
-        "max_matching_ngram_size", "assistant_lookbehind", "target_lookbehind",
-        "assistant_ensemble_weight", "compile_config", "disable_compile", "low_memory",
-        "prefill_chunk_size", "transformers_version"), Use.IDLE),
-    **dict.fromkeys((
-        "num_beams", "num_beam_groups", "constraints", "force_words_ids", "penalty_alpha",
-        "dola_layers", "prompt_lookup_num_tokens", "assistant_early_exit", "use_mtp",
-        "speculation_type", "is_assistant", "cache_implementation", "continuous_batching_config",
-        "token_healing", "output_attentions", "output_hidden_states"), Use.REFUSED),
+    **dict.fromkeys(
+        (
+            "early_stopping",
+            "length_penalty",
+            "diversity_penalty",
+            "use_cache",
+            "cache_config",
+            "max_cache_len",
+            "decoder_start_token_id",
+            "num_assistant_tokens",
+            "num_assistant_tokens_schedule",
+            "assistant_confidence_threshold",
+            "max_matching_ngram_size",
+            "assistant_lookbehind",
+            "target_lookbehind",
+            "assistant_ensemble_weight",
+            "compile_config",
+            "disable_compile",
+            "low_memory",
+            "prefill_chunk_size",
+            "transformers_version",
+        ),
+        Use.IDLE,
+    ),
+    **dict.fromkeys(
+        (
+            "num_beams",
+            "num_beam_groups",
+            "constraints",
+            "force_words_ids",
+            "penalty_alpha",
+            "dola_layers",
+            "prompt_lookup_num_tokens",
+            "assistant_early_exit",
+            "use_mtp",
+            "speculation_type",
+            "is_assistant",
+            "cache_implementation",
+            "continuous_batching_config",
+            "token_healing",
+            "output_attentions",
+            "output_hidden_states",
+        ),
+        Use.REFUSED,
+    ),
 }
 # Arguments of the model that make no other text of `input_ids`; these are looked at.
-_MODEL_ARGUMENTS = ("attention_mask", "position_ids", "past_key_values", "use_cache",
-                    "logits_to_keep")
+_MODEL_ARGUMENTS = (
+    "attention_mask",
+    "position_ids",
+    "past_key_values",
+    "use_cache",
+    "logits_to_keep",
+)
 # What generate keeps from callables.
 _KEPT_BACK = ("tokenizer", "assistant_tokenizer")
 
 
 def refuse_fields(given: Mapping[str, Any]) -> None:
     """Raise HedgespecError naming the first of some fields that is set and not done."""
-    defaults = GenerationConfig._get_default_generation_params() if hasattr(
-        GenerationConfig, "_get_default_generation_params") else vars(GenerationConfig())
+    defaults = (
+        GenerationConfig._get_default_generation_params()
+        if hasattr(GenerationConfig, "_get_default_generation_params")
+        else vars(GenerationConfig())
+    )
     for name in vars(GenerationConfig()):
         value = given.get(name)
         unset = value is None or value is False or value == defaults.get(name)
@@ -67,8 +140,9 @@ def refuse_fields(given: Mapping[str, Any]) -> None:
             continue
         if name == "num_beams":
             raise HedgespecError("speculative decoding does no beam search: num_beams must be 1")
-        raise HedgespecError(f"speculative decoding does not support {arg(name, value)} of "
-                             "generate; leave it out")
+        raise HedgespecError(
+            f"speculative decoding does not support {arg(name, value)} of generate; leave it out"
+        )
 
 
 def unpadded_prompt(input_ids: torch.Tensor, arguments: dict[str, Any]) -> torch.Tensor:
@@ -79,12 +153,16 @@ def unpadded_prompt(input_ids: torch.Tensor, arguments: dict[str, Any]) -> torch
     """
     for name, value in arguments.items():
         if value is not None and name not in _MODEL_ARGUMENTS:
-            raise HedgespecError(f"speculative decoding does not take {arg(name)} of generate: it "
-                                 "reads input_ids alone")
+            raise HedgespecError(
+                f"speculative decoding does not take {arg(name)} of generate: it "
+                "reads input_ids alone"
+            )
     past = arguments.get("past_key_values")
     if getattr(past, "_is_user_defined", False) or _length(past):
-        raise HedgespecError(f"speculative decoding keeps keys and values of its own: leave out "
-                             f"{arg('past_key_values')}")
+        raise HedgespecError(
+            f"speculative decoding keeps keys and values of its own: leave out "
+            f"{arg('past_key_values')}"
+        )
     mask = arguments.get("attention_mask")
     seen = torch.ones_like(input_ids[0]) if mask is None else mask[0].long()
     pads = len(seen) - int(seen.sum())
@@ -103,9 +181,11 @@ def _check_positions(given: torch.Tensor | None, seen: torch.Tensor) -> None:
         return
     own, tokens = seen.cumsum(-1) - 1, seen.bool()
     if given.shape[-1] != len(seen) or not torch.equal(
-            given.reshape(-1, len(seen))[0][tokens], own[tokens].to(given)):
-        raise HedgespecError(f"{arg('position_ids')}: tokens stand at 0, 1, 2, ... behind the "
-                             "padding; leave it out")
+        given.reshape(-1, len(seen))[0][tokens], own[tokens].to(given)
+    ):
+        raise HedgespecError(
+            f"{arg('position_ids')}: tokens stand at 0, 1, 2, ... behind the padding; leave it out"
+        )
 
 
 def have_whole_calls(function: Callable[..., Any]) -> None:
@@ -119,18 +199,26 @@ def have_whole_calls(function: Callable[..., Any]) -> None:
         return
 
     def extract(
-        model: Any, custom_generate: Any, kwargs: dict[str, Any], synced_gpus: bool | None,
-        assistant_model: Any, streamer: Any,
+        model: Any,
+        custom_generate: Any,
+        kwargs: dict[str, Any],
+        synced_gpus: bool | None,
+        assistant_model: Any,
+        streamer: Any,
     ) -> dict[str, Any]:
         before = {name: kwargs.get(name) for name in _KEPT_BACK}
         found: dict[str, Any] = original(
-            model, custom_generate, kwargs, synced_gpus, assistant_model, streamer)
+            model, custom_generate, kwargs, synced_gpus, assistant_model, streamer
+        )
         if _innermost(custom_generate) is not function:
             return found
         try:  # before generate tries them
             refuse_fields(kwargs)
-            _refuse_helpers(assistant_model=assistant_model, synced_gpus=synced_gpus,
-                            assistant_tokenizer=before["assistant_tokenizer"])
+            _refuse_helpers(
+                assistant_model=assistant_model,
+                synced_gpus=synced_gpus,
+                assistant_tokenizer=before["assistant_tokenizer"],
+            )
         except HedgespecError:
             if streamer is not None:
                 streamer.end()
@@ -144,8 +232,10 @@ def have_whole_calls(function: Callable[..., Any]) -> None:
 def _refuse_helpers(**given: Any) -> None:
     for name, value in given.items():
         if value:
-            raise HedgespecError(f"speculative decoding does not take {arg(name)} of generate: "
-                                 "the decoder has its drafters")
+            raise HedgespecError(
+                f"speculative decoding does not take {arg(name)} of generate: "
+                "the decoder has its drafters"
+            )
 
 
 def _innermost(function: Any) -> Any:

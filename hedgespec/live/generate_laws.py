@@ -14,33 +14,65 @@ from transformers.generation import logits_process, stopping_criteria
 from hedgespec.errors import HedgespecError
 from hedgespec.live.pool import Laws
 
-_PURE_PROCESSORS = tuple(getattr(logits_process, name) for name in (
-    "MinLengthLogitsProcessor", "MinNewTokensLengthLogitsProcessor", "TemperatureLogitsWarper",
-    "RepetitionPenaltyLogitsProcessor", "EncoderRepetitionPenaltyLogitsProcessor",
-    "TopPLogitsWarper", "TopKLogitsWarper", "TopHLogitsWarper", "MinPLogitsWarper",
-    "TypicalLogitsWarper", "EpsilonLogitsWarper", "EtaLogitsWarper",
-    "NoRepeatNGramLogitsProcessor", "EncoderNoRepeatNGramLogitsProcessor",
-    "SequenceBiasLogitsProcessor", "NoBadWordsLogitsProcessor", "ForcedBOSTokenLogitsProcessor",
-    "ForcedEOSTokenLogitsProcessor", "InfNanRemoveLogitsProcessor",
-    "ExponentialDecayLengthPenalty", "LogitNormalization", "SuppressTokensAtBeginLogitsProcessor",
-    "SuppressTokensLogitsProcessor") if hasattr(logits_process, name))
-_PURE_CRITERIA = (stopping_criteria.MaxLengthCriteria, stopping_criteria.MaxTimeCriteria,
-                  stopping_criteria.StopStringCriteria, stopping_criteria.EosTokenCriteria)
+_PURE_PROCESSORS = tuple(
+    getattr(logits_process, name)
+    for name in (
+        "MinLengthLogitsProcessor",
+        "MinNewTokensLengthLogitsProcessor",
+        "TemperatureLogitsWarper",
+        "RepetitionPenaltyLogitsProcessor",
+        "EncoderRepetitionPenaltyLogitsProcessor",
+        "TopPLogitsWarper",
+        "TopKLogitsWarper",
+        "TopHLogitsWarper",
+        "MinPLogitsWarper",
+        "TypicalLogitsWarper",
+        "EpsilonLogitsWarper",
+        "EtaLogitsWarper",
+        "NoRepeatNGramLogitsProcessor",
+        "EncoderNoRepeatNGramLogitsProcessor",
+        "SequenceBiasLogitsProcessor",
+        "NoBadWordsLogitsProcessor",
+        "ForcedBOSTokenLogitsProcessor",
+        "ForcedEOSTokenLogitsProcessor",
+        "InfNanRemoveLogitsProcessor",
+        "ExponentialDecayLengthPenalty",
+        "LogitNormalization",
+        "SuppressTokensAtBeginLogitsProcessor",
+        "SuppressTokensLogitsProcessor",
+    )
+    if hasattr(logits_process, name)
+)
+_PURE_CRITERIA = (
+    stopping_criteria.MaxLengthCriteria,
+    stopping_criteria.MaxTimeCriteria,
+    stopping_criteria.StopStringCriteria,
+    stopping_criteria.EosTokenCriteria,
+)
 
 
 def with_a_state(processors: Iterable[Any], criteria: Iterable[Any] = ()) -> list[str]:
     """Names of those that may be more than functions of tokens and logits."""
-    return [getattr(one, "__name__", type(one).__name__) for known, several in (
-        (_PURE_PROCESSORS, processors), (_PURE_CRITERIA, criteria))
-        for one in several if type(one) not in known]
+    return [
+        getattr(one, "__name__", type(one).__name__)
+        for known, several in ((_PURE_PROCESSORS, processors), (_PURE_CRITERIA, criteria))
+        for one in several
+        if type(one) not in known
+    ]
 
 
 class GenerateLaws:
     """One text's: `scores` and `logits` (1, V) of its positions, as generate keeps them."""
 
     def __init__(
-        self, input_ids: torch.Tensor, prompt: int, processors: Any, criteria: Any,
-        do_sample: bool, keep_scores: bool = False, keep_logits: bool = False,
+        self,
+        input_ids: torch.Tensor,
+        prompt: int,
+        processors: Any,
+        criteria: Any,
+        do_sample: bool,
+        keep_scores: bool = False,
+        keep_logits: bool = False,
     ):
         """Of `input_ids` (L) the last `prompt` are the text's, the others padding."""
         self._pads = input_ids[: len(input_ids) - prompt]
@@ -70,8 +102,7 @@ class GenerateLaws:
         while self._judged < len(tokens) and not self._over:
             self._judged += 1
             ids = self._ids(torch.as_tensor(tokens)[: self._judged])
-            self._over = bool(
-                self._criteria(ids, self.scores(self._judged - self._prompt)).all())
+            self._over = bool(self._criteria(ids, self.scores(self._judged - self._prompt)).all())
         return self._over and len(tokens) >= self._judged
 
     def _ids(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -80,8 +111,10 @@ class GenerateLaws:
 
     def _draft(self, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Rows of zeros where there is no proposal, or none that the processors let pass."""
-        rows = [self._draft_row(self._ids(context), row[None].to(self._pads.device, copy=True))
-                for context, row in _contexts(logits, tokens)]
+        rows = [
+            self._draft_row(self._ids(context), row[None].to(self._pads.device, copy=True))
+            for context, row in _contexts(logits, tokens)
+        ]
         return torch.cat(rows).to(logits.device)
 
     def _draft_row(self, ids: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
@@ -102,7 +135,8 @@ class GenerateLaws:
             own = row[None].to(ids.device, copy=True)
             processed = self._processors(ids, own)
             for kept, values, one in zip(
-                    self._keeps, (self._scores, self._logits), (processed, own), strict=True):
+                self._keeps, (self._scores, self._logits), (processed, own), strict=True
+            ):
                 if kept:
                     values[len(context)] = one
             rows.append(processed[0])
@@ -110,7 +144,8 @@ class GenerateLaws:
         if bool(law.isnan().any()):
             raise HedgespecError(
                 f"generate's logits processors leave no token possible at position {len(tokens)} "
-                "of the text: they ban all, or give NaN or infinity")
+                "of the text: they ban all, or give NaN or infinity"
+            )
         return law
 
     def _law(self, processed: torch.Tensor) -> torch.Tensor:
@@ -119,9 +154,7 @@ class GenerateLaws:
         top = processed.argmax(dim=-1, keepdim=True)
         return torch.zeros_like(processed).scatter_(-1, top, 1.0)
 
-    def _of_answer(
-        self, values: dict[int, torch.Tensor], count: int
-    ) -> tuple[torch.Tensor, ...]:
+    def _of_answer(self, values: dict[int, torch.Tensor], count: int) -> tuple[torch.Tensor, ...]:
         return tuple(values[self._prompt + place] for place in range(count))
 
 

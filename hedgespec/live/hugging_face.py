@@ -24,9 +24,17 @@ from hedgespec.models.settings import Sampling
 
 
 def speculative_generate(
-    model: Any, input_ids: torch.Tensor, logits_processor: Any, stopping_criteria: Any,
-    generation_config: Any, decoder: LiveDecoder, streamer: Any = None, tokenizer: Any = None,
-    token_streamer: Any = None, whole_call: bool = False, **arguments: Any,
+    model: Any,
+    input_ids: torch.Tensor,
+    logits_processor: Any,
+    stopping_criteria: Any,
+    generation_config: Any,
+    decoder: LiveDecoder,
+    streamer: Any = None,
+    tokenizer: Any = None,
+    token_streamer: Any = None,
+    whole_call: bool = False,
+    **arguments: Any,
 ) -> torch.Tensor | GenerateDecoderOnlyOutput:
     """Continue `input_ids` (n, L) as generate would; return prompts and answers (n, L + T).
 
@@ -40,19 +48,28 @@ def speculative_generate(
         if not whole_call:
             raise HedgespecError(
                 "generate did not pass on all its arguments: pass speculative_generate itself "
-                f"as {arg('custom_generate')}, with a version of transformers that is tested")
+                f"as {arg('custom_generate')}, with a version of transformers that is tested"
+            )
         _check(model, decoder, generation_config, input_ids)
         _check_order(decoder, logits_processor)
         prompt = unpadded_prompt(input_ids[:1], arguments)
         _check_padding(decoder, input_ids.shape[1] - len(prompt), generation_config)
-        _check_several(len(input_ids), logits_processor, stopping_criteria, generation_config,
-                       streamers)
+        _check_several(
+            len(input_ids), logits_processor, stopping_criteria, generation_config, streamers
+        )
         if token_streamer is not None:
             token_streamer.put(input_ids.cpu())
         texts = [
-            _Text(decoder, input_ids[0], prompt, logits_processor, stopping_criteria,
-                  generation_config).run(streamers)
-            for _ in range(len(input_ids))]
+            _Text(
+                decoder,
+                input_ids[0],
+                prompt,
+                logits_processor,
+                stopping_criteria,
+                generation_config,
+            ).run(streamers)
+            for _ in range(len(input_ids))
+        ]
     finally:  # or who iterates over it waits for ever
         for one in streamers:
             one.end()
@@ -60,8 +77,7 @@ def speculative_generate(
     if not generation_config.return_dict_in_generate:
         return sequences
     [text, *_] = texts
-    return GenerateDecoderOnlyOutput(
-        sequences=sequences, scores=text.scores, logits=text.logits)
+    return GenerateDecoderOnlyOutput(sequences=sequences, scores=text.scores, logits=text.logits)
 
 
 have_whole_calls(speculative_generate)
@@ -71,14 +87,25 @@ class _Text:
     """One text being continued."""
 
     def __init__(
-        self, decoder: LiveDecoder, input_ids: torch.Tensor, prompt: torch.Tensor, processors: Any,
-        criteria: Any, config: Any,
+        self,
+        decoder: LiveDecoder,
+        input_ids: torch.Tensor,
+        prompt: torch.Tensor,
+        processors: Any,
+        criteria: Any,
+        config: Any,
     ):
         """`input_ids` (L) are padding and `prompt` (n)."""
         returned = bool(config.return_dict_in_generate)
-        self._laws = GenerateLaws(input_ids, len(prompt), processors, criteria,
-                                  bool(config.do_sample), returned and bool(config.output_scores),
-                                  returned and bool(config.output_logits))
+        self._laws = GenerateLaws(
+            input_ids,
+            len(prompt),
+            processors,
+            criteria,
+            bool(config.do_sample),
+            returned and bool(config.output_scores),
+            returned and bool(config.output_logits),
+        )
         ends = config._eos_token_tensor
         self._ends = [] if ends is None else ends.tolist()
         self._decoder, self._prompt = decoder, prompt.tolist()
@@ -88,8 +115,12 @@ class _Text:
     def run(self, streamers: list[Any]) -> "_Text":
         """Decode it; its rounds are then in the decoder's `last`."""
         request = TextRequest(
-            self._prompt, self._room, self._decoder.next_number(),
-            lambda answer: self._laws.ended([*self._prompt, *answer]), ends=[])
+            self._prompt,
+            self._room,
+            self._decoder.next_number(),
+            lambda answer: self._laws.ended([*self._prompt, *answer]),
+            ends=[],
+        )
         for done in self._decoder.with_laws(self._laws.laws()).run(request, self.answer):
             for streamer in streamers:
                 for token in done.tokens:
@@ -115,7 +146,8 @@ def _check(model: Any, decoder: LiveDecoder, config: Any, input_ids: torch.Tenso
     texts = len(input_ids) // (config.num_return_sequences or 1)
     if texts != 1:
         raise HedgespecError(
-            f"speculative decoding takes one text at a time, not a batch of {texts}")
+            f"speculative decoding takes one text at a time, not a batch of {texts}"
+        )
     if decoder.target.model is not model:
         raise HedgespecError("the decoder was made for another model than the one given")
     if config.do_sample:
@@ -125,16 +157,20 @@ def _check(model: Any, decoder: LiveDecoder, config: Any, input_ids: torch.Tenso
 def _check_order(decoder: LiveDecoder, processors: Any) -> None:
     """Raise HedgespecError if the rule asks processors with a state out of order."""
     for name in () if decoder.rule.in_order else with_a_state(processors):
-        raise HedgespecError(f"rule {decoder.rule.label} verifies a whole draft at once, and "
-                             f"{name} may keep a state; use {arg('rule', 'sampling')}")
+        raise HedgespecError(
+            f"rule {decoder.rule.label} verifies a whole draft at once, and "
+            f"{name} may keep a state; use {arg('rule', 'sampling')}"
+        )
 
 
 def _check_padding(decoder: LiveDecoder, pads: int, config: Any) -> None:
     """Raise HedgespecError where generate counts padding as if it were text."""
     switch = decoder.target.rope_switch
     if pads and switch is not None and config.max_length > switch:
-        raise HedgespecError(f"{arg('attention_mask')}: the target's RoPE switches at {switch} "
-                             "tokens, padding included; leave the padding out")
+        raise HedgespecError(
+            f"{arg('attention_mask')}: the target's RoPE switches at {switch} "
+            "tokens, padding included; leave the padding out"
+        )
 
 
 def _check_several(
@@ -150,11 +186,14 @@ def _check_several(
     if streamers:
         raise HedgespecError(f"{several}: a streamer takes one text")
     if config.return_dict_in_generate and (config.output_scores or config.output_logits):
-        raise HedgespecError(f"{several}: {arg('output_scores')} and {arg('output_logits')} are "
-                             "those of one text; call generate for each")
+        raise HedgespecError(
+            f"{several}: {arg('output_scores')} and {arg('output_logits')} are "
+            "those of one text; call generate for each"
+        )
     for name in with_a_state(processors, criteria):
-        raise HedgespecError(f"{several}: {name} may keep a state of all texts at once; call "
-                             "generate for each")
+        raise HedgespecError(
+            f"{several}: {name} may keep a state of all texts at once; call generate for each"
+        )
 
 
 def _padded(texts: list[_Text], config: Any, like: torch.Tensor) -> torch.Tensor:
@@ -162,5 +201,10 @@ def _padded(texts: list[_Text], config: Any, like: torch.Tensor) -> torch.Tensor
     pad = config._pad_token_tensor
     longest = max(len(text.answer.tokens) for text in texts)
     return torch.tensor(
-        [text.answer.tokens + (longest - len(text.answer.tokens)) * [
-            0 if pad is None else int(pad)] for text in texts], device=like.device)
+        [
+            text.answer.tokens
+            + (longest - len(text.answer.tokens)) * [0 if pad is None else int(pad)]
+            for text in texts
+        ],
+        device=like.device,
+    )

@@ -78,31 +78,55 @@ class LiveLog:
         for drafter in self._decoder.drafters:
             scores.drafters.update(text_columns(drafter, [query.prompt], [answer.tokens]))
         embedding = prompt_embedding(target, query.prompt)
-        self._gaps.append(answer_gap(target, query.prompt, answer.tokens, scores.log_p.numpy(),
-                                     self._decoder.settings.sampling))
+        self._gaps.append(
+            answer_gap(
+                target,
+                query.prompt,
+                answer.tokens,
+                scores.log_p.numpy(),
+                self._decoder.settings.sampling,
+            )
+        )
         self._writer.write_batch(
             f"{query.number:06d}",
-            query_table(query, len(answer.tokens), answer.finish_reason, embedding,
-                        Path(self._settings.prompts).stem, _PRECISION),
-            token_table(query.number, answer.tokens, scores.log_p.numpy(), scores.statistics,
-                        _PRECISION))
+            query_table(
+                query,
+                len(answer.tokens),
+                answer.finish_reason,
+                embedding,
+                Path(self._settings.prompts).stem,
+                _PRECISION,
+            ),
+            token_table(
+                query.number, answer.tokens, scores.log_p.numpy(), scores.statistics, _PRECISION
+            ),
+        )
         if answer.learned is not None:
             self._learned[query.number] = answer.learned
         for one in answer.rounds:
-            self._rounds.append({
-                "query": query.number, "position": one.position,
-                **self._choice(one), "weights": one.weights.tolist(),
-                "evaluated": bool(one.evaluated), "drafted": one.drafted,
-                "emitted": len(one.tokens),
-                **{f"{SECONDS_OF}{part}": one.seconds[part] for part in PARTS},
-                "evaluated_set": [self._names[arm] for arm in one.evaluated]})
+            self._rounds.append(
+                {
+                    "query": query.number,
+                    "position": one.position,
+                    **self._choice(one),
+                    "weights": one.weights.tolist(),
+                    "evaluated": bool(one.evaluated),
+                    "drafted": one.drafted,
+                    "emitted": len(one.tokens),
+                    **{f"{SECONDS_OF}{part}": one.seconds[part] for part in PARTS},
+                    "evaluated_set": [self._names[arm] for arm in one.evaluated],
+                }
+            )
 
     def _choice(self, one: Round) -> dict[str, object]:
         drafter = NONE if one.drafter == NO_DRAFTER else self._names[one.drafter]
         if one.arm == NO_DRAFTER:  # selector none
             return {"drafter": drafter, "probability": 1.0, "arm": NONE}
-        return {"drafter": drafter, "probability": float(one.weights[one.arm]),
-                "arm": self._decoder.arms.names[one.arm]}
+        return {
+            "drafter": drafter,
+            "probability": float(one.weights[one.arm]),
+            "arm": self._decoder.arms.names[one.arm],
+        }
 
     @property
     def slower_than_costs(self) -> float | None:
@@ -130,15 +154,24 @@ class LiveLog:
         if isinstance(rule, Tree):
             depth, mass, nodes = map(torch.from_numpy, rule.by_start(found))
             for arm, name in enumerate(self._names):
-                columns |= tree_columns(rule.label, name, TreeStatistics(
-                    depth[:, arm], mass[:, :, arm], nodes[:, arm]))
+                columns |= tree_columns(
+                    rule.label, name, TreeStatistics(depth[:, arm], mass[:, :, arm], nodes[:, arm])
+                )
         else:
             joined |= found.rules
         log_p = torch.from_numpy(found.log_p)
-        return Scores(log_p, log_p, columns | {
-            statistic_column(statistic, name, 1, 1): torch.from_numpy(
-                np.ascontiguousarray(joined[statistic][:, 0, arm]))
-            for arm, name in enumerate(self._names) for statistic in joined})
+        return Scores(
+            log_p,
+            log_p,
+            columns
+            | {
+                statistic_column(statistic, name, 1, 1): torch.from_numpy(
+                    np.ascontiguousarray(joined[statistic][:, 0, arm])
+                )
+                for arm, name in enumerate(self._names)
+                for statistic in joined
+            },
+        )
 
     def _rules(self) -> list[RuleInfo]:
         """The rule, if it has statistics of its own."""
@@ -154,14 +187,17 @@ class LiveLog:
         return {
             "command": command_to_pass_on(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "selector": decoder.label, "seed": settings.base_seed,
+            "selector": decoder.label,
+            "seed": settings.base_seed,
             "draft_length": decoder.draft_length,
             "arm_lengths": list(settings.arm_lengths),
             "rule": decoder.rule.label,
             "feedback": decoder.policy.feedback or (feedback.label if feedback else None),
             "loss": decoder.policy.loss,
             "round_seconds": list(settings.round_seconds) if settings.round_seconds else None,
-            "rounds": len(rounds), "tokens": tokens, "mat": tokens / len(rounds),
+            "rounds": len(rounds),
+            "tokens": tokens,
+            "mat": tokens / len(rounds),
             "seconds": {part: float(rounds[f"{SECONDS_OF}{part}"].sum()) for part in PARTS},
             "dropped_drafters": decoder.dropped,
             "versions": package_versions(*_PACKAGES),
@@ -175,15 +211,28 @@ class LiveLog:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             target=target.info(),
             drafters=[replace(drafter.info(), depths=1) for drafter in self._decoder.drafters],
-            sampling=SamplingInfo(sampling.temperature, sampling.top_p, sampling.top_k,
-                                  settings.base_seed, self._settings.max_new_tokens),
-            draft_length=self._decoder.draft_length, precision=_PRECISION,
-            device=device_name(*target.devices), dtype=target.dtype, queries=0, tokens=0,
-            files={}, versions=package_versions(*_PACKAGES),
-            recording={"live": self._decoder.label, "prompts": self._settings.prompts,
-                       TARGET_LAYERS: target.layers,
-                       "statistics": "of the first draft depth; of trees all levels",
-                       FIELD: {"mean": float(gaps.mean()), "max": float(gaps.max())}},
+            sampling=SamplingInfo(
+                sampling.temperature,
+                sampling.top_p,
+                sampling.top_k,
+                settings.base_seed,
+                self._settings.max_new_tokens,
+            ),
+            draft_length=self._decoder.draft_length,
+            precision=_PRECISION,
+            device=device_name(*target.devices),
+            dtype=target.dtype,
+            queries=0,
+            tokens=0,
+            files={},
+            versions=package_versions(*_PACKAGES),
+            recording={
+                "live": self._decoder.label,
+                "prompts": self._settings.prompts,
+                TARGET_LAYERS: target.layers,
+                "statistics": "of the first draft depth; of trees all levels",
+                FIELD: {"mean": float(gaps.mean()), "max": float(gaps.max())},
+            },
             costs=self._settings.costs,
             rules=self._rules(),
         )

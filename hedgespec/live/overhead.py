@@ -51,8 +51,11 @@ def measured_overhead(decoder: TimedDecoder, costs: Costs) -> float:
     """
     eager = costs.engine == EAGER
     count = min(_TWICE if eager else _TOKENS, costs.context // 2)
-    prompt = torch.randint(decoder.target.vocabulary_size, (costs.context - count,),
-                           generator=torch.Generator().manual_seed(0)).tolist()
+    prompt = torch.randint(
+        decoder.target.vocabulary_size,
+        (costs.context - count,),
+        generator=torch.Generator().manual_seed(0),
+    ).tolist()
     again = _Again(decoder.target, prompt) if eager else None
     answer, beyond = Answer(), dict[bool, list[float]]({False: [], True: []})
     started = perf_counter()

@@ -46,7 +46,8 @@ def plan_rounds(settings: DecoderSettings, target: LanguageModel | None = None) 
     if tree and settings.arm_lengths:
         raise HedgespecError(
             f"{arg('arm_lengths')}: rule {rule.label} drafts trees, and a tree cut at a level is "
-            f"not the one that is drafted for this depth; use another {arg('rule')}")
+            f"not the one that is drafted for this depth; use another {arg('rule')}"
+        )
     given = max(settings.arm_lengths, default=settings.draft_length)
     plan = RoundPlan(rule, settings.sampling, _draft_length(given, tree), tree)
     _check_nodes(plan)
@@ -67,14 +68,18 @@ def _tree_of(rule: Rule, texts: Sequence[str]) -> NamedTree | None:
     """The tree that a rule of draft trees names, of some [NAME=]SHAPE."""
     if not rule.path_only:
         if texts:
-            raise HedgespecError(f"{arg('trees', texts)}: rule {rule.label} drafts no trees; "
-                                 f"give {arg('rule', 'tree')}")
+            raise HedgespecError(
+                f"{arg('trees', texts)}: rule {rule.label} drafts no trees; "
+                f"give {arg('rule', 'tree')}"
+            )
         return None
     trees = make_trees(texts or ["dynamic"])
     if rule.label not in trees:
         option, shape = rule.how_to_record()
-        raise HedgespecError(f"rule {rule.label}: there is no tree of that name; give one, as in "
-                             f"{arg(option, [shape])}")
+        raise HedgespecError(
+            f"rule {rule.label}: there is no tree of that name; give one, as in "
+            f"{arg(option, [shape])}"
+        )
     return trees[rule.label]
 
 
@@ -82,8 +87,9 @@ def _draft_length(given: int | None, tree: NamedTree | None) -> int:
     levels = tree.shape.deepest if tree else None
     length = given if given is not None else levels or DRAFT_LENGTH
     if tree and levels and length > levels:
-        raise HedgespecError(f"rule {tree.label}: its trees have {levels} levels; draft length "
-                             f"{length} is longer")
+        raise HedgespecError(
+            f"rule {tree.label}: its trees have {levels} levels; draft length {length} is longer"
+        )
     return length
 
 
@@ -91,12 +97,16 @@ def _check_nodes(plan: RoundPlan) -> None:
     rule = plan.rule
     nodes = node_count(rule.candidates, plan.draft_length)
     if nodes > MOST_NODES:
-        raise HedgespecError(f"rule {rule.label} with draft length {plan.draft_length} drafts "
-                             f"{nodes} tokens a round, more than {MOST_NODES}: draft fewer")
+        raise HedgespecError(
+            f"rule {rule.label} with draft length {plan.draft_length} drafts "
+            f"{nodes} tokens a round, more than {MOST_NODES}: draft fewer"
+        )
 
 
 def _check_attention(plan: RoundPlan, target: LanguageModel) -> None:
     """Whether all candidates of a round can be verified at once."""
     if plan.branches and not has_plain_attention(target):
-        raise HedgespecError(f"rule {plan.rule.label}: {target.id} does not let candidates be "
-                             "verified together (sliding windows, or an attention of its own)")
+        raise HedgespecError(
+            f"rule {plan.rule.label}: {target.id} does not let candidates be "
+            "verified together (sliding windows, or an attention of its own)"
+        )

@@ -74,8 +74,10 @@ class FixedArm(Policy):
         """Raises HedgespecError if `name` is not among `names` (N)."""
         self.label = fixed(name)
         if name not in names:
-            raise HedgespecError(f"{self.label}: there is no such arm; the pool has "
-                                 f"{', '.join(names)}" + did_you_mean(name, names))
+            raise HedgespecError(
+                f"{self.label}: there is no such arm; the pool has "
+                f"{', '.join(names)}" + did_you_mean(name, names)
+            )
         self._arm, self._count = names.index(name), len(names)
 
     def choose(self, position: int) -> tuple[int, np.ndarray]:
@@ -102,16 +104,25 @@ class Learner(Policy):
     """A selector, called as in the simulator."""
 
     def __init__(
-        self, configured: ConfiguredSelector, arms: Arms, plan: RoundPlan,
+        self,
+        configured: ConfiguredSelector,
+        arms: Arms,
+        plan: RoundPlan,
         settings: DecoderSettings,
     ):
         """Raises HedgespecError for a selector that cannot be used."""
         seconds = settings.round_seconds
         self.label, self._arms = configured.label, arms
         self._online = OnlineSelector(
-            configured, arms, plan.draft_length, settings.given_feedback, settings.given_loss,
-            settings.base_seed, None if seconds is None else np.array(seconds, dtype=float),
-            plan.rule.path_only)
+            configured,
+            arms,
+            plan.draft_length,
+            settings.given_feedback,
+            settings.given_loss,
+            settings.base_seed,
+            None if seconds is None else np.array(seconds, dtype=float),
+            plan.rule.path_only,
+        )
         self.uses_gamma = self._online.selector.uses_gamma
         if self._online.selector.feedback == FULL:
             self.feedback, self.loss = self._online.feedback.label, self._online.loss.label
@@ -151,16 +162,21 @@ class Learner(Policy):
     def evaluated(self, answer: Answer, plan: RoundPlan) -> None:
         """Tell the selector the acceptance probabilities of the new tokens."""
         arms = self._arms
-        self._online.verified(*(arms.spread([found] * len(arms.names))
-                                for found in _acceptance(answer.statistics, plan)))
+        self._online.verified(
+            *(
+                arms.spread([found] * len(arms.names))
+                for found in _acceptance(answer.statistics, plan)
+            )
+        )
 
     def evaluated_some(self, answer: Answer, plan: RoundPlan, drafters: list[int]) -> None:
         """Tell it those of some drafters."""
         for drafter in drafters:
             found = [one[:, :, 0] for one in _acceptance(answer.by_drafter[drafter], plan)]
             for arm in np.flatnonzero(self._arms.drafters == drafter).tolist():
-                self._online.verified_one(arm, *(
-                    one if self._arms.alike else self._arms.cut(one, arm) for one in found))
+                self._online.verified_one(
+                    arm, *(one if self._arms.alike else self._arms.cut(one, arm) for one in found)
+                )
 
     def finished_round(self, emitted: int, gamma: np.ndarray | None) -> None:
         """For selectors that learn from their own rounds."""
@@ -188,12 +204,15 @@ def check_policy(selector: str, drafters: int, settings: DecoderSettings) -> Non
     plan = plan_rounds(settings)
     if SelectorLabel.parse(selector).arm is None:
         names = [str(arm) for arm in range(drafters)]
-        make_policy(selector, arms_of(names, plan.draft_length, settings.arm_lengths), plan,
-                    settings)
+        make_policy(
+            selector, arms_of(names, plan.draft_length, settings.arm_lengths), plan, settings
+        )
 
 
 def make_policy(
-    selector: str | Selector | ConfiguredSelector, arms: Arms, plan: RoundPlan,
+    selector: str | Selector | ConfiguredSelector,
+    arms: Arms,
+    plan: RoundPlan,
     settings: DecoderSettings,
 ) -> Policy:
     """The policy `fixed:ARM` or `none`, or a selector or its label, for some arms.

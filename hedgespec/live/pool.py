@@ -52,8 +52,12 @@ class Text:
     def append(self, tokens: torch.Tensor, states: dict[int, torch.Tensor]) -> None:
         """Add tokens (m), and states (m, H) of the tokens from the one before them on."""
         self.tokens = torch.cat([self.tokens, tokens])
-        self.states = {layer: torch.cat([self.states[layer], states[layer]])
-                       if layer in self.states else states[layer] for layer in states}
+        self.states = {
+            layer: torch.cat([self.states[layer], states[layer]])
+            if layer in self.states
+            else states[layer]
+            for layer in states
+        }
 
     def cut(self, count: int) -> None:
         """Drop the last `count` tokens: those beyond the answer's end."""
@@ -63,8 +67,11 @@ class Text:
 
     def new_states(self, known: int, layers: tuple[int, ...]) -> dict[int, torch.Tensor]:
         """What a session that knows the first `known` tokens has not seen; see DraftSession."""
-        return {layer: self.states[layer][max(known - 1, 0) :]
-                for layer in layers if layer in self.states}
+        return {
+            layer: self.states[layer][max(known - 1, 0) :]
+            for layer in layers
+            if layer in self.states
+        }
 
 
 class Pool:
@@ -77,7 +84,10 @@ class Pool:
     """
 
     def __init__(
-        self, drafters: list[Drafter], vocabulary_size: int, device: torch.device,
+        self,
+        drafters: list[Drafter],
+        vocabulary_size: int,
+        device: torch.device,
         seconds: float = math.inf,
     ):
         self.drafters, self._seconds = drafters, seconds
@@ -179,8 +189,9 @@ class Pool:
     def _of_states(self, arm: int, text: Text, count: int) -> torch.Tensor:
         """`evaluate` where the target's states are enough."""
         drafter = self.drafters[arm]
-        return drafter.logits_of_states({
-            layer: text.states[layer][-count:].clone() for layer in drafter.target_layers})
+        return drafter.logits_of_states(
+            {layer: text.states[layer][-count:].clone() for layer in drafter.target_layers}
+        )
 
     def _extend(self, arm: int, text: Text, rows: int) -> torch.Tensor:
         """Bring a session up to the text's end; logits (rows, V) after its last tokens."""
@@ -194,7 +205,8 @@ class Pool:
             new = text.tokens[session.verified :].clone()
             states = text.new_states(session.verified, self.drafters[arm].target_layers)
             return session.extend(
-                new, {layer: state.clone() for layer, state in states.items()}, rows)
+                new, {layer: state.clone() for layer, state in states.items()}, rows
+            )
 
         logits = self._logits(arm, work, rows)
         self._first[arm] = logits[-1].clone()
@@ -225,6 +237,14 @@ def _grown(growth: Growth, shape: TreeShape, places: range, device: torch.device
     """Trees at some places of one text, a block at a time; none before the growth's first."""
     missing = min(len(places), max(0, growth.first_place - places.start))
     width = min(BLOCK[device.type], growth.widest or len(places))
-    return DraftTrees.join([DraftTrees.none(missing, device), *(
-        shape.build(growth, torch.tensor([list(places[start : start + width])], device=device))
-        for start in range(missing, len(places), width))])
+    return DraftTrees.join(
+        [
+            DraftTrees.none(missing, device),
+            *(
+                shape.build(
+                    growth, torch.tensor([list(places[start : start + width])], device=device)
+                )
+                for start in range(missing, len(places), width)
+            ),
+        ]
+    )

@@ -25,10 +25,19 @@ from hedgespec.traces.drafted import COPYING
 
 @torch.inference_mode()
 def pool_costs(
-    target: LanguageModel, drafters: Sequence[Drafter], draft_length: int, *,
-    compiled: bool = False, eager: bool = False, context: int = 256, widths: Sequence[int] = (),
-    repeats: int | None = None, batches: Sequence[int] = (), contexts: Sequence[int] = (),
-    kept: Callable[[Costs], object] = lambda costs: None, known: Costs | None = None,
+    target: LanguageModel,
+    drafters: Sequence[Drafter],
+    draft_length: int,
+    *,
+    compiled: bool = False,
+    eager: bool = False,
+    context: int = 256,
+    widths: Sequence[int] = (),
+    repeats: int | None = None,
+    batches: Sequence[int] = (),
+    contexts: Sequence[int] = (),
+    kept: Callable[[Costs], object] = lambda costs: None,
+    known: Costs | None = None,
 ) -> Costs:
     """Measured seconds of the parts of rounds, as LiveDecoder.costs, of drafters of any kind.
 
@@ -42,11 +51,25 @@ def pool_costs(
         if members:
             static, first = members is fast, not found
             decoder = LiveDecoder(
-                target, members, "normalhedge", sampling=Sampling(0.0), static=static,
-                draft_length=draft_length, compiled=compiled and static)
-            found.append(decoder.costs(
-                context, widths if first else (), repeats, batches if first else (), contexts,
-                kept if first else lambda costs: None, known if first else None))
+                target,
+                members,
+                "normalhedge",
+                sampling=Sampling(0.0),
+                static=static,
+                draft_length=draft_length,
+                compiled=compiled and static,
+            )
+            found.append(
+                decoder.costs(
+                    context,
+                    widths if first else (),
+                    repeats,
+                    batches if first else (),
+                    contexts,
+                    kept if first else lambda costs: None,
+                    known if first else None,
+                )
+            )
     return joined(found, [one.name for one in drafters])
 
 
@@ -87,17 +110,22 @@ def joined(found: list[Costs], names: list[str]) -> Costs:
 
     Whoever has no batch is evaluated beside it, one by one, and drafts for one text after another.
     """
-    conditions = [_joined([one, *(_of_texts(costs.at(1, one.context), one.batch)
-                                  for costs in found[1:])], names)
-                  for one in found[0].conditions]
+    conditions = [
+        _joined(
+            [one, *(_of_texts(costs.at(1, one.context), one.batch) for costs in found[1:])], names
+        )
+        for one in found[0].conditions
+    ]
     return replace(_joined(found, names), conditions=conditions)
 
 
 def _of_texts(costs: Costs, texts: int) -> Costs:
     """Costs of drafters that work on one text after another."""
+
     def times(one: DrafterCosts) -> DrafterCosts:
-        seconds: dict[str, Any] = {part: texts * value for part, value in asdict(one).items()
-                                   if isinstance(value, float)}
+        seconds: dict[str, Any] = {
+            part: texts * value for part, value in asdict(one).items() if isinstance(value, float)
+        }
         return replace(one, reads={}, **seconds)
 
     return replace(costs, drafters={name: times(one) for name, one in costs.drafters.items()})
@@ -112,20 +140,40 @@ def _joined(found: list[Costs], names: list[str]) -> Costs:
         if all(one.kind not in COPYING for one in first.drafters.values()):
             counted = {**counted, str(len(first.drafters)): together}  # they are one batch
         together += sum(one.evaluate for costs in others for one in costs.drafters.values())
-    engine = "; ".join([first.engine, *(
-        f"{', '.join(costs.drafters)}: {costs.engine}" for costs in others)])
-    spread = {name: one for costs in reversed(found if first.batch == 1 else found[:1])
-              for name, one in costs.spread.items()}
+    engine = "; ".join(
+        [first.engine, *(f"{', '.join(costs.drafters)}: {costs.engine}" for costs in others)]
+    )
+    spread = {
+        name: one
+        for costs in reversed(found if first.batch == 1 else found[:1])
+        for name, one in costs.spread.items()
+    }
     if EVALUATE_ALL in first.spread:
-        alone = [costs.spread[evaluate_part(name)] for costs in others for name in costs.drafters
-                 if evaluate_part(name) in costs.spread]
+        alone = [
+            costs.spread[evaluate_part(name)]
+            for costs in others
+            for name in costs.drafters
+            if evaluate_part(name) in costs.spread
+        ]
         spread[EVALUATE_ALL] = replace(
             first.spread[EVALUATE_ALL],
             low=first.spread[EVALUATE_ALL].low + sum(one.low for one in alone),
-            high=first.spread[EVALUATE_ALL].high + sum(one.high for one in alone))
-    reads = {count: seconds + sum(
-                 float(reading_seconds(costs, list(costs.drafters), np.array([int(count)])).sum())
-                 for costs in others)
-             for count, seconds in first.reads.items()}
-    return replace(first, drafters={name: drafters[name] for name in names}, reads=reads,
-                   evaluate_all=together, evaluate_together=counted, spread=spread, engine=engine)
+            high=first.spread[EVALUATE_ALL].high + sum(one.high for one in alone),
+        )
+    reads = {
+        count: seconds
+        + sum(
+            float(reading_seconds(costs, list(costs.drafters), np.array([int(count)])).sum())
+            for costs in others
+        )
+        for count, seconds in first.reads.items()
+    }
+    return replace(
+        first,
+        drafters={name: drafters[name] for name in names},
+        reads=reads,
+        evaluate_all=together,
+        evaluate_together=counted,
+        spread=spread,
+        engine=engine,
+    )

@@ -48,38 +48,62 @@ class DecoderSettings:
     """
 
     sampling: Sampling = field(default_factory=Sampling)
-    rule: Annotated[str, Option(
-        "verification rule: sampling, onehot, block, gumbel, multi:K, multi-without:K, kseq:K, "
-        "tree[:NAME], or greedy at temperature 0 (default: auto, which is greedy at temperature 0, "
-        "else sampling)", "RULE")] = "auto"
-    trees: Annotated[tuple[str, ...], Option(
-        "trees that --rule tree drafts: dynamic[:TOTAL,DEPTH,TOPK] (the default; EAGLE-2, 60,7,10) "
-        "or static[:FILE] (rank paths); NAME=SHAPE is for --rule tree:NAME", "SHAPE")] = ()
-    draft_length: Annotated[int | None, Option(
-        f"draft tokens per round (default: {DRAFT_LENGTH}, or a tree's levels)", "K", low=1
-        )] = None
+    rule: Annotated[
+        str,
+        Option(
+            "verification rule: sampling, onehot, block, gumbel, multi:K, multi-without:K, kseq:K, "
+            "tree[:NAME], or greedy at temperature 0 (default: auto, which is greedy at temperature 0, "
+            "else sampling)",
+            "RULE",
+        ),
+    ] = "auto"
+    trees: Annotated[
+        tuple[str, ...],
+        Option(
+            "trees that --rule tree drafts: dynamic[:TOTAL,DEPTH,TOPK] (the default; EAGLE-2, 60,7,10) "
+            "or static[:FILE] (rank paths); NAME=SHAPE is for --rule tree:NAME",
+            "SHAPE",
+        ),
+    ] = ()
+    draft_length: Annotated[
+        int | None,
+        Option(f"draft tokens per round (default: {DRAFT_LENGTH}, or a tree's levels)", "K", low=1),
+    ] = None
     arm_lengths: Annotated[tuple[int, ...], ARM_LENGTHS] = ()
     seed: Annotated[int | None, seed_option("seed of texts and choices")] = None
 
-    feedback: Annotated[Feedback | str | None, Option(
-        "feedback to full-information learners (default: queued)", "NAME",
-        read=parse_feedback)] = None
-    loss: Annotated[str | None, Option(
-        "loss of full-information learners: length, accept, hybrid:X or visit (default: accept; "
-        "length with feedback censored)", "NAME"
-        )] = None
-    estimator: Annotated[str, Option(
-        "estimator of the expected round length in the loss: gamma, realised or rb", "NAME"
-        )] = "gamma"
+    feedback: Annotated[
+        Feedback | str | None,
+        Option(
+            "feedback to full-information learners (default: queued)", "NAME", read=parse_feedback
+        ),
+    ] = None
+    loss: Annotated[
+        str | None,
+        Option(
+            "loss of full-information learners: length, accept, hybrid:X or visit (default: accept; "
+            "length with feedback censored)",
+            "NAME",
+        ),
+    ] = None
+    estimator: Annotated[
+        str,
+        Option("estimator of the expected round length in the loss: gamma, realised or rb", "NAME"),
+    ] = "gamma"
     round_seconds: tuple[float, ...] | None = None
 
     evaluate_all: bool = False
     timed: bool = False
     static: bool | None = None
-    drafter_seconds: Annotated[float, Option(
-        "seconds that one call of a drafter may take; a slower drafter is dropped, and the text "
-        "goes on", "S", low=0
-        )] = 60.0
+    drafter_seconds: Annotated[
+        float,
+        Option(
+            "seconds that one call of a drafter may take; a slower drafter is dropped, and the text "
+            "goes on",
+            "S",
+            low=0,
+        ),
+    ] = 60.0
     compiled: Annotated[bool, COMPILE] = False
 
     def __post_init__(self) -> None:
@@ -112,18 +136,26 @@ class LiveSettings:
 
     target: Annotated[str, TARGET]
     drafters: Annotated[tuple[str, ...], DRAFTERS] = ()
-    selector: Annotated[str, Option(
-        "a learner, fixed:DRAFTER, or none (no drafts)", "NAME")] = SELECTOR
-    per_domain: Annotated[int | None, Option("questions of each domain of --prompts", "N", low=1
-                                             )] = None
+    selector: Annotated[str, Option("a learner, fixed:DRAFTER, or none (no drafts)", "NAME")] = (
+        SELECTOR
+    )
+    per_domain: Annotated[
+        int | None, Option("questions of each domain of --prompts", "N", low=1)
+    ] = None
     max_new_tokens: Annotated[int, Option("longest answer, in tokens", "N", low=1)] = NEW_TOKENS
     device: Annotated[str, DEVICE] = "cpu"
     dtype: Annotated[str, DTYPE] = "float32"
-    out: Annotated[Path | None, Option(
-        "folder for a log: a trace, every decision and its times", "DIR", made=True)] = None
-    costs: Annotated[bool, Option(
-        "do not measure the models' seconds first; the log and losses of --arm-lengths "
-        "need them")] = True
+    out: Annotated[
+        Path | None,
+        Option("folder for a log: a trace, every decision and its times", "DIR", made=True),
+    ] = None
+    costs: Annotated[
+        bool,
+        Option(
+            "do not measure the models' seconds first; the log and losses of --arm-lengths "
+            "need them"
+        ),
+    ] = True
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""

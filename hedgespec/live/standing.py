@@ -80,13 +80,19 @@ class Standing:
     """
 
     def __init__(
-        self, drafters: list[Drafter], room: int, target: LanguageModel, reading: StaticModel,
-        watch: Watch, compiled: int = 0,
+        self,
+        drafters: list[Drafter],
+        room: int,
+        target: LanguageModel,
+        reading: StaticModel,
+        watch: Watch,
+        compiled: int = 0,
     ):
         """Nothing read yet; the target reads the text in `reading`; `compiled` as there."""
         self.on_host = [arm for arm, drafter in enumerate(drafters) if copies(drafter)]
-        groups = make_groups([drafter for drafter in drafters if not copies(drafter)], room,
-                             reading, compiled)
+        groups = make_groups(
+            [drafter for drafter in drafters if not copies(drafter)], room, reading, compiled
+        )
         arms = [drafters.index(drafter) for group in groups for drafter in group.drafters]
         arms += self.on_host
         self.slots = [arms.index(arm) for arm in range(len(arms))]
@@ -108,5 +114,12 @@ class Standing:
         [whole] = [one for one in self.groups if one.rows.start <= slot < one.rows.stop]
         member = slot - whole.rows.start
         own = slice(member, member + 1)
-        return Members(whole.group, member, [arm], slice(slot, slot + 1), whole.first[own],
-                       whole.features[own], whole.watch)
+        return Members(
+            whole.group,
+            member,
+            [arm],
+            slice(slot, slot + 1),
+            whole.first[own],
+            whole.features[own],
+            whole.watch,
+        )

@@ -39,8 +39,11 @@ class StaticText:
         return cls(
             torch.zeros(room, dtype=torch.long, device=device),
             torch.zeros(1, dtype=torch.long, device=device),
-            {layer: torch.zeros(room, target.hidden_size, dtype=dtype, device=device)
-             for layer in layers})
+            {
+                layer: torch.zeros(room, target.hidden_size, dtype=dtype, device=device)
+                for layer in layers
+            },
+        )
 
 
 class Group(ABC):
@@ -69,7 +72,11 @@ class Group(ABC):
 
     @abstractmethod
     def step(
-        self, member: int, text: StaticText, number: int, token: torch.Tensor,
+        self,
+        member: int,
+        text: StaticText,
+        number: int,
+        token: torch.Tensor,
         feature: torch.Tensor,
     ) -> torch.Tensor:
         """Read the `number`-th drafted token (1) behind the text, going on from `feature`.
@@ -108,9 +115,13 @@ class Heads(Group):
         super().__init__(list(drafters), self._heads[0].config.hidden_size, weight.dtype)
         self._layers = drafters[0].target_layers
         # Keys and values of each layer.
-        self._caches = [tuple(
-            weight.new_zeros(len(drafters), attention.kv_heads, room, attention.width)
-            for _ in range(2)) for _ in self._heads[0].layers]
+        self._caches = [
+            tuple(
+                weight.new_zeros(len(drafters), attention.kv_heads, room, attention.width)
+                for _ in range(2)
+            )
+            for _ in self._heads[0].layers
+        ]
         self._all = torch.arange(room, device=weight.device)
 
     def read(
@@ -125,7 +136,11 @@ class Heads(Group):
         return self._advance(text.tokens.index_select(0, new), features, places, member)
 
     def step(
-        self, member: int, text: StaticText, number: int, token: torch.Tensor,
+        self,
+        member: int,
+        text: StaticText,
+        number: int,
+        token: torch.Tensor,
         feature: torch.Tensor,
     ) -> torch.Tensor:
         """Go on from the head's own output."""
@@ -147,7 +162,10 @@ class Heads(Group):
         return self._heads[member], 1
 
     def _advance(
-        self, tokens: torch.Tensor, features: torch.Tensor, places: torch.Tensor,
+        self,
+        tokens: torch.Tensor,
+        features: torch.Tensor,
+        places: torch.Tensor,
         member: int | None,
     ) -> torch.Tensor:
         network, batch = self._members(member)
@@ -177,8 +195,12 @@ def known_tokens(heads: list[EagleHead]) -> torch.Tensor | None:
 
 
 def _advance(
-    network: EagleHead, caches: Caches, embedded: torch.Tensor, features: torch.Tensor,
-    places: torch.Tensor, all_places: torch.Tensor,
+    network: EagleHead,
+    caches: Caches,
+    embedded: torch.Tensor,
+    features: torch.Tensor,
+    places: torch.Tensor,
+    all_places: torch.Tensor,
 ) -> torch.Tensor:
     """One pass over embedded tokens beside features (M, n, H) at places (n), in fixed tensors."""
     groups = network.layer.self_attn.groups
@@ -213,7 +235,11 @@ class Reader(Group):
         return self._model.read(text.tokens.index_select(0, places), places)[0][None]
 
     def step(
-        self, member: int, text: StaticText, number: int, token: torch.Tensor,
+        self,
+        member: int,
+        text: StaticText,
+        number: int,
+        token: torch.Tensor,
         feature: torch.Tensor,
     ) -> torch.Tensor:
         """Read on; the feature is in the keys and values."""
@@ -246,7 +272,11 @@ class Exits(Group):
         return self._readers[member].read(tokens, places)[0][None]
 
     def step(
-        self, member: int, text: StaticText, number: int, token: torch.Tensor,
+        self,
+        member: int,
+        text: StaticText,
+        number: int,
+        token: torch.Tensor,
         feature: torch.Tensor,
     ) -> torch.Tensor:
         """Read on; the feature is in the keys and values."""
@@ -261,14 +291,16 @@ class Exits(Group):
     ) -> torch.Tensor:
         """The target's states, normed."""
         exits = self._exits if member is None else self._exits[member : member + 1]
-        return self._exits[0].final_states(torch.stack([
-            text.states[drafter.layer].index_select(0, places) for drafter in exits]))
+        return self._exits[0].final_states(
+            torch.stack([text.states[drafter.layer].index_select(0, places) for drafter in exits])
+        )
 
 
 def can_run_static(drafter: Drafter) -> bool:
     """Whether a drafter works on fixed tensors: EAGLE heads, and models of plain attention."""
     return isinstance(drafter, Eagle) or (
-        isinstance(drafter, ModelDrafter) and has_plain_attention(drafter.reader[0]))
+        isinstance(drafter, ModelDrafter) and has_plain_attention(drafter.reader[0])
+    )
 
 
 def make_groups(
@@ -297,4 +329,5 @@ def make_groups(
 def alike_heads(one: Eagle, other: Eagle) -> bool:
     """Whether two heads work as one batch."""
     return one is other or (
-        one.target_layers == other.target_layers and stackable(one.head, other.head))
+        one.target_layers == other.target_layers and stackable(one.head, other.head)
+    )

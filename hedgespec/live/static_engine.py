@@ -77,12 +77,21 @@ class StaticEngine(Engine):
     @staticmethod
     def can_run(target: LanguageModel, drafters: list[Drafter]) -> bool:
         """Whether all of them work on fixed tensors, or copy from the text."""
-        return has_plain_attention(target) and len(target.devices) == 1 and all(
-            copies(drafter) or can_run_static(drafter) for drafter in drafters)
+        return (
+            has_plain_attention(target)
+            and len(target.devices) == 1
+            and all(copies(drafter) or can_run_static(drafter) for drafter in drafters)
+        )
 
     def __init__(
-        self, target: LanguageModel, drafters: list[Drafter], plan: RoundPlan,
-        evaluation: Evaluation, compiled: bool = False, *, any_shape: bool = False,
+        self,
+        target: LanguageModel,
+        drafters: list[Drafter],
+        plan: RoundPlan,
+        evaluation: Evaluation,
+        compiled: bool = False,
+        *,
+        any_shape: bool = False,
         seconds: float = math.inf,
     ):
         """`compiled` and `any_shape` as in StaticRound."""
@@ -93,12 +102,22 @@ class StaticEngine(Engine):
         self._draft_length, self.evaluation, self._rule = plan.draft_length, evaluation, plan.rule
         self._watch = Watch(seconds, target.device)
         self._copying = Copying(drafters, plan, self._vocabulary, self._watch)
-        self._make = partial(StaticRound, target, drafters, plan, watch=self._watch,
-                             apart=evaluation is Evaluation.ASIDE, compiled=compiled,
-                             any_shape=any_shape)
+        self._make = partial(
+            StaticRound,
+            target,
+            drafters,
+            plan,
+            watch=self._watch,
+            apart=evaluation is Evaluation.ASIDE,
+            compiled=compiled,
+            any_shape=any_shape,
+        )
         self._device = target.device
-        self._side = torch.cuda.Stream(self._device) if (
-            evaluation is Evaluation.ASIDE and self._device.type == "cuda") else None
+        self._side = (
+            torch.cuda.Stream(self._device)
+            if (evaluation is Evaluation.ASIDE and self._device.type == "cuda")
+            else None
+        )
         self.dropped: dict[str, str] = {}
         self._room = 0
 
@@ -253,24 +272,41 @@ class StaticEngine(Engine):
             parts.rewind(context)
             parts.place(context - few, context)
 
-        timed = [Timed(target_part(few), prepare, partial(self._verify, few - 1)),
-                 Timed(EVALUATE_ALL, prepare, partial(self._evaluate_all, few)),
-                 Timed(read_part(many), prepare, partial(self._evaluate_all, many))]
-        timed += [self._plain(width)._target_part(context, width)
-                  for width in sorted({1, *widths} - {few})]
+        timed = [
+            Timed(target_part(few), prepare, partial(self._verify, few - 1)),
+            Timed(EVALUATE_ALL, prepare, partial(self._evaluate_all, few)),
+            Timed(read_part(many), prepare, partial(self._evaluate_all, many)),
+        ]
+        timed += [
+            self._plain(width)._target_part(context, width)
+            for width in sorted({1, *widths} - {few})
+        ]
         for arm, name in enumerate(self._names):
-            timed += (self._copying_parts(arm, prepare) if arm in self._copying else
-                      [Timed(draft_part(name), prepare, partial(self._draft, arm, few - 1)),
-                       *self._evaluation_parts(arm, prepare)])
+            timed += (
+                self._copying_parts(arm, prepare)
+                if arm in self._copying
+                else [
+                    Timed(draft_part(name), prepare, partial(self._draft, arm, few - 1)),
+                    *self._evaluation_parts(arm, prepare),
+                ]
+            )
         in_batch = self._in_batch
         one = BatchedRound(self._target, in_batch, self._plan, 1, context, self._compiled)
-        timed += one.together([count for count in counts_up_to(len(in_batch))
-                               if 0 < count < len(self._names)])
+        timed += one.together(
+            [count for count in counts_up_to(len(in_batch)) if 0 < count < len(self._names)]
+        )
         found = time_in_turn(timed, self._device, repeats)
         least = min(few + 1, many)
         found.repeat({read_part(least, name): read_part(many, name) for name in ("", *self._names)})
-        return costs_from(found, self._target, self._drafters, self._draft_length, context,
-                          self._engine, reads=sorted({least, many}))
+        return costs_from(
+            found,
+            self._target,
+            self._drafters,
+            self._draft_length,
+            context,
+            self._engine,
+            reads=sorted({least, many}),
+        )
 
     def _evaluate_all(self, count: int) -> None:
         """All drafters on `count` tokens; those that copy on the text's last ones."""
@@ -284,13 +320,25 @@ class StaticEngine(Engine):
     def _evaluation_parts(self, arm: int, prepare: Callable[[], None]) -> list[Timed]:
         parts, name, few = self._parts, self._names[arm], self._draft_length + 1
         alone = parts.is_from_states(arm)
-        found = [Timed(part, prepare, partial(
-            self._run, ("read", arm, *asked), partial(parts.read_on, arm, *asked)))
-            for part, asked in ((evaluate_part(name), (few, alone)),
-                                (read_part(self._many, name), (self._many, True)))]
+        found = [
+            Timed(
+                part,
+                prepare,
+                partial(self._run, ("read", arm, *asked), partial(parts.read_on, arm, *asked)),
+            )
+            for part, asked in (
+                (evaluate_part(name), (few, alone)),
+                (read_part(self._many, name), (self._many, True)),
+            )
+        ]
         if alone:
-            found.append(Timed(begin_part(name), prepare, partial(
-                self._run, ("begin", arm), partial(parts.draft_begin, arm))))
+            found.append(
+                Timed(
+                    begin_part(name),
+                    prepare,
+                    partial(self._run, ("begin", arm), partial(parts.draft_begin, arm)),
+                )
+            )
         return found
 
     def _copying_parts(
@@ -302,10 +350,10 @@ class StaticEngine(Engine):
         noise = torch.rand(few - 1, self._rule.width(self._vocabulary), dtype=torch.float64)
         works: dict[str, Callable[[], object]] = {
             draft_part(name): partial(self._copy, arm, noise),
-            begin_part(name): partial(
-                self._done, partial(self._copying.draft, arm, noise[:1])),
+            begin_part(name): partial(self._done, partial(self._copying.draft, arm, noise[:1])),
             evaluate_part(name): partial(self._look_up_last, [arm], few),
-            read_part(many, name): partial(self._look_up_last, [arm], many)}
+            read_part(many, name): partial(self._look_up_last, [arm], many),
+        }
         return [Timed(part, prepare, partial(_repeat, work, texts)) for part, work in works.items()]
 
     def costs_of_texts(self, texts: int, context: int, repeats: int | None = None) -> Costs:
@@ -314,12 +362,20 @@ class StaticEngine(Engine):
         in_batch, parts = self._in_batch, list[Timed]()
         if self._copying.arms:
             self._prepare_to_measure(context)
-            parts = [part for arm in self._copying.arms
-                     for part in self._copying_parts(arm, lambda: None, texts)]
-        return BatchedRound(self._target, in_batch, self._plan, texts, context,
-                            self._compiled).costs(
-            repeats, sorted({min(1, len(in_batch)), len(in_batch)} - {0}), self._engine,
-            self._drafters, parts)
+            parts = [
+                part
+                for arm in self._copying.arms
+                for part in self._copying_parts(arm, lambda: None, texts)
+            ]
+        return BatchedRound(
+            self._target, in_batch, self._plan, texts, context, self._compiled
+        ).costs(
+            repeats,
+            sorted({min(1, len(in_batch)), len(in_batch)} - {0}),
+            self._engine,
+            self._drafters,
+            parts,
+        )
 
     @property
     def _in_batch(self) -> list[Drafter]:
@@ -339,19 +395,27 @@ class StaticEngine(Engine):
         """The target's pass over `width` tokens, K + 1."""
         self._prepare_to_measure(context)
         parts = self._parts
-        return Timed(target_part(width), lambda: parts.rewind(context),
-                     partial(self._verify, width - 1))
+        return Timed(
+            target_part(width), lambda: parts.rewind(context), partial(self._verify, width - 1)
+        )
 
     def _plain(self, width: int) -> "StaticEngine":
         """The target without drafters, reading `width` tokens in a round: those of one width are
         what decoding undrafted runs, the others' kernels are made once for all."""
-        return StaticEngine(self._target, [], replace(self._plan, draft_length=width - 1),
-                            Evaluation.NEVER, self._compiled, any_shape=True)
+        return StaticEngine(
+            self._target,
+            [],
+            replace(self._plan, draft_length=width - 1),
+            Evaluation.NEVER,
+            self._compiled,
+            any_shape=True,
+        )
 
     def _prepare_to_measure(self, context: int) -> None:
         """A text whose second half repeats the first: what looks it up finds it, half way back."""
-        half = torch.randint(self._vocabulary, (-(-context // 2),),
-                             generator=torch.Generator().manual_seed(0)).tolist()
+        half = torch.randint(
+            self._vocabulary, (-(-context // 2),), generator=torch.Generator().manual_seed(0)
+        ).tolist()
         self.begin((half + half)[:context], 1)
 
     def _catch_up(self, arm: int) -> None:
@@ -362,8 +426,11 @@ class StaticEngine(Engine):
             in_part = self.evaluation is Evaluation.IN_PART
             self._read_on(arm, count, statistics=in_part)
             if in_part:
-                table = (self._parts.nothing(count) if self._names[arm] in self.dropped
-                         else self._parts.tables[count, 1])
+                table = (
+                    self._parts.nothing(count)
+                    if self._names[arm] in self.dropped
+                    else self._parts.tables[count, 1]
+                )
                 rows = slice(self._known[arm] - begin)
                 self._own[arm].append(_Own(Fetched(table), rows, 0))
 
@@ -373,10 +440,12 @@ class StaticEngine(Engine):
         if arm in self._copying:
             if statistics:
                 self._look_up([arm], count, self._known[arm], together=False)
-        elif self._names[arm] not in self.dropped and (
-                statistics or not parts.is_from_states(arm)):
-            self._done(lambda: self._run(
-                ("read", arm, count, statistics), partial(parts.read_on, arm, count, statistics)))
+        elif self._names[arm] not in self.dropped and (statistics or not parts.is_from_states(arm)):
+            self._done(
+                lambda: self._run(
+                    ("read", arm, count, statistics), partial(parts.read_on, arm, count, statistics)
+                )
+            )
         self._known[arm] = min(self._known[arm] + count, self._length)
 
     def _drafted(self, arm: int, noise: torch.Tensor) -> int:
@@ -401,8 +470,9 @@ class StaticEngine(Engine):
 
     def _draft(self, arm: int, length: int) -> None:
         if self._names[arm] not in self.dropped:
-            self._done(lambda: self._run(
-                ("draft", arm, length), partial(self._parts.draft, arm, length)))
+            self._done(
+                lambda: self._run(("draft", arm, length), partial(self._parts.draft, arm, length))
+            )
         if self._names[arm] in self.dropped:
             self._parts.draft_nothing()
 
@@ -448,13 +518,15 @@ class StaticEngine(Engine):
         """What drafters that copy propose for the next tokens, at most `count` of them: into the
         table of all drafters, or of one that is alone."""
         parts, found = self._parts, list[Packed]()
-        while not self._done(lambda: found.append(
-                self._copying.propose(arms, begin, self._length, count))):
+        while not self._done(
+            lambda: found.append(self._copying.propose(arms, begin, self._length, count))
+        ):
             pass
         name = parts.receive("evaluate" if together else "read", found[0])
         work = parts.evaluate_listed if together else parts.read_listed
-        self._run(name, partial(work, name),
-                  self._pools[together and self.evaluation is Evaluation.ASIDE])
+        self._run(
+            name, partial(work, name), self._pools[together and self.evaluation is Evaluation.ASIDE]
+        )
 
     def _run(self, key: Hashable, work: Callable[[], object], pool: object = None) -> None:
         if key not in self._graphs:
@@ -486,8 +558,10 @@ class StaticEngine(Engine):
         """Have the graphs made anew, in new pools: one that no graph uses any more is gone."""
         self._graphs: dict[Hashable, Captured] = {}
         self._watch.forget()
-        self._pools = [torch.cuda.graph_pool_handle() if self._device.type == "cuda" else None
-                       for _ in range(2)]
+        self._pools = [
+            torch.cuda.graph_pool_handle() if self._device.type == "cuda" else None
+            for _ in range(2)
+        ]
 
     def _dropped_arms(self) -> list[int]:
         return [arm for arm, name in enumerate(self._names) if name in self.dropped]

@@ -50,8 +50,10 @@ class Packed:
         """Of numbers (h), and tokens and probabilities (M, n, v)."""
         members, count, width = tokens.shape
         parts = (np.array(head), tokens.ravel(), q.numpy().ravel())
-        return cls(torch.from_numpy(np.concatenate(parts, dtype=np.float64)),
-                   (len(head), members, count, width))
+        return cls(
+            torch.from_numpy(np.concatenate(parts, dtype=np.float64)),
+            (len(head), members, count, width),
+        )
 
     @classmethod
     def room(cls, shape: tuple[int, int, int, int], device: torch.device) -> "Packed":
@@ -77,12 +79,13 @@ class Packed:
 class Copying:
     """The drafters of a pool that copy, and the text on the host, which they copy from."""
 
-    def __init__(
-        self, drafters: list[Drafter], plan: RoundPlan, vocabulary: int, watch: Watch
-    ):
+    def __init__(self, drafters: list[Drafter], plan: RoundPlan, vocabulary: int, watch: Watch):
         """`drafters` are the whole pool, V the target's `vocabulary`; `watch` looks at calls."""
-        self._drafters = {arm: drafter for arm, drafter in enumerate(drafters)
-                          if isinstance(drafter, ContextDrafter)}
+        self._drafters = {
+            arm: drafter
+            for arm, drafter in enumerate(drafters)
+            if isinstance(drafter, ContextDrafter)
+        }
         self._plan, self._vocabulary, self._watch = plan, vocabulary, watch
         self._text = np.empty(0, dtype=np.int64)
         self._left_out: set[int] = set()
@@ -161,8 +164,13 @@ class Copying:
         if len(proposals.token) == 1:
             return int(proposals.token[0])
         known, weights = proposals.listed(proposals.widest)
-        token = draw_draft(self._plan.rule, self._law(weights), noise[None],
-                           torch.from_numpy(known), self._vocabulary)
+        token = draw_draft(
+            self._plan.rule,
+            self._law(weights),
+            noise[None],
+            torch.from_numpy(known),
+            self._vocabulary,
+        )
         return int(token.numpy()[0])
 
     def _listed(self, head: list[int], found: Proposals, rows: int) -> Packed:
@@ -181,8 +189,9 @@ class Copying:
         """
         if weights.shape[1] == 1:  # that of the only token, whatever the temperature
             return torch.from_numpy(np.isfinite(weights).astype(np.float32))
-        return torch.cat([probabilities(row, self._plan.sampling)
-                          for row in torch.from_numpy(weights).split(1)])
+        return torch.cat(
+            [probabilities(row, self._plan.sampling) for row in torch.from_numpy(weights).split(1)]
+        )
 
 
 def _joined(text: np.ndarray, tokens: list[int]) -> np.ndarray:

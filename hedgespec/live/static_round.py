@@ -45,26 +45,36 @@ class StaticRound:
     """
 
     def __init__(
-        self, target: LanguageModel, drafters: list[Drafter], plan: RoundPlan, room: int,
-        watch: Watch, apart: bool = False, compiled: bool = False, any_shape: bool = False,
+        self,
+        target: LanguageModel,
+        drafters: list[Drafter],
+        plan: RoundPlan,
+        room: int,
+        watch: Watch,
+        apart: bool = False,
+        compiled: bool = False,
+        any_shape: bool = False,
     ):
         """`watch` looks at the drafters' calls. `apart` gives drafting and evaluation keys and
         values of their own; `compiled` has torch.compile make the kernels of passes over a round's
         tokens, the target's with `any_shape` as in StaticModel."""
         device, few = target.device, compiled * (plan.draft_length + 1)
         self._target, self._plan, self._k = target, plan, plan.draft_length
-        self._layers = tuple(sorted(
-            {layer for drafter in drafters for layer in drafter.target_layers}))
+        self._layers = tuple(
+            sorted({layer for drafter in drafters for layer in drafter.target_layers})
+        )
         self._model = StaticModel(target, room, compiled=few, any_shape=any_shape)
         self._text = StaticText.empty(target, self._layers, room)
         fused = compiled and not cuts_off(plan.sampling)
         self._statistics = TokenStatistics(
-            self._text, plan, target.vocabulary_size, fused * (self._k + 1))
+            self._text, plan, target.vocabulary_size, fused * (self._k + 1)
+        )
         self.tables = self._statistics.tables
         # Where drafting goes on and where evaluation does: one place, unless they run apart.
         self._drafting = Standing(drafters, room, target, self._model, watch, few)
-        self._evaluating = (Standing(drafters, room, target, self._model, watch, few) if apart
-                            else self._drafting)
+        self._evaluating = (
+            Standing(drafters, room, target, self._model, watch, few) if apart else self._drafting
+        )
         self._standings = [self._drafting, self._evaluating][: 1 + apart]
         # The drafters on the host, and what came from there, by what for and shape.
         self._on_host = torch.tensor(self._drafting.on_host, dtype=torch.long, device=device)
@@ -82,9 +92,11 @@ class StaticRound:
         self._all = torch.arange(room, device=device)
         # What `read_on` reads next, what `evaluate` has read, and where it stops.
         self._begin, self._end, self._done, self._goal = (
-            torch.zeros(1, dtype=torch.long, device=device) for _ in range(4))
-        self.uniforms = torch.zeros(self._k + 1, plan.rule.width(target.vocabulary_size),
-                                    dtype=torch.float64, device=device)
+            torch.zeros(1, dtype=torch.long, device=device) for _ in range(4)
+        )
+        self.uniforms = torch.zeros(
+            self._k + 1, plan.rule.width(target.vocabulary_size), dtype=torch.float64, device=device
+        )
         packet = torch.zeros(2 * self._k + 3 + len(drafters), dtype=torch.long, device=device)
         self.packets = [packet[: 2 * k + 3 + len(drafters)] for k in range(self._k + 1)]
 
@@ -160,8 +172,13 @@ class StaticRound:
                     feature = one.step(self._text, step, token, feature)
                     logits = self._logits(one, feature)[0]
                 rows.append(self._law(logits, self._plan.sampling))
-                token = draw_draft(self._plan.rule, rows[-1], self.uniforms[step : step + 1],
-                                   one.known, self._q.shape[1])
+                token = draw_draft(
+                    self._plan.rule,
+                    rows[-1],
+                    self.uniforms[step : step + 1],
+                    one.known,
+                    self._q.shape[1],
+                )
                 self._draft[step : step + 1].copy_(token)
             self._note(one, torch.cat(rows))
 
@@ -228,13 +245,18 @@ class StaticRound:
             self._q[length].zero_()
         last = text.length - 1
         final, states = self._model.read(
-            torch.cat([text.tokens.index_select(0, last), draft]), last + steps, self._layers)
+            torch.cat([text.tokens.index_select(0, last), draft]), last + steps, self._layers
+        )
         for layer, state in states.items():
             text.states[layer].index_copy_(0, last + steps, state)
-        p, faults = self._target_law(self._target.logits(final), self._plan.sampling,
-                                     (length + 1, self._target.vocabulary_size))
+        p, faults = self._target_law(
+            self._target.logits(final),
+            self._plan.sampling,
+            (length + 1, self._target.vocabulary_size),
+        )
         accepted, following = self._plan.rule.verify(
-            p[None], self._q[None, : length + 1], draft[None], self.uniforms[None, : length + 1])
+            p[None], self._q[None, : length + 1], draft[None], self.uniforms[None, : length + 1]
+        )
         emitted = torch.cat([draft, following]).scatter(0, accepted, following)
         places = text.length + steps
         text.tokens.index_copy_(0, places, emitted)
@@ -259,7 +281,8 @@ class StaticRound:
             if statistics:
                 logits = self._logits(one, features)
                 self._statistics.tabulate(
-                    begin, self._statistics.reduce(begin, one.first, logits, one.known))
+                    begin, self._statistics.reduce(begin, one.first, logits, one.known)
+                )
             features = features.index_select(1, kept)
             logits = self._logits(one, features)
         one.settle(features, logits[:, 0])
@@ -276,11 +299,12 @@ class StaticRound:
         """
         standing, begin = self._evaluating, self._done
         found = (self._goal - begin).clamp(1, count)
-        tables = [self._evaluate_group(group, base, count, found)
-                  for group, base in zip(standing.groups, self._base, strict=True)]
+        tables = [
+            self._evaluate_group(group, base, count, found)
+            for group, base in zip(standing.groups, self._base, strict=True)
+        ]
         tables.append(self._statistics.without(len(standing.on_host), count))
-        self._statistics.tabulate(
-            begin, torch.cat(tables, dim=1).index_select(1, standing.order))
+        self._statistics.tabulate(begin, torch.cat(tables, dim=1).index_select(1, standing.order))
         begin.add_(found)
 
     def _evaluate_group(
@@ -296,8 +320,9 @@ class StaticRound:
             with group.failing():
                 features = group.read(self._text, self._done, count)
                 logits = self._logits(group, features)
-            group.settle(features.index_select(1, found - 1),
-                         logits.index_select(1, found - 1)[:, 0])
+            group.settle(
+                features.index_select(1, found - 1), logits.index_select(1, found - 1)[:, 0]
+            )
         table = self._statistics.reduce(self._done, base, logits, group.known)
         base.copy_(logits.index_select(1, found - 1)[:, 0])
         return table
@@ -331,7 +356,6 @@ def _law_of_target(
 def _without_broken(
     logits: torch.Tensor, broken: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (M, n, v), -inf of who is `broken` (M) or breaks their contract here, and who is now.
-    """
+    """Logits (M, n, v), -inf of who is `broken` (M) or breaks their contract here, and who is now."""
     broken = broken | are_faulty(logits).flatten(1).any(dim=1)
     return logits.masked_fill(broken[:, None, None], -torch.inf), broken

@@ -35,7 +35,10 @@ class TokenStatistics:
         self._p.index_copy_(0, places % KEPT, p)
 
     def reduce(
-        self, begin: torch.Tensor, first: torch.Tensor, logits: torch.Tensor,
+        self,
+        begin: torch.Tensor,
+        first: torch.Tensor,
+        logits: torch.Tensor,
         known: torch.Tensor | None,
     ) -> torch.Tensor:
         """Statistics (S, M, n) of n tokens from `begin` (1) on.
@@ -52,13 +55,13 @@ class TokenStatistics:
         tokens, p = self._emitted(begin, logits.shape[1])
         short = logits.shape[1] <= self._compiled and not self._plan.rule.recorded
         return (self._short if short else _reduced)(
-            self._plan.rule, self._plan.sampling, p, logits, tokens, known)
+            self._plan.rule, self._plan.sampling, p, logits, tokens, known
+        )
 
     def reduce_listed(
         self, begin: torch.Tensor, q: torch.Tensor, known: torch.Tensor
     ) -> torch.Tensor:
-        """Statistics (S, M, n) of n tokens from `begin` (1) on, from q at known tokens (M, n, v).
-        """
+        """Statistics (S, M, n) of n tokens from `begin` (1) on, from q at known tokens (M, n, v)."""
         tokens, p = self._emitted(begin, q.shape[1])
         return reduce_together(self._plan.rule, p, q, tokens, known)
 
@@ -93,7 +96,11 @@ class TokenStatistics:
 
 
 def _reduced(
-    rule: Rule, sampling: Sampling, p: torch.Tensor, logits: torch.Tensor, tokens: torch.Tensor,
+    rule: Rule,
+    sampling: Sampling,
+    p: torch.Tensor,
+    logits: torch.Tensor,
+    tokens: torch.Tensor,
     known: torch.Tensor | None,
 ) -> torch.Tensor:
     """Statistics (S, M, n) of p (n, V) and logits (M, n, v) at tokens (n)."""

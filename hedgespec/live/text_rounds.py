@@ -94,13 +94,15 @@ class Rounds:
         drafter, length = self._drafting(arm)
         clock.read("select")
         drafted, emitted = engine.round(
-            drafter, self._noise(position, length), self._request.max_new_tokens - position, clock)
+            drafter, self._noise(position, length), self._request.max_new_tokens - position, clock
+        )
         tokens = self._up_to_end(emitted)
         answer.tokens += tokens
         engine.keep(len(tokens))
         clock.read("verify")
-        policy.finished_round(len(tokens), self._gamma(
-            drafter, len(tokens)) if policy.uses_gamma else None)
+        policy.finished_round(
+            len(tokens), self._gamma(drafter, len(tokens)) if policy.uses_gamma else None
+        )
         clock.read("learn")
         return Round(position, arm, drafter, weights, evaluated, drafted, tokens, clock.seconds)
 
@@ -131,16 +133,18 @@ class Rounds:
         if not rule.shared_noise:
             return torch.rand(rows, width, generator=self._generator, dtype=torch.float64)
         seed = self._generator.initial_seed()
-        return torch.stack([
-            torch.rand(width, dtype=torch.float64, generator=_generator(seed, place))
-            for place in range(position, position + rows)])
+        return torch.stack(
+            [
+                torch.rand(width, dtype=torch.float64, generator=_generator(seed, place))
+                for place in range(position, position + rows)
+            ]
+        )
 
     def _up_to_end(self, tokens: list[int]) -> list[int]:
         """The tokens up to the first that ends the answer."""
         before, stop = self._answer.tokens, self._request.stop
         for number, token in enumerate(tokens, 1):
-            if token in self._ends or (
-                    stop is not None and stop([*before, *tokens[:number]])):
+            if token in self._ends or (stop is not None and stop([*before, *tokens[:number]])):
                 return tokens[:number]
         return tokens
 
@@ -149,8 +153,9 @@ class Rounds:
         if answer.tokens[-1] in self._ends:
             answer.finish_reason = "eos"
             return True
-        return (len(answer.tokens) >= self._request.max_new_tokens
-                or (stop is not None and stop(answer.tokens)))
+        return len(answer.tokens) >= self._request.max_new_tokens or (
+            stop is not None and stop(answer.tokens)
+        )
 
     def _evaluate(self, until: int | None = None) -> bool:
         """All drafters on the tokens that wait for it, up to `until`; the policy is told.
@@ -178,12 +183,14 @@ class Rounds:
             self._evaluate()
             return
         answer, parts = self._answer, self._answer.by_drafter
-        known = {one: sum(len(part.log_p) for part in parts.get(one, []))
-                 for one in self._drafters}
+        known = {one: sum(len(part.log_p) for part in parts.get(one, [])) for one in self._drafters}
         self._evaluate_some([one for one in self._drafters if known[one] < len(answer.tokens)])
         if answer.tokens:
-            answer.statistics = [side_by_side(
-                [last_tokens(parts[one], len(answer.tokens)) for one in self._drafters])]
+            answer.statistics = [
+                side_by_side(
+                    [last_tokens(parts[one], len(answer.tokens)) for one in self._drafters]
+                )
+            ]
 
     def _gamma(self, drafter: int, count: int) -> np.ndarray:
         """Acceptance probabilities (m, D) of the drafter that ran, on the round's m tokens."""

@@ -41,8 +41,11 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def _can_interrupt() -> bool:
-    return (hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) is not None
-            and threading.current_thread() is threading.main_thread())
+    return (
+        hasattr(signal, "setitimer")
+        and signal.getsignal(signal.SIGALRM) is not None
+        and threading.current_thread() is threading.main_thread()
+    )
 
 
 @contextmanager

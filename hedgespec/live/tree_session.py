@@ -40,14 +40,17 @@ class TreeEvaluation:
         following = text[rows].masked_fill(places >= count, -1)
         grown = [DraftTrees.join(parts) for parts in zip(self._trees, trees, strict=True)]
         found = [walk(one, following, p, rows) for one in grown]
-        depth, nodes = (np.stack([part.cpu().numpy() for part in parts], axis=-1)[:, None]
-                        for parts in zip(*((one.accepted, one.drafted) for one in found),
-                                         strict=True))
+        depth, nodes = (
+            np.stack([part.cpu().numpy() for part in parts], axis=-1)[:, None]
+            for parts in zip(*((one.accepted, one.drafted) for one in found), strict=True)
+        )
         mass = np.stack([one.mass.cpu().numpy() for one in found], axis=-1)
         # What was told before is not told again: only the new tokens' share of older trees.
         kept = max(0, count - (levels - 1))
         self._trees = [one.part(slice(kept, None)) for one in grown]
         self._p, self._tokens = p[kept:], text[kept:]
-        return {f"gamma.{self._label}": by_position(mass)[before:],
-                f"a.{self._label}": by_position(within(depth, levels))[before:],
-                f"nodes.{self._label}": nodes[before:].astype(np.float32)}
+        return {
+            f"gamma.{self._label}": by_position(mass)[before:],
+            f"a.{self._label}": by_position(within(depth, levels))[before:],
+            f"nodes.{self._label}": nodes[before:].astype(np.float32),
+        }

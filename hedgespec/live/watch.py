@@ -30,8 +30,9 @@ class Watch:
 
     def __init__(self, seconds: float, device: torch.device):
         self._seconds = seconds
-        self._marks_calls = device.type == "cuda" and math.isfinite(seconds) and (
-            torch.__version__ >= (2, 8))
+        self._marks_calls = (
+            device.type == "cuda" and math.isfinite(seconds) and (torch.__version__ >= (2, 8))
+        )
         self._on_gpu = device.type == "cuda"
         self._limit = math.inf
         self._part: Hashable = None
@@ -55,8 +56,13 @@ class Watch:
         """Whatever is raised within is the failure of these drafters; so is to take too long, of
         work `on_host` whatever the part."""
         try:
-            with (time_limit(self._seconds) if on_host else
-                  self._marked(arms) if self._on_gpu else time_limit(self._limit)):
+            with (
+                time_limit(self._seconds)
+                if on_host
+                else self._marked(arms)
+                if self._on_gpu
+                else time_limit(self._limit)
+            ):
                 yield
         except (Exception, SystemExit, TooLongError) as error:
             raise DrafterFailureError(arms, error) from error
@@ -66,8 +72,7 @@ class Watch:
         if not (self._marks_calls and torch.cuda.is_current_stream_capturing()):
             yield
             return
-        mark = _Mark(arms, *(torch.cuda.Event(enable_timing=True, external=True)
-                             for _ in range(2)))
+        mark = _Mark(arms, *(torch.cuda.Event(enable_timing=True, external=True) for _ in range(2)))
         mark.start.record()
         yield
         mark.stop.record()

@@ -11,7 +11,10 @@ _ROWS = 256  # of the vocabulary's width, at a time
 
 @torch.inference_mode()
 def answer_gap(
-    target: LanguageModel, prompt: list[int], answer: list[int], log_p: np.ndarray,
+    target: LanguageModel,
+    prompt: list[int],
+    answer: list[int],
+    log_p: np.ndarray,
     sampling: Sampling,
 ) -> np.ndarray:
     """How far log p of an answer's tokens, as decoded (T), is from that of reading it whole, (T).
@@ -21,8 +24,10 @@ def answer_gap(
     tokens = torch.tensor(answer, device=target.device)
     states = _final_states(target, torch.tensor([*prompt, *answer], device=target.device))
     rows = states[len(prompt) - 1 : -1]
-    parts = [_own_gap(target.logits(rows[part]), tokens[part], sampling)
-             for part in (slice(start, start + _ROWS) for start in range(0, len(rows), _ROWS))]
+    parts = [
+        _own_gap(target.logits(rows[part]), tokens[part], sampling)
+        for part in (slice(start, start + _ROWS) for start in range(0, len(rows), _ROWS))
+    ]
     found: np.ndarray = torch.cat(parts).cpu().numpy()
     return found if sampling.temperature == 0 else np.abs(found - log_p)
 
@@ -38,6 +43,7 @@ def _own_gap(logits: torch.Tensor, tokens: torch.Tensor, sampling: Sampling) -> 
 
 def _final_states(target: LanguageModel, text: torch.Tensor) -> torch.Tensor:
     """States (L, H), each of a text that ends there or is read with the same RoPE."""
+
     def read(ids: torch.Tensor) -> torch.Tensor:
         states = target.hidden_states(ids[None], torch.ones_like(ids[None]), ())
         return states[target.layers][0]

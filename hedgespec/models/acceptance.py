@@ -3,9 +3,7 @@
 import torch
 
 
-def reduce_pair(
-    p: torch.Tensor, q: torch.Tensor, emitted: torch.Tensor
-) -> dict[str, torch.Tensor]:
+def reduce_pair(p: torch.Tensor, q: torch.Tensor, emitted: torch.Tensor) -> dict[str, torch.Tensor]:
     """log q(x), gamma = sum_v min(p, q), whether argmax q = x, and p(argmax q).
 
     `p`, `q` have shape (n, V), `emitted` x shape (n). A row of q that is zero throughout (no
@@ -29,8 +27,10 @@ def feature_statistics(logits: torch.Tensor) -> dict[str, torch.Tensor]:
     """
     log_q = logits.log_softmax(dim=-1)
     q = log_q.exp()
-    return {"q_top": q.amax(dim=-1).nan_to_num(0.0),
-            "entropy": (-(q * log_q)).nan_to_num(0.0).sum(dim=-1).clamp_min(0.0)}
+    return {
+        "q_top": q.amax(dim=-1).nan_to_num(0.0),
+        "entropy": (-(q * log_q)).nan_to_num(0.0).sum(dim=-1).clamp_min(0.0),
+    }
 
 
 def emitted_log_p(p: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

@@ -52,10 +52,14 @@ class CachedModel:
         """`read`, each token as in a text that ends with it."""
         before = switch - self.length
         if self.length and 0 < before < len(tokens):
-            parts = [self._read_switching(part, layers, switch)
-                     for part in (tokens[:before], tokens[before:])]
-            return (torch.cat([final for final, _ in parts]),
-                    {layer: torch.cat([states[layer] for _, states in parts]) for layer in layers})
+            parts = [
+                self._read_switching(part, layers, switch)
+                for part in (tokens[:before], tokens[before:])
+            ]
+            return (
+                torch.cat([final for final, _ in parts]),
+                {layer: torch.cat([states[layer] for _, states in parts]) for layer in layers},
+            )
         count, beyond = len(tokens), self.length + len(tokens) > switch
         self._text = torch.cat([self._text[: self.length], tokens])
         if self.length and beyond != self._beyond:
@@ -79,19 +83,22 @@ class CachedModel:
         levels = sees.sum(1) - 1
         before = torch.ones(len(parents), self.length, dtype=torch.bool)
         return self._call(
-            layers, input_ids=tokens[None],
+            layers,
+            input_ids=tokens[None],
             attention_mask=torch.cat([before, sees], dim=1)[None, None].to(self.device),
             position_ids=(self.length + levels)[None].to(self.device),
         )
 
     def _call(self, layers: tuple[int, ...], **inputs: Any) -> tuple[torch.Tensor, States]:
-        return read_text_states(self.network, self._last, layers,
-                                past_key_values=self.cache, use_cache=True, **inputs)
+        return read_text_states(
+            self.network, self._last, layers, past_key_values=self.cache, use_cache=True, **inputs
+        )
 
     def keep(self, rows: list[int]) -> None:
         """Of the tree that was read last keep a path: the tokens of these rows."""
-        kept = torch.tensor([*range(self.length), *(self.length + row for row in rows)],
-                            device=self.device)
+        kept = torch.tensor(
+            [*range(self.length), *(self.length + row for row in rows)], device=self.device
+        )
         for layer in self.cache.layers:
             places = kept.to(layer.keys.device)  # a split model's layer may be elsewhere
             layer.keys = layer.keys.index_select(2, places)

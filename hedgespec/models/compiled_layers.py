@@ -33,8 +33,9 @@ def compiled_network(network: Any, any_shape: bool = False) -> Callable[..., Any
 class CompiledLayers:
     """Calls a network as it is called itself; see the module."""
 
-    def __init__(self, network: Any, layers: list[nn.Module], others: list[nn.Module],
-                 any_shape: bool):
+    def __init__(
+        self, network: Any, layers: list[nn.Module], others: list[nn.Module], any_shape: bool
+    ):
         """Of `compiled_network` and `parts_of`."""
         self._network, self._any_shape = network, any_shape
         self._layers, self._others = layers, others
@@ -49,12 +50,17 @@ class CompiledLayers:
     def _instead(self) -> Iterator[None]:
         """Within, the modules' `forward` are compiled; the network is others' too."""
         instead: dict[nn.Module, Callable[..., Any]] = {
-            layer: partial(self._layer, number, layer) for number, layer in enumerate(self._layers)}
+            layer: partial(self._layer, number, layer) for number, layer in enumerate(self._layers)
+        }
         instead |= {module: partial(self._call, module) for module in self._others}
         # By hooks inside of layers transformers collects attentions, which nobody asks for; what
         # they look at cannot be compiled.
-        hooked = {part: part._forward_hooks for layer in self._layers for part in layer.modules()
-                  if part is not layer and part._forward_hooks}
+        hooked = {
+            part: part._forward_hooks
+            for layer in self._layers
+            for part in layer.modules()
+            if part is not layer and part._forward_hooks
+        }
         for module, forward in instead.items():
             module.forward = forward
         for part in hooked:
@@ -67,11 +73,19 @@ class CompiledLayers:
             for part, hooks in hooked.items():
                 part._forward_hooks = hooks
 
-    def _layer(self, number: int, layer: nn.Module, hidden: torch.Tensor, *more: Any,
-               past_key_values: Any, **rest: Any) -> Any:
+    def _layer(
+        self,
+        number: int,
+        layer: nn.Module,
+        hidden: torch.Tensor,
+        *more: Any,
+        past_key_values: Any,
+        **rest: Any,
+    ) -> Any:
         """A layer sees its own keys and values alone: which one it is makes no difference then."""
-        return self._call(layer, hidden, *more, past_key_values=past_key_values.layers[number],
-                          **rest)
+        return self._call(
+            layer, hidden, *more, past_key_values=past_key_values.layers[number], **rest
+        )
 
     def _call(self, module: nn.Module, *arguments: Any, **rest: Any) -> Any:
         if self._any_shape:  # (B, n, ...)

@@ -35,5 +35,7 @@ def in_fitting_pieces(
         torch.cuda.empty_cache()
     half = (len(items) + 1) // 2
     on_shrink(half)
-    return [*in_fitting_pieces(work, items[:half], on_shrink),
-            *in_fitting_pieces(work, items[half:], on_shrink)]
+    return [
+        *in_fitting_pieces(work, items[:half], on_shrink),
+        *in_fitting_pieces(work, items[half:], on_shrink),
+    ]

@@ -27,8 +27,10 @@ def has_plain_attention(model: LanguageModel) -> bool:
     config = model.model.config.get_text_config()
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     return (
-        layers == {"full_attention"} and not getattr(config, "sliding_window", None)
-        and config._attn_implementation in ("sdpa", GROUPED) and model.rope_switch is None
+        layers == {"full_attention"}
+        and not getattr(config, "sliding_window", None)
+        and config._attn_implementation in ("sdpa", GROUPED)
+        and model.rope_switch is None
         and "position_ids" in inspect.signature(model.network.forward).parameters
     )
 
@@ -52,8 +54,10 @@ class FixedLayer(CacheLayerMixin):
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Tensors for states of these shapes."""
-        keys, values = (states.new_zeros(*states.shape[:2], self._room, states.shape[3])
-                        for states in (key_states, value_states))
+        keys, values = (
+            states.new_zeros(*states.shape[:2], self._room, states.shape[3])
+            for states in (key_states, value_states)
+        )
         self.hold(keys, values)
 
     def update(
@@ -86,9 +90,7 @@ class FixedLayer(CacheLayerMixin):
         return self._room, 0
 
 
-def free_rooms(
-    caches: list[tuple[torch.Tensor, torch.Tensor]], all_places: torch.Tensor
-) -> None:
+def free_rooms(caches: list[tuple[torch.Tensor, torch.Tensor]], all_places: torch.Tensor) -> None:
     """The same for the rooms of keys and values (B, heads, room, width), and places (room)."""
     free_size(all_places, 0)
     for part in (part for pair in caches for part in pair):
@@ -103,7 +105,11 @@ class StaticModel:
     """
 
     def __init__(
-        self, model: LanguageModel, room: int, network: Any = None, compiled: int = 0,
+        self,
+        model: LanguageModel,
+        room: int,
+        network: Any = None,
+        compiled: int = 0,
         any_shape: bool = False,
     ):
         """`network` is the whole one if None, or see `first_layers` in cached.py.
@@ -148,8 +154,12 @@ class StaticModel:
         # Places behind the text's end may lie beyond the context: what they hold is not used.
         positions = places.clamp(max=self._longest - 1)[None]
         inputs: dict[str, Any] = {
-            "input_ids": tokens, "attention_mask": mask, "position_ids": positions,
-            "past_key_values": self._cache, "use_cache": True}
+            "input_ids": tokens,
+            "attention_mask": mask,
+            "position_ids": positions,
+            "past_key_values": self._cache,
+            "use_cache": True,
+        }
         if self._short is not None and len(places) <= self._compiled:
             network = self._short
             if not all(layer.is_initialized for layer in self._cache.layers):
@@ -167,8 +177,14 @@ class StaticModel:
             free_size(tensor, size)
         if not self._any_shape:
             return
-        for tensor, size in ((tokens, 0), (tokens, 1), (positions, 1), (mask, 2),
-                             (self._places.now, 0), *((pair, 0) for pair in texts)):
+        for tensor, size in (
+            (tokens, 0),
+            (tokens, 1),
+            (positions, 1),
+            (mask, 2),
+            (self._places.now, 0),
+            *((pair, 0) for pair in texts),
+        ):
             free_size(tensor, size)
 
 

@@ -18,8 +18,9 @@ TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 def joined_weights(parameters: list[nn.Parameter]) -> torch.Tensor:
     """Parameters (n, ...) as one tensor, of which they become views."""
     whole = torch.cat([parameter.data for parameter in parameters])
-    for parameter, part in zip(parameters, whole.split([len(one) for one in parameters]),
-                               strict=True):
+    for parameter, part in zip(
+        parameters, whole.split([len(one) for one in parameters]), strict=True
+    ):
         parameter.data = part
     return whole
 
@@ -91,8 +92,10 @@ def _alike(layers: list[nn.Module | None]) -> list[nn.Linear]:
     """The same if they are plain linear layers of one width and type, all with a bias or none;
     else none."""
     plain = [layer for layer in layers if isinstance(layer, nn.Linear) and type(layer) is nn.Linear]
-    kinds = {(layer.in_features, layer.weight.dtype, layer.weight.device, layer.bias is None)
-             for layer in plain}
+    kinds = {
+        (layer.in_features, layer.weight.dtype, layer.weight.device, layer.bias is None)
+        for layer in plain
+    }
     alike = len(plain) == len(layers) and len(kinds) == 1 and not plain[0].weight.is_meta
     return plain if alike else []
 

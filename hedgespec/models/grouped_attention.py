@@ -39,12 +39,16 @@ def own_kernels() -> AbstractContextManager[None]:
     memory access or `mha_graph.execute(...)`; for some lengths its gradients are NaN (pytorch
     issue 196678).
     """
-    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION,
-                        SDPBackend.MATH])
+    return sdpa_kernel(
+        [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    )
 
 
 def grouped_attention(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor,
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    mask: torch.Tensor,
     scale: float | None = None,
 ) -> torch.Tensor:
     """Attended values (B, r*h, n, d) of queries (B, r*h, n, d), keys and values (B, h, L, d).
@@ -55,13 +59,20 @@ def grouped_attention(
     groups = heads // keys.shape[1]
     if count > _FEW:
         return scaled_dot_product_attention(
-            queries, keys.repeat_interleave(groups, 1), values.repeat_interleave(groups, 1),
-            attn_mask=mask, scale=scale)
+            queries,
+            keys.repeat_interleave(groups, 1),
+            values.repeat_interleave(groups, 1),
+            attn_mask=mask,
+            scale=scale,
+        )
     folded = queries.reshape(batch, keys.shape[1], groups * count, width)
     rows = mask if count == 1 else mask.repeat(1, 1, groups, 1)
     chunk = chunk_of(keys)
-    attended = (split_attention(folded, keys, values, rows, chunk, scale) if chunk else
-                scaled_dot_product_attention(folded, keys, values, attn_mask=rows, scale=scale))
+    attended = (
+        split_attention(folded, keys, values, rows, chunk, scale)
+        if chunk
+        else scaled_dot_product_attention(folded, keys, values, attn_mask=rows, scale=scale)
+    )
     return attended.reshape(batch, heads, count, values.shape[-1])
 
 
@@ -84,8 +95,12 @@ def chunk_for(room: int) -> int:
 
 
 def split_attention(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor,
-    chunk: int, scale: float | None = None,
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    mask: torch.Tensor,
+    chunk: int,
+    scale: float | None = None,
 ) -> torch.Tensor:
     """Attended values (B, h, m, d) of queries (B, h, m, d), `chunk` keys at a time.
 
@@ -96,8 +111,9 @@ def split_attention(
     cut_keys, cut_values = (part.unflatten(2, (-1, chunk)) for part in (keys, values))
     cut_mask = mask.unflatten(-1, (-1, chunk)).transpose(2, 3)  # (B, 1, chunks, m, chunk)
     scores = _product(queries[:, :, None], cut_keys.mT) * scale
-    scores = (scores.masked_fill(~cut_mask, -torch.inf) if mask.dtype == torch.bool
-              else scores + cut_mask)
+    scores = (
+        scores.masked_fill(~cut_mask, -torch.inf) if mask.dtype == torch.bool else scores + cut_mask
+    )
     highest = scores.detach().amax(-1, keepdim=True).clamp(min=_LOWEST)
     weights = (scores - highest).exp()
     share = (highest - highest.amax(2, keepdim=True)).exp()
@@ -126,21 +142,34 @@ def use_grouped_attention(model: Any) -> None:
     """Have a transformers model attend so, if it attends through PyTorch in the usual way."""
     config = model.config.get_text_config()
     if config._attn_implementation == "sdpa" and getattr(
-            model, "_supports_attention_backend", False):
+        model, "_supports_attention_backend", False
+    ):
         config._attn_implementation = GROUPED
 
 
 def _forward(
-    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
-    attention_mask: torch.Tensor | None, dropout: float = 0.0, scaling: float | None = None,
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
     """As transformers calls it: attended values (B, n, heads, d)."""
     better = query.shape[1] > key.shape[1] or chunk_of(key) > 0
-    if (not better or query.shape[2] > _FEW or attention_mask is None
-            or attention_mask.shape[1] > 1 or dropout or rest.get("position_bias") is not None):
+    if (
+        not better
+        or query.shape[2] > _FEW
+        or attention_mask is None
+        or attention_mask.shape[1] > 1
+        or dropout
+        or rest.get("position_bias") is not None
+    ):
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest)
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest
+        )
         return found
     attended = grouped_attention(query, key, value, attention_mask, scaling)
     return attended.transpose(1, 2).contiguous(), None

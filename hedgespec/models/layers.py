@@ -4,10 +4,15 @@ from torch import nn
 
 
 def layers_name(network: nn.Module, count: int) -> str | None:
-    """The dotted name of the decoder layers: the first list of `count` modules. None without one.
-    """
-    return next((name for name, module in network.named_modules()
-                 if isinstance(module, nn.ModuleList) and len(module) == count), None)
+    """The dotted name of the decoder layers: the first list of `count` modules. None without one."""
+    return next(
+        (
+            name
+            for name, module in network.named_modules()
+            if isinstance(module, nn.ModuleList) and len(module) == count
+        ),
+        None,
+    )
 
 
 def parts_of(network: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:

@@ -12,8 +12,12 @@ import torch
 from hedgespec.errors import HedgespecError, arg
 
 # What may be wrong with a target's row, by number; see `contained`.
-_FAULTS = ("", "gave NaN logits", "gave infinite logits",
-           "gave logits that leave no token possible")
+_FAULTS = (
+    "",
+    "gave NaN logits",
+    "gave infinite logits",
+    "gave logits that leave no token possible",
+)
 
 
 class LogitsError(HedgespecError):
@@ -38,8 +42,9 @@ def check_logits(logits: object, shape: Sequence[int], device: torch.device) -> 
 def check_shape(logits: torch.Tensor, shape: Sequence[int]) -> None:
     """Raise LogitsError unless logits are floating numbers of a shape; never waits."""
     if not logits.is_floating_point():
-        raise LogitsError(f"gave logits of type {str(logits.dtype).removeprefix('torch.')}, not "
-                          "floating numbers")
+        raise LogitsError(
+            f"gave logits of type {str(logits.dtype).removeprefix('torch.')}, not floating numbers"
+        )
     if tuple(logits.shape) != tuple(shape):
         raise LogitsError(f"gave logits of shape {tuple(logits.shape)}, not {tuple(shape)}")
 
@@ -76,8 +81,12 @@ def refuse_rows(who: str, faults: Sequence[int], position: int) -> None:
     gives the token at `position` of the answer."""
     for place, fault in enumerate(faults, position):
         if fault:
-            raise HedgespecError(_refusal(f"{who} {_FAULTS[fault]} at position {place} of the "
-                                          "answer, which ends before it"))
+            raise HedgespecError(
+                _refusal(
+                    f"{who} {_FAULTS[fault]} at position {place} of the "
+                    "answer, which ends before it"
+                )
+            )
 
 
 @contextmanager
@@ -87,8 +96,9 @@ def decoded(who: str, position: int) -> Iterator[None]:
     try:
         yield
     except LogitsError as error:
-        raise HedgespecError(_refusal(f"{who} {error} at position {position} of the answer, which "
-                                      "ends before it")) from error
+        raise HedgespecError(
+            _refusal(f"{who} {error} at position {position} of the answer, which ends before it")
+        ) from error
 
 
 @contextmanager
@@ -98,7 +108,8 @@ def recorded(who: str) -> Iterator[None]:
         yield
     except LogitsError as error:
         raise HedgespecError(
-            _refusal(f"{who} {error}; nothing of this batch was recorded")) from error
+            _refusal(f"{who} {error}; nothing of this batch was recorded")
+        ) from error
 
 
 def _refusal(what: str) -> str:

@@ -22,7 +22,7 @@ def continued(tokens, count, longest):
     As token by token with `matches`, in one call; ends where there is no match.
     """
     text = np.empty(len(tokens) + count, dtype=np.int64)
-    text[:len(tokens)] = tokens
+    text[: len(tokens)] = tokens
     for position in range(len(tokens), len(text)):
         best, found = 0, -1
         for end in range(position - 1, 0, -1):
@@ -32,9 +32,9 @@ def continued(tokens, count, longest):
                 if best == longest:
                     break
         if found < 0:
-            return text[len(tokens):position]
+            return text[len(tokens) : position]
         text[position] = text[found]
-    return text[len(tokens):]
+    return text[len(tokens) :]
 
 
 @numba.njit

@@ -72,7 +72,8 @@ class _Tree(_Cached):
         if count == 1:
             return super().read(tokens)
         final, _ = self._model.read_tree(
-            torch.cat([tokens, tokens[:1]]), [*range(-1, count - 1), 0])
+            torch.cat([tokens, tokens[:1]]), [*range(-1, count - 1), 0]
+        )
         self._model.keep(list(range(count)))
         return final[:count]
 
@@ -116,9 +117,13 @@ def _examine(model: LanguageModel, reader: str) -> Lossless:
     known, pace = 0, 0.0
     for place, what in [(min(_FIRST, model.context_length - _BEHIND), ""), *_places(model)]:
         if place * pace > _PATIENCE:
-            return Lossless(known, f"{model.id}: texts of more than {known} tokens were not "
-                            f"checked, which would take some {place * pace:.0f} seconds here, for "
-                            f"{what}: they may not be the target's own", unknown=True)
+            return Lossless(
+                known,
+                f"{model.id}: texts of more than {known} tokens were not "
+                f"checked, which would take some {place * pace:.0f} seconds here, for "
+                f"{what}: they may not be the target's own",
+                unknown=True,
+            )
         right, difference = _compare(model, reader, place)
         if difference:
             known = max(known, right)
@@ -143,8 +148,10 @@ def _reader(model: LanguageModel, name: str, room: int) -> _Reader:
 
 def _places(model: LanguageModel) -> list[tuple[int, str]]:
     """Where the model may begin to read otherwise: tokens, and what happens there; in order."""
-    found = {length: f"{name} = {length}" for name, length in _lengths(
-        model.model.config.get_text_config().to_dict())}
+    found = {
+        length: f"{name} = {length}"
+        for name, length in _lengths(model.model.config.get_text_config().to_dict())
+    }
     if model.rope_switch is not None:
         found[model.rope_switch] = f"RoPE (longrope), which switches at {model.rope_switch} tokens"
     longest = model.context_length - _BEHIND
@@ -156,9 +163,13 @@ def _lengths(config: dict[str, Any]) -> Iterator[tuple[str, int]]:
     for name, value in config.items():
         if isinstance(value, dict):
             yield from _lengths(value)
-        elif isinstance(value, int) and not isinstance(value, bool) and (
-                _LENGTHS.search(name) or (
-                    name == "original_max_position_embeddings" and not steady)):
+        elif (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and (
+                _LENGTHS.search(name) or (name == "original_max_position_embeddings" and not steady)
+            )
+        ):
             yield name, value
 
 
@@ -168,8 +179,9 @@ def _compare(model: LanguageModel, reader: str, place: int) -> tuple[int, str]:
     Also returns up to which length of a text it does not.
     """
     start, end = max(2, place - _BEFORE), place + _BEHIND
-    text = torch.randint(3, max(4, model.vocabulary_size), (end,),
-                         generator=torch.Generator().manual_seed(place)).to(model.device)
+    text = torch.randint(
+        3, max(4, model.vocabulary_size), (end,), generator=torch.Generator().manual_seed(place)
+    ).to(model.device)
     text %= model.vocabulary_size
     try:
         own = _own_logits(model, text, start)
@@ -190,10 +202,14 @@ def _own_logits(model: LanguageModel, text: torch.Tensor, start: int) -> torch.T
     """Logits (n, V) of what follows the first `start`, ..., all tokens of a text (L)."""
     with _own_defaults(model.model):
         output = model.model.generate(
-            text[None, :start], attention_mask=torch.ones_like(text[None, :start]),
-            logits_processor=LogitsProcessorList([_Follow(text)]), do_sample=False,
-            max_new_tokens=len(text) - start + 1, output_logits=True,
-            return_dict_in_generate=True)
+            text[None, :start],
+            attention_mask=torch.ones_like(text[None, :start]),
+            logits_processor=LogitsProcessorList([_Follow(text)]),
+            do_sample=False,
+            max_new_tokens=len(text) - start + 1,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
     return torch.cat(output.logits)
 
 
@@ -246,8 +262,10 @@ def _refusal(model: LanguageModel, known: int, what: str, difference: str) -> st
     else:
         why = f"{kind} does not read a text in pieces as it reads it whole"
     beyond = f" of more than {known} tokens" if known else ""
-    return (f"{model.id}: texts{beyond} cannot be decoded live, nor its rounds be timed: {why} "
-            f"({difference})")
+    return (
+        f"{model.id}: texts{beyond} cannot be decoded live, nor its rounds be timed: {why} "
+        f"({difference})"
+    )
 
 
 def _has_a_state(model: LanguageModel) -> bool:

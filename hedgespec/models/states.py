@@ -17,8 +17,9 @@ def read_states(
     """
     output = network(**inputs, output_hidden_states=any(layer != last for layer in layers))
     final = output.last_hidden_state
-    return final, {layer: final if layer == last else output.hidden_states[layer]
-                   for layer in layers}
+    return final, {
+        layer: final if layer == last else output.hidden_states[layer] for layer in layers
+    }
 
 
 def read_text_states(

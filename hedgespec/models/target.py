@@ -55,8 +55,12 @@ class LanguageModel:
 
     def info(self) -> TargetInfo:
         """Its entry in a manifest."""
-        return TargetInfo(without_folders(self.id), self.weights_sha256, self.tokenizer_sha256,
-                          self.vocabulary_size)
+        return TargetInfo(
+            without_folders(self.id),
+            self.weights_sha256,
+            self.tokenizer_sha256,
+            self.vocabulary_size,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -108,8 +112,11 @@ class LanguageModel:
         """
         rope = getattr(self.model.config.get_text_config(), "rope_parameters", None) or {}
         kinds = [one for one in (rope, *rope.values()) if isinstance(one, dict)]
-        switches = [one.get("original_max_position_embeddings") for one in kinds
-                    if one.get("rope_type") == "longrope"]
+        switches = [
+            one.get("original_max_position_embeddings")
+            for one in kinds
+            if one.get("rope_type") == "longrope"
+        ]
         return min((int(length) for length in switches if length), default=None)
 
     @property
@@ -145,8 +152,9 @@ class LanguageModel:
         Layers count as in `read_states`. The last one, `self.layers`, comes after the final norm,
         ready for `logits`.
         """
-        final, states = read_states(self.network, self.layers, layers,
-                                    input_ids=ids, attention_mask=mask, use_cache=False)
+        final, states = read_states(
+            self.network, self.layers, layers, input_ids=ids, attention_mask=mask, use_cache=False
+        )
         return {self.layers: final, **states}
 
     def early_logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -178,8 +186,10 @@ class LanguageModel:
             for name in _FINAL_NORMS:
                 if hasattr(holder, name):
                     return getattr(holder, name)
-        raise HedgespecError(f"{self.id}: early exit does not know where this architecture "
-                             f"({type(base).__name__}) keeps its final norm")
+        raise HedgespecError(
+            f"{self.id}: early exit does not know where this architecture "
+            f"({type(base).__name__}) keeps its final norm"
+        )
 
     def check_weights(self) -> None:
         """Raise HedgespecError naming the first weight that is not finite."""
@@ -187,7 +197,8 @@ class LanguageModel:
             if not bool(weight.isfinite().all()):
                 raise HedgespecError(
                     f"{self.id}: weight {name!r} holds NaN or infinite numbers as {self.dtype}; "
-                    f"half precision may overflow: try {arg('dtype', 'float32')}")
+                    f"half precision may overflow: try {arg('dtype', 'float32')}"
+                )
 
     def check_layers(self, layers: tuple[int, ...]) -> None:
         """Raise HedgespecError unless states of these layers are as wide as the final ones."""
@@ -202,21 +213,25 @@ class LanguageModel:
                     f"{self.id}: the states of layer {layer} have the shape "
                     f"{tuple(states[layer].shape)}, not {tuple(states[self.layers].shape)}: this "
                     f"architecture ({type(self.model).__name__}) keeps several of each token. "
-                    "Nothing can draft from them; name drafters that read the text alone")
+                    "Nothing can draft from them; name drafters that read the text alone"
+                )
 
     def check_head(self) -> None:
         """Raise HedgespecError if `logits` is not what the model itself computes."""
         ids = torch.arange(4, device=self.device)[None] % self.vocabulary_size
         mask = torch.ones_like(ids)
-        unknown = (f"{self.id}: this architecture ({type(self.model).__name__}) computes its "
-                   "logits in a way that hedgespec does not know; please report it")
+        unknown = (
+            f"{self.id}: this architecture ({type(self.model).__name__}) computes its "
+            "logits in a way that hedgespec does not know; please report it"
+        )
         try:
             with torch.inference_mode():
                 own = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
                 ours = self.logits(self.hidden_states(ids, mask, ())[self.layers])
         except (AttributeError, TypeError, KeyError, IndexError, ValueError, RuntimeError) as error:
-            raise HedgespecError(f"{unknown} ({type(error).__name__}: "
-                                 f"{' '.join(str(error).split())[:200]})") from error
+            raise HedgespecError(
+                f"{unknown} ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+            ) from error
         if own.shape != ours.shape or not torch.allclose(own.float(), ours, rtol=1e-2, atol=1e-2):
             raise HedgespecError(unknown)
 
@@ -251,18 +266,22 @@ def load_model(identity: str, device: str, dtype: str) -> LanguageModel:
     tokenizer.pad_token_id = loaded.pad_token
     # Only the end tokens are kept: a model's own repetition penalty or top-k must not slip in.
     model.generation_config = GenerationConfig(
-        eos_token_id=loaded.eos_tokens or None, pad_token_id=loaded.pad_token)
+        eos_token_id=loaded.eos_tokens or None, pad_token_id=loaded.pad_token
+    )
     return loaded
 
 
 def _check_in_memory(model: Any, tokenizer: Any) -> None:
     """Raise HedgespecError for what cannot be decoded with, saying what to do."""
     if not isinstance(model, PreTrainedModel):
-        raise HedgespecError(f"model must be a transformers model, not {type(model).__name__}; "
-                             "load_model loads one by its name")
+        raise HedgespecError(
+            f"model must be a transformers model, not {type(model).__name__}; "
+            "load_model loads one by its name"
+        )
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise HedgespecError(
-            f"tokenizer must be a transformers tokenizer, not {type(tokenizer).__name__}")
+            f"tokenizer must be a transformers tokenizer, not {type(tokenizer).__name__}"
+        )
     who = f"model ({type(model).__name__})"
     if not model.can_generate() or model.config.is_encoder_decoder:
         raise HedgespecError(f"{who} is not a causal language model")
@@ -273,8 +292,10 @@ def _check_in_memory(model: Any, tokenizer: Any) -> None:
 def _check_one_device(model: Any) -> None:
     devices = sorted({str(parameter.device) for parameter in model.parameters()})
     if len(devices) > 1 or devices == ["meta"]:
-        raise HedgespecError(f"model ({type(model).__name__}) has its weights on "
-                             f"{' and '.join(devices)}: put all of them on one device")
+        raise HedgespecError(
+            f"model ({type(model).__name__}) has its weights on "
+            f"{' and '.join(devices)}: put all of them on one device"
+        )
 
 
 def check_device(device: str) -> None:
@@ -282,5 +303,6 @@ def check_device(device: str) -> None:
     if device == SPLIT:
         check_split()
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise HedgespecError(f"{arg('device', 'cuda')}: torch sees no CUDA device; use "
-                             f"{arg('device', 'cpu')}")
+        raise HedgespecError(
+            f"{arg('device', 'cuda')}: torch sees no CUDA device; use {arg('device', 'cpu')}"
+        )

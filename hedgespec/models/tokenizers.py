@@ -25,8 +25,10 @@ class Words:
 
 def words_of(tokenizer: Any) -> Words:
     """Those of a transformers tokenizer."""
-    return Words({number: word for word, number in tokenizer.get_vocab().items()},
-                 frozenset({*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}))
+    return Words(
+        {number: word for word, number in tokenizer.get_vocab().items()},
+        frozenset({*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}),
+    )
 
 
 def gguf_words(path: Path) -> Words | None:
@@ -36,20 +38,27 @@ def gguf_words(path: Path) -> Words | None:
         words, kinds = header["tokenizer.ggml.tokens"], header["tokenizer.ggml.token_type"]
     except (OSError, ValueError, KeyError):
         return None
-    return Words(dict(enumerate(words)), frozenset(
-        number for number, kind in enumerate(kinds) if kind not in (_NORMAL, _BYTE)))
+    return Words(
+        dict(enumerate(words)),
+        frozenset(number for number, kind in enumerate(kinds) if kind not in (_NORMAL, _BYTE)),
+    )
 
 
 def differing_words(own: Words, target: Words) -> tuple[list[str], bool]:
     """What differs, as text; and whether all of that is special or was added in each tokenizer that
     has it, so that ordinary words are the same."""
     sides = (own, target)
-    differing = sorted(number for number in {*own.words, *target.words}
-                       if own.words.get(number) != target.words.get(number))
-    harmless = all(number in side.free for number in differing for side in sides
-                   if number in side.words)
-    return [_told(number, own.words.get(number), target.words.get(number))
-            for number in differing], harmless
+    differing = sorted(
+        number
+        for number in {*own.words, *target.words}
+        if own.words.get(number) != target.words.get(number)
+    )
+    harmless = all(
+        number in side.free for number in differing for side in sides if number in side.words
+    )
+    return [
+        _told(number, own.words.get(number), target.words.get(number)) for number in differing
+    ], harmless
 
 
 def refuse_other_words(drafter: str, own: Words, target: Words, name: str) -> list[str]:
@@ -61,7 +70,8 @@ def refuse_other_words(drafter: str, own: Words, target: Words, name: str) -> li
     if not harmless:
         raise HedgespecError(
             f"drafter {drafter}: its tokenizer differs from the target's ({name}) in tokens "
-            f"{listed(differences)}; token-level speculative sampling needs the same vocabulary")
+            f"{listed(differences)}; token-level speculative sampling needs the same vocabulary"
+        )
     return differences
 
 

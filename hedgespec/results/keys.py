@@ -24,25 +24,36 @@ class RunKey:
     trace: str = _key(pl.String(), "name of the trace")
     selector: str = _key(pl.String(), "name, with the parameters that differ from their defaults")
     feedback: str = _key(
-        pl.String(), "[setting](metrics.md#feedback) (full information), `chosen` (bandit), "
-        "`none`, `prompt` (the router) or `hindsight` (references)")
+        pl.String(),
+        "[setting](metrics.md#feedback) (full information), `chosen` (bandit), "
+        "`none`, `prompt` (the router) or `hindsight` (references)",
+    )
     loss: str = _key(
-        pl.String(), "`length:ESTIMATOR`, `accept`, `hybrid:X:ESTIMATOR`, `seconds:ESTIMATOR`, "
+        pl.String(),
+        "`length:ESTIMATOR`, `accept`, `hybrid:X:ESTIMATOR`, `seconds:ESTIMATOR`, "
         "`visit:ESTIMATOR` or `visit-seconds:ESTIMATOR`, with `:prefill` if given; `emitted` "
-        "(bandits) or `none`")
+        "(bandits) or `none`",
+    )
     draft_length: int = _key(pl.Int32(), "K, the greatest if arms differ in it")
     arm_lengths: str = _key(pl.String(), "what `--arm-lengths` or `--arms` gave, else empty")
     carry: int | None = _key(
-        pl.Int64(), "seed of the order of queries if learners are carried over them; else null")
+        pl.Int64(), "seed of the order of queries if learners are carried over them; else null"
+    )
     rule: str = _key(
-        pl.String(), "the [verification rule](rules.md); several, joined by +, if arms mix them")
+        pl.String(), "the [verification rule](rules.md); several, joined by +, if arms mix them"
+    )
     mode: str = _key(
-        pl.String(), "`exact`: [expectations](metrics.md#exact-expectations); or `replayed`")
+        pl.String(), "`exact`: [expectations](metrics.md#exact-expectations); or `replayed`"
+    )
     costs: str = _key(
-        pl.String(), "the costs that seconds are estimated from: the name of their file, `own` for "
-        "the trace's, empty without any", default=OWN_COSTS)
-    batch: int = _key(pl.Int32(), "texts decoded at once; seconds are those of each text",
-                      default=1)
+        pl.String(),
+        "the costs that seconds are estimated from: the name of their file, `own` for "
+        "the trace's, empty without any",
+        default=OWN_COSTS,
+    )
+    batch: int = _key(
+        pl.Int32(), "texts decoded at once; seconds are those of each text", default=1
+    )
 
     @classmethod
     def of_rows(cls, table: pl.DataFrame) -> "list[RunKey]":

@@ -127,8 +127,11 @@ class ArmLabel:
     length: int | None = None
 
     def __str__(self) -> str:
-        return (self.drafter + f"@{self.rule}" * bool(self.rule)
-                + ("" if self.length is None else f"*{self.length}"))
+        return (
+            self.drafter
+            + f"@{self.rule}" * bool(self.rule)
+            + ("" if self.length is None else f"*{self.length}")
+        )
 
     @classmethod
     def parse(cls, text: str) -> "ArmLabel | None":
@@ -162,9 +165,14 @@ class LossLabel:
     prefill: bool = False
 
     def __str__(self) -> str:
-        return ":".join([
-            self.kind, *([] if self.weight is None else [shortest(self.weight)]),
-            *([self.estimator] if self.estimator else []), *([_PREFILL] if self.prefill else [])])
+        return ":".join(
+            [
+                self.kind,
+                *([] if self.weight is None else [shortest(self.weight)]),
+                *([self.estimator] if self.estimator else []),
+                *([_PREFILL] if self.prefill else []),
+            ]
+        )
 
     @classmethod
     def parse(cls, text: str) -> "LossLabel":
@@ -173,8 +181,12 @@ class LossLabel:
         if found is None:
             raise HedgespecError(f"loss {text!r}: expected KIND[:X][:ESTIMATOR][:{_PREFILL}]")
         weight = found["weight"]
-        return cls(found["kind"], None if weight is None else float(weight),
-                   found["estimator"] or "", bool(found["prefill"]))
+        return cls(
+            found["kind"],
+            None if weight is None else float(weight),
+            found["estimator"] or "",
+            bool(found["prefill"]),
+        )
 
 
 def default_loss(feedback: str, timed: bool) -> str:
@@ -189,8 +201,10 @@ def default_loss(feedback: str, timed: bool) -> str:
 
 
 _PREFILL = "prefill"
-_LOSS = re.compile(r"(?P<kind>[a-z][a-z-]*)(?::(?P<weight>\d*\.?\d+(?:e[+-]?\d+)?))?"
-                   rf"(?::(?P<estimator>(?!{_PREFILL}$)[a-z][a-z-]*))?(?P<prefill>:{_PREFILL})?")
+_LOSS = re.compile(
+    r"(?P<kind>[a-z][a-z-]*)(?::(?P<weight>\d*\.?\d+(?:e[+-]?\d+)?))?"
+    rf"(?::(?P<estimator>(?!{_PREFILL}$)[a-z][a-z-]*))?(?P<prefill>:{_PREFILL})?"
+)
 
 
 @dataclass(frozen=True)
@@ -223,8 +237,7 @@ class QueryLabel:
     rephrased: bool = False
 
     def __str__(self) -> str:
-        return (self.question + REPHRASED * self.rephrased
-                + (f"/{self.turn}" if self.turn else ""))
+        return self.question + REPHRASED * self.rephrased + (f"/{self.turn}" if self.turn else "")
 
     @classmethod
     def parse(cls, text: str) -> "QueryLabel":

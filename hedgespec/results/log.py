@@ -55,8 +55,12 @@ class LiveRun(TypedDict, total=False):
 
 # What a replay needs of it, and its types.
 _NEEDED: dict[str, tuple[type, ...]] = {
-    "selector": (str,), "seed": (int,), "draft_length": (int,), "feedback": (str, type(None)),
-    "loss": (str, type(None))}
+    "selector": (str,),
+    "seed": (int,),
+    "draft_length": (int,),
+    "feedback": (str, type(None)),
+    "loss": (str, type(None)),
+}
 
 
 @dataclass(frozen=True)
@@ -71,17 +75,26 @@ class LoggedRun:
 
 def learned_losses(learned: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> pl.DataFrame:
     """The table LIVE_LOSSES of positions (M) and losses (M, N) of each query."""
-    parts = [LIVE_LOSSES.made({"query": np.full(len(positions), query), "position": positions,
-                               "losses": pl.Series(losses.tolist(), dtype=_LOSSES)})
-             for query, (positions, losses) in learned.items()]
+    parts = [
+        LIVE_LOSSES.made(
+            {
+                "query": np.full(len(positions), query),
+                "position": positions,
+                "losses": pl.Series(losses.tolist(), dtype=_LOSSES),
+            }
+        )
+        for query, (positions, losses) in learned.items()
+    ]
     empty = pl.DataFrame(schema=LIVE_LOSSES.types)
     return pl.concat([empty, *parts])
 
 
 def write_log(folder: Path, run: LiveRun, rounds: pl.DataFrame, losses: pl.DataFrame) -> None:
     """Write what made a log, and its tables, each file whole or not at all; run.json last."""
-    tables = {table.file: write_table(folder / table.file, rows)
-              for table, rows in ((LIVE_ROUNDS, rounds), (LIVE_LOSSES, losses))}
+    tables = {
+        table.file: write_table(folder / table.file, rows)
+        for table, rows in ((LIVE_ROUNDS, rounds), (LIVE_LOSSES, losses))
+    }
     write_text(folder / RUN_FILE, json.dumps({**run, "tables": tables}, indent=1) + "\n")
 
 
@@ -89,16 +102,19 @@ def read_log(folder: Path) -> LoggedRun:
     """Read a log. Raises HedgespecError if there is none, or its files are not those written."""
     path = folder / RUN_FILE
     if not path.is_file():
-        raise HedgespecError(f"{folder}: no log of a live run; `hedgespec live` writes one to its "
-                             f"{arg('out')}")
+        raise HedgespecError(
+            f"{folder}: no log of a live run; `hedgespec live` writes one to its {arg('out')}"
+        )
     run = _checked(read_json(path), path)
     hashes = run.get("tables", {})
     rounds, losses = (
         read_parquet(file, sha256=hashes.get(file.name), where=RUN_FILE) if file.is_file() else None
-        for file in (folder / LIVE_ROUNDS.file, folder / LIVE_LOSSES.file))
+        for file in (folder / LIVE_ROUNDS.file, folder / LIVE_LOSSES.file)
+    )
     if rounds is None or (losses is None and LIVE_LOSSES.file in hashes):
-        raise HedgespecError(f"{folder}: a table is missing; a log holds {LIVE_ROUNDS.file} and "
-                             f"{LIVE_LOSSES.file}")
+        raise HedgespecError(
+            f"{folder}: a table is missing; a log holds {LIVE_ROUNDS.file} and {LIVE_LOSSES.file}"
+        )
     return LoggedRun(run, rounds.sort(LIVE_ROUNDS.keys), losses)
 
 
@@ -109,17 +125,24 @@ def _checked(found: Any, path: Path) -> LiveRun:
     for name, kinds in _NEEDED.items():
         value = found.get(name, ...)
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise HedgespecError(f'{path}: field "{name}" is missing or of the wrong type: '
-                                 "not a run.json of `hedgespec live`")
+            raise HedgespecError(
+                f'{path}: field "{name}" is missing or of the wrong type: '
+                "not a run.json of `hedgespec live`"
+            )
     tables = found.get("tables", {})
     if not isinstance(tables, dict) or not all(isinstance(one, str) for one in tables.values()):
         raise HedgespecError(f'{path}: field "tables" is not hashes by file')
     seconds = found.get("round_seconds")
-    if seconds is not None and not (isinstance(seconds, list) and seconds and all(
-            isinstance(one, int | float) and 0 < one < float("inf") for one in seconds)):
+    if seconds is not None and not (
+        isinstance(seconds, list)
+        and seconds
+        and all(isinstance(one, int | float) and 0 < one < float("inf") for one in seconds)
+    ):
         raise HedgespecError(f'{path}: field "round_seconds" is not seconds of each arm')
     lengths = found.get("arm_lengths", [])
-    if not (isinstance(lengths, list) and all(
-            isinstance(one, int) and not isinstance(one, bool) for one in lengths)):
+    if not (
+        isinstance(lengths, list)
+        and all(isinstance(one, int) and not isinstance(one, bool) for one in lengths)
+    ):
         raise HedgespecError(f'{path}: field "arm_lengths" is not a list of draft lengths')
     return cast(LiveRun, found)

@@ -24,8 +24,9 @@ def column_table(columns: Sequence[Column]) -> str:
     rows = []
     for column in columns:
         name = f"`{column.name}{'DRAFTER' if column.of_each_arm else ''}`"
-        rows.append([f"**{name}**" if column.key else name, _type(column), column.unit,
-                     column.meaning])
+        rows.append(
+            [f"**{name}**" if column.key else name, _type(column), column.unit, column.meaning]
+        )
     return markdown(["column", "type", "unit", "meaning"], rows, range(4))
 
 

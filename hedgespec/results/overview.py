@@ -40,8 +40,11 @@ def means_over_seeds() -> list[pl.Expr]:
     """Over a setting's rows, one for each seed: `mat`, `regret_per_query`, and tokens per second
     over mean seconds, as their ends are too."""
     rates = ("tokens_per_second", "tokens_per_second_low", "tokens_per_second_high")
-    return [pl.col("mat").mean(), *((1 / (1 / pl.col(rate)).mean()).alias(rate) for rate in rates),
-            (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret_per_query")]
+    return [
+        pl.col("mat").mean(),
+        *((1 / (1 / pl.col(rate)).mean()).alias(rate) for rate in rates),
+        (pl.col("regret_rounds") / pl.col("queries")).mean().alias("regret_per_query"),
+    ]
 
 
 def rate_text(rate: float, low: float | None = None, high: float | None = None) -> str:
@@ -63,31 +66,48 @@ def by_speed(overview: pl.DataFrame, per_query: pl.DataFrame) -> pl.DataFrame:
     """
     rows = overview.filter(pl.col("tokens_per_second").is_not_null())
     keys = ["trace", *BASIS]
-    none = rows.filter(pl.col("selector") == NONE).unique(keys, keep="first").select(
-        *keys, none_per_second="tokens_per_second")
-    rows = rows.join(_speed_intervals(per_query), on=SETTING, how="left", nulls_equal=True,
-                     maintain_order="left")
+    none = (
+        rows.filter(pl.col("selector") == NONE)
+        .unique(keys, keep="first")
+        .select(*keys, none_per_second="tokens_per_second")
+    )
+    rows = rows.join(
+        _speed_intervals(per_query), on=SETTING, how="left", nulls_equal=True, maintain_order="left"
+    )
     gain = 100 * (pl.col("tokens_per_second") / pl.col("none_per_second") - 1)
-    return (rows.join(none, on=keys, how="left", maintain_order="left")
-            .with_columns(gain.alias("over_none")).drop("none_per_second")
-            .sort(pl.col("selector") != NONE, -pl.col("tokens_per_second"), maintain_order=True))
+    return (
+        rows.join(none, on=keys, how="left", maintain_order="left")
+        .with_columns(gain.alias("over_none"))
+        .drop("none_per_second")
+        .sort(pl.col("selector") != NONE, -pl.col("tokens_per_second"), maintain_order=True)
+    )
 
 
 def _speed_intervals(per_query: pl.DataFrame) -> pl.DataFrame:
     """`speed_low` and `speed_high` of each setting that has seconds."""
-    means = per_query.filter(pl.col("seconds").is_not_null()).group_by(
-        *SETTING, "query", "query_id", maintain_order=True).agg(
-        pl.col("tokens").first(), pl.col("seconds").mean()).sort("query")
+    means = (
+        per_query.filter(pl.col("seconds").is_not_null())
+        .group_by(*SETTING, "query", "query_id", maintain_order=True)
+        .agg(pl.col("tokens").first(), pl.col("seconds").mean())
+        .sort("query")
+    )
     found = [_with_interval(rows) for _, rows in means.group_by(SETTING, maintain_order=True)]
     empty = means.select(SETTING).clear().with_columns(speed_low=0.0, speed_high=0.0)
     return pl.concat([empty, *found])
 
 
 def _with_interval(rows: pl.DataFrame) -> pl.DataFrame:
-    found = mat_estimate(rows["tokens"].to_numpy(), rows["seconds"].to_numpy()[:, None],
-                         np.array(questions(rows["query_id"].to_list())))
-    return rows.select(SETTING).head(1).with_columns(
-        speed_low=float(found.low[0]), speed_high=float(found.high[0])).fill_nan(None)
+    found = mat_estimate(
+        rows["tokens"].to_numpy(),
+        rows["seconds"].to_numpy()[:, None],
+        np.array(questions(rows["query_id"].to_list())),
+    )
+    return (
+        rows.select(SETTING)
+        .head(1)
+        .with_columns(speed_low=float(found.low[0]), speed_high=float(found.high[0]))
+        .fill_nan(None)
+    )
 
 
 def disagreements(summary: pl.DataFrame) -> list[str]:
@@ -102,8 +122,9 @@ def disagreements(summary: pl.DataFrame) -> list[str]:
     for key, rows in fixed.group_by(SHARED, maintain_order=True):
         where = f"{key[0]}, K = {key[2] or key[1]}, {key[4]}"
         for loss, proxy, goal, unit in (
-                ("length", pl.col("eal"), "mat", "tokens per round"),
-                ("seconds", -pl.col("seconds_per_token"), "tokens_per_second", "tokens/s")):
+            ("length", pl.col("eal"), "mat", "tokens per round"),
+            ("seconds", -pl.col("seconds_per_token"), "tokens_per_second", "tokens/s"),
+        ):
             ranked = rows.drop_nulls("seconds_per_token" if loss == "seconds" else "eal")
             if len(ranked) > 1:
                 found += _disagreement(where, ranked, loss, proxy, goal, unit)
@@ -113,13 +134,17 @@ def disagreements(summary: pl.DataFrame) -> list[str]:
 def _disagreement(
     where: str, rows: pl.DataFrame, loss: str, proxy: pl.Expr, goal: str, unit: str
 ) -> list[str]:
-    chosen, best = (rows.sort(by, descending=True, maintain_order=True).row(0, named=True)
-                    for by in (proxy, pl.col(goal)))
+    chosen, best = (
+        rows.sort(by, descending=True, maintain_order=True).row(0, named=True)
+        for by in (proxy, pl.col(goal))
+    )
     if chosen[goal] >= (1 - _SLIGHT) * best[goal]:
         return []
-    return [f"{where}: {chosen['selector']} has the least mean loss `{loss}`, and "
-            f"{100 * (1 - chosen[goal] / best[goal]):.1f} % fewer {unit} than {best['selector']} "
-            f"({chosen[goal]:.3f}, {best[goal]:.3f})"]
+    return [
+        f"{where}: {chosen['selector']} has the least mean loss `{loss}`, and "
+        f"{100 * (1 - chosen[goal] / best[goal]):.1f} % fewer {unit} than {best['selector']} "
+        f"({chosen[goal]:.3f}, {best[goal]:.3f})"
+    ]
 
 
 def costly_evaluations(per_query: pl.DataFrame) -> str:
@@ -128,15 +153,18 @@ def costly_evaluations(per_query: pl.DataFrame) -> str:
     No loss holds these seconds: they are the learner's own. Empty if there is no such learner.
     """
     sums = per_query.group_by(SETTING, maintain_order=True).agg(
-        pl.col("evaluations", "rounds", "seconds", "evaluation_seconds").sum(),
-        firsts=pl.len())  # nothing is there to evaluate before the first round of an answer
+        pl.col("evaluations", "rounds", "seconds", "evaluation_seconds").sum(), firsts=pl.len()
+    )  # nothing is there to evaluate before the first round of an answer
     costly = sums.filter(
         pl.col("evaluations") > 0,
         pl.col("evaluations") >= (pl.col("rounds") - pl.col("firsts")) * (1 - 1e-9),
-        pl.col("evaluation_seconds") > 0.1 * pl.col("seconds"))
+        pl.col("evaluation_seconds") > 0.1 * pl.col("seconds"),
+    )
     if costly.is_empty():
         return ""
     share = (costly["evaluation_seconds"] / costly["seconds"]).to_numpy().max()
     names = costly["selector"].unique(maintain_order=True).to_list()
-    return (f"{', '.join(names)}: evaluating all drafters in every round takes up to "
-            f"{100 * share:.0f} % of the seconds. No loss counts it; feedback batch:M spares it.")
+    return (
+        f"{', '.join(names)}: evaluating all drafters in every round takes up to "
+        f"{100 * share:.0f} % of the seconds. No loss counts it; feedback batch:M spares it."
+    )

@@ -82,8 +82,13 @@ def mean_estimate(values: np.ndarray, questions: np.ndarray | None = None) -> Es
     """Mean over queries of `values` (Q, M)."""
     counted = np.column_stack([values, np.ones(len(values))])
     sums = resampled_sums(counted, questions=questions)
-    return _estimate(values.sum(axis=0) / len(values), sums[:, :-1] / sums[:, -1:], questions,
-                     len(values), values)
+    return _estimate(
+        values.sum(axis=0) / len(values),
+        sums[:, :-1] / sums[:, -1:],
+        questions,
+        len(values),
+        values,
+    )
 
 
 def mat_estimate(
@@ -91,8 +96,9 @@ def mat_estimate(
 ) -> Estimate:
     """Pooled MAT, all tokens (Q) over all rounds (Q, M); no difference, hence not tested."""
     sums = resampled_sums(np.column_stack([tokens, rounds]), questions=questions)
-    return _estimate(tokens.sum() / rounds.sum(axis=0), sums[:, :1] / sums[:, 1:], questions,
-                     len(tokens))
+    return _estimate(
+        tokens.sum() / rounds.sum(axis=0), sums[:, :1] / sums[:, 1:], questions, len(tokens)
+    )
 
 
 def mat_difference(
@@ -102,28 +108,33 @@ def mat_difference(
     base = np.broadcast_to(base.reshape(len(tokens), -1), rounds.shape)
     sums = resampled_sums(np.column_stack([tokens, rounds, base]), questions=questions)
     count = rounds.shape[1]
-    draws = sums[:, :1] / sums[:, 1:count + 1] - sums[:, :1] / sums[:, count + 1:]
+    draws = sums[:, :1] / sums[:, 1 : count + 1] - sums[:, :1] / sums[:, count + 1 :]
     total = tokens.sum()
-    return _estimate(total / rounds.sum(axis=0) - total / base.sum(axis=0), draws, questions,
-                     len(tokens), base - rounds)
+    return _estimate(
+        total / rounds.sum(axis=0) - total / base.sum(axis=0),
+        draws,
+        questions,
+        len(tokens),
+        base - rounds,
+    )
 
 
-def mat_gain(
-    rounds: np.ndarray, base: np.ndarray, questions: np.ndarray | None = None
-) -> Estimate:
+def mat_gain(rounds: np.ndarray, base: np.ndarray, questions: np.ndarray | None = None) -> Estimate:
     """How much higher the pooled MAT of `rounds` (Q, M) is than that of `base` (Q), in percent.
 
     Of seconds instead of rounds: how many more tokens per second. Paired by question.
     """
     sums = resampled_sums(np.column_stack([base, rounds]), questions=questions)
-    return _estimate(100 * (base.sum() / rounds.sum(axis=0) - 1),
-                     100 * (sums[:, :1] / sums[:, 1:] - 1), questions, len(base),
-                     base[:, None] - rounds)
+    return _estimate(
+        100 * (base.sum() / rounds.sum(axis=0) - 1),
+        100 * (sums[:, :1] / sums[:, 1:] - 1),
+        questions,
+        len(base),
+        base[:, None] - rounds,
+    )
 
 
-def rate_gain(
-    one: np.ndarray, other: np.ndarray, questions: np.ndarray | None = None
-) -> Estimate:
+def rate_gain(one: np.ndarray, other: np.ndarray, questions: np.ndarray | None = None) -> Estimate:
     """How much higher the rate of `one` is than that of `other`, in percent; paired by question.
 
     Both hold, per query, what was made and in what time (Q, 2): tokens and seconds of answers whose
@@ -131,8 +142,10 @@ def rate_gain(
     """
     sums = resampled_sums(np.column_stack([one, other]), questions=questions)
     whole = np.concatenate([one.sum(axis=0), other.sum(axis=0)])[None]
-    rates = [100 * (part[:, :1] * part[:, 3:] / (part[:, 1:2] * part[:, 2:3]) - 1)
-             for part in (whole, sums)]
+    rates = [
+        100 * (part[:, :1] * part[:, 3:] / (part[:, 1:2] * part[:, 2:3]) - 1)
+        for part in (whole, sums)
+    ]
     both = (one + other).sum(axis=0)  # stays when the two are swapped in a question
     above = [part[:, :1] - both[0] / both[1] * part[:, 1:] for part in (one, other)]
     return _estimate(rates[0][0], rates[1], questions, len(one), above[0] - above[1])
@@ -146,19 +159,20 @@ def crossed_estimate(values: np.ndarray, questions: np.ndarray | None = None) ->
     sums = resampled_sums(np.column_stack([values, np.ones(len(values))]), questions=questions)
     groups = values.shape[1]
     times = times_drawn(groups, DRAWS, (1, 0)).astype(float) / groups
-    draws, of_questions = ((sums[:, :-1] * part).sum(axis=1, keepdims=True) / sums[:, -1:]
-                           for part in (times, 1 / groups))
+    draws, of_questions = (
+        (sums[:, :-1] * part).sum(axis=1, keepdims=True) / sums[:, -1:]
+        for part in (times, 1 / groups)
+    )
     if groups == 1:
         return mean_estimate(values, questions)
     # The groups' part is stretched by their number, the questions' by theirs.
     draws += (stretch(groups) / stretch(_count(questions, len(values))) - 1) * (
-        draws - of_questions)
+        draws - of_questions
+    )
     return _estimate(np.array([values.mean()]), draws, questions, len(values))
 
 
-def mean_gain(
-    parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray | None]]
-) -> Estimate:
+def mean_gain(parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray | None]]) -> Estimate:
     """Mean over traces of `mat_gain`, questions being drawn in each trace on its own.
 
     A part is the rounds or seconds (Q) of a selector, of the baseline, and the questions (Q). One
@@ -170,12 +184,13 @@ def mean_gain(
         gains.append(100 * (base.sum() / rounds.sum() - 1))
         draws.append(100 * (sums[:, :1] / sums[:, 1:] - 1))
     fewest = min(parts, key=lambda part: _count(part[2], len(part[0])))
-    return _estimate(np.array([np.mean(gains)]), np.mean(draws, axis=0), fewest[2],
-                     len(fewest[0]))
+    return _estimate(np.array([np.mean(gains)]), np.mean(draws, axis=0), fewest[2], len(fewest[0]))
 
 
 def gain_difference(
-    one: np.ndarray, other: np.ndarray, questions: np.ndarray | None = None,
+    one: np.ndarray,
+    other: np.ndarray,
+    questions: np.ndarray | None = None,
     other_questions: np.ndarray | None = None,
 ) -> Estimate:
     """Gain in MAT in percent on queries `one` minus that on queries `other`, drawn independently.
@@ -187,8 +202,9 @@ def gain_difference(
         sums = resampled_sums(rounds, seed, of)
         gains.append(100 * rounds[:, :1].sum(axis=0) / rounds[:, 1:].sum(axis=0))
         draws.append(100 * sums[:, :1] / sums[:, 1:])
-    fewest = min((one, questions), (other, other_questions),
-                 key=lambda pair: _count(pair[1], len(pair[0])))
+    fewest = min(
+        (one, questions), (other, other_questions), key=lambda pair: _count(pair[1], len(pair[0]))
+    )
     drawn = draws[0] - draws[1]
     found = _estimate(gains[0] - gains[1], drawn, fewest[1], len(fewest[0]))
     if not may_be_marked(found.questions):
@@ -204,8 +220,11 @@ def mean_band(
     NaN for fewer than three questions.
     """
     mean = values.mean(axis=0)
-    half = (_student(_count(questions, len(values)))
-            * _error_of_sum(values - mean, questions) / len(values))
+    half = (
+        _student(_count(questions, len(values)))
+        * _error_of_sum(values - mean, questions)
+        / len(values)
+    )
     return mean - half, mean + half
 
 
@@ -229,9 +248,12 @@ def resampled_sums(
     As many questions as there are. For the same number the same ones are drawn, whatever M is.
     """
     values = by_question(values, questions)
-    return np.concatenate([
-        times_drawn(len(values), draws, (seed, start)).astype(float) @ values
-        for start, draws in _blocks(len(values))])
+    return np.concatenate(
+        [
+            times_drawn(len(values), draws, (seed, start)).astype(float) @ values
+            for start, draws in _blocks(len(values))
+        ]
+    )
 
 
 def _blocks(questions: int) -> list[tuple[int, int]]:
@@ -248,8 +270,9 @@ def draw_states(questions: int) -> list[dict[str, int | str]]:
     found: list[dict[str, int | str]] = []
     for start, draws in _blocks(questions):
         one = np.random.default_rng((0, start)).bit_generator.state["state"]
-        found.append({"draws": draws, "state": f"{one['state']:032x}",
-                      "increment": f"{one['inc']:032x}"})
+        found.append(
+            {"draws": draws, "state": f"{one['state']:032x}", "increment": f"{one['inc']:032x}"}
+        )
     return found
 
 
@@ -263,7 +286,8 @@ def times_drawn(questions: int, draws: int, seed: tuple[int, int]) -> np.ndarray
     """How often each question is in each draw of as many questions, (draws, questions)."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(questions, np.full(questions, 1 / questions), size=draws).astype(
-        np.uint16)
+        np.uint16
+    )
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -290,8 +314,9 @@ def quantile(ordered: np.ndarray, share: float) -> np.ndarray:
 def _tails(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The quantiles (M) of `draws` (DRAWS, M) that cut LEVEL of them out."""
     tail, last = (1 - LEVEL) / 2, len(draws) - 1
-    places = {round_(share * last) for share in (tail, 1 - tail)
-              for round_ in (math.floor, math.ceil)} | {last}
+    places = {
+        round_(share * last) for share in (tail, 1 - tail) for round_ in (math.floor, math.ceil)
+    } | {last}
     # Only these places need be in order, which takes a third of the time of sorting all.
     ordered = np.partition(np.ascontiguousarray(draws.T), sorted(places), axis=1)
     return quantile(ordered, tail), quantile(ordered, 1 - tail)
@@ -322,8 +347,13 @@ def _count(questions: np.ndarray | None, queries: int) -> int:
     return queries if questions is None else len(np.unique(questions))
 
 
-def _estimate(value: np.ndarray, draws: np.ndarray, questions: np.ndarray | None, queries: int,
-              adds: np.ndarray | None = None) -> Estimate:
+def _estimate(
+    value: np.ndarray,
+    draws: np.ndarray,
+    questions: np.ndarray | None,
+    queries: int,
+    adds: np.ndarray | None = None,
+) -> Estimate:
     """Of `draws` (DRAWS, M) of `value` (M) and, where it is tested, what queries add to it (Q, M).
 
     Only the sign of the sum of `adds` need be that of `value`, not its size.
@@ -335,8 +365,9 @@ def _estimate(value: np.ndarray, draws: np.ndarray, questions: np.ndarray | None
         if adds is None or not may_be_marked(count):
             return np.full(value.shape, np.nan)
         sums = by_question(adds, questions)
-        p: np.ndarray = np.max([_flipped(sums), _unskewed(sums), _unskewed(_with_one_more(sums))],
-                               axis=0)
+        p: np.ndarray = np.max(
+            [_flipped(sums), _unskewed(sums), _unskewed(_with_one_more(sums))], axis=0
+        )
         return p
 
     return Estimate(value, low, high, test, queries, count)
@@ -350,9 +381,13 @@ def _student(count: int) -> float:
     if count < _FEWEST:
         return math.nan
     z, freedom = _NORMAL, count - 1
-    terms = (z, (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-             (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-             (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92_160)
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92_160,
+    )
     return math.fsum(term / freedom**power for power, term in enumerate(terms))
 
 

@@ -127,9 +127,14 @@ class Results:
     def joined(cls, parts: "list[Results]") -> "Results":
         """The tables of several parts in one, without what made them."""
         # Traces have their own drafters, hence their own columns of rounds.
-        return cls.of([
-            pl.concat([getattr(part, table.name) for part in parts] or [table.empty()],
-                      how="diagonal") for table in TABLES])
+        return cls.of(
+            [
+                pl.concat(
+                    [getattr(part, table.name) for part in parts] or [table.empty()], how="diagonal"
+                )
+                for table in TABLES
+            ]
+        )
 
     @classmethod
     def of(cls, frames: Sequence[pl.DataFrame]) -> "Results":
@@ -145,9 +150,15 @@ class Results:
         if given != rows or min(map(min, sizes)) < 0:
             raise ValueError(f"the parts have {sizes} rows, the tables {rows}")
         begins = np.cumsum([[0] * len(TABLES), *sizes], axis=0).tolist()
-        return [Results.of([frame.slice(begin, rows) for (_, frame), begin, rows
-                            in zip(self.tables(), *part, strict=True)])
-                for part in zip(begins[:-1], sizes, strict=True)]
+        return [
+            Results.of(
+                [
+                    frame.slice(begin, rows)
+                    for (_, frame), begin, rows in zip(self.tables(), *part, strict=True)
+                ]
+            )
+            for part in zip(begins[:-1], sizes, strict=True)
+        ]
 
 
 def save_results(
@@ -161,8 +172,9 @@ def save_results(
     """
     pictures = pictures or {}
     with folder_beside(folder) as beside:
-        hashes = {table.file: write_table(beside / table.file, rows)
-                  for table, rows in results.tables()}
+        hashes = {
+            table.file: write_table(beside / table.file, rows) for table, rows in results.tables()
+        }
         for name, write in pictures.items():
             write(beside / name)
         provenance = {**results.provenance, "tables": hashes}
@@ -187,11 +199,13 @@ def check_replaceable(folder: Path, now: Provenance, force: bool) -> None:
         if path.exists():
             before = read_json(path)
             if not isinstance(before, dict) or not isinstance(before.get("settings"), list):
-                raise HedgespecError(f"{folder}: holds files that are no results of `hedgespec "
-                                     f"sim`; {instead}")
+                raise HedgespecError(
+                    f"{folder}: holds files that are no results of `hedgespec sim`; {instead}"
+                )
             if differs := _difference(before, json.loads(json.dumps(now))):
-                raise HedgespecError(f"{folder}: holds results of another run: {differs}; "
-                                     f"{instead}")
+                raise HedgespecError(
+                    f"{folder}: holds results of another run: {differs}; {instead}"
+                )
             return
 
 
@@ -207,8 +221,11 @@ def free_folder(folder: Path, now: Provenance, force: bool) -> Path:
             place = Path(f"{folder}-{number}")  # "." has no name
             continue
         if place != folder:
-            warnings.warn(f"{folder}: results of another run were written there meanwhile; these "
-                          f"go to {place}", stacklevel=2)
+            warnings.warn(
+                f"{folder}: results of another run were written there meanwhile; these "
+                f"go to {place}",
+                stacklevel=2,
+            )
         return place
 
 
@@ -253,23 +270,30 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
     [table] = [table for table in TABLES if table.name == name]
     path = folder / table.file
     if not path.is_file():
-        raise HedgespecError(f"{path}: no such results; make them with `hedgespec sim` and "
-                             f"its {arg('out')}")
+        raise HedgespecError(
+            f"{path}: no such results; make them with `hedgespec sim` and its {arg('out')}"
+        )
     rows = read_parquet(path, sha256=_hash(folder, table.file), where=RUN_FILE)
     rows = table.completed(rows)
     if lacking := table.lacking(rows):
-        raise HedgespecError(f"{path}: lacks the columns {', '.join(lacking)}; make the results "
-                             "anew with this version's `hedgespec sim`")
+        raise HedgespecError(
+            f"{path}: lacks the columns {', '.join(lacking)}; make the results "
+            "anew with this version's `hedgespec sim`"
+        )
     for column in QUERY_NAMES:
         if column in rows.columns and rows[column].null_count():
             row = int(rows[column].is_null().arg_max() or 0)
-            raise HedgespecError(f'{path}: row {row}, column "{column}": value is null; make the '
-                                 "results anew with this version's `hedgespec sim`")
+            raise HedgespecError(
+                f'{path}: row {row}, column "{column}": value is null; make the '
+                "results anew with this version's `hedgespec sim`"
+            )
     try:
         return table.shaped(rows)
     except pl.exceptions.PolarsError as fault:
-        raise HedgespecError(f"{path}: {str(fault).splitlines()[0]}; make the results anew with "
-                             "this version's `hedgespec sim`") from fault
+        raise HedgespecError(
+            f"{path}: {str(fault).splitlines()[0]}; make the results anew with "
+            "this version's `hedgespec sim`"
+        ) from fault
 
 
 def _hash(folder: Path, file: str) -> str | None:
@@ -284,8 +308,9 @@ def read_provenance(folder: Path) -> Provenance:
     """What made the results in a folder. Raises HedgespecError if it is not said."""
     path = folder / RUN_FILE
     if not path.is_file():
-        raise HedgespecError(f"{path}: missing; name a folder that `hedgespec sim` has made, its "
-                             f"{arg('out')}")
+        raise HedgespecError(
+            f"{path}: missing; name a folder that `hedgespec sim` has made, its {arg('out')}"
+        )
     found = read_json(path)
     try:
         _check_provenance(found)

@@ -11,10 +11,20 @@ from hedgespec.traces import Trace
 
 __all__ = ["RULES", "Rule", "Statistics", "parse_rule", "rule_at", "verification_rule"]
 
-_FILES = ("sampling", "greedy", "onehot", "block", "gumbel", "multi", "multi_without", "kseq",
-          "tree")
+_FILES = (
+    "sampling",
+    "greedy",
+    "onehot",
+    "block",
+    "gumbel",
+    "multi",
+    "multi_without",
+    "kseq",
+    "tree",
+)
 RULES: dict[str, type[Rule]] = {
-    rule.name: rule for rule in (import_module(f"{__name__}.{file}").RULE for file in _FILES)}
+    rule.name: rule for rule in (import_module(f"{__name__}.{file}").RULE for file in _FILES)
+}
 
 
 def parse_rule(text: str) -> Rule:
@@ -24,8 +34,10 @@ def parse_rule(text: str) -> Rule:
     """
     name, colon, argument = text.partition(":")
     if name not in RULES or (colon and not argument):
-        raise HedgespecError(f"unknown rule {text!r}; choose from auto, {', '.join(RULES)}"
-                             + did_you_mean(name, RULES))
+        raise HedgespecError(
+            f"unknown rule {text!r}; choose from auto, {', '.join(RULES)}"
+            + did_you_mean(name, RULES)
+        )
     return RULES[name](argument)
 
 

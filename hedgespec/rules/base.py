@@ -141,8 +141,9 @@ class Rule(ABC):
         accepted = (chosen >= 0).long().cumprod(-1).sum(-1)
         behind = draft.new_zeros(*draft.shape[:-1], draft.shape[-1] + 1)
         behind[..., :-1] = draft
-        return accepted, self.follow(*(
-            row_at(values, accepted) for values in (p, q, behind[..., None], noise)))
+        return accepted, self.follow(
+            *(row_at(values, accepted) for values in (p, q, behind[..., None], noise))
+        )
 
 
 class RuleOfSeveral(Rule):
@@ -152,7 +153,8 @@ class RuleOfSeveral(Rule):
         """Raises HedgespecError unless `argument` is a number from 1 to 64."""
         if not (argument.isascii() and argument.isdigit() and 1 <= int(argument) <= 64):
             raise HedgespecError(
-                f"rule {self.name} needs a number of candidates, 1 to 64, as in {self.name}:3")
+                f"rule {self.name} needs a number of candidates, 1 to 64, as in {self.name}:3"
+            )
         self.candidates = int(argument)
         self.label = f"{self.name}:{self.candidates}"
 

@@ -73,10 +73,14 @@ class Block(ChainSampling):
         cut = torch.where(scale < 1, mass / (mass + 1 - scale), 1.0)
         cut[..., -1] = scale[..., -1]
         places = torch.arange(1, length + 1, device=draft.device)
-        accepted = (places * (noise[..., :-1, 1] < cut[..., 1:])).amax(-1) if length else (
-            draft.new_zeros(draft.shape[:-1]))
-        return accepted, draw_residual(row_at(residual, accepted), row_at(p, accepted),
-                                       row_at(noise, accepted)[..., 2])
+        accepted = (
+            (places * (noise[..., :-1, 1] < cut[..., 1:])).amax(-1)
+            if length
+            else (draft.new_zeros(draft.shape[:-1]))
+        )
+        return accepted, draw_residual(
+            row_at(residual, accepted), row_at(p, accepted), row_at(noise, accepted)[..., 2]
+        )
 
 
 RULE = Block

@@ -19,8 +19,9 @@ def sample(distribution: "Tensor", u: "Tensor") -> "Tensor":
     cumulated = distribution.double().cumsum(dim=-1)
     total = cumulated[..., -1:]
     # Below the total even when rounded: the first sum above it ends at a token of p > 0.
-    threshold = torch.minimum(u.double()[..., None] * total,
-                              total.nextafter(torch.zeros_like(total)))
+    threshold = torch.minimum(
+        u.double()[..., None] * total, total.nextafter(torch.zeros_like(total))
+    )
     return torch.searchsorted(cumulated, threshold, right=True)[..., 0]
 
 

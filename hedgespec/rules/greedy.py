@@ -21,7 +21,8 @@ class Greedy(ChainSampling):
         if temperature != 0:
             raise HedgespecError(
                 f"trace {trace.name}: rule greedy needs text written at temperature 0, this one "
-                f"was sampled at {temperature:g}; use {arg('rule', 'sampling')}")
+                f"was sampled at {temperature:g}; use {arg('rule', 'sampling')}"
+            )
 
     def expected(self, trace: Statistics | Trace, draft_length: int) -> np.ndarray:
         """gamma: 1 where the drafter's argmax is the emitted token, else 0."""

@@ -39,8 +39,10 @@ class KSeq(IndependentCandidates):
     def accept(self, p: "Tensor", q: "Tensor", draft: "Tensor", noise: "Tensor") -> "Tensor":
         """The first that passes."""
         rho = self._trial(p.double(), q.double())[0]
-        passes = noise[..., self.candidates : -1] < ratio(
-            p.gather(-1, draft), q.gather(-1, draft)) / rho[..., None]
+        passes = (
+            noise[..., self.candidates : -1]
+            < ratio(p.gather(-1, draft), q.gather(-1, draft)) / rho[..., None]
+        )
         return passes.int().argmax(-1) + passes.any(-1).long() - 1
 
     def follow(self, p: "Tensor", q: "Tensor", draft: "Tensor", noise: "Tensor") -> "Tensor":

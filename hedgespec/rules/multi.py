@@ -44,7 +44,8 @@ class Multi(IndependentCandidates):
             if number < self.candidates:
                 token = draft[..., number]
                 passes = noise[..., self.candidates + number] < ratio(
-                    probability_of(current, token), probability_of(now, token))
+                    probability_of(current, token), probability_of(now, token)
+                )
                 chosen = chosen.where((chosen >= 0) | ~passes, number)
         return chosen
 
@@ -53,9 +54,7 @@ class Multi(IndependentCandidates):
         *_, (left, _) = self._trials(p, q, draft)
         return draw_residual(left, p, noise[..., -1])
 
-    def _trials(
-        self, p: "Tensor", q: "Tensor", draft: "Tensor"
-    ) -> "list[tuple[Tensor, Tensor]]":
+    def _trials(self, p: "Tensor", q: "Tensor", draft: "Tensor") -> "list[tuple[Tensor, Tensor]]":
         """p_r and q_r for each candidate in turn, and after the last."""
         trials = [(p, q)]
         for number in range(self.candidates):

@@ -19,8 +19,10 @@ def check_present(
     """
     if all(f"{statistic}.{rule}" in trace.rules for statistic in statistics):
         return
-    raise HedgespecError(f"trace {trace.name} holds no statistics of rule {rule}; to record them: "
-                         f"{shlex.join(recording_again(trace, rule, how))}")
+    raise HedgespecError(
+        f"trace {trace.name} holds no statistics of rule {rule}; to record them: "
+        f"{shlex.join(recording_again(trace, rule, how))}"
+    )
 
 
 def recording_again(trace: Trace, rule: str, how: tuple[str, str]) -> list[str]:
@@ -40,8 +42,9 @@ def _taken(command: list[str], name: str) -> list[str]:
     """The values of an option, which is taken out of a command."""
     option = at_shell(name)
     values: list[str] = []
-    for place in reversed([place for place, word in enumerate(command)
-                           if word.partition("=")[0] == option]):
+    for place in reversed(
+        [place for place, word in enumerate(command) if word.partition("=")[0] == option]
+    ):
         own = command[place].split("=", 1)[1:]
         end = place + 1
         while not own and end < len(command) and not command[end].startswith("-"):
@@ -61,4 +64,5 @@ def check_bounds(trace: Trace, rule: str, low: np.ndarray, high: np.ndarray) -> 
             f"trace {trace.name}: row {row} of all tokens, drafter "
             f"{trace.manifest.drafter_names[arm]}, depth {depth + 1}: gamma.{rule} is "
             f"{gamma[row, depth, arm]:.5f}, but lies in [{low[row, depth, arm]:.5f}, "
-            f"{high[row, depth, arm]:.5f}] where gamma is {trace.gamma[row, depth, arm]:.5f}")
+            f"{high[row, depth, arm]:.5f}] where gamma is {trace.gamma[row, depth, arm]:.5f}"
+        )

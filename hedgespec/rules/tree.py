@@ -64,7 +64,8 @@ class Tree(OneHot):
                     f"trace {trace.name}: row {row} of all tokens, drafter "
                     f"{trace.manifest.drafter_names[arm]}: mass.{self.label} at level {level + 1} "
                     f"is {mass[row, level, arm]:.5f}, less than p = {emitted[row, 0]:.5f} of the "
-                    "token that is among the children")
+                    "token that is among the children"
+                )
 
     def how_to_record(self) -> tuple[str, str]:
         """Trees are given by their shape."""

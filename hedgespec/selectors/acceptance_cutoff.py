@@ -73,10 +73,12 @@ SELECTOR = Selector(
     play=play,
     learn=learn,
     parameters=(
-        Parameter("window", 20, "rounds whose acceptance rate is judged", low=1, high=_MOST,
-                  whole=True),
-        Parameter("threshold", 0.2, "least share of drafted tokens to be accepted", low=0.0,
-                  high=1.0),
+        Parameter(
+            "window", 20, "rounds whose acceptance rate is judged", low=1, high=_MOST, whole=True
+        ),
+        Parameter(
+            "threshold", 0.2, "least share of drafted tokens to be accepted", low=0.0, high=1.0
+        ),
         Parameter("pause", 50, "rounds without drafts", low=1, high=1e6, whole=True),
         Parameter("arm", 0, "number of the arm that drafts, from 0", low=0, high=2**15, whole=True),
     ),

@@ -128,8 +128,15 @@ SELECTOR = Selector(
     play=play,
     learn=learn,
     parameters=(
-        Parameter("delay", -1.0, "earlier positions whose losses are outstanding at a decision; "
-                  "-1: the loss's own, K - 1, or 0 for accept", low=0.0, high=_MOST - 1.0,
-                  whole=True, of_window=True),
+        Parameter(
+            "delay",
+            -1.0,
+            "earlier positions whose losses are outstanding at a decision; "
+            "-1: the loss's own, K - 1, or 0 for accept",
+            low=0.0,
+            high=_MOST - 1.0,
+            whole=True,
+            of_window=True,
+        ),
     ),
 )

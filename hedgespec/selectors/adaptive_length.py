@@ -81,8 +81,14 @@ SELECTOR = Selector(
         Parameter("interval", 5, "rounds from one step to the next", low=1, high=1e6, whole=True),
         Parameter("up", 0.0, "added to the threshold to step up", low=-64, high=64),
         Parameter("down", -0.25, "added to the threshold to step down", low=-64, high=64),
-        Parameter("first", 0, "number of the arm with the shortest draft, from 0", low=0,
-                  high=2**15, whole=True),
+        Parameter(
+            "first",
+            0,
+            "number of the arm with the shortest draft, from 0",
+            low=0,
+            high=2**15,
+            whole=True,
+        ),
     ),
     uses_lengths=True,
 )

@@ -34,8 +34,9 @@ from hedgespec.results.labels import CHOSEN as CHOSEN
 from hedgespec.results.labels import NONE as NONE
 
 if numba.config.DISABLE_JIT:  # set for other programs' sake: here nothing works without
-    warnings.warn("NUMBA_DISABLE_JIT is set, but hedgespec needs numba's compiler: it is used",
-                  stacklevel=2)
+    warnings.warn(
+        "NUMBA_DISABLE_JIT is set, but hedgespec needs numba's compiler: it is used", stacklevel=2
+    )
     numba.config.DISABLE_JIT = 0
 
 # Disk caching of the replay kernels is the simulator's business; see simulator/kernels.py.

@@ -49,8 +49,13 @@ SELECTOR = Selector(
     play=play,
     learn=learn,
     parameters=(
-        Parameter("gamma", 0.99, "discount per round: about 1 / (1 - gamma) rounds are remembered",
-                  low=0.0, high=1.0),
+        Parameter(
+            "gamma",
+            0.99,
+            "discount per round: about 1 / (1 - gamma) rounds are remembered",
+            low=0.0,
+            high=1.0,
+        ),
         Parameter("xi", 0.6, "weight inside the bonus", low=0.0, high=1e6),
     ),
 )

@@ -32,10 +32,12 @@ def fault_of(
         return error
     if isinstance(error, numba.core.errors.NumbaError):
         return LearnerError(compile_fault(error))
-    files = [_code(function).co_filename
-             for function in (selector.reset, selector.play, selector.learn)]
-    return LearnerError(f"{users_line(error, files) or line_of(called or selector.play)}: "
-                        f"{told(error)}")
+    files = [
+        _code(function).co_filename for function in (selector.reset, selector.play, selector.learn)
+    ]
+    return LearnerError(
+        f"{users_line(error, files) or line_of(called or selector.play)}: {told(error)}"
+    )
 
 
 def line_of(function: Callable[..., Any]) -> str:
@@ -49,8 +51,11 @@ def users_line(error: BaseException, files: list[str]) -> str | None:
     there is none."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}"
-    stack = error.stack if isinstance(error, OverdueError) else (
-        traceback.extract_tb(error.__traceback__))
+    stack = (
+        error.stack
+        if isinstance(error, OverdueError)
+        else (traceback.extract_tb(error.__traceback__))
+    )
     for frame in reversed(stack):
         if frame.filename in files or not _is_package(frame.filename):
             return _place(frame.filename, frame.lineno, frame.name)
@@ -61,10 +66,14 @@ def compile_fault(error: numba.core.errors.NumbaError) -> str:
     """What numba says of code that it cannot compile, with the line where it says one."""
     text = str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = next((line for line in lines if ("rror" in line or "nknown" in line)
-                 and not line.endswith(":")), lines[0])
-    places = [(str(Path(file).resolve()), line)
-              for file, line in re.findall(r'File "(.+)", line (\d+)', text)]
+    said = next(
+        (line for line in lines if ("rror" in line or "nknown" in line) and not line.endswith(":")),
+        lines[0],
+    )
+    places = [
+        (str(Path(file).resolve()), line)
+        for file, line in re.findall(r'File "(.+)", line (\d+)', text)
+    ]
     # The innermost of the user's, behind whose lines stand those that called them.
     users = [place for place in places if not _is_package(place[0])]
     place = "{}, line {}: ".format(*(users or places[::-1])[0]) if places else ""
@@ -84,8 +93,9 @@ def _code(function: Any) -> Any:
 
 
 def _is_package(filename: str) -> bool:
-    return (filename.startswith((_OWN, *_PACKAGES, "<frozen"))
-            or Path(filename).name == "threading.py")
+    return (
+        filename.startswith((_OWN, *_PACKAGES, "<frozen")) or Path(filename).name == "threading.py"
+    )
 
 
 def _place(filename: str, line: int | None, name: str) -> str:

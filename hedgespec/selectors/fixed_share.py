@@ -58,9 +58,15 @@ SELECTOR = Selector(
     play=play,
     learn=learn,
     parameters=(
-        Parameter("eta", -1.0, "learning rate; -1: sqrt(8 (alpha ln N + H(alpha)))",
-                  low=0.0, high=1e9),
-        Parameter("alpha", 0.01, "share of positions at which the best drafter changes",
-                  low=1e-9, high=0.5),
+        Parameter(
+            "eta", -1.0, "learning rate; -1: sqrt(8 (alpha ln N + H(alpha)))", low=0.0, high=1e9
+        ),
+        Parameter(
+            "alpha",
+            0.01,
+            "share of positions at which the best drafter changes",
+            low=1e-9,
+            high=0.5,
+        ),
     ),
 )

@@ -56,9 +56,14 @@ SELECTOR = Selector(
     play=play,
     learn=add_losses,
     parameters=(
-        Parameter("eta", -1.0, "learning rate; -1: anytime, sqrt(8 ln N / t) with Gumbel noise, "
-                  "sqrt((1 + ln N) / t) with exponential, t = losses seen + 1",
-                  low=0.0, high=1e9),
+        Parameter(
+            "eta",
+            -1.0,
+            "learning rate; -1: anytime, sqrt(8 ln N / t) with Gumbel noise, "
+            "sqrt((1 + ln N) / t) with exponential, t = losses seen + 1",
+            low=0.0,
+            high=1e9,
+        ),
         Parameter("noise", 0.0, "0: Gumbel; 1: exponential", low=0.0, high=1.0, whole=True),
     ),
     draws=True,

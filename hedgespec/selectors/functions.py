@@ -20,9 +20,11 @@ from hedgespec.selectors.contract import CHOSEN, Selector, compiled
 # Compiled, math gives infinities and NaN where plain Python raises.
 _AS_COMPILED = {
     id(getattr(math, name)): getattr(np, "power" if name == "pow" else name)
-    for name in ("exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "pow")}
-_MATH = SimpleNamespace(**{name: _AS_COMPILED.get(id(value), value)
-                           for name, value in vars(math).items()})
+    for name in ("exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "pow")
+}
+_MATH = SimpleNamespace(
+    **{name: _AS_COMPILED.get(id(value), value) for name, value in vars(math).items()}
+)
 # Arithmetic on 64 bits that wraps around: it touches no array.
 _KEPT = "hedgespec.selectors.uniforms"
 
@@ -68,8 +70,9 @@ def checked_functions(selector: Selector) -> Functions:
     def guarded_round(state, params, key, position, arm, propensity, outcome):
         learn(state, only_read(params), key, position, arm, propensity, only_read(outcome))
 
-    return Functions(guarded_reset, guarded_play,
-                     guarded_round if selector.feedback == CHOSEN else guarded_learn)
+    return Functions(
+        guarded_reset, guarded_play, guarded_round if selector.feedback == CHOSEN else guarded_learn
+    )
 
 
 def compiled_functions(selector: Selector, checked: bool) -> Functions:
@@ -80,6 +83,7 @@ def compiled_functions(selector: Selector, checked: bool) -> Functions:
 @intrinsic
 def only_read(typing, array):
     """The same array, of a type that compiled code does not write to."""
+
     def same(context, builder, signature, arguments):
         return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
 
@@ -135,15 +139,21 @@ class _Copies:
             return self._made[id(original)]
         function, names = original.py_func, {"__builtins__": builtins}
         cells = tuple(CellType() for _ in function.__closure__ or ())
-        copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__,
-                            cells)
+        copy = FunctionType(
+            function.__code__, names, function.__name__, function.__defaults__, cells
+        )
         copy.__kwdefaults__, copy.__module__ = function.__kwdefaults__, function.__module__
         copy.__qualname__ = function.__qualname__
         # Kept before its names are filled in: it may call itself.
         made = self._made[id(original)] = self._finish(copy, original)
         names["__name__"] = function.__module__
-        names.update({name: self.of(function.__globals__[name])
-                      for name in _names(function.__code__) if name in function.__globals__})
+        names.update(
+            {
+                name: self.of(function.__globals__[name])
+                for name in _names(function.__code__)
+                if name in function.__globals__
+            }
+        )
         for cell, own in zip(cells, function.__closure__ or (), strict=True):
             cell.cell_contents = self.of(own.cell_contents)
         return made

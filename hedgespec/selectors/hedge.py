@@ -29,7 +29,12 @@ SELECTOR = Selector(
     play=play,
     learn=add_losses,
     parameters=(
-        Parameter("eta", -1.0, "learning rate; -1: anytime, sqrt(8 ln N / t), t = losses seen + 1",
-                  low=0.0, high=1e9),
+        Parameter(
+            "eta",
+            -1.0,
+            "learning rate; -1: anytime, sqrt(8 ln N / t), t = losses seen + 1",
+            low=0.0,
+            high=1e9,
+        ),
     ),
 )

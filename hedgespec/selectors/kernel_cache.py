@@ -52,13 +52,15 @@ def kept_name(function: Any) -> str:
 def is_kept(function: Any) -> bool:
     """Whether a function of `keep_compiled` is on disk, for some arguments."""
     kept, folder = function._cache, kernel_folder()
-    return (folder is not None and isinstance(kept, _KeptFunction)
-            and any(folder.glob(f"{kept.name}.*.kept")))
+    return (
+        folder is not None
+        and isinstance(kept, _KeptFunction)
+        and any(folder.glob(f"{kept.name}.*.kept"))
+    )
 
 
 def kernel_folder() -> Path | None:
-    """The folder of compiled kernels, made if need be; None, with a warning, if none can be used.
-    """
+    """The folder of compiled kernels, made if need be; None, with a warning, if none can be used."""
     try:
         folder = cache_folder() / "kernels"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -110,8 +112,9 @@ class _KeptFunction(NullCache):
 
     def _path(self, sig: object, codegen: Any) -> Path | None:
         folder = kernel_folder()
-        made_for = repr((sig, codegen.magic_tuple(), numba.__version__, sys.version,
-                         numba.config.BOUNDSCHECK))
+        made_for = repr(
+            (sig, codegen.magic_tuple(), numba.__version__, sys.version, numba.config.BOUNDSCHECK)
+        )
         digest = hashlib.sha256(made_for.encode()).hexdigest()[:16]
         return folder and folder / f"{self.name}.{digest}.kept"
 
@@ -141,5 +144,8 @@ def _warn(problem: str) -> None:
     """Say it once: the next kernel has the same problem."""
     if not _WARNED.is_set():
         _WARNED.set()
-        warnings.warn(f"the cache of compiled kernels is not used: {problem}; they are compiled "
-                      "anew (its folder is $HEDGESPEC_CACHE or ~/.cache/hedgespec)", stacklevel=2)
+        warnings.warn(
+            f"the cache of compiled kernels is not used: {problem}; they are compiled "
+            "anew (its folder is $HEDGESPEC_CACHE or ~/.cache/hedgespec)",
+            stacklevel=2,
+        )

@@ -18,8 +18,12 @@ LOSS_HELP = {
     "visit-seconds": "the same times a round's seconds over those of the dearest drafter",
 }
 # By whether starts of rounds are what is lost, and whether they are weighed by seconds.
-_KINDS = {(False, False): "length", (False, True): "seconds",
-          (True, False): "visit", (True, True): "visit-seconds"}
+_KINDS = {
+    (False, False): "length",
+    (False, True): "seconds",
+    (True, False): "visit",
+    (True, True): "visit-seconds",
+}
 
 NOT_ESTIMATED = "loss accept estimates no round"  # why an estimator is idle
 
@@ -71,8 +75,10 @@ def parse_loss(text: str, estimator: str = "", prefill: bool = False) -> Loss:
     estimator = label.estimator or estimator or Loss.estimator
     prefill = label.prefill or prefill
     if estimator not in ESTIMATORS:
-        raise HedgespecError(f"unknown estimator {estimator!r} of the length loss; choose from "
-                             f"{', '.join(ESTIMATORS)}" + did_you_mean(estimator, ESTIMATORS))
+        raise HedgespecError(
+            f"unknown estimator {estimator!r} of the length loss; choose from "
+            f"{', '.join(ESTIMATORS)}" + did_you_mean(estimator, ESTIMATORS)
+        )
     if label.kind == "hybrid" and label.weight is not None and 0 < label.weight < 1:
         return Loss(label.weight, estimator, prefill)
     for (visit, seconds), kind in _KINDS.items():
@@ -82,7 +88,8 @@ def parse_loss(text: str, estimator: str = "", prefill: bool = False) -> Loss:
         return Loss(1.0)
     raise HedgespecError(
         f"unknown loss {text!r}; choose from {', '.join(LOSS_HELP)} with 0 < X < 1"
-        + did_you_mean(label.kind, [name.partition(":")[0] for name in LOSS_HELP]))
+        + did_you_mean(label.kind, [name.partition(":")[0] for name in LOSS_HELP])
+    )
 
 
 def default_loss(feedback: Feedback, timed: bool) -> Loss:
@@ -97,19 +104,31 @@ def check_learning(selector: Selector, feedback: Feedback | None, loss: Loss | N
             if given is not None:
                 raise HedgespecError(
                     f"{selector.name} learns from the tokens of its own rounds: "
-                    f"{arg(name, given.label)} makes no sense for it")
+                    f"{arg(name, given.label)} makes no sense for it"
+                )
     if selector.feedback != FULL:
         return
     if feedback is not None and selector.uses_features and not feedback.by_position:
-        raise HedgespecError(f"{selector.name} reads what an evaluation in each round tells: "
-                             f"{arg('feedback', feedback.label)} makes no sense for it")
+        raise HedgespecError(
+            f"{selector.name} reads what an evaluation in each round tells: "
+            f"{arg('feedback', feedback.label)} makes no sense for it"
+        )
     if feedback is not None and feedback.actual and not selector.uses_play:
-        raise HedgespecError(f"{selector.name} does not look at what was played: "
-                             f"{arg('feedback', feedback.label)} makes no sense for it")
-    if feedback is not None and feedback.policy.cut and (
-            loss is not None and (loss.accept_weight > 0 or loss.seconds or loss.visit)):
-        raise HedgespecError(f"{arg('feedback', feedback.label)} cuts the sums of the length loss "
-                             f"off: {arg('loss', loss.label)} makes no sense for it")
+        raise HedgespecError(
+            f"{selector.name} does not look at what was played: "
+            f"{arg('feedback', feedback.label)} makes no sense for it"
+        )
+    if (
+        feedback is not None
+        and feedback.policy.cut
+        and (loss is not None and (loss.accept_weight > 0 or loss.seconds or loss.visit))
+    ):
+        raise HedgespecError(
+            f"{arg('feedback', feedback.label)} cuts the sums of the length loss "
+            f"off: {arg('loss', loss.label)} makes no sense for it"
+        )
     if feedback is not None and feedback.partial and loss is not None and loss.visit:
-        raise HedgespecError(f"{arg('loss', loss.label)} needs every drafter at every position: "
-                             f"{arg('feedback', feedback.label)} makes no sense for it")
+        raise HedgespecError(
+            f"{arg('loss', loss.label)} needs every drafter at every position: "
+            f"{arg('feedback', feedback.label)} makes no sense for it"
+        )

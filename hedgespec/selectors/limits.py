@@ -67,7 +67,8 @@ class _Work(Thread):
         """Raise an exception in it, at its next step in Python code."""
         assert self.ident is not None
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(self.ident), ctypes.py_object(_StopError))
+            ctypes.c_ulong(self.ident), ctypes.py_object(_StopError)
+        )
 
 
 def _wait(thread: _Work, progress: Callable[[], object]) -> None:

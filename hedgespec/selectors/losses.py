@@ -54,8 +54,9 @@ def position_loss(survive, end, gamma, start, accept_weight, draft_length, loss)
     if accept_weight > 0.0:
         for arm in range(loss.shape[0]):
             length_part = loss[arm] if accept_weight < 1.0 else 0.0
-            loss[arm] = (accept_weight * (1.0 - gamma[start, 0, arm])
-                         + (1.0 - accept_weight) * length_part)
+            loss[arm] = (
+                accept_weight * (1.0 - gamma[start, 0, arm]) + (1.0 - accept_weight) * length_part
+            )
 
 
 @compiled
@@ -96,8 +97,7 @@ def advance_visits(survive, end, position, phases, visits):
 
 
 def by_seconds(visits: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Loss `visit-seconds` (..., N): visits weighed by a round's `seconds` (N) over the dearest's.
-    """
+    """Loss `visit-seconds` (..., N): visits weighed by a round's `seconds` (N) over the dearest's."""
     found: np.ndarray = visits * (seconds / seconds.max())
     return found
 
@@ -113,7 +113,9 @@ def per_second(length_loss: np.ndarray, seconds: np.ndarray, draft_length: int) 
 
 
 def estimator_arrays(
-    estimator: str, expected: np.ndarray, realised: np.ndarray,
+    estimator: str,
+    expected: np.ndarray,
+    realised: np.ndarray,
     path_only: bool | np.ndarray = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The arrays (survive, end), (T, D, N), that make `length_loss` the named estimator.
@@ -124,12 +126,15 @@ def estimator_arrays(
     if estimator == "gamma":
         if np.all(path_only):
             return realised, expected
-        return (np.where(path_only, realised, expected) if np.any(path_only) else expected,
-                expected)
+        return (
+            np.where(path_only, realised, expected) if np.any(path_only) else expected,
+            expected,
+        )
     if estimator == "realised":
         return realised, realised
     if estimator == "rb":
         return realised, expected
     raise HedgespecError(
         f"unknown estimator {estimator!r} of the length loss; choose from {', '.join(ESTIMATORS)}"
-        + did_you_mean(estimator, ESTIMATORS))
+        + did_you_mean(estimator, ESTIMATORS)
+    )

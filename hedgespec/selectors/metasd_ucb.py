@@ -71,9 +71,15 @@ SELECTOR = Selector(
     learn=learn,
     parameters=(
         Parameter("beta", 1.0, "weight of the bonus (not reported)", low=0.0, high=1e6),
-        Parameter("reward", 0.0, "0: mean gamma of the verified positions; 1: of the whole drafted "
-                  "block on the recorded text (non-causal); 2: accepted tokens / K",
-                  low=0.0, high=2.0, whole=True),
+        Parameter(
+            "reward",
+            0.0,
+            "0: mean gamma of the verified positions; 1: of the whole drafted "
+            "block on the recorded text (non-causal); 2: accepted tokens / K",
+            low=0.0,
+            high=2.0,
+            whole=True,
+        ),
     ),
     uses_gamma=True,
     uses_lengths=True,

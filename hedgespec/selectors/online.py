@@ -68,9 +68,15 @@ class OnlineSelector:
     """
 
     def __init__(
-        self, configured: ConfiguredSelector, arms: int | Arms, draft_length: int,
-        feedback: Feedback | None = None, loss: Loss | None = None, seed: int = 0,
-        round_seconds: np.ndarray | None = None, path_only: bool = False,
+        self,
+        configured: ConfiguredSelector,
+        arms: int | Arms,
+        draft_length: int,
+        feedback: Feedback | None = None,
+        loss: Loss | None = None,
+        seed: int = 0,
+        round_seconds: np.ndarray | None = None,
+        path_only: bool = False,
     ):
         """`arms` are the arms, or the number of drafters that all draft K tokens.
 
@@ -88,17 +94,21 @@ class OnlineSelector:
         if reason := replay_only(configured, self.feedback):
             raise HedgespecError(f"{reason}: it can be replayed, not decoded live")
         if self.loss.seconds and round_seconds is None:
-            raise HedgespecError(f"loss {self.loss.label} needs the seconds of a round of each "
-                                 "drafter")
+            raise HedgespecError(
+                f"loss {self.loss.label} needs the seconds of a round of each drafter"
+            )
         self._pool = arms if isinstance(arms, Arms) else alike_arms(arms, draft_length)
         self._arms, self._length, self._seed = len(self._pool.names), draft_length, seed
         if round_seconds is not None and len(round_seconds) != self._arms:
-            raise HedgespecError(f"{arg('round_seconds')} are {len(round_seconds)} numbers; there "
-                                 f"are {self._arms} to choose between")
+            raise HedgespecError(
+                f"{arg('round_seconds')} are {len(round_seconds)} numbers; there "
+                f"are {self._arms} to choose between"
+            )
         configured.check_on(self._arms, draft_length)
         self._name, self._own = configured.name, configured.own
         self._params = configured.parameter_array(
-            self._pool.lengths, self.loss.window(draft_length))
+            self._pool.lengths, self.loss.window(draft_length)
+        )
         self._path_only = path_only
         self._learning = Learning.of(self.feedback, self.loss, draft_length, round_seconds)
         self._schedule = self._learning.schedule
@@ -139,26 +149,36 @@ class OnlineSelector:
     def _fault(self, found: int) -> LearnerError:
         rounds, selector = self._memory.counts[ROUNDS], self.selector
         if found == OVERRUN:
-            return LearnerError(f"{line_of(selector.learn)}: it writes past the end of `state` "
-                                f"(round {rounds})")
-        return LearnerError(f"{line_of(selector.play)}: it wrote {self.weights.tolist()}, no "
-                            f"probabilities of {self._arms} drafters (round {rounds})")
+            return LearnerError(
+                f"{line_of(selector.learn)}: it writes past the end of `state` (round {rounds})"
+            )
+        return LearnerError(
+            f"{line_of(selector.play)}: it wrote {self.weights.tolist()}, no "
+            f"probabilities of {self._arms} drafters (round {rounds})"
+        )
 
     def begin(self, query: int) -> None:
         """Start a text; its number and the seed give the uniform numbers."""
         self._key = query_key(self._seed, query)
-        states, guard = new_states(
-            self._schedule.copies, self.selector.state_size(self._arms))
+        states, guard = new_states(self._schedule.copies, self.selector.state_size(self._arms))
         states[:] = 0.0
         for state in states:
             self._call(self._functions.reset, state, self._params, self._arms, self._length)
         counts = np.zeros(COUNTS, dtype=np.int64)
         counts[FED_ROUND] = -1
         self._memory = Memory(
-            states, guard, self._params, counts, self.weights, starts=np.empty(64, dtype=np.int64),
-            plays=np.empty((64, self._arms)), learned=np.empty(64, dtype=np.int64),
-            losses=np.empty((64, self._arms)), phases=np.empty((self._arms, self._length + 1)),
-            visits=np.empty(self._arms))
+            states,
+            guard,
+            self._params,
+            counts,
+            self.weights,
+            starts=np.empty(64, dtype=np.int64),
+            plays=np.empty((64, self._arms)),
+            learned=np.empty(64, dtype=np.int64),
+            losses=np.empty((64, self._arms)),
+            phases=np.empty((self._arms, self._length + 1)),
+            visits=np.empty(self._arms),
+        )
         begin_visits(self._memory.phases, self._memory.visits)
         if self.partial:
             seconds = no_seconds(self._pool.owner, self._pool.first)
@@ -182,8 +202,9 @@ class OnlineSelector:
     def choose(self, start: int) -> int:
         """The drafter of the round that starts at position `start`; `weights` are its play."""
         self._make_room(start)
-        arm: int = self._call(self._step, self._memory, self._evaluated, self._learning,
-                              self._key, start)
+        arm: int = self._call(
+            self._step, self._memory, self._evaluated, self._learning, self._key, start
+        )
         self._arm = arm
         return arm
 
@@ -196,8 +217,15 @@ class OnlineSelector:
             return 0
         counts = self._memory.counts
         count: int = self._needed(
-            self._schedule, self._key, self._memory.starts, counts[ROUNDS], start, counts[FED],
-            counts[FED_ROUND], self._known)
+            self._schedule,
+            self._key,
+            self._memory.starts,
+            counts[ROUNDS],
+            start,
+            counts[FED],
+            counts[FED_ROUND],
+            self._known,
+        )
         return count
 
     def choose_evaluated(self, start: int) -> np.ndarray:
@@ -209,8 +237,16 @@ class OnlineSelector:
         memory = self._memory
         counts, ledger = memory.counts, memory.ledger
         assert ledger is not None
-        choose_drafters(self._schedule, ledger, self._key, memory.starts, counts[ROUNDS], start,
-                        counts[FED], counts[FED_ROUND])
+        choose_drafters(
+            self._schedule,
+            ledger,
+            self._key,
+            memory.starts,
+            counts[ROUNDS],
+            start,
+            counts[FED],
+            counts[FED_ROUND],
+        )
         return ledger.chosen.copy()
 
     def verified_one(self, arm: int, gamma: np.ndarray, realised: np.ndarray) -> None:
@@ -252,8 +288,16 @@ class OnlineSelector:
                 total += gamma[step, min(step, deepest)]
             outcome[VERIFIED] = total / max(count, 1)
         own_key = decision_key(self._key, start) if self.selector.draws else 0
-        self._call(self._functions.learn, memory.states[0], self._params, own_key, start, arm,
-                   self.weights[arm], outcome)
+        self._call(
+            self._functions.learn,
+            memory.states[0],
+            self._params,
+            own_key,
+            start,
+            arm,
+            self.weights[arm],
+            outcome,
+        )
         memory.counts[CURRENT] = False
 
     def _keep_statistics(self, gamma: np.ndarray, realised: np.ndarray) -> None:
@@ -282,8 +326,11 @@ class OnlineSelector:
         while due > len(memory.learned):
             memory = memory._replace(learned=_longer(memory.learned), losses=_longer(memory.losses))
             if (ledger := memory.ledger) is not None:
-                memory = memory._replace(ledger=ledger._replace(
-                    positions=_longer(ledger.positions), told=_longer(ledger.told)))
+                memory = memory._replace(
+                    ledger=ledger._replace(
+                        positions=_longer(ledger.positions), told=_longer(ledger.told)
+                    )
+                )
         self._memory = memory
 
 

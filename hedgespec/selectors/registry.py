@@ -29,11 +29,33 @@ from hedgespec.selectors.user import check_contract, check_on, load_user_selecto
 
 # Each name is the module hedgespec.selectors.<name>, "-" read as "_", which defines SELECTOR.
 BUILT_IN = (
-    "uniform", "hedge", "normalhedge", "ucbspec", "exp3spec",
-    "hedge-doubling", "adanormalhedge", "squint", "adahedge", "fixed-share", "ftl", "ftpl",
-    "ml-prod", "boa", "adahedged", "dorm-plus",
-    "ucbspec-released", "metasd-ucb", "ucb1", "epsilon-greedy", "thompson", "thompson-gaussian",
-    "exp3-ix", "tsallis-inf", "discounted-ucb", "sliding-window-ucb", "sequential-halving",
+    "uniform",
+    "hedge",
+    "normalhedge",
+    "ucbspec",
+    "exp3spec",
+    "hedge-doubling",
+    "adanormalhedge",
+    "squint",
+    "adahedge",
+    "fixed-share",
+    "ftl",
+    "ftpl",
+    "ml-prod",
+    "boa",
+    "adahedged",
+    "dorm-plus",
+    "ucbspec-released",
+    "metasd-ucb",
+    "ucb1",
+    "epsilon-greedy",
+    "thompson",
+    "thompson-gaussian",
+    "exp3-ix",
+    "tsallis-inf",
+    "discounted-ucb",
+    "sliding-window-ucb",
+    "sequential-halving",
 )
 # What engines do: they choose whether to draft and how much, not who drafts.
 BASELINES = ("acceptance-cutoff", "adaptive-length")
@@ -45,8 +67,20 @@ DEFAULT = ("uniform", "hedge", "normalhedge", "ucbspec", "exp3spec")
 
 _ROOM = "hedgespec.selectors."
 # What a selector's name means where none of the user's own is called so.
-_MEANING = ("fixed", BEST_FIXED, BEST_SINGLE, FASTEST_FIXED, FASTEST_SINGLE, BEST_SWITCHING, ORACLE,
-            ROUTER, NONE, LOOKUP_FIRST, "default", "all")
+_MEANING = (
+    "fixed",
+    BEST_FIXED,
+    BEST_SINGLE,
+    FASTEST_FIXED,
+    FASTEST_SINGLE,
+    BEST_SWITCHING,
+    ORACLE,
+    ROUTER,
+    NONE,
+    LOOKUP_FIRST,
+    "default",
+    "all",
+)
 
 
 @dataclass(frozen=True)
@@ -77,8 +111,9 @@ class ConfiguredSelector:
     def label(self) -> str:
         """The name, with the parameters that differ from their defaults."""
         defaults = self.selector.default_parameters()
-        changed = join_parameters((key, shortest(value)) for key, value in self.values.items()
-                                  if value != defaults[key])
+        changed = join_parameters(
+            (key, shortest(value)) for key, value in self.values.items() if value != defaults[key]
+        )
         return str(self._label(changed or None))
 
     def _label(self, parameters: str | None) -> SelectorLabel:
@@ -97,8 +132,9 @@ class ConfiguredSelector:
         for item in self.selector.parameters:
             if item.of_window and values[item.name] == item.default and window is not None:
                 values[item.name] = window - 1
-        return np.array([*values.values(), *self.selector.behind_parameters(lengths)],
-                        dtype=np.float64)
+        return np.array(
+            [*values.values(), *self.selector.behind_parameters(lengths)], dtype=np.float64
+        )
 
     def check_on(self, arms: int, draft_length: int) -> None:
         """Try a learner of the user's own out with N = `arms` drafters and draft length K.
@@ -106,8 +142,9 @@ class ConfiguredSelector:
         Called before it is compiled for them. Raises HedgespecError for a fault, at its line.
         """
         if self.own:
-            check_on(self.selector, tuple(self.parameter_array().tolist()), arms, draft_length,
-                     self.name)
+            check_on(
+                self.selector, tuple(self.parameter_array().tolist()), arms, draft_length, self.name
+            )
 
 
 def _module(name: str) -> str:
@@ -130,25 +167,35 @@ def parse_selector(text: str) -> ConfiguredSelector:
     settings = label.argument or ""
     if label.file:
         selector, module = load_user_selector(Path(label.file), label.name)
-        return ConfiguredSelector(selector, module, _values(selector, text, settings), label.name,
-                                  label.file)
+        return ConfiguredSelector(
+            selector, module, _values(selector, text, settings), label.name, label.file
+        )
     if label.name not in NAMES:
-        references = (fixed("<drafter>"), BEST_FIXED, BEST_SINGLE, FASTEST_FIXED, FASTEST_SINGLE,
-                      BEST_SWITCHING, ORACLE, ROUTER, NONE,
-                      f"{LOOKUP_FIRST}:<drafter>")
+        references = (
+            fixed("<drafter>"),
+            BEST_FIXED,
+            BEST_SINGLE,
+            FASTEST_FIXED,
+            FASTEST_SINGLE,
+            BEST_SWITCHING,
+            ORACLE,
+            ROUTER,
+            NONE,
+            f"{LOOKUP_FIRST}:<drafter>",
+        )
         raise HedgespecError(
             f"unknown selector {label.name!r}; choose from "
             f"{', '.join((*NAMES, *references))} "
             "(see `hedgespec selectors`), or FILE.py:NAME"
-            + did_you_mean(label.name, [*NAMES, *references[1:]]))
+            + did_you_mean(label.name, [*NAMES, *references[1:]])
+        )
     selector = built_in(label.name)
-    return ConfiguredSelector(selector, _module(label.name),
-                              _values(selector, label.name, settings))
+    return ConfiguredSelector(
+        selector, _module(label.name), _values(selector, label.name, settings)
+    )
 
 
-def configure(
-    selector: str | Selector | ConfiguredSelector, **values: float
-) -> ConfiguredSelector:
+def configure(selector: str | Selector | ConfiguredSelector, **values: float) -> ConfiguredSelector:
     """A selector by its label, or one of your own, with these parameter values.
 
     Raises HedgespecError as `parse_selector` does, and if a selector of your own breaks the
@@ -165,24 +212,38 @@ def configure(
     elif selector is built_in(selector.name):
         configured = parse_selector(selector.name)
     else:
-        raise HedgespecError(f"selector {selector.name}: a built-in one has that name, and results "
-                             "could not be told apart; choose another")
-    return replace(configured, values={
-        **configured.values, **_checked(configured.selector, configured.name, values.items())})
+        raise HedgespecError(
+            f"selector {selector.name}: a built-in one has that name, and results "
+            "could not be told apart; choose another"
+        )
+    return replace(
+        configured,
+        values={
+            **configured.values,
+            **_checked(configured.selector, configured.name, values.items()),
+        },
+    )
 
 
 def _check_name(name: str) -> None:
     """Raise HedgespecError where results would read the name of a selector in no file otherwise."""
-    if (not isinstance(name, str) or not name.isprintable() or name.strip() != name or not name
-            or SelectorLabel.parse(name) != SelectorLabel(name) or name in _MEANING):
-        raise HedgespecError(f"selector {name!r}: results would misread this name; choose one "
-                             "without a colon, and no reference's or group's name")
+    if (
+        not isinstance(name, str)
+        or not name.isprintable()
+        or name.strip() != name
+        or not name
+        or SelectorLabel.parse(name) != SelectorLabel(name)
+        or name in _MEANING
+    ):
+        raise HedgespecError(
+            f"selector {name!r}: results would misread this name; choose one "
+            "without a colon, and no reference's or group's name"
+        )
 
 
 def _values(selector: Selector, name: str, settings: str) -> dict[str, float]:
     """Parameter values, the defaults where not set."""
-    return {**selector.default_parameters(),
-            **_checked(selector, name, split_parameters(settings))}
+    return {**selector.default_parameters(), **_checked(selector, name, split_parameters(settings))}
 
 
 def _checked(
@@ -193,8 +254,10 @@ def _checked(
     found = {}
     for key, value in given:
         if key not in known:
-            raise HedgespecError(f"selector {name}: unknown parameter {key!r}; it has: "
-                                 f"{', '.join(known) or 'none'}" + did_you_mean(key, known))
+            raise HedgespecError(
+                f"selector {name}: unknown parameter {key!r}; it has: "
+                f"{', '.join(known) or 'none'}" + did_you_mean(key, known)
+            )
         if key in found:
             raise HedgespecError(f"selector {name}: parameter {key!r} is given twice")
         found[key] = _number(selector, known[key], value)
@@ -206,8 +269,7 @@ def _number(selector: Selector, parameter: Parameter, given: str | float) -> flo
     try:
         value = float(given)
     except (ValueError, TypeError):
-        raise HedgespecError(
-            f"selector {selector.name}: {key}={given!r} is not a number") from None
+        raise HedgespecError(f"selector {selector.name}: {key}={given!r} is not a number") from None
     if value != parameter.default and not parameter.low <= value <= parameter.high:
         raise HedgespecError(
             f"selector {selector.name}: {key}={given} is outside "

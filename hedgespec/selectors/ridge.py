@@ -41,8 +41,7 @@ def _apply(state, params, arms, arm):
     for row in range(_D):
         total = 0.0
         for column in range(_D):
-            total += (state[inverse + row * _D + column]
-                      * _feature(state, params, arms, arm, column))
+            total += state[inverse + row * _D + column] * _feature(state, params, arms, arm, column)
         state[1 + arms + row] = total
         scale += total * _feature(state, params, arms, arm, row)
     return scale
@@ -81,7 +80,8 @@ def learn(state, params, position, played, loss):
             state[moment + row] += _feature(state, params, arms, arm, row) * loss[arm]
             for column in range(_D):
                 state[inverse + row * _D + column] -= (
-                    state[1 + arms + row] * state[1 + arms + column] / scale)
+                    state[1 + arms + row] * state[1 + arms + column] / scale
+                )
     for arm in range(arms):  # the features hold the mean before
         state[_block(arms, arm)] += loss[arm]
     state[0] += 1.0
@@ -95,8 +95,6 @@ SELECTOR = Selector(
     reset=reset,
     play=play,
     learn=learn,
-    parameters=(
-        Parameter("ridge", 1.0, "weight of theta = 0, in losses", low=1e-3, high=1e6),
-    ),
+    parameters=(Parameter("ridge", 1.0, "weight of theta = 0, in losses", low=1e-3, high=1e6),),
     uses_features=True,
 )

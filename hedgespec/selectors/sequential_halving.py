@@ -84,6 +84,5 @@ SELECTOR = Selector(
     reset=reset,
     play=play,
     learn=learn,
-    parameters=(Parameter("budget", 64.0, "rounds to explore in", low=1.0, high=1e9,
-                          whole=True),),
+    parameters=(Parameter("budget", 64.0, "rounds to explore in", low=1.0, high=1e9, whole=True),),
 )

@@ -69,8 +69,7 @@ SELECTOR = Selector(
     play=play,
     learn=learn,
     parameters=(
-        Parameter("tau", 100.0, "rounds in the window", low=1.0, high=LONGEST,
-                  whole=True),
+        Parameter("tau", 100.0, "rounds in the window", low=1.0, high=LONGEST, whole=True),
         Parameter("xi", 0.6, "weight inside the bonus", low=0.0, high=1e6),
     ),
 )

@@ -101,8 +101,13 @@ class Learning(NamedTuple):
     ) -> "Learning":
         """These settings as compiled functions take them."""
         seconds = round_seconds if loss.seconds and round_seconds is not None else np.empty(0)
-        return cls(feedback.schedule(loss.window(draft_length)), draft_length,
-                   float(loss.accept_weight), loss.visit, np.array(seconds, dtype=float))
+        return cls(
+            feedback.schedule(loss.window(draft_length)),
+            draft_length,
+            float(loss.accept_weight),
+            loss.visit,
+            np.array(seconds, dtype=float),
+        )
 
 
 @cache
@@ -177,8 +182,15 @@ def _full_learning(selector: Selector, checked: bool) -> Step:
         fed, fed_round = counts[FED], counts[FED_ROUND]
         while True:
             position, fed, fed_round = next_due(
-                schedule, key, memory.starts, counts[ROUNDS], start, np.int64(NO_END), fed,
-                fed_round)
+                schedule,
+                key,
+                memory.starts,
+                counts[ROUNDS],
+                start,
+                np.int64(NO_END),
+                fed,
+                fed_round,
+            )
             if position < 0:
                 break
             state = memory.states[position % memory.states.shape[0]]
@@ -186,12 +198,23 @@ def _full_learning(selector: Selector, checked: bool) -> Step:
                 return False
             found = memory.losses[counts[LEARNED]]
             if schedule.cut:
-                cut_length_loss(evaluated.survive, evaluated.end, position,
-                                min(length, start - position), length, found)
+                cut_length_loss(
+                    evaluated.survive,
+                    evaluated.end,
+                    position,
+                    min(length, start - position),
+                    length,
+                    found,
+                )
             else:
                 _find_loss(memory, evaluated, learning, position, found)
-            learn(state, memory.params, position,
-                  memory.plays[fed_round] if schedule.actual else memory.weights, found)
+            learn(
+                state,
+                memory.params,
+                position,
+                memory.plays[fed_round] if schedule.actual else memory.weights,
+                found,
+            )
             _note_learned(memory, position)
         counts[FED], counts[FED_ROUND] = fed, fed_round
         return True
@@ -242,8 +265,16 @@ def _partial_learning(selector: Selector, checked: bool) -> Step:
         fed, fed_round = counts[FED], counts[FED_ROUND]
         while True:
             position, fed, fed_round = next_known(
-                schedule, key, memory.starts, counts[ROUNDS], start, furthest_read(ledger),
-                np.int64(NO_END), fed, fed_round)
+                schedule,
+                key,
+                memory.starts,
+                counts[ROUNDS],
+                start,
+                furthest_read(ledger),
+                np.int64(NO_END),
+                fed,
+                fed_round,
+            )
             if position < 0:
                 break
             if not virtual_play(memory, learning, memory.states[0], key, position):
@@ -251,8 +282,13 @@ def _partial_learning(selector: Selector, checked: bool) -> Step:
             _find_loss(memory, evaluated, learning, position, found)
             shown = memory.losses[counts[LEARNED]]
             tell(ledger, position, schedule.window, found, shown)
-            learn(memory.states[0], memory.params, position,
-                  memory.plays[fed_round] if schedule.actual else weights, shown)
+            learn(
+                memory.states[0],
+                memory.params,
+                position,
+                memory.plays[fed_round] if schedule.actual else weights,
+                shown,
+            )
             _note_learned(memory, position)
         counts[FED], counts[FED_ROUND] = fed, fed_round
         return True
@@ -272,8 +308,15 @@ def _find_loss(memory, evaluated, learning, position, found):
         if learning.seconds.shape[0]:
             found[:] = _by_seconds(found, learning.seconds)
         return
-    position_loss(evaluated.survive, evaluated.end, evaluated.gamma, position,
-                  learning.accept_weight, learning.draft_length, found)
+    position_loss(
+        evaluated.survive,
+        evaluated.end,
+        evaluated.gamma,
+        position,
+        learning.accept_weight,
+        learning.draft_length,
+        found,
+    )
     if learning.seconds.shape[0]:
         found[:] = _per_second(found, learning.seconds, learning.draft_length)
 

@@ -49,22 +49,27 @@ class Unread:
 # Each run differs from the first in one thing, or none, that must not matter.
 _READS_PLAYED = "learn reads `played`, and the Selector does not say uses_play=True"
 _RULES = (
-    ("the same losses gave other plays the second time: it keeps something outside of `state`",
-     Unread()),
+    (
+        "the same losses gave other plays the second time: it keeps something outside of `state`",
+        Unread(),
+    ),
     ("reset leaves part of the state as it was", Unread(state=np.nan)),
     (_READS_PLAYED, Unread(played=1.0)),
     (_READS_PLAYED, Unread(as_played=True)),
     ("it reads `key`, and the Selector does not say draws=True", Unread(key=1)),
-    ("learn reads outcome[VERIFIED] or outcome[LOOKAHEAD], and the Selector does not say "
-     "uses_gamma=True", Unread(outcome=1.0)),
-    ("play changes what it plays next, and the Selector does not say draws=True",
-     Unread(repeated=True)),
+    (
+        "learn reads outcome[VERIFIED] or outcome[LOOKAHEAD], and the Selector does not say "
+        "uses_gamma=True",
+        Unread(outcome=1.0),
+    ),
+    (
+        "play changes what it plays next, and the Selector does not say draws=True",
+        Unread(repeated=True),
+    ),
 )
 
 
-def try_out(
-    selector: Selector, params: tuple[float, ...], arms: int, draft_length: int
-) -> None:
+def try_out(selector: Selector, params: tuple[float, ...], arms: int, draft_length: int) -> None:
     """Play some made-up texts with N = `arms` drafters and draft length K; once per process.
 
     Raises HedgespecError, beginning with file and line, for the first call that breaks the contract
@@ -83,7 +88,10 @@ def _tried(selector: Selector, params: tuple[float, ...], arms: int, draft_lengt
 
 
 def _try_text(
-    selector: Selector, params: tuple[float, ...], draft_length: int, losses: np.ndarray,
+    selector: Selector,
+    params: tuple[float, ...],
+    draft_length: int,
+    losses: np.ndarray,
     ends: float,
 ) -> None:
     first = plays_of(selector, params, draft_length, losses, ends=ends)
@@ -101,8 +109,13 @@ def _at_fault(selector: Selector, unread: Unread) -> Callable[..., None]:
 
 
 def plays_of(
-    selector: Selector, params: tuple[float, ...], draft_length: int, losses: np.ndarray,
-    unread: Unread | None = None, ends: float = np.inf, functions: Functions | None = None,
+    selector: Selector,
+    params: tuple[float, ...],
+    draft_length: int,
+    losses: np.ndarray,
+    unread: Unread | None = None,
+    ends: float = np.inf,
+    functions: Functions | None = None,
 ) -> np.ndarray:
     """What a learner plays (T, N) on losses (T, N) learned one position after the other.
 
@@ -125,8 +138,9 @@ def plays_of(
         raise
     except BaseException as error:  # whatever the user's code raises, SystemExit too
         fault = fault_of(error, selector, plain.called)
-        raise LearnerError(f"{fault} ({losses.shape[1]} drafters, position {len(plays)} of a "
-                           "made-up text)") from error
+        raise LearnerError(
+            f"{fault} ({losses.shape[1]} drafters, position {len(plays)} of a made-up text)"
+        ) from error
     return np.array(plays)
 
 
@@ -170,10 +184,15 @@ def check_state_size(selector: Selector, arms: int) -> None:
         size: object = run_limited(partial(selector.state_size, arms), lambda: None)
     except Exception as error:  # whatever the user's code raises
         raise fault_of(error, selector, selector.state_size) from error
-    if not isinstance(size, int | np.integer) or isinstance(size, bool) or not (
-            0 <= size <= _LARGEST_STATE):
-        raise LearnerError(f"{line_of(selector.state_size)}: state_size({arms}) is {size!r}, not a "
-                           f"number of entries from 0 to {_LARGEST_STATE}")
+    if (
+        not isinstance(size, int | np.integer)
+        or isinstance(size, bool)
+        or not (0 <= size <= _LARGEST_STATE)
+    ):
+        raise LearnerError(
+            f"{line_of(selector.state_size)}: state_size({arms}) is {size!r}, not a "
+            f"number of entries from 0 to {_LARGEST_STATE}"
+        )
 
 
 @dataclass
@@ -206,15 +225,17 @@ class Plain:
             weights[:] = np.nan
             self._functions.play(state, _read_only(params), self._key(key), weights)
         if not (weights >= 0).all() or not abs(weights.sum() - 1) <= _TOLERANCE:
-            raise LearnerError(f"{line_of(self.selector.play)}: it wrote {_shown(weights)}, no "
-                               f"probabilities of {len(weights)} drafters")
+            raise LearnerError(
+                f"{line_of(self.selector.play)}: it wrote {_shown(weights)}, no "
+                f"probabilities of {len(weights)} drafters"
+            )
 
-    def learn(self, state: np.ndarray, params: np.ndarray, *known: object) -> None:
+    def learn(self, state: np.ndarray, params: np.ndarray, *known: Any) -> None:
         """After a position, or after a round."""
         self.calls, self.called = self.calls + 1, self.selector.learn
-        self._functions.learn(state, _read_only(params), *(
-            self._own_round(*known) if self.selector.feedback == CHOSEN  # type: ignore[arg-type]
-            else self._position(*known)))  # type: ignore[arg-type]
+        chosen = self.selector.feedback == CHOSEN
+        taken = self._own_round if chosen else self._position
+        self._functions.learn(state, _read_only(params), *taken(*known))
 
     def _key(self, key: int) -> np.int64:
         return np.int64(key if self.selector.draws else self.unread.key)
@@ -231,8 +252,13 @@ class Plain:
         if not self.selector.uses_gamma:
             outcome = outcome.copy()
             outcome[[VERIFIED, LOOKAHEAD]] = self.unread.outcome
-        return (self._key(key), np.int64(position), np.int64(arm), np.float64(propensity),
-                _read_only(outcome))
+        return (
+            self._key(key),
+            np.int64(position),
+            np.int64(arm),
+            np.float64(propensity),
+            _read_only(outcome),
+        )
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

@@ -63,6 +63,9 @@ SELECTOR = Selector(
     reset=reset,
     play=play,
     learn=learn,
-    parameters=(Parameter("delta", 0.5, "confidence of the radius (the proof takes 1/2)",
-                          low=1e-12, high=1.0),),
+    parameters=(
+        Parameter(
+            "delta", 0.5, "confidence of the radius (the proof takes 1/2)", low=1e-12, high=1.0
+        ),
+    ),
 )

@@ -29,7 +29,8 @@ def load_user_selector(path: Path, name: str) -> tuple[Selector, str]:
         found = [key for key, value in vars(module).items() if isinstance(value, Selector)]
         raise HedgespecError(
             f"{path}: no Selector called {name!r}; it has: {', '.join(found) or 'none'} "
-            "(see docs/tutorial.md)" + did_you_mean(name, found))
+            "(see docs/tutorial.md)" + did_you_mean(name, found)
+        )
     check_contract(selector, f"{path}:{name}")
     return selector, module.__name__
 
@@ -60,19 +61,27 @@ def check_on(
 def _check_description(selector: Selector, where: str) -> None:
     if selector.feedback not in (FULL, CHOSEN, NONE):
         raise HedgespecError(
-            f"{where}: feedback is {selector.feedback!r}, not FULL, CHOSEN or NONE")
+            f"{where}: feedback is {selector.feedback!r}, not FULL, CHOSEN or NONE"
+        )
     if selector.uses_features and selector.feedback != FULL:
-        raise HedgespecError(f"{where}: features are there for feedback FULL alone, not "
-                             f"{selector.feedback!r}")
+        raise HedgespecError(
+            f"{where}: features are there for feedback FULL alone, not {selector.feedback!r}"
+        )
     for function in (selector.reset, selector.play, selector.learn):
         if not hasattr(function, "py_func"):
-            raise HedgespecError(f"{where}: reset, play and learn must be decorated with "
-                                 "`compiled`")
+            raise HedgespecError(
+                f"{where}: reset, play and learn must be decorated with `compiled`"
+            )
     for item in selector.parameters:
-        if not isinstance(item, Parameter) or not isinstance(item.default, int | float) or (
-                not re.fullmatch(r"[^\s:,=]+", str(item.name))):
-            raise HedgespecError(f"{where}: parameters must hold Parameter(name, number, help), "
-                                 f"the name without space and any of :,=, not {item!r}")
+        if (
+            not isinstance(item, Parameter)
+            or not isinstance(item.default, int | float)
+            or (not re.fullmatch(r"[^\s:,=]+", str(item.name)))
+        ):
+            raise HedgespecError(
+                f"{where}: parameters must hold Parameter(name, number, help), "
+                f"the name without space and any of :,=, not {item!r}"
+            )
 
 
 def _load(path: Path) -> ModuleType:

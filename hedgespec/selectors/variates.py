@@ -29,7 +29,8 @@ def gamma(key, number, shape):
         root = 1.0 + x / math.sqrt(9.0 * d)
         v = root * root * root
         # ln(1 - u) as u may be 0
-        if v > 0.0 and (math.log1p(-uniform(key, number + 2, 0))
-                        < 0.5 * x * x + d * (1.0 - v + math.log(v))):
+        if v > 0.0 and (
+            math.log1p(-uniform(key, number + 2, 0)) < 0.5 * x * x + d * (1.0 - v + math.log(v))
+        ):
             return d * v
         number += _PER_TRY

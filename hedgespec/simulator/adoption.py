@@ -19,6 +19,7 @@ def rounds_until_best(run: Replay, best: np.ndarray, offsets: np.ndarray) -> np.
     best = np.repeat(best, np.diff(offsets))
     mine = arms == best if arms.ndim == 1 else np.take_along_axis(arms, best[:, None], 1)[:, 0]
     found = np.empty(len(offsets) - 1)
-    table_kernels().rounds_until_half(offsets, run.visits.astype(float), mine.astype(float),
-                                      WINDOW, found)
+    table_kernels().rounds_until_half(
+        offsets, run.visits.astype(float), mine.astype(float), WINDOW, found
+    )
     return found

@@ -32,11 +32,17 @@ def rounds_of(replayer: Replayer, run: Replay) -> dict[str, pl.Series]:
     arm, query = choice[starts], np.searchsorted(offsets, starts, side="right") - 1
     found: dict[str, object] = {
         "round_tokens": np.minimum(np.append(starts[1:], offsets[-1]), offsets[query + 1]) - starts,
-        "round_drafter": pl.Series(names).gather(arm.astype(np.uint32))}
+        "round_drafter": pl.Series(names).gather(arm.astype(np.uint32)),
+    }
     if run.plays is not None and run.plays.ndim == 2:
         found["round_weight"] = run.plays[starts, arm].round(2)
-    return pl.DataFrame({"query": query, **found}).group_by("query", maintain_order=True).agg(
-        pl.exclude("query")).drop("query").to_dict()
+    return (
+        pl.DataFrame({"query": query, **found})
+        .group_by("query", maintain_order=True)
+        .agg(pl.exclude("query"))
+        .drop("query")
+        .to_dict()
+    )
 
 
 def answer_table(replayer: Replayer, key: RunKey, run: Replay, query: int) -> pl.DataFrame:
@@ -52,9 +58,15 @@ def answer_table(replayer: Replayer, key: RunKey, run: Replay, query: int) -> pl
     weights: dict[str, np.ndarray] = {}
     if run.plays is not None and run.plays.ndim == 2 and run.drafts:
         weights = {f"{WEIGHT_OF}{name}": run.plays[begin:end, i] for i, name in enumerate(names)}
-    return ANSWER.made({
-        **asdict(key), **trace.queries.select(QUERY_NAMES).row(query, named=True),
-        "position": np.arange(end - begin), "token": trace.tokens[begin:end], "round": number,
-        "drafter": pl.Series(shown).gather(arm.astype(np.uint32)),
-        "gamma": gamma[np.arange(end - begin), arm], **weights,
-    })
+    return ANSWER.made(
+        {
+            **asdict(key),
+            **trace.queries.select(QUERY_NAMES).row(query, named=True),
+            "position": np.arange(end - begin),
+            "token": trace.tokens[begin:end],
+            "round": number,
+            "drafter": pl.Series(shown).gather(arm.astype(np.uint32)),
+            "gamma": gamma[np.arange(end - begin), arm],
+            **weights,
+        }
+    )

@@ -31,8 +31,10 @@ class RuledArms(Arms):
 
     def drafter_names(self, trace: Trace) -> list[str | None]:
         """The drafter of each arm, None without."""
-        return [None if drafter == NO_DRAFTER else trace.manifest.drafter_names[drafter]
-                for drafter in self.drafters]
+        return [
+            None if drafter == NO_DRAFTER else trace.manifest.drafter_names[drafter]
+            for drafter in self.drafters
+        ]
 
     def drafted(self, trace: Trace) -> np.ndarray:
         """Tokens that each arm drafts in a round from each token, (T, N); of trees all nodes.
@@ -62,8 +64,11 @@ class RuledArms(Arms):
 
 
 def make_arms(
-    trace: Trace, draft_length: int | None, lengths: tuple[int, ...] = (),
-    named: tuple[str, ...] = (), rule: str = "auto",
+    trace: Trace,
+    draft_length: int | None,
+    lengths: tuple[int, ...] = (),
+    named: tuple[str, ...] = (),
+    rule: str = "auto",
 ) -> RuledArms:
     """Every drafter under one rule, with one draft length, or, if `lengths` are given, with each.
 
@@ -84,8 +89,11 @@ def make_arms(
             continue
         numbers.append(names.index(label.drafter))
         rules.append(verification_rule(label.rule or rule, trace))
-        chosen.append(_default_length(draft_length, rules[-1], trace) if label.length is None
-                      else label.length)
+        chosen.append(
+            _default_length(draft_length, rules[-1], trace)
+            if label.length is None
+            else label.length
+        )
         _check_length(chosen[-1], rules[-1], numbers[-1], trace)
     return RuledArms([str(label) for label in labels], np.array(numbers), np.array(chosen), rules)
 
@@ -99,12 +107,16 @@ def _default_length(draft_length: int | None, rule: Rule, trace: Trace) -> int:
 def _check_length(length: int, rule: Rule, number: int, trace: Trace) -> None:
     if not 1 <= length <= MAX_DRAFT_LENGTH:
         raise HedgespecError(
-            f"draft length must be at least 1 and at most {MAX_DRAFT_LENGTH}, not {length}")
+            f"draft length must be at least 1 and at most {MAX_DRAFT_LENGTH}, not {length}"
+        )
     drafter, longest = trace.manifest.drafters[number], rule.longest(trace)
     if longest is not None and length > longest:
-        raise HedgespecError(f"trace {trace.name}: rule {rule.label} was recorded to level "
-                             f"{longest}; draft length {length} is longer")
+        raise HedgespecError(
+            f"trace {trace.name}: rule {rule.label} was recorded to level "
+            f"{longest}; draft length {length} is longer"
+        )
     if longest is None and 1 < drafter.depths < length:
         raise HedgespecError(
             f"trace {trace.name}: drafter {drafter.name} was recorded to depth "
-            f"{drafter.depths}; draft length {length} is longer")
+            f"{drafter.depths}; draft length {length} is longer"
+        )

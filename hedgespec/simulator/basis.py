@@ -46,9 +46,11 @@ def check_costs(files: Sequence[Path]) -> None:
     found: dict[str, Path] = {OWN_COSTS: Path(OWN_COSTS)}
     for file in files:
         if found.setdefault(costs_name(file), file) != file:
-            raise HedgespecError(f"{arg('costs', file)}: results name costs by file name, and "
-                                 f"{found[costs_name(file)]} is called {costs_name(file)} too; "
-                                 "rename one")
+            raise HedgespecError(
+                f"{arg('costs', file)}: results name costs by file name, and "
+                f"{found[costs_name(file)]} is called {costs_name(file)} too; "
+                "rename one"
+            )
         if not is_own(file):
             load_costs(file)
 
@@ -59,7 +61,9 @@ def is_own(file: Path) -> bool:
 
 
 def cost_bases(
-    trace: Trace | TraceReader, files: Sequence[Path], batches: Sequence[int],
+    trace: Trace | TraceReader,
+    files: Sequence[Path],
+    batches: Sequence[int],
     arms: Sequence[str] = (),
 ) -> list[CostBasis]:
     """Every file (none: the trace's own costs) at every batch (none: 1).
@@ -68,10 +72,15 @@ def cost_bases(
     batch, or a kind of drafter, that was not measured.
     """
     named = {label.drafter for label in map(ArmLabel.parse, arms) if label is not None}
-    drafters = [info for info in trace.manifest.drafters
-                if not named or named & {info.name, EVERY_DRAFTER}]
-    return [_basis(trace, file, batch, drafters) for file, batch in product(
-        dict.fromkeys(files) or [Path(OWN_COSTS)], dict.fromkeys(batches) or [1])]
+    drafters = [
+        info for info in trace.manifest.drafters if not named or named & {info.name, EVERY_DRAFTER}
+    ]
+    return [
+        _basis(trace, file, batch, drafters)
+        for file, batch in product(
+            dict.fromkeys(files) or [Path(OWN_COSTS)], dict.fromkeys(batches) or [1]
+        )
+    ]
 
 
 def _basis(
@@ -83,15 +92,24 @@ def _basis(
     if costs is None and batch == 1:
         return CostBasis()
     if costs is None:
-        raise HedgespecError(f"{arg('batch', batch)}: trace {trace.name} has no costs; give some "
-                             f"with {arg('costs')}")
+        raise HedgespecError(
+            f"{arg('batch', batch)}: trace {trace.name} has no costs; give some with {arg('costs')}"
+        )
     costs = costs.at(batch, whose=whose)
     drafters = list(trace.manifest.drafters) if own else drafters
     layers = trace.manifest.target_layers
     try:
-        slow, fast = (costs_for(costs.end(end), drafters, layers) if costs.spread else None
-                      for end in ("high", "low"))
-        return CostBasis(costs_name(file), batch, costs_for(costs, drafters, layers), slow, fast,
-                         None if own else sha256_file(file))
+        slow, fast = (
+            costs_for(costs.end(end), drafters, layers) if costs.spread else None
+            for end in ("high", "low")
+        )
+        return CostBasis(
+            costs_name(file),
+            batch,
+            costs_for(costs, drafters, layers),
+            slow,
+            fast,
+            None if own else sha256_file(file),
+        )
     except TraceError as error:
         raise HedgespecError(f"{arg('costs', file)}, trace {trace.name}: {error}") from error

@@ -80,17 +80,27 @@ _Said = Iterator[tuple[bool | None, str]]
 def _sizes(configured: ConfiguredSelector) -> _Said:
     for arms, length in product(DRAFTERS, DRAFT_LENGTHS):
         try_out(configured.selector, tuple(configured.parameter_array().tolist()), arms, length)
-    yield True, (f"every play is a distribution, and no call leaves its arrays, with "
-                 f"{', '.join(map(str, DRAFTERS))} drafters and K = "
-                 f"{', '.join(map(str, DRAFT_LENGTHS))}")
+    yield (
+        True,
+        (
+            f"every play is a distribution, and no call leaves its arrays, with "
+            f"{', '.join(map(str, DRAFTERS))} drafters and K = "
+            f"{', '.join(map(str, DRAFT_LENGTHS))}"
+        ),
+    )
 
 
 def _purity(configured: ConfiguredSelector) -> _Said:
     for losses in made_up_losses(_ARMS, _POSITIONS).values():
         first, again = _plays(configured, losses), _plays(configured, losses)
         if not np.array_equal(first, again):
-            yield False, (f"the same losses gave other plays the second time, first at position "
-                          f"{_first(first, again, 0)}: it keeps something outside of `state`")
+            yield (
+                False,
+                (
+                    f"the same losses gave other plays the second time, first at position "
+                    f"{_first(first, again, 0)}: it keeps something outside of `state`"
+                ),
+            )
             return
     yield True, "the same losses give the same plays, bit for bit"
 
@@ -102,8 +112,13 @@ def _compiled(configured: ConfiguredSelector) -> _Said:
         params = tuple(configured.parameter_array().tolist())
         found = plays_of(configured.selector, params, _LENGTH, losses, functions=functions)
         if not np.allclose(plain, found, rtol=0, atol=_SAME):
-            yield False, ("compiled it plays other weights than as plain Python, first at position "
-                          f"{_first(plain, found, _SAME)}")
+            yield (
+                False,
+                (
+                    "compiled it plays other weights than as plain Python, first at position "
+                    f"{_first(plain, found, _SAME)}"
+                ),
+            )
             return
     yield True, "compiled it plays what it does as plain Python"
 
@@ -118,13 +133,22 @@ def _permutation(configured: ConfiguredSelector) -> _Said:
     if np.allclose(plays[1:], permuted[1:], rtol=0, atol=_SAME):
         yield True, "other names for the drafters change nothing but names"
     else:
-        yield None, ("what it plays depends on the order of the drafters, first at position "
-                     f"{1 + _first(plays[1:], permuted[1:], _SAME)}: does it treat all of them "
-                     "alike?")
+        yield (
+            None,
+            (
+                "what it plays depends on the order of the drafters, first at position "
+                f"{1 + _first(plays[1:], permuted[1:], _SAME)}: does it treat all of them "
+                "alike?"
+            ),
+        )
 
 
 _CHECKS: dict[str, Callable[[ConfiguredSelector], _Said]] = {
-    "sizes": _sizes, "purity": _purity, "compiled": _compiled, "order of drafters": _permutation}
+    "sizes": _sizes,
+    "purity": _purity,
+    "compiled": _compiled,
+    "order of drafters": _permutation,
+}
 
 
 def _plays(configured: ConfiguredSelector, losses: np.ndarray) -> np.ndarray:
@@ -137,7 +161,9 @@ def _first(one: np.ndarray, other: np.ndarray, far: float) -> int:
 
 
 def _on_trace(
-    configured: ConfiguredSelector, kind: str, replayer: Replayer,
+    configured: ConfiguredSelector,
+    kind: str,
+    replayer: Replayer,
     played: dict[str, tuple[np.ndarray, np.ndarray]],
 ) -> Iterator[Finding]:
     name = f"trace {kind}"
@@ -155,13 +181,17 @@ def _exact(configured: ConfiguredSelector, replayer: Replayer) -> tuple[bool | N
     assert exact.variance is not None
     error = max(np.sqrt(exact.variance.sum() / _SEEDS), 1e-9)
     far = abs(exact.visits.sum() - mean) / error
-    said = (f"{exact.visits.sum():.1f} rounds expected, {mean:.1f} in the mean of {_SEEDS} replays "
-            f"({far:.1f} standard errors apart)")
+    said = (
+        f"{exact.visits.sum():.1f} rounds expected, {mean:.1f} in the mean of {_SEEDS} replays "
+        f"({far:.1f} standard errors apart)"
+    )
     return bool(far <= _FAR), said
 
 
 def _live(
-    configured: ConfiguredSelector, kind: str, replayer: Replayer,
+    configured: ConfiguredSelector,
+    kind: str,
+    replayer: Replayer,
     played: dict[str, tuple[np.ndarray, np.ndarray]],
 ) -> tuple[bool, str]:
     """The replay's rounds driven as in live decoding; keeps what is played on the first text."""
@@ -174,8 +204,10 @@ def _live(
             played[kind] = starts, weights
         different = np.flatnonzero(choice[trace.offsets[query] + starts] != arms)
         if len(different):
-            return False, (f"live it chooses otherwise than replayed, first in query {query} at "
-                           f"position {starts[different[0]]}")
+            return False, (
+                f"live it chooses otherwise than replayed, first in query {query} at "
+                f"position {starts[different[0]]}"
+            )
     return True, "live it chooses as it does when replayed"
 
 

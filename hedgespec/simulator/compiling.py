@@ -39,8 +39,11 @@ def compiling(trace: Path, jobs: Sequence[Job], threads: int) -> Iterator[None]:
         yield
         return
     process = subprocess.Popen(
-        [sys.executable, "-m", "hedgespec.simulator.compiling"], stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        [sys.executable, "-m", "hedgespec.simulator.compiling"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         assert process.stdin is not None
         with suppress(BrokenPipeError), process.stdin as pipe:

@@ -25,9 +25,7 @@ class CurveGrid:
         self._replayer = replayer
         self._base: dict[tuple[int | None, Replayer], np.ndarray] = {}
 
-    def curves(
-        self, run: Replay, spent: np.ndarray, best: Replay, costed: Replayer
-    ) -> np.ndarray:
+    def curves(self, run: Replay, spent: np.ndarray, best: Replay, costed: Replayer) -> np.ndarray:
         """Rounds and seconds, and how many more than those of `best`, (4, Q, G).
 
         `best` is the same for each seed. They are those of rounds that started before each grid
@@ -41,8 +39,9 @@ class CurveGrid:
         return np.concatenate([mine, mine - self._base[whose]])
 
     def _before(self, run: Replay, spent: np.ndarray) -> np.ndarray:
-        return np.stack([self._replayer.running_sums(values, self._places)
-                         for values in (run.visits, spent)])
+        return np.stack(
+            [self._replayer.running_sums(values, self._places) for values in (run.visits, spent)]
+        )
 
 
 def grid(queries: pl.DataFrame) -> np.ndarray:
@@ -59,7 +58,14 @@ def curve_columns(key: RunKey, queries: pl.DataFrame, curves: np.ndarray) -> dic
     low, high = mean_band(more_rounds, question)
     seconds_low, seconds_high = mean_band(more_seconds, question)
     return {
-        **asdict(key), "position": grid(queries), "rounds": rounds.mean(axis=0),
-        "regret_rounds": more_rounds.mean(axis=0), "low": low, "high": high,
-        "seconds": seconds.mean(axis=0), "regret_seconds": more_seconds.mean(axis=0),
-        "seconds_low": seconds_low, "seconds_high": seconds_high}
+        **asdict(key),
+        "position": grid(queries),
+        "rounds": rounds.mean(axis=0),
+        "regret_rounds": more_rounds.mean(axis=0),
+        "low": low,
+        "high": high,
+        "seconds": seconds.mean(axis=0),
+        "regret_seconds": more_seconds.mean(axis=0),
+        "seconds_low": seconds_low,
+        "seconds_high": seconds_high,
+    }

@@ -35,7 +35,8 @@ def mark_evaluated(first, last, offsets, numbers, choice, schedule, seed, evalua
             due = 0
             while due >= 0:
                 due, fed, fed_round = next_due(
-                    schedule, key, starts, rounds, start, no_end, fed, fed_round)
+                    schedule, key, starts, rounds, start, no_end, fed, fed_round
+                )
             starts[rounds] = start
             rounds += 1
 
@@ -54,4 +55,5 @@ def reading_seconds(first, last, offsets, choice, sets, arm_seconds, evaluation,
         for start in range(begin, offsets[query + 1]):
             if choice[start] >= 0:
                 evaluation[start], catching_up[start] = reading(
-                    seen, sets[start], choice[start], start - begin, arm_seconds)
+                    seen, sets[start], choice[start], start - begin, arm_seconds
+                )

@@ -110,8 +110,9 @@ def assigned_moments(
         plays = np.zeros((end - begin, acceptance.shape[2]))
         for start in range(begin, end):
             plays[start - begin, assigned[start]] = 1.0
-        variance[query] = moments(plays, acceptance, begin, end, draft_length,
-                                  visits[begin:end], usage[query])
+        variance[query] = moments(
+            plays, acceptance, begin, end, draft_length, visits[begin:end], usage[query]
+        )
 
 
 @numba.njit(nogil=True, error_model="numpy")

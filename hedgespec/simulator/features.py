@@ -30,7 +30,8 @@ def feature_table(trace: Trace, arms: Arms) -> np.ndarray:
             raise HedgespecError(
                 f"trace {trace.name}: a contextual learner reads {' and '.join(missing)} of "
                 f"drafter {info.name}, which were not recorded; record with "
-                f"{arg('features', True)}")
+                f"{arg('features', True)}"
+            )
         matched = matched_tokens(trace, number)
         if matched is not None:
             table[:, arm, MATCHED] = matched / (matched + 1.0)

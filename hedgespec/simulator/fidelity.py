@@ -57,15 +57,26 @@ def check_replayed(one: ReplayedLog) -> int:
     trace, chooser = replayer.trace, replayer.chooser(run["selector"])
     weights = None
     if isinstance(chooser, ConfiguredSelector):
-        weights, learned = _driven(chooser, run["seed"], replayer, rounds, *_learning(run, chooser),
-                                   run.get("round_seconds"))
+        weights, learned = _driven(
+            chooser,
+            run["seed"],
+            replayer,
+            rounds,
+            *_learning(run, chooser),
+            run.get("round_seconds"),
+        )
         if log.losses is not None:
             _compare_losses(learned, log.losses, replayer.arms.names)
     arms = _chosen(found, starts, replayer.arms.names)
-    drafters = {name: drafter or NONE for name, drafter in zip(
-        replayer.arms.names, replayer.arms.drafter_names(trace), strict=True)}
-    _compare("drafter", [drafters.get(arm, arm) for arm in arms], rounds["drafter"].to_numpy(),
-             rounds)
+    drafters = {
+        name: drafter or NONE
+        for name, drafter in zip(
+            replayer.arms.names, replayer.arms.drafter_names(trace), strict=True
+        )
+    }
+    _compare(
+        "drafter", [drafters.get(arm, arm) for arm in arms], rounds["drafter"].to_numpy(), rounds
+    )
     if "arm" in rounds:
         _compare("arm", arms, rounds["arm"].to_numpy(), rounds)
     if "evaluated" in rounds:
@@ -111,18 +122,25 @@ def replayed_log(folder: Path) -> ReplayedLog:
     starts = _starts(log.rounds, trace, folder)
     seconds = run.get("round_seconds")
     lengths = tuple(run.get("arm_lengths", ()))
-    replayer = Replayer(trace, None if lengths else run["draft_length"], run.get("rule", "auto"),
-                        arm_lengths=lengths,
-                        round_seconds=None if seconds is None else tuple(seconds))
+    replayer = Replayer(
+        trace,
+        None if lengths else run["draft_length"],
+        run.get("rule", "auto"),
+        arm_lengths=lengths,
+        round_seconds=None if seconds is None else tuple(seconds),
+    )
     chooser = replayer.chooser(run["selector"])
-    found = replayer.run(chooser, run["seed"], *_learning(run, chooser),
-                         acceptance=acceptance_that_gives(starts, replayer))
+    found = replayer.run(
+        chooser,
+        run["seed"],
+        *_learning(run, chooser),
+        acceptance=acceptance_that_gives(starts, replayer),
+    )
     return ReplayedLog(log, replayer, starts, found)
 
 
 def _learning(run: LiveRun, chooser: Chooser) -> tuple[Feedback | None, Loss | None]:
-    """Feedback and loss. Logs that name no loss are of `length`, the default when they were made.
-    """
+    """Feedback and loss. Logs that name no loss are of `length`, the default when they were made."""
     feedback = parse_feedback(run["feedback"]) if run["feedback"] else None
     if run["loss"]:
         return feedback, parse_loss(run["loss"])
@@ -156,15 +174,26 @@ def acceptance_that_gives(starts: np.ndarray, replayer: Replayer) -> np.ndarray:
 
 
 def _driven(
-    chooser: ConfiguredSelector, seed: int, replayer: Replayer, rounds: pl.DataFrame,
-    feedback: Feedback | None, loss: Loss | None, seconds: list[float] | None,
+    chooser: ConfiguredSelector,
+    seed: int,
+    replayer: Replayer,
+    rounds: pl.DataFrame,
+    feedback: Feedback | None,
+    loss: Loss | None,
+    seconds: list[float] | None,
 ) -> tuple[list[list[float]], pl.DataFrame]:
     """What the selector plays in each round, and the losses it learns."""
     trace = replayer.trace
     online = OnlineSelector(
-        chooser, replayer.arms, replayer.draft_length, feedback, loss, seed,
+        chooser,
+        replayer.arms,
+        replayer.draft_length,
+        feedback,
+        loss,
+        seed,
         None if seconds is None else np.array(seconds),
-        path_only=bool(replayer.arms.path_only.all()))
+        path_only=bool(replayer.arms.path_only.all()),
+    )
     weights: list[list[float]] = []
     learned: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for query, position, emitted in rounds.select("query", "position", "emitted").iter_rows():
@@ -192,12 +221,16 @@ def _compare_losses(found: pl.DataFrame, logged: pl.DataFrame, names: list[str])
     """Raise HedgespecError naming the first loss that differs."""
     for now, then in zip_longest(found.iter_rows(), logged.iter_rows()):
         if now is None or then is None or now[:2] != then[:2]:
-            raise HedgespecError(f"the replay differs first in what is learned: live "
-                                 f"{_place(then)}, replayed {_place(now)}")
+            raise HedgespecError(
+                f"the replay differs first in what is learned: live "
+                f"{_place(then)}, replayed {_place(now)}"
+            )
         for name, one, other in zip(names, now[2], then[2], strict=True):
             if one != other:
-                raise HedgespecError(f"the replay differs first in the loss of {name} at "
-                                     f"{_place(now)}: live {other}, replayed {one}")
+                raise HedgespecError(
+                    f"the replay differs first in the loss of {name} at "
+                    f"{_place(now)}: live {other}, replayed {one}"
+                )
 
 
 def _place(row: tuple[int, int, list[float]] | None) -> str:
@@ -210,4 +243,5 @@ def _compare(field: str, found: object, logged: object, rounds: pl.DataFrame) ->
             query, position = rounds["query"][number], rounds["position"][number]
             raise HedgespecError(
                 f"the replay differs first in round {number} (query {query}, position "
-                f"{position}), field {field}: live {then}, replayed {now}")
+                f"{position}), field {field}: live {then}, replayed {now}"
+            )

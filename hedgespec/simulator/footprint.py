@@ -28,14 +28,17 @@ def bytes_of_a_token(
     found = columns_of_a_token(recorded) + _of_trace(recorded)
     if sample.trace.manifest is not recorded.manifest:
         found += _of_trace(sample.trace)
-    return round(found + _of_tables(sample, jobs, bases) + _of_runs(sample, jobs, bases)
-                 + _of_one_run(sample, bases))
+    return round(
+        found
+        + _of_tables(sample, jobs, bases)
+        + _of_runs(sample, jobs, bases)
+        + _of_one_run(sample, bases)
+    )
 
 
 def bytes_of_a_shard(recorded: Trace) -> int:
     """Bytes of a shard, which the reader keeps beside a piece: the next one may begin in it."""
-    return round(columns_of_a_token(recorded)) * min(
-        MAX_ROWS_PER_SHARD, recorded.manifest.tokens)
+    return round(columns_of_a_token(recorded)) * min(MAX_ROWS_PER_SHARD, recorded.manifest.tokens)
 
 
 def columns_of_a_token(recorded: Trace) -> float:
@@ -73,7 +76,7 @@ def _of_runs(sample: Replayer, jobs: Sequence[Job], bases: Sequence[CostBasis]) 
     seeds = max((job.seeds for job in jobs if not job.exact), default=0)
     exact = any(job.exact for job in jobs)
     curves = 2 * _REAL * CURVE_POINTS / length
-    return (exact * 3 * _REAL + seeds * _STATISTIC + (exact + seeds + 4) * curves * len(bases))
+    return exact * 3 * _REAL + seeds * _STATISTIC + (exact + seeds + 4) * curves * len(bases)
 
 
 def _of_one_run(sample: Replayer, bases: Sequence[CostBasis]) -> int:

@@ -42,18 +42,25 @@ class Forecast:
 
     def __str__(self) -> str:
         """In a few lines."""
-        lines = [f"settings: {self.jobs}, of which finished: {self.finished}; "
-                 f"traces: {self.traces}",
-                 f"runs left: {self.runs}, of {self.tokens:,} tokens in all",
-                 f"kernels to compile first: {self.kernels}"]
+        lines = [
+            f"settings: {self.jobs}, of which finished: {self.finished}; traces: {self.traces}",
+            f"runs left: {self.runs}, of {self.tokens:,} tokens in all",
+            f"kernels to compile first: {self.kernels}",
+        ]
         if self.seconds is None:
             return "\n".join([*lines, "time: not known, as nothing could be tried"])
-        return "\n".join([*lines, f"time here: about {_words(self.seconds)}; units of "
-                                  f"work tried for it: {self.tried}"])
+        return "\n".join(
+            [
+                *lines,
+                f"time here: about {_words(self.seconds)}; units of "
+                f"work tried for it: {self.tried}",
+            ]
+        )
 
 
 def forecast(
-    folders: Iterable[Path], settings: SweepSettings | Sequence[SweepSettings],
+    folders: Iterable[Path],
+    settings: SweepSettings | Sequence[SweepSettings],
     kept: KeptResults | None = None,
 ) -> Forecast:
     """What `run_sweep` would do with the same arguments; nothing is written but compiled kernels.
@@ -69,30 +76,48 @@ def forecast(
     uncompiled = {one.selector for one in missing}
     of_unit = {unit: task for task in left for unit in task.missing}
     sizes = {unit: _tokens(task, unit) for unit, task in of_unit.items()}
-    ready = {unit: task for unit, task in of_unit.items()
-             if not _compiles(task.job, uncompiled)}
+    ready = {unit: task for unit, task in of_unit.items() if not _compiles(task.job, uncompiled)}
     tried = _tried(Worker(planned.parts, shelf), ready)
-    seconds = None if not tried else planning + len(missing) * _COMPILING + _expected(
-        tried, of_unit, sizes, len({unit.part for unit in sizes}))
-    return Forecast(len(planned.inputs), len(tasks), len(tasks) - len(left),
-                    sum(len(task.part.blocks(task.job)[unit.block])
-                        for unit, task in of_unit.items() if unit.piece == 0),
-                    sum(sizes.values()), len(missing), len(tried), seconds)
+    seconds = (
+        None
+        if not tried
+        else planning
+        + len(missing) * _COMPILING
+        + _expected(tried, of_unit, sizes, len({unit.part for unit in sizes}))
+    )
+    return Forecast(
+        len(planned.inputs),
+        len(tasks),
+        len(tasks) - len(left),
+        sum(
+            len(task.part.blocks(task.job)[unit.block])
+            for unit, task in of_unit.items()
+            if unit.piece == 0
+        ),
+        sum(sizes.values()),
+        len(missing),
+        len(tried),
+        seconds,
+    )
 
 
 def _tokens(task: Task, unit: Unit) -> int:
     """Of all runs of a unit."""
     part = task.part
     tokens = part.source.manifest.tokens  # pieces are about alike
-    return tokens * len(part.blocks(task.job)[unit.block]) // max(
-        1, 1 if part.carried else len(part.pieces))
+    return (
+        tokens
+        * len(part.blocks(task.job)[unit.block])
+        // max(1, 1 if part.carried else len(part.pieces))
+    )
 
 
 def _compiles(job: Job, uncompiled: set[str]) -> bool:
     """Whether a kernel must be compiled for it: then it tells nothing about the others."""
     chooser = job.chooser
     return isinstance(chooser, ConfiguredSelector) and (
-        not chooser.module or chooser.label in uncompiled)
+        not chooser.module or chooser.label in uncompiled
+    )
 
 
 class _Tried(NamedTuple):
@@ -126,14 +151,14 @@ def _expected(
     tried: dict[Unit, _Tried], units: dict[Unit, Task], sizes: dict[Unit, int], parts: int
 ) -> float:
     """Seconds of all units, by their tokens; expectations and replays have rates of their own."""
+
     def rate(exact: bool) -> float:
         same = [unit for unit in tried if units[unit].job.exact == exact] or list(tried)
         return sum(tried[unit].again for unit in same) / sum(sizes[unit] for unit in same)
 
     making = sum(one.ready for one in tried.values()) / len(tried)
     rates = {True: rate(True), False: rate(False)}
-    return making * parts + sum(rates[task.job.exact] * sizes[unit]
-                                for unit, task in units.items())
+    return making * parts + sum(rates[task.job.exact] * sizes[unit] for unit, task in units.items())
 
 
 def _words(seconds: float) -> str:

@@ -62,10 +62,18 @@ class Found:
 
     def save(self, path: Path) -> None:
         """Write all of it to one file."""
-        told = {"key": asdict(self.key), "gain": self.gain, "said": self.said,
-                "runs": [[run.seed, run.seconds] for run in self.runs]}
-        arrays = {"numbers": self.numbers, "curves": self.curves, "answer": _bytes(self.answer),
-                  "told": np.frombuffer(json.dumps(told).encode(), dtype=np.uint8)}
+        told = {
+            "key": asdict(self.key),
+            "gain": self.gain,
+            "said": self.said,
+            "runs": [[run.seed, run.seconds] for run in self.runs],
+        }
+        arrays = {
+            "numbers": self.numbers,
+            "curves": self.curves,
+            "answer": _bytes(self.answer),
+            "told": np.frombuffer(json.dumps(told).encode(), dtype=np.uint8),
+        }
         for number, run in enumerate(self.runs):
             arrays[f"columns {number}"] = _bytes(run.columns)
             arrays |= {f"sums {number} {name}": values for name, values in run.sums.items()}
@@ -88,11 +96,21 @@ class Found:
         runs = []
         for number, (seed, seconds) in enumerate(told["runs"]):
             head = f"sums {number} "
-            sums = {label.removeprefix(head): values for label, values in arrays.items()
-                    if label.startswith(head)}
+            sums = {
+                label.removeprefix(head): values
+                for label, values in arrays.items()
+                if label.startswith(head)
+            }
             runs.append(Counted(seed, _table(arrays[f"columns {number}"]), sums, seconds))
-        return cls(RunKey(**told["key"]), arrays["numbers"], runs, arrays["curves"],
-                   _table(arrays["answer"]), told["gain"], told["said"])
+        return cls(
+            RunKey(**told["key"]),
+            arrays["numbers"],
+            runs,
+            arrays["curves"],
+            _table(arrays["answer"]),
+            told["gain"],
+            told["said"],
+        )
 
 
 def _bytes(table: pl.DataFrame) -> np.ndarray:
@@ -118,8 +136,12 @@ def together(pieces: Sequence[Found]) -> Found:
         sums = {name: whole([part.sums[name] for part in parts]) for name in parts[0].sums}
         runs.append(Counted(parts[0].seed, columns, sums, sum(part.seconds for part in parts)))
     shown = max(pieces, key=lambda piece: piece.gain)
-    return replace(shown, numbers=whole([piece.numbers for piece in pieces]), runs=runs,
-                   curves=whole([piece.curves for piece in pieces], 1))
+    return replace(
+        shown,
+        numbers=whole([piece.numbers for piece in pieces]),
+        runs=runs,
+        curves=whole([piece.curves for piece in pieces], 1),
+    )
 
 
 def in_turn(blocks: Sequence[Found]) -> Found:
@@ -141,14 +163,23 @@ def tables(queries: pl.DataFrame, jobs: Sequence[Sequence[Found]]) -> list[Resul
     whole = Results(
         SUMMARY.stacked([_summary(found, run) for found, run in runs]),
         PER_QUERY.stacked([_per_query(found, run, names) for found, run in runs]),
-        CURVES.stacked([curve_columns(found.key, queries, found.curves / len(found.runs))
-                        for found in several]),
-        pl.concat([found.answer for found in several], how="diagonal"))
+        CURVES.stacked(
+            [curve_columns(found.key, queries, found.curves / len(found.runs)) for found in several]
+        ),
+        pl.concat([found.answer for found in several], how="diagonal"),
+    )
     points = len(whole.curves) // len(several)
-    return whole.divided([[sum(len(found.runs) for found in job),
-                           sum(len(found.runs) for found in job) * len(queries),
-                           points * len(job), sum(len(found.answer) for found in job)]
-                          for job in jobs])
+    return whole.divided(
+        [
+            [
+                sum(len(found.runs) for found in job),
+                sum(len(found.runs) for found in job) * len(queries),
+                points * len(job),
+                sum(len(found.answer) for found in job),
+            ]
+            for job in jobs
+        ]
+    )
 
 
 def _per_query(found: Found, run: Counted, names: Mapping[str, pl.Series]) -> dict[str, Any]:
@@ -181,8 +212,9 @@ def _summary(found: Found, run: Counted) -> dict[str, Any]:
         "evaluated_drafters": columns["evaluated_drafters"].to_numpy().sum(),
         **_acceptance(sums),
         **_of_losses(sums, found.key.draft_length),
-        **{f"tokens_per_second_{end}": _per_second(total, sums.get(end))
-           for end in ("low", "high")},
+        **{
+            f"tokens_per_second_{end}": _per_second(total, sums.get(end)) for end in ("low", "high")
+        },
         **found.said,
     }
 
@@ -197,8 +229,11 @@ def _acceptance(sums: Arrays) -> dict[str, object]:
     if "drafts" not in sums:
         return dict.fromkeys(("acceptance_rate", "accepted_at", "accepted_given"))
     found = acceptance_of(*(sums[name] for name in ("drafts", "drafted", "reached", "accepted")))
-    return {"acceptance_rate": found.rate, "accepted_at": _known(found.at),
-            "accepted_given": _known(found.given)}
+    return {
+        "acceptance_rate": found.rate,
+        "accepted_at": _known(found.at),
+        "accepted_given": _known(found.given),
+    }
 
 
 def _known(values: np.ndarray) -> list[float | None]:
@@ -212,7 +247,11 @@ def _of_losses(sums: Arrays, draft_length: int) -> dict[str, float | None]:
     None where no answer is longer than the draft length.
     """
     count = sums["positions"].sum() if "positions" in sums else 0.0
-    length, seconds = (sums[name].sum() / count if name in sums and count else None
-                       for name in ("length_losses", "seconds_losses"))
-    return {"eal": None if length is None else (1 - length) * (draft_length + 1),
-            "seconds_per_token": seconds}
+    length, seconds = (
+        sums[name].sum() / count if name in sums and count else None
+        for name in ("length_losses", "seconds_losses")
+    )
+    return {
+        "eal": None if length is None else (1 - length) * (draft_length + 1),
+        "seconds_per_token": seconds,
+    }

@@ -32,7 +32,8 @@ class Grid:
             if item.name in given and item.several and item.name not in _COMMON:
                 raise HedgespecError(
                     f"{arg(item.name)} beside {arg('grid')} would override what the runs of "
-                    f"{self.file} vary: set {item.key} in the file, or leave {arg('grid')} out")
+                    f"{self.file} vary: set {item.key} in the file, or leave {arg('grid')} out"
+                )
         return replace(self, runs=[replace(run, **given) for run in self.runs])
 
 
@@ -51,8 +52,9 @@ def read_grid(path: Path, defaults: SweepSettings = _DEFAULTS) -> Grid:
     if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
         raise HedgespecError(f"{path}: runs are written as [[run]]")
     if not runs:
-        raise HedgespecError(f"{path}: there is no run; without the key run, the settings at the "
-                             "top are one")
+        raise HedgespecError(
+            f"{path}: there is no run; without the key run, the settings at the top are one"
+        )
     out = None
     if "out" in document:
         out = read_settings(OutputSettings(), {"out": document.pop("out")}, path).out

@@ -35,8 +35,9 @@ def guarded(
     def run(first: int, last: int, task: Task, *outputs: np.ndarray) -> None:
         written = outputs[-1] if len(outputs) == 1 else outputs[1]  # as the run goes on
         try:
-            fault = run_limited(partial(kernel, first, last, task, *outputs),
-                                lambda: crc32(written.data))
+            fault = run_limited(
+                partial(kernel, first, last, task, *outputs), lambda: crc32(written.data)
+            )
             if fault == FINE:
                 return
             error = LearnerError(_meaning(fault, configured))
@@ -48,7 +49,8 @@ def guarded(
         position = token - task.offsets[query]
         raise HedgespecError(
             f"{configured.name}: {_found(configured, query, first, task, outputs) or error} "
-            f"(trace {trace.name}, query {trace.numbers[query]}, about position {position})")
+            f"(trace {trace.name}, query {trace.numbers[query]}, about position {position})"
+        )
 
     return run
 
@@ -75,13 +77,17 @@ def _stopped_at(first: int, last: int, task: Task, written: np.ndarray) -> int:
 
 
 def _found(
-    configured: ConfiguredSelector, query: int, first: int, task: Task,
+    configured: ConfiguredSelector,
+    query: int,
+    first: int,
+    task: Task,
     outputs: tuple[np.ndarray, ...],
 ) -> LearnerError | None:
     """What plain Python says of this query or the next, whose first call may have failed."""
     order, selector = _order(task), configured.selector
-    kernel, plain = plain_kernel(configured, isinstance(task, ExactTask),
-                                 isinstance(task, PartialTask))
+    kernel, plain = plain_kernel(
+        configured, isinstance(task, ExactTask), isinstance(task, PartialTask)
+    )
     place = int(np.flatnonzero(order == query)[0])
     begin = first if not isinstance(task, ExactTask) and task.carry else place
     fresh = [output.copy() for output in outputs]

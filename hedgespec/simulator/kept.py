@@ -49,10 +49,21 @@ class KeptResults:
     def key(self, identity: Sequence[object], job: Job) -> str:
         """Hash of a job, of the trace and settings it belongs to, and of the code that runs it."""
         parts = (job.feedback or Feedback(), job.loss or Loss())
-        text = json.dumps([*identity, job.chooser.label, [part.label for part in parts],
-                           job.feedback is None, job.loss is None, job.exact, job.seeds,
-                           _made_with(job.chooser), __version__, _sources()],
-                          sort_keys=True)
+        text = json.dumps(
+            [
+                *identity,
+                job.chooser.label,
+                [part.label for part in parts],
+                job.feedback is None,
+                job.loss is None,
+                job.exact,
+                job.seeds,
+                _made_with(job.chooser),
+                __version__,
+                _sources(),
+            ],
+            sort_keys=True,
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def load(self, key: str) -> Results | None:
@@ -81,8 +92,10 @@ class KeptResults:
             write_text(self._folder / RUN_FILE, json.dumps(self._run, indent=1) + "\n")
             self._run = None
         stem = next(iter(lasting))
-        hashes = {table.name: write_table(self._path(stem, table), frame)
-                  for table, frame in Results.joined([*lasting.values()]).tables()}
+        hashes = {
+            table.name: write_table(self._path(stem, table), frame)
+            for table, frame in Results.joined([*lasting.values()]).tables()
+        }
         rows = {key: [len(frame) for _, frame in one.tables()] for key, one in lasting.items()}
         write_text(self._said(stem), json.dumps({"tables": hashes, "rows": rows}) + "\n")
         self._used.add(stem)
@@ -101,8 +114,14 @@ class KeptResults:
         try:
             said = read_json(path)
             hashes, rows = said["tables"], _rows(said)
-            whole = Results.of([read_parquet(self._path(stem, table), where=path.name,
-                                             sha256=str(hashes[table.name])) for table in TABLES])
+            whole = Results.of(
+                [
+                    read_parquet(
+                        self._path(stem, table), where=path.name, sha256=str(hashes[table.name])
+                    )
+                    for table in TABLES
+                ]
+            )
             found = whole.divided([*rows.values()])
         except (HedgespecError, TypeError, KeyError, ValueError, AttributeError):
             self._damaged.add(stem)

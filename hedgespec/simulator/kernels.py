@@ -75,9 +75,17 @@ def plain_kernel(
     Also the learner that it calls.
     """
     selector = configured.selector
-    template = replay_exact if exact else (
-        replay_chosen if selector.feedback == CHOSEN else
-        replay_partial if partial else replay_full)
+    template = (
+        replay_exact
+        if exact
+        else (
+            replay_chosen
+            if selector.feedback == CHOSEN
+            else replay_partial
+            if partial
+            else replay_full
+        )
+    )
     names = _in_memory(template, selector, True, False)
     plain = Plain(selector)
     names |= {"reset": plain.reset, "play": plain.play, "learn": plain.learn}
@@ -96,8 +104,9 @@ def _selector_copy(
     if not configured.module:
         return _compiled_in_memory(template, configured.selector, general)
     name = re.sub(r"[^A-Za-z0-9-]", "-", configured.selector.name)[:60]  # of a file
-    loaded: Any = _compiled_copy(template, configured.module, prefix + name,
-                                 configured.attribute, general, configured.own)
+    loaded: Any = _compiled_copy(
+        template, configured.module, prefix + name, configured.attribute, general, configured.own
+    )
     return loaded.replay
 
 
@@ -171,8 +180,12 @@ def _source(template: ModuleType, general: bool, checked: bool) -> str:
 
 @functools.cache
 def _compiled_copy(
-    template: ModuleType, selector_module: str | None, name: str, attribute: str = "SELECTOR",
-    general: bool = True, checked: bool = False,
+    template: ModuleType,
+    selector_module: str | None,
+    name: str,
+    attribute: str = "SELECTOR",
+    general: bool = True,
+    checked: bool = False,
 ) -> ModuleType:
     """The template's own module, with the selector's import put in."""
     text = _source(template, general, checked)
@@ -196,7 +209,8 @@ def _load(name: str, text: str, template: str) -> ModuleType:
     exec(compile(text, template, "exec"), module.__dict__)
     for function in vars(module).values():
         if isinstance(function, numba.core.registry.CPUDispatcher) and (
-                function.py_func.__module__ == module.__name__):
+            function.py_func.__module__ == module.__name__
+        ):
             keep_compiled(function, name)
     return module
 

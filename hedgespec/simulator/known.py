@@ -47,8 +47,7 @@ class Expected(Taught, Protocol):
 
 
 class Known(Expected, Protocol):
-    """A trace or a piece of one, the arms on it, and what can be said of their rounds beforehand.
-    """
+    """A trace or a piece of one, the arms on it, and what can be said of their rounds beforehand."""
 
     @property
     def trace(self) -> Trace:

@@ -37,8 +37,11 @@ class Measures:
         """Mean gamma over a query's tokens, of the drafters by their rounds, (Q); NaN of none."""
         rounds = run.usage.sum(axis=1)
         found: np.ndarray = np.divide(
-            (run.usage * self._mean_gamma).sum(axis=1), rounds,
-            out=np.full(len(rounds), np.nan), where=rounds > 0)
+            (run.usage * self._mean_gamma).sum(axis=1),
+            rounds,
+            out=np.full(len(rounds), np.nan),
+            where=rounds > 0,
+        )
         return found
 
     def token_regret(self, run: Replay) -> np.ndarray:
@@ -66,8 +69,12 @@ class Measures:
     def acceptance(self, arm: int) -> Acceptance:
         """Of a fixed drafter, exact."""
         counts = self._replayer.draft_counts
-        return acceptance_of(counts.drafts[:, arm], counts.drafted[:, arm],
-                             counts.reached[..., arm], counts.accepted[..., arm])
+        return acceptance_of(
+            counts.drafts[:, arm],
+            counts.drafted[:, arm],
+            counts.reached[..., arm],
+            counts.accepted[..., arm],
+        )
 
     @cached_property
     def _mean_gamma(self) -> np.ndarray:
@@ -89,5 +96,6 @@ def acceptance_of(
     """From a drafter's counts in each query: (Q), (Q), (Q, K) and (Q, K); see `DraftCounts`."""
     taken = accepted.sum(axis=0)
     with np.errstate(invalid="ignore"):
-        return Acceptance(taken.sum() / drafted.sum(), taken / drafts.sum(),
-                          taken / reached.sum(axis=0))
+        return Acceptance(
+            taken.sum() / drafted.sum(), taken / drafts.sum(), taken / reached.sum(axis=0)
+        )

@@ -44,8 +44,10 @@ class OnRay:
         try:
             import ray
         except ImportError as error:
-            raise HedgespecError("ray is not installed: pip install 'hedgespec[ray]' (in a clone: "
-                                 "pip install -e '.[ray]')") from error
+            raise HedgespecError(
+                "ray is not installed: pip install 'hedgespec[ray]' (in a clone: "
+                "pip install -e '.[ray]')"
+            ) from error
         self._ray: Any = ray
         self._address = address
 
@@ -55,8 +57,12 @@ class OnRay:
         """See `Place`. Raises HedgespecError where the cluster cannot be reached, or a unit is lost
         MOST_LOSSES times."""
         try:
-            self._ray.init(address=self._address, log_to_driver=False, logging_level="ERROR",
-                           configure_logging=False)
+            self._ray.init(
+                address=self._address,
+                log_to_driver=False,
+                logging_level="ERROR",
+                configure_logging=False,
+            )
         except (ConnectionError, ValueError, RuntimeError) as fault:
             raise HedgespecError(f"no Ray cluster at {self._address}: {fault}") from fault
         try:
@@ -68,9 +74,7 @@ class OnRay:
 class _Driver:
     """Hands out units to actors, of the same piece where it can."""
 
-    def __init__(
-        self, ray: Any, parts: Sequence[Part], units: Sequence[Unit], report: Report
-    ):
+    def __init__(self, ray: Any, parts: Sequence[Part], units: Sequence[Unit], report: Report):
         self._ray, self._report = ray, report
         single = [replace(part, settings=replace(part.settings, threads=1)) for part in parts]
         self._parts = ray.put(single)
@@ -118,12 +122,17 @@ class _Driver:
         if waited < _PATIENCE:
             return
         self._idle_since = None
-        free, every = (found().get("CPU", 0) for found in (
-            self._ray.available_resources, self._ray.cluster_resources))
+        free, every = (
+            found().get("CPU", 0)
+            for found in (self._ray.available_resources, self._ray.cluster_resources)
+        )
         warnings.warn(
             f"the Ray cluster runs nothing of this sweep after {waited:.0f} s: {free:g} of its "
             f"{every:g} cores are free (others' work has them, or processes still start). The "
-            "sweep waits; after Ctrl-C the same command goes on", UserWarning, stacklevel=2)
+            "sweep waits; after Ctrl-C the same command goes on",
+            UserWarning,
+            stacklevel=2,
+        )
 
     def _cores(self) -> int:
         return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
@@ -171,8 +180,10 @@ class _Driver:
         self._left.extendleft(reversed(lot))
         self._losses.update(lot[:1])  # it was at the first, or at none
         if self._losses[lot[0]] >= MOST_LOSSES:
-            raise HedgespecError(f"{MOST_LOSSES} processes of the cluster ended while they ran the "
-                                 f"same work: out of memory? ({fault})")
+            raise HedgespecError(
+                f"{MOST_LOSSES} processes of the cluster ended while they ran the "
+                f"same work: out of memory? ({fault})"
+            )
         self._actors = [one for one in self._actors if one is not actor]
         if not self._actors:
             self._idle_since = monotonic()

@@ -27,8 +27,12 @@ def possible_pairs(
     Learners that learn from their own rounds keep their own feedback and loss. Raises
     HedgespecError if one selector alone is named, or no learner takes what was asked for.
     """
-    given: list[Pair] = list(product(dict.fromkeys(settings.feedbacks) or [None],
-                                     dict.fromkeys(settings.all_losses) or [None]))
+    given: list[Pair] = list(
+        product(
+            dict.fromkeys(settings.feedbacks) or [None],
+            dict.fromkeys(settings.all_losses) or [None],
+        )
+    )
     found, left_out, taken = [], {}, given == _OWN
     for chooser in choosers:
         pairs = list(given)
@@ -41,16 +45,25 @@ def possible_pairs(
         found.append((chooser, pairs or (_OWN if _is_bandit(chooser) else [])))
     if left_out and (_names_one(settings) or not taken):
         raise next(iter(left_out.values()))
-    _refuse_idle(settings, {} if taken else {
-        name: value for name in ("feedbacks", "losses", "estimators", "prefill")
-        if (value := getattr(settings, name))})
+    _refuse_idle(
+        settings,
+        {}
+        if taken
+        else {
+            name: value
+            for name in ("feedbacks", "losses", "estimators", "prefill")
+            if (value := getattr(settings, name))
+        },
+    )
     _warn(found, left_out)
     return found
 
 
 def _refuse_idle(settings: SweepSettings, given: dict[str, object]) -> None:
-    refuse_idle(given, [(name, False, "no selector here learns from losses of all drafters")
-                        for name in given])
+    refuse_idle(
+        given,
+        [(name, False, "no selector here learns from losses of all drafters") for name in given],
+    )
 
 
 def _fault(chooser: Chooser, pair: Pair) -> HedgespecError | None:
@@ -82,9 +95,7 @@ def _told(chooser: Chooser, pair: Pair) -> str:
     return f"{chooser.label} with {' and '.join(one.label for one in pair if one is not None)}"
 
 
-def _warn(
-    found: list[tuple[Chooser, list[Pair]]], left_out: dict[str, HedgespecError]
-) -> None:
+def _warn(found: list[tuple[Chooser, list[Pair]]], left_out: dict[str, HedgespecError]) -> None:
     bandits = [chooser.label for chooser, _ in found if chooser.label in left_out]
     others = [told for told in left_out if told not in bandits]
     parts = [f"{_listed(bandits)}: own feedback and loss, whatever is asked for"] * bool(bandits)

@@ -59,16 +59,25 @@ class Part:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process opens the trace itself."""
-        return Part, (self.source, self.settings, self.pool, self.rule, self.length, self.memory,
-                      self.made, self.first)
+        return Part, (
+            self.source,
+            self.settings,
+            self.pool,
+            self.rule,
+            self.length,
+            self.memory,
+            self.made,
+            self.first,
+        )
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for what cannot be run."""
         trace = self.source.read(np.arange(1))
         resized = self._resized(trace)
         self.sample = self._replayer(resized)
-        self.sample = self._replayer(resized, Whole(
-            self.source, self.sample.arms, self._replayers, self._replayer))
+        self.sample = self._replayer(
+            resized, Whole(self.source, self.sample.arms, self._replayers, self._replayer)
+        )
         _check_copies(trace, resized, self.sample)
         settings = self.settings
         bases = cost_bases(trace, settings.costs, settings.batches, settings.arms)
@@ -76,11 +85,18 @@ class Part:
         least = min(self.bases, key=lambda basis: basis.costs is not None)  # without is refused
         self.jobs: list[Job] = jobs_of(self.sample.under(least.costs), settings)
         room = max(self.memory - bytes_of_a_shard(trace), self.memory // 2)
-        self._tokens = max(1, room // bytes_of_a_token(
-            trace, self.sample, self.jobs, self.bases))
-        self.identity = [*self.made, [asdict(basis) for basis in bases], settings.answer,
-                         self.pool, self.sample.draft_length, self.sample.rule, settings.carry,
-                         settings.arm_lengths, settings.arms]
+        self._tokens = max(1, room // bytes_of_a_token(trace, self.sample, self.jobs, self.bases))
+        self.identity = [
+            *self.made,
+            [asdict(basis) for basis in bases],
+            settings.answer,
+            self.pool,
+            self.sample.draft_length,
+            self.sample.rule,
+            settings.carry,
+            settings.arm_lengths,
+            settings.arms,
+        ]
 
     @cached_property
     def pieces(self) -> list[np.ndarray]:
@@ -105,21 +121,28 @@ class Part:
         """What runs the jobs on a piece."""
         whole = self.sample.in_whole if len(self.pieces) > 1 else None
         assert whole is None or isinstance(whole, Whole)
-        return TraceJobs(self._replayer(self._resized(trace), whole), self.bases,
-                         self.settings.answer, self.first)
+        return TraceJobs(
+            self._replayer(self._resized(trace), whole),
+            self.bases,
+            self.settings.answer,
+            self.first,
+        )
 
     def blocks(self, job: Job) -> list[list[int | None]]:
         """The runs of a job, in blocks that are always the same: sums over runs are sums over
         blocks, wherever these are done."""
         runs = job.runs
-        return [runs[begin : begin + RUNS_OF_A_UNIT]
-                for begin in range(0, len(runs), RUNS_OF_A_UNIT)]
+        return [
+            runs[begin : begin + RUNS_OF_A_UNIT] for begin in range(0, len(runs), RUNS_OF_A_UNIT)
+        ]
 
     def units(self, part: int, job: int) -> list[Unit]:
         """The units of a job of this part, by piece."""
-        return [Unit(part, piece, job, block)
-                for piece in range(1 if self.carried else len(self.pieces))
-                for block in range(len(self.blocks(self.jobs[job])))]
+        return [
+            Unit(part, piece, job, block)
+            for piece in range(1 if self.carried else len(self.pieces))
+            for block in range(len(self.blocks(self.jobs[job])))
+        ]
 
     def _replayers(self) -> Iterator[Replayer]:
         return (self._replayer(self._resized(self.source.read(piece))) for piece in self.pieces)
@@ -129,8 +152,16 @@ class Part:
 
     def _replayer(self, trace: Trace, whole: Whole | None = None) -> Replayer:
         settings = self.settings
-        return Replayer(trace, self.length, self.rule, settings.threads, settings.carry,
-                        settings.arm_lengths, settings.arms, whole=whole)
+        return Replayer(
+            trace,
+            self.length,
+            self.rule,
+            settings.threads,
+            settings.carry,
+            settings.arm_lengths,
+            settings.arms,
+            whole=whole,
+        )
 
 
 def parts_of(source: TraceReader, settings: SweepSettings, first: bool) -> list[Part]:
@@ -141,10 +172,14 @@ def parts_of(source: TraceReader, settings: SweepSettings, first: bool) -> list[
     made: list[object] = [sha256_file(source.folder / MANIFEST)]
     memory = settings.memory * 2**20 if settings.memory else machine_memory() // _SHARE
     sizes: list[tuple[int, int] | None] = [*wanted_pools(settings)]
-    return [Part(source, settings, pool, rule, length, memory, made, first)
-            for pool, rule, length in product(sizes or [None],
-                                              dict.fromkeys(settings.rules) or ["auto"],
-                                              dict.fromkeys(settings.draft_lengths) or [None])]
+    return [
+        Part(source, settings, pool, rule, length, memory, made, first)
+        for pool, rule, length in product(
+            sizes or [None],
+            dict.fromkeys(settings.rules) or ["auto"],
+            dict.fromkeys(settings.draft_lengths) or [None],
+        )
+    ]
 
 
 def wanted_pools(settings: SweepSettings) -> list[tuple[int, int]]:
@@ -164,6 +199,8 @@ def _check_copies(trace: Trace, resized: Trace, replayer: Replayer) -> None:
     size = len(resized.manifest.drafters)
     enough = all(rule.label == "sampling" or rule.recorded for rule in replayer.arms.rules)
     if size > len(trace.manifest.drafters) and not enough:
-        raise HedgespecError(f"{arg('pools', size)}: weakened copies of drafters have no "
-                             f"statistics of rule {replayer.rule}; use "
-                             f"{arg('rules', ['sampling'])}")
+        raise HedgespecError(
+            f"{arg('pools', size)}: weakened copies of drafters have no "
+            f"statistics of rule {replayer.rule}; use "
+            f"{arg('rules', ['sampling'])}"
+        )

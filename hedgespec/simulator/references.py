@@ -139,18 +139,28 @@ def _lookup_first(known: Known, name: SelectorLabel) -> np.ndarray:
     arm, least = name.instead
     other = _number(known, name, arm)
     if least and not (least.isdecimal() and int(least) >= 1):
-        raise HedgespecError(f"{name}: the shortest match must be a number of tokens, 1 or more, "
-                             f"not {least!r}")
+        raise HedgespecError(
+            f"{name}: the shortest match must be a number of tokens, 1 or more, not {least!r}"
+        )
     drafters = known.trace.manifest.drafters
-    lookup = next((number for number, drafter in enumerate(known.arms.drafters)
-                   if drafter >= 0 and drafters[drafter].kind in COPYING), None)
+    lookup = next(
+        (
+            number
+            for number, drafter in enumerate(known.arms.drafters)
+            if drafter >= 0 and drafters[drafter].kind in COPYING
+        ),
+        None,
+    )
     if lookup is None:
-        raise HedgespecError(f"{name}: no arm of trace {known.trace.name} is one of "
-                             f"{', '.join(COPYING)}")
+        raise HedgespecError(
+            f"{name}: no arm of trace {known.trace.name} is one of {', '.join(COPYING)}"
+        )
     matched = matched_tokens(known.trace, int(known.arms.drafters[lookup]))
     if matched is None and int(least or 1) > 1:
-        raise HedgespecError(f"{name}: trace {known.trace.name} does not say how long matches are; "
-                             "record it with this version, or leave the number out")
+        raise HedgespecError(
+            f"{name}: trace {known.trace.name} does not say how long matches are; "
+            "record it with this version, or leave the number out"
+        )
     if matched is None:
         matched = drafted_tokens(known.trace, int(known.arms.drafters[lookup]))
     assert matched is not None
@@ -160,34 +170,67 @@ def _lookup_first(known: Known, name: SelectorLabel) -> np.ndarray:
 KINDS = {
     "fixed": ReferenceKind(fixed("<drafter>"), "always this drafter", NONE, _fixed),
     BEST_FIXED: ReferenceKind(
-        BEST_FIXED, "per query, the fixed drafter with the fewest expected rounds (hindsight)",
-        HINDSIGHT, _best_fixed),
+        BEST_FIXED,
+        "per query, the fixed drafter with the fewest expected rounds (hindsight)",
+        HINDSIGHT,
+        _best_fixed,
+    ),
     BEST_SINGLE: ReferenceKind(
-        BEST_SINGLE, "the one fixed drafter with the fewest expected rounds over the trace "
-        "(hindsight)", HINDSIGHT, _best_single),
+        BEST_SINGLE,
+        "the one fixed drafter with the fewest expected rounds over the trace (hindsight)",
+        HINDSIGHT,
+        _best_single,
+    ),
     FASTEST_FIXED: ReferenceKind(
-        FASTEST_FIXED, "per query, the fixed drafter with the fewest expected seconds (hindsight)",
-        HINDSIGHT, _fastest_fixed, timed=True),
+        FASTEST_FIXED,
+        "per query, the fixed drafter with the fewest expected seconds (hindsight)",
+        HINDSIGHT,
+        _fastest_fixed,
+        timed=True,
+    ),
     FASTEST_SINGLE: ReferenceKind(
-        FASTEST_SINGLE, "the one fixed drafter with the fewest expected seconds over the trace "
-        "(hindsight)", HINDSIGHT, _fastest_single, timed=True),
+        FASTEST_SINGLE,
+        "the one fixed drafter with the fewest expected seconds over the trace (hindsight)",
+        HINDSIGHT,
+        _fastest_single,
+        timed=True,
+    ),
     ORACLE: ReferenceKind(
-        ORACLE, "per round, the drafter with the most expected tokens on the recorded text "
-        "(hindsight)", HINDSIGHT, _oracle),
+        ORACLE,
+        "per round, the drafter with the most expected tokens on the recorded text (hindsight)",
+        HINDSIGHT,
+        _oracle,
+    ),
     ROUTER: ReferenceKind(
-        f"{ROUTER}[:<trace>]", "per query, the drafter that a linear classifier picks from the "
+        f"{ROUTER}[:<trace>]",
+        "per query, the drafter that a linear classifier picks from the "
         "prompt's embedding; trained on other questions of the trace, or of <trace> (a folder, or "
-        "a bundled trace's name)", PROMPT, _router),
+        "a bundled trace's name)",
+        PROMPT,
+        _router,
+    ),
     BEST_SWITCHING: ReferenceKind(
-        BEST_SWITCHING, "per round, the drafter that leaves the fewest expected rounds to the "
-        "answer's end (hindsight)", HINDSIGHT, _best_switching),
+        BEST_SWITCHING,
+        "per round, the drafter that leaves the fewest expected rounds to the "
+        "answer's end (hindsight)",
+        HINDSIGHT,
+        _best_switching,
+    ),
     LOOKUP_FIRST: ReferenceKind(
-        f"{LOOKUP_FIRST}:<drafter>[,N]", "the lookup drafter wherever it finds the last N tokens "
+        f"{LOOKUP_FIRST}:<drafter>[,N]",
+        "the lookup drafter wherever it finds the last N tokens "
         "(default: 1) earlier in the text, else <drafter>; engines that stack n-gram lookup on "
-        "another drafter do this", NONE, _lookup_first),
+        "another drafter do this",
+        NONE,
+        _lookup_first,
+    ),
     NONE: ReferenceKind(
-        NONE, "no drafter: the target reads and writes one token a round", NONE, _nobody,
-        drafts=False),
+        NONE,
+        "no drafter: the target reads and writes one token a round",
+        NONE,
+        _nobody,
+        drafts=False,
+    ),
 }
 
 
@@ -201,5 +244,6 @@ def _number(known: Known, name: SelectorLabel, arm: str) -> int:
     if arm not in names:
         raise HedgespecError(
             f"{name}: trace {known.trace.name} has no drafter {arm!r}; it has: "
-            f"{', '.join(names)}" + did_you_mean(arm, names))
+            f"{', '.join(names)}" + did_you_mean(arm, names)
+        )
     return names.index(arm)

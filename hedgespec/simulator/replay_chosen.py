@@ -61,8 +61,7 @@ def replay(first, last, task, choice):
 
 @numba.njit(nogil=True)
 def _mean_gamma(gamma, arm, start, count):
-    """Mean acceptance probability over the first `count` positions of a round from `start`, or 0.
-    """
+    """Mean acceptance probability over the first `count` positions of a round from `start`, or 0."""
     deepest = gamma.shape[1] - 1
     total = 0.0
     for step in range(count):

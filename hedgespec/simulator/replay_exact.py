@@ -31,8 +31,9 @@ def replay(first, last, task, plays, visits, usage, variance):
     learned depends on the position only. Returns what replay_full does.
     """
     offsets, params, given = task.offsets, task.params, task.schedule
-    schedule = Schedule(given.arrival, QUEUED.amounts, given.window, given.copies, False, False,
-                        QUEUED.numbers)
+    schedule = Schedule(
+        given.arrival, QUEUED.amounts, given.window, given.copies, False, False, QUEUED.numbers
+    )
     arms = task.loss.shape[1]
     if CONTEXTUAL:  # other threads have theirs
         params = params.copy()
@@ -48,7 +49,8 @@ def replay(first, last, task, plays, visits, usage, variance):
         for start in range(end - begin):
             while True:
                 due, fed, fed_round = next_due(
-                    schedule, no_key, no_rounds, no_round, start, end - begin, fed, fed_round)
+                    schedule, no_key, no_rounds, no_round, start, end - begin, fed, fed_round
+                )
                 if due < 0:
                     break
                 state = states[due % schedule.copies]
@@ -61,12 +63,23 @@ def replay(first, last, task, plays, visits, usage, variance):
                 learn(state, params, due, virtual, task.loss[begin + due])
             if CONTEXTUAL:
                 show_features(task.features, begin + start, params)
-            play(states[start % schedule.copies], params, decision_key(0, start),
-                 plays[begin + start])
+            play(
+                states[start % schedule.copies],
+                params,
+                decision_key(0, start),
+                plays[begin + start],
+            )
             if CHECKED and not is_distribution(plays[begin + start]):
                 return begin + start
         if CHECKED and not is_whole(guard):
             return overrun(begin)
-        variance[query] = moments(plays[begin:end], task.acceptance, begin, end, task.draft_length,
-                                  visits[begin:end], usage[query])
+        variance[query] = moments(
+            plays[begin:end],
+            task.acceptance,
+            begin,
+            end,
+            task.draft_length,
+            visits[begin:end],
+            usage[query],
+        )
     return FINE

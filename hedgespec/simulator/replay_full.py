@@ -30,8 +30,9 @@ QUEUED = Feedback().schedule(0)
 def _inlined(function: Any) -> Any:
     """A selector's function without the call, which hands over the shapes of all its arrays, and
     without the way in from C, which takes long to compile."""
-    return numba.njit(nogil=True, error_model="numpy", forceinline=True,
-                      no_cfunc_wrapper=True)(function.py_func)
+    return numba.njit(nogil=True, error_model="numpy", forceinline=True, no_cfunc_wrapper=True)(
+        function.py_func
+    )
 
 
 reset, play, learn = compiled_functions(SELECTOR, CHECKED)
@@ -53,8 +54,9 @@ def replay(first, last, task, choice):
     if CONTEXTUAL:  # other threads have theirs
         params = params.copy()
     if not GENERAL:  # constants, but for the window
-        schedule = Schedule(QUEUED.arrival, QUEUED.amounts, schedule.window, 1, False, False,
-                            QUEUED.numbers)
+        schedule = Schedule(
+            QUEUED.arrival, QUEUED.amounts, schedule.window, 1, False, False, QUEUED.numbers
+        )
     copies = schedule.copies
     states, guard = new_states(copies, task.state_size)
     if task.follows:
@@ -80,7 +82,8 @@ def replay(first, last, task, choice):
         current = False  # whether `weights` are what the learner would play now
         while start < length:
             due, fed, fed_round = next_due(
-                schedule, key, starts, rounds, start, length, fed, fed_round)
+                schedule, key, starts, rounds, start, length, fed, fed_round
+            )
             position = due if due >= 0 else start
             if CONTEXTUAL:
                 show_features(task.features, begin + position, params)
@@ -97,8 +100,14 @@ def replay(first, last, task, choice):
                 now = loss[begin + due]
                 if schedule.cut:
                     now = partial
-                    cut_length_loss(survive, end_of, begin + due, min(draft_length, start - due),
-                                    draft_length, partial)
+                    cut_length_loss(
+                        survive,
+                        end_of,
+                        begin + due,
+                        min(draft_length, start - due),
+                        draft_length,
+                        partial,
+                    )
                 if schedule.actual:
                     learn(state, params, due, plays[fed_round], now)
                 else:
@@ -113,8 +122,9 @@ def replay(first, last, task, choice):
                 current = False
             arm = draw(weights, uniform(key, start, SELECTION))
             choice[begin + start] = arm
-            start += emitted_tokens(acceptance, arm, begin, begin + start, begin + length,
-                                    draft_length, key)
+            start += emitted_tokens(
+                acceptance, arm, begin, begin + start, begin + length, draft_length, key
+            )
             rounds += 1
         if CHECKED and not is_whole(guard):
             return overrun(begin)

@@ -66,8 +66,17 @@ def replay(first, last, task, sets, choice):
             for number in range(unsettled(ledger), ledger.counts[TOLD]):
                 settle(ledger, number, schedule.window, loss[begin + ledger.positions[number]])
             while True:
-                due, fed, fed_round = next_known(schedule, key, starts, rounds, start,
-                                                 furthest_read(ledger), end - begin, fed, fed_round)
+                due, fed, fed_round = next_known(
+                    schedule,
+                    key,
+                    starts,
+                    rounds,
+                    start,
+                    furthest_read(ledger),
+                    end - begin,
+                    fed,
+                    fed_round,
+                )
                 position = due if due >= 0 else start
                 if not current and (due < 0 or (USES_PLAY and not schedule.actual)):
                     own_key = decision_key(key, position) if DRAWS else np.int64(0)
@@ -88,8 +97,9 @@ def replay(first, last, task, sets, choice):
             arm = draw(weights, uniform(key, start, SELECTION))
             note_round(ledger, arm, start)
             choice[begin + start] = arm
-            start += emitted_tokens(task.acceptance, arm, begin, begin + start, end,
-                                    task.draft_length, key)
+            start += emitted_tokens(
+                task.acceptance, arm, begin, begin + start, end, task.draft_length, key
+            )
             rounds += 1
         if CHECKED and not is_whole(guard):
             return overrun(begin)

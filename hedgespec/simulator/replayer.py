@@ -64,8 +64,7 @@ class Carried:
 
 
 def carried_order(queries: int, seed: int) -> np.ndarray:
-    """The numbers of all queries of a trace in the order in which learners are carried over them.
-    """
+    """The numbers of all queries of a trace in the order in which learners are carried over them."""
     return np.random.default_rng(seed).permutation(queries)
 
 
@@ -149,8 +148,12 @@ class Replayer:
         return other
 
     def run(
-        self, chooser: str | Selector | Chooser, seed: int, feedback: Feedback | None = None,
-        loss: Loss | None = None, acceptance: np.ndarray | None = None,
+        self,
+        chooser: str | Selector | Chooser,
+        seed: int,
+        feedback: Feedback | None = None,
+        loss: Loss | None = None,
+        acceptance: np.ndarray | None = None,
         carried: Carried | None = None,
     ) -> Replay:
         """Replay a selector or reference, given as such or by its label.
@@ -166,8 +169,14 @@ class Replayer:
             return self._run_reference(chooser, seed, accepted)
         check_learning(chooser.selector, feedback, loss)
         feedback = feedback or Feedback()
-        return self._run_selector(chooser, seed, feedback, loss or self.default_loss(feedback),
-                                  accepted, carried or Carried())
+        return self._run_selector(
+            chooser,
+            seed,
+            feedback,
+            loss or self.default_loss(feedback),
+            accepted,
+            carried or Carried(),
+        )
 
     def default_loss(self, feedback: Feedback) -> Loss:
         """That of full-information learners where none is named: it depends on the costs."""
@@ -177,19 +186,23 @@ class Replayer:
         """gamma and realised acceptance of tokens start..end-1, each (end-start, D, N)."""
         return self._gamma[start:end], self._acceptance[start:end]
 
-    def is_exact(
-        self, chooser: str | Selector | Chooser, feedback: Feedback | None = None
-    ) -> bool:
+    def is_exact(self, chooser: str | Selector | Chooser, feedback: Feedback | None = None) -> bool:
         """Whether `run_exact` can be had: the play must depend on the position only."""
         chooser = as_chooser(chooser)
         if isinstance(chooser, Reference):
             return True
         selector = chooser.selector
-        return (selector.feedback != CHOSEN and not selector.draws and self.carry is None
-                and (feedback or Feedback()).by_position)
+        return (
+            selector.feedback != CHOSEN
+            and not selector.draws
+            and self.carry is None
+            and (feedback or Feedback()).by_position
+        )
 
     def run_exact(
-        self, chooser: str | Selector | Chooser, feedback: Feedback | None = None,
+        self,
+        chooser: str | Selector | Chooser,
+        feedback: Feedback | None = None,
         loss: Loss | None = None,
     ) -> Replay:
         """Exact expectations of what `run` replays; see `expectations.moments`.
@@ -199,7 +212,8 @@ class Replayer:
         chooser = as_chooser(chooser)
         if not self.is_exact(chooser, feedback):
             raise HedgespecError(
-                f"{chooser.label}: no exact expectation with these settings; replay it")
+                f"{chooser.label}: no exact expectation with these settings; replay it"
+            )
         if isinstance(chooser, Reference):
             return self._exact_reference(chooser)
         check_learning(chooser.selector, feedback, loss)
@@ -219,9 +233,17 @@ class Replayer:
     @cached_property
     def _router(self) -> Router:
         rule, arms = self._asked
-        return Router(self, lambda trace: Replayer(
-            trace, None if self.arm_lengths or arms else self.draft_length, rule, self.threads,
-            arm_lengths=self.arm_lengths, arms=arms))
+        return Router(
+            self,
+            lambda trace: Replayer(
+                trace,
+                None if self.arm_lengths or arms else self.draft_length,
+                rule,
+                self.threads,
+                arm_lengths=self.arm_lengths,
+                arms=arms,
+            ),
+        )
 
     def route(self, training: str | None) -> np.ndarray:
         """The arm (Q) that a router takes by the prompt; see `Known`."""
@@ -250,8 +272,14 @@ class Replayer:
     def _expected_sums(self, each: np.ndarray) -> np.ndarray:
         """Of what a round from each token has, over those of each fixed drafter, (Q, N)."""
         sums = np.zeros((len(self.trace.offsets) - 1, self._arms))
-        self._over_queries(table_kernels().expected_sums, self.trace.offsets, self._acceptance,
-                           self.draft_length, each, sums)
+        self._over_queries(
+            table_kernels().expected_sums,
+            self.trace.offsets,
+            self._acceptance,
+            self.draft_length,
+            each,
+            sums,
+        )
         return sums
 
     @cached_property
@@ -260,8 +288,15 @@ class Replayer:
         cuts counts whole among those drafted."""
         shape = len(self.trace.offsets) - 1, self.draft_length, self._arms
         whole, by_depth = np.zeros((2, shape[0], shape[2])), np.zeros((2, *shape))
-        self._over_queries(table_kernels().draft_counts, self.trace.offsets, self._acceptance,
-                           self.draft_length, self._drafted, *whole, *by_depth)
+        self._over_queries(
+            table_kernels().draft_counts,
+            self.trace.offsets,
+            self._acceptance,
+            self.draft_length,
+            self._drafted,
+            *whole,
+            *by_depth,
+        )
         return DraftCounts(*whole, *by_depth)
 
     def covered(self, run: Replay, values: np.ndarray) -> np.ndarray:
@@ -274,8 +309,16 @@ class Replayer:
         if plays.ndim == 1:
             plays = np.eye(self._arms)[plays]
         sums = np.zeros(len(self.trace.offsets) - 1)
-        self._over_queries(table_kernels().covered_values, self.trace.offsets, self._acceptance,
-                           self.draft_length, values, run.visits, plays, sums)
+        self._over_queries(
+            table_kernels().covered_values,
+            self.trace.offsets,
+            self._acceptance,
+            self.draft_length,
+            values,
+            run.visits,
+            plays,
+            sums,
+        )
         return sums
 
     def table(self, kernel: Callable[..., None]) -> np.ndarray:
@@ -303,20 +346,32 @@ class Replayer:
     def _loss_table(self, loss: Loss) -> np.ndarray:
         table = np.empty((len(self.trace.tokens), self._arms))
         if loss.visit:
-            self._over_queries(table_kernels().visit_table, self.trace.offsets,
-                               *self._estimates(loss), self.draft_length, table)
+            self._over_queries(
+                table_kernels().visit_table,
+                self.trace.offsets,
+                *self._estimates(loss),
+                self.draft_length,
+                table,
+            )
         else:
             self._over_queries(
-                table_kernels().loss_table, self.trace.offsets, *self._estimates(loss),
-                self._gamma, loss.accept_weight, loss.window(self.draft_length),
-                self.draft_length, table)
+                table_kernels().loss_table,
+                self.trace.offsets,
+                *self._estimates(loss),
+                self._gamma,
+                loss.accept_weight,
+                loss.window(self.draft_length),
+                self.draft_length,
+                table,
+            )
         return table
 
     def _estimates(self, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
         """The arrays (survive, end) of the loss's estimator, (T, D, N)."""
         depths = slice(None, 1) if loss.prefill else slice(None)
         survive, end = estimator_arrays(
-            loss.estimator, self._gamma, self._acceptance, self.arms.path_only)
+            loss.estimator, self._gamma, self._acceptance, self.arms.path_only
+        )
         return np.ascontiguousarray(survive[:, depths]), np.ascontiguousarray(end[:, depths])
 
     def seconds(self, run: Replay) -> tuple[np.ndarray, np.ndarray]:
@@ -328,8 +383,9 @@ class Replayer:
         costs = costs_of(self.trace)
         undrafted = 0.0 if run.drafts else undrafted_seconds(costs)
         own = run.visits * run.in_rounds(self.round_seconds(), undrafted)
-        if run.choice is None or not (run.sets is not None or (
-                run.by_selector and has_reads(costs))):
+        if run.choice is None or not (
+            run.sets is not None or (run.by_selector and has_reads(costs))
+        ):
             evaluation = run.evaluated * run.in_rounds(self.evaluating_seconds())
             return own + evaluation, evaluation
         evaluation, catching_up = self._reading_seconds(run, run.choice)
@@ -344,8 +400,12 @@ class Replayer:
 
     @cached_property
     def _known_seconds(self) -> np.ndarray:
-        return round_seconds(costs_of(self.trace), self.arms.drafter_names(self.trace),
-                             self.arms.lengths, self._drafted)
+        return round_seconds(
+            costs_of(self.trace),
+            self.arms.drafter_names(self.trace),
+            self.arms.lengths,
+            self._drafted,
+        )
 
     def own_seconds(self) -> np.ndarray:
         """The same in the mean over all tokens, or as they were given, (N,)."""
@@ -369,8 +429,7 @@ class Replayer:
         return self.arms.drafted(self.trace)
 
     def loss_of_queries(self, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of a loss over each query's positions that have one, (Q, N), and their number (Q).
-        """
+        """Sums of a loss over each query's positions that have one, (Q, N), and their number (Q)."""
         table = self.losses(loss)
         known = ~np.isnan(table[:, :1])
         return self.per_query(np.where(known, table, 0.0)), self.per_query(known[:, 0])
@@ -379,8 +438,13 @@ class Replayer:
         """Sums of what each token has, (T), over the tokens of each query before `places` (Q, G),
         which rise; (Q, G)."""
         sums = np.zeros(places.shape)
-        self._over_queries(table_kernels().running_sums, self.trace.offsets, places,
-                           np.asarray(values, dtype=np.float64), sums)
+        self._over_queries(
+            table_kernels().running_sums,
+            self.trace.offsets,
+            places,
+            np.asarray(values, dtype=np.float64),
+            sums,
+        )
         return sums
 
     def evaluating_seconds(self) -> np.ndarray:
@@ -408,8 +472,15 @@ class Replayer:
         if sets is None:
             sets = np.repeat(run.evaluated.astype(bool)[:, None], self._arms, axis=1)
         evaluation, catching_up = np.zeros((2, len(choice)))
-        self._over_queries(evaluation_kernels().reading_seconds, self.trace.offsets, choice, sets,
-                           self._arm_seconds(np.zeros(self._arms)), evaluation, catching_up)
+        self._over_queries(
+            evaluation_kernels().reading_seconds,
+            self.trace.offsets,
+            choice,
+            sets,
+            self._arm_seconds(np.zeros(self._arms)),
+            evaluation,
+            catching_up,
+        )
         return evaluation, catching_up
 
     def _arm_seconds(self, own: np.ndarray) -> ArmSeconds:
@@ -423,9 +494,11 @@ class Replayer:
         tokens = np.arange(np.diff(self.trace.offsets).max() + 1)
         return ArmSeconds(
             np.stack([self.arms.owner, self.arms.first, reads_first(costs, names)]),
-            np.zeros(self._arms), reading_seconds(costs, names, tokens),
+            np.zeros(self._arms),
+            reading_seconds(costs, names, tokens),
             reading_together_seconds(costs, int(self.arms.first.sum()), tokens),
-            costs.evaluation_overhead)
+            costs.evaluation_overhead,
+        )
 
     def one_replay(self, run: Replay, query: int) -> np.ndarray:
         """Decisions (L) in one query: the run's own; of an expectation those with seed 0.
@@ -442,8 +515,17 @@ class Replayer:
         if assigned.ndim == 2:
             assigned = drawing_kernel()(0, self.trace.numbers[query], 0, length, assigned)
         choice = np.full(length, -1, dtype=np.int16)
-        assigned_kernel()(0, 1, np.array([0, length]), self.trace.numbers[query : query + 1],
-                          self._acceptance[begin:end], assigned, self.draft_length, 0, choice)
+        assigned_kernel()(
+            0,
+            1,
+            np.array([0, length]),
+            self.trace.numbers[query : query + 1],
+            self._acceptance[begin:end],
+            assigned,
+            self.draft_length,
+            0,
+            choice,
+        )
         return choice
 
     def rounds_per_query(self, run: Replay) -> np.ndarray:
@@ -460,8 +542,13 @@ class Replayer:
         return self._given_seconds is not None or self.trace.manifest.costs is not None
 
     def _run_selector(
-        self, configured: ConfiguredSelector, seed: int, feedback: Feedback, loss: Loss,
-        acceptance: np.ndarray, carried: "Carried",
+        self,
+        configured: ConfiguredSelector,
+        seed: int,
+        feedback: Feedback,
+        loss: Loss,
+        acceptance: np.ndarray,
+        carried: "Carried",
     ) -> Replay:
         configured.check_on(self._arms, self.draft_length)
         selector = configured.selector
@@ -478,22 +565,58 @@ class Replayer:
         follows = carried.state is not None
         state = carried.of(schedule.copies if full else 1, state_size)
         if selector.feedback == CHOSEN:
-            task = ChosenTask(*queries, acceptance, self._gamma, self.arms.lengths,
-                              self.draft_length, carry, follows, state, seed, params, state_size)
+            task = ChosenTask(
+                *queries,
+                acceptance,
+                self._gamma,
+                self.arms.lengths,
+                self.draft_length,
+                carry,
+                follows,
+                state,
+                seed,
+                params,
+                state_size,
+            )
         elif feedback.partial:
-            task = PartialTask(*queries, acceptance, self.losses(loss), schedule,
-                               self.draft_length, carry, follows, state, seed, params, state_size,
-                               self._arm_seconds(self.own_seconds()) if feedback.timed else
-                               no_seconds(self.arms.owner, self.arms.first))
+            task = PartialTask(
+                *queries,
+                acceptance,
+                self.losses(loss),
+                schedule,
+                self.draft_length,
+                carry,
+                follows,
+                state,
+                seed,
+                params,
+                state_size,
+                self._arm_seconds(self.own_seconds())
+                if feedback.timed
+                else no_seconds(self.arms.owner, self.arms.first),
+            )
             sets = np.zeros((len(choice), self._arms), dtype=bool)
         else:
-            task = FullTask(*queries, acceptance, self.losses(loss), *self._estimates(loss),
-                            schedule, self.draft_length, carry, follows, state, seed, params,
-                            state_size, self._features(selector))
+            task = FullTask(
+                *queries,
+                acceptance,
+                self.losses(loss),
+                *self._estimates(loss),
+                schedule,
+                self.draft_length,
+                carry,
+                follows,
+                state,
+                seed,
+                params,
+                state_size,
+                self._features(selector),
+            )
         outputs = (choice,) if sets is None else (sets, choice)
         seconds = self._run_learner(configured, kernel, task, *outputs)
-        return self._replayed(configured.label, selector.feedback, feedback, loss, seed, choice,
-                              seconds, sets)
+        return self._replayed(
+            configured.label, selector.feedback, feedback, loss, seed, choice, seconds, sets
+        )
 
     def _features(self, selector: Selector) -> np.ndarray:
         """What a learner reads of each position, (T, F); F = 0 of those that read nothing."""
@@ -512,17 +635,38 @@ class Replayer:
         plays = np.zeros((len(self.trace.tokens), self._arms))
         visits, usage, variance = self._no_moments()
         window = loss.window(self.draft_length)
-        task = ExactTask(self.trace.offsets, self._acceptance, self.losses(loss),
-                         feedback.schedule(window), self.draft_length,
-                         configured.parameter_array(self.arms.lengths, window),
-                         selector.state_size(self._arms), self._features(selector))
+        task = ExactTask(
+            self.trace.offsets,
+            self._acceptance,
+            self.losses(loss),
+            feedback.schedule(window),
+            self.draft_length,
+            configured.parameter_array(self.arms.lengths, window),
+            selector.state_size(self._arms),
+            self._features(selector),
+        )
         seconds = self._run_learner(configured, kernel, task, plays, visits, usage, variance)
-        return Replay(configured.label, selector.feedback, feedback, loss, EXACT, None, None,
-                      visits, usage, self._each_round(selector.feedback, visits), variance, seconds,
-                      plays)
+        return Replay(
+            configured.label,
+            selector.feedback,
+            feedback,
+            loss,
+            EXACT,
+            None,
+            None,
+            visits,
+            usage,
+            self._each_round(selector.feedback, visits),
+            variance,
+            seconds,
+            plays,
+        )
 
     def _run_learner(
-        self, configured: ConfiguredSelector, kernel: Callable[..., None], task: Task,
+        self,
+        configured: ConfiguredSelector,
+        kernel: Callable[..., None],
+        task: Task,
         *outputs: np.ndarray,
     ) -> float:
         """Fill the outputs; return the seconds, without those of compiling."""
@@ -537,12 +681,20 @@ class Replayer:
             return self._undrafted(chooser, seed)
         kernel = assigned_kernel()
         choice = self._no_choice()
-        arguments = (self.trace.offsets, self.trace.numbers, acceptance, chooser.assign(self),
-                     self.draft_length, seed, choice)
+        arguments = (
+            self.trace.offsets,
+            self.trace.numbers,
+            acceptance,
+            chooser.assign(self),
+            self.draft_length,
+            seed,
+            choice,
+        )
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
-        return self._replayed(chooser.label, chooser.knows, Feedback(), Loss(), seed, choice,
-                              seconds)
+        return self._replayed(
+            chooser.label, chooser.knows, Feedback(), Loss(), seed, choice, seconds
+        )
 
     def _exact_reference(self, chooser: Reference) -> Replay:
         if not chooser.kind.drafts:
@@ -550,36 +702,90 @@ class Replayer:
         kernel = table_kernels().assigned_moments
         assigned = chooser.assign(self)
         visits, usage, variance = self._no_moments()
-        arguments = (self.trace.offsets, self._acceptance, assigned, self.draft_length, visits,
-                     usage, variance)
+        arguments = (
+            self.trace.offsets,
+            self._acceptance,
+            assigned,
+            self.draft_length,
+            visits,
+            usage,
+            variance,
+        )
         kernel(0, 0, *arguments)
         seconds = self._over_queries(kernel, *arguments)
-        return Replay(chooser.label, chooser.knows, Feedback(), Loss(), EXACT, None, None, visits,
-                      usage, np.zeros_like(visits), variance, seconds, assigned)
+        return Replay(
+            chooser.label,
+            chooser.knows,
+            Feedback(),
+            Loss(),
+            EXACT,
+            None,
+            None,
+            visits,
+            usage,
+            np.zeros_like(visits),
+            variance,
+            seconds,
+            assigned,
+        )
 
     def _undrafted(self, chooser: Reference, seed: int | None) -> Replay:
         """A round from each token, whatever the seed; None: the expectation."""
         tokens, queries = len(self.trace.tokens), len(self.trace.offsets) - 1
         started = perf_counter()
         rounds, plays = np.ones(tokens), np.zeros((tokens, self._arms))
-        return Replay(chooser.label, chooser.knows, Feedback(), Loss(),
-                      EXACT if seed is None else REPLAYED, seed, None, rounds,
-                      np.zeros((queries, self._arms)), np.zeros(tokens),
-                      np.zeros(queries) if seed is None else None, perf_counter() - started, plays,
-                      drafts=False)
+        return Replay(
+            chooser.label,
+            chooser.knows,
+            Feedback(),
+            Loss(),
+            EXACT if seed is None else REPLAYED,
+            seed,
+            None,
+            rounds,
+            np.zeros((queries, self._arms)),
+            np.zeros(tokens),
+            np.zeros(queries) if seed is None else None,
+            perf_counter() - started,
+            plays,
+            drafts=False,
+        )
 
     def _replayed(
-        self, label: str, knows: str, feedback: Feedback, loss: Loss, seed: int,
-        choice: np.ndarray, seconds: float, sets: np.ndarray | None = None,
+        self,
+        label: str,
+        knows: str,
+        feedback: Feedback,
+        loss: Loss,
+        seed: int,
+        choice: np.ndarray,
+        seconds: float,
+        sets: np.ndarray | None = None,
     ) -> Replay:
         queries, starts = len(self.trace.offsets) - 1, np.flatnonzero(choice >= 0)
         query = np.searchsorted(self.trace.offsets, starts, side="right") - 1
         usage = np.bincount(query * self._arms + choice[starts], minlength=queries * self._arms)
         usage = usage.reshape(queries, self._arms)
-        evaluated = (self._evaluated(knows, feedback, loss, seed, choice) if sets is None
-                     else np.any(sets[:, self.arms.first], axis=1))
-        return Replay(label, knows, feedback, loss, REPLAYED, seed, choice, choice >= 0, usage,
-                      evaluated, None, seconds, sets=sets)
+        evaluated = (
+            self._evaluated(knows, feedback, loss, seed, choice)
+            if sets is None
+            else np.any(sets[:, self.arms.first], axis=1)
+        )
+        return Replay(
+            label,
+            knows,
+            feedback,
+            loss,
+            REPLAYED,
+            seed,
+            choice,
+            choice >= 0,
+            usage,
+            evaluated,
+            None,
+            seconds,
+            sets=sets,
+        )
 
     def _evaluated(
         self, knows: str, feedback: Feedback, loss: Loss, seed: int, choice: np.ndarray
@@ -588,9 +794,15 @@ class Replayer:
         if knows != FULL or not feedback.spares:
             return self._each_round(knows, choice >= 0)
         evaluated = np.zeros(len(choice), dtype=bool)
-        self._over_queries(evaluation_kernels().mark_evaluated, self.trace.offsets,
-                           self.trace.numbers, choice,
-                           feedback.schedule(loss.window(self.draft_length)), seed, evaluated)
+        self._over_queries(
+            evaluation_kernels().mark_evaluated,
+            self.trace.offsets,
+            self.trace.numbers,
+            choice,
+            feedback.schedule(loss.window(self.draft_length)),
+            seed,
+            evaluated,
+        )
         return evaluated
 
     def _each_round(self, knows: str, visits: np.ndarray) -> np.ndarray:
@@ -603,8 +815,11 @@ class Replayer:
 
     def _no_moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         queries = len(self.trace.offsets) - 1
-        return (np.zeros(len(self.trace.tokens)), np.zeros((queries, self._arms)),
-                np.zeros(queries))
+        return (
+            np.zeros(len(self.trace.tokens)),
+            np.zeros((queries, self._arms)),
+            np.zeros(queries),
+        )
 
     def _no_choice(self) -> np.ndarray:
         return np.full(len(self.trace.tokens), -1, dtype=np.int16)

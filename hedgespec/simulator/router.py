@@ -33,8 +33,9 @@ class Router:
         if training not in self._routes:
             teacher = self._teacher(training)
             best = teacher.expected_rounds.argmin(axis=1)
-            self._routes[training] = route(self._known.trace, teacher.trace, best,
-                                           len(self._known.arms.names))
+            self._routes[training] = route(
+                self._known.trace, teacher.trace, best, len(self._known.arms.names)
+            )
         return self._routes[training]
 
     def check(self, training: str | None) -> None:
@@ -48,8 +49,10 @@ class Router:
         if training not in self._teachers:  # asked for when it is checked and when it is trained
             teacher = self._replayed(read_trace(trace_folder(training)))
             if teacher.arms.names != self._known.arms.names:
-                raise HedgespecError(f"{SelectorLabel(ROUTER, training)}: that trace has other "
-                                     f"drafters than {self._known.trace.name}")
+                raise HedgespecError(
+                    f"{SelectorLabel(ROUTER, training)}: that trace has other "
+                    f"drafters than {self._known.trace.name}"
+                )
             self._teachers[training] = teacher
         return self._teachers[training]
 
@@ -80,7 +83,8 @@ def check_route(trace: Asked, training: Asked) -> None:
     if seen != asked:
         raise HedgespecError(
             f"router: prompt embeddings of trace {training.name} have width {seen}, those "
-            f"of {trace.name} {asked}: recorded with different targets")
+            f"of {trace.name} {asked}: recorded with different targets"
+        )
     folds = _folds(training)
     if any((folds == fold).all() for fold in np.unique(_folds(trace))):
         raise HedgespecError(f"router: too few questions in trace {training.name} to train on")
@@ -110,8 +114,10 @@ def train(features: np.ndarray, labels: np.ndarray, arms: int, ridge: float = RI
 def _embeddings(trace: Asked) -> np.ndarray:
     found = np.array(trace.queries["prompt_embedding"].to_list(), dtype=np.float64)
     if not found.shape[1]:
-        raise HedgespecError(f"{ROUTER}: trace {trace.name} has no prompt embeddings, which a "
-                             "router learns from; servers give none")
+        raise HedgespecError(
+            f"{ROUTER}: trace {trace.name} has no prompt embeddings, which a "
+            "router learns from; servers give none"
+        )
     return found
 
 

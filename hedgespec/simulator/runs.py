@@ -83,8 +83,9 @@ def jobs_of(replayer: Replayer, settings: SweepSettings) -> list[Job]:
     asked for.
     """
     costly = replayer.trace.manifest.costs is not None
-    choosers = [replayer.chooser(one)
-                for one in _expanded(settings.selectors, replayer.arms.names, costly)]
+    choosers = [
+        replayer.chooser(one) for one in _expanded(settings.selectors, replayer.arms.names, costly)
+    ]
     found = possible_pairs({one.label: one for one in choosers}.values(), settings)
     return [job for chooser, pairs in found for job in _jobs(replayer, chooser, pairs, settings)]
 
@@ -108,15 +109,24 @@ def _jobs(
     replayer: Replayer, chooser: Chooser, pairs: list[Pair], settings: SweepSettings
 ) -> list[Job]:
     if isinstance(chooser, Reference) or chooser.selector.feedback == NONE:
-        return [Job(chooser, None, None, _exact(replayer, chooser, None, settings.mode),
-                    settings.seeds)]
-    return [Job(chooser, feedback, _loss(replayer, chooser, feedback, loss),
-                _exact(replayer, chooser, feedback, settings.mode), settings.seeds)
-            for feedback, loss in pairs]
+        return [
+            Job(chooser, None, None, _exact(replayer, chooser, None, settings.mode), settings.seeds)
+        ]
+    return [
+        Job(
+            chooser,
+            feedback,
+            _loss(replayer, chooser, feedback, loss),
+            _exact(replayer, chooser, feedback, settings.mode),
+            settings.seeds,
+        )
+        for feedback, loss in pairs
+    ]
 
 
-def _loss(replayer: Replayer, chooser: ConfiguredSelector, feedback: Feedback | None,
-          loss: Loss | None) -> Loss | None:
+def _loss(
+    replayer: Replayer, chooser: ConfiguredSelector, feedback: Feedback | None, loss: Loss | None
+) -> Loss | None:
     """What is named, or the default; None of learners that are not fed with losses."""
     if loss is not None or chooser.selector.feedback != FULL:
         return loss
@@ -126,8 +136,10 @@ def _loss(replayer: Replayer, chooser: ConfiguredSelector, feedback: Feedback | 
 def _exact(replayer: Replayer, chooser: Chooser, feedback: Feedback | None, mode: str) -> bool:
     possible = replayer.is_exact(chooser, feedback)
     if mode == "exact" and not possible:
-        raise HedgespecError(f"{arg('mode', 'exact')}: {chooser.label} has no exact expectation "
-                             f"with these settings; use {arg('mode', 'auto')}")
+        raise HedgespecError(
+            f"{arg('mode', 'exact')}: {chooser.label} has no exact expectation "
+            f"with these settings; use {arg('mode', 'auto')}"
+        )
     return possible and mode != "replayed"
 
 
@@ -141,7 +153,10 @@ class TraceJobs:
     """
 
     def __init__(
-        self, replayer: Replayer, bases: Sequence[CostBasis], answer: str | None = None,
+        self,
+        replayer: Replayer,
+        bases: Sequence[CostBasis],
+        answer: str | None = None,
         rounds: bool = True,
     ):
         self._rounds = rounds
@@ -156,7 +171,10 @@ class TraceJobs:
         self._gain = np.inf if answer in ids else float(gains[self._shown])
 
     def run(
-        self, job: Job, report: Callable[[int], None], runs: Sequence[int | None] | None = None,
+        self,
+        job: Job,
+        report: Callable[[int], None],
+        runs: Sequence[int | None] | None = None,
         carried: "CarriedStates | None" = None,
     ) -> list[Found]:
         """What the job, or some of its runs, found, under each of the costs.
@@ -173,16 +191,25 @@ class TraceJobs:
             best, run = self._best_fixed(seed), None
             for place, (costed, found) in enumerate(zip(self._costed, kept, strict=True)):
                 if run is None or job.timed:
-                    run = best if job.chooser.label == BEST_FIXED else replayed(
-                        costed.replayer, job, seed,
-                        None if carried is None else carried[seed, place])
+                    run = (
+                        best
+                        if job.chooser.label == BEST_FIXED
+                        else replayed(
+                            costed.replayer,
+                            job,
+                            seed,
+                            None if carried is None else carried[seed, place],
+                        )
+                    )
                 spent, evaluating = costed.replayer.seconds(run)
                 counted = self._counted(run, best, costed, spent, evaluating)
                 if seed == first and self._rounds and job.chooses:
                     counted = counted.told(rounds_of(self._replayer, run))
                 found.add(run, counted, self._grid.curves(run, spent, best, costed.replayer))
-        return [self._found(job, costed.basis, found) for costed, found
-                in zip(self._costed, kept, strict=True)]
+        return [
+            self._found(job, costed.basis, found)
+            for costed, found in zip(self._costed, kept, strict=True)
+        ]
 
     def _found(self, job: Job, basis: CostBasis, kept: "_Kept") -> Found:
         """What the runs of a job found under some costs."""
@@ -190,18 +217,38 @@ class TraceJobs:
         assert first is not None
         assert curves is not None
         key = self._key(first, basis)
-        return Found(key, self._replayer.trace.numbers, kept.counted, curves,
-                     answer_table(self._replayer, key, first, self._shown),
-                     self._gain, {"runnable": job.runnable, "by_seconds": job.timed})
+        return Found(
+            key,
+            self._replayer.trace.numbers,
+            kept.counted,
+            curves,
+            answer_table(self._replayer, key, first, self._shown),
+            self._gain,
+            {"runnable": job.runnable, "by_seconds": job.timed},
+        )
 
     def _key(self, run: Replay, basis: CostBasis) -> RunKey:
         replayer = self._replayer
-        return RunKey(replayer.trace.name, run.label, run.feedback_label, run.loss_label,
-                      replayer.draft_length, join_arms(replayer.arms_asked), replayer.carry,
-                      replayer.rule, run.mode, basis.name, basis.batch)
+        return RunKey(
+            replayer.trace.name,
+            run.label,
+            run.feedback_label,
+            run.loss_label,
+            replayer.draft_length,
+            join_arms(replayer.arms_asked),
+            replayer.carry,
+            replayer.rule,
+            run.mode,
+            basis.name,
+            basis.batch,
+        )
 
     def _counted(
-        self, run: Replay, best: Replay, costed: "_Costed", spent: np.ndarray,
+        self,
+        run: Replay,
+        best: Replay,
+        costed: "_Costed",
+        spent: np.ndarray,
         evaluating: np.ndarray,
     ) -> Counted:
         """What the rows of each query say, and what their summary is made of; `spent` and
@@ -217,14 +264,19 @@ class TraceJobs:
             "evaluations": replayer.per_query(run.evaluated),
             "seconds": replayer.per_query(spent),
             "evaluation_seconds": replayer.per_query(evaluating),
-            **{f"{part}_seconds": replayer.per_query(values)
-               for part, values in costed.parts(run, spent).items()},
+            **{
+                f"{part}_seconds": replayer.per_query(values)
+                for part, values in costed.parts(run, spent).items()
+            },
             "gamma": self._measures.gamma(run),
             "rounds_until_best": rounds_until_best(
-                run, replayer.expected_rounds.argmin(axis=1), replayer.trace.offsets),
+                run, replayer.expected_rounds.argmin(axis=1), replayer.trace.offsets
+            ),
             "evaluated_drafters": replayer.per_query(replayer.evaluated_drafters(run)),
-            **{f"{ROUNDS_OF}{name}": run.usage[:, arm]
-               for arm, name in enumerate(replayer.arms.names)},
+            **{
+                f"{ROUNDS_OF}{name}": run.usage[:, arm]
+                for arm, name in enumerate(replayer.arms.names)
+            },
             "token_regret": self._measures.token_regret(run),
             "length_regret": self._measures.length_regret(run),
         }
@@ -240,9 +292,14 @@ class TraceJobs:
             return {}
         arm, counts = names.index(name), self._replayer.draft_counts
         losses, positions = self._replayer.loss_of_queries(Loss())
-        found = {"drafts": counts.drafts[:, arm], "drafted": counts.drafted[:, arm],
-                 "reached": counts.reached[..., arm], "accepted": counts.accepted[..., arm],
-                 "positions": positions, "length_losses": losses[:, arm]}
+        found = {
+            "drafts": counts.drafts[:, arm],
+            "drafted": counts.drafted[:, arm],
+            "reached": counts.reached[..., arm],
+            "accepted": counts.accepted[..., arm],
+            "positions": positions,
+            "length_losses": losses[:, arm],
+        }
         if costed.timed:
             losses, _ = costed.loss_of_queries(Loss(seconds=True))
             found["seconds_losses"] = losses[:, arm] * costed.own_seconds().max()
@@ -256,13 +313,15 @@ class TraceJobs:
 
 
 class _Costed:
-    """A replayer under some costs, and where all their parts are at one end of what was measured.
-    """
+    """A replayer under some costs, and where all their parts are at one end of what was measured."""
 
     def __init__(self, replayer: Replayer, basis: CostBasis):
         self.basis, self.replayer = basis, replayer.under(basis.costs)
-        self._ends = {name: replayer.under(costs) for name, costs in (
-            ("low", basis.slow), ("high", basis.fast)) if costs is not None}
+        self._ends = {
+            name: replayer.under(costs)
+            for name, costs in (("low", basis.slow), ("high", basis.fast))
+            if costs is not None
+        }
         self._twice = {part: replayer.under(costs) for part, costs in basis.twice.items()}
 
     def parts(self, run: Replay, spent: np.ndarray) -> dict[str, np.ndarray]:

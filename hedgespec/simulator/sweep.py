@@ -58,8 +58,7 @@ def run_sweep(
     ready()
     kept = store if isinstance(store, KeptResults) else KeptResults(store)
     jobs = [job for part in parts for job in part.jobs]
-    with compiling(next(iter(planned.inputs)), jobs,
-                   max(one.threads for one in planned.settings)):
+    with compiling(next(iter(planned.inputs)), jobs, max(one.threads for one in planned.settings)):
         results = _run_jobs(parts, progress, kept, place or Here(shelf))
     results.provenance = _provenance(planned.inputs, planned.settings, results.complete)
     return results
@@ -152,10 +151,13 @@ class Task:
             pieces.setdefault(unit.piece, []).append(unit)
         made = []
         for number in range(len(self.part.bases)):
-            found = [[self.parked.load(_name(unit), number) for unit in blocks]
-                     for blocks in pieces.values()]
-            made.append(together([
-                in_turn([one for one in blocks if one is not None]) for blocks in found]))
+            found = [
+                [self.parked.load(_name(unit), number) for unit in blocks]
+                for blocks in pieces.values()
+            ]
+            made.append(
+                together([in_turn([one for one in blocks if one is not None]) for blocks in found])
+            )
         return made
 
 
@@ -180,8 +182,9 @@ class Finished:
         tasks = [task for task, _ in self._waiting]
         if tasks:
             made = tables(tasks[0].part.source.queries, [found for _, found in self._waiting])
-            self._kept.save([(task.key, task.job, one)
-                             for task, one in zip(tasks, made, strict=True)])
+            self._kept.save(
+                [(task.key, task.job, one) for task, one in zip(tasks, made, strict=True)]
+            )
             for task, results in zip(tasks, made, strict=True):
                 task.results = results
                 if task.parked is not None:
@@ -203,8 +206,13 @@ def tasks_of(parts: list[Part], kept: KeptResults) -> dict[str, Task]:
                 continue
             units, results = part.units(number, place), kept.load(key)
             parked = kept.parked(key, job) if len(units) > 1 else None
-            missing = set() if results else {unit for unit in units if parked is None
-                                             or parked.load(_name(unit), 0) is None}
+            missing = (
+                set()
+                if results
+                else {
+                    unit for unit in units if parked is None or parked.load(_name(unit), 0) is None
+                }
+            )
             found[key] = Task(part, job, key, parked, units, missing, results)
     return found
 
@@ -214,8 +222,11 @@ def _run_jobs(
 ) -> Results:
     tasks = tasks_of(parts, kept)
     by_job = {unit[:1] + unit[2:3]: task for task in tasks.values() for unit in task.units}
-    runs = {unit: len(task.part.blocks(task.job)[unit.block])
-            for task in tasks.values() for unit in task.units}
+    runs = {
+        unit: len(task.part.blocks(task.job)[unit.block])
+        for task in tasks.values()
+        for unit in task.units
+    }
     units = [unit for task in tasks.values() for unit in task.units if unit in task.missing]
     done = sum(runs.values()) - sum(runs[unit] for unit in units)
     complete, finished = False, Finished(kept)
@@ -239,28 +250,41 @@ def _run_jobs(
     finally:
         finished.make()
     made = {key: task.results for key, task in tasks.items() if task.results is not None}
-    first = {key: made[key] for part in parts if part.first for key in (
-        kept.key(part.identity, job) for job in part.jobs) if key in made}
-    return replace(Results.joined(list(made.values())), complete=complete,
-                   first=Results.joined(list(first.values())))
+    first = {
+        key: made[key]
+        for part in parts
+        if part.first
+        for key in (kept.key(part.identity, job) for job in part.jobs)
+        if key in made
+    }
+    return replace(
+        Results.joined(list(made.values())),
+        complete=complete,
+        first=Results.joined(list(first.values())),
+    )
 
 
-def asked(
-    folders: Iterable[Path], settings: SweepSettings | Sequence[SweepSettings]
-) -> Provenance:
+def asked(folders: Iterable[Path], settings: SweepSettings | Sequence[SweepSettings]) -> Provenance:
     """What of a sweep's provenance is known before it runs: its settings, and the traces' names."""
     several, common = located(settings), [trace_folder(folder) for folder in folders]
     wanted = dict.fromkeys(chain(*(one.traces or common for one in several)))
-    return {"settings": _described(several),
-            "traces": [{"name": load_manifest(folder).name} for folder in wanted]}
+    return {
+        "settings": _described(several),
+        "traces": [{"name": load_manifest(folder).name} for folder in wanted],
+    }
 
 
 def located(settings: SweepSettings | Sequence[SweepSettings]) -> list[SweepSettings]:
     """Each with the paths of bundled traces and costs for their names."""
     several = [settings] if isinstance(settings, SweepSettings) else settings
-    return [replace(one, traces=tuple(map(trace_folder, one.traces)),
-                    costs=tuple(map(costs_file, one.costs)))
-            for one in several]
+    return [
+        replace(
+            one,
+            traces=tuple(map(trace_folder, one.traces)),
+            costs=tuple(map(costs_file, one.costs)),
+        )
+        for one in several
+    ]
 
 
 def _described(settings: Sequence[SweepSettings]) -> list[dict[str, Any]]:
@@ -276,7 +300,9 @@ def _tell_bounds(traces: Iterable[TraceReader]) -> None:
                 f"trace {trace.name}: gamma is known between bounds that are {width:.2g} apart on "
                 "average; what needs it (estimators gamma and rb, loss accept, metasd-ucb, "
                 "token_regret) uses their middle. Rounds, MAT and estimator realised need none",
-                UserWarning, stacklevel=4)
+                UserWarning,
+                stacklevel=4,
+            )
 
 
 def _check_seeds(parts: list[Part]) -> None:
@@ -285,15 +311,24 @@ def _check_seeds(parts: list[Part]) -> None:
     for part in parts:
         replayer = part.sample
         for job in part.jobs:
-            setting = (replayer.trace.name, replayer.draft_length, replayer.rule, replayer.carry,
-                       replayer.arms_asked, job.chooser.label, job.feedback or Feedback(),
-                       job.loss or Loss(), job.exact)
+            setting = (
+                replayer.trace.name,
+                replayer.draft_length,
+                replayer.rule,
+                replayer.carry,
+                replayer.arms_asked,
+                job.chooser.label,
+                job.feedback or Feedback(),
+                job.loss or Loss(),
+                job.exact,
+            )
             seeds = found.setdefault(setting, job.seeds)
             if seeds != job.seeds and not job.exact:
                 raise HedgespecError(
                     f"trace {replayer.trace.name}: {job.chooser.label} with draft length "
                     f"{replayer.draft_length} is in two runs, with {seeds} and with {job.seeds} "
-                    f"seeds; give both runs the same {arg('seeds')}")
+                    f"seeds; give both runs the same {arg('seeds')}"
+                )
 
 
 def _check_names(traces: list[TraceReader]) -> None:
@@ -301,30 +336,50 @@ def _check_names(traces: list[TraceReader]) -> None:
     for name in names:
         if names.count(name) > 1:
             same = [str(trace.folder) for trace in traces if trace.name == name]
-            copy = ["hedgespec", "subset", same[-1], "--name", f"{name}-2", "--out",
-                    f"{same[-1]}-2"]
-            remedy = ("give it once" if len(set(same)) < len(same) else
-                      f"copy one under another name: {shlex.join(copy)}")
+            copy = [
+                "hedgespec",
+                "subset",
+                same[-1],
+                "--name",
+                f"{name}-2",
+                "--out",
+                f"{same[-1]}-2",
+            ]
+            remedy = (
+                "give it once"
+                if len(set(same)) < len(same)
+                else f"copy one under another name: {shlex.join(copy)}"
+            )
             raise HedgespecError(
                 f"two traces are called {name!r}, {' and '.join(same[:2])}: results could not be "
-                f"told apart; {remedy}")
+                f"told apart; {remedy}"
+            )
 
 
 def _check_pools(several: list[SweepSettings], traces: list[TraceReader]) -> None:
     """A recorded trace may be called as a pool of another one is."""
     names = {trace.name for trace in traces}
-    pools = {str(PoolLabel(name, *pool)) for name in names for one in several
-             for pool in wanted_pools(one)}
+    pools = {
+        str(PoolLabel(name, *pool))
+        for name in names
+        for one in several
+        for pool in wanted_pools(one)
+    }
     if both := sorted(names & pools):
-        raise HedgespecError(f"a pool of a trace and another trace are both called {both[0]!r}: "
-                             "results could not be told apart")
+        raise HedgespecError(
+            f"a pool of a trace and another trace are both called {both[0]!r}: "
+            "results could not be told apart"
+        )
 
 
 def _check_answer(answer: str | None, traces: list[TraceReader]) -> None:
     if answer is not None and not any(
-            answer in trace.queries["query_id"].to_list() for trace in traces):
-        raise HedgespecError(f"{arg('answer')}: no trace has a query {answer!r}; queries.parquet "
-                             "of a trace names them")
+        answer in trace.queries["query_id"].to_list() for trace in traces
+    ):
+        raise HedgespecError(
+            f"{arg('answer')}: no trace has a query {answer!r}; queries.parquet "
+            "of a trace names them"
+        )
 
 
 def _provenance(
@@ -336,16 +391,22 @@ def _provenance(
         "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "traces": [
-            {"name": trace.name, "folder": as_unicode(str(folder)),
-             "manifest_sha256": sha256_file(folder / MANIFEST),
-             "target": trace.manifest.target.id,
-             "costs": _cost_sources(trace, [one for one in settings
-                                            if not one.traces or folder in one.traces])}
+            {
+                "name": trace.name,
+                "folder": as_unicode(str(folder)),
+                "manifest_sha256": sha256_file(folder / MANIFEST),
+                "target": trace.manifest.target.id,
+                "costs": _cost_sources(
+                    trace, [one for one in settings if not one.traces or folder in one.traces]
+                ),
+            }
             for folder, trace in inputs.items()
         ],
         "settings": _described(settings),
-        "versions": {**package_versions("numpy", "numba", "polars"),
-                     "python": platform.python_version()},
+        "versions": {
+            **package_versions("numpy", "numba", "polars"),
+            "python": platform.python_version(),
+        },
     }
 
 
@@ -359,6 +420,13 @@ def _cost_sources(trace: TraceReader, settings: list[SweepSettings]) -> list[Cos
 def _cost_source(basis: CostBasis, costs: Costs) -> CostSource:
     """Whose seconds they are: device, dtype, and how all drafters' evaluation is counted."""
     alone = costs.evaluate_all is None and not costs.evaluate_together
-    return {"name": basis.name, "batch": basis.batch, "device": costs.device, "dtype": costs.dtype,
-            "evaluation": "one by one" if alone else "in one batch", "engine": costs.engine,
-            "context": costs.context, "sha256": basis.sha256}
+    return {
+        "name": basis.name,
+        "batch": basis.batch,
+        "device": costs.device,
+        "dtype": costs.dtype,
+        "evaluation": "one by one" if alone else "in one batch",
+        "engine": costs.engine,
+        "context": costs.context,
+        "sha256": basis.sha256,
+    }

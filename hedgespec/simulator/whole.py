@@ -44,7 +44,10 @@ class Whole:
     """
 
     def __init__(
-        self, trace: Asked, arms: RuledArms, pieces: Callable[[], Iterator[Piece]],
+        self,
+        trace: Asked,
+        arms: RuledArms,
+        pieces: Callable[[], Iterator[Piece]],
         replayed: Callable[[Trace], Piece],
     ):
         self.trace, self.arms = trace, arms
@@ -56,8 +59,12 @@ class Whole:
         for known, whole in self._under:
             if known is costs:
                 return whole
-        whole = Whole(self.trace, self.arms, lambda: (one.under(costs) for one in self._pieces()),
-                      self._replayed)
+        whole = Whole(
+            self.trace,
+            self.arms,
+            lambda: (one.under(costs) for one in self._pieces()),
+            self._replayed,
+        )
         self._under.append((costs, whole))
         return whole
 
@@ -99,4 +106,3 @@ class Whole:
     def check_router(self, training: str | None) -> None:
         """Raise HedgespecError if `route` would."""
         self._router.check(training)
-

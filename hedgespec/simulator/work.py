@@ -58,9 +58,12 @@ class Worker:
         if not part.carried or len(part.pieces) == 1:
             return self._on(part, unit).run(job, lambda done: report(unit, done), runs)
         carried = CarriedStates(Carried)
-        found = [self._on(part, unit._replace(piece=piece)).run(
-            job, lambda done: report(unit, done), runs, carried)
-            for piece in range(len(part.pieces))]
+        found = [
+            self._on(part, unit._replace(piece=piece)).run(
+                job, lambda done: report(unit, done), runs, carried
+            )
+            for piece in range(len(part.pieces))
+        ]
         return [together(pieces) for pieces in zip(*found, strict=True)]
 
     def _on(self, part: Part, unit: Unit) -> TraceJobs:
@@ -69,7 +72,8 @@ class Worker:
             self._jobs = None  # frees its tables before others are made
             self._at = unit.part, unit.piece
             self._jobs = part.trace_jobs(
-                self._shelf.read(part.source, part.pieces[unit.piece], part.memory))
+                self._shelf.read(part.source, part.pieces[unit.piece], part.memory)
+            )
         return self._jobs
 
 

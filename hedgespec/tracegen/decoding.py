@@ -70,24 +70,33 @@ def _read_prompts(
 ) -> tuple[Layers, torch.Tensor]:
     """Keys and values of prompts, and the final states (B, H) of their last tokens."""
     prompt = target.network(
-        input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
-        past_key_values=DynamicCache(), use_cache=True)
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+        past_key_values=DynamicCache(),
+        use_cache=True,
+    )
     past = [(layer.keys, layer.values) for layer in prompt.past_key_values.layers]
     return past, prompt.last_hidden_state[:, -1]
 
 
 def _chosen(
-    target: LanguageModel, choose: Choose, states: torch.Tensor, rows: torch.Tensor,
+    target: LanguageModel,
+    choose: Choose,
+    states: torch.Tensor,
+    rows: torch.Tensor,
     step: torch.Tensor,
 ) -> torch.Tensor:
     """The next tokens (n) of rows (n) whose final states are (n, H), some rows at a time."""
-    return torch.cat([choose(target.logits(part), own, step) for part, own in zip(
-        states.split(_ROWS), rows.split(_ROWS), strict=True)])
+    return torch.cat(
+        [
+            choose(target.logits(part), own, step)
+            for part, own in zip(states.split(_ROWS), rows.split(_ROWS), strict=True)
+        ]
+    )
 
 
-def _unfinished(
-    target: LanguageModel, written: torch.Tensor, limits: torch.Tensor
-) -> torch.Tensor:
+def _unfinished(target: LanguageModel, written: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
     """Numbers of the texts that go on behind what is `written` (n, done), at most `limits` (n)."""
     ends = torch.tensor(target.eos_tokens, device=written.device)
     running = (limits > written.shape[1]) & ~torch.isin(written, ends).any(-1)
@@ -98,7 +107,11 @@ class _Stretch:
     """Some steps of the rows that still run, all tensors fixed in place."""
 
     def __init__(
-        self, target: LanguageModel, choose: Choose, tokens: torch.Tensor, rows: torch.Tensor,
+        self,
+        target: LanguageModel,
+        choose: Choose,
+        tokens: torch.Tensor,
+        rows: torch.Tensor,
         done: int,
     ):
         """Rows (n) of `tokens` (B, T), of which `done` are written, go on."""
@@ -150,8 +163,11 @@ class _Stretch:
     def _advance(self) -> None:
         self._mask.index_fill_(3, self._place, True)
         states = self._target.network(
-            input_ids=self._token, attention_mask=self._mask, position_ids=self._position,
-            past_key_values=self._cache, use_cache=True,
+            input_ids=self._token,
+            attention_mask=self._mask,
+            position_ids=self._position,
+            past_key_values=self._cache,
+            use_cache=True,
         ).last_hidden_state
         chosen = _chosen(self._target, self._choose, states[:, 0], self._rows, self._step)
         self._tokens[self._rows, self._step] = chosen
@@ -162,8 +178,10 @@ class _Stretch:
     def past(self) -> Layers:
         """Keys and values of each layer up to the last step."""
         self._graph = None  # frees its memory before the next stretch takes its own
-        return [(keys[:, :, : self._length], values[:, :, : self._length])
-                for keys, values in self._layers]
+        return [
+            (keys[:, :, : self._length], values[:, :, : self._length])
+            for keys, values in self._layers
+        ]
 
     def mask(self) -> torch.Tensor:
         """Which of these keys belong to the text, (n, length)."""

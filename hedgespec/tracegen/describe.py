@@ -24,8 +24,7 @@ def fingerprint(setup: Setup, batch_size: int, queries: Sequence[Query]) -> dict
     A chat template may print the date, and a tokenizer's folder may be changed.
     """
     prompts = json.dumps([[query.prompt_sha256, query.prompt] for query in queries])
-    apart = ("prompts", "out", "resume", "batch_size", "drafters", "costs", "compiled",
-             "part")
+    apart = ("prompts", "out", "resume", "batch_size", "drafters", "costs", "compiled", "part")
     settings = {key: value for key, value in asdict(setup.settings).items() if key not in apart}
     return {
         **settings,
@@ -46,10 +45,17 @@ def manifest(setup: Setup, costs: Costs | None, recording: dict[str, Any]) -> Ma
         name=settings.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         target=setup.target.info(),
-        drafters=[_with_features(drafter.info()) if settings.features else drafter.info()
-                  for drafter in setup.drafters],
-        sampling=SamplingInfo(settings.temperature, settings.top_p, settings.top_k,
-                              settings.seed, settings.max_new_tokens),
+        drafters=[
+            _with_features(drafter.info()) if settings.features else drafter.info()
+            for drafter in setup.drafters
+        ],
+        sampling=SamplingInfo(
+            settings.temperature,
+            settings.top_p,
+            settings.top_k,
+            settings.seed,
+            settings.max_new_tokens,
+        ),
         draft_length=settings.draft_length,
         precision=settings.precision,
         device=device_name(*setup.target.devices),
@@ -57,8 +63,10 @@ def manifest(setup: Setup, costs: Costs | None, recording: dict[str, Any]) -> Ma
         queries=0,
         tokens=0,
         files={},
-        versions={"python": platform.python_version(),
-                  **package_versions("torch", "transformers", "numpy", "polars")},
+        versions={
+            "python": platform.python_version(),
+            **package_versions("torch", "transformers", "numpy", "polars"),
+        },
         recording={
             "command": command_to_pass_on(),
             "prompts": settings.prompts.name,
@@ -67,8 +75,10 @@ def manifest(setup: Setup, costs: Costs | None, recording: dict[str, Any]) -> Ma
             **recording,
         },
         costs=costs,
-        rules=[*(RuleInfo(rule.label) for rule in setup.rules),
-               *(RuleInfo(tree.label, tree.shape.deepest, tree.id) for tree in setup.trees)],
+        rules=[
+            *(RuleInfo(rule.label) for rule in setup.rules),
+            *(RuleInfo(tree.label, tree.shape.deepest, tree.id) for tree in setup.trees),
+        ],
     )
 
 

@@ -48,12 +48,16 @@ def generate_answers(
     longest = max(limits)
     width = max(map(len, prompts))
     pad = target.pad_token
-    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts],
-                       device=target.device)
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts],
-                        device=target.device)
-    numbers = np.stack([np.pad(row[:longest], (0, longest - len(row[:longest])))
-                        for row in uniforms])
+    ids = torch.tensor(
+        [[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=target.device
+    )
+    mask = torch.tensor(
+        [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts],
+        device=target.device,
+    )
+    numbers = np.stack(
+        [np.pad(row[:longest], (0, longest - len(row[:longest]))) for row in uniforms]
+    )
     chooser = _Chooser(sampling, torch.tensor(numbers, device=target.device), log_softmax)
     if has_plain_attention(target):
         tokens = decode(target, ids, mask, torch.tensor(limits), chooser.choose, on_step)
@@ -61,8 +65,10 @@ def generate_answers(
         tokens = _generate(target, ids, mask, chooser, on_step)
     noted = chooser.log_softmax.cpu().numpy()
     ends = set(target.eos_tokens)
-    return [_cut(row, limit, ends, logs)
-            for row, limit, logs in zip(tokens.tolist(), limits, noted, strict=True)]
+    return [
+        _cut(row, limit, ends, logs)
+        for row, limit, logs in zip(tokens.tolist(), limits, noted, strict=True)
+    ]
 
 
 def _cut(row: list[int], limit: int, ends: set[int], log_softmax: np.ndarray) -> GeneratedAnswer:
@@ -103,7 +109,10 @@ class _Chooser:
 
 
 def _generate(
-    target: LanguageModel, ids: torch.Tensor, mask: torch.Tensor, chooser: _Chooser,
+    target: LanguageModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    chooser: _Chooser,
     on_step: Callable[[int], None],
 ) -> torch.Tensor:
     """Answers (B, steps) by Hugging Face `generate`, which knows every architecture."""
@@ -115,7 +124,7 @@ def _generate(
         do_sample=False,
         max_new_tokens=steps,
     )
-    return output[:, ids.shape[1]:]
+    return output[:, ids.shape[1] :]
 
 
 class _Forced(LogitsProcessor):

@@ -65,19 +65,36 @@ def report_head(
     head = load_head(folder, target.model.dtype).to(target.device)
     prompts, answers = _texts(target, settings, sampling)
     used = _used_layers(head.config, target.layers)
-    trials = [Trial(counts, layers, layers == used, _acceptance(
-        _reading(head, folder, layers, target), target, prompts, answers, sampling))
-        for counts, layers in _counted(head.config, target.layers).items()]
-    tensors = {name: (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-               for name, tensor in read_weights(folder).items()}
-    return HeadReport(dialect_of(read_document(folder)), head.config.generation,
-                      _flags(head.config), tensors, sum(map(len, answers)), trials)
+    trials = [
+        Trial(
+            counts,
+            layers,
+            layers == used,
+            _acceptance(_reading(head, folder, layers, target), target, prompts, answers, sampling),
+        )
+        for counts, layers in _counted(head.config, target.layers).items()
+    ]
+    tensors = {
+        name: (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in read_weights(folder).items()
+    }
+    return HeadReport(
+        dialect_of(read_document(folder)),
+        head.config.generation,
+        _flags(head.config),
+        tensors,
+        sum(map(len, answers)),
+        trials,
+    )
 
 
 def _flags(config: EagleConfig) -> dict[str, Any]:
     """The settings that are not those of a plain head."""
-    flags = {item.name: getattr(config, item.name) for item in fields(config)
-             if item.name not in _NO_FLAGS and getattr(config, item.name) != item.default}
+    flags = {
+        item.name: getattr(config, item.name)
+        for item in fields(config)
+        if item.name not in _NO_FLAGS and getattr(config, item.name) != item.default
+    }
     if config.windows and not any(config.windows):
         del flags["windows"]
     rope = config.layer.rope_parameters["rope_type"]
@@ -119,23 +136,36 @@ def _texts(
     """Prompts, and the target's own answers."""
     questions = read_questions(settings.prompts or PROMPTS, 1)[:_TEXTS]
     share = -(-settings.tokens // len(questions))
-    prompts = [Query.of(target.tokenizer, number, question, [], share).prompt
-               for number, question in enumerate(questions)]
+    prompts = [
+        Query.of(target.tokenizer, number, question, [], share).prompt
+        for number, question in enumerate(questions)
+    ]
     longest = max(map(len, prompts)) + share
     if longest > target.context_length:
-        raise HedgespecError(f"prompts and texts of {longest} tokens exceed the target's context "
-                             f"of {target.context_length}")
+        raise HedgespecError(
+            f"prompts and texts of {longest} tokens exceed the target's context "
+            f"of {target.context_length}"
+        )
     written = generate_answers(
-        target, prompts, [share] * len(prompts),
-        [query_uniforms(settings.seed, number, share) for number in range(len(prompts))], sampling)
+        target,
+        prompts,
+        [share] * len(prompts),
+        [query_uniforms(settings.seed, number, share) for number in range(len(prompts))],
+        sampling,
+    )
     return prompts, [answer.tokens for answer in written]
 
 
 def _acceptance(
-    drafter: HeadDrafter, target: LanguageModel, prompts: list[list[int]],
-    answers: list[list[int]], sampling: Sampling,
+    drafter: HeadDrafter,
+    target: LanguageModel,
+    prompts: list[list[int]],
+    answers: list[list[int]],
+    sampling: Sampling,
 ) -> list[float]:
     scores, _ = score(target, [drafter], prompts, answers, sampling, _CHUNK)
-    columns = (statistic_column("gamma", drafter.name, depth, drafter.depths)
-               for depth in range(1, drafter.depths + 1))
+    columns = (
+        statistic_column("gamma", drafter.name, depth, drafter.depths)
+        for depth in range(1, drafter.depths + 1)
+    )
     return [float(torch.mean(scores.drafters[column].double())) for column in columns]

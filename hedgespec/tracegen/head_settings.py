@@ -13,8 +13,9 @@ class HeadSettings:
     """The target, and how much of its own text; `prompts` are the bundled ones by default."""
 
     target: Annotated[str, TARGET]
-    prompts: Annotated[Path | None, Option(
-        "question.jsonl, as for `hedgespec record` (default: bundled)", "FILE")] = None
+    prompts: Annotated[
+        Path | None, Option("question.jsonl, as for `hedgespec record` (default: bundled)", "FILE")
+    ] = None
     tokens: Annotated[int, Option("number of tokens of the target's own text", "N", low=1)] = 200
     seed: Annotated[int, seed_option("seed of the sampled text")] = 0
     device: Annotated[str, DEVICES] = "cpu"

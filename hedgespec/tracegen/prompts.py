@@ -94,31 +94,43 @@ def read_questions(path: Path, per_domain: int | None = None) -> list[Question]:
 def _tell_without_category(path: Path, questions: list[Question]) -> None:
     without = sum(question.domain == NO_DOMAIN for question in questions)
     if without:
-        warnings.warn(f'{path}: {without} of {len(questions)} questions have no "category": they '
-                      f'are all of one domain, which is called "{NO_DOMAIN}"', UserWarning,
-                      stacklevel=3)
+        warnings.warn(
+            f'{path}: {without} of {len(questions)} questions have no "category": they '
+            f'are all of one domain, which is called "{NO_DOMAIN}"',
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _told_apart(questions: list[Question]) -> list[Question]:
     """The category put before an id that another category has too, but for the first one's."""
     owners: dict[str, str] = {}
-    return [question if owners.setdefault(question.id, question.domain) == question.domain
-            else replace(question, id=f"{question.domain}-{question.id}") for question in questions]
+    return [
+        question
+        if owners.setdefault(question.id, question.domain) == question.domain
+        else replace(question, id=f"{question.domain}-{question.id}")
+        for question in questions
+    ]
 
 
 def _parse(line: str, where: str, place: str) -> Question:
     try:
         item = parse_json(line)
         turns = item["turns"]
-        question = Question(_name(item.get("question_id"), place),
-                            _name(item.get("category") or None, NO_DOMAIN), turns)
+        question = Question(
+            _name(item.get("question_id"), place),
+            _name(item.get("category") or None, NO_DOMAIN),
+            turns,
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HedgespecError(
             f'{where}: not a question ({error}); expected {{"question_id": 1, '
             '"category": "math", "turns": ["..."]}'
         ) from error
-    if not turns or not isinstance(turns, list) or not all(
-        isinstance(turn, str) and turn.strip() for turn in turns
+    if (
+        not turns
+        or not isinstance(turns, list)
+        or not all(isinstance(turn, str) and turn.strip() for turn in turns)
     ):
         raise HedgespecError(f'{where}: "turns" must be a list of texts, none empty')
     for name, text in (("question_id", question.id), ("category", question.domain)):
@@ -159,8 +171,10 @@ def render_messages(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> st
             )
         except Exception as error:  # templates are programs, and raise what they like
             told = (str(error).splitlines() or [type(error).__name__])[0]
-            raise HedgespecError(f"the tokenizer's chat template cannot be used: {told}; mend "
-                                 "chat_template in the tokenizer's folder") from error
+            raise HedgespecError(
+                f"the tokenizer's chat template cannot be used: {told}; mend "
+                "chat_template in the tokenizer's folder"
+            ) from error
         return text
     return "\n\n".join(message["content"] for message in messages) + "\n\n"
 
@@ -179,6 +193,7 @@ def first_prompt(tokenizer: Any, question: Question) -> list[int]:
 def _some_tokens(tokenizer: Any, text: str, query: str) -> list[int]:
     ids = tokenize(tokenizer, text)
     if not ids:
-        raise HedgespecError(f"question {query}: its prompt has no tokens; is the chat template "
-                             "the tokenizer's own?")
+        raise HedgespecError(
+            f"question {query}: its prompt has no tokens; is the chat template the tokenizer's own?"
+        )
     return ids

@@ -16,7 +16,11 @@ class Queries:
     """
 
     def __init__(
-        self, questions: Sequence[Question], tokenizer: Any, context: int, max_new_tokens: int,
+        self,
+        questions: Sequence[Question],
+        tokenizer: Any,
+        context: int,
+        max_new_tokens: int,
         source: Path,
     ):
         """Prompt and answer take at most `context` tokens; `source` is the questions' file."""
@@ -51,8 +55,9 @@ class Queries:
                 f"{self._source}: question {question.id} has {len(query.prompt)} prompt "
                 f"tokens, the shortest context of target and drafters is {self._context}"
             )
-        self.left_out += [question.query_id(turn)
-                          for turn in range(len(answers), len(question.turns))]
+        self.left_out += [
+            question.query_id(turn) for turn in range(len(answers), len(question.turns))
+        ]
         return None
 
 
@@ -65,8 +70,11 @@ def batches(queries: Sequence[Query], size: int, context: int) -> Iterator[list[
     """
     batch: list[Query] = []
     for query in sorted(queries, key=lambda query: (-len(query.prompt), query.number)):
-        if batch and (len(batch) == size or query.limit > context - len(batch[0].prompt)
-                      or 2 * _length(query) < _length(batch[0])):
+        if batch and (
+            len(batch) == size
+            or query.limit > context - len(batch[0].prompt)
+            or 2 * _length(query) < _length(batch[0])
+        ):
             yield batch
             batch = []
         batch.append(query)

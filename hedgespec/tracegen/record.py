@@ -40,8 +40,10 @@ def costs_as_read(setup: Setup) -> Costs:
 
 
 def record(
-    settings: RecordSettings, report: Callable[[RecordingProgress], None] = lambda _: None,
-    loaded: Loaded | None = None, measure: Callable[[Setup], Costs] = costs_as_read,
+    settings: RecordSettings,
+    report: Callable[[RecordingProgress], None] = lambda _: None,
+    loaded: Loaded | None = None,
+    measure: Callable[[Setup], Costs] = costs_as_read,
 ) -> Manifest:
     """Record a trace as `settings` say; return its manifest.
 
@@ -79,8 +81,12 @@ class _Recorder:
     """Runs the batches of one recording."""
 
     def __init__(
-        self, setup: Setup, questions: list[Question], progress: RecordingProgress,
-        report: Callable[[RecordingProgress], None], seconds: dict[str, float],
+        self,
+        setup: Setup,
+        questions: list[Question],
+        progress: RecordingProgress,
+        report: Callable[[RecordingProgress], None],
+        seconds: dict[str, float],
         measure: Callable[[Setup], Costs],
     ):
         """`seconds` are those of what was done before, by its name."""
@@ -91,17 +97,25 @@ class _Recorder:
         self._batch_size = settings.batch_size or _BATCH[self._kind]
         self._seconds = {**seconds, "costs": 0.0, "generate": 0.0, "score": 0.0}
         self._tokens_timed = 0
-        self._queries = Queries(questions, setup.target.tokenizer, setup.context,
-                                settings.max_new_tokens, settings.prompts)
+        self._queries = Queries(
+            questions,
+            setup.target.tokenizer,
+            setup.context,
+            settings.max_new_tokens,
+            settings.prompts,
+        )
         # Before the folder is touched: prompts may be too long.
         self._first_turns = self._queries.of_turn(0, {})
         self._part, self._parts = settings.share
         measures = settings.costs and self._part == 0
-        self._costs = self._timed("costs", partial(self._measure_costs, measure)) if (
-            measures) else None
+        self._costs = (
+            self._timed("costs", partial(self._measure_costs, measure)) if (measures) else None
+        )
         self._writer = TraceWriter(
-            settings.out, fingerprint(setup, self._batch_size, self._first_turns),
-            settings.resume or settings.part is not None)
+            settings.out,
+            fingerprint(setup, self._batch_size, self._first_turns),
+            settings.resume or settings.part is not None,
+        )
 
     def run(self) -> Manifest:
         """All turns; of several parts the others are done when the first has merged them."""
@@ -167,11 +181,13 @@ class _Recorder:
         self._progress.tokens += len(tokens)
         self._progress.queries_done += len(batch)
         self._report(self._progress)
-        by_query = {number: group["token"].to_list()
-                    for (number,), group in tokens.group_by("query")}
+        by_query = {
+            number: group["token"].to_list() for (number,), group in tokens.group_by("query")
+        }
         tokenizer = self._setup.target.tokenizer
-        return [tokenizer.decode(by_query[query.number], skip_special_tokens=True)
-                for query in batch]
+        return [
+            tokenizer.decode(by_query[query.number], skip_special_tokens=True) for query in batch
+        ]
 
     def _check_same_prompts(self, name: str, batch: list[Query], recorded: pl.DataFrame) -> None:
         """Raise HedgespecError unless a finished batch is of these prompts: a later turn's may
@@ -181,15 +197,18 @@ class _Recorder:
             raise HedgespecError(
                 f"{self._setup.settings.out}: cannot resume: the prompts of {name} are not those "
                 "recorded before; does the chat template print the date? Remove the folder to "
-                "start anew")
+                "start anew"
+            )
 
     def _record_batch(self, name: str, batch: list[Query]) -> pl.DataFrame:
-        answers = self._timed("generate", partial(
-            in_fitting_pieces, self._generate, batch, self._shrunk))
+        answers = self._timed(
+            "generate", partial(in_fitting_pieces, self._generate, batch, self._shrunk)
+        )
         scored: list[_Scored] = []
         for piece in _scoring_pieces(batch, answers, _SCORING_TOKENS[self._kind]):
-            scored += self._timed("score", partial(
-                in_fitting_pieces, self._score, piece, self._shrunk))
+            scored += self._timed(
+                "score", partial(in_fitting_pieces, self._score, piece, self._shrunk)
+            )
         queries, tokens = self._tables(scored)
         self._tokens_timed += len(tokens)
         self._writer.write_batch(name, queries, tokens)
@@ -203,19 +222,27 @@ class _Recorder:
 
         seed = self._setup.settings.seed
         return generate_answers(
-            self._setup.target, [query.prompt for query in queries],
+            self._setup.target,
+            [query.prompt for query in queries],
             [query.limit for query in queries],
             [query_uniforms(seed, query.number, query.limit) for query in queries],
-            self._setup.sampling, on_step,
+            self._setup.sampling,
+            on_step,
         )
 
     def _score(self, pairs: Sequence[tuple[Query, GeneratedAnswer]]) -> list[_Scored]:
         setup = self._setup
         self._say(f"scoring {len(pairs)} answers with {len(setup.drafters)} drafters")
         scores, embeddings = score(
-            setup.target, setup.drafters, [query.prompt for query, _ in pairs],
-            [answer.tokens for _, answer in pairs], setup.sampling, CHUNK_ROWS[self._kind],
-            setup.rules, setup.trees, setup.settings.features,
+            setup.target,
+            setup.drafters,
+            [query.prompt for query, _ in pairs],
+            [answer.tokens for _, answer in pairs],
+            setup.sampling,
+            CHUNK_ROWS[self._kind],
+            setup.rules,
+            setup.trees,
+            setup.settings.features,
         )
         result = []
         start = 0
@@ -229,12 +256,28 @@ class _Recorder:
         precision = self._setup.settings.precision
         source = self._setup.settings.prompts.stem
         scored = sorted(scored, key=lambda one: one.query.number)
-        queries = [query_table(one.query, len(one.answer.tokens), one.answer.finish_reason,
-                               one.embedding, source, precision) for one in scored]
+        queries = [
+            query_table(
+                one.query,
+                len(one.answer.tokens),
+                one.answer.finish_reason,
+                one.embedding,
+                source,
+                precision,
+            )
+            for one in scored
+        ]
         # Not part of the trace: how far teacher forcing is from the generating pass.
-        tokens = [token_table(one.query.number, one.answer.tokens, one.scores.log_p.numpy(),
-                              one.scores.statistics, precision)
-                  .with_columns(_gap=self._checked_gap(one)) for one in scored]
+        tokens = [
+            token_table(
+                one.query.number,
+                one.answer.tokens,
+                one.scores.log_p.numpy(),
+                one.scores.statistics,
+                precision,
+            ).with_columns(_gap=self._checked_gap(one))
+            for one in scored
+        ]
         return pl.concat(queries), pl.concat(tokens)
 
     def _checked_gap(self, one: _Scored) -> np.ndarray:
@@ -248,7 +291,8 @@ class _Recorder:
         if fault:
             raise HedgespecError(
                 f"question {one.query.question.query_id(one.query.turn)}: {fault}; nothing of "
-                f"this batch was recorded. {self._setup.target.id} cannot be recorded")
+                f"this batch was recorded. {self._setup.target.id} cannot be recorded"
+            )
         return gap
 
     def _timed(self, phase: str, work: Callable[[], Any]) -> Any:
@@ -282,8 +326,10 @@ def _scoring_pieces(
     queries: list[Query], answers: list[GeneratedAnswer], budget: int
 ) -> Iterator[list[tuple[Query, GeneratedAnswer]]]:
     """Cut a batch so that each piece, padded, holds at most `budget` tokens, or one answer."""
-    pairs = sorted(zip(queries, answers, strict=True),
-                   key=lambda pair: len(pair[0].prompt) + len(pair[1].tokens))
+    pairs = sorted(
+        zip(queries, answers, strict=True),
+        key=lambda pair: len(pair[0].prompt) + len(pair[1].tokens),
+    )
     piece: list[tuple[Query, GeneratedAnswer]] = []
     for query, answer in pairs:
         length = len(query.prompt) + len(answer.tokens)

@@ -41,8 +41,11 @@ class Scores:
 
     def part(self, rows: slice) -> "Scores":
         """Some of the tokens."""
-        return Scores(self.log_p[rows], self.log_softmax[rows],
-                      {column: values[rows] for column, values in self.drafters.items()})
+        return Scores(
+            self.log_p[rows],
+            self.log_softmax[rows],
+            {column: values[rows] for column, values in self.drafters.items()},
+        )
 
 
 @torch.inference_mode()
@@ -53,7 +56,9 @@ def score(
     answers: list[list[int]],
     sampling: Sampling,
     chunk: int,
-    rules: Sequence[Rule] = (), trees: Sequence[NamedTree] = (), features: bool = False,
+    rules: Sequence[Rule] = (),
+    trees: Sequence[NamedTree] = (),
+    features: bool = False,
 ) -> tuple[Scores, torch.Tensor]:
     """Teacher-force the target and all drafters on written answers.
 
@@ -70,8 +75,9 @@ def score(
     for drafter in drafters:
         with recorded(f"drafter {drafter.name}"):
             prepared.append(drafter.prepare(batch))
-    emitted = torch.tensor([token for answer in answers for token in answer],
-                           device=batch.ids.device)
+    emitted = torch.tensor(
+        [token for answer in answers for token in answer], device=batch.ids.device
+    )
     generator = generator_of(emitted)
     parts: list[Scores] = []
     for start in range(0, len(emitted), chunk):
@@ -83,15 +89,23 @@ def score(
                 q = probabilities(logits, sampling)
                 found = reduce_pair(p, q, emitted[rows])
                 for rule in rules:
-                    found |= {f"{statistic}.{rule.label}": values for statistic, values
-                              in rule.reduce(p, q, emitted[rows], generator).items()}
-                own.drafters.update({
-                    statistic_column(statistic, drafter.name, depth, drafter.depths): values
-                    for statistic, values in found.items()})
+                    found |= {
+                        f"{statistic}.{rule.label}": values
+                        for statistic, values in rule.reduce(p, q, emitted[rows], generator).items()
+                    }
+                own.drafters.update(
+                    {
+                        statistic_column(statistic, drafter.name, depth, drafter.depths): values
+                        for statistic, values in found.items()
+                    }
+                )
                 if features and depth == 1:
-                    own.drafters.update({
-                        optional_column(statistic, drafter.name): values
-                        for statistic, values in feature_statistics(logits).items()})
+                    own.drafters.update(
+                        {
+                            optional_column(statistic, drafter.name): values
+                            for statistic, values in feature_statistics(logits).items()
+                        }
+                    )
         parts.append(own)
     scores = _join(parts)
     for drafter in drafters:
@@ -124,31 +138,48 @@ def text_columns(
     drafter: Drafter, prompts: list[list[int]], answers: list[list[int]]
 ) -> dict[str, torch.Tensor]:
     """The columns of what a drafter's proposals are known to be from the text alone."""
-    return {optional_column(statistic, drafter.name): torch.from_numpy(values)
-            for statistic, values in drafter.text_statistics(prompts, answers).items()}
+    return {
+        optional_column(statistic, drafter.name): torch.from_numpy(values)
+        for statistic, values in drafter.text_statistics(prompts, answers).items()
+    }
 
 
 def _tree_scores(
-    target: LanguageModel, drafters: list[Drafter], batch: ScoringBatch, tree: NamedTree,
+    target: LanguageModel,
+    drafters: list[Drafter],
+    batch: ScoringBatch,
+    tree: NamedTree,
     sampling: Sampling,
 ) -> dict[str, torch.Tensor]:
     """The columns of all drafters' trees."""
     found = score_trees(target, drafters, batch, tree.shape, sampling, BLOCK[target.device.type])
     none = TreeStatistics.none(len(batch.rows), tree.shape.deepest)
-    return {column: values for drafter in drafters for column, values in tree_columns(
-        tree.label, drafter.name, found.get(drafter.name, none)).items()}
+    return {
+        column: values
+        for drafter in drafters
+        for column, values in tree_columns(
+            tree.label, drafter.name, found.get(drafter.name, none)
+        ).items()
+    }
 
 
 def tree_columns(label: str, drafter: str, found: TreeStatistics) -> dict[str, torch.Tensor]:
     """The columns of a drafter's trees, whose rule is `label`."""
-    masses = {tree_column("mass", label, drafter, level): found.mass[:, level - 1]
-              for level in range(1, found.mass.shape[1] + 1)}
-    return {tree_column("depth", label, drafter, 1): found.accepted.to(torch.uint8),
-            tree_column("nodes", label, drafter, 1): found.drafted.to(torch.uint16), **masses}
+    masses = {
+        tree_column("mass", label, drafter, level): found.mass[:, level - 1]
+        for level in range(1, found.mass.shape[1] + 1)
+    }
+    return {
+        tree_column("depth", label, drafter, 1): found.accepted.to(torch.uint8),
+        tree_column("nodes", label, drafter, 1): found.drafted.to(torch.uint16),
+        **masses,
+    }
 
 
 def teacher_force(
-    target: LanguageModel, prompts: list[list[int]], answers: list[list[int]],
+    target: LanguageModel,
+    prompts: list[list[int]],
+    answers: list[list[int]],
     layers: tuple[int, ...],
 ) -> ScoringBatch:
     """One pass of the target over prompt + answer, keeping the hidden states of `layers`."""
@@ -157,23 +188,31 @@ def teacher_force(
     pad = target.pad_token
     ids = torch.tensor([row + [pad] * (width - len(row)) for row in sequences])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in sequences])
-    rows = torch.cat([
-        torch.arange(len(prompt) - 1, len(prompt) + len(answer) - 1) + number * width
-        for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
-    ])
+    rows = torch.cat(
+        [
+            torch.arange(len(prompt) - 1, len(prompt) + len(answer) - 1) + number * width
+            for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
+        ]
+    )
     ids, mask, rows = (tensor.to(target.device) for tensor in (ids, mask, rows))
     states = target.hidden_states(ids, mask, layers)
     return ScoringBatch(ids, mask, rows, prompts, answers, states)
 
 
 def _prompt_embeddings(last: torch.Tensor, prompts: list[list[int]]) -> torch.Tensor:
-    return torch.stack([last[row, : len(prompt)].float().mean(dim=0)
-                        for row, prompt in enumerate(prompts)])
+    return torch.stack(
+        [last[row, : len(prompt)].float().mean(dim=0) for row, prompt in enumerate(prompts)]
+    )
 
 
 def _join(parts: list[Scores]) -> Scores:
     """Concatenate chunks and bring them to the host."""
-    drafters = {column: torch.cat([part.drafters[column] for part in parts]).cpu()
-                for column in parts[0].drafters}
-    return Scores(torch.cat([part.log_p for part in parts]).cpu(),
-                  torch.cat([part.log_softmax for part in parts]).cpu(), drafters)
+    drafters = {
+        column: torch.cat([part.drafters[column] for part in parts]).cpu()
+        for column in parts[0].drafters
+    }
+    return Scores(
+        torch.cat([part.log_p for part in parts]).cpu(),
+        torch.cat([part.log_softmax for part in parts]).cpu(),
+        drafters,
+    )

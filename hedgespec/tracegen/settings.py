@@ -24,17 +24,26 @@ from hedgespec.traces.schema import MAX_DRAFT_LENGTH, PRECISIONS
 TOKENS, CPU_TOKENS = 512, 96
 CPU_PER_DOMAIN = 1
 # Of other recordings too.
-RULES = Option("also record what these verification rules need: gumbel, multi:K, multi-without:K, "
-               "kseq:K (docs/rules.md); sampling, greedy, onehot and block need nothing", "RULE")
-TREES = Option("also record draft trees from every position: dynamic[:TOTAL,DEPTH,TOPK] (EAGLE-2; "
-               "60,7,10) or static[:FILE] (rank paths). Replay them with `hedgespec sim --rule "
-               "tree`; NAME=SHAPE gives `--rule tree:NAME`", "SHAPE")
+RULES = Option(
+    "also record what these verification rules need: gumbel, multi:K, multi-without:K, "
+    "kseq:K (docs/rules.md); sampling, greedy, onehot and block need nothing",
+    "RULE",
+)
+TREES = Option(
+    "also record draft trees from every position: dynamic[:TOTAL,DEPTH,TOPK] (EAGLE-2; "
+    "60,7,10) or static[:FILE] (rank paths). Replay them with `hedgespec sim --rule "
+    "tree`; NAME=SHAPE gives `--rule tree:NAME`",
+    "SHAPE",
+)
 
 
 def idle_compiled(device: str, measured: bool = True) -> tuple[str, bool, str]:
     """What `refuse_idle` is to refuse where no costs, or none of compiled kernels, are measured."""
-    return ("compiled", measured and device not in ("cpu", SPLIT),
-            "costs of compiled kernels are measured on one GPU, where costs are")
+    return (
+        "compiled",
+        measured and device not in ("cpu", SPLIT),
+        "costs of compiled kernels are measured on one GPU, where costs are",
+    )
 
 
 def share_of(part: str | None) -> tuple[int, int]:
@@ -60,47 +69,85 @@ class RecordSettings:
     """
 
     target: Annotated[str, TARGET]
-    prompts: Annotated[Path, Option(
-        "question.jsonl: question_id, category (the domain), turns (default: bundled)", "FILE")]
-    out: Annotated[Path, Option(
-        "trace directory to make (default: recordings/NAME)", "DIR", made=True)]
-    name: Annotated[str, Option(
-        "name of the trace (default: --out's, else from prompts file and temperature)")]
+    prompts: Annotated[
+        Path,
+        Option(
+            "question.jsonl: question_id, category (the domain), turns (default: bundled)", "FILE"
+        ),
+    ]
+    out: Annotated[
+        Path, Option("trace directory to make (default: recordings/NAME)", "DIR", made=True)
+    ]
+    name: Annotated[
+        str, Option("name of the trace (default: --out's, else from prompts file and temperature)")
+    ]
     drafters: Annotated[tuple[str, ...], DRAFTERS] = ()
     temperature: Annotated[float, TEMPERATURE] = Sampling.temperature
     top_p: Annotated[float, TOP_P] = Sampling.top_p
     top_k: Annotated[int, TOP_K] = Sampling.top_k
     seed: Annotated[int, seed_option("seed of the sampled text")] = 0
-    max_new_tokens: Annotated[int, Option(
-        f"longest answer, in tokens (default: {TOKENS}, on a CPU {CPU_TOKENS})", "N",
-        low=1)] = TOKENS
-    draft_length: Annotated[int, Option(
-        "default draft length of replays of this trace; others can be replayed too", "K", low=1,
-        high=MAX_DRAFT_LENGTH)] = 5
-    per_domain: Annotated[int | None, Option(
-        "questions of each domain (default: all; with the bundled prompts on a CPU, "
-        f"{CPU_PER_DOMAIN})", "N", low=1)] = None
-    batch_size: Annotated[int | None, Option(
-        "answers written at once; halved automatically when memory runs out (default: 256 on a "
-        "GPU, 8 on a CPU)", "N", low=1)] = None
+    max_new_tokens: Annotated[
+        int,
+        Option(f"longest answer, in tokens (default: {TOKENS}, on a CPU {CPU_TOKENS})", "N", low=1),
+    ] = TOKENS
+    draft_length: Annotated[
+        int,
+        Option(
+            "default draft length of replays of this trace; others can be replayed too",
+            "K",
+            low=1,
+            high=MAX_DRAFT_LENGTH,
+        ),
+    ] = 5
+    per_domain: Annotated[
+        int | None,
+        Option(
+            "questions of each domain (default: all; with the bundled prompts on a CPU, "
+            f"{CPU_PER_DOMAIN})",
+            "N",
+            low=1,
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        Option(
+            "answers written at once; halved automatically when memory runs out (default: 256 on a "
+            "GPU, 8 on a CPU)",
+            "N",
+            low=1,
+        ),
+    ] = None
     device: Annotated[str, DEVICES] = "cpu"
     dtype: Annotated[str, DTYPE] = "float32"
-    precision: Annotated[str, Option(
-        "compact rounds statistics (docs/trace-format.md says how much); full keeps float32",
-        choices=tuple(PRECISIONS))] = "compact"
-    costs: Annotated[bool, Option(
-        "do not measure how long target and drafters take (default: measure first)")] = True
+    precision: Annotated[
+        str,
+        Option(
+            "compact rounds statistics (docs/trace-format.md says how much); full keeps float32",
+            choices=tuple(PRECISIONS),
+        ),
+    ] = "compact"
+    costs: Annotated[
+        bool, Option("do not measure how long target and drafters take (default: measure first)")
+    ] = True
     compiled: Annotated[bool, COMPILE_COSTS] = False
     resume: Annotated[bool, Option("continue an interrupted recording in --out")] = False
-    part: Annotated[str | None, Option(
-        "record every N-th batch, from the I-th (0..N-1) on; N processes, each with its own --part "
-        "(and GPU), make one trace in one --out (default: all; under torchrun, the rank's part)",
-        "I/N")] = None
+    part: Annotated[
+        str | None,
+        Option(
+            "record every N-th batch, from the I-th (0..N-1) on; N processes, each with its own --part "
+            "(and GPU), make one trace in one --out (default: all; under torchrun, the rank's part)",
+            "I/N",
+        ),
+    ] = None
     rules: Annotated[tuple[str, ...], RULES] = ()
     trees: Annotated[tuple[str, ...], TREES] = ()
-    features: Annotated[bool, Option(
-        "also record how sure each drafter is, by its top probability and entropy: 8 bytes per "
-        "token and drafter before compression")] = False
+    features: Annotated[
+        bool,
+        Option(
+            "also record how sure each drafter is, by its top probability and entropy: 8 bytes per "
+            "token and drafter before compression"
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""

@@ -34,8 +34,11 @@ class Setup:
         Texts stay below a switch of the target's RoPE: scored whole, their first tokens would have
         another one than when they were written.
         """
-        lengths = [self.target.context_length, self.target.rope_switch,
-                   *(one.context_length for one in self.drafters)]
+        lengths = [
+            self.target.context_length,
+            self.target.rope_switch,
+            *(one.context_length for one in self.drafters),
+        ]
         return min(length for length in lengths if length is not None)
 
 
@@ -68,13 +71,20 @@ def load_setup(settings: RecordSettings, loaded: Loaded | None = None) -> Setup:
     loaded = loaded or Loaded()
     sampling = _sampling(settings)
     loaded.target = target = loaded.target or load_model(
-        settings.target, settings.device, settings.dtype)
+        settings.target, settings.device, settings.dtype
+    )
     specifications = list(settings.drafters) or default_drafters(target.layers)
     drafters = make_drafters([loaded.drafters.get(one, one) for one in specifications], target)
     loaded.drafters.update(zip(specifications, drafters, strict=True))
     check_sampling(drafters, sampling)
-    return Setup(settings, sampling, target, drafters, _recorded_rules(settings),
-                 list(make_trees(settings.trees).values()))
+    return Setup(
+        settings,
+        sampling,
+        target,
+        drafters,
+        _recorded_rules(settings),
+        list(make_trees(settings.trees).values()),
+    )
 
 
 def _sampling(settings: RecordSettings) -> Sampling:
@@ -86,11 +96,15 @@ def _recorded_rules(settings: RecordSettings) -> list[Rule]:
     rules = [parse_rule(name) for name in settings.rules]
     for rule in rules:
         if not rule.recorded:
-            raise HedgespecError(f"{arg('rules', rule.label)}: nothing to record, every trace has "
-                                 "what this rule needs")
+            raise HedgespecError(
+                f"{arg('rules', rule.label)}: nothing to record, every trace has "
+                "what this rule needs"
+            )
         if rule.path_only:
-            raise HedgespecError(f"{arg('rules', rule.label)}: draft trees are recorded with "
-                                 f"{arg('trees')}, as in {arg('trees', ['dynamic'])}")
+            raise HedgespecError(
+                f"{arg('rules', rule.label)}: draft trees are recorded with "
+                f"{arg('trees')}, as in {arg('trees', ['dynamic'])}"
+            )
     if len({rule.label for rule in rules}) < len(rules):
         raise HedgespecError(f"{arg('rules')} names a rule twice")
     return rules

@@ -17,25 +17,37 @@ from hedgespec.traces.schema import (
 
 
 def query_table(
-    query: Query, output_tokens: int, finish_reason: str, embedding: np.ndarray, source: str,
+    query: Query,
+    output_tokens: int,
+    finish_reason: str,
+    embedding: np.ndarray,
+    source: str,
     precision: str,
 ) -> pl.DataFrame:
     """The row of one query; `embedding` (H) is that of its prompt, `source` its prompt file."""
-    return pl.DataFrame([{
-        "query": query.number,
-        "query_id": query.question.query_id(query.turn),
-        "source": source,
-        "domain": query.question.domain,
-        "prompt_sha256": query.prompt_sha256,
-        "prompt_tokens": len(query.prompt),
-        "output_tokens": output_tokens,
-        "finish_reason": finish_reason,
-        "prompt_embedding": round_embedding(embedding, precision).tolist(),
-    }], schema=QUERY_COLUMNS)
+    return pl.DataFrame(
+        [
+            {
+                "query": query.number,
+                "query_id": query.question.query_id(query.turn),
+                "source": source,
+                "domain": query.question.domain,
+                "prompt_sha256": query.prompt_sha256,
+                "prompt_tokens": len(query.prompt),
+                "output_tokens": output_tokens,
+                "finish_reason": finish_reason,
+                "prompt_embedding": round_embedding(embedding, precision).tolist(),
+            }
+        ],
+        schema=QUERY_COLUMNS,
+    )
 
 
 def token_table(
-    number: int, tokens: Sequence[int], log_p: np.ndarray, statistics: Mapping[str, np.ndarray],
+    number: int,
+    tokens: Sequence[int],
+    log_p: np.ndarray,
+    statistics: Mapping[str, np.ndarray],
     precision: str,
 ) -> pl.DataFrame:
     """The rows of one query's tokens (T): their log p (T), and `statistics` (T) of drafters by the

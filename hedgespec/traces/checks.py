@@ -63,24 +63,40 @@ def check_queries(table: pl.DataFrame, manifest: Manifest, path: Path) -> None:
     widths = table["prompt_embedding"].list.len()
     embedding = pl.col("prompt_embedding").list
     rules: list[Check] = [
-        ("query", pl.col("query") != pl.int_range(pl.len(), dtype=pl.UInt32),
-         "queries must be numbered 0, 1, 2, ..."),
+        (
+            "query",
+            pl.col("query") != pl.int_range(pl.len(), dtype=pl.UInt32),
+            "queries must be numbered 0, 1, 2, ...",
+        ),
         ("query_id", pl.col("query_id") == "", "is empty"),
         ("query_id", ~pl.col("query_id").is_first_distinct(), "appears twice"),
         ("domain", pl.col("domain") == "", "is empty"),
-        *((name, pl.col(name).str.contains(r"[\x00-\x1f\x7f]"), "holds a control character")
-          for name in ("query_id", "source", "domain")),
-        ("prompt_sha256", ~pl.col("prompt_sha256").str.contains(SHA256_PATTERN),
-         "is not 64 hexadecimal digits"),
+        *(
+            (name, pl.col(name).str.contains(r"[\x00-\x1f\x7f]"), "holds a control character")
+            for name in ("query_id", "source", "domain")
+        ),
+        (
+            "prompt_sha256",
+            ~pl.col("prompt_sha256").str.contains(SHA256_PATTERN),
+            "is not 64 hexadecimal digits",
+        ),
         ("prompt_tokens", pl.col("prompt_tokens") < 1, "must be at least 1"),
         ("output_tokens", pl.col("output_tokens") < 1, "must be at least 1"),
-        ("finish_reason", ~pl.col("finish_reason").is_in(list(FINISH_REASONS)),
-         f"must be one of {', '.join(FINISH_REASONS)}"),
-        ("prompt_embedding", embedding.len() != int(widths[0]) if len(widths) else pl.lit(False),
-         "has another length than the first row's"),
-        ("prompt_embedding",
-         ~embedding.eval(pl.element().is_finite().fill_null(False)).list.all(),
-         "holds null, NaN or infinity"),
+        (
+            "finish_reason",
+            ~pl.col("finish_reason").is_in(list(FINISH_REASONS)),
+            f"must be one of {', '.join(FINISH_REASONS)}",
+        ),
+        (
+            "prompt_embedding",
+            embedding.len() != int(widths[0]) if len(widths) else pl.lit(False),
+            "has another length than the first row's",
+        ),
+        (
+            "prompt_embedding",
+            ~embedding.eval(pl.element().is_finite().fill_null(False)).list.all(),
+            "holds null, NaN or infinity",
+        ),
     ]
     _raise_first(table, rules, path)
     if len(table) != manifest.queries:
@@ -100,8 +116,10 @@ def expected_rows(offsets: np.ndarray, first: int, rows: int) -> pl.DataFrame:
     """
     tokens = np.arange(first, first + rows)
     query = np.searchsorted(offsets, tokens, side="right") - 1
-    return pl.DataFrame({"query": query, "position": tokens - offsets[query],
-                         "left": offsets[query + 1] - tokens}, schema_overrides=_ROW_TYPES)
+    return pl.DataFrame(
+        {"query": query, "position": tokens - offsets[query], "left": offsets[query + 1] - tokens},
+        schema_overrides=_ROW_TYPES,
+    )
 
 
 def check_rows(folder: Path, manifest: Manifest) -> dict[str, int]:
@@ -115,11 +133,14 @@ def check_rows(folder: Path, manifest: Manifest) -> dict[str, int]:
         found[name] = rows
         rows += manifest.files[name].rows
         if rows > manifest.tokens:
-            raise TraceError(f"{folder / name}: row {manifest.tokens - found[name]}: more tokens "
-                             f"than {QUERIES} counts")
+            raise TraceError(
+                f"{folder / name}: row {manifest.tokens - found[name]}: more tokens "
+                f"than {QUERIES} counts"
+            )
     if rows < manifest.tokens or not found:
-        raise TraceError(f"{folder}: the token shards hold {rows} tokens, "
-                         f"{QUERIES} counts {manifest.tokens}")
+        raise TraceError(
+            f"{folder}: the token shards hold {rows} tokens, {QUERIES} counts {manifest.tokens}"
+        )
     return found
 
 
@@ -131,22 +152,40 @@ def check_tokens(
     `expected` holds the (query, position) rows that must stand in this shard, in order.
     """
     table = table.with_columns(
-        expected["query"].alias("_query"), expected["position"].alias("_position"),
+        expected["query"].alias("_query"),
+        expected["position"].alias("_position"),
         expected["left"].alias("_left"),
     )
     rules: list[Check] = [
-        ("query", pl.col("query") != pl.col("_query"),
-         "breaks the order of queries or disagrees with output_tokens of queries.parquet"),
-        ("position", pl.col("position") != pl.col("_position"),
-         "positions must count 0, 1, 2, ... within each query"),
-        ("token", pl.col("token") >= manifest.target.vocabulary_size,
-         f"is outside the vocabulary of {manifest.target.vocabulary_size}"),
-        ("log_p", ~(pl.col("log_p").is_finite() & (pl.col("log_p") <= 0)),
-         "must be finite and <= 0: the emitted token has positive probability"),
+        (
+            "query",
+            pl.col("query") != pl.col("_query"),
+            "breaks the order of queries or disagrees with output_tokens of queries.parquet",
+        ),
+        (
+            "position",
+            pl.col("position") != pl.col("_position"),
+            "positions must count 0, 1, 2, ... within each query",
+        ),
+        (
+            "token",
+            pl.col("token") >= manifest.target.vocabulary_size,
+            f"is outside the vocabulary of {manifest.target.vocabulary_size}",
+        ),
+        (
+            "log_p",
+            ~(pl.col("log_p").is_finite() & (pl.col("log_p") <= 0)),
+            "must be finite and <= 0: the emitted token has positive probability",
+        ),
     ]
     if manifest.sampling.temperature == 0:
-        rules.append(("log_p", pl.col("log_p") != 0,
-                      "must be 0: at temperature 0 p is 1 on the emitted token"))
+        rules.append(
+            (
+                "log_p",
+                pl.col("log_p") != 0,
+                "must be 0: at temperature 0 p is 1 on the emitted token",
+            )
+        )
     for drafter in manifest.drafters:
         for depth in range(1, drafter.depths + 1):
             rules += _drafter_rules(drafter.name, depth, drafter.depths, manifest)
@@ -162,10 +201,15 @@ def check_tokens(
 
 def token_table_columns(manifest: Manifest) -> Iterator[tuple[str, pl.DataType]]:
     """Names and types of the columns of the manifest's token shards."""
-    return token_columns([(drafter.name, drafter.depths) for drafter in manifest.drafters],
-                         [(rule.name, rule.levels) for rule in manifest.rules],
-                         [(statistic, drafter.name) for drafter in manifest.drafters
-                          for statistic in drafter.statistics])
+    return token_columns(
+        [(drafter.name, drafter.depths) for drafter in manifest.drafters],
+        [(rule.name, rule.levels) for rule in manifest.rules],
+        [
+            (statistic, drafter.name)
+            for drafter in manifest.drafters
+            for statistic in drafter.statistics
+        ],
+    )
 
 
 def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> Iterator[Check]:
@@ -178,22 +222,43 @@ def _drafter_rules(name: str, depth: int, depths: int, manifest: Manifest) -> It
     p, q = pl.col("log_p").exp(), pl.col(log_q).exp()
     yield log_q, ~(pl.col(log_q) <= 0) | pl.col(log_q).is_nan(), "must be <= 0 and not NaN"
     for column in (gamma, p_top):
-        yield column, ~pl.col(column).is_between(0, 1) | pl.col(column).is_nan(), (
-            "must lie in [0, 1]")
+        yield (
+            column,
+            ~pl.col(column).is_between(0, 1) | pl.col(column).is_nan(),
+            ("must lie in [0, 1]"),
+        )
     if manifest.sampling.temperature == 0:
-        yield log_q, (pl.col(log_q) == 0) != pl.col(match), (
-            f'disagrees with "{match}": at temperature 0 q is 1 on its argmax and 0 elsewhere')
+        yield (
+            log_q,
+            (pl.col(log_q) == 0) != pl.col(match),
+            (f'disagrees with "{match}": at temperature 0 q is 1 on its argmax and 0 elsewhere'),
+        )
         for column in (gamma, p_top):
-            yield column, pl.col(column) != pl.col(match).cast(pl.Float32), (
-                f'differs from "{match}", but at temperature 0 both say the same')
-    yield gamma, pl.col(gamma) < emitted - slack, (
-        f'is below min(p, q) of the emitted token, from "log_p" and "{log_q}"')
-    yield gamma, pl.col(gamma) > 1 - (p - q).abs() + slack, (
-        f'is above 1 - |p - q| of the emitted token, from "log_p" and "{log_q}"')
-    yield p_top, pl.col(match) & ((pl.col(p_top) - p).abs() > slack), (
-        f'differs from p of the emitted token though "{match}" is true')
-    yield p_top, ~pl.col(match) & (pl.col(p_top) + p > 1 + slack), (
-        f'and p of the emitted token add up to more than 1 though "{match}" is false')
+            yield (
+                column,
+                pl.col(column) != pl.col(match).cast(pl.Float32),
+                (f'differs from "{match}", but at temperature 0 both say the same'),
+            )
+    yield (
+        gamma,
+        pl.col(gamma) < emitted - slack,
+        (f'is below min(p, q) of the emitted token, from "log_p" and "{log_q}"'),
+    )
+    yield (
+        gamma,
+        pl.col(gamma) > 1 - (p - q).abs() + slack,
+        (f'is above 1 - |p - q| of the emitted token, from "log_p" and "{log_q}"'),
+    )
+    yield (
+        p_top,
+        pl.col(match) & ((pl.col(p_top) - p).abs() > slack),
+        (f'differs from p of the emitted token though "{match}" is true'),
+    )
+    yield (
+        p_top,
+        ~pl.col(match) & (pl.col(p_top) + p > 1 + slack),
+        (f'and p of the emitted token add up to more than 1 though "{match}" is false'),
+    )
 
 
 def _optional_rules(drafter: DrafterInfo) -> Iterator[Check]:
@@ -204,37 +269,62 @@ def _optional_rules(drafter: DrafterInfo) -> Iterator[Check]:
     for name, column in found.items():
         if name in BOUNDS:
             outside = gamma < pl.col(column) if name == "gamma_low" else gamma > pl.col(column)
-            yield column, ~pl.col(column).is_between(0, 1) | pl.col(column).is_nan(), (
-                "must lie in [0, 1]")
+            yield (
+                column,
+                ~pl.col(column).is_between(0, 1) | pl.col(column).is_nan(),
+                ("must lie in [0, 1]"),
+            )
             yield column, outside, f'must be on its side of "gamma/{drafter.name}"'
             continue
         if name in FEATURES:
-            yield column, ~(pl.col(column).is_finite() & (pl.col(column) >= 0)), (
-                "must be finite and >= 0")
-        yield column, (pl.col(column) == 0) & (pl.col(top) > 0) & (name != "entropy"), (
-            f'is 0, nothing proposed, but "{top}" is positive')
+            yield (
+                column,
+                ~(pl.col(column).is_finite() & (pl.col(column) >= 0)),
+                ("must be finite and >= 0"),
+            )
+        yield (
+            column,
+            (pl.col(column) == 0) & (pl.col(top) > 0) & (name != "entropy"),
+            (f'is 0, nothing proposed, but "{top}" is positive'),
+        )
     if "q_top" in found:
         yield found["q_top"], pl.col(found["q_top"]) > 1, "must lie in [0, 1]"
     if {"drafted", "matched"} <= found.keys():
-        yield found["drafted"], (pl.col(found["drafted"]) > 0) != (pl.col(found["matched"]) > 0), (
-            f'contradicts "{found["matched"]}": what is matched is drafted, nothing else')
+        yield (
+            found["drafted"],
+            (pl.col(found["drafted"]) > 0) != (pl.col(found["matched"]) > 0),
+            (f'contradicts "{found["matched"]}": what is matched is drafted, nothing else'),
+        )
 
 
 def _rule_rules(rule: str, drafter: DrafterInfo, depth: int, manifest: Manifest) -> Iterator[Check]:
     """a is a share of p(x), and gamma the sum of p(v) a(v) over all tokens."""
     log_q, gamma, a = (
         statistic_column(statistic, drafter.name, depth, drafter.depths)
-        for statistic in ("log_q", f"gamma.{rule}", f"a.{rule}"))
+        for statistic in ("log_q", f"gamma.{rule}", f"a.{rule}")
+    )
     slack, accepted = consistency_slack(manifest), pl.col("log_p").exp() * pl.col(a)
     for column in (gamma, a):
-        yield column, ~pl.col(column).is_between(0, 1) | pl.col(column).is_nan(), (
-            "must lie in [0, 1]")
-    yield a, (pl.col(a) > 0) & (pl.col(log_q) == -math.inf), (
-        f'is positive though "{log_q}" says that the token was no proposal')
-    yield gamma, pl.col(gamma) < accepted - slack, (
-        f'is below p(x) a(x) of the emitted token, from "log_p" and "{a}"')
-    yield gamma, pl.col(gamma) > 1 - pl.col("log_p").exp() + accepted + slack, (
-        f'is above 1 - p(x) (1 - a(x)) of the emitted token, from "log_p" and "{a}"')
+        yield (
+            column,
+            ~pl.col(column).is_between(0, 1) | pl.col(column).is_nan(),
+            ("must lie in [0, 1]"),
+        )
+    yield (
+        a,
+        (pl.col(a) > 0) & (pl.col(log_q) == -math.inf),
+        (f'is positive though "{log_q}" says that the token was no proposal'),
+    )
+    yield (
+        gamma,
+        pl.col(gamma) < accepted - slack,
+        (f'is below p(x) a(x) of the emitted token, from "log_p" and "{a}"'),
+    )
+    yield (
+        gamma,
+        pl.col(gamma) > 1 - pl.col("log_p").exp() + accepted + slack,
+        (f'is above 1 - p(x) (1 - a(x)) of the emitted token, from "log_p" and "{a}"'),
+    )
 
 
 def _tree_rules(rule: str, drafter: str, levels: int, manifest: Manifest) -> Iterator[Check]:
@@ -246,11 +336,17 @@ def _tree_rules(rule: str, drafter: str, levels: int, manifest: Manifest) -> Ite
     for level in range(1, levels + 1):
         mass = tree_column("mass", rule, drafter, level)
         yield mass, ~pl.col(mass).is_between(0, 1) | pl.col(mass).is_nan(), "must lie in [0, 1]"
-        yield mass, (pl.col(mass) > 0) & (pl.col(depth) < level - 1), (
-            f'is positive though the text left the tree before, at "{depth}"')
+        yield (
+            mass,
+            (pl.col(mass) > 0) & (pl.col(depth) < level - 1),
+            (f'is positive though the text left the tree before, at "{depth}"'),
+        )
         if manifest.sampling.temperature == 0:
-            yield mass, pl.col(mass) != (pl.col(depth) >= level).cast(pl.Float32), (
-                f'contradicts "{depth}": at temperature 0 all of p is on the text')
+            yield (
+                mass,
+                pl.col(mass) != (pl.col(depth) >= level).cast(pl.Float32),
+                (f'contradicts "{depth}": at temperature 0 all of p is on the text'),
+            )
 
 
 def consistency_slack(manifest: Manifest) -> float:
@@ -263,9 +359,11 @@ def consistency_slack(manifest: Manifest) -> float:
 
 def _raise_first(table: pl.DataFrame, rules: list[Check], path: Path) -> None:
     """Evaluate all rules in one pass; raise for the first faulty row of the first broken rule."""
-    faults = table.lazy().select(
-        [(fault.any()).alias(str(number)) for number, (_, fault, _) in enumerate(rules)]
-    ).collect()
+    faults = (
+        table.lazy()
+        .select([(fault.any()).alias(str(number)) for number, (_, fault, _) in enumerate(rules)])
+        .collect()
+    )
     for number, (column, fault, problem) in enumerate(rules):
         if faults[str(number)][0]:
             row = int(table.select(fault.arg_max()).item())

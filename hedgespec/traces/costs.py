@@ -132,29 +132,38 @@ class Costs:
             draft = of(draft_part(name), costs.draft)
             step = of(step_part(name), costs.step * draft / costs.draft)
             begin = None if costs.begin is None else of(begin_part(name), costs.begin)
-            return replace(costs, step=step, draft=draft, begin=begin,
-                           evaluate=of(evaluate_part(name), costs.evaluate),
-                           reads=reads(costs.reads, name))
+            return replace(
+                costs,
+                step=step,
+                draft=draft,
+                begin=begin,
+                evaluate=of(evaluate_part(name), costs.evaluate),
+                reads=reads(costs.reads, name),
+            )
 
         def reads(known: dict[str, float], name: str = "") -> dict[str, float]:
             return {width: of(read_part(width, name), seconds) for width, seconds in known.items()}
 
         together = self.evaluate_all
         return replace(
-            self, target=TargetCosts(
+            self,
+            target=TargetCosts(
                 of(target_part(1), self.target.one),
-                of(target_part(self.draft_length + 1), self.target.round)),
+                of(target_part(self.draft_length + 1), self.target.round),
+            ),
             drafters={name: drafter(name, costs) for name, costs in self.drafters.items()},
             evaluate_all=None if together is None else of(EVALUATE_ALL, together),
-            widths={width: of(target_part(width), seconds)
-                    for width, seconds in self.widths.items()},
-            evaluate_together={count: of(together_part(count), seconds)
-                               for count, seconds in self.evaluate_together.items()},
-            reads=reads(self.reads))
+            widths={
+                width: of(target_part(width), seconds) for width, seconds in self.widths.items()
+            },
+            evaluate_together={
+                count: of(together_part(count), seconds)
+                for count, seconds in self.evaluate_together.items()
+            },
+            reads=reads(self.reads),
+        )
 
-    def at(
-        self, batch: int = 1, context: int | None = None, whose: str = "the costs"
-    ) -> "Costs":
+    def at(self, batch: int = 1, context: int | None = None, whose: str = "the costs") -> "Costs":
         """The costs of `batch` texts after `context` tokens (None: as many as in the first ones).
 
         Linear between the conditions that were measured. Raises HedgespecError beyond them, which
@@ -162,8 +171,10 @@ class Costs:
         """
         context = self.context if context is None else context
         contexts = {one.context for one in self.measured}
-        lines = [_between(_having(self.measured, "context", length), "batch", batch, whose)
-                 for length in ({context} & contexts or contexts)]
+        lines = [
+            _between(_having(self.measured, "context", length), "batch", batch, whose)
+            for length in ({context} & contexts or contexts)
+        ]
         return _between(lines, "context", context, whose)
 
 
@@ -181,12 +192,12 @@ def _between(conditions: Sequence[Costs], name: str, value: int, whose: str) -> 
         begin, end = getattr(low, name), getattr(high, name)
         if begin < value < end:
             found = _mixed(low, high, (value - begin) / (end - begin))
-            return (replace(found, batch=value) if name == "batch"
-                    else replace(found, context=value))
+            return replace(found, batch=value) if name == "batch" else replace(found, context=value)
     raise HedgespecError(
         f"{arg(name, value)}: {whose} were measured at {name} "
         f"{', '.join(str(getattr(one, name)) for one in ordered)} only; measure more with "
-        "`hedgespec profile`")
+        "`hedgespec profile`"
+    )
 
 
 def _mixed(one: Costs, other: Costs, share: float) -> Costs:
@@ -196,37 +207,46 @@ def _mixed(one: Costs, other: Costs, share: float) -> Costs:
         return (1 - share) * pick(one) + share * pick(other)
 
     def each(pick: Callable[[Costs], dict[str, float]]) -> dict[str, float]:
-        return {key: (1 - share) * value + share * pick(other)[key]
-                for key, value in pick(one).items() if key in pick(other)}
+        return {
+            key: (1 - share) * value + share * pick(other)[key]
+            for key, value in pick(one).items()
+            if key in pick(other)
+        }
 
     def drafter(name: str) -> DrafterCosts:
         begins = [costs.drafters[name].begin for costs in (one, other)]
-        return DrafterCosts(mixed(lambda costs: costs.drafters[name].step),
-                            mixed(lambda costs: costs.drafters[name].draft),
-                            mixed(lambda costs: costs.drafters[name].evaluate),
-                            None if None in begins else
-                            mixed(lambda costs: costs.drafters[name].begin or 0.0),
-                            one.drafters[name].kind,
-                            each(lambda costs: costs.drafters[name].reads))
+        return DrafterCosts(
+            mixed(lambda costs: costs.drafters[name].step),
+            mixed(lambda costs: costs.drafters[name].draft),
+            mixed(lambda costs: costs.drafters[name].evaluate),
+            None if None in begins else mixed(lambda costs: costs.drafters[name].begin or 0.0),
+            one.drafters[name].kind,
+            each(lambda costs: costs.drafters[name].reads),
+        )
 
     def spread(name: str) -> Spread:
-        return Spread(min(one.spread[name].n, other.spread[name].n),
-                      mixed(lambda costs: costs.spread[name].low),
-                      mixed(lambda costs: costs.spread[name].high),
-                      mixed(lambda costs: costs.spread[name].drift))
+        return Spread(
+            min(one.spread[name].n, other.spread[name].n),
+            mixed(lambda costs: costs.spread[name].low),
+            mixed(lambda costs: costs.spread[name].high),
+            mixed(lambda costs: costs.spread[name].drift),
+        )
 
     together = None
     if one.evaluate_all is not None and other.evaluate_all is not None:
         together = mixed(lambda costs: costs.evaluate_all or 0.0)
     return replace(
         one,
-        target=TargetCosts(mixed(lambda costs: costs.target.one),
-                           mixed(lambda costs: costs.target.round)),
+        target=TargetCosts(
+            mixed(lambda costs: costs.target.one), mixed(lambda costs: costs.target.round)
+        ),
         drafters={name: drafter(name) for name in one.drafters},
-        evaluate_all=together, overhead=mixed(lambda costs: costs.overhead),
+        evaluate_all=together,
+        overhead=mixed(lambda costs: costs.overhead),
         evaluation_overhead=mixed(lambda costs: costs.evaluation_overhead),
         widths=each(lambda costs: costs.widths),
         evaluate_together=each(lambda costs: costs.evaluate_together),
         reads=each(lambda costs: costs.reads),
         spread={name: spread(name) for name in one.spread if name in other.spread},
-        engine=one.engine if one.engine == other.engine else f"{one.engine}; {other.engine}")
+        engine=one.engine if one.engine == other.engine else f"{one.engine}; {other.engine}",
+    )

@@ -21,9 +21,11 @@ def gap_fault(mean: float, greatest: float, dtype: str) -> str | None:
     limits = _LIMITS.get(dtype, _OTHER)
     for name, value, limit in zip(("mean", "max"), (mean, greatest), limits, strict=True):
         if not value <= limit:
-            return (f"the pass that wrote the text and the one that scored it are different "
-                    f"models: their log-softmax of the emitted tokens differ by {value:.3g} "
-                    f"({name}; rounding in {dtype} makes less than {limit:g})")
+            return (
+                f"the pass that wrote the text and the one that scored it are different "
+                f"models: their log-softmax of the emitted tokens differ by {value:.3g} "
+                f"({name}; rounding in {dtype} makes less than {limit:g})"
+            )
     return None
 
 
@@ -38,5 +40,7 @@ def check_gap(recording: dict[str, Any], dtype: str, path: Path) -> None:
     mean, greatest = values
     fault = gap_fault(mean, greatest, dtype)
     if fault:
-        raise TraceError(f'{path}: field "recording.{FIELD}": {fault}; record it again, with a '
-                         "target whose logits do not depend on how a text is read")
+        raise TraceError(
+            f'{path}: field "recording.{FIELD}": {fault}; record it again, with a '
+            "target whose logits do not depend on how a text is read"
+        )

@@ -136,8 +136,9 @@ class Manifest:
         statistics = {name for drafter in self.drafters for name in drafter.statistics}
         served = None in (self.target.weights_sha256, self.target.tokenizer_sha256)
         more = bool(statistics) or served
-        version = (VERSION if served or statistics & {*BOUNDS} else 3 if more
-                   else 2 if self.rules else 1)
+        version = (
+            VERSION if served or statistics & {*BOUNDS} else 3 if more else 2 if self.rules else 1
+        )
         document = {"format": FORMAT, "version": version, **asdict(self)}
         if version == 1:
             del document["rules"]
@@ -155,9 +156,14 @@ def load_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not folder.is_dir():
         bundled = str(folder) in trace_names()
-        raise TraceError(f"{folder}: no such trace directory" + (
-            "; hedgespec.read_trace reads the bundled trace of this name" if bundled
-            else did_you_mean(str(folder), trace_names())))
+        raise TraceError(
+            f"{folder}: no such trace directory"
+            + (
+                "; hedgespec.read_trace reads the bundled trace of this name"
+                if bundled
+                else did_you_mean(str(folder), trace_names())
+            )
+        )
     if not path.is_file():
         unfinished = (folder / RECORDING).is_file()
         hint = (
@@ -232,14 +238,18 @@ def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
     if kind == tuple[str, ...]:
         if not isinstance(value, list):
             raise TraceError(f'{path}: field "{label}" is not a list')
-        return tuple(_convert(str, item, path, f"{label}[{number}]")
-                     for number, item in enumerate(value))
+        return tuple(
+            _convert(str, item, path, f"{label}[{number}]") for number, item in enumerate(value)
+        )
     if kind in (TargetInfo, SamplingInfo, TargetCosts):
         return _build(kind, value, path, f"{label}.")
     if kind == Costs | None:
         return None if value is None else _build(Costs, value, path, f"{label}.")
-    lists: dict[Any, type] = {list[DrafterInfo]: DrafterInfo, list[RuleInfo]: RuleInfo,
-                              "list[Costs]": Costs}
+    lists: dict[Any, type] = {
+        list[DrafterInfo]: DrafterInfo,
+        list[RuleInfo]: RuleInfo,
+        "list[Costs]": Costs,
+    }
     if kind in lists:
         if kind == "list[Costs]" and value and "conditions[" in label:
             raise TraceError(f'{path}: field "{label}": conditions have none of their own')
@@ -251,14 +261,20 @@ def _convert(kind: Any, value: Any, path: Path, label: str) -> Any:
         ]
     if not isinstance(value, dict):
         raise TraceError(f'{path}: field "{label}" is not an object')
-    entries = {dict[str, FileInfo]: FileInfo, dict[str, DrafterCosts]: DrafterCosts,
-               dict[str, Spread]: Spread}
+    entries = {
+        dict[str, FileInfo]: FileInfo,
+        dict[str, DrafterCosts]: DrafterCosts,
+        dict[str, Spread]: Spread,
+    }
     if kind in entries:
-        return {name: _build(entries[kind], item, path, f"{label}.{name}.")
-                for name, item in value.items()}
+        return {
+            name: _build(entries[kind], item, path, f"{label}.{name}.")
+            for name, item in value.items()
+        }
     if kind == dict[str, float]:
-        return {name: _convert(float, item, path, f"{label}.{name}")
-                for name, item in value.items()}
+        return {
+            name: _convert(float, item, path, f"{label}.{name}") for name, item in value.items()
+        }
     return value
 
 
@@ -279,50 +295,89 @@ def _check_values(manifest: Manifest, path: Path) -> None:
     """Ranges and consistency of single fields."""
     names = manifest.drafter_names
     sampling = manifest.sampling
-    hashes = [manifest.target.weights_sha256, manifest.target.tokenizer_sha256,
-              *(drafter.weights_sha256 for drafter in manifest.drafters),
-              *(info.sha256 for info in manifest.files.values())]
+    hashes = [
+        manifest.target.weights_sha256,
+        manifest.target.tokenizer_sha256,
+        *(drafter.weights_sha256 for drafter in manifest.drafters),
+        *(info.sha256 for info in manifest.files.values()),
+    ]
     faults = [
         (not is_trace_name(manifest.name), f'field "name": {TRACE_NAME_RULE}'),
-        (any(text is not None and not _HASH.fullmatch(text) for text in hashes),
-         "a sha256 is not 64 hexadecimal digits"),
+        (
+            any(text is not None and not _HASH.fullmatch(text) for text in hashes),
+            "a sha256 is not 64 hexadecimal digits",
+        ),
         (not names, 'field "drafters" is empty'),
         (len(set(names)) < len(names), 'field "drafters" names a drafter twice'),
-        (not 1 <= manifest.draft_length <= MAX_DRAFT_LENGTH,
-         f'field "draft_length" must lie in 1..{MAX_DRAFT_LENGTH}'),
-        (manifest.precision not in PRECISIONS,
-         f'field "precision" must be one of {", ".join(PRECISIONS)}'),
-        (not 0 <= sampling.temperature < float("inf"),
-         'field "sampling.temperature" must be >= 0 and finite'),
+        (
+            not 1 <= manifest.draft_length <= MAX_DRAFT_LENGTH,
+            f'field "draft_length" must lie in 1..{MAX_DRAFT_LENGTH}',
+        ),
+        (
+            manifest.precision not in PRECISIONS,
+            f'field "precision" must be one of {", ".join(PRECISIONS)}',
+        ),
+        (
+            not 0 <= sampling.temperature < float("inf"),
+            'field "sampling.temperature" must be >= 0 and finite',
+        ),
         (not 0 < sampling.top_p <= 1, 'field "sampling.top_p" must lie in (0, 1]'),
         (sampling.top_k < 0 or sampling.seed < 0, 'field "sampling": top_k and seed must be >= 0'),
-        (max(sampling.top_k, sampling.seed, sampling.max_new_tokens) >= 2**63,
-         'field "sampling": top_k, seed and max_new_tokens must be below 2^63'),
-        (not all(1 <= info.rows < 2**32 for info in manifest.files.values()),
-         'field "files": a table has no row, or too many'),
+        (
+            max(sampling.top_k, sampling.seed, sampling.max_new_tokens) >= 2**63,
+            'field "sampling": top_k, seed and max_new_tokens must be below 2^63',
+        ),
+        (
+            not all(1 <= info.rows < 2**32 for info in manifest.files.values()),
+            'field "files": a table has no row, or too many',
+        ),
         (sampling.max_new_tokens < 1, 'field "sampling.max_new_tokens" must be at least 1'),
         (manifest.queries < 1 or manifest.tokens < 1, "the trace holds no query or no token"),
-        (max(manifest.queries, manifest.tokens) >= 2**63,
-         'field "queries" or "tokens" must be below 2^63'),
-        (not 1 <= manifest.target.vocabulary_size < 2**32,
-         'field "target.vocabulary_size" must be positive and below 2^32'),
+        (
+            max(manifest.queries, manifest.tokens) >= 2**63,
+            'field "queries" or "tokens" must be below 2^63',
+        ),
+        (
+            not 1 <= manifest.target.vocabulary_size < 2**32,
+            'field "target.vocabulary_size" must be positive and below 2^32',
+        ),
     ]
     for drafter in manifest.drafters:
-        faults.append((not is_drafter_name(drafter.name),
-                       f'drafter name {drafter.name!r} may hold only a-z, 0-9, ".", "_" and "-"'))
-        faults.append((not 1 <= drafter.depths <= MAX_DRAFT_LENGTH,
-                       f"drafter {drafter.name}: depths must lie in 1..{MAX_DRAFT_LENGTH}"))
-        faults.append((len(set(drafter.statistics)) < len(drafter.statistics)
-                       or not set(drafter.statistics) <= OPTIONAL_STATISTICS.keys(),
-                       f"drafter {drafter.name}: statistics must be different ones of "
-                       f"{', '.join(OPTIONAL_STATISTICS)}"))
-        faults.append((len({*BOUNDS} & {*drafter.statistics}) == 1,
-                       f"drafter {drafter.name}: statistics must have both of "
-                       f"{', '.join(BOUNDS)}, or neither"))
+        faults.append(
+            (
+                not is_drafter_name(drafter.name),
+                f'drafter name {drafter.name!r} may hold only a-z, 0-9, ".", "_" and "-"',
+            )
+        )
+        faults.append(
+            (
+                not 1 <= drafter.depths <= MAX_DRAFT_LENGTH,
+                f"drafter {drafter.name}: depths must lie in 1..{MAX_DRAFT_LENGTH}",
+            )
+        )
+        faults.append(
+            (
+                len(set(drafter.statistics)) < len(drafter.statistics)
+                or not set(drafter.statistics) <= OPTIONAL_STATISTICS.keys(),
+                f"drafter {drafter.name}: statistics must be different ones of "
+                f"{', '.join(OPTIONAL_STATISTICS)}",
+            )
+        )
+        faults.append(
+            (
+                len({*BOUNDS} & {*drafter.statistics}) == 1,
+                f"drafter {drafter.name}: statistics must have both of "
+                f"{', '.join(BOUNDS)}, or neither",
+            )
+        )
     for rule in manifest.rules:
         faults.append((not is_rule_name(rule.name), f"rule name {rule.name!r} cannot be one"))
-        faults.append((rule.levels is not None and not 1 <= rule.levels <= MAX_TREE_LEVELS,
-                       f"rule {rule.name}: levels must lie in 1..{MAX_TREE_LEVELS}"))
+        faults.append(
+            (
+                rule.levels is not None and not 1 <= rule.levels <= MAX_TREE_LEVELS,
+                f"rule {rule.name}: levels must lie in 1..{MAX_TREE_LEVELS}",
+            )
+        )
     rules = [rule.name for rule in manifest.rules]
     faults.append((len(set(rules)) < len(rules), 'field "rules" names a rule twice'))
     if manifest.costs is not None:
@@ -333,43 +388,68 @@ def _check_values(manifest: Manifest, path: Path) -> None:
     check_gap(manifest.recording, manifest.dtype, path)
 
 
-def _cost_faults(
-    costs: Costs, names: list[str], field: str = "costs"
-) -> list[tuple[bool, str]]:
+def _cost_faults(costs: Costs, names: list[str], field: str = "costs") -> list[tuple[bool, str]]:
     """What may be wrong with the field "costs" of a trace with drafters `names`."""
     seconds = {"target": asdict(costs.target)}
-    seconds |= {f"drafters.{name}": {part: value for part, value in asdict(item).items()
-                                     if part not in ("kind", "reads")}
-                for name, item in costs.drafters.items()}
+    seconds |= {
+        f"drafters.{name}": {
+            part: value for part, value in asdict(item).items() if part not in ("kind", "reads")
+        }
+        for name, item in costs.drafters.items()
+    }
     tokens = {"widths": costs.widths, "reads": costs.reads}
     tokens |= {f"drafters.{name}.reads": item.reads for name, item in costs.drafters.items()}
     seconds |= {**tokens, "evaluate_together": costs.evaluate_together}
-    seconds |= {f"spread.{name}": {"low": item.low, "high": item.high}
-                for name, item in costs.spread.items()}
+    seconds |= {
+        f"spread.{name}": {"low": item.low, "high": item.high}
+        for name, item in costs.spread.items()
+    }
     faults = [
-        (sorted(costs.drafters) != sorted(names),
-         f'field "{field}.drafters" must name the trace\'s drafters'),
-        *((not all(re.fullmatch(r"[1-9]\d{0,4}", key) for key in known),
-           f'field "{field}.{name}": keys are numbers of '
-           f'{"tokens" if name in tokens else "drafters"}, 1 to 99999')
-          for name, known in (*tokens.items(), ("evaluate_together", costs.evaluate_together))),
-        *((getattr(costs, name) < 1, f'field "{field}.{name}" must be at least 1')
-          for name in ("context", "batch")),
-        *((getattr(costs, name) >= 2**63, f'field "{field}.{name}" must be below 2^63')
-          for name in ("context", "batch")),
-        (costs.evaluate_all is not None and not 0 < costs.evaluate_all < float("inf"),
-         f'field "{field}.evaluate_all" must be positive and finite seconds, or null, not '
-         f"{costs.evaluate_all!r}"),
-        *((not 0 <= getattr(costs, name) < float("inf"),
-           f'field "{field}.{name}" must be finite seconds >= 0, not {getattr(costs, name)!r}')
-          for name in ("overhead", "evaluation_overhead")),
-        (not 1 <= costs.draft_length <= MAX_DRAFT_LENGTH,
-         f'field "{field}.draft_length" must lie in 1..{MAX_DRAFT_LENGTH}'),
+        (
+            sorted(costs.drafters) != sorted(names),
+            f'field "{field}.drafters" must name the trace\'s drafters',
+        ),
+        *(
+            (
+                not all(re.fullmatch(r"[1-9]\d{0,4}", key) for key in known),
+                f'field "{field}.{name}": keys are numbers of '
+                f"{'tokens' if name in tokens else 'drafters'}, 1 to 99999",
+            )
+            for name, known in (*tokens.items(), ("evaluate_together", costs.evaluate_together))
+        ),
+        *(
+            (getattr(costs, name) < 1, f'field "{field}.{name}" must be at least 1')
+            for name in ("context", "batch")
+        ),
+        *(
+            (getattr(costs, name) >= 2**63, f'field "{field}.{name}" must be below 2^63')
+            for name in ("context", "batch")
+        ),
+        (
+            costs.evaluate_all is not None and not 0 < costs.evaluate_all < float("inf"),
+            f'field "{field}.evaluate_all" must be positive and finite seconds, or null, not '
+            f"{costs.evaluate_all!r}",
+        ),
+        *(
+            (
+                not 0 <= getattr(costs, name) < float("inf"),
+                f'field "{field}.{name}" must be finite seconds >= 0, not {getattr(costs, name)!r}',
+            )
+            for name in ("overhead", "evaluation_overhead")
+        ),
+        (
+            not 1 <= costs.draft_length <= MAX_DRAFT_LENGTH,
+            f'field "{field}.draft_length" must lie in 1..{MAX_DRAFT_LENGTH}',
+        ),
     ]
     faults += [
-        (not 0 < value < float("inf"),
-         f'field "{field}.{where}.{name}" must be positive and finite seconds, not {value!r}')
-        for where, item in seconds.items() for name, value in item.items() if value is not None
+        (
+            not 0 < value < float("inf"),
+            f'field "{field}.{where}.{name}" must be positive and finite seconds, not {value!r}',
+        )
+        for where, item in seconds.items()
+        for name, value in item.items()
+        if value is not None
     ]
     return faults + _condition_faults(costs, field)
 
@@ -377,11 +457,19 @@ def _cost_faults(
 def _condition_faults(costs: Costs, field: str) -> list[tuple[bool, str]]:
     """What may be wrong with the conditions: they are of the same drafters, each of its own."""
     places = [(one.batch, one.context) for one in costs.measured]
-    faults = [(len(set(places)) < len(places),
-               f'field "{field}.conditions": two are of one batch and context')]
+    faults = [
+        (
+            len(set(places)) < len(places),
+            f'field "{field}.conditions": two are of one batch and context',
+        )
+    ]
     for number, one in enumerate(costs.conditions):
         where = f"{field}.conditions[{number}]"
-        faults.append((one.draft_length != costs.draft_length,
-                       f'field "{where}.draft_length" must be {costs.draft_length}'))
+        faults.append(
+            (
+                one.draft_length != costs.draft_length,
+                f'field "{where}.draft_length" must be {costs.draft_length}',
+            )
+        )
         faults += _cost_faults(one, list(costs.drafters), where)
     return faults

@@ -78,8 +78,16 @@ class Trace:
     @property
     def bytes(self) -> int:
         """What its tokens take in memory."""
-        arrays = (self.tokens, self.log_p, self.log_q, self.gamma, self.match, self.p_top,
-                  *self.rules.values(), *self.optional.values())
+        arrays = (
+            self.tokens,
+            self.log_p,
+            self.log_q,
+            self.gamma,
+            self.match,
+            self.p_top,
+            *self.rules.values(),
+            *self.optional.values(),
+        )
         return sum(array.nbytes for array in arrays)
 
 
@@ -159,16 +167,19 @@ class TraceReader:
             tokens=tokens["token"].to_numpy(),
             log_p=tokens["log_p"].to_numpy(),
             rules=_stack_rules(tokens, manifest),
-            optional={column: tokens[column].to_numpy() for drafter in manifest.drafters
-                      for column in (optional_column(statistic, drafter.name)
-                                     for statistic in drafter.statistics)},
+            optional={
+                column: tokens[column].to_numpy()
+                for drafter in manifest.drafters
+                for column in (
+                    optional_column(statistic, drafter.name) for statistic in drafter.statistics
+                )
+            },
             **{name: _stack(tokens, name, manifest.drafters) for name in DRAFTER_STATISTICS},
         )
 
     def tokens(self, numbers: np.ndarray) -> pl.DataFrame:
         """The rows of the token shards of these queries, in that order."""
-        rows = np.concatenate([np.arange(*self.offsets[number : number + 2])
-                               for number in numbers])
+        rows = np.concatenate([np.arange(*self.offsets[number : number + 2]) for number in numbers])
         wanted = np.sort(rows)
         parts = []
         for name, first in self._first_rows.items():
@@ -180,8 +191,9 @@ class TraceReader:
 
     def columns(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Some columns of each token shard, as they are: not checked here."""
-        return (pl.read_parquet(self.folder / name, columns=list(names))
-                for name in self._first_rows)
+        return (
+            pl.read_parquet(self.folder / name, columns=list(names)) for name in self._first_rows
+        )
 
     def forget(self) -> None:
         """Free the last shard that was read."""
@@ -190,8 +202,9 @@ class TraceReader:
     def check_hashes(self) -> None:
         """Raise TraceError for a token shard whose bytes are not those of the manifest."""
         for name in self._first_rows:
-            check_hash(self.folder / name, self.manifest.files[name].sha256, "the manifest",
-                       TraceError)
+            check_hash(
+                self.folder / name, self.manifest.files[name].sha256, "the manifest", TraceError
+            )
 
     def _shard(self, name: str) -> pl.DataFrame:
         """A token shard, checked; the last one is kept, for the next piece may begin in it."""
@@ -199,8 +212,7 @@ class TraceReader:
             self._last = None
             path, first = self.folder / name, self._first_rows[name]
             table = read_table(path, self.manifest, token_table_columns(self.manifest))
-            check_tokens(table, expected_rows(self.offsets, first, len(table)),
-                         self.manifest, path)
+            check_tokens(table, expected_rows(self.offsets, first, len(table)), self.manifest, path)
             self._last = name, table
         return self._last[1]
 
@@ -235,7 +247,7 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
         raise TraceError(f'{folder / "manifest.json"}: field "files" does not list {QUERIES}')
     for name in manifest.files:
         if Path(name).name != name:
-            raise TraceError(f'{folder / "manifest.json"}: file name {name!r} leaves the folder')
+            raise TraceError(f"{folder / 'manifest.json'}: file name {name!r} leaves the folder")
         if not isfile(folder / name):  # of whatever name, however long
             raise TraceError(f"{folder / name}: file is missing, though the manifest lists it")
     for path in sorted(folder.glob("*.parquet")):
@@ -247,8 +259,9 @@ def _stack(table: pl.DataFrame, statistic: str, drafters: list[DrafterInfo]) -> 
     """Shape (T, D, N); a prefix-only drafter's single column stands at every depth."""
     depths = max(drafter.depths for drafter in drafters)
     columns = [
-        table[statistic_column(statistic, drafter.name, min(depth, drafter.depths),
-                               drafter.depths)].to_numpy()
+        table[
+            statistic_column(statistic, drafter.name, min(depth, drafter.depths), drafter.depths)
+        ].to_numpy()
         for depth in range(1, depths + 1)
         for drafter in drafters
     ]
@@ -268,7 +281,10 @@ def _stack_rules(table: pl.DataFrame, manifest: Manifest) -> dict[str, np.ndarra
             deepest = tree_levels(statistic, rule.levels)
             columns = [
                 table[tree_column(statistic, rule.name, drafter, level)].to_numpy()
-                for level in range(1, deepest + 1) for drafter in manifest.drafter_names]
+                for level in range(1, deepest + 1)
+                for drafter in manifest.drafter_names
+            ]
             found[f"{statistic}.{rule.name}"] = np.stack(columns, axis=-1).reshape(
-                len(table), deepest, len(manifest.drafters))
+                len(table), deepest, len(manifest.drafters)
+            )
     return found

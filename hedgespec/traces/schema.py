@@ -50,14 +50,20 @@ DRAFTER_STATISTICS: dict[str, pl.DataType] = {
 # of draft trees, one per drafter, that of "mass" per level of the tree.
 RULE_STATISTICS: dict[str, pl.DataType] = {"gamma": pl.Float32(), "a": pl.Float32()}
 TREE_STATISTICS: dict[str, pl.DataType] = {
-    "depth": pl.UInt8(), "nodes": pl.UInt16(), "mass": pl.Float32(),
+    "depth": pl.UInt8(),
+    "nodes": pl.UInt16(),
+    "mass": pl.Float32(),
 }
 
 # What may be recorded of a drafter besides, of drafts that start at a position: one column each,
 # without depth (docs/trace-format.md). Of drafts as long as asked for "drafted" is ENDLESS.
 OPTIONAL_STATISTICS: dict[str, pl.DataType] = {
-    "drafted": pl.UInt16(), "matched": pl.UInt8(), "q_top": pl.Float32(), "entropy": pl.Float32(),
-    "gamma_low": pl.Float32(), "gamma_high": pl.Float32(),
+    "drafted": pl.UInt16(),
+    "matched": pl.UInt8(),
+    "q_top": pl.Float32(),
+    "entropy": pl.Float32(),
+    "gamma_low": pl.Float32(),
+    "gamma_high": pl.Float32(),
 }
 FEATURES = ("q_top", "entropy")  # those that are recorded on request
 BOUNDS = ("gamma_low", "gamma_high")  # where servers tell only the most probable tokens
@@ -96,7 +102,8 @@ def optional_column(statistic: str, drafter: str) -> str:
 
 
 def token_columns(
-    drafters: list[tuple[str, int]], rules: Sequence[tuple[str, int | None]] = (),
+    drafters: list[tuple[str, int]],
+    rules: Sequence[tuple[str, int | None]] = (),
     optional: Sequence[tuple[str, str]] = (),
 ) -> Iterator[tuple[str, pl.DataType]]:
     """Names and types of a token shard's columns, one by one: a manifest may claim any number.
@@ -123,16 +130,19 @@ def token_schema(
     return dict(token_columns(drafters, rules))
 
 
-def rule_schema(
-    rule: str, levels: int | None, drafter: str, depths: int
-) -> dict[str, pl.DataType]:
+def rule_schema(rule: str, levels: int | None, drafter: str, depths: int) -> dict[str, pl.DataType]:
     """Columns that a rule has of one drafter; `levels` are those of its trees, None without."""
     if levels is None:
-        return {statistic_column(f"{statistic}.{rule}", drafter, depth, depths): dtype
-                for depth in range(1, depths + 1) for statistic, dtype in RULE_STATISTICS.items()}
-    return {tree_column(statistic, rule, drafter, level): dtype
-            for statistic, dtype in TREE_STATISTICS.items()
-            for level in range(1, tree_levels(statistic, levels) + 1)}
+        return {
+            statistic_column(f"{statistic}.{rule}", drafter, depth, depths): dtype
+            for depth in range(1, depths + 1)
+            for statistic, dtype in RULE_STATISTICS.items()
+        }
+    return {
+        tree_column(statistic, rule, drafter, level): dtype
+        for statistic, dtype in TREE_STATISTICS.items()
+        for level in range(1, tree_levels(statistic, levels) + 1)
+    }
 
 
 def tree_column(statistic: str, rule: str, drafter: str, level: int) -> str:

@@ -13,7 +13,10 @@ from hedgespec.traces.writer import TraceWriter, renumbered
 
 
 def write_subset(
-    source: Path, out: Path, per_domain: int | None = None, depths: int | None = None,
+    source: Path,
+    out: Path,
+    per_domain: int | None = None,
+    depths: int | None = None,
     name: str | None = None,
 ) -> Manifest:
     """Write a trace of the first `per_domain` queries of each domain of another one.
@@ -37,8 +40,10 @@ def write_subset(
         queries = queries.filter(pl.int_range(pl.len()).over("domain") < per_domain)
     writer = TraceWriter(out, {"subset_of": manifest.name})
     numbers = queries["query"]
-    tokens = (renumbered(trace.tokens(piece), numbers) for piece in trace.pieces(
-        MAX_ROWS_PER_SHARD, numbers.to_numpy()))
+    tokens = (
+        renumbered(trace.tokens(piece), numbers)
+        for piece in trace.pieces(MAX_ROWS_PER_SHARD, numbers.to_numpy())
+    )
     return writer.write_whole(shortened, renumbered(queries, numbers), tokens)
 
 
@@ -46,15 +51,29 @@ def _cut(manifest: Manifest, depths: int | None, name: str | None) -> Manifest:
     """The manifest with fewer draft depths, and no longer drafts than these allow."""
     deepest = max(drafter.depths for drafter in manifest.drafters)
     if depths is not None and depths > deepest:
-        raise HedgespecError(f"{arg('depths')} {depths}: no drafter of trace {manifest.name} has "
-                             f"more than {deepest}")
-    drafters = [replace(drafter, depths=min(drafter.depths, depths or drafter.depths))
-                for drafter in manifest.drafters]
-    longest = min((drafter.depths for drafter in drafters if drafter.depths > 1),
-                  default=manifest.draft_length)
+        raise HedgespecError(
+            f"{arg('depths')} {depths}: no drafter of trace {manifest.name} has more than {deepest}"
+        )
+    drafters = [
+        replace(drafter, depths=min(drafter.depths, depths or drafter.depths))
+        for drafter in manifest.drafters
+    ]
+    longest = min(
+        (drafter.depths for drafter in drafters if drafter.depths > 1),
+        default=manifest.draft_length,
+    )
     return replace(
-        manifest, name=name or manifest.name, drafters=drafters,
+        manifest,
+        name=name or manifest.name,
+        drafters=drafters,
         draft_length=min(manifest.draft_length, longest),
-        recording={**manifest.recording, "subset_of": {
-            "name": manifest.name, "queries": manifest.queries, "tokens": manifest.tokens,
-            "depths": deepest}})
+        recording={
+            **manifest.recording,
+            "subset_of": {
+                "name": manifest.name,
+                "queries": manifest.queries,
+                "tokens": manifest.tokens,
+                "depths": deepest,
+            },
+        },
+    )

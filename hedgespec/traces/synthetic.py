@@ -52,19 +52,20 @@ class SyntheticSettings:
 
     queries: Annotated[int, Option("number of answers", "Q", low=1)] = 50
     tokens: Annotated[int, Option("tokens of each answer", "T", low=1)] = 500
-    drafters: Annotated[int, Option(
-        "drafters to choose from", "N", low=1, high=_MOST_DRAFTERS)] = 8
+    drafters: Annotated[int, Option("drafters to choose from", "N", low=1, high=_MOST_DRAFTERS)] = 8
     seed: Annotated[int, seed_option("seed of all random draws")] = 0
 
-    depths: Annotated[int, Option(
-        "draft depths; 1 makes drafters that see the text only", "D", low=1, high=64)] = 1
+    depths: Annotated[
+        int, Option("draft depths; 1 makes drafters that see the text only", "D", low=1, high=64)
+    ] = 1
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""
         check_ranges(self)
         if self.queries * self.tokens >= _MOST_TOKENS:
-            raise HedgespecError(f"{arg('queries')} times {arg('tokens')} must be below "
-                                 f"{_MOST_TOKENS}")
+            raise HedgespecError(
+                f"{arg('queries')} times {arg('tokens')} must be below {_MOST_TOKENS}"
+            )
 
 
 def write_synthetic(folder: Path, kind: str, *sizes: int, **named: int) -> Manifest:
@@ -74,17 +75,27 @@ def write_synthetic(folder: Path, kind: str, *sizes: int, **named: int) -> Manif
     """
     settings = SyntheticSettings(*sizes, **named)
     if kind not in KINDS:
-        raise HedgespecError(f"unknown kind {kind!r}; choose from {', '.join(KINDS)}"
-                             + did_you_mean(kind, KINDS))
+        raise HedgespecError(
+            f"unknown kind {kind!r}; choose from {', '.join(KINDS)}" + did_you_mean(kind, KINDS)
+        )
     seed, depths = settings.seed, settings.depths
-    infos = [DrafterInfo(f"synthetic-{number}", SYNTHETIC, f"synthetic:{kind}", None, depths)
-             for number in range(settings.drafters)]
+    infos = [
+        DrafterInfo(f"synthetic-{number}", SYNTHETIC, f"synthetic:{kind}", None, depths)
+        for number in range(settings.drafters)
+    ]
     manifest = Manifest(
-        name=f"synthetic-{kind}", created=datetime.now(UTC).isoformat(timespec="seconds"),
-        target=TargetInfo("synthetic", "0" * 64, "0" * 64, _VOCABULARY), drafters=infos,
+        name=f"synthetic-{kind}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        target=TargetInfo("synthetic", "0" * 64, "0" * 64, _VOCABULARY),
+        drafters=infos,
         sampling=SamplingInfo(1.0, 1.0, 0, seed, settings.tokens),
-        draft_length=min(5, depths) if depths > 1 else 5, precision="compact",
-        device="synthetic", dtype="none", queries=0, tokens=0, files={},
+        draft_length=min(5, depths) if depths > 1 else 5,
+        precision="compact",
+        device="synthetic",
+        dtype="none",
+        queries=0,
+        tokens=0,
+        files={},
         versions={"hedgespec": __version__},
         recording={"synthetic": {"kind": kind, "seed": seed}},
     )
@@ -106,7 +117,10 @@ def _tokens(kind: str, settings: SyntheticSettings) -> Iterator[pl.DataFrame]:
 
 
 def _gamma(
-    kind: str, numbers: np.ndarray, settings: SyntheticSettings, level: np.ndarray,
+    kind: str,
+    numbers: np.ndarray,
+    settings: SyntheticSettings,
+    level: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Acceptance probabilities of some queries at the first depth, (their tokens, drafters)."""
@@ -128,19 +142,24 @@ def _gamma(
 
 def _queries(kind: str, settings: SyntheticSettings) -> pl.DataFrame:
     queries, tokens, drafters = settings.queries, settings.tokens, settings.drafters
-    domains = [f"domain-{number % max(1, drafters - 1)}" if kind == "domains" else kind
-               for number in range(queries)]
-    return pl.DataFrame({
-        "query": range(queries),
-        "query_id": [f"synthetic-{number}" for number in range(queries)],
-        "source": ["synthetic"] * queries,
-        "domain": domains,
-        "prompt_sha256": ["0" * 64] * queries,
-        "prompt_tokens": [1] * queries,
-        "output_tokens": [tokens] * queries,
-        "finish_reason": ["length"] * queries,
-        "prompt_embedding": [[0.0]] * queries,
-    }, schema=QUERY_COLUMNS)
+    domains = [
+        f"domain-{number % max(1, drafters - 1)}" if kind == "domains" else kind
+        for number in range(queries)
+    ]
+    return pl.DataFrame(
+        {
+            "query": range(queries),
+            "query_id": [f"synthetic-{number}" for number in range(queries)],
+            "source": ["synthetic"] * queries,
+            "domain": domains,
+            "prompt_sha256": ["0" * 64] * queries,
+            "prompt_tokens": [1] * queries,
+            "output_tokens": [tokens] * queries,
+            "finish_reason": ["length"] * queries,
+            "prompt_embedding": [[0.0]] * queries,
+        },
+        schema=QUERY_COLUMNS,
+    )
 
 
 def _table(
@@ -159,8 +178,14 @@ def _table(
     for arm, depth in product(range(settings.drafters), range(1, depths + 1)):
         fading = round_probability(gamma[:, arm] * np.float32(_FADE ** (depth - 1)), "compact")
         accepted = draws[:, arm] < fading
-        values = {"log_q": np.where(accepted, np.float32(_LOG_P), np.float32(-np.inf)),
-                  "gamma": fading, "match": match, "p_top": p_top}
-        columns |= {statistic_column(statistic, f"synthetic-{arm}", depth, depths): column
-                    for statistic, column in values.items()}
+        values = {
+            "log_q": np.where(accepted, np.float32(_LOG_P), np.float32(-np.inf)),
+            "gamma": fading,
+            "match": match,
+            "p_top": p_top,
+        }
+        columns |= {
+            statistic_column(statistic, f"synthetic-{arm}", depth, depths): column
+            for statistic, column in values.items()
+        }
     return pl.DataFrame(columns, schema_overrides=TOKEN_COLUMNS)

@@ -67,8 +67,10 @@ class TraceWriter:
 
     def write_batch(self, name: str, queries: pl.DataFrame, tokens: pl.DataFrame) -> None:
         """Store one batch; it counts as finished once its hashes, written last, are there."""
-        hashes = {kind: write_table(self._part(name, kind), table)
-                  for kind, table in (("tokens", tokens), ("queries", queries))}
+        hashes = {
+            kind: write_table(self._part(name, kind), table)
+            for kind, table in (("tokens", tokens), ("queries", queries))
+        }
         write_text(self._hashes(name), json.dumps(hashes) + "\n")
 
     def read_batch(self, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -77,9 +79,9 @@ class TraceWriter:
 
     def read_token_column(self, column: str) -> pl.Series:
         """One column of the token tables of all finished batches."""
-        return pl.concat([
-            self._read(name, "tokens", [column]) for name in sorted(self.finished_batches())
-        ])[column]
+        return pl.concat(
+            [self._read(name, "tokens", [column]) for name in sorted(self.finished_batches())]
+        )[column]
 
     def _part(self, name: str, kind: str) -> Path:
         return self.parts / f"{name}.{kind}.parquet"
@@ -90,10 +92,15 @@ class TraceWriter:
     def _read(self, name: str, kind: str, columns: list[str] | None = None) -> pl.DataFrame:
         hashes = read_json(self._hashes(name))
         if not isinstance(hashes, dict) or not isinstance(hashes.get(kind), str):
-            raise HedgespecError(f"{self._hashes(name)}: damaged; remove it to record this batch "
-                                 "anew")
-        return read_parquet(self._part(name, kind), columns=columns, sha256=hashes[kind],
-                            where=self._hashes(name).name)
+            raise HedgespecError(
+                f"{self._hashes(name)}: damaged; remove it to record this batch anew"
+            )
+        return read_parquet(
+            self._part(name, kind),
+            columns=columns,
+            sha256=hashes[kind],
+            where=self._hashes(name).name,
+        )
 
     def finish(self, manifest: Manifest) -> Manifest:
         """Merge the batches in query order, write shards and manifest, and drop `parts/`.
@@ -104,14 +111,15 @@ class TraceWriter:
         names = sorted(self.finished_batches())
         if not names:
             raise TraceError(f"{self.folder}: nothing was recorded")
-        queries = pl.concat([self._read(name, "queries").with_columns(batch=pl.lit(name))
-                             for name in names]).sort("query")
-        return self.write_whole(manifest, renumbered(queries.drop("batch"), queries["query"]),
-                                self._in_order(queries))
+        queries = pl.concat(
+            [self._read(name, "queries").with_columns(batch=pl.lit(name)) for name in names]
+        ).sort("query")
+        return self.write_whole(
+            manifest, renumbered(queries.drop("batch"), queries["query"]), self._in_order(queries)
+        )
 
     def _in_order(self, queries: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """The tokens of all queries, renumbered; a batch is kept from its first query to its last.
-        """
+        """The tokens of all queries, renumbered; a batch is kept from its first query to its last."""
         last = dict(queries.select("batch", "query").iter_rows())
         batches: dict[str, pl.DataFrame] = {}
         runs = queries.group_by(pl.col("batch").rle_id().alias("run"), maintain_order=True)
@@ -121,7 +129,8 @@ class TraceWriter:
                 batches[name] = self._read(name, "tokens").sort("query", "position")
             yield renumbered(
                 batches[name].filter(pl.col("query").is_between(numbers[0], numbers[-1])),
-                queries["query"])
+                queries["query"],
+            )
             if numbers[-1] == last[name]:
                 del batches[name]
 
@@ -146,8 +155,7 @@ class TraceWriter:
 
         check_queries(queries, manifest, self.folder / QUERIES)
         files = {QUERIES: _write(self.folder / QUERIES, queries)}
-        shards = in_parallel(write, enumerate(
-            _shards(table.select(columns) for table in tokens)))
+        shards = in_parallel(write, enumerate(_shards(table.select(columns) for table in tokens)))
         files |= {shard_name(number): info for number, info in enumerate(shards)}
         manifest = replace(manifest, files=files)
         check_rows(self.folder, manifest)
@@ -180,8 +188,10 @@ def _shards(tables: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 def _write(path: Path, table: pl.DataFrame) -> FileInfo:
-    return FileInfo(write_table(path, table, compression="zstd", compression_level=LEVEL,
-                                statistics=False), len(table))
+    return FileInfo(
+        write_table(path, table, compression="zstd", compression_level=LEVEL, statistics=False),
+        len(table),
+    )
 
 
 def check_output(folder: Path, resume: bool) -> None:
@@ -209,8 +219,9 @@ def _remove_leftovers(folder: Path) -> None:
 def _check_same_settings(path: Path, settings: dict[str, Any]) -> None:
     before = read_json(path)
     if not isinstance(before, dict):
-        raise HedgespecError(f"{path.parent}: cannot resume: {path.name} is damaged; remove the "
-                             "folder to start anew")
+        raise HedgespecError(
+            f"{path.parent}: cannot resume: {path.name} is damaged; remove the folder to start anew"
+        )
     now = json.loads(json.dumps(settings))
     for key in sorted(set(before) | set(now)):
         if before.get(key) != now.get(key):

@@ -36,14 +36,17 @@ def write_answers(
 
     `report` is told how many answers are written, and what goes on.
     """
-    asked = [[first_prompt(target.tokenizer, question) for question in task.questions]
-             for task in tasks]
+    asked = [
+        [first_prompt(target.tokenizer, question) for question in task.questions] for task in tasks
+    ]
     wanted = [(task, number) for task in range(len(tasks)) for number in range(tasks[task].count)]
     prompts = [asked[task][number % len(asked[task])] for task, number in wanted]
     limit = min(max_new_tokens, target.context_length - max(map(len, prompts)))
     if limit < 1:
-        raise HedgespecError(f"{target.id}: a prompt of {max(map(len, prompts))} tokens leaves no "
-                             f"room for an answer in its context of {target.context_length}")
+        raise HedgespecError(
+            f"{target.id}: a prompt of {max(map(len, prompts))} tokens leaves no "
+            f"room for an answer in its context of {target.context_length}"
+        )
     # Prompts of similar length together, the longest first: memory runs out early or never.
     order = sorted(range(len(wanted)), key=lambda place: -len(prompts[place]))
     sequences: list[np.ndarray] = [np.empty(0)] * len(wanted)
@@ -51,12 +54,19 @@ def write_answers(
 
     def write(places: Sequence[int]) -> list[None]:
         nonlocal done
-        uniforms = [query_uniforms(tasks[wanted[place][0]].seed, wanted[place][1], limit)
-                    for place in places]
+        uniforms = [
+            query_uniforms(tasks[wanted[place][0]].seed, wanted[place][1], limit)
+            for place in places
+        ]
         answers = generate_answers(
-            target, [prompts[place] for place in places], [limit] * len(places), uniforms,
-            sampling, lambda step: report(done, f"token {step + 1} of <= {limit}"),
-            log_softmax=False)
+            target,
+            [prompts[place] for place in places],
+            [limit] * len(places),
+            uniforms,
+            sampling,
+            lambda step: report(done, f"token {step + 1} of <= {limit}"),
+            log_softmax=False,
+        )
         for place, answer in zip(places, answers, strict=True):
             sequences[place] = np.array(prompts[place] + answer.tokens, dtype=np.int32)
         done += len(places)
@@ -64,7 +74,7 @@ def write_answers(
         return [None] * len(places)
 
     for start in range(0, len(order), batch_size):
-        in_fitting_pieces(write, order[start:start + batch_size])
+        in_fitting_pieces(write, order[start : start + batch_size])
     corpora, start = [], 0
     for task in tasks:
         part = slice(start, start + task.count)

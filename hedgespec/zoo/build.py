@@ -75,7 +75,8 @@ DraftsOf = Callable[[Batch, Lessons | None], Drafts]
 
 
 def make_zoo(
-    settings: ZooSettings, report: OnStep = lambda *_: None,
+    settings: ZooSettings,
+    report: OnStep = lambda *_: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, object]:
     """Make what is missing of the zoo in `settings.out`; return its summary, also in zoo.json.
@@ -99,31 +100,41 @@ def check_zoo(settings: ZooSettings) -> None:
     """Raise HedgespecError for settings that no zoo can be trained with."""
     for name, loss in (("loss", settings.loss), ("expert_loss", settings.expert_loss)):
         if loss not in LOSSES:
-            raise HedgespecError(f"{arg(name)} must be one of {', '.join(LOSSES)}, not {loss!r}"
-                                 + did_you_mean(loss, LOSSES))
+            raise HedgespecError(
+                f"{arg(name)} must be one of {', '.join(LOSSES)}, not {loss!r}"
+                + did_you_mean(loss, LOSSES)
+            )
     for name in (*settings.domains, *settings.small):
         if name not in EXPERT_DOMAINS:
-            raise HedgespecError(f"no domain {name!r}; choose from {', '.join(EXPERT_DOMAINS)}"
-                                 + did_you_mean(name, EXPERT_DOMAINS))
+            raise HedgespecError(
+                f"no domain {name!r}; choose from {', '.join(EXPERT_DOMAINS)}"
+                + did_you_mean(name, EXPERT_DOMAINS)
+            )
     for name in settings.methods:
         if name not in METHODS:
-            raise HedgespecError(f"no method {name!r}; choose from {', '.join(METHODS)}"
-                                 + did_you_mean(name, METHODS))
+            raise HedgespecError(
+                f"no method {name!r}; choose from {', '.join(METHODS)}"
+                + did_you_mean(name, METHODS)
+            )
     for name in settings.small:
         if name not in settings.domains:
             raise HedgespecError(f"{arg('small', name)}: not among {arg('domains')}")
     for item in fields(settings):
         value = getattr(settings, item.name)
-        if isinstance(value, int | float) and item.name not in _MAY_BE_0 and not (
-                0 < value < math.inf):
+        if (
+            isinstance(value, int | float)
+            and item.name not in _MAY_BE_0
+            and not (0 < value < math.inf)
+        ):
             raise HedgespecError(f"{arg(item.name)} must be positive, not {value}")
     if not 0 <= settings.long_answers <= 1:
-        raise HedgespecError(f"{arg('long_answers')} must lie in 0..1, not "
-                             f"{settings.long_answers}")
+        raise HedgespecError(f"{arg('long_answers')} must lie in 0..1, not {settings.long_answers}")
     settings.share  # noqa: B018 - refused here if it makes no sense
     if settings.device == SPLIT:
-        raise HedgespecError(f"{arg('device', SPLIT)}: drafters are trained on one GPU; only a "
-                             f"finished zoo, with its {SUMMARY}, can be recorded on several")
+        raise HedgespecError(
+            f"{arg('device', SPLIT)}: drafters are trained on one GPU; only a "
+            f"finished zoo, with its {SUMMARY}, can be recorded on several"
+        )
     check_device(settings.device)
 
 
@@ -153,8 +164,13 @@ class _Job:
 class _Zoo:
     """The zoo being made."""
 
-    def __init__(self, settings: ZooSettings, target: LanguageModel, report: OnStep,
-                 say: Callable[[str], None]):
+    def __init__(
+        self,
+        settings: ZooSettings,
+        target: LanguageModel,
+        report: OnStep,
+        say: Callable[[str], None],
+    ):
         self._settings = settings
         self._part, self._parts = settings.share
         self._target = target
@@ -173,13 +189,16 @@ class _Zoo:
         with self._timed(ANSWERS):
             self._texts = self._corpora(domains, held_out=False)
             self._tests = self._corpora(domains, held_out=True)
-            self._test_lessons = {domain: self._teacher.read(text, settings.positions)
-                                  for domain, text in self._tests.items()}
+            self._test_lessons = {
+                domain: self._teacher.read(text, settings.positions)
+                for domain, text in self._tests.items()
+            }
         self._table: dict[str, dict[str, float]] = {}
         self._by_position: dict[str, dict[str, dict[str, float]]] = {}
         drafters = self._drafters()
-        self._mine = set(shares({name: job.steps for name, job in drafters.items()},
-                                self._parts)[self._part])
+        self._mine = set(
+            shares({name: job.steps for name, job in drafters.items()}, self._parts)[self._part]
+        )
         # Its own first: what others make is then there, or soon.
         for name in sorted(drafters, key=lambda name: name not in self._mine):
             with self._timed(name):
@@ -200,12 +219,15 @@ class _Zoo:
             return _Job(steps, lambda: self._drafts_of_head(make(self._generalist)))
 
         def expert(domain: str) -> _Job:
-            return head(settings.expert_steps,
-                        lambda start: self._head(f"expert-{domain}", domain, start))
+            return head(
+                settings.expert_steps, lambda start: self._head(f"expert-{domain}", domain, start)
+            )
 
         def small(domain: str) -> _Job:
-            return _Job(settings.small_steps, lambda: self._drafts_of_model(
-                self._small_model(f"small-{domain}", domain)))
+            return _Job(
+                settings.small_steps,
+                lambda: self._drafts_of_model(self._small_model(f"small-{domain}", domain)),
+            )
 
         found = {GENERALIST: head(settings.generalist_steps, lambda start: start)}
         found |= {f"expert-{domain}": expert(domain) for domain in settings.domains}
@@ -214,8 +236,9 @@ class _Zoo:
         if PARALLEL in settings.methods:
             found[PARALLEL] = head(settings.parallel_steps, self._parallel_head)
         if RECURRENT in settings.methods:
-            found[RECURRENT] = _Job(settings.recurrent_steps,
-                                    lambda: self._drafts_of_head(self._recurrent_head()))
+            found[RECURRENT] = _Job(
+                settings.recurrent_steps, lambda: self._drafts_of_head(self._recurrent_head())
+            )
         return found | {f"small-{domain}": small(domain) for domain in settings.small}
 
     @cached_property
@@ -237,8 +260,11 @@ class _Zoo:
         settings = self._settings
         shaping = {name: value for name, value in asdict(settings).items() if name != "part"}
         return {
-            "settings": {**shaping, "out": settings.out.name,
-                         "target": without_folders(settings.target)},
+            "settings": {
+                **shaping,
+                "out": settings.out.name,
+                "target": without_folders(settings.target),
+            },
             "target_weights_sha256": self._target.weights_sha256,
             "versions": package_versions("torch", "transformers"),
             "device": device_name(self._target.device),
@@ -253,8 +279,9 @@ class _Zoo:
     def _fingerprint(self, *names: str) -> str:
         """Hash of the target and of the settings that shape a part."""
         chosen = {name: getattr(self._settings, name) for name in names}
-        return sha256_text(json.dumps(
-            [chosen, self._target.weights_sha256, __version__], sort_keys=True))
+        return sha256_text(
+            json.dumps([chosen, self._target.weights_sha256, __version__], sort_keys=True)
+        )
 
     def _plan(self, steps: int, rate: float | None, *shaping: str) -> Plan:
         """Of a training that these settings shape too."""
@@ -278,28 +305,39 @@ class _Zoo:
         try:
             return dict(parse_json(path.read_text(encoding="utf-8"))["seconds"])
         except (ValueError, KeyError, TypeError, RecursionError) as fault:
-            raise HedgespecError(f"{path}: not the summary of a zoo; delete it, and it is written "
-                                 "anew") from fault
+            raise HedgespecError(
+                f"{path}: not the summary of a zoo; delete it, and it is written anew"
+            ) from fault
 
     def _corpora(self, domains: tuple[str, ...], held_out: bool) -> dict[str, Corpus]:
-        """Each domain's answers, written by the target unless they are there, or by another part.
-        """
+        """Each domain's answers, written by the target unless they are there, or by another part."""
         settings = self._settings
         split = "test" if held_out else "train"
-        paths = {domain: settings.out / ANSWERS / f"{domain}-{split}.safetensors"
-                 for domain in domains}
+        paths = {
+            domain: settings.out / ANSWERS / f"{domain}-{split}.safetensors" for domain in domains
+        }
         found = {domain: load_corpus(path, self._text_settings) for domain, path in paths.items()}
-        missing = [domain for number, domain in enumerate(domains) if found[domain] is None
-                   and self._is_mine(0 if held_out else number)]
+        missing = [
+            domain
+            for number, domain in enumerate(domains)
+            if found[domain] is None and self._is_mine(0 if held_out else number)
+        ]
         # Tests are few answers: all domains in one go. Training answers are kept one by one.
         for group in [missing] if held_out and missing else [[domain] for domain in missing]:
             self._anew.add(ANSWERS)
             tasks = [self._task(domain, held_out) for domain in group]
             written = write_answers(
-                self._target, tasks, Sampling(settings.temperature), settings.max_new_tokens,
+                self._target,
+                tasks,
+                Sampling(settings.temperature),
+                settings.max_new_tokens,
                 self._memory.answers,
-                partial(self._report, f"{'test' if held_out else group[0]} answers",
-                        sum(task.count for task in tasks)))
+                partial(
+                    self._report,
+                    f"{'test' if held_out else group[0]} answers",
+                    sum(task.count for task in tasks),
+                ),
+            )
             for domain, corpus in zip(group, written, strict=True):
                 save_corpus(corpus, paths[domain], self._text_settings)
                 found[domain] = corpus
@@ -329,8 +367,9 @@ class _Zoo:
         domains = (GENERAL, *settings.domains)
         self._texts[MIXED] = Corpus.joined(self._texts[domain] for domain in domains)
         # On the way it is judged as often as an expert, and on as much text.
-        self._tests[MIXED] = Corpus.joined(self._tests[domain].every(len(domains))
-                                           for domain in domains)
+        self._tests[MIXED] = Corpus.joined(
+            self._tests[domain].every(len(domains)) for domain in domains
+        )
         self._test_lessons[MIXED] = self._teacher.read(self._tests[MIXED], settings.positions)
         try:
             return self._head(MIXED, MIXED, start, settings.expert_steps * len(settings.domains))
@@ -338,21 +377,33 @@ class _Zoo:
             for held in (self._texts, self._tests, self._test_lessons):
                 del held[MIXED]
 
-    def _head(self, name: str, domain: str, start: EagleHead | None, steps: int | None = None
-              ) -> EagleHead:
+    def _head(
+        self, name: str, domain: str, start: EagleHead | None, steps: int | None = None
+    ) -> EagleHead:
         """A head trained on a domain from `start`, or from the target's own layer."""
         settings = self._settings
         steps, rate, loss = (
-            (steps or settings.expert_steps, settings.expert_rate, settings.expert_loss) if start
-            else (settings.generalist_steps, settings.generalist_rate, settings.loss))
+            (steps or settings.expert_steps, settings.expert_rate, settings.expert_loss)
+            if start
+            else (settings.generalist_steps, settings.generalist_rate, settings.loss)
+        )
         plan = self._plan(
-            steps, rate, *_TEXT, "draft_vocabulary", "mlp_width", "depths", "positions", "loss",
+            steps,
+            rate,
+            *_TEXT,
+            "draft_vocabulary",
+            "mlp_width",
+            "depths",
+            "positions",
+            "loss",
             *(["generalist_steps", "generalist_rate", "expert_loss"] if start else []),
-            *(["domains"] if name == MIXED else []))
+            *(["domains"] if name == MIXED else []),
+        )
 
         def make() -> EagleHead:
-            head = new_head(self._target, self._vocabulary(domain), settings.mlp_width,
-                            settings.seed)
+            head = new_head(
+                self._target, self._vocabulary(domain), settings.mlp_width, settings.seed
+            )
             if start is not None:
                 inherit(head, start)
             return head
@@ -363,23 +414,51 @@ class _Zoo:
         """A parallel head that starts as the generalist."""
         settings = self._settings
         plan = self._plan(
-            settings.parallel_steps, settings.parallel_rate,
-            *_TEXT, "draft_vocabulary", "mlp_width", "depths", "positions", "loss",
-            "generalist_steps", "generalist_rate", "parallel_depths")
+            settings.parallel_steps,
+            settings.parallel_rate,
+            *_TEXT,
+            "draft_vocabulary",
+            "mlp_width",
+            "depths",
+            "positions",
+            "loss",
+            "generalist_steps",
+            "generalist_rate",
+            "parallel_depths",
+        )
         return self._kept(
-            PARALLEL, GENERAL, settings.loss, plan,
-            lambda: attach(new_parallel_head(start, settings.parallel_depths, settings.seed),
-                           self._target), save_head, load_head)
+            PARALLEL,
+            GENERAL,
+            settings.loss,
+            plan,
+            lambda: attach(
+                new_parallel_head(start, settings.parallel_depths, settings.seed), self._target
+            ),
+            save_head,
+            load_head,
+        )
 
     def _recurrent_head(self) -> RecurrentHead:
         """A recurrent head."""
         settings = self._settings
-        plan = self._plan(settings.recurrent_steps, settings.recurrent_rate,
-                          *_TEXT, "draft_vocabulary", "depths", "positions", "loss")
+        plan = self._plan(
+            settings.recurrent_steps,
+            settings.recurrent_rate,
+            *_TEXT,
+            "draft_vocabulary",
+            "depths",
+            "positions",
+            "loss",
+        )
         return self._kept(
-            RECURRENT, GENERAL, settings.loss, plan,
+            RECURRENT,
+            GENERAL,
+            settings.loss,
+            plan,
             lambda: new_recurrent_head(self._target, self._vocabulary(GENERAL), settings.seed),
-            save_redrafter, load_redrafter)
+            save_redrafter,
+            load_redrafter,
+        )
 
     def _vocabulary(self, domain: str) -> np.ndarray:
         """The tokens that a head of a domain knows."""
@@ -387,15 +466,22 @@ class _Zoo:
         return draft_vocabulary(counts, self._settings.draft_vocabulary)
 
     def _kept(
-        self, name: str, domain: str, loss: str, plan: Plan, make: Callable[[], Network],
-        save: Callable[[Network, Path], None], load: Callable[[Path], Network],
+        self,
+        name: str,
+        domain: str,
+        loss: str,
+        plan: Plan,
+        make: Callable[[], Network],
+        save: Callable[[Network, Path], None],
+        load: Callable[[Path], Network],
     ) -> Network:
         """A head that is made and trained, unless it is there already."""
         folder = self._settings.out / name
         if not self._is_made_or_others(name, folder, plan):
             head = make()
-            self._train(head, self._drafts_of_head(head), loss, name, domain, plan,
-                        self._settings.positions)
+            self._train(
+                head, self._drafts_of_head(head), loss, name, domain, plan, self._settings.positions
+            )
             save(head.to(torch.bfloat16), folder)
             self._mark_made(folder, plan)
         # Go on with what was saved, so that a resumed zoo is the same.
@@ -409,15 +495,30 @@ class _Zoo:
         if not self._is_made_or_others(name, folder, plan):
             model = new_small_model(self._target, settings.seed)
             # The whole vocabulary at each row: fewer rows at a time.
-            self._train(model, self._drafts_of_model(model), "kl", name, domain, plan,
-                        settings.positions // 4)
+            self._train(
+                model,
+                self._drafts_of_model(model),
+                "kl",
+                name,
+                domain,
+                plan,
+                settings.positions // 4,
+            )
             model.save_pretrained(folder)
             self._target.tokenizer.save_pretrained(folder)
             self._mark_made(folder, plan)
         return load_small_model(str(folder), self._target)
 
-    def _train(self, model: torch.nn.Module, drafts: DraftsOf, loss: str, name: str, domain: str,
-               plan: Plan, positions: int) -> None:
+    def _train(
+        self,
+        model: torch.nn.Module,
+        drafts: DraftsOf,
+        loss: str,
+        name: str,
+        domain: str,
+        plan: Plan,
+        positions: int,
+    ) -> None:
         self._anew.add(name)
         text = self._texts[domain]
         self._report(f"reading for {name}", plan.steps, 0, "")
@@ -428,10 +529,17 @@ class _Zoo:
                 return drafting_loss(loss, drafts(batch, lessons))
 
         train(
-            model, loss_of, text.batches(positions, self._settings.seed), plan,
-            self._settings.out / name, lambda: self._tokens_per_round(drafts, domain),
-            lambda step, value: self._report(f"training {name}", plan.steps, step,
-                                             f"loss {value:.3f}"), self._say)
+            model,
+            loss_of,
+            text.batches(positions, self._settings.seed),
+            plan,
+            self._settings.out / name,
+            lambda: self._tokens_per_round(drafts, domain),
+            lambda step, value: self._report(
+                f"training {name}", plan.steps, step, f"loss {value:.3f}"
+            ),
+            self._say,
+        )
 
     def _is_made_or_others(self, name: str, folder: Path, plan: Plan) -> bool:
         """Whether a drafter is there; one that is another part's is waited for."""
@@ -444,8 +552,10 @@ class _Zoo:
         if not path.is_file():
             return False
         if json.loads(path.read_text(encoding="utf-8")) != asdict(plan):
-            raise HedgespecError(f"{folder}: made with other settings; choose another folder, or "
-                                 "delete it to make it again")
+            raise HedgespecError(
+                f"{folder}: made with other settings; choose another folder, or "
+                "delete it to make it again"
+            )
         return True
 
     def _mark_made(self, folder: Path, plan: Plan) -> None:
@@ -455,46 +565,67 @@ class _Zoo:
         """Expected tokens per round in each domain, and acceptance by position in the answers."""
         with self._teacher.precision():
             judged = {domain: judge(*self._test(drafts, domain)) for domain in self._tests}
-        self._table[name] = {domain: round(one.tokens_per_round, 4)
-                             for domain, one in judged.items()}
+        self._table[name] = {
+            domain: round(one.tokens_per_round, 4) for domain, one in judged.items()
+        }
         self._by_position[name] = {domain: one.by_position for domain, one in judged.items()}
 
     def _tokens_per_round(self, drafts: DraftsOf, domain: str) -> float:
         with self._teacher.precision():
             return tokens_per_round(*self._test(drafts, domain))
 
-    def _test(self, drafts: DraftsOf, domain: str
-              ) -> tuple[Callable[[Batch], Drafts], Corpus, int, int]:
+    def _test(
+        self, drafts: DraftsOf, domain: str
+    ) -> tuple[Callable[[Batch], Drafts], Corpus, int, int]:
         """What `judge` needs to judge a drafter on held-out text."""
         lessons = self._test_lessons[domain]
-        return (lambda batch: drafts(batch, lessons), self._tests[domain],
-                self._settings.positions // 4, self._settings.depths)
+        return (
+            lambda batch: drafts(batch, lessons),
+            self._tests[domain],
+            self._settings.positions // 4,
+            self._settings.depths,
+        )
 
     def _drafts_of_head(self, head: EagleHead | RecurrentHead) -> DraftsOf:
         tokens = target_tokens(head.d2t)
         inputs = self._teacher.last if isinstance(head, RecurrentHead) else self._teacher.inputs
-        depths = (self._settings.parallel_depths if isinstance(head, ParallelHead)
-                  else self._settings.depths)
+        depths = (
+            self._settings.parallel_depths
+            if isinstance(head, ParallelHead)
+            else self._settings.depths
+        )
 
         def drafts(batch: Batch, lessons: Lessons | None) -> Drafts:
             batch, lessons = self._teacher.at(batch.to(self._target.device), lessons)
-            readouts = draft_readouts(head, inputs(lessons, batch), batch, depths,
-                                      self._settings.temperature)
+            readouts = draft_readouts(
+                head, inputs(lessons, batch), batch, depths, self._settings.temperature
+            )
             assert head.lm_head is not None
-            return Drafts(readouts, head.lm_head.weight,
-                          self._teacher.probabilities(lessons, batch, tokens),
-                          drafting_places(batch.rows), batch.real, tuple(batch.ids.shape))
+            return Drafts(
+                readouts,
+                head.lm_head.weight,
+                self._teacher.probabilities(lessons, batch, tokens),
+                drafting_places(batch.rows),
+                batch.real,
+                tuple(batch.ids.shape),
+            )
 
         return drafts
 
     def _drafts_of_model(self, model: LlamaForCausalLM) -> DraftsOf:
         def drafts(batch: Batch, lessons: Lessons | None) -> Drafts:
             batch, lessons = self._teacher.at(batch.to(self._target.device), lessons)
-            states = model.model(input_ids=batch.ids, attention_mask=batch.mask,
-                                 use_cache=False).last_hidden_state.flatten(0, 1)
+            states = model.model(
+                input_ids=batch.ids, attention_mask=batch.mask, use_cache=False
+            ).last_hidden_state.flatten(0, 1)
             readouts = states[batch.rows][None] / self._settings.temperature
-            return Drafts(readouts, model.lm_head.weight,
-                          self._teacher.probabilities(lessons, batch), batch.rows, batch.real,
-                          tuple(batch.ids.shape))
+            return Drafts(
+                readouts,
+                model.lm_head.weight,
+                self._teacher.probabilities(lessons, batch),
+                batch.rows,
+                batch.real,
+                tuple(batch.ids.shape),
+            )
 
         return drafts

@@ -62,8 +62,9 @@ class Corpus:
 
     def counts(self, vocabulary: int) -> np.ndarray:
         """How often each token occurs in the answers, (vocabulary,)."""
-        answers = [sequence[start:] for sequence, start
-                   in zip(self.sequences, self.prompts, strict=True)]
+        answers = [
+            sequence[start:] for sequence, start in zip(self.sequences, self.prompts, strict=True)
+        ]
         return np.bincount(np.concatenate(answers), minlength=vocabulary)
 
     def answer_positions(self, batch: Batch) -> torch.Tensor:
@@ -76,8 +77,10 @@ class Corpus:
     def joined(cls, corpora: Iterable["Corpus"]) -> "Corpus":
         """One corpus of several."""
         corpora = list(corpora)
-        return cls([sequence for corpus in corpora for sequence in corpus.sequences],
-                   [prompt for corpus in corpora for prompt in corpus.prompts])
+        return cls(
+            [sequence for corpus in corpora for sequence in corpus.sequences],
+            [prompt for corpus in corpora for prompt in corpus.prompts],
+        )
 
     def every(self, step: int) -> "Corpus":
         """One sequence in `step`, the first one included."""
@@ -101,17 +104,23 @@ class Corpus:
         lengths = np.array([len(sequence) for sequence in self.sequences])
         order = rng.permutation(len(lengths))
         size = max(1, round(_POOL * positions / lengths.mean()))
-        pools = [order[start:start + size] for start in range(0, len(order), size)]
-        plan = [part for pool in pools
-                for part in self._cut(pool[np.argsort(lengths[pool], kind="stable")], positions)]
+        pools = [order[start : start + size] for start in range(0, len(order), size)]
+        plan = [
+            part
+            for pool in pools
+            for part in self._cut(pool[np.argsort(lengths[pool], kind="stable")], positions)
+        ]
         return [plan[number] for number in rng.permutation(len(plan))]
 
     def _cut(self, order: np.ndarray, positions: int) -> list[np.ndarray]:
         """Cut sequences, ascending in length, into batches."""
         parts, start = [], 0
         for end in range(1, len(order) + 1):
-            if end == len(order) or (end + 1 - start) * _round_up(
-                    len(self.sequences[order[end]]), _WIDTH_STEP) > positions:
+            if (
+                end == len(order)
+                or (end + 1 - start) * _round_up(len(self.sequences[order[end]]), _WIDTH_STEP)
+                > positions
+            ):
                 parts.append(order[start:end])
                 start = end
         return parts
@@ -124,9 +133,9 @@ class Corpus:
         mask, places = np.zeros_like(ids), np.zeros_like(ids)
         all_rows = []
         for row, (number, sequence) in enumerate(zip(numbers, chosen, strict=True)):
-            ids[row, :len(sequence)] = sequence
-            mask[row, :len(sequence)] = 1
-            places[row, :len(sequence)] = self.starts[number] + np.arange(len(sequence))
+            ids[row, : len(sequence)] = sequence
+            mask[row, : len(sequence)] = 1
+            places[row, : len(sequence)] = self.starts[number] + np.arange(len(sequence))
             all_rows.append(np.arange(self.prompts[number] - 1, len(sequence) - 1) + row * width)
         rows = np.concatenate(all_rows)
         missing = _round_up(len(rows), _ROWS_STEP) - len(rows)
@@ -160,11 +169,14 @@ def load_corpus(path: Path, fingerprint: str) -> Corpus | None:
     try:
         with safe_open(path, framework="numpy") as handle:
             found = (handle.metadata() or {}).get("fingerprint")
-            tokens, lengths, prompts = (handle.get_tensor(name)
-                                        for name in ("tokens", "lengths", "prompts"))
+            tokens, lengths, prompts = (
+                handle.get_tensor(name) for name in ("tokens", "lengths", "prompts")
+            )
     except (SafetensorError, OSError) as error:
         raise HedgespecError(f"{path}: damaged ({error}); delete it to make it again") from error
     if found != fingerprint:
-        raise HedgespecError(f"{path}: made with other settings; choose another folder, or delete "
-                             "it to make it again")
+        raise HedgespecError(
+            f"{path}: made with other settings; choose another folder, or delete "
+            "it to make it again"
+        )
     return Corpus(np.split(tokens, np.cumsum(lengths)[:-1]), prompts.tolist())

@@ -24,9 +24,7 @@ class Score:
 
 
 @torch.no_grad()
-def judge(
-    draft: Callable[[Batch], Drafts], corpus: Corpus, positions: int, depths: int
-) -> Score:
+def judge(draft: Callable[[Batch], Drafts], corpus: Corpus, positions: int, depths: int) -> Score:
     """Judge a drafter on a corpus, `positions` padded tokens at a time.
 
     A drafter that gives one log q is prefix-only: its distribution is the same at all depths. More
@@ -40,16 +38,22 @@ def judge(
         if len(gammas) == 1:
             gammas = gammas.expand(depths, -1)
         part = torch.bucketize(corpus.answer_positions(batch), torch.tensor(EDGES), right=True) - 1
-        for total, values in ((lengths, accepted_lengths(gammas, drafts)), (first, gammas[0]),
-                              (count, torch.ones_like(gammas[0]))):
+        for total, values in (
+            (lengths, accepted_lengths(gammas, drafts)),
+            (first, gammas[0]),
+            (count, torch.ones_like(gammas[0])),
+        ):
             total.index_add_(0, part, values.double().cpu()[batch.real])
     return Score(1 + float(lengths.sum() / count.sum()), _by_position(first, count))
 
 
 def _by_position(total: torch.Tensor, count: torch.Tensor) -> dict[str, float]:
     ends = [*map(str, EDGES[1:]), ""]
-    return {f"{start}-{end}": round(float(total[number] / count[number]), 4)
-            for number, (start, end) in enumerate(zip(EDGES, ends, strict=True)) if count[number]}
+    return {
+        f"{start}-{end}": round(float(total[number] / count[number]), 4)
+        for number, (start, end) in enumerate(zip(EDGES, ends, strict=True))
+        if count[number]
+    }
 
 
 def tokens_per_round(

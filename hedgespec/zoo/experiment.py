@@ -41,14 +41,22 @@ def zoo_drafters(zoo: ZooSettings, temperature: float) -> tuple[str, ...]:
 
     The recurrent head drafts at temperature 0 only.
     """
-    heads = [GENERALIST, *([MIXED] if zoo.mixed and zoo.domains else []),
-             *(f"expert-{domain}" for domain in zoo.domains)]
-    methods = [name for name in (PARALLEL, RECURRENT) if name in zoo.methods
-               and (name != RECURRENT or temperature == 0)]
-    return (*(f"{name}=eagle:{zoo.out / name}" for name in heads),
-            *(f"{name}:{zoo.out / name}" for name in methods),
-            *(f"small-{domain}=lm:{zoo.out / f'small-{domain}'}" for domain in zoo.small),
-            "prompt-lookup")
+    heads = [
+        GENERALIST,
+        *([MIXED] if zoo.mixed and zoo.domains else []),
+        *(f"expert-{domain}" for domain in zoo.domains),
+    ]
+    methods = [
+        name
+        for name in (PARALLEL, RECURRENT)
+        if name in zoo.methods and (name != RECURRENT or temperature == 0)
+    ]
+    return (
+        *(f"{name}=eagle:{zoo.out / name}" for name in heads),
+        *(f"{name}:{zoo.out / name}" for name in methods),
+        *(f"small-{domain}=lm:{zoo.out / f'small-{domain}'}" for domain in zoo.small),
+        "prompt-lookup",
+    )
 
 
 def plan_recordings(zoo: ZooSettings, settings: ExperimentSettings) -> list[Recording]:
@@ -63,26 +71,44 @@ def plan_recordings(zoo: ZooSettings, settings: ExperimentSettings) -> list[Reco
     folder = settings.out / "prompts"
     folder.mkdir(parents=True, exist_ok=True)
     mix, other = folder / "domain-mix.jsonl", folder / "rephrased.jsonl"
-    questions = [question for domain in (GENERAL, *zoo.domains)
-                 for question in held_out_questions(domain, settings.per_domain, zoo.seed)]
+    questions = [
+        question
+        for domain in (GENERAL, *zoo.domains)
+        for question in held_out_questions(domain, settings.per_domain, zoo.seed)
+    ]
     write_questions(questions, mix)
     write_questions([rephrased(question) for question in questions], other)
-    plans = [(mix, list(settings.temperatures), settings.max_new_tokens),
-             (other, [temperature for temperature in settings.rephrased_temperatures
-                      if temperature in settings.temperatures], settings.max_new_tokens)]
+    plans = [
+        (mix, list(settings.temperatures), settings.max_new_tokens),
+        (
+            other,
+            [
+                temperature
+                for temperature in settings.rephrased_temperatures
+                if temperature in settings.temperatures
+            ],
+            settings.max_new_tokens,
+        ),
+    ]
     if settings.long:
         plans.append((LONG_PROMPTS, list(settings.temperatures), settings.long_tokens))
     if settings.spec_bench is not None:
         plans.append((settings.spec_bench, list(settings.temperatures), settings.spec_bench_tokens))
     return [
-        Recording(f"{'spec-bench' if prompts == settings.spec_bench else prompts.stem}"
-                  f"-t{temperature:g}", prompts, temperature, tokens)
-        for prompts, temperatures, tokens in plans for temperature in temperatures
+        Recording(
+            f"{'spec-bench' if prompts == settings.spec_bench else prompts.stem}-t{temperature:g}",
+            prompts,
+            temperature,
+            tokens,
+        )
+        for prompts, temperatures, tokens in plans
+        for temperature in temperatures
     ]
 
 
 def record_experiment(
-    zoo: ZooSettings, settings: ExperimentSettings,
+    zoo: ZooSettings,
+    settings: ExperimentSettings,
     report: Callable[[str, RecordingProgress], None] = lambda name, progress: None,
     measure: Callable[[Setup], Costs] = costs_as_read,
 ) -> list[Manifest]:
@@ -97,14 +123,30 @@ def record_experiment(
     for plan in plan_recordings(zoo, settings):
         out = settings.out / plan.name
         base = RecordSettings(
-            target=zoo.target, prompts=plan.prompts, out=out, name=plan.name,
+            target=zoo.target,
+            prompts=plan.prompts,
+            out=out,
+            name=plan.name,
             drafters=(*zoo_drafters(zoo, plan.temperature), *settings.drafters),
-            temperature=plan.temperature, seed=zoo.seed, max_new_tokens=plan.max_new_tokens,
-            device=zoo.device, dtype=settings.dtype, rules=settings.rules, trees=settings.trees,
-            part=zoo.part, compiled=settings.compiled)
+            temperature=plan.temperature,
+            seed=zoo.seed,
+            max_new_tokens=plan.max_new_tokens,
+            device=zoo.device,
+            dtype=settings.dtype,
+            rules=settings.rules,
+            trees=settings.trees,
+            part=zoo.part,
+            compiled=settings.compiled,
+        )
         if (out / MANIFEST).is_file():
             manifests.append(load_manifest(out))
             continue
-        manifests.append(record(replace(base, resume=(out / RECORDING).is_file()),
-                                partial(report, plan.name), loaded, measure))
+        manifests.append(
+            record(
+                replace(base, resume=(out / RECORDING).is_file()),
+                partial(report, plan.name),
+                loaded,
+                measure,
+            )
+        )
     return manifests

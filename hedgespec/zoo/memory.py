@@ -34,20 +34,28 @@ class MemoryNeed:
         def gib(size: int) -> str:
             return f"{size / _GIB:.1f} GiB"
 
-        return (f"memory, estimated at its peak: {gib(self.target + self.answering)} to write "
-                f"{self.answers} answers at once, {gib(self.target + self.training)} to train, "
-                f"and {gib(self.states)} for the target's states of the longest text")
+        return (
+            f"memory, estimated at its peak: {gib(self.target + self.answering)} to write "
+            f"{self.answers} answers at once, {gib(self.target + self.training)} to train, "
+            f"and {gib(self.states)} for the target's states of the longest text"
+        )
 
 
 def estimate(target: LanguageModel, settings: ZooSettings, free: int | None = None) -> MemoryNeed:
     """What the zoo of `settings` needs; `free` bytes bound the answers that are written at once."""
-    weights = sum(parameter.numel() * parameter.element_size()
-                  for parameter in target.model.parameters())
+    weights = sum(
+        parameter.numel() * parameter.element_size() for parameter in target.model.parameters()
+    )
     each = _of_answer(target, settings.max_new_tokens)
     wanted = min(settings.batch_size, max(settings.answers, settings.general_answers))
     answers = wanted if free is None else max(1, min(wanted, int(_FREE * free) // each))
-    return MemoryNeed(weights, answers, answers * each, _of_training(target, settings),
-                  _of_states(target, settings))
+    return MemoryNeed(
+        weights,
+        answers,
+        answers * each,
+        _of_training(target, settings),
+        _of_states(target, settings),
+    )
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -19,8 +19,16 @@ Head = TypeVar("Head", bound=DraftHead)
 # Projections that read the embedding beside the feature.
 _BESIDE = tuple(f"self_attn.{name}_proj.weight" for name in "qkv")
 
-_LAYER_KEYS = ("hidden_size", "intermediate_size", "num_attention_heads", "rms_norm_eps",
-               "hidden_act", "vocab_size", "max_position_embeddings", "rope_parameters")
+_LAYER_KEYS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "rms_norm_eps",
+    "hidden_act",
+    "vocab_size",
+    "max_position_embeddings",
+    "rope_parameters",
+)
 
 
 def draft_vocabulary(counts: np.ndarray, size: int) -> np.ndarray:
@@ -41,9 +49,12 @@ def new_head(
     """
     source = _last_layer(target)
     head_config = EagleConfig(
-        _layer_config(target, source, mlp_width), draft_vocabulary_size=len(vocabulary),
-        qkv_bias="self_attn.q_proj.bias" in source, o_bias="self_attn.o_proj.bias" in source,
-        qk_norm="self_attn.q_norm.weight" in source)
+        _layer_config(target, source, mlp_width),
+        draft_vocabulary_size=len(vocabulary),
+        qkv_bias="self_attn.q_proj.bias" in source,
+        o_bias="self_attn.o_proj.bias" in source,
+        qk_norm="self_attn.q_norm.weight" in source,
+    )
     torch.manual_seed(seed)
     head = EagleHead(head_config)
     with torch.no_grad():
@@ -51,12 +62,13 @@ def new_head(
         size = head_config.hidden_size
         assert head.fc is not None
         head.fc.weight.normal_(std=0.01)
-        head.fc.weight[:, 2 * size:] += torch.eye(size)
+        head.fc.weight[:, 2 * size :] += torch.eye(size)
         head.norm.weight.copy_(target.final_norm.weight)
         tokens = torch.from_numpy(vocabulary)
         assert head.lm_head is not None
         head.lm_head.weight.copy_(
-            target.model.get_output_embeddings().weight[tokens.to(target.device)])
+            target.model.get_output_embeddings().weight[tokens.to(target.device)]
+        )
         head.d2t.copy_(tokens - torch.arange(len(tokens)))
         head.t2d.zero_()
         head.t2d[tokens] = True
@@ -74,7 +86,8 @@ def _last_layer(target: LanguageModel) -> Tensors:
 def _unlike(target: str, reason: str) -> HedgespecError:
     return HedgespecError(
         f"{target}: no head can be started from this architecture ({reason}); the zoo needs a "
-        "target of plain layers, as Llama, Qwen2 and Qwen3 have")
+        "target of plain layers, as Llama, Qwen2 and Qwen3 have"
+    )
 
 
 def _layer_config(target: LanguageModel, source: Tensors, mlp_width: int | None) -> LlamaConfig:
@@ -89,8 +102,12 @@ def _layer_config(target: LanguageModel, source: Tensors, mlp_width: int | None)
     # Qwen2 names no head_dim, and a null stands for the same.
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     return LlamaConfig(
-        **found, head_dim=width, num_hidden_layers=1, mlp_bias="mlp.gate_proj.bias" in source,
-        num_key_value_heads=getattr(config, "num_key_value_heads", None) or heads)
+        **found,
+        head_dim=width,
+        num_hidden_layers=1,
+        mlp_bias="mlp.gate_proj.bias" in source,
+        num_key_value_heads=getattr(config, "num_key_value_heads", None) or heads,
+    )
 
 
 def _copy_layer(head: EagleHead, source: Tensors, target: str) -> None:
@@ -107,9 +124,9 @@ def _copy_layer(head: EagleHead, source: Tensors, target: str) -> None:
             own[name].copy_(tensor)
         elif ".down_proj" in name:  # further units of the MLP start without effect
             own[name].zero_()
-            own[name][:, :tensor.shape[1]] = tensor
+            own[name][:, : tensor.shape[1]] = tensor
         elif name.startswith("mlp."):
-            own[name][:len(tensor)] = tensor
+            own[name][: len(tensor)] = tensor
         else:  # q, k and v read embedding and feature side by side
             own[name].normal_(std=0.02)
             own[name][:, size:] = tensor
@@ -122,8 +139,10 @@ def _check_same(own: Tensors, source: Tensors, target: str) -> None:
         raise _unlike(target, f"its layer {where} {min(other)!r}")
     for name, tensor in source.items():
         if not name.startswith(("mlp.", *_BESIDE)) and own[name].shape != tensor.shape:
-            raise _unlike(target, f"its {name!r} has shape {tuple(tensor.shape)}, not "
-                                  f"{tuple(own[name].shape)}")
+            raise _unlike(
+                target,
+                f"its {name!r} has shape {tuple(tensor.shape)}, not {tuple(own[name].shape)}",
+            )
 
 
 def _with_units(source: Tensors, width: int) -> Tensors:
@@ -137,9 +156,11 @@ def _with_units(source: Tensors, width: int) -> Tensors:
     gate, up, down = (source[name].float() for name in names)
     strength = gate.norm(dim=1) * up.norm(dim=1) * down.norm(dim=0)
     kept = strength.topk(width).indices.sort().values
-    cut = {name: tensor[:, kept] if ".down_proj.weight" in name else tensor[kept]
-           for name, tensor in source.items()
-           if name.startswith("mlp.") and name != "mlp.down_proj.bias"}
+    cut = {
+        name: tensor[:, kept] if ".down_proj.weight" in name else tensor[kept]
+        for name, tensor in source.items()
+        if name.startswith("mlp.") and name != "mlp.down_proj.bias"
+    }
     return source | cut
 
 
@@ -151,10 +172,14 @@ def inherit(head: EagleHead, start: EagleHead) -> None:
             if name not in ("lm_head.weight", "d2t", "t2d"):
                 new[name].copy_(tensor)
         rows = {int(token): row for row, token in enumerate(target_tokens(start.d2t))}
-        both = [(place, rows[token]) for place, token
-                in enumerate(target_tokens(head.d2t).tolist()) if token in rows]
-        to, of = (torch.tensor(places, device=head.d2t.device)
-                  for places in zip(*both, strict=True))
+        both = [
+            (place, rows[token])
+            for place, token in enumerate(target_tokens(head.d2t).tolist())
+            if token in rows
+        ]
+        to, of = (
+            torch.tensor(places, device=head.d2t.device) for places in zip(*both, strict=True)
+        )
         new["lm_head.weight"][to] = old["lm_head.weight"][of]
 
 
@@ -166,9 +191,7 @@ def new_parallel_head(start: EagleHead, depths: int, seed: int) -> ParallelHead:
     return head.to(next(start.parameters()).device)
 
 
-def new_recurrent_head(
-    target: LanguageModel, vocabulary: np.ndarray, seed: int
-) -> RecurrentHead:
+def new_recurrent_head(target: LanguageModel, vocabulary: np.ndarray, seed: int) -> RecurrentHead:
     """A recurrent head over the tokens `vocabulary` (v,), ascending, at random but for its LM head.
 
     That is the target's, which reads the context until the head has learned something else.
@@ -183,7 +206,8 @@ def new_recurrent_head(
         head.down.weight.normal_(std=0.01)
         head.down.weight[:, :size] += torch.eye(size)
         head.lm_head.weight.copy_(
-            target.model.get_output_embeddings().weight[tokens.to(target.device)])
+            target.model.get_output_embeddings().weight[tokens.to(target.device)]
+        )
         head.d2t.copy_(tokens - torch.arange(len(tokens)))
     return attach(head.to(target.device), target)
 
@@ -195,7 +219,10 @@ def attach(head: Head, target: LanguageModel) -> Head:
 
 
 def draft_readouts(
-    head: EagleHead | RecurrentHead, inputs: torch.Tensor, batch: Batch, depths: int,
+    head: EagleHead | RecurrentHead,
+    inputs: torch.Tensor,
+    batch: Batch,
+    depths: int,
     temperature: float,
 ) -> torch.Tensor:
     """What the LM head reads at each depth for the batch's rows, (D, M, H), over the temperature.

@@ -58,9 +58,11 @@ def rephrased(question: Question) -> Question:
 def lengthened(questions: list[Question], part: float) -> list[Question]:
     """The same questions, of which evenly spread `part` of them ask for a long answer."""
     return [
-        replace(question, turns=[f"{turn} {_LONGER[number % len(_LONGER)]}"
-                                 for turn in question.turns])
-        if int((number + 1) * part) > int(number * part) else question
+        replace(
+            question, turns=[f"{turn} {_LONGER[number % len(_LONGER)]}" for turn in question.turns]
+        )
+        if int((number + 1) * part) > int(number * part)
+        else question
         for number, question in enumerate(questions)
     ]
 
@@ -68,8 +70,10 @@ def lengthened(questions: list[Question], part: float) -> list[Question]:
 def write_questions(questions: list[Question], path: Path) -> None:
     """Write a question.jsonl that `hedgespec.tracegen.prompts.read_questions` reads."""
     lines = [
-        json.dumps({"question_id": item.id, "category": item.domain, "turns": item.turns},
-                   ensure_ascii=False)
+        json.dumps(
+            {"question_id": item.id, "category": item.domain, "turns": item.turns},
+            ensure_ascii=False,
+        )
         for item in questions
     ]
     write_text(path, "".join(f"{line}\n" for line in lines))
@@ -125,8 +129,12 @@ def _prompts_per_item(domain: TemplatedDomain, held_out: bool) -> list[list[str]
 
 def _bundled_turns() -> list[str]:
     """Turns of the bundled questions, which drafters are tested on; never ask them in training."""
-    turns = [_plain(turn) for file in (PROMPTS, LONG_PROMPTS) for question in read_questions(file)
-             for turn in question.turns]
+    turns = [
+        _plain(turn)
+        for file in (PROMPTS, LONG_PROMPTS)
+        for question in read_questions(file)
+        for turn in question.turns
+    ]
     return [turn for turn in turns if len(turn) > 40]
 
 

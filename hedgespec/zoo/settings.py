@@ -48,41 +48,62 @@ class ZooSettings:
     device: Annotated[str, DEVICES] = "cuda"
     dtype: Annotated[str, DTYPE] = "bfloat16"
     seed: Annotated[int, seed_option("seed of training text, weights and batches")] = 0
-    temperature: Annotated[float, Option(
-        "temperature of the training text and of the loss", "T", "zoo_temperature")] = 0.7
-    domains: Annotated[tuple[str, ...], Option(
-        "domains to train experts for", "DOMAIN", empty=True)] = EXPERT_DOMAINS
-    methods: Annotated[tuple[str, ...], Option(
-        "heads of other methods to train", "METHOD", choices=METHODS, empty=True
-        )] = METHODS
-    small: Annotated[tuple[str, ...], Option(
-        "domains to train stand-alone models for", "DOMAIN", empty=True)] = ("math", "python")
+    temperature: Annotated[
+        float, Option("temperature of the training text and of the loss", "T", "zoo_temperature")
+    ] = 0.7
+    domains: Annotated[
+        tuple[str, ...], Option("domains to train experts for", "DOMAIN", empty=True)
+    ] = EXPERT_DOMAINS
+    methods: Annotated[
+        tuple[str, ...],
+        Option("heads of other methods to train", "METHOD", choices=METHODS, empty=True),
+    ] = METHODS
+    small: Annotated[
+        tuple[str, ...], Option("domains to train stand-alone models for", "DOMAIN", empty=True)
+    ] = ("math", "python")
     questions: int = 1500
     answers: int = 3072
     general_questions: int = 5000
     general_answers: int = 6144
     held_out: int = 64
-    max_new_tokens: Annotated[int, Option(
-        f"longest answer of the training text, in tokens (on a CPU {CPU_TOKENS})", "N",
-        "answer_tokens", low=1)] = 384
+    max_new_tokens: Annotated[
+        int,
+        Option(
+            f"longest answer of the training text, in tokens (on a CPU {CPU_TOKENS})",
+            "N",
+            "answer_tokens",
+            low=1,
+        ),
+    ] = 384
     batch_size: int = 3072
-    draft_vocabulary: Annotated[int, Option(
-        "size of the heads' vocabulary, the most frequent tokens", "V")] = 12288
+    draft_vocabulary: Annotated[
+        int, Option("size of the heads' vocabulary, the most frequent tokens", "V")
+    ] = 12288
     depths: Annotated[int, Option("draft depths unrolled in training", "D")] = 5
     positions: int = 16384
-    mlp_width: Annotated[int | None, Option(
-        "width of the heads' MLP (default: the target's)", "W", low=1)] = None
+    mlp_width: Annotated[
+        int | None, Option("width of the heads' MLP (default: the target's)", "W", low=1)
+    ] = None
     loss: Annotated[str, Option("loss of the generalist (docs/zoo.md)", choices=LOSSES)] = "kl"
     expert_loss: Annotated[str, Option("loss of the experts", choices=LOSSES)] = "kl"
     generalist_steps: int = 1500
-    generalist_rate: Annotated[float | None, Option(
-        "peak learning rate of the generalist (default: 8e-3 up to width 576, then falling with "
-        "the 2.5th power of the width)", "RATE")] = None
+    generalist_rate: Annotated[
+        float | None,
+        Option(
+            "peak learning rate of the generalist (default: 8e-3 up to width 576, then falling with "
+            "the 2.5th power of the width)",
+            "RATE",
+        ),
+    ] = None
     expert_steps: int = 250
-    expert_rate: Annotated[float | None, Option(
-        "peak learning rate of experts and generalist-mixed (default: half the generalist's "
-        "default)", "RATE")
-        ] = None
+    expert_rate: Annotated[
+        float | None,
+        Option(
+            "peak learning rate of experts and generalist-mixed (default: half the generalist's "
+            "default)",
+            "RATE",
+        ),
+    ] = None
     parallel_depths: int = 8
     parallel_steps: int = 750
     parallel_rate: float | None = None
@@ -90,16 +111,25 @@ class ZooSettings:
     recurrent_rate: float | None = None
     small_steps: int = 150
     small_rate: float = 3e-3
-    long_answers: Annotated[float, Option(
-        "share of questions, in training and in tests, that ask for a long answer", "PART"
-        )] = 0.0
-    mixed: Annotated[bool, Option(
-        "also train generalist-mixed: the generalist taken further on the text of all domains, "
-        "for as many steps as all experts together")] = False
-    part: Annotated[str | None, Option(
-        "make the I-th (0..N-1) of N shares of the drafters; N processes, each with its own --part "
-        "(and GPU), make one zoo (default: all; under torchrun, the rank's part)",
-        "I/N")] = None
+    long_answers: Annotated[
+        float,
+        Option("share of questions, in training and in tests, that ask for a long answer", "PART"),
+    ] = 0.0
+    mixed: Annotated[
+        bool,
+        Option(
+            "also train generalist-mixed: the generalist taken further on the text of all domains, "
+            "for as many steps as all experts together"
+        ),
+    ] = False
+    part: Annotated[
+        str | None,
+        Option(
+            "make the I-th (0..N-1) of N shares of the drafters; N processes, each with its own --part "
+            "(and GPU), make one zoo (default: all; under torchrun, the rank's part)",
+            "I/N",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a seed out of range."""
@@ -116,10 +146,17 @@ class ZooSettings:
 
     def with_rates(self, width: int) -> "ZooSettings":
         """The same with the learning rates that were left to the target's width."""
-        tuned = {"generalist_rate": 8e-3, "expert_rate": 4e-3, "parallel_rate": 4e-3,
-                 "recurrent_rate": 4e-3}
-        rates: dict[str, Any] = {name: rate_at_width(rate, width) for name, rate in tuned.items()
-                                 if getattr(self, name) is None}
+        tuned = {
+            "generalist_rate": 8e-3,
+            "expert_rate": 4e-3,
+            "parallel_rate": 4e-3,
+            "recurrent_rate": 4e-3,
+        }
+        rates: dict[str, Any] = {
+            name: rate_at_width(rate, width)
+            for name, rate in tuned.items()
+            if getattr(self, name) is None
+        }
         return replace(self, **rates)
 
     def scaled(self, scale: float, steps: float = 1.0) -> "ZooSettings":
@@ -128,12 +165,26 @@ class ZooSettings:
         Of training steps there are `steps` times as many as that. Answers stay as long as they are,
         and batches as large.
         """
-        counts = {name: max(least, round(getattr(self, name) * scale)) for name, least in
-                  (("questions", 4), ("answers", 4), ("general_questions", 4),
-                   ("general_answers", 4), ("held_out", 2))}
-        counts |= {name: max(2, round(getattr(self, name) * scale * steps)) for name in
-                   ("generalist_steps", "expert_steps", "parallel_steps", "recurrent_steps",
-                    "small_steps")}
+        counts = {
+            name: max(least, round(getattr(self, name) * scale))
+            for name, least in (
+                ("questions", 4),
+                ("answers", 4),
+                ("general_questions", 4),
+                ("general_answers", 4),
+                ("held_out", 2),
+            )
+        }
+        counts |= {
+            name: max(2, round(getattr(self, name) * scale * steps))
+            for name in (
+                "generalist_steps",
+                "expert_steps",
+                "parallel_steps",
+                "recurrent_steps",
+                "small_steps",
+            )
+        }
         if scale >= 1:
             del counts["held_out"]
         return replace(self, **counts)
@@ -150,27 +201,45 @@ class ExperimentSettings:
     """
 
     out: Annotated[Path, Option("folder of the traces", "DIR", made=True)]
-    per_domain: Annotated[int, Option(
-        f"questions of each domain (default: 40, on a CPU {CPU_PER_DOMAIN})", "N", low=1)] = 40
-    max_new_tokens: Annotated[int, Option(
-        f"longest answer, in tokens (default: 512, on a CPU {CPU_TOKENS})", "N", low=1)] = 512
+    per_domain: Annotated[
+        int,
+        Option(f"questions of each domain (default: 40, on a CPU {CPU_PER_DOMAIN})", "N", low=1),
+    ] = 40
+    max_new_tokens: Annotated[
+        int, Option(f"longest answer, in tokens (default: 512, on a CPU {CPU_TOKENS})", "N", low=1)
+    ] = 512
     spec_bench: Annotated[Path | None, Option("Spec-Bench's question.jsonl", "FILE")] = None
     spec_bench_tokens: int = 256
-    temperatures: Annotated[tuple[float, ...], Option(
-        "temperatures to record at", "T")] = (0.7, 0.0, 1.0)
+    temperatures: Annotated[tuple[float, ...], Option("temperatures to record at", "T")] = (
+        0.7,
+        0.0,
+        1.0,
+    )
     rephrased_temperatures: tuple[float, ...] = (0.7,)
     dtype: str = "float32"
     compiled: Annotated[bool, COMPILE_COSTS] = False
     rules: Annotated[tuple[str, ...], RULES] = ()
     trees: Annotated[tuple[str, ...], TREES] = ()
-    drafters: Annotated[tuple[str, ...], Option(
-        "another drafter beside the zoo's and prompt-lookup, such as small=lm:MODEL or "
-        "early-exit:20; repeat the option for each", "SPEC", "drafter", repeated=True)] = ()
-    long: Annotated[bool, Option(
-        "also record answers to bundled prompts that ask for long ones, at all temperatures"
-        )] = False
-    long_tokens: Annotated[int, Option(
-        f"longest of the --long answers (default: 3072, on a CPU {CPU_TOKENS})", "N", low=1)] = 3072
+    drafters: Annotated[
+        tuple[str, ...],
+        Option(
+            "another drafter beside the zoo's and prompt-lookup, such as small=lm:MODEL or "
+            "early-exit:20; repeat the option for each",
+            "SPEC",
+            "drafter",
+            repeated=True,
+        ),
+    ] = ()
+    long: Annotated[
+        bool,
+        Option(
+            "also record answers to bundled prompts that ask for long ones, at all temperatures"
+        ),
+    ] = False
+    long_tokens: Annotated[
+        int,
+        Option(f"longest of the --long answers (default: 3072, on a CPU {CPU_TOKENS})", "N", low=1),
+    ] = 3072
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for a number out of range."""

@@ -18,10 +18,15 @@ def new_small_model(target: LanguageModel, seed: int) -> LlamaForCausalLM:
     source = target.model.get_input_embeddings().weight.detach().float()
     width = min(_WIDTH, source.shape[1])
     config = LlamaConfig(
-        vocab_size=target.vocabulary_size, hidden_size=width, intermediate_size=4 * width,
-        num_hidden_layers=_LAYERS, num_attention_heads=max(1, width // _HEAD),
-        max_position_embeddings=target.context_length, tie_word_embeddings=True,
-        eos_token_id=target.eos_tokens, pad_token_id=target.pad_token,
+        vocab_size=target.vocabulary_size,
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=_LAYERS,
+        num_attention_heads=max(1, width // _HEAD),
+        max_position_embeddings=target.context_length,
+        tie_word_embeddings=True,
+        eos_token_id=target.eos_tokens,
+        pad_token_id=target.pad_token,
         bos_token_id=None,
     )
     model = LlamaForCausalLM(config)

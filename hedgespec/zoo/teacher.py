@@ -77,9 +77,11 @@ class Teacher:
 
     def _empty(self, count: int, device: torch.device) -> Lessons:
         size, dtype = self.target.hidden_size, self.target.model.dtype
-        return Lessons(torch.empty(count, len(self._layers) * size, dtype=dtype, device=device),
-                       torch.empty(count, size, dtype=dtype, device=device),
-                       torch.empty(count, device=device))
+        return Lessons(
+            torch.empty(count, len(self._layers) * size, dtype=dtype, device=device),
+            torch.empty(count, size, dtype=dtype, device=device),
+            torch.empty(count, device=device),
+        )
 
     def _read_batch(self, lessons: Lessons, batch: Batch) -> None:
         """Fill in the lessons at the batch's places."""
@@ -93,8 +95,11 @@ class Teacher:
             last = states[target.layers].flatten(0, 1)[text]
             lessons.last[places] = last.to(device)
             lessons.log_normaliser[places] = torch.cat(
-                [target.logits(part).div_(self.temperature).logsumexp(-1)
-                 for part in last.split(_ROWS)]).to(device)
+                [
+                    target.logits(part).div_(self.temperature).logsumexp(-1)
+                    for part in last.split(_ROWS)
+                ]
+            ).to(device)
 
     def inputs(self, lessons: Lessons, batch: Batch) -> torch.Tensor:
         """Hidden states (B, L, kH) of the layers that heads read; any at padding."""

@@ -91,14 +91,24 @@ def train(
 class _Training:
     """Weights, optimizer, learning curve, and the last state that was good."""
 
-    def __init__(self, model: torch.nn.Module, plan: Plan, folder: Path,
-                 evaluate: Callable[[], float], say: Callable[[str], None]):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        plan: Plan,
+        folder: Path,
+        evaluate: Callable[[], float],
+        say: Callable[[str], None],
+    ):
         self._model, self._plan, self._folder = model, plan, folder
         self._evaluate, self._say = evaluate, say
         self._path = folder / "checkpoint.pt"
         self._optimizer = torch.optim.AdamW(
-            model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.95), weight_decay=0.0,
-            fused=True)
+            model.parameters(),
+            lr=plan.learning_rate,
+            betas=(0.9, 0.95),
+            weight_decay=0.0,
+            fused=True,
+        )
         self.step, self._factor = 0, 1.0
         self._curve: list[dict[str, Any]] = []
         self._losses: list[torch.Tensor] = []
@@ -149,41 +159,56 @@ class _Training:
     def finish(self) -> None:
         """Write the learning curve. Raises HedgespecError if there never was a finite loss."""
         if all(point["loss"] is None for point in self._curve) and self._plan.steps:
-            raise HedgespecError(f"{self._folder.name}: the training loss became nan; try a lower "
-                                 f"learning rate or {arg('dtype', 'float32')}")
-        write_text(self._folder / CURVE,
-                   "".join(json.dumps(point) + "\n" for point in self._curve))
+            raise HedgespecError(
+                f"{self._folder.name}: the training loss became nan; try a lower "
+                f"learning rate or {arg('dtype', 'float32')}"
+            )
+        write_text(self._folder / CURVE, "".join(json.dumps(point) + "\n" for point in self._curve))
         self._path.unlink(missing_ok=True)
 
     def _go_back(self, reason: str) -> None:
         self._factor /= 2
         self._model.load_state_dict(self._good["model"])
         self._optimizer.load_state_dict(copy.deepcopy(self._good["optimizer"]))
-        self._say(f"{self._folder.name}: {reason}; at step {self.step} it goes on from the weights "
-                  f"of step {self._good['step']}, the rate halved to "
-                  f"{self._factor * self._plan.learning_rate:g}")
+        self._say(
+            f"{self._folder.name}: {reason}; at step {self.step} it goes on from the weights "
+            f"of step {self._good['step']}, the rate halved to "
+            f"{self._factor * self._plan.learning_rate:g}"
+        )
 
     def _is_finite(self) -> bool:
         return all(bool(weight.isfinite().all()) for weight in self._model.parameters())
 
     def _state(self) -> dict[str, Any]:
-        return {"step": self.step, "model": copy.deepcopy(self._model.state_dict()),
-                "optimizer": copy.deepcopy(self._optimizer.state_dict())}
+        return {
+            "step": self.step,
+            "model": copy.deepcopy(self._model.state_dict()),
+            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
+        }
 
     def _mean_loss(self) -> float:
         losses = torch.stack(self._losses) if self._losses else torch.empty(0)
         return losses[losses.isfinite()].mean().item()
 
     def _point(self, loss: float, tokens_per_round: float, seen: int) -> dict[str, Any]:
-        return {"step": self.step, "loss": None if math.isnan(loss) else loss,
-                "tokens_per_round": tokens_per_round, "answer_tokens": seen,
-                "peak_rate": self._factor * self._plan.learning_rate}
+        return {
+            "step": self.step,
+            "loss": None if math.isnan(loss) else loss,
+            "tokens_per_round": tokens_per_round,
+            "answer_tokens": seen,
+            "peak_rate": self._factor * self._plan.learning_rate,
+        }
 
     def save(self) -> None:
         """Write a checkpoint."""
-        state = {"plan": asdict(self._plan), "step": self.step, "curve": self._curve,
-                 "factor": self._factor, "model": self._model.state_dict(),
-                 "optimizer": self._optimizer.state_dict()}
+        state = {
+            "plan": asdict(self._plan),
+            "step": self.step,
+            "curve": self._curve,
+            "factor": self._factor,
+            "model": self._model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
         write_with(self._path, lambda place: torch.save(state, place))
 
     def _load(self) -> None:
@@ -192,11 +217,14 @@ class _Training:
         try:
             state = torch.load(self._path, map_location="cpu", weights_only=True)
         except Exception as error:  # damaged files raise many types
-            raise HedgespecError(f"{self._path}: damaged ({error}); delete it to start again"
-                                 ) from error
+            raise HedgespecError(
+                f"{self._path}: damaged ({error}); delete it to start again"
+            ) from error
         if state["plan"] != asdict(self._plan):
-            raise HedgespecError(f"{self._path}: made with other settings; choose another folder, "
-                                 "or delete it to start again")
+            raise HedgespecError(
+                f"{self._path}: made with other settings; choose another folder, "
+                "or delete it to start again"
+            )
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.step, self._curve, self._factor = state["step"], state["curve"], state["factor"]

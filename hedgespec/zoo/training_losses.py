@@ -70,7 +70,7 @@ def drafting_loss(kind: str, drafts: Drafts) -> torch.Tensor:
         gammas = acceptance(drafts).requires_grad_()
         with torch.enable_grad():
             value = -accepted_lengths(gammas, drafts).sum() / drafts.real.sum()
-            coefficients, = torch.autograd.grad(value, gammas)
+            (coefficients,) = torch.autograd.grad(value, gammas)
         found = _Weighted.apply(drafts.readouts, drafts.weight, drafts.p_of, overlap, coefficients)
         return value.detach() + found - found.detach()
     weights = _weights(drafts)
@@ -85,8 +85,13 @@ def acceptance(drafts: Drafts) -> torch.Tensor:
     """gamma (D, M) of each depth at each position."""
     readouts, weight = _in_precision(drafts.readouts, drafts.weight)
     work = _on(readouts.device, overlap)
-    return torch.cat([work(drafts.p_of(rows), readouts[:, rows] @ weight.T)[0]
-                      for rows in _pieces(readouts.shape[1])], dim=1)
+    return torch.cat(
+        [
+            work(drafts.p_of(rows), readouts[:, rows] @ weight.T)[0]
+            for rows in _pieces(readouts.shape[1])
+        ],
+        dim=1,
+    )
 
 
 def accepted_lengths(gammas: torch.Tensor, drafts: Drafts) -> torch.Tensor:
@@ -120,8 +125,12 @@ class _Weighted(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, readouts: torch.Tensor, weight: torch.Tensor,
-        p_of: Callable[[slice], torch.Tensor], terms: Terms, coefficients: torch.Tensor,
+        ctx: Any,
+        readouts: torch.Tensor,
+        weight: torch.Tensor,
+        p_of: Callable[[slice], torch.Tensor],
+        terms: Terms,
+        coefficients: torch.Tensor,
     ) -> torch.Tensor:
         states, table = _in_precision(readouts, weight)
         work = _on(states.device, _scaled(terms))
@@ -141,15 +150,17 @@ class _Weighted(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         by_states, by_table = ctx.saved_tensors
-        grad, = grads
+        (grad,) = grads
         return (by_states * grad).to(ctx.dtype), by_table * grad, None, None, None
 
 
 @cache
 def _scaled(terms: Terms) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
     """The sum of terms times factors (D, R), and its derivatives typed as the logits."""
-    def run(p: torch.Tensor, logits: torch.Tensor, factors: torch.Tensor
-            ) -> tuple[torch.Tensor, torch.Tensor]:
+
+    def run(
+        p: torch.Tensor, logits: torch.Tensor, factors: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         term, slope = terms(p, logits)
         return (term * factors).sum(), slope.mul_(factors[..., None]).to(logits.dtype)
 
@@ -183,6 +194,5 @@ def _pieces(count: int) -> Iterator[slice]:
 def _in_precision(*tensors: torch.Tensor) -> list[torch.Tensor]:
     """In the type of products under autocast, where that is on."""
     kind = tensors[0].device.type
-    dtype = (torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind)
-             else tensors[0].dtype)
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tensors[0].dtype
     return [tensor.detach().to(dtype) for tensor in tensors]

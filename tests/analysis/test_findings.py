@@ -49,13 +49,15 @@ def tables_of_the_page() -> dict[str, str]:
 def test_the_page_is_its_template_filled_from_its_own_tables():
     """So each number of the text is a cell's, and each claim holds of the tables shown."""
     assert written(TEMPLATE.read_text(encoding="utf-8"), tables_of_the_page(), CHECKS) == (
-        DOCUMENT.read_text(encoding="utf-8"))
+        DOCUMENT.read_text(encoding="utf-8")
+    )
 
 
 def test_no_number_of_the_template_is_loose():
     assert loose_digits(TEMPLATE.read_text(encoding="utf-8")) == []
     assert loose_digits("It has 3 rounds, `at 5` and {t: a 1 / b 2 =}, {=0.7}.") == [
-        "It has 3 rounds,  and , ."]
+        "It has 3 rounds,  and , ."
+    ]
 
 
 def test_every_claim_is_made_and_every_table_shown():
@@ -67,14 +69,20 @@ def test_every_claim_is_made_and_every_table_shown():
 TABLE = "| learner | t0 |\n| --- | ---: |\n| hedge | +1.5 (-0.5 to +2.5) |\n| squint | +3.0 |\n"
 
 
-@pytest.mark.parametrize(("template", "text"), [
-    ("{t: hedge / t0} {t: hedge / t0 =}", "+1.5 (-0.5 to +2.5) +1.5"),
-    ("{?hedge_first}first{:}{t: squint / t0}{/}", "first"),
-    ("{?squint_first}first{:}{t: squint / t0}{/}", "+3.0"),
-    ("{table t}\n", f"<!-- t -->\n{TABLE}<!-- end -->\n")])
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{t: hedge / t0} {t: hedge / t0 =}", "+1.5 (-0.5 to +2.5) +1.5"),
+        ("{?hedge_first}first{:}{t: squint / t0}{/}", "first"),
+        ("{?squint_first}first{:}{t: squint / t0}{/}", "+3.0"),
+        ("{table t}\n", f"<!-- t -->\n{TABLE}<!-- end -->\n"),
+    ],
+)
 def test_prose_is_filled_from_cells(template, text):
-    checks = {"hedge_first": lambda tables: tables["t"].value("hedge", "t0") < 2,
-              "squint_first": lambda tables: tables["t"].value("squint", "t0") < 2}
+    checks = {
+        "hedge_first": lambda tables: tables["t"].value("hedge", "t0") < 2,
+        "squint_first": lambda tables: tables["t"].value("squint", "t0") < 2,
+    }
     assert written(template, {"t": TABLE}, checks) == text
     with pytest.raises(KeyError, match="names no cell"):
         written("{t: boa / t0}", {"t": TABLE}, checks)
@@ -109,13 +117,17 @@ def test_intervals_hold_the_mean_and_shrink_with_the_number_of_answers():
 
 def test_a_tree_saves_rounds_against_chains_at_temperature_one():
     sweep = Sweep(read_tables(REPLAYED))
-    heads = [name for name in sweep.selectors(METHODS_HOT)
-             if name.startswith("fixed:") and name != "fixed:prompt-lookup"]
+    heads = [
+        name
+        for name in sweep.selectors(METHODS_HOT)
+        if name.startswith("fixed:") and name != "fixed:prompt-lookup"
+    ]
     assert len(heads) == 7
     for name in heads:
         tree, sampled, likeliest = (
             sweep.run(METHODS_HOT, name, draft_length=8, rule=rule).values("rounds")
-            for rule in ("tree", "sampling", "onehot"))
+            for rule in ("tree", "sampling", "onehot")
+        )
         for chain in (sampled, likeliest):
             assert interval(chain - tree)[1] > 5
 
@@ -124,8 +136,10 @@ def test_block_is_never_below_sampling_nor_gumbel_above_it():
     sweep = Sweep(read_tables(REPLAYED))
     for name in sweep.selectors(METHODS_HOT):
         if name.startswith("fixed:"):
-            block, sampling, gumbel = (sweep.run(METHODS_HOT, name, draft_length=8, rule=rule).mat
-                                       for rule in ("block", "sampling", "gumbel"))
+            block, sampling, gumbel = (
+                sweep.run(METHODS_HOT, name, draft_length=8, rule=rule).mat
+                for rule in ("block", "sampling", "gumbel")
+            )
             assert block >= sampling - 1e-9
             assert gumbel <= sampling + 1e-9
 

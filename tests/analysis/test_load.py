@@ -17,9 +17,15 @@ from hedgespec.traces import Costs, DrafterCosts, Spread, TargetCosts
 from tests.helpers.made_results import make_results
 from tests.helpers.synthetic import write_trace
 
-ONE = Costs("a GPU", "float32", 9, 5, TargetCosts(1.0, 1.1),
-            {f"drafter-{number}": DrafterCosts(0.1, 0.5, 0.1) for number in range(3)},
-            spread={"target 6": Spread(9, 1.0, 1.3, 0)})
+ONE = Costs(
+    "a GPU",
+    "float32",
+    9,
+    5,
+    TargetCosts(1.0, 1.1),
+    {f"drafter-{number}": DrafterCosts(0.1, 0.5, 0.1) for number in range(3)},
+    spread={"target 6": Spread(9, 1.0, 1.3, 0)},
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +35,24 @@ def run(tmp_path_factory) -> ResultSet:
     write_trace(folder / "trace")
     drafters = {name: DrafterCosts(0.5, 2.5, 9.0) for name in ONE.drafters}
     drafters["drafter-2"] = DrafterCosts(0.5, 2.5, 0.1)
-    save_costs(folder / "many.json", replace(ONE, conditions=[
-        replace(ONE, batch=8, target=TargetCosts(2.0, 3.0), drafters=drafters)]))
+    save_costs(
+        folder / "many.json",
+        replace(
+            ONE, conditions=[replace(ONE, batch=8, target=TargetCosts(2.0, 3.0), drafters=drafters)]
+        ),
+    )
     save_costs(folder / "other.json", ONE)
-    found = run_sweep([folder / "trace"], [
-        SweepSettings(selectors=("hedge", "fixed:drafter-2"), batches=(8, 1),
-                      costs=(folder / "many.json",)),
-        SweepSettings(selectors=("hedge", "fixed:drafter-2"), costs=(folder / "other.json",))])
+    found = run_sweep(
+        [folder / "trace"],
+        [
+            SweepSettings(
+                selectors=("hedge", "fixed:drafter-2"),
+                batches=(8, 1),
+                costs=(folder / "many.json",),
+            ),
+            SweepSettings(selectors=("hedge", "fixed:drafter-2"), costs=(folder / "other.json",)),
+        ],
+    )
     found.save(folder / "out")
     return ResultSet(folder / "out")
 
@@ -71,7 +88,8 @@ def test_a_report_shows_the_costs_that_are_asked_for(run, tmp_path, capsys):
     assert "(many)" not in page
     assert main(["report", str(run.folder), "--out", str(tmp_path), "--batch", "3"]) == 1
     assert "has no results under batch 3; there are costs many, batch 8; many, batch 1; other" in (
-        capsys.readouterr().err)
+        capsys.readouterr().err
+    )
 
 
 def test_the_table_of_settings_has_both_bands(run, tmp_path):
@@ -86,8 +104,13 @@ def test_results_under_the_costs_that_they_show_are_the_same(tmp_path):
     found = read_results(make_results(tmp_path, traces=("mix", "other")))
     for name in ("summary", "per_query", "curves", "answer"):
         table = getattr(found, name)
-        setattr(found, name, table.with_columns(costs=pl.when(pl.col("trace") == "mix").then(
-            pl.lit("elsewhere")).otherwise("costs")))
+        setattr(
+            found,
+            name,
+            table.with_columns(
+                costs=pl.when(pl.col("trace") == "mix").then(pl.lit("elsewhere")).otherwise("costs")
+            ),
+        )
     run = ResultSet(found)
     assert run.basis("mix") != run.basis("other")
     assert run.under(run.basis("mix")) is run

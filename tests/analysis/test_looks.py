@@ -12,12 +12,17 @@ from hedgespec.selectors.registry import BASELINES, BUILT_IN, CONTEXTUAL
 from tests.helpers.colour_vision import VISION, ciede2000, lab, linear
 
 
-@pytest.mark.parametrize(("one", "two", "expected"), [
-    ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
-    ((50, 2.5, 0), (50, 0, -2.5), 4.3065), ((50, -1, 2), (50, 0, 0), 2.3669),
-    ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
-    ((22.7233, 20.0904, -46.6940), (23.0331, 14.9730, -42.5619), 2.0373),
-    ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082)])
+@pytest.mark.parametrize(
+    ("one", "two", "expected"),
+    [
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, 2.5, 0), (50, 0, -2.5), 4.3065),
+        ((50, -1, 2), (50, 0, 0), 2.3669),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+        ((22.7233, 20.0904, -46.6940), (23.0331, 14.9730, -42.5619), 2.0373),
+        ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+    ],
+)
 def test_ciede2000_is_that_of_its_published_pairs(one, two, expected):
     assert ciede2000(np.array(one), np.array(two)) == pytest.approx(expected, abs=1e-4)
 
@@ -42,8 +47,10 @@ def test_labels_can_be_read_light_and_dark(name):
 
 
 def test_a_name_has_its_look_whatever_stands_beside_it():
-    alone, beside = (page_data([], names, {}, [], {})["looks"] for names in (
-        ["my-learner"], ["a", "my-learner", "hedge"]))
+    alone, beside = (
+        page_data([], names, {}, [], {})["looks"]
+        for names in (["my-learner"], ["a", "my-learner", "hedge"])
+    )
     assert alone["my-learner"] == beside["my-learner"]
 
 
@@ -70,7 +77,11 @@ def test_a_name_of_a_user_never_looks_like_one_that_is_in_most_figures():
 
 
 def test_what_is_of_one_drafter_or_learner_has_one_colour():
-    for one, other in (("expert-law", "fixed:expert-law"), ("hedge", "hedge:eta=0.5"),
-                       ("expert-law", "fixed:expert-law@tree*3"), ("router", "router:other")):
+    for one, other in (
+        ("expert-law", "fixed:expert-law"),
+        ("hedge", "hedge:eta=0.5"),
+        ("expert-law", "fixed:expert-law@tree*3"),
+        ("router", "router:other"),
+    ):
         assert look(one).colour == look(other).colour
     assert look("hedge:eta=0.5") != look("hedge:eta=0.25")

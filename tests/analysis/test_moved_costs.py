@@ -21,9 +21,18 @@ from hedgespec.simulator import SweepSettings, run_sweep
 from hedgespec.traces import Costs, DrafterCosts, TargetCosts
 from tests.helpers.synthetic import write_trace
 
-COSTS = Costs("test", "float32", 256, 5, TargetCosts(0.02, 0.03), {
-    f"drafter-{arm}": DrafterCosts(step, 5 * step, 0.002)
-    for arm, step in enumerate((0.001, 0.010, 0.002))}, overhead=0.0004)
+COSTS = Costs(
+    "test",
+    "float32",
+    256,
+    5,
+    TargetCosts(0.02, 0.03),
+    {
+        f"drafter-{arm}": DrafterCosts(step, 5 * step, 0.002)
+        for arm, step in enumerate((0.001, 0.010, 0.002))
+    },
+    overhead=0.0004,
+)
 MOVES = [{}, {"draft": 1.5, "target": -1, "reading": 2.5}, {"reading": -3.5}]
 LENGTHS = (40, 90, 33, 61, 25, 70, 52, 38, 66, 47, 29, 83)
 FEEDBACK = ("queued", "batch:4")
@@ -40,32 +49,60 @@ def folder(tmp_path_factory):
 def swept(folder, costs):
     """The command's results under costs."""
     save_costs(folder / "costs.json", costs)
-    assert main(["sim", "--traces", str(folder / "trace"), "--costs", str(folder / "costs.json"),
-                 "--selectors", "default", "none", "--loss", "accept", "--seeds", "3",
-                 "--feedback", *FEEDBACK, "--out", str(folder / "sim"), "--force"]) == 0
+    assert (
+        main(
+            [
+                "sim",
+                "--traces",
+                str(folder / "trace"),
+                "--costs",
+                str(folder / "costs.json"),
+                "--selectors",
+                "default",
+                "none",
+                "--loss",
+                "accept",
+                "--seeds",
+                "3",
+                "--feedback",
+                *FEEDBACK,
+                "--out",
+                str(folder / "sim"),
+                "--force",
+            ]
+        )
+        == 0
+    )
     return folder / "sim"
 
 
 @pytest.fixture(scope="module")
 def page(folder):
-    return write_report(Request([swept(folder, COSTS)]), folder / "report", ["hedgespec"], "1",
-                        processes=1).page
+    return write_report(
+        Request([swept(folder, COSTS)]), folder / "report", ["hedgespec"], "1", processes=1
+    ).page
 
 
 def shown(browser):
-    rows = browser.run("[...document.querySelectorAll('#costs-table tbody tr')]"
-                       ".map(row => [...row.cells].map(cell => cell.textContent))")
+    rows = browser.run(
+        "[...document.querySelectorAll('#costs-table tbody tr')]"
+        ".map(row => [...row.cells].map(cell => cell.textContent))"
+    )
     return {row[0]: tuple(row[1:3]) for row in rows}
 
 
 def simulated(folder):
     """What `sim` prints of the settings that can be run, by their label on the page."""
     results = read_results(folder)
-    labels = {tuple(row[:2]): row[2] for row in ResultSet(folder).settings.select(
-        "selector", "feedback", "label").rows()}
+    labels = {
+        tuple(row[:2]): row[2]
+        for row in ResultSet(folder).settings.select("selector", "feedback", "label").rows()
+    }
     rows = by_speed(overview(results.summary), results.per_query).iter_rows(named=True)
-    return {labels[row["selector"], row["feedback"]]:
-            (speed_text(row), f"{row['over_none']:+.1f} %") for row in rows}
+    return {
+        labels[row["selector"], row["feedback"]]: (speed_text(row), f"{row['over_none']:+.1f} %")
+        for row in rows
+    }
 
 
 @pytest.mark.parametrize("move", MOVES)
@@ -80,8 +117,12 @@ def test_moved_costs_agree_with_sim_to_the_last_digit_shown(browser, page, folde
     found, want = shown(browser), simulated(swept(folder, scaled(COSTS, times)))
     assert len(found) > 10
     assert {name: cells for name, cells in want.items() if name in found} == found
-    assert next(iter(found)) == browser.run(
-        "document.querySelector('#costs-best strong').textContent").partition(": ")[2]
+    assert (
+        next(iter(found))
+        == browser.run("document.querySelector('#costs-best strong').textContent").partition(": ")[
+            2
+        ]
+    )
     assert browser.said == []
 
 
@@ -99,13 +140,15 @@ def test_an_evaluation_policy_is_chosen_by_keyboard(browser, page):
 
 
 def test_the_map_compares_the_fastest_that_evaluates_with_the_fastest_that_does_not(
-        browser, page, folder):
+    browser, page, folder
+):
     """Its middle is at the costs chosen, here with everything moved."""
     browser.open(page.as_uri())
     times = {"draft": 2.0, "target": 4.0, "reading": 0.25}
     browser.run("drawCosts()")
-    texts = browser.run(f"payMap(DATA.costs[state.trace], {json.dumps(times)}, 500)"
-                        ".places.map(place => place.text)")
+    texts = browser.run(
+        f"payMap(DATA.costs[state.trace], {json.dumps(times)}, 500).places.map(place => place.text)"
+    )
     answers = ResultSet(swept(folder, scaled(COSTS, times))).answers("synthetic")
     able = answers.settings["runnable"].to_numpy()
     spent, full = answers.seconds.sum(axis=0), answers.evaluations.sum(axis=0) > 0
@@ -122,8 +165,9 @@ def test_the_page_draws_the_questions_that_statistics_draws(browser, page, quest
     states = draw_states(questions)
     assert len(states) == 3
     rows = browser.run(f"timesDrawn({questions}, {json.dumps(states)}).map(row => Array.from(row))")
-    assert np.array_equal(rows, np.concatenate(
-        [times_drawn(questions, 100, (0, start)) for start in (0, 100, 200)]))
+    assert np.array_equal(
+        rows, np.concatenate([times_drawn(questions, 100, (0, start)) for start in (0, 100, 200)])
+    )
 
 
 def test_results_without_costs_leave_it_out(folder, tmp_path):

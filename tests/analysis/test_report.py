@@ -87,6 +87,7 @@ def data_of(page: Path) -> dict[str, Any]:
 
 # Statistics
 
+
 def test_resampled_sums_have_the_mean_and_variance_of_a_bootstrap():
     values = np.random.default_rng(0).normal(size=(30, 2))
     sums = resampled_sums(values)
@@ -110,8 +111,9 @@ def test_pairing_makes_a_constant_difference_certain():
     same = mat_difference(tokens, rounds[:, None], rounds)
     assert same.value[0] == same.low[0] == same.high[0] == 0
     assert same.p[0] == 1
-    apart = gain_difference(np.column_stack([rounds, rounds / 2]),
-                            np.column_stack([rounds, rounds]))
+    apart = gain_difference(
+        np.column_stack([rounds, rounds / 2]), np.column_stack([rounds, rounds])
+    )
     assert [apart.value[0], apart.low[0], apart.high[0]] == pytest.approx([100, 100, 100])
 
 
@@ -137,8 +139,11 @@ def test_quantiles_of_sorted_rows_are_those_of_numpy(draws):
     rows = np.random.default_rng(draws).normal(size=(3, draws)).cumsum(axis=0)
     rows[1, -1] = np.nan
     for share in (0.025, 0.3, 0.5, 0.975):
-        assert np.array_equal(statistics.quantile(np.sort(rows, axis=1), share),
-                              np.quantile(rows, share, axis=1), equal_nan=True)
+        assert np.array_equal(
+            statistics.quantile(np.sort(rows, axis=1), share),
+            np.quantile(rows, share, axis=1),
+            equal_nan=True,
+        )
 
 
 def test_one_query_has_a_value_and_no_interval():
@@ -149,7 +154,8 @@ def test_one_query_has_a_value_and_no_interval():
 
 def test_holm_by_hand():
     assert holm(np.array([0.01, 0.04, 0.03, np.nan, 0.6])) == pytest.approx(
-        [0.04, 0.09, 0.09, np.nan, 0.6], nan_ok=True)
+        [0.04, 0.09, 0.09, np.nan, 0.6], nan_ok=True
+    )
 
 
 @pytest.mark.parametrize("heights", [[0.5], [0.1, 0.11, 0.12, 0.9], [0.98, 0.99, 1.0], [-1, 2]])
@@ -168,6 +174,7 @@ def test_groups_by_length_part_the_answers():
 
 
 # Findings
+
 
 def claim(value: float, low: float, high: float, p: float) -> Claim:
     return Claim("a is", ("more", "less"), "than b", value, low, high, p)
@@ -198,53 +205,83 @@ def test_findings_are_corrected_for_all_that_were_looked_at():
 def told_seconds(results: Path, folder: Path, scale: float, evaluation: float) -> list[str]:
     """The findings on seconds where the full-information learner takes `scale` times the bandit's,
     the part `evaluation` of it for evaluation."""
-    rounds = pl.read_parquet(results / "per_query.parquet").filter(
-        pl.col("selector") == "learner-01", pl.col("trace") == "mix").group_by("query").agg(
-        pl.col("rounds").mean().alias("bandit"))
+    rounds = (
+        pl.read_parquet(results / "per_query.parquet")
+        .filter(pl.col("selector") == "learner-01", pl.col("trace") == "mix")
+        .group_by("query")
+        .agg(pl.col("rounds").mean().alias("bandit"))
+    )
     shutil.copytree(results, folder)
     mine = (pl.col("selector") == "learner-00") & (pl.col("feedback") == "queued")
     seconds = scale * ROUND * pl.col("bandit") * (1 + pl.col("query") % 5 / 50)
-    rewrite(folder, "per_query", lambda table: table.join(
-        rounds, on="query", maintain_order="left").with_columns(
-        seconds=pl.when(mine).then(seconds).otherwise("seconds"),
-        evaluation_seconds=pl.when(mine).then(evaluation * seconds).otherwise("evaluation_seconds"),
-    ).drop("bandit"))
-    drawn = list(FIGURES["seconds"].draw(
-        Study.of(ResultSet(folder), [], ["learner-00", "learner-01"], None)))
+    rewrite(
+        folder,
+        "per_query",
+        lambda table: (
+            table.join(rounds, on="query", maintain_order="left")
+            .with_columns(
+                seconds=pl.when(mine).then(seconds).otherwise("seconds"),
+                evaluation_seconds=pl.when(mine)
+                .then(evaluation * seconds)
+                .otherwise("evaluation_seconds"),
+            )
+            .drop("bandit")
+        ),
+    )
+    drawn = list(
+        FIGURES["seconds"].draw(Study.of(ResultSet(folder), [], ["learner-00", "learner-01"], None))
+    )
     return [claim.sentence for _, claim in findings({"seconds": drawn})]
 
 
-@pytest.mark.parametrize(("scale", "evaluation", "said"), [
-    (1.6, 0.5, r"are \d+% \(\d+ to \d+\) below those of learner-01, because evaluating the other "
-               r"drafters takes 50% of its time \(costs of A GPU, bfloat16, all drafters evaluated "
-               r"one by one, batch 1\)\.$"),
-    (1.6, 0.1, r"below those of learner-01; evaluating the other drafters takes 10% of its time"),
-    (0.6, 0.2, r"above those of learner-01, although evaluating the other drafters takes 20%"),
-])
-def test_finding_says_what_seconds_say_and_whose_they_are(results, tmp_path, monkeypatch, scale,
-                                                          evaluation, said):
+@pytest.mark.parametrize(
+    ("scale", "evaluation", "said"),
+    [
+        (
+            1.6,
+            0.5,
+            r"are \d+% \(\d+ to \d+\) below those of learner-01, because evaluating the other "
+            r"drafters takes 50% of its time \(costs of A GPU, bfloat16, all drafters evaluated "
+            r"one by one, batch 1\)\.$",
+        ),
+        (
+            1.6,
+            0.1,
+            r"below those of learner-01; evaluating the other drafters takes 10% of its time",
+        ),
+        (0.6, 0.2, r"above those of learner-01, although evaluating the other drafters takes 20%"),
+    ],
+)
+def test_finding_says_what_seconds_say_and_whose_they_are(
+    results, tmp_path, monkeypatch, scale, evaluation, said
+):
     monkeypatch.setattr(statistics, "DRAWS", 500)
     [sentence] = told_seconds(results, tmp_path / "results", scale, evaluation)
     assert re.match("On mix, the tokens per second of learner-00 are ", sentence)
     assert re.search(said, sentence)
 
 
-def test_finding_on_seconds_is_silent_where_the_interval_includes_zero(results, tmp_path,
-                                                                       monkeypatch):
+def test_finding_on_seconds_is_silent_where_the_interval_includes_zero(
+    results, tmp_path, monkeypatch
+):
     monkeypatch.setattr(statistics, "DRAWS", 500)
     assert told_seconds(results, tmp_path / "results", 1 / 1.04, 0.3) == []
 
 
 @pytest.mark.parametrize("bandit", ["learner-01", "learner-03"])
-def test_a_bandit_is_called_the_first_only_if_no_other_that_ran_is_before_it(tmp_path, bandit,
-                                                                            monkeypatch):
+def test_a_bandit_is_called_the_first_only_if_no_other_that_ran_is_before_it(
+    tmp_path, bandit, monkeypatch
+):
     """learner-01 has less regret, and finds the best drafter in more of the answers."""
     monkeypatch.setattr(statistics, "DRAWS", 200)
-    study = Study.of(ResultSet(make_results(tmp_path, learners=4)), [], ["learner-00", bandit],
-                     None)
+    study = Study.of(
+        ResultSet(make_results(tmp_path, learners=4)), [], ["learner-00", bandit], None
+    )
     with styled():
-        for kind, said in (("regret", "the bandit with the least"),
-                           ("adoption", "the first of the bandits")):
+        for kind, said in (
+            ("regret", "the bandit with the least"),
+            ("adoption", "the first of the bandits"),
+        ):
             [claim] = next(FIGURES[kind].draw(study)).claims
             assert bandit in claim.sentence
             assert (said in claim.sentence) == (bandit == "learner-01")
@@ -272,13 +309,15 @@ def test_a_domain_of_few_questions_is_not_marked_where_all_of_them_are(tmp_path,
 
 # Figures at their final size
 
+
 def drawn_texts(figure: Figure) -> list[Text]:
     """The texts that are really drawn; matplotlib keeps labels of ticks outside the limits too."""
     found: list[Text] = []
     with pytest.MonkeyPatch.context() as patch, styled():
         draw = Text.draw
-        patch.setattr(Text, "draw", lambda text, renderer: (
-            found.append(text), draw(text, renderer))[1])
+        patch.setattr(
+            Text, "draw", lambda text, renderer: (found.append(text), draw(text, renderer))[1]
+        )
         figure.draw_without_rendering()
     return [text for text in found if text.get_visible() and text.get_text().strip()]
 
@@ -312,23 +351,37 @@ def problems(figure: Figure) -> list[str]:
     """Texts that overlap or are cut."""
     boxes = [(text.get_text(), corners(text)) for text in drawn_texts(figure)]
     width, height = figure.bbox.width, figure.bbox.height
-    cut = [f"cut: {text}" for text, box in boxes
-           if box.min() < -0.5 or box[:, 0].max() > width + 0.5 or box[:, 1].max() > height + 0.5]
-    return cut + [f"overlap: {one} / {two}" for (one, a), (two, b) in combinations(boxes, 2)
-                  if overlap(a, b)]
+    cut = [
+        f"cut: {text}"
+        for text, box in boxes
+        if box.min() < -0.5 or box[:, 0].max() > width + 0.5 or box[:, 1].max() > height + 0.5
+    ]
+    return cut + [
+        f"overlap: {one} / {two}" for (one, a), (two, b) in combinations(boxes, 2) if overlap(a, b)
+    ]
 
 
-@pytest.mark.parametrize("shape", [
-    {"learners": 20, "drafters": 16}, {"domains": 12, "queries": 36},
-    {"queries": 1}, {"domains": 1}, {"learners": 0},
-    {"arms": "all@tree all*3 all@multi-without:4*12"},
-    {"learners": 1, "traces": ("mix", "other-trace-with-a-long-name-t0.7")},
-], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"learners": 20, "drafters": 16},
+        {"domains": 12, "queries": 36},
+        {"queries": 1},
+        {"domains": 1},
+        {"learners": 0},
+        {"arms": "all@tree all*3 all@multi-without:4*12"},
+        {"learners": 1, "traces": ("mix", "other-trace-with-a-long-name-t0.7")},
+    ],
+    ids=str,
+)
 def test_no_text_overlaps_or_is_cut(tmp_path, shape, monkeypatch):
     monkeypatch.setattr(statistics, "DRAWS", 200)
     run = ResultSet(make_results(tmp_path, **shape))
-    learners = [name for name in run.settings["selector"].unique(maintain_order=True)
-                if name.startswith("learner-")]
+    learners = [
+        name
+        for name in run.settings["selector"].unique(maintain_order=True)
+        if name.startswith("learner-")
+    ]
     figures = drawings(Study.of(run, [], learners, None))
     assert figures
     assert {one.name: found for one in figures if (found := problems(plotted(one)))} == {}
@@ -341,11 +394,28 @@ def test_no_text_overlaps_or_is_cut_with_three_learners(drawn):
 def test_every_figure_is_drawn_where_its_settings_are(drawn):
     names = [one.name for one in drawn]
     assert names == [
-        "seconds-mix", "gains-mix", "gains-rounds-mix", "gains-regret-mix", "shares-mix",
-        "acceptance-mix", "gamma-mix", "regret-mix", "regret-rounds-mix", "regret-seconds-mix",
-        "pareto-tokens-per-second-mix", "pareto-mat-mix", "router-mix", "adoption-mix",
-        "answers-mix", "answer-mix", "drafters-regret-mix", "drafters-mat-mix", "delay-regret-mix",
-        "delay-mat-mix", "answer-length-mix"]
+        "seconds-mix",
+        "gains-mix",
+        "gains-rounds-mix",
+        "gains-regret-mix",
+        "shares-mix",
+        "acceptance-mix",
+        "gamma-mix",
+        "regret-mix",
+        "regret-rounds-mix",
+        "regret-seconds-mix",
+        "pareto-tokens-per-second-mix",
+        "pareto-mat-mix",
+        "router-mix",
+        "adoption-mix",
+        "answers-mix",
+        "answer-mix",
+        "drafters-regret-mix",
+        "drafters-mat-mix",
+        "delay-regret-mix",
+        "delay-mat-mix",
+        "answer-length-mix",
+    ]
     assert all(one.trace == "mix" for one in drawn)
 
 
@@ -361,14 +431,17 @@ def test_figures_are_exactly_as_wide_as_they_are_asked_to_be(drawn, width, tmp_p
 
 def test_a_font_that_is_not_there_is_one_clear_error(results, tmp_path, capsys):
     assert "no font 'Nowhere Sans' is installed" in one_error(
-        capsys, results, "--out", tmp_path, "--formats", "png", "--font", "Nowhere Sans")
+        capsys, results, "--out", tmp_path, "--formats", "png", "--font", "Nowhere Sans"
+    )
 
 
 @pytest.mark.parametrize("names", [{"traces": ("混合",)}, {"traces": ("a-trace-" * 12,)}], ids=str)
 def test_no_name_makes_matplotlib_warn(tmp_path, monkeypatch, names):
     monkeypatch.setattr(statistics, "DRAWS", 20)
-    monkeypatch.setattr("hedgespec.analysis.report.FIGURES",
-                        {name: FIGURES[name] for name in ("gains", "regret", "shares")})
+    monkeypatch.setattr(
+        "hedgespec.analysis.report.FIGURES",
+        {name: FIGURES[name] for name in ("gains", "regret", "shares")},
+    )
     folder = make_results(tmp_path / "results", **names)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -386,9 +459,14 @@ def test_arms_shares_are_parts_of_all_rounds_and_best_single_is_named(tmp_path, 
     monkeypatch.setattr(statistics, "DRAWS", 200)
     folder = make_results(tmp_path)
     best = pl.col("selector") == "best-single"
-    rewrite(folder, "per_query", lambda table: table.with_columns(
-        pl.when(best).then(0.0).otherwise("rounds/drafter-0").alias("rounds/drafter-0"),
-        pl.when(best).then(0.0).otherwise("rounds/drafter-2").alias("rounds/drafter-2")))
+    rewrite(
+        folder,
+        "per_query",
+        lambda table: table.with_columns(
+            pl.when(best).then(0.0).otherwise("rounds/drafter-0").alias("rounds/drafter-0"),
+            pl.when(best).then(0.0).otherwise("rounds/drafter-2").alias("rounds/drafter-2"),
+        ),
+    )
     study = Study.of(ResultSet(folder), [], [], None)
     [shares] = FIGURES["shares"].draw(study)
     parts = shares.data.group_by("selector").agg(pl.col("share_percent").sum())
@@ -400,9 +478,13 @@ def test_arms_shares_are_parts_of_all_rounds_and_best_single_is_named(tmp_path, 
 def test_without_fixed_drafters_gains_are_from_the_uniform_choice(tmp_path):
     folder = make_results(tmp_path)
     for name in ("summary", "per_query", "curves", "answer"):
-        rewrite(folder, name, lambda table: table.filter(
-            pl.col("selector").str.starts_with("learner")).with_columns(
-            pl.col("selector").replace("learner-02", "uniform")))
+        rewrite(
+            folder,
+            name,
+            lambda table: table.filter(pl.col("selector").str.starts_with("learner")).with_columns(
+                pl.col("selector").replace("learner-02", "uniform")
+            ),
+        )
     study = Study.of(ResultSet(folder), [], [], None)
     assert study.against == "uniform"
     assert next(FIGURES["gains"].draw(study)).name == "seconds-mix"
@@ -413,16 +495,23 @@ def test_frames_and_numbers_of_the_heat_map_can_be_read(drawn):
     [heat] = [one for one in drawn if one.name == "acceptance-mix"]
     [axis] = plotted(heat).axes
     [mesh] = axis.collections
-    cells = {tuple(path.vertices[0]): to_hex(colour) for path, colour in zip(
-        mesh.get_paths(), mesh.get_facecolor(), strict=True)}
+    cells = {
+        tuple(path.vertices[0]): to_hex(colour)
+        for path, colour in zip(mesh.get_paths(), mesh.get_facecolor(), strict=True)
+    }
     numbers = [text for text in axis.texts if re.fullmatch(r"\d\.\d\d", text.get_text())]
     assert len(numbers) == len(cells) == len(heat.panels[0].rows)
     for text in numbers:
         x, y = text.get_position()
-        [behind] = [colour for (left, top), colour in cells.items()
-                    if left < x < left + 1 and top < y < top + 1]
-        dark, light = sorted(linear(one) @ [0.2126, 0.7152, 0.0722] + 0.05
-                             for one in (to_hex(text.get_color()), behind))
+        [behind] = [
+            colour
+            for (left, top), colour in cells.items()
+            if left < x < left + 1 and top < y < top + 1
+        ]
+        dark, light = sorted(
+            linear(one) @ [0.2126, 0.7152, 0.0722] + 0.05
+            for one in (to_hex(text.get_color()), behind)
+        )
         assert light / dark >= 4.5
     frames: dict[tuple[float, float], set[str]] = {}
     for frame in axis.patches:
@@ -438,12 +527,22 @@ def test_ticks_of_evaluations_do_not_touch(tmp_path, monkeypatch):
     often = {"rounds:2": "every:2", "rounds:8": "every:8", "bold": "every:16"}
     for name in ("summary", "per_query", "curves", "answer"):
         rewrite(folder, name, lambda table: table.with_columns(pl.col("feedback").replace(often)))
-    rewrite(folder, "per_query", lambda table: table.with_columns(evaluations=pl.when(
-        pl.col("feedback").str.starts_with("every:")).then(pl.col("rounds") / pl.col(
-            "feedback").str.strip_prefix("every:").str.to_integer(strict=False)).otherwise("evaluations")))
+    rewrite(
+        folder,
+        "per_query",
+        lambda table: table.with_columns(
+            evaluations=pl.when(pl.col("feedback").str.starts_with("every:"))
+            .then(
+                pl.col("rounds")
+                / pl.col("feedback").str.strip_prefix("every:").str.to_integer(strict=False)
+            )
+            .otherwise("evaluations")
+        ),
+    )
     figure = next(pareto.draw(Study.of(ResultSet(folder), [], [], None)))
     assert figure.data["evaluations"].unique().sort().to_list() == pytest.approx(
-        [0, 0.625, 1.25, 2.5, 5, 10])
+        [0, 0.625, 1.25, 2.5, 5, 10]
+    )
     paper = plotted(figure)
     assert problems(paper) == []
     for axis in paper.axes:
@@ -453,9 +552,19 @@ def test_ticks_of_evaluations_do_not_touch(tmp_path, monkeypatch):
         assert min(two.x0 - one.x1 for one, two in pairwise(boxes)) > 0.05 * paper.dpi
 
 
-@pytest.mark.parametrize("name", [
-    "acceptance-mix", "seconds-mix", "regret-mix", "pareto-mat-mix", "adoption-mix", "answer-mix",
-    "delay-regret-mix", "router-mix"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "acceptance-mix",
+        "seconds-mix",
+        "regret-mix",
+        "pareto-mat-mix",
+        "adoption-mix",
+        "answer-mix",
+        "delay-regret-mix",
+        "router-mix",
+    ],
+)
 def test_figures_look_as_they_did(drawn, name, tmp_path):
     """To accept a new look: delete the image and run the test twice."""
     [one] = [one for one in drawn if one.name == name]
@@ -472,81 +581,118 @@ def test_figures_look_as_they_did(drawn, name, tmp_path):
 
 # Every number can be traced
 
+
 def test_numbers_in_figures_are_those_of_the_raw_results(results, written):
     raw = pl.read_parquet(results / "per_query.parquet")
     means = raw.group_by(*SETTING, "query", "domain", maintain_order=True).agg(
-        pl.col("tokens").first(), pl.col("rounds", "regret_rounds").mean())
+        pl.col("tokens").first(), pl.col("rounds", "regret_rounds").mean()
+    )
 
     def one(**where: object) -> pl.DataFrame:
         return means.filter(*(pl.col(name) == value for name, value in where.items()))
 
     heat = pl.read_csv(written / "figures" / "acceptance.csv").filter(
-        pl.col("selector") == "fixed:drafter-1", pl.col("domain") == "domain-2")
+        pl.col("selector") == "fixed:drafter-1", pl.col("domain") == "domain-2"
+    )
     cell = one(trace="mix", selector="fixed:drafter-1", domain="domain-2")
     assert heat["mat"][0] == pytest.approx(cell["tokens"].sum() / cell["rounds"].sum())
 
     delay = pl.read_csv(written / "figures" / "delay-regret.csv").filter(
-        pl.col("selector") == "learner-00",
-        pl.col("feedback") == "every:4")
+        pl.col("selector") == "learner-00", pl.col("feedback") == "every:4"
+    )
     late = one(trace="mix", selector="learner-00", feedback="every:4")
     assert delay["value"][0] == pytest.approx(late["regret_rounds"].mean())
 
     gains = pl.read_csv(written / "figures" / "gains.csv").filter(
-        pl.col("selector") == "learner-01")
+        pl.col("selector") == "learner-01"
+    )
     learner = one(trace="mix", selector="learner-01", feedback="chosen")
     base = one(trace="mix", selector="best-single")
     assert gains["difference"][0] == pytest.approx(
         learner["tokens"].sum() / learner["rounds"].sum()
-        - base["tokens"].sum() / base["rounds"].sum())
+        - base["tokens"].sum() / base["rounds"].sum()
+    )
 
     speed = pl.read_csv(written / "figures" / "seconds.csv").filter(
-        pl.col("selector") == "learner-00")
-    [learner, base] = [raw.filter(pl.col("trace") == "mix", pl.col("selector") == name,
-                                  pl.col("feedback").is_in(["queued", "hindsight"]))
-                       for name in ("learner-00", "best-single")]
+        pl.col("selector") == "learner-00"
+    )
+    [learner, base] = [
+        raw.filter(
+            pl.col("trace") == "mix",
+            pl.col("selector") == name,
+            pl.col("feedback").is_in(["queued", "hindsight"]),
+        )
+        for name in ("learner-00", "best-single")
+    ]
     assert speed["tokens_per_second"][0] == pytest.approx(
-        learner["tokens"].sum() / learner["seconds"].sum())
+        learner["tokens"].sum() / learner["seconds"].sum()
+    )
     assert speed["gain_percent"][0] == pytest.approx(
-        100 * base["seconds"].sum() / learner["seconds"].sum() - 100)
+        100 * base["seconds"].sum() / learner["seconds"].sum() - 100
+    )
     assert speed["evaluation_percent"][0] == pytest.approx(
-        100 * learner["evaluation_seconds"].sum() / learner["seconds"].sum())
+        100 * learner["evaluation_seconds"].sum() / learner["seconds"].sum()
+    )
 
     gamma = pl.read_csv(written / "figures" / "gamma.csv").filter(
-        pl.col("selector") == "learner-01", pl.col("domain") == "domain-2")
-    of_queries = raw.filter(
-        pl.col("trace") == "mix", pl.col("selector") == "learner-01",
-        pl.col("domain") == "domain-2").group_by("query").agg(pl.col("gamma").mean())
+        pl.col("selector") == "learner-01", pl.col("domain") == "domain-2"
+    )
+    of_queries = (
+        raw.filter(
+            pl.col("trace") == "mix",
+            pl.col("selector") == "learner-01",
+            pl.col("domain") == "domain-2",
+        )
+        .group_by("query")
+        .agg(pl.col("gamma").mean())
+    )
     assert gamma["gamma"][0] == pytest.approx(of_queries["gamma"].mean())
 
-    found = pl.read_csv(written / "figures" / "adoption.csv").filter(
-        pl.col("selector") == "learner-01", pl.col("rounds") >= 20).row(0, named=True)
+    found = (
+        pl.read_csv(written / "figures" / "adoption.csv")
+        .filter(pl.col("selector") == "learner-01", pl.col("rounds") >= 20)
+        .row(0, named=True)
+    )
     until = raw.filter(pl.col("trace") == "mix", pl.col("selector") == "learner-01")
     assert 0 < found["share_percent"] < 100
     assert found["share_percent"] == pytest.approx(
-        100 * (until["rounds_until_best"] <= found["rounds"]).sum() / len(until))
+        100 * (until["rounds_until_best"] <= found["rounds"]).sum() / len(until)
+    )
 
-    answers = pl.read_csv(written / "figures" / "answers.csv").filter(
-        pl.col("selector") == "learner-01", pl.col("query_id") == "q7").row(0, named=True)
-    seventh = {name: raw.filter(pl.col("trace") == "mix", pl.col("selector") == name,
-                                pl.col("query") == 7) for name in ("learner-01", "best-single")}
+    answers = (
+        pl.read_csv(written / "figures" / "answers.csv")
+        .filter(pl.col("selector") == "learner-01", pl.col("query_id") == "q7")
+        .row(0, named=True)
+    )
+    seventh = {
+        name: raw.filter(pl.col("trace") == "mix", pl.col("selector") == name, pl.col("query") == 7)
+        for name in ("learner-01", "best-single")
+    }
     assert answers["regret"] == pytest.approx(seventh["learner-01"]["regret_rounds"].mean())
-    assert answers["gain_percent"] == pytest.approx(100 * (
-        seventh["best-single"]["rounds"].mean() / seventh["learner-01"]["rounds"].mean() - 1))
+    assert answers["gain_percent"] == pytest.approx(
+        100 * (seventh["best-single"]["rounds"].mean() / seventh["learner-01"]["rounds"].mean() - 1)
+    )
     worst = pl.read_csv(written / "tables" / "worst-answers-mix.csv").filter(
-        pl.col("selector") == "learner-01")
-    every = raw.filter(pl.col("trace") == "mix", pl.col("selector") == "learner-01").group_by(
-        "query_id").agg(pl.col("regret_rounds").mean()).sort("regret_rounds", descending=True)
+        pl.col("selector") == "learner-01"
+    )
+    every = (
+        raw.filter(pl.col("trace") == "mix", pl.col("selector") == "learner-01")
+        .group_by("query_id")
+        .agg(pl.col("regret_rounds").mean())
+        .sort("regret_rounds", descending=True)
+    )
     assert worst["query_id"].to_list() == every["query_id"].to_list()[:5]
 
     weights = pl.read_csv(written / "figures" / "answer.csv")
     answer = pl.read_parquet(results / "answer.parquet").filter(
-        pl.col("trace") == "mix", pl.col("feedback") == "queued",
-        pl.col("selector") == "learner-00")
+        pl.col("trace") == "mix", pl.col("feedback") == "queued", pl.col("selector") == "learner-00"
+    )
     assert np.allclose(weights["weight/drafter-2"], answer["weight/drafter-2"], atol=1e-6)
     assert weights["drafter/learner-00"].to_list() == answer["drafter"].to_list()
 
     table = pl.read_csv(written / "tables" / "settings.csv").filter(
-        pl.col("trace") == "mix", pl.col("label") == "learner-00 (bold)")
+        pl.col("trace") == "mix", pl.col("label") == "learner-00 (bold)"
+    )
     bold = one(trace="mix", selector="learner-00", feedback="bold")
     assert table["regret"][0] == pytest.approx(bold["regret_rounds"].mean())
 
@@ -555,8 +701,15 @@ def test_tables_have_a_row_per_setting_and_per_selector_and_domain(study):
     data = pl.concat([settings_data(study, trace) for trace in study.run.traces])
     assert len(overview_table(data, "").rows) == len(study.run.settings)
     found = matrix_table("mix", data.filter(pl.col("trace") == "mix"))
-    assert found.header == ["selector", "usual", "bold", "censored", "every:4", "rounds:2",
-                            "rounds:8"]
+    assert found.header == [
+        "selector",
+        "usual",
+        "bold",
+        "censored",
+        "every:4",
+        "rounds:2",
+        "rounds:8",
+    ]
     assert [row[0].text for row in found.rows] == ["learner-00", "learner-02"]
     late = data.filter(pl.col("label") == "learner-02 (every:4)")
     assert found.rows[1][4].value == late["mat"][0]
@@ -567,13 +720,23 @@ def test_tables_have_a_row_per_setting_and_per_selector_and_domain(study):
 
 
 def test_markdown_has_a_line_per_row_and_escapes_bars():
-    table = ReportTable("t", "T", "", ["name", "value"],
-                        [[Cell("a|b", "a|b"), Cell("1.0", 1.0, "(0 to 2)")]], pl.DataFrame())
+    table = ReportTable(
+        "t",
+        "T",
+        "",
+        ["name", "value"],
+        [[Cell("a|b", "a|b"), Cell("1.0", 1.0, "(0 to 2)")]],
+        pl.DataFrame(),
+    )
     assert table.markdown().splitlines() == [
-        "| name | value |", "| --- | ---: |", "| a\\|b | 1.0 (0 to 2) |"]
+        "| name | value |",
+        "| --- | ---: |",
+        "| a\\|b | 1.0 (0 to 2) |",
+    ]
 
 
 # The page
+
 
 class Page(HTMLParser):
     """Ids, links and addresses of a page."""
@@ -605,8 +768,17 @@ def test_page_stands_alone_and_its_anchors_exist(written):
 
 def test_page_states_where_its_numbers_are_from(written, results):
     text = (written / "report.html").read_text()
-    for said in (str(results), "0" * 64, "2026-01-01", "hedgespec sim", "seeds 0 to 1",
-                 "exact expectations", "Holm", "20,000 draws", "seed 0"):
+    for said in (
+        str(results),
+        "0" * 64,
+        "2026-01-01",
+        "hedgespec sim",
+        "seeds 0 to 1",
+        "exact expectations",
+        "Holm",
+        "20,000 draws",
+        "seed 0",
+    ):
         assert said in text
 
 
@@ -618,20 +790,33 @@ def test_seconds_never_stand_without_whose_they_are(written, drawn, study):
     notes = [table["note"] for table in data_of(written / "report.html")["tables"]]
     assert len([note for note in notes if "Tokens per second" in note]) == 2
     assert all(whose in note for note in notes if "Tokens per second" in note)
-    assert re.search(rf"<li>mix: manifest sha256 <code>0+</code>; {whose}; "
-                     "usual setting: K=5, sampling</li>", page)
+    assert re.search(
+        rf"<li>mix: manifest sha256 <code>0+</code>; {whose}; "
+        "usual setting: K=5, sampling</li>",
+        page,
+    )
     assert study.run.whose_seconds(["mix.n2"]) == ""
 
 
 def test_costs_that_differ_are_told_apart_by_trace():
-    one = {"device": "cpu", "dtype": "float32", "evaluation": "in one batch", "batch": 4,
-           "name": "own", "engine": "compiled"}
-    traces = [{"name": "a", "costs": [one]}, {"name": "b", "costs": [
-                  {**one, "device": "gpu", "name": "file", "engine": ""}]},
-              {"name": "c", "costs": [one]}, {"name": "d", "costs": []}]
+    one = {
+        "device": "cpu",
+        "dtype": "float32",
+        "evaluation": "in one batch",
+        "batch": 4,
+        "name": "own",
+        "engine": "compiled",
+    }
+    traces = [
+        {"name": "a", "costs": [one]},
+        {"name": "b", "costs": [{**one, "device": "gpu", "name": "file", "engine": ""}]},
+        {"name": "c", "costs": [one]},
+        {"name": "d", "costs": []},
+    ]
     assert whose_seconds(traces) == (
         "on a, c costs of cpu, float32, all drafters evaluated in one batch, batch 4, compiled; "
-        "on b costs of gpu, float32, all drafters evaluated in one batch, batch 4 (file)")
+        "on b costs of gpu, float32, all drafters evaluated in one batch, batch 4 (file)"
+    )
     assert whose_seconds(traces[3:]) == ""
 
 
@@ -649,40 +834,65 @@ def test_the_page_has_the_numbers_of_its_files_once_rounded(written):
 def test_each_kind_that_is_left_out_says_what_it_needs(written):
     text = (written / "report.html").read_text()
     assert re.findall(r'<p class="left-out">(.*?)</p>', text) == [
-        f"Left out: it needs {needs}." for needs in (
-            "costs at two batches or more: hedgespec sim --batch", moved_costs.NEEDS)]
+        f"Left out: it needs {needs}."
+        for needs in ("costs at two batches or more: hedgespec sim --batch", moved_costs.NEEDS)
+    ]
 
 
-@pytest.mark.parametrize(("tokenizer", "expected"), [
-    ({"model": {"vocab": {"Hello": 0, "Ġw": 1, "Ċ": 2, "Ã©": 3, "Ã": 4}},
-      "decoder": {"type": "ByteLevel"}, "added_tokens": [{"id": 5, "content": "<end>"}]},
-     ["Hello", " w", "\n", "é", "\N{REPLACEMENT CHARACTER}", "<end>"]),
-    ({"model": {"vocab": [["▁Hello", -1.0], ["w", -2.0], ["<0x0A>", 0.0]]},
-      "decoder": {"type": "Sequence", "decoders": [{"type": "Replace"}]}},
-     [" Hello", "w", "\n"]),
-])
+@pytest.mark.parametrize(
+    ("tokenizer", "expected"),
+    [
+        (
+            {
+                "model": {"vocab": {"Hello": 0, "Ġw": 1, "Ċ": 2, "Ã©": 3, "Ã": 4}},
+                "decoder": {"type": "ByteLevel"},
+                "added_tokens": [{"id": 5, "content": "<end>"}],
+            },
+            ["Hello", " w", "\n", "é", "\N{REPLACEMENT CHARACTER}", "<end>"],
+        ),
+        (
+            {
+                "model": {"vocab": [["▁Hello", -1.0], ["w", -2.0], ["<0x0A>", 0.0]]},
+                "decoder": {"type": "Sequence", "decoders": [{"type": "Replace"}]},
+            },
+            [" Hello", "w", "\n"],
+        ),
+    ],
+)
 def test_token_ids_become_text(tmp_path, tokenizer, expected):
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(tokenizer))
     assert read_vocabulary(path) == dict(enumerate(expected))
 
 
-@pytest.mark.parametrize(("words", "model", "expected"), [
-    (["<end>", "Ġw", "Ċ"], "gpt2", ["<end>", " w", "\n"]),
-    (["<end>", "▁Hello", "<0x0A>"], "llama", ["<end>", " Hello", "\n"])])
+@pytest.mark.parametrize(
+    ("words", "model", "expected"),
+    [
+        (["<end>", "Ġw", "Ċ"], "gpt2", ["<end>", " w", "\n"]),
+        (["<end>", "▁Hello", "<0x0A>"], "llama", ["<end>", " Hello", "\n"]),
+    ],
+)
 def test_a_gguf_file_holds_the_text_too(tmp_path, words, model, expected):
     path = save_gguf_header(tmp_path / "model.gguf", gguf_tokenizer(words, 1, model))
     assert read_vocabulary(path) == dict(enumerate(expected))
 
 
-@pytest.mark.parametrize("content", [
-    b"GGUF" + bytes(range(256)) * 10_000, b"\xff" * 1_000_000, b'{"model": 1} ' * 100_000,
-    b'["' + b"word " * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"GGUF" + bytes(range(256)) * 10_000,
+        b"\xff" * 1_000_000,
+        b'{"model": 1} ' * 100_000,
+        b'["' + b"word " * 100_000,
+    ],
+)
 def test_a_file_that_is_no_tokenizer_is_not_repeated(results, tmp_path, capsys, content):
     path = tmp_path / "model.gguf"
     path.write_bytes(content)
-    assert main(["report", str(results), "--tokenizer", str(path), "--out",
-                 str(tmp_path / "report")]) == 1
+    assert (
+        main(["report", str(results), "--tokenizer", str(path), "--out", str(tmp_path / "report")])
+        == 1
+    )
     said = capsys.readouterr().err
     assert "model.gguf: neither the tokenizer.json" in said
     assert said.strip().count("\n") == 0
@@ -690,8 +900,7 @@ def test_a_file_that_is_no_tokenizer_is_not_repeated(results, tmp_path, capsys, 
 
 
 def test_answer_is_shown_as_text_where_there_is_a_tokenizer(results, tmp_path, monkeypatch):
-    monkeypatch.setattr("hedgespec.analysis.report.FIGURES",
-                        {"answer": FIGURES["answer"]})
+    monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {"answer": FIGURES["answer"]})
     path = tmp_path / "tokenizer.json"
     token = pl.read_parquet(results / "answer.parquet")["token"][5]
     path.write_text(json.dumps({"model": {"vocab": {"a<b": token}}, "decoder": None}))
@@ -705,8 +914,9 @@ def test_answer_is_shown_as_text_where_there_is_a_tokenizer(results, tmp_path, m
 def test_same_results_make_the_same_files(written, results, tmp_path, monkeypatch):
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", dict(list(FIGURES.items())[:2]))
     monkeypatch.setattr(statistics, "DRAWS", 200)
-    write_report(Request([results], paper=Paper(formats=["pdf", "png"])), tmp_path, sys.argv,
-                 __version__)
+    write_report(
+        Request([results], paper=Paper(formats=["pdf", "png"])), tmp_path, sys.argv, __version__
+    )
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("*/*"))
     assert len(files) == 5 * 3 + 5 * 2
     assert {path.suffix for path in files} == {".pdf", ".png", ".csv", ".md"}
@@ -726,13 +936,19 @@ def test_the_table_of_drafters_warns_where_losses_mislead(study):
 
 # Comparison of runs
 
+
 def quarter(results: Path, folder: Path) -> Path:
     """The same run at a quarter of the speed: only its costs are others."""
     shutil.copytree(results, folder)
     for name in ("per_query", "summary"):
-        rewrite(folder, name, lambda table: table.with_columns(
-            pl.selectors.by_name("seconds", "evaluation_seconds", require_all=False) * 4,
-            pl.selectors.by_name("tokens_per_second", require_all=False) / 4))
+        rewrite(
+            folder,
+            name,
+            lambda table: table.with_columns(
+                pl.selectors.by_name("seconds", "evaluation_seconds", require_all=False) * 4,
+                pl.selectors.by_name("tokens_per_second", require_all=False) / 4,
+            ),
+        )
     run = json.loads((folder / "run.json").read_text())
     run["traces"][0]["costs"][0]["device"] = "A slow GPU"
     (folder / "run.json").write_text(json.dumps(run))
@@ -780,12 +996,15 @@ def test_a_run_at_a_quarter_of_the_speed_is_worse(study, results, tmp_path, caps
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {})
     monkeypatch.setattr("hedgespec.analysis.figures.differences.DRAWN", {})
     slow = quarter(results, tmp_path / "slow")
-    assert main(["report", str(slow), "--baseline", str(results), "--out",
-                 str(tmp_path / "out")]) == 0
+    assert (
+        main(["report", str(slow), "--baseline", str(results), "--out", str(tmp_path / "out")]) == 0
+    )
     said = capsys.readouterr().out
     timed = study.run.settings["tokens_per_second"].is_not_null().sum()
-    assert (f"{timed} of {len(study.run.settings)} settings became worse: "
-            f"tokens/s of {timed} (-75.0 %)\n") in said
+    assert (
+        f"{timed} of {len(study.run.settings)} settings became worse: "
+        f"tokens/s of {timed} (-75.0 %)\n"
+    ) in said
     assert re.search("costs, mix: costs of A GPU, .* before, costs of A slow GPU, .* now", said)
     assert said.count("+300.0% rounds or seconds") == 3
     answers = pl.read_csv(tmp_path / "out" / "tables" / "differences-1-answers.csv")
@@ -798,43 +1017,62 @@ def test_a_run_at_a_quarter_of_the_speed_is_worse(study, results, tmp_path, caps
 def test_answers_that_became_worse_are_listed_worst_first(study, results, tmp_path):
     folder = tmp_path / "two"
     shutil.copytree(results, folder)
-    mine = ((pl.col("selector") == "learner-02") & (pl.col("feedback") == "queued")
-            & (pl.col("trace") == "mix"))
-    times = pl.when(mine & (pl.col("query_id") == "q5")).then(2.0).when(
-        mine & (pl.col("query_id") == "q7")).then(1.5).when(
-        mine & (pl.col("query_id") == "q8")).then(0.5).otherwise(1.0)
+    mine = (
+        (pl.col("selector") == "learner-02")
+        & (pl.col("feedback") == "queued")
+        & (pl.col("trace") == "mix")
+    )
+    times = (
+        pl.when(mine & (pl.col("query_id") == "q5"))
+        .then(2.0)
+        .when(mine & (pl.col("query_id") == "q7"))
+        .then(1.5)
+        .when(mine & (pl.col("query_id") == "q8"))
+        .then(0.5)
+        .otherwise(1.0)
+    )
     rewrite(folder, "per_query", lambda table: table.with_columns(pl.col("rounds") * times))
     found = compare(study.run, ResultSet(folder)).answers
     assert found.select("label", "query_id", "percent").rows() == [
-        ("learner-02", "q5", pytest.approx(100)), ("learner-02", "q7", pytest.approx(50))]
+        ("learner-02", "q5", pytest.approx(100)),
+        ("learner-02", "q7", pytest.approx(50)),
+    ]
 
 
 def test_too_few_questions_are_compared_and_said_not_to_be_tested(tmp_path):
-    base, slow = (ResultSet(make_results(tmp_path / name, queries=9, faster=faster))
-                  for name, faster in (("base", 1.0), ("slow", 0.5)))
+    base, slow = (
+        ResultSet(make_results(tmp_path / name, queries=9, faster=faster))
+        for name, faster in (("base", 1.0), ("slow", 0.5))
+    )
     comparison = compare(base, slow)
     assert (comparison.table["difference"] != 0).any()
     assert comparison.table["mark"].unique().to_list() == [""]
     count = comparison.settings
     first, unsure, *rest = comparison.sentences
     assert first == f"0 of {count} settings became worse"
-    assert re.fullmatch(r"\d+ more have worse tokens/s \(-[\d.]+ to -[\d.]+ %\), which is not "
-                        "shown to be more than chance", unsure)
+    assert re.fullmatch(
+        r"\d+ more have worse tokens/s \(-[\d.]+ to -[\d.]+ %\), which is not "
+        "shown to be more than chance",
+        unsure,
+    )
     assert rest == [
         f"{count} of {count} settings could not be marked: 9 questions are too few for a mark "
-        f"among {len(comparison.table)} differences"]
+        f"among {len(comparison.table)} differences"
+    ]
 
 
 def test_runs_without_a_common_setting_do_not_pass(study, results, tmp_path, capsys):
     shutil.copytree(results, tmp_path / "others")
     for name in ("per_query", "summary", "curves", "answer"):
-        rewrite(tmp_path / "others", name, lambda table: table.with_columns(
-            pl.col("selector") + "-new"))
+        rewrite(
+            tmp_path / "others", name, lambda table: table.with_columns(pl.col("selector") + "-new")
+        )
     with pytest.raises(NothingComparedError, match="have no setting in common"):
         compare(study.run, ResultSet(tmp_path / "others"))
     out = tmp_path / "out"
     assert "no setting in common" in one_error(
-        capsys, tmp_path / "others", "--baseline", results, "--out", out)
+        capsys, tmp_path / "others", "--baseline", results, "--out", out
+    )
     assert not out.exists()
     elsewhere = make_results(tmp_path / "elsewhere", traces=("another",))
     with pytest.raises(NothingComparedError, match="no trace in common"):
@@ -851,6 +1089,7 @@ def test_what_one_run_has_alone_is_said(study, tmp_path):
 
 
 # Errors
+
 
 def one_error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """The message of a report that fails."""
@@ -876,16 +1115,20 @@ def test_wrong_input_is_one_clear_error(tmp_path, results, capsys):
     fewer = make_results(tmp_path / "fewer", queries=20)
     assert "on different queries" in one_error(capsys, results, fewer, *out)
     assert "has no selector 'magic'; there are" in one_error(
-        capsys, results, "--selectors", "magic", *out)
+        capsys, results, "--selectors", "magic", *out
+    )
     assert "has no trace 'magic'; there are mix" in one_error(
-        capsys, results, "--traces", "magic", *out)
+        capsys, results, "--traces", "magic", *out
+    )
     rewrite(fewer, "per_query", lambda table: table.drop("domain", "mat"))
     assert "lacks the columns domain, mat" in one_error(capsys, fewer, *out)
     (tmp_path / "vocab.json").write_text("{}")
     assert "vocab.json: neither the tokenizer.json of a tokenizer" in one_error(
-        capsys, results, "--tokenizer", tmp_path / "vocab.json", *out)
+        capsys, results, "--tokenizer", tmp_path / "vocab.json", *out
+    )
     assert "none.gguf: no such file; want the tokenizer.json of a tokenizer, or" in one_error(
-        capsys, results, "--tokenizer", tmp_path / "none.gguf", *out)
+        capsys, results, "--tokenizer", tmp_path / "none.gguf", *out
+    )
     rewrite(elsewhere, "summary", lambda table: table.clear())
     assert "the results are empty" in one_error(capsys, elsewhere, *out)
     assert not (tmp_path / "out").exists()
@@ -902,8 +1145,11 @@ def test_mixed_results_are_refused(tmp_path, capsys):
     (folder / "run.json").unlink()
     assert "run.json: missing" in one_error(capsys, folder)
     make_results(folder)
-    rewrite(folder, "per_query", lambda table: pl.concat(
-        [table, table.with_columns(pl.col("rounds") + 1)]))
+    rewrite(
+        folder,
+        "per_query",
+        lambda table: pl.concat([table, table.with_columns(pl.col("rounds") + 1)]),
+    )
     assert "two different results for one setting" in one_error(capsys, folder)
 
 
@@ -916,32 +1162,52 @@ def test_results_of_one_setting_run_twice_count_once(tmp_path, results):
 
 def test_arms_are_named_in_words(tmp_path, monkeypatch):
     monkeypatch.setattr(statistics, "DRAWS", 200)
-    assert [arm_label(name) for name in (
-        "generalist", "generalist*3", "generalist@tree", "fixed:a.b_c-d@kseq:4*12",
-        "my@learner.py:MINE", "fixed:expert-of-translation@tree*8")] == [
-        "generalist", "generalist, K=3", "generalist, tree", "fixed:…b_c-d, kseq:4, K=12",
-        "my@learner.py:MINE", "fixed:e…slation, tree, K=8"]
+    assert [
+        arm_label(name)
+        for name in (
+            "generalist",
+            "generalist*3",
+            "generalist@tree",
+            "fixed:a.b_c-d@kseq:4*12",
+            "my@learner.py:MINE",
+            "fixed:expert-of-translation@tree*8",
+        )
+    ] == [
+        "generalist",
+        "generalist, K=3",
+        "generalist, tree",
+        "fixed:…b_c-d, kseq:4, K=12",
+        "my@learner.py:MINE",
+        "fixed:e…slation, tree, K=8",
+    ]
     run = ResultSet(make_results(tmp_path, arms="all@tree all*3"))
     assert run.drafters("mix") == 3
     assert run.usual("mix") == "arms: all drafters, tree; all drafters, K=3, sampling"
     assert "learner-00" in run.settings["label"].to_list()  # as usual here
     figures = {one.name: one for one in drawings(Study.of(run, [], [], None))}
     assert {"drafter-0, tree", "drafter-2, K=3"} <= {
-        text.get_text() for text in drawn_texts(plotted(figures["acceptance-mix"]))}
+        text.get_text() for text in drawn_texts(plotted(figures["acceptance-mix"]))
+    }
     assert {"drafter-0, tree", "drafter-1, K=3"} & {
-        text.get_text() for text in drawn_texts(plotted(figures["answer-mix"]))}
+        text.get_text() for text in drawn_texts(plotted(figures["answer-mix"]))
+    }
 
 
 def test_arms_that_are_not_usual_are_named_beside_the_selector(tmp_path, results):
     folder = make_results(tmp_path)
     for name in ("summary", "per_query", "curves", "answer"):
-        lengths, mixed = (pl.read_parquet(folder / f"{name}.parquet").filter(
-            pl.col("selector") == "learner-00").with_columns(arm_lengths=pl.lit(arms))
-            for arms in ("1 3", "all@tree drafter-1*3"))
+        lengths, mixed = (
+            pl.read_parquet(folder / f"{name}.parquet")
+            .filter(pl.col("selector") == "learner-00")
+            .with_columns(arm_lengths=pl.lit(arms))
+            for arms in ("1 3", "all@tree drafter-1*3")
+        )
         rewrite(folder, name, lambda table, more=(lengths, mixed): pl.concat([table, *more]))
     labels = set(ResultSet(folder).settings["label"]) - set(ResultSet(results).settings["label"])
-    assert {"learner-00 (arms: all drafters, K=1 or 3)",
-            "learner-00 (arms: all drafters, tree; drafter-1, K=3)"} <= labels
+    assert {
+        "learner-00 (arms: all drafters, K=1 or 3)",
+        "learner-00 (arms: all drafters, tree; drafter-1, K=3)",
+    } <= labels
 
 
 def test_long_names_are_shortened_in_the_middle():
@@ -951,22 +1217,31 @@ def test_long_names_are_shortened_in_the_middle():
 
 # Whose machine it is made on, and what was there before
 
+
 def test_a_users_matplotlibrc_changes_nothing(results, tmp_path, monkeypatch):
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {"gains": FIGURES["gains"]})
     pages = []
-    for own in ({}, {"axes.grid": True, "savefig.bbox": "tight", "svg.fonttype": "none",
-                     "font.size": 20.0}):
+    for own in (
+        {},
+        {"axes.grid": True, "savefig.bbox": "tight", "svg.fonttype": "none", "font.size": 20.0},
+    ):
         with matplotlib.rc_context(own):
-            write_report(Request([results], paper=Paper(formats=["pdf", "png"])),
-                         tmp_path / "out", ["x"], "0", processes=1)
+            write_report(
+                Request([results], paper=Paper(formats=["pdf", "png"])),
+                tmp_path / "out",
+                ["x"],
+                "0",
+                processes=1,
+            )
         pages.append([path.read_bytes() for path in sorted((tmp_path / "out").rglob("*.*"))])
     assert pages[0] == pages[1]
 
 
 def test_a_second_report_takes_the_place_of_the_first(results, tmp_path, monkeypatch):
     monkeypatch.setattr("hedgespec.analysis.report.FIGURES", {"gains": FIGURES["gains"]})
-    write_report(Request([results], paper=Paper(formats=["pdf"])), tmp_path, ["x"], "0",
-                 processes=1)
+    write_report(
+        Request([results], paper=Paper(formats=["pdf"])), tmp_path, ["x"], "0", processes=1
+    )
     (tmp_path / "figures" / "my-own.png").write_text("of the user")
     (tmp_path / ".figures.7.tmp").mkdir()  # of a killed process
     assert (tmp_path / "figures" / "gains.pdf").exists()
@@ -974,12 +1249,20 @@ def test_a_second_report_takes_the_place_of_the_first(results, tmp_path, monkeyp
     write_report(Request([results]), tmp_path, ["x"], "0", processes=1)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["my-own.png"]
     assert {path.name for path in tmp_path.iterdir()} == {
-        "figures", "tables", "report.html", "report.json"}
+        "figures",
+        "tables",
+        "report.html",
+        "report.json",
+    }
 
 
 def test_tables_hold_all_digits_and_no_formulas():
-    table = pl.DataFrame({"=name": ["=1+1", "+x", "-y", "@z", "\tt", "plain", None],
-                          "seconds": [1.23456789012e-12, 0.1, 1 / 3, 1e300, 0.0, -1.0, None]})
+    table = pl.DataFrame(
+        {
+            "=name": ["=1+1", "+x", "-y", "@z", "\tt", "plain", None],
+            "seconds": [1.23456789012e-12, 0.1, 1 / 3, 1e300, 0.0, -1.0, None],
+        }
+    )
     text = csv(table)
     read = pl.read_csv(text.encode())
     assert read["seconds"].to_list() == table["seconds"].to_list()
@@ -989,17 +1272,28 @@ def test_tables_hold_all_digits_and_no_formulas():
 def test_a_domain_called_all_has_its_own_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(statistics, "DRAWS", 200)
     folder = make_results(tmp_path)
-    rewrite(folder, "per_query", lambda table: table.with_columns(
-        pl.col("domain").replace("domain-0", "all")))
+    rewrite(
+        folder,
+        "per_query",
+        lambda table: table.with_columns(pl.col("domain").replace("domain-0", "all")),
+    )
     study = Study.of(ResultSet(folder), [], [], None)
     [table] = domain_tables(study)
     assert [text.partition(" (")[0] for text in table.header[2:-1]] == [
-        "all", "domain-1", "domain-2", "all domains"]
+        "all",
+        "domain-1",
+        "domain-2",
+        "all domains",
+    ]
     sizes = table.data.group_by("domain", maintain_order=True).agg(pl.col("queries").first())
     assert sizes.rows() == [("all", 8), ("domain-1", 8), ("domain-2", 8), (None, 24)]
     figure = next(FIGURES["acceptance"].draw(study))
     assert figure.data["domain"].unique(maintain_order=True).to_list() == [
-        "all", "domain-1", "domain-2", None]
+        "all",
+        "domain-1",
+        "domain-2",
+        None,
+    ]
 
 
 def test_a_trace_called_like_a_pool_is_no_pool(tmp_path):
@@ -1008,8 +1302,14 @@ def test_a_trace_called_like_a_pool_is_no_pool(tmp_path):
     assert "mine.n4" in Study.of(run, [], [], None).traces
 
 
-@pytest.mark.parametrize(("saved", "told"), [
-    (3, "saves 3 rounds over"), (1, "saves 1 round over"),
-    (0, "needs as many rounds as"), (-1, "loses 1 round to")])
+@pytest.mark.parametrize(
+    ("saved", "told"),
+    [
+        (3, "saves 3 rounds over"),
+        (1, "saves 1 round over"),
+        (0, "needs as many rounds as"),
+        (-1, "loses 1 round to"),
+    ],
+)
 def test_an_answer_that_loses_rounds_is_not_said_to_save_them(saved, told):
     assert answer_figure._told(saved) == told

@@ -28,8 +28,10 @@ def test_browser_notices_errors_and_requests(browser, tmp_path):
 
 def test_page_opens_without_error_and_without_a_request(browser, page):
     browser.open(page.as_uri())
-    drawn = browser.run("[...document.querySelectorAll('figure')].filter("
-                        "one => one.querySelector('svg')).map(one => one.dataset.kind)")
+    drawn = browser.run(
+        "[...document.querySelectorAll('figure')].filter("
+        "one => one.querySelector('svg')).map(one => one.dataset.kind)"
+    )
     assert drawn == [name for name in FIGURES if name != "load"]
     assert browser.said == []
     assert [address for address in browser.asked if address != page.as_uri()] == []
@@ -40,8 +42,9 @@ def test_what_to_do_stands_first(browser, page):
     assert browser.run("document.querySelector('section h2').textContent") == "What to do"
     said = browser.run("document.querySelector('section strong').textContent")
     assert said.startswith("Use learner-")
-    assert browser.run("document.querySelector('section strong').getBoundingClientRect().bottom"
-                       " < innerHeight / 2")
+    assert browser.run(
+        "document.querySelector('section strong').getBoundingClientRect().bottom < innerHeight / 2"
+    )
 
 
 def test_page_is_small_and_its_names_are_text(browser, page):
@@ -50,14 +53,16 @@ def test_page_is_small_and_its_names_are_text(browser, page):
     browser.open(page.as_uri())
     assert browser.run("document.querySelectorAll('*').length") < 3000
     assert "learner-01" in browser.run(
-        "[...document.querySelectorAll('[data-kind=regret] svg text')].map(one => one.textContent)")
+        "[...document.querySelectorAll('[data-kind=regret] svg text')].map(one => one.textContent)"
+    )
     assert browser.run("find('drafter-2')")  # what Ctrl-F does
 
 
 def test_page_forbids_requests(browser, page, tmp_path):
     changed = tmp_path / "changed.html"
-    changed.write_text(page.read_text().replace(
-        "<main", "<img src='http://nowhere.example/x.png'><main"))
+    changed.write_text(
+        page.read_text().replace("<main", "<img src='http://nowhere.example/x.png'><main")
+    )
     browser.open(changed.as_uri())
     assert any("Content Security Policy" in said for said in browser.said)
 
@@ -84,7 +89,11 @@ def test_contents_and_first_columns_stay_in_sight(browser, page):
 def test_a_measure_is_switched_by_keyboard_in_every_figure_that_has_it(browser, page):
     browser.open(page.as_uri())
     assert browser.run(f"{MEASURES}.map(one => one.textContent)") == [
-        "tokens/s", "MAT", "rounds", "regret"]
+        "tokens/s",
+        "MAT",
+        "rounds",
+        "regret",
+    ]
     browser.run(f"{MEASURES}[3].focus()")
     browser.press("Enter")
     title = "document.querySelector('[data-kind={}] h3').textContent"
@@ -95,11 +104,15 @@ def test_a_measure_is_switched_by_keyboard_in_every_figure_that_has_it(browser, 
 
 def test_the_legend_hides_a_selector_in_every_figure(browser, page):
     browser.open(page.as_uri())
-    count = ("[...document.querySelectorAll('figure svg text')]"
-             ".filter(one => one.textContent === 'learner-01').length")
+    count = (
+        "[...document.querySelectorAll('figure svg text')]"
+        ".filter(one => one.textContent === 'learner-01').length"
+    )
     assert browser.run(count) > 3
-    browser.run("[...document.querySelectorAll('.legend button')]"
-                ".find(one => one.textContent === 'learner-01').focus()")
+    browser.run(
+        "[...document.querySelectorAll('.legend button')]"
+        ".find(one => one.textContent === 'learner-01').focus()"
+    )
     browser.press("Enter")
     assert browser.run(count) == 0
     assert browser.run("document.activeElement.getAttribute('aria-pressed')") == "false"
@@ -119,7 +132,8 @@ def test_values_are_told_under_the_pointer_and_by_arrow_keys(browser, page):
     assert browser.run(TOLD) == ""
     place = browser.run(
         "(box => [box.x, box.y])(document.querySelector('[data-kind=gains] svg path[transform]')"
-        ".getBoundingClientRect())")
+        ".getBoundingClientRect())"
+    )
     browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=place[0] + 2, y=place[1] + 2)
     assert browser.run(TOLD) == first
 
@@ -130,8 +144,10 @@ def test_the_trace_chosen_is_that_of_every_figure_and_table(browser, tmp_path, m
     results = make_results(tmp_path / "results", traces=("mix", "</script>other"))
     written = write_report(Request([results]), tmp_path, ["x"], "0", processes=1)
     browser.open(written.page.as_uri())
-    browser.run("{ const select = document.querySelector('#controls select');"
-                " select.value = '</script>other'; select.dispatchEvent(new Event('change')); }")
+    browser.run(
+        "{ const select = document.querySelector('#controls select');"
+        " select.value = '</script>other'; select.dispatchEvent(new Event('change')); }"
+    )
     assert "</script>other" in browser.run("document.querySelector('figure h3').textContent")
     assert set(browser.run(COLUMN.format(0))) == {"</script>other"}
     assert browser.said == []
@@ -139,15 +155,19 @@ def test_the_trace_chosen_is_that_of_every_figure_and_table(browser, tmp_path, m
 
 def test_tables_are_filtered_turned_and_sorted_by_keyboard(browser, page):
     browser.open(page.as_uri())
-    browser.run("[...document.querySelectorAll('#table th button')]"
-                ".find(one => one.textContent === 'MAT').focus()")
+    browser.run(
+        "[...document.querySelectorAll('#table th button')]"
+        ".find(one => one.textContent === 'MAT').focus()"
+    )
     column = browser.run("document.activeElement.closest('th').cellIndex")
     for key, direction, sign in (("Enter", "ascending", 1), (" ", "descending", -1)):
         browser.press(key)
         assert browser.run("document.activeElement.closest('th').getAttribute('aria-sort')") == (
-            direction)
-        values = [float(re.match(r"[\d.]+", text)[0]) for text in browser.run(
-            COLUMN.format(column))]
+            direction
+        )
+        values = [
+            float(re.match(r"[\d.]+", text)[0]) for text in browser.run(COLUMN.format(column))
+        ]
         assert values == sorted(values, reverse=sign < 0)
         assert len(set(values)) > 5
     browser.run("document.querySelector('[type=search]').focus()")
@@ -160,16 +180,22 @@ def test_tables_are_filtered_turned_and_sorted_by_keyboard(browser, page):
 
 def test_a_point_leads_to_its_answer_or_says_how_to_keep_it(browser, page):
     browser.open(page.as_uri())
-    places = ("MARKS.dots(DATA.kinds.answers.drawings[0].panels[0], rowsOf(DATA.kinds.answers"
-              ".drawings[0].panels[0].columns), 620).places")
+    places = (
+        "MARKS.dots(DATA.kinds.answers.drawings[0].panels[0], rowsOf(DATA.kinds.answers"
+        ".drawings[0].panels[0].columns), 620).places"
+    )
     area = "document.querySelector('[data-kind=answers] svg')"
     for query, said in (
-            ("q3", ""), ("q4", "Its rounds are not on this page: replay with this version")):
+        ("q3", ""),
+        ("q4", "Its rounds are not on this page: replay with this version"),
+    ):
         browser.run(f"{area}.scrollIntoView({{ block: 'center' }})")
         browser.run(f"{area}.focus()")
         steps = browser.run(f"{places}.findIndex(one => one.query === '{query}')") + 1
-        browser.run(f"for (let i = 0; i < {steps}; i += 1) {area}.dispatchEvent("
-                    "new KeyboardEvent('keydown', { key: 'ArrowRight' }))")
+        browser.run(
+            f"for (let i = 0; i < {steps}; i += 1) {area}.dispatchEvent("
+            "new KeyboardEvent('keydown', { key: 'ArrowRight' }))"
+        )
         assert f"query {query} (domain-" in browser.run(TOLD)
         browser.press("Enter")
         assert said in browser.run(TOLD)
@@ -180,13 +206,15 @@ def test_a_point_leads_to_its_answer_or_says_how_to_keep_it(browser, page):
 
 def test_an_answer_names_each_change_of_drafter(browser, page):
     browser.open(page.as_uri())
-    tokens = browser.run("[...document.querySelectorAll('.answer span')].map(one => "
-                         "[one.title.match(/round (\\d+), ([^,]*),/).slice(1), one.className,"
-                         " one.dataset.drafter ?? null])")
+    tokens = browser.run(
+        "[...document.querySelectorAll('.answer span')].map(one => "
+        "[one.title.match(/round (\\d+), ([^,]*),/).slice(1), one.className,"
+        " one.dataset.drafter ?? null])"
+    )
     assert len(tokens) == 200
     before = None
     for i, ((number, drafter), kind, named) in enumerate(tokens):
-        assert (named or '')[2:] == ('' if drafter == before else drafter)
+        assert (named or "")[2:] == ("" if drafter == before else drafter)
         before = drafter
         last = i == 199 or tokens[i + 1][0][0] != number
         assert (kind == "own") == last
@@ -196,8 +224,10 @@ def test_bars_of_a_table_have_one_scale_whatever_the_columns_are_wide(browser, p
     browser.open(page.as_uri())
     matrix = browser.run("DATA.tables.findIndex(one => one.name === 'learner-by-setting-mix')")
     browser.run(f"turn({{ shown: {matrix} }})")
-    bars = browser.run("[...document.querySelectorAll('#table .bar')].map(bar => "
-                       "[parseFloat(bar.parentElement.textContent), bar.offsetWidth])")
+    bars = browser.run(
+        "[...document.querySelectorAll('#table .bar')].map(bar => "
+        "[parseFloat(bar.parentElement.textContent), bar.offsetWidth])"
+    )
     assert len(bars) == 12
     assert len({round(width / value) for value, width in bars}) == 1
 
@@ -228,9 +258,10 @@ def test_a_figure_on_the_page_has_its_colour_in_the_file(browser, page, written)
     shown = browser.run(
         "(text => getComputedStyle(text).fill.match(/\\d+/g).map(Number))([...document"
         ".querySelectorAll('[data-kind=regret] .name')].find("
-        "one => one.textContent === 'learner-00'))")
+        "one => one.textContent === 'learner-00'))"
+    )
     light = COLOURS[look("learner-00").colour][0]
-    assert shown == [int(light[i:i + 2], 16) for i in (1, 3, 5)]
+    assert shown == [int(light[i : i + 2], 16) for i in (1, 3, 5)]
 
 
 @pytest.mark.parametrize("width", [390, 800, 1280])
@@ -238,32 +269,47 @@ def test_nothing_is_wider_than_the_window(browser, page, width):
     """Tables scroll within their frame."""
     browser.window(width, 900)
     browser.open(page.as_uri())
-    assert browser.run("[...document.querySelectorAll('svg, p, h1, h2, h3')].filter(one => "
-                       "!one.closest('.legend, .scroll') && "
-                       "one.getBoundingClientRect().right > innerWidth + 1).length") == 0
+    assert (
+        browser.run(
+            "[...document.querySelectorAll('svg, p, h1, h2, h3')].filter(one => "
+            "!one.closest('.legend, .scroll') && "
+            "one.getBoundingClientRect().right > innerWidth + 1).length"
+        )
+        == 0
+    )
     assert browser.run("document.documentElement.scrollWidth") <= width
 
 
 def test_print_has_few_pages_each_with_its_heads(browser, page):
     browser.media("light", "")  # as the browser prints
     browser.open(page.as_uri())
-    pdf = base64.b64decode(browser.send("Page.printToPDF", paperWidth=8.27,
-                                        paperHeight=11.69)["data"])
+    pdf = base64.b64decode(
+        browser.send("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)["data"]
+    )
     assert 3 < len(re.findall(rb"/Type\s*/Page\b", pdf)) < 25
     assert browser.run("document.querySelectorAll('#paper-tables tr').length") == 0  # folded again
     browser.run("unfold()")
     browser.media("light", "print")
-    assert browser.run("[...document.querySelectorAll('#paper-tables thead')].every("
-                       "one => getComputedStyle(one).display === 'table-header-group'"
-                       " && getComputedStyle(one).breakInside === 'avoid'"
-                       " && getComputedStyle(one.rows[1].cells[0]).position === 'static')")
+    assert browser.run(
+        "[...document.querySelectorAll('#paper-tables thead')].every("
+        "one => getComputedStyle(one).display === 'table-header-group'"
+        " && getComputedStyle(one).breakInside === 'avoid'"
+        " && getComputedStyle(one.rows[1].cells[0]).position === 'static')"
+    )
     tables = browser.run("document.querySelectorAll('#paper-tables table').length")
     assert tables == browser.run("DATA.tables.filter(ofTrace).length") == 5
     rows = browser.run("document.querySelectorAll('#paper-tables tbody tr').length")
-    assert rows == browser.run("DATA.tables.filter(ofTrace).reduce("
-                               "(sum, one) => sum + chosenRows(one, true).length, 0)") > 20
+    assert (
+        rows
+        == browser.run(
+            "DATA.tables.filter(ofTrace).reduce("
+            "(sum, one) => sum + chosenRows(one, true).length, 0)"
+        )
+        > 20
+    )
 
 
 def test_without_scripts_the_page_says_where_the_figures_are(page: Path):
     assert "figures/, the tables in tables/" in re.search(
-        r"<noscript>(.*?)</noscript>", page.read_text(), re.DOTALL)[1].replace("\n", " ")
+        r"<noscript>(.*?)</noscript>", page.read_text(), re.DOTALL
+    )[1].replace("\n", " ")

@@ -90,14 +90,18 @@ def test_text_takes_room_and_stands_with_the_answers_that_are_kept(study, monkey
 
 def test_the_texts_of_all_answers_are_read_from_the_traces_where_they_are(trace, tmp_path):
     words = {token: f" w{token}" for token in range(10_000)}
-    source = {"name": "synthetic", "folder": str(trace),
-              "manifest_sha256": sha256_file(trace / "manifest.json")}
+    source = {
+        "name": "synthetic",
+        "folder": str(trace),
+        "manifest_sha256": sha256_file(trace / "manifest.json"),
+    }
     run = tmp_path / "run.json"
     run.write_text(json.dumps({"traces": [source]}))
     queries = read_trace(trace).queries["query_id"].to_list()
     prompts = tmp_path / "question.jsonl"
-    prompts.write_text(json.dumps({
-        "question_id": queries[1], "category": "x", "turns": ["Why?"]}) + "\n")
+    prompts.write_text(
+        json.dumps({"question_id": queries[1], "category": "x", "turns": ["Why?"]}) + "\n"
+    )
     found = answer_texts(tmp_path, words, prompts)["synthetic"]
     assert [len(found[query].pieces) for query in queries] == list(LENGTHS)
     assert [found[query].prompt for query in queries] == ["", "Why?", "", ""]
@@ -111,30 +115,48 @@ def test_the_texts_of_all_answers_are_read_from_the_traces_where_they_are(trace,
 
 
 def test_a_click_shows_prompt_and_text_in_the_rounds_of_the_learner_clicked(
-        browser, results, study, tmp_path):
+    browser, results, study, tmp_path
+):
     queries = strips(study)["synthetic"]["answers"]
-    texts = {"synthetic": {query: AnswerText([f"w{i}\n" for i in range(max(LENGTHS))], "Why?")
-                           for query in queries}}
-    page = write_report(Request([results], learners=["hedge", "ucbspec"], texts=texts), tmp_path,
-                        ["hedgespec"], "1", processes=1).page
+    texts = {
+        "synthetic": {
+            query: AnswerText([f"w{i}\n" for i in range(max(LENGTHS))], "Why?") for query in queries
+        }
+    }
+    page = write_report(
+        Request([results], learners=["hedge", "ucbspec"], texts=texts),
+        tmp_path,
+        ["hedgespec"],
+        "1",
+        processes=1,
+    ).page
     browser.open(page.as_uri())
     query = next(iter(queries))
     for name in ("hedge", "ucbspec"):
         browser.run(f"showAnswer(null, {{ query: '{query}', name: '{name}' }})")
-        assert browser.run("document.querySelector('#strips strong').parentNode.textContent"
-                           ) == "Prompt: Why?"
-        own = browser.run("[...document.querySelectorAll('#strips .answer .own')]"
-                          ".map(one => one.textContent)")
+        assert (
+            browser.run("document.querySelector('#strips strong').parentNode.textContent")
+            == "Prompt: Why?"
+        )
+        own = browser.run(
+            "[...document.querySelectorAll('#strips .answer .own')].map(one => one.textContent)"
+        )
         ends = np.cumsum(queries[query][name]["tokens"])
         assert own == [f"w{end - 1}↵" for end in ends]
         assert f"As {name} decoded it" in browser.run(
-            "document.getElementById('strips').textContent")
+            "document.getElementById('strips').textContent"
+        )
     assert browser.said == []
 
 
 def test_a_click_opens_an_answer_round_by_round(browser, results, tmp_path):
-    page = write_report(Request([results], learners=["hedge", "ucbspec"], answers=3), tmp_path,
-                        ["hedgespec"], "1", processes=1).page
+    page = write_report(
+        Request([results], learners=["hedge", "ucbspec"], answers=3),
+        tmp_path,
+        ["hedgespec"],
+        "1",
+        processes=1,
+    ).page
     browser.open(page.as_uri())
     area = "document.querySelector('[data-kind=answers] svg')"
     browser.run(f"{area}.scrollIntoView({{ block: 'center' }})")
@@ -145,13 +167,15 @@ def test_a_click_opens_an_answer_round_by_round(browser, results, tmp_path):
         browser.press("Enter")
         query = browser.run("document.querySelector('#strips h3')?.textContent ?? ''")
         told = browser.run("document.getElementById('told').textContent")
-        count += any(query == f"Query {one}, round by round" for one in kept
-                     if f"query {one} (" in told)
+        count += any(
+            query == f"Query {one}, round by round" for one in kept if f"query {one} (" in told
+        )
         browser.run(f"{area}.focus()")
     assert count == 6
     assert browser.run("document.querySelectorAll('#strips svg').length") == 2
     assert "drafter-0" in browser.run("document.getElementById('strips').textContent")
     assert "--answers N keeps more" in browser.run(
         "(() => { showAnswer({ root: document.body, width: 1 }, { query: 'no', x: 0, y: 0 });"
-        " return document.getElementById('told').textContent; })()")
+        " return document.getElementById('told').textContent; })()"
+    )
     assert browser.said == []

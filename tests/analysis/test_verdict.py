@@ -59,11 +59,18 @@ class Run:
         return self.found
 
 
-def judged(seconds: dict[str, np.ndarray], question: np.ndarray | None = None,
-           unable: tuple[str, ...] = ()) -> Verdict | None:
+def judged(
+    seconds: dict[str, np.ndarray], question: np.ndarray | None = None, unable: tuple[str, ...] = ()
+) -> Verdict | None:
     names = list(seconds)
-    settings = pl.DataFrame({"selector": names, "label": names, "mode": "exact",
-                             "runnable": [name not in unable for name in names]})
+    settings = pl.DataFrame(
+        {
+            "selector": names,
+            "label": names,
+            "mode": "exact",
+            "runnable": [name not in unable for name in names],
+        }
+    )
     columns = np.column_stack(list(seconds.values()))
     numbers = np.arange(len(columns)) if question is None else question
     return verdict(Run(Answers(settings, columns, numbers)), "one", SPEED)
@@ -115,8 +122,15 @@ def test_the_best_of_many_alike_is_not_flattered():
 
 
 def test_a_learner_that_is_faster_is_named_with_its_gains():
-    found = judged({"none": around(4, 0), "fixed:a": around(2, 1), "fixed:b": around(3, 2),
-                    "hedge": around(1, 3), "ucb": around(1.5, 4)})
+    found = judged(
+        {
+            "none": around(4, 0),
+            "fixed:a": around(2, 1),
+            "fixed:b": around(3, 2),
+            "hedge": around(1, 3),
+            "ucb": around(1.5, 4),
+        }
+    )
     assert (found.best.label, found.best.share, found.single.label) == ("hedge", 1.0, "fixed:a")
     assert found.best.rate == pytest.approx(TOKENS, rel=0.05)
     assert found.over_single.value[0] == pytest.approx(100, abs=6)
@@ -130,13 +144,16 @@ def test_what_cannot_be_run_is_no_choice():
     assert judged({"oracle": around(1, 2)}, unable=("oracle",)) is None
 
 
-@pytest.mark.parametrize(("seconds", "advice"), [
-    ({"none": 1, "fixed:a": 2, "hedge": 1.5}, "do not draft"),
-    ({"none": 3, "fixed:a": 1, "hedge": 1.5}, "use the drafter a"),
-    ({"none": 3, "fixed:a": 2, "router": 1}, "use router"),
-    ({"fixed:a": 2, "hedge": 1}, "use hedge"),
-    ({"hedge": 1, "ucb": 2}, "use hedge"),
-])
+@pytest.mark.parametrize(
+    ("seconds", "advice"),
+    [
+        ({"none": 1, "fixed:a": 2, "hedge": 1.5}, "do not draft"),
+        ({"none": 3, "fixed:a": 1, "hedge": 1.5}, "use the drafter a"),
+        ({"none": 3, "fixed:a": 2, "router": 1}, "use router"),
+        ({"fixed:a": 2, "hedge": 1}, "use hedge"),
+        ({"hedge": 1, "ucb": 2}, "use hedge"),
+    ],
+)
 def test_the_advice_is_what_is_fastest(seconds, advice):
     found = judged({name: around(mean, seed) for seed, (name, mean) in enumerate(seconds.items())})
     assert found.advice == advice
@@ -150,8 +167,11 @@ def test_the_simpler_is_advised_where_nothing_is_shown_to_be_better():
     assert "fixed:a" in found.alike
     told = sentences(found)
     assert told[0].startswith(f"Use the drafter a: {TOKENS / 10:.2f} tokens/s, +")
-    assert re.match(r"hedge makes \S+ tokens/s, \S+ % \(.*\) over it, and is not shown to be "
-                    "better", told[1])
+    assert re.match(
+        r"hedge makes \S+ tokens/s, \S+ % \(.*\) over it, and is not shown to be "
+        "better",
+        told[1],
+    )
     found = judged({"none": 10 + noise[0], "hedge": 9.7 + noise[1]})
     assert (found.advice, found.advised.rate) == ("do not draft", pytest.approx(TOKENS / 10))
     told = sentences(found)
@@ -182,7 +202,8 @@ def test_a_table_says_of_what_is_advised_what_it_makes_and_why_not_the_best():
     seconds = {"none": around(10, 0), "fixed:a": around(12, 1), "hedge": around(10, 2)}
     speed = judged(seconds)
     trace, questions, advice, rate, over_single, over_none, rest = Judged(
-        "one", "", speed, speed).cells
+        "one", "", speed, speed
+    ).cells
     assert (trace, questions, advice) == ("one", "40", "do not draft")
     assert rate == f"{TOKENS * 40 / seconds['none'].sum():.2f} tokens/s"
     assert over_single.startswith("+2")
@@ -221,8 +242,10 @@ def test_the_verdict_of_results_says_what_was_judged(tmp_path):
 
 def test_several_traces_are_summed_up_in_a_table(tmp_path):
     text = io.StringIO()
-    print_verdicts(judge_all(read_results(make_results(tmp_path, traces=("mix", "other")))),
-                   Console(file=text, width=200))
+    print_verdicts(
+        judge_all(read_results(make_results(tmp_path, traces=("mix", "other")))),
+        Console(file=text, width=200),
+    )
     *_, last = re.findall(r"^ ?(?:mix|other) .*$", text.getvalue(), re.MULTILINE)
     assert re.match(r" ?other +24 +use learner-\S+ +[\d.]+ tokens/s +\+[\d.]+ % \(.*\) ", last)
 
@@ -238,16 +261,35 @@ def test_shorter_drafts_are_named_where_those_tried_do_not_pay(tmp_path, capsys)
     folder = tmp_path / "trace"
     write_trace(folder, lengths=(40,) * 12)
     dear = DrafterCosts(0.001, 0.005, 0.001)
-    save_costs(tmp_path / "costs.json", Costs(
-        "test", "float32", 256, 5, TargetCosts(0.02, 0.3),
-        {f"drafter-{arm}": dear for arm in range(3)}))
-    command = ["sim", "--traces", str(folder), "--costs", str(tmp_path / "costs.json"),
-               "--selectors", "none", "fixed:drafter-0", "--out", str(tmp_path / "out")]
+    save_costs(
+        tmp_path / "costs.json",
+        Costs(
+            "test",
+            "float32",
+            256,
+            5,
+            TargetCosts(0.02, 0.3),
+            {f"drafter-{arm}": dear for arm in range(3)},
+        ),
+    )
+    command = [
+        "sim",
+        "--traces",
+        str(folder),
+        "--costs",
+        str(tmp_path / "costs.json"),
+        "--selectors",
+        "none",
+        "fixed:drafter-0",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(command) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert re.search(r"Do not draft: [\d.]+ tokens/s", told)
-    found = re.search(r"Shorter drafts were not tried;.*?: (--draft-length [\d ]+), with another",
-                      told)
+    found = re.search(
+        r"Shorter drafts were not tried;.*?: (--draft-length [\d ]+), with another", told
+    )
     assert main([*command[:-1], str(tmp_path / "other"), *found[1].split()]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "K = 1" in told
@@ -257,8 +299,22 @@ def test_shorter_drafts_are_named_where_those_tried_do_not_pay(tmp_path, capsys)
     assert found.speed.settings == 4
     assert (found.speed.best.label, found.speed.advice) == ("none", "do not draft")
     assert main([*command[:-1], str(tmp_path / "arms"), "--arms", "none", "all*2"]) == 1
-    assert main([*command[:6], "none", "fixed:none", "fixed:drafter-0*2", "--arms", "none", "all*2",
-                 "--out", str(tmp_path / "arms")]) == 0
+    assert (
+        main(
+            [
+                *command[:6],
+                "none",
+                "fixed:none",
+                "fixed:drafter-0*2",
+                "--arms",
+                "none",
+                "all*2",
+                "--out",
+                str(tmp_path / "arms"),
+            ]
+        )
+        == 0
+    )
     [found] = judge(ResultSet(tmp_path / "arms"))
     assert "3 drafters" in found.about, "not drafting is an arm and no drafter"
     assert found.speed.labels == ["none", "fixed:drafter-0*2"]
@@ -271,7 +327,9 @@ def test_the_rate_of_what_halves_chose_is_not_taken_for_that_of_the_one_named():
     noise -= noise.mean(axis=1, keepdims=True)
     mixed = judged({"fixed:a": 10 + noise[0], "hedge": 10.05 + noise[1]})
     clear = judged({"fixed:a": around(2, 1), "hedge": around(1, 2)})
-    for found, share in ((mixed, "what the others chose is in these numbers."),
-                         (clear, "100 % of the halves chose it.")):
+    for found, share in (
+        (mixed, "what the others chose is in these numbers."),
+        (clear, "100 % of the halves chose it."),
+    ):
         assert Judged("one", "", found, found).sentences[0].endswith(share)
     assert mixed.best.share < 1

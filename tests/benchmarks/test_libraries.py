@@ -20,8 +20,9 @@ def replayer(tmp_path_factory):
 
 def test_table_has_the_rounds_of_the_kernel(replayer):
     choice = replayer.run("hedge", 0).choice.reshape(3, TOKENS)
-    for decided, emitted in zip(choice, emitted_table(replayer.trace, 3, DRAFT_LENGTH),
-                                strict=True):
+    for decided, emitted in zip(
+        choice, emitted_table(replayer.trace, 3, DRAFT_LENGTH), strict=True
+    ):
         starts = np.flatnonzero(decided >= 0)
         lengths = emitted[starts, decided[starts]]
         assert np.array_equal(np.cumsum(lengths), [*starts[1:], TOKENS])

@@ -15,8 +15,13 @@ from hedgespec.simulator import run_sweep  # noqa: E402
 from hedgespec.traces import Costs, TargetCosts, read_trace  # noqa: E402
 from tests.helpers.tiny import save_plain_layers, save_questions  # noqa: E402
 
-POLICIES = ("ucbspec", "normalhedge@every:4", "normalhedge@2", "ftl@eliminate:0.5,0.0625",
-            "hedge@every:2@0,2,3")
+POLICIES = (
+    "ucbspec",
+    "normalhedge@every:4",
+    "normalhedge@2",
+    "ftl@eliminate:0.5,0.0625",
+    "hedge@every:2@0,2,3",
+)
 
 
 def test_a_policy_is_read_with_its_feedback_and_its_draft_lengths():
@@ -35,8 +40,11 @@ def test_overheads_are_those_by_which_replays_take_as_long_as_rounds_did():
         found = live.Measured([[1] * 40], [rounds], [], [evaluations], [seconds])
         return found, {"tokens_per_second": 40 / replayed}
 
-    fits = {"alone": case(10, 0, 13.0, 10.0), "learner": case(20, 10, 28.0, 20.0),
-            "sparing": case(10, 2, 13.4, 10.0)}
+    fits = {
+        "alone": case(10, 0, 13.0, 10.0),
+        "learner": case(20, 10, 28.0, 20.0),
+        "sparing": case(10, 2, 13.4, 10.0),
+    }
     found = live.with_overheads(costs, fits)  # 0.3 more a round, and 0.2 an evaluation
     assert (found.overhead, found.evaluation_overhead) == pytest.approx((0.8, 0.2))
     del fits["learner"], fits["sparing"]
@@ -46,14 +54,22 @@ def test_overheads_are_those_by_which_replays_take_as_long_as_rounds_did():
     assert live.with_overheads(costs, fits).overhead == 0
 
 
-@pytest.mark.parametrize(("policy", "losses"), [
-    ("hedge@every:4", ["seconds:gamma:prefill"]), ("hedge@censored", ["length:gamma:prefill"]),
-    ("ucbspec", []), ("fixed:generalist", [])])
+@pytest.mark.parametrize(
+    ("policy", "losses"),
+    [
+        ("hedge@every:4", ["seconds:gamma:prefill"]),
+        ("hedge@censored", ["length:gamma:prefill"]),
+        ("ucbspec", []),
+        ("fixed:generalist", []),
+    ],
+)
 def test_a_replay_learns_what_live_learns(monkeypatch, policy, losses):
     trace, asked = trace_folder("spec-bench-t1"), []
     monkeypatch.setattr(
-        live, "run_sweep", lambda traces, settings: asked.append(settings) or run_sweep(
-            traces, settings))
+        live,
+        "run_sweep",
+        lambda traces, settings: asked.append(settings) or run_sweep(traces, settings),
+    )
     found = live.Measured(emitted=[1] * read_trace(trace).manifest.tokens)
     live.replayed(trace, Policy.parse(policy), 1, found)
     assert [loss.label for loss in asked[0].all_losses] == losses
@@ -62,23 +78,62 @@ def test_a_replay_learns_what_live_learns(monkeypatch, policy, losses):
 def test_each_policy_is_decoded_and_replayed(tmp_path, monkeypatch, capsys):
     target = save_plain_layers("qwen2", tmp_path / "target", context=1024)
     small = save_plain_layers("qwen2", tmp_path / "small", context=1024)
-    monkeypatch.setattr(sys, "argv", [
-        "live", "--target", target, "--drafter", "early-exit:2", "--drafter", f"own=lm:{target}",
-        "--drafter", "prompt-lookup",
-        "--prompts", str(save_questions(tmp_path / "questions.jsonl")), "--fit", "2",
-        "--policies", *POLICIES, "--draft-length", "3", "--max-new-tokens", "12",
-        "--hugging-face", "1", "--assistant", small, "--trees", "1", "--seeds", "2",
-        "--device", "cpu",
-        "--dtype", "float32", "--out", str(tmp_path / "out")])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "live",
+            "--target",
+            target,
+            "--drafter",
+            "early-exit:2",
+            "--drafter",
+            f"own=lm:{target}",
+            "--drafter",
+            "prompt-lookup",
+            "--prompts",
+            str(save_questions(tmp_path / "questions.jsonl")),
+            "--fit",
+            "2",
+            "--policies",
+            *POLICIES,
+            "--draft-length",
+            "3",
+            "--max-new-tokens",
+            "12",
+            "--hugging-face",
+            "1",
+            "--assistant",
+            small,
+            "--trees",
+            "1",
+            "--seeds",
+            "2",
+            "--device",
+            "cpu",
+            "--dtype",
+            "float32",
+            "--out",
+            str(tmp_path / "out"),
+        ],
+    )
     monkeypatch.setattr(live.os, "cpu_count", lambda: 4)  # replays in processes of their own
     live.main()
     result = json.loads((tmp_path / "out" / "live.json").read_text())
     rows = {row["policy"]: row for row in result["rows"]}
-    assert list(rows) == ["autoregressive", "generate", "generate, prompt lookup",
-                          "generate, assisted", "fixed:early-exit-2", "fixed:own",
-                          "fixed:prompt-lookup", *POLICIES,
-                          "best fixed per answer", "normalhedge@batch:16, chains, eager",
-                          "normalhedge@batch:16, trees, eager"]
+    assert list(rows) == [
+        "autoregressive",
+        "generate",
+        "generate, prompt lookup",
+        "generate, assisted",
+        "fixed:early-exit-2",
+        "fixed:own",
+        "fixed:prompt-lookup",
+        *POLICIES,
+        "best fixed per answer",
+        "normalhedge@batch:16, chains, eager",
+        "normalhedge@batch:16, trees, eager",
+    ]
     assert len(rows["normalhedge@batch:16, trees, eager"]["rounds_of_answers"]) == 1
     answers = len(result["domains"])
     for name in ("autoregressive", "fixed:own", *POLICIES):

@@ -22,8 +22,7 @@ from hedgespec.models import grouped_attention  # noqa: E402
 
 def test_a_variant_is_off_within_and_on_again_after():
     def parts():
-        return (profile.fuse_products, grouped_attention.chunk_of,
-                torch._dynamo.maybe_mark_dynamic)
+        return (profile.fuse_products, grouped_attention.chunk_of, torch._dynamo.maybe_mark_dynamic)
 
     before = parts()
     assert set(VARIANTS) == {"all", "none", *OFF}
@@ -40,9 +39,14 @@ def test_a_pass_reads_all_weights_and_an_embedding_only_as_the_head():
     assert weight_bytes(target) == whole
     embedding = target.model.get_input_embeddings().weight
     target.model.set_output_embeddings(torch.nn.Linear(32, 500, bias=False))
-    assert weight_bytes(target) == whole == (
-        sum(4 * parameter.numel() for parameter in target.model.parameters())
-        - 4 * embedding.numel())
+    assert (
+        weight_bytes(target)
+        == whole
+        == (
+            sum(4 * parameter.numel() for parameter in target.model.parameters())
+            - 4 * embedding.numel()
+        )
+    )
 
 
 def test_the_rest_of_a_round_is_what_pass_and_draft_leave():
@@ -52,10 +56,30 @@ def test_the_rest_of_a_round_is_what_pass_and_draft_leave():
 
 
 def test_a_row_for_each_variant_and_the_first_again(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", [
-        "live_parts", "--device", "cpu", "--dtype", "float32", "--target", "toy", "--context", "64",
-        "--heads", "2", "--draft-vocabulary", "50", "--draft-length", "2", "--repeats", "2",
-        "--variants", "none"])
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "live_parts",
+            "--device",
+            "cpu",
+            "--dtype",
+            "float32",
+            "--target",
+            "toy",
+            "--context",
+            "64",
+            "--heads",
+            "2",
+            "--draft-vocabulary",
+            "50",
+            "--draft-length",
+            "2",
+            "--repeats",
+            "2",
+            "--variants",
+            "none",
+        ],
+    )
     monkeypatch.setattr(live_parts, "_WALL_ROUNDS", 6)
     monkeypatch.setattr(live_parts, "copy_bandwidth", lambda device: 1e9)
     live_parts.main()

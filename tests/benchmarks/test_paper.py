@@ -22,16 +22,17 @@ class MadeUp:
     def __init__(self, rounds):
         self._rounds = rounds
         self._answers = SimpleNamespace(
-            domain=np.repeat(["math", "sql", "general"], ANSWERS // 3),
-            question=np.arange(ANSWERS))
+            domain=np.repeat(["math", "sql", "general"], ANSWERS // 3), question=np.arange(ANSWERS)
+        )
 
     def drafters(self, start=""):
         names = [name.removeprefix("fixed:") for name in self._rounds if name.startswith("fixed:")]
         return [name for name in names if name.startswith(start)]
 
     def run(self, selector, feedback=None, trace=None):
-        rounds = np.asarray(self._rounds[selector if trace != "long" else f"{selector}, long"],
-                            dtype=float) * np.ones(ANSWERS)
+        rounds = np.asarray(
+            self._rounds[selector if trace != "long" else f"{selector}, long"], dtype=float
+        ) * np.ones(ANSWERS)
         return SimpleNamespace(answers=self._answers, values=lambda measure="regret": rounds)
 
 
@@ -41,9 +42,17 @@ def of_domains(math, sql, general):
 
 @pytest.fixture
 def target():
-    return MadeUp({"fixed:generalist": 10, "fixed:expert-math": of_domains(5, 20, 20),
-                   "fixed:expert-sql": of_domains(20, 8, 20), "normalhedge": 8, "ucbspec": 10,
-                   "normalhedge, long": 4, "ucbspec, long": 10})
+    return MadeUp(
+        {
+            "fixed:generalist": 10,
+            "fixed:expert-math": of_domains(5, 20, 20),
+            "fixed:expert-sql": of_domains(20, 8, 20),
+            "normalhedge": 8,
+            "ucbspec": 10,
+            "normalhedge, long": 4,
+            "ucbspec, long": 10,
+        }
+    )
 
 
 def test_a_claim_holds_where_its_interval_lies_on_its_side():

@@ -39,16 +39,43 @@ def test_a_layer_that_says_another_thing_is_seen(monkeypatch):
 @pytest.mark.slow
 def test_a_row_for_one_process_and_for_two(tiny_models, tmp_path, monkeypatch, capsys):
     out = tmp_path / "found.json"
-    monkeypatch.setattr("sys.argv", [
-        "two_gpus", "--device", "cpu", "--dtype", "float32", "--shape", "toy", "--questions", "12",
-        "--max-new-tokens", "8", "--batch-size", "4", "--heads", "1", "--draft-vocabulary", "20",
-        "--answers", "2", "--tokens", "4", "--target", tiny_models["target"], "--out", str(out)])
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "two_gpus",
+            "--device",
+            "cpu",
+            "--dtype",
+            "float32",
+            "--shape",
+            "toy",
+            "--questions",
+            "12",
+            "--max-new-tokens",
+            "8",
+            "--batch-size",
+            "4",
+            "--heads",
+            "1",
+            "--draft-vocabulary",
+            "20",
+            "--answers",
+            "2",
+            "--tokens",
+            "4",
+            "--target",
+            tiny_models["target"],
+            "--out",
+            str(out),
+        ],
+    )
     two_gpus.main()
     found, shown = json.loads(out.read_text()), capsys.readouterr().out
     one, two = found["recording"]["runs"]
     assert (one["parts"], two["parts"], one["tokens"]) == (1, 2, two["tokens"])
-    assert found["recording"]["times"] == pytest.approx(
-        one["seconds"] / two["seconds"]), "as many tokens in less time or more"
+    assert found["recording"]["times"] == pytest.approx(one["seconds"] / two["seconds"]), (
+        "as many tokens in less time or more"
+    )
     assert found["recording"]["largest_difference"]["token"] == 0
     assert found["recording"]["largest_difference"]["log_p"] <= 1e-3
     assert "| 2 processes |" in shown

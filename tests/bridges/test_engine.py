@@ -26,9 +26,14 @@ QUESTIONS = """\
 {"question_id": 1, "category": "a", "turns": ["Write a sentence about rivers.", "And lakes?"]}
 {"question_id": 2, "category": "b", "turns": ["What is 17 times 3?"]}
 """
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.skipif(
-    not (RUNNING or (SERVER and GGUF)), reason="no servers: HEDGESPEC_SERVERS, or "
-    "HEDGESPEC_LLAMA_SERVER and HEDGESPEC_GGUF")]
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (RUNNING or (SERVER and GGUF)),
+        reason="no servers: HEDGESPEC_SERVERS, or HEDGESPEC_LLAMA_SERVER and HEDGESPEC_GGUF",
+    ),
+]
 
 
 class Up:
@@ -40,9 +45,28 @@ class Up:
             port = free.getsockname()[1]
         self.address = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
-            [str(SERVER), "-m", str(model), "--port", str(port), "-c", "1024", "-np", "1", "-t",
-             "1", "-ctk", "f32", "-ctv", "f32", "-fa", "off"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            [
+                str(SERVER),
+                "-m",
+                str(model),
+                "--port",
+                str(port),
+                "-c",
+                "1024",
+                "-np",
+                "1",
+                "-t",
+                "1",
+                "-ctk",
+                "f32",
+                "-ctv",
+                "f32",
+                "-fa",
+                "off",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def wait(self) -> None:
         for _ in range(240):
@@ -88,28 +112,39 @@ def hugging_face(trace: Trace) -> dict[str, np.ndarray]:
     for number, name in enumerate(trace.queries["query_id"]):
         question = name.partition("/")[0]
         before = texts.setdefault(question, [])
-        prompts.append(tokenize(target.tokenizer, render(target.tokenizer, questions[question],
-                                                         before)))
-        answers.append(trace.tokens[trace.offsets[number]:trace.offsets[number + 1]].tolist())
+        prompts.append(
+            tokenize(target.tokenizer, render(target.tokenizer, questions[question], before))
+        )
+        answers.append(trace.tokens[trace.offsets[number] : trace.offsets[number + 1]].tolist())
         before.append(target.tokenizer.decode(answers[-1], skip_special_tokens=True))
         assert len(prompts[-1]) == trace.queries["prompt_tokens"][number]
     sampling = trace.manifest.sampling
-    scores, _ = score(target, drafters, prompts, answers,
-                      Sampling(sampling.temperature, sampling.top_p, sampling.top_k), 256)
-    return {"log_p": scores.log_p.numpy(), **{
-        name: scores.drafters[f"{name}/small"].numpy() for name in ("log_q", "gamma", "match")}}
+    scores, _ = score(
+        target,
+        drafters,
+        prompts,
+        answers,
+        Sampling(sampling.temperature, sampling.top_p, sampling.top_k),
+        256,
+    )
+    return {
+        "log_p": scores.log_p.numpy(),
+        **{name: scores.drafters[f"{name}/small"].numpy() for name in ("log_q", "gamma", "match")},
+    }
 
 
 def test_the_pages_commands_record_what_hugging_face_scores(servers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("question.jsonl").write_text(QUESTIONS)
-    commands = commands_of("engines.md", {"http://127.0.0.1:8000": servers[0],
-                                          "http://127.0.0.1:8001": servers[1]})
+    commands = commands_of(
+        "engines.md", {"http://127.0.0.1:8000": servers[0], "http://127.0.0.1:8001": servers[1]}
+    )
     for words in commands:
         if words[0] == "import" and words[1] != "spec-bench":
             continue  # of vLLM's logs
-        more = ["--max-new-tokens", str(TOKENS), "--precision", "full"] \
-            if words[0] == "record" else []
+        more = (
+            ["--max-new-tokens", str(TOKENS), "--precision", "full"] if words[0] == "record" else []
+        )
         assert main([*words, *more]) == 0, words
     trace, again = read_trace("traces/served"), read_trace("traces/again")
     assert trace.queries.height == 3
@@ -122,9 +157,26 @@ def test_the_pages_commands_record_what_hugging_face_scores(servers, tmp_path, m
 def test_bounds_hold_hugging_faces_gamma(servers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("question.jsonl").write_text(QUESTIONS)
-    assert main(["record", "--target", servers[0], "--drafter",
-                 f"small={servers[1]}", "--prompts", "question.jsonl", "--max-new-tokens",
-                 str(TOKENS), "--precision", "full", "--out", "free"]) == 0
+    assert (
+        main(
+            [
+                "record",
+                "--target",
+                servers[0],
+                "--drafter",
+                f"small={servers[1]}",
+                "--prompts",
+                "question.jsonl",
+                "--max-new-tokens",
+                str(TOKENS),
+                "--precision",
+                "full",
+                "--out",
+                "free",
+            ]
+        )
+        == 0
+    )
     trace = read_trace("free")
     found = hugging_face(trace)
     np.testing.assert_allclose(trace.log_p, found["log_p"], atol=1e-3)
@@ -139,7 +191,10 @@ def check(trace: Trace, found: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(trace.log_p, found["log_p"], atol=1e-3)
     np.testing.assert_allclose(trace.log_q[:, 0, 0], found["log_q"], atol=1e-3)
     np.testing.assert_allclose(trace.gamma[:, 0, 0], found["gamma"], atol=1e-4)
-    other = replace(trace, log_p=found["log_p"], **{
-        name: found[name][:, None, None] for name in ("log_q", "gamma", "match")})
+    other = replace(
+        trace,
+        log_p=found["log_p"],
+        **{name: found[name][:, None, None] for name in ("log_q", "gamma", "match")},
+    )
     rounds = [Replayer(one).expected_rounds.sum() for one in (trace, other)]
     assert rounds[0] == pytest.approx(rounds[1], rel=1e-3)

@@ -66,11 +66,17 @@ def test_vllm():
     assert not client.left
 
 
-@pytest.mark.parametrize(("reply", "problem"), [
-    ({}, "field a: is missing"), ({"a": []}, "field a.b: is missing"),
-    ({"a": {"b": "x"}}, "field a.b: 'x' is no log-probability"),
-    ({"a": {"b": 0.5}}, "is no log-probability"), ({"a": {"b": True}}, "is no log-probability"),
-    ({"a": {"b": float("nan")}}, "is no log-probability")])
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        ({}, "field a: is missing"),
+        ({"a": []}, "field a.b: is missing"),
+        ({"a": {"b": "x"}}, "field a.b: 'x' is no log-probability"),
+        ({"a": {"b": 0.5}}, "is no log-probability"),
+        ({"a": {"b": True}}, "is no log-probability"),
+        ({"a": {"b": float("nan")}}, "is no log-probability"),
+    ],
+)
 def test_a_wrong_field_is_named(reply, problem):
     with pytest.raises(ServerError) as caught:
         Reply(Recorded("llama-server"), "/x", reply)["a"]["b"].log()

@@ -36,8 +36,10 @@ def test_a_fixed_drafters_rates_are_those_of_the_tables(trace, fixed):
 
 
 def test_a_policys_rates_lie_between_those_of_its_drafters(trace):
-    found = {policy: drafting_of(trace, ExportSettings(policy, draft_length=4, seeds=20))
-             for policy in ("fixed:drafter-0", "fixed:drafter-2", "normalhedge", "uniform")}
+    found = {
+        policy: drafting_of(trace, ExportSettings(policy, draft_length=4, seeds=20))
+        for policy in ("fixed:drafter-0", "fixed:drafter-2", "normalhedge", "uniform")
+    }
     best, worst = found["fixed:drafter-0"], found["fixed:drafter-2"]
     for policy in ("normalhedge", "uniform"):
         assert (worst.marginal < found[policy].marginal).all()
@@ -59,8 +61,10 @@ def test_engines_read_marginal_rates_and_lengths(fixed):
     assert words[:3] == ["--spec-draft-n-max", "4", "--spec-synth-rates"]
     np.testing.assert_allclose([float(rate) for rate in words[3].split(",")], rates, atol=1e-5)
     length = 1 + sum(rates)
-    for name, variable, less in (("sglang", "SGLANG_SIMULATE_ACC_LEN", 0),
-                                 ("tensorrt-llm", "TLLM_SPEC_DECODE_FORCE_NUM_ACCEPTED_TOKENS", 1)):
+    for name, variable, less in (
+        ("sglang", "SGLANG_SIMULATE_ACC_LEN", 0),
+        ("tensorrt-llm", "TLLM_SPEC_DECODE_FORCE_NUM_ACCEPTED_TOKENS", 1),
+    ):
         key, _, value = EXPORTS[name].write(fixed).strip().partition("=")
         assert key == variable
         assert float(value) == pytest.approx(length - less, abs=1e-3)
@@ -68,8 +72,11 @@ def test_engines_read_marginal_rates_and_lengths(fixed):
 
 def test_a_profile_has_both_kinds_of_rates_and_checks_them(fixed):
     profile = json.loads(EXPORTS["speculation-profile"].write(fixed))
-    np.testing.assert_allclose(np.cumprod(profile["conditional_accept_rates"][:1]),
-                               profile["marginal_accept_rates"][:1], atol=0.06)
+    np.testing.assert_allclose(
+        np.cumprod(profile["conditional_accept_rates"][:1]),
+        profile["marginal_accept_rates"][:1],
+        atol=0.06,
+    )
     assert profile["schema_version"] == "1.0"
     assert profile["draft_checkpoint"]["id"] == "test:1"
     assert all(check["passed"] for check in profile["validation"].values())
@@ -97,7 +104,21 @@ def test_what_never_drafts_is_refused(trace):
 @pytest.mark.parametrize("name", EXPORTS)
 def test_the_command_writes_each_and_says_what_is_lost(name, trace, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["export", name, str(trace.folder), "--policy", "uniform", "--seeds", "1",
-                 "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "export",
+                name,
+                str(trace.folder),
+                "--policy",
+                "uniform",
+                "--seeds",
+                "1",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     assert out.read_text()
     assert f"lost: {EXPORTS[name].loses}" in capsys.readouterr().err

@@ -9,8 +9,13 @@ from hedgespec.errors import HedgespecError
 from hedgespec.models.settings import Sampling
 
 ROWS, WORDS, LISTED = 60, 30, 8
-LAWS = [Sampling(0.7, top_k=5), Sampling(1.0, top_k=8), Sampling(1.7, top_k=8, top_p=0.6),
-        Sampling(0.0), Sampling(1.0)]
+LAWS = [
+    Sampling(0.7, top_k=5),
+    Sampling(1.0, top_k=8),
+    Sampling(1.7, top_k=8, top_p=0.6),
+    Sampling(0.0),
+    Sampling(1.0),
+]
 
 
 def logs_of(seed: int) -> np.ndarray:
@@ -20,8 +25,10 @@ def logs_of(seed: int) -> np.ndarray:
 
 def listed(logs: np.ndarray, tokens: np.ndarray, top: int) -> Listed:
     order = np.argsort(-logs, axis=1, kind="stable")[:, :top]
-    rows = [{int(token): float(row[token]) for token in which}
-            for row, which in zip(logs, order, strict=True)]
+    rows = [
+        {int(token): float(row[token]) for token in which}
+        for row, which in zip(logs, order, strict=True)
+    ]
     return Listed.of(rows, tokens, logs[np.arange(ROWS), tokens], top)
 
 
@@ -68,10 +75,15 @@ def test_bounds_cannot_be_narrower():
     """Both are reached: by laws that agree with all that is listed, the unseen masses put on the
     same tokens or on others."""
     tokens = np.array([0])
-    p = law(Listed(np.array([[0, 1]]), np.log([[0.5, 0.2]]), np.log([0.5])), tokens,
-            Sampling(1.0), True)
-    q = law(Listed(np.array([[0, 2]]), np.log([[0.4, 0.3]]), np.log([0.4])), tokens,
-            Sampling(1.0), False)
+    p = law(
+        Listed(np.array([[0, 1]]), np.log([[0.5, 0.2]]), np.log([0.5])), tokens, Sampling(1.0), True
+    )
+    q = law(
+        Listed(np.array([[0, 2]]), np.log([[0.4, 0.3]]), np.log([0.4])),
+        tokens,
+        Sampling(1.0),
+        False,
+    )
     ours = statistics(p, q, tokens, bounded=True)
     # Unseen 0.3 each. Low: only token 0. High: q's on token 1 (0.2) and 0.1 on another, p's on
     # token 2 (0.2, its least) and 0.1 on that one.
@@ -81,17 +93,22 @@ def test_bounds_cannot_be_narrower():
 
 def test_more_listed_tokens_make_narrower_bounds():
     tokens = logs_of(1).argmax(axis=1)
-    widths = [np.mean(ours["gamma_high"] - ours["gamma_low"]) for ours in (
-        found(Sampling(1.0), top, True, tokens)[2] for top in (4, 8, 16, 29))]
+    widths = [
+        np.mean(ours["gamma_high"] - ours["gamma_low"])
+        for ours in (found(Sampling(1.0), top, True, tokens)[2] for top in (4, 8, 16, 29))
+    ]
     assert widths == sorted(widths, reverse=True)
     assert widths[-1] < 0.02
 
 
-@pytest.mark.parametrize(("sampling", "top", "message"), [
-    (Sampling(0.7), 20, "whole vocabulary"),
-    (Sampling(1.0, top_p=0.9), 20, "whole vocabulary"),
-    (Sampling(0.7, top_k=40), 20, "only 20 tokens are listed"),
-])
+@pytest.mark.parametrize(
+    ("sampling", "top", "message"),
+    [
+        (Sampling(0.7), 20, "whole vocabulary"),
+        (Sampling(1.0, top_p=0.9), 20, "whole vocabulary"),
+        (Sampling(0.7, top_k=40), 20, "only 20 tokens are listed"),
+    ],
+)
 def test_laws_that_lists_do_not_tell_are_refused(sampling, top, message):
     with pytest.raises(HedgespecError, match=message):
         check_law(sampling, top)

@@ -44,17 +44,34 @@ def short_pauses(monkeypatch):
 @pytest.fixture
 def questions(tmp_path) -> Path:
     path = tmp_path / "questions.jsonl"
-    lines = [{"question_id": number, "category": f"d{number % 2}",
-              "turns": [f"w{number + 5} w7", "w9"][: 1 + number % 2]} for number in range(6)]
+    lines = [
+        {
+            "question_id": number,
+            "category": f"d{number % 2}",
+            "turns": [f"w{number + 5} w7", "w9"][: 1 + number % 2],
+        }
+        for number in range(6)
+    ]
     path.write_text("\n".join(map(json.dumps, lines)))
     return path
 
 
 def settings(questions: Path, target, drafter, **changed) -> RecordSettings:
-    return RecordSettings(**{
-        "target": target.address, "prompts": questions, "out": questions.parent / "trace",
-        "name": "served", "drafters": (f"small={drafter.address}",), "max_new_tokens": 24,
-        "temperature": 0.7, "top_k": 6, "precision": "full", "draft_length": 3, **changed})
+    return RecordSettings(
+        **{
+            "target": target.address,
+            "prompts": questions,
+            "out": questions.parent / "trace",
+            "name": "served",
+            "drafters": (f"small={drafter.address}",),
+            "max_new_tokens": 24,
+            "temperature": 0.7,
+            "top_k": 6,
+            "precision": "full",
+            "draft_length": 3,
+            **changed,
+        }
+    )
 
 
 def served_tokenizer(engine: str, monkeypatch) -> ServerSettings:
@@ -87,7 +104,7 @@ def prompts_of(trace) -> list[list[int]]:
         if turn:
             text += f"{texts[question]}\nw9\n"
         found.append(tokenize(text))
-        answer = trace.tokens[trace.offsets[number]:trace.offsets[number + 1]].tolist()
+        answer = trace.tokens[trace.offsets[number] : trace.offsets[number + 1]].tolist()
         ended = trace.queries["finish_reason"][number] == "eos"
         texts[question] = " ".join(f"w{token}" for token in answer[: -1 if ended else None])
     return found
@@ -99,8 +116,10 @@ def check_truth(trace, temperature: float, top_k: int, bounded: bool = False) ->
         rows = slice(trace.offsets[number], trace.offsets[number + 1])
         tokens = trace.tokens[rows].astype(int)
         assert trace.queries["prompt_tokens"][number] == len(prompt)
-        p, q = (whole_law(model.along(prompt, tokens.tolist()), temperature, top_k, 1.0)
-                for model in (TARGET, DRAFTER))
+        p, q = (
+            whole_law(model.along(prompt, tokens.tolist()), temperature, top_k, 1.0)
+            for model in (TARGET, DRAFTER)
+        )
         at = np.arange(len(tokens))
         with np.errstate(divide="ignore"):
             np.testing.assert_allclose(trace.log_p[rows], np.log(p[at, tokens]), atol=1e-5)
@@ -108,8 +127,9 @@ def check_truth(trace, temperature: float, top_k: int, bounded: bool = False) ->
         assert (trace.match[rows, 0, 0] == (q.argmax(axis=1) == tokens)).all()
         gamma = np.minimum(p, q).sum(axis=1)
         if bounded:
-            low, high = (trace.optional[f"{name}/small"][rows]
-                         for name in ("gamma_low", "gamma_high"))
+            low, high = (
+                trace.optional[f"{name}/small"][rows] for name in ("gamma_low", "gamma_high")
+            )
             assert (low <= gamma + 1e-5).all()
             assert (gamma <= high + 1e-5).all()
         else:
@@ -160,8 +180,9 @@ def test_what_bounds_and_missing_embeddings_mean_is_told(questions):
 
 def test_a_whole_vocabulary_needs_no_top_k(questions):
     with serving("llama-server", TARGET) as target, serving("llama-server", DRAFTER) as drafter:
-        record_from_servers(settings(questions, target, drafter, top_k=0),
-                            replace(HOW, top_logprobs=1000))
+        record_from_servers(
+            settings(questions, target, drafter, top_k=0), replace(HOW, top_logprobs=1000)
+        )
     check_truth(read_trace(questions.parent / "trace"), 0.7, 0)
 
 
@@ -175,10 +196,14 @@ def test_given_answers_of_a_trace_and_of_a_file_are_scored(questions):
         assert (read_trace(again.out).gamma == first.gamma).all()
         assert "log_softmax_gap" not in read_trace(again.out).manifest.recording
         with pytest.raises(HedgespecError, match=r"temperature.*sampled with 0\.7"):
-            record_from_servers(replace(again, temperature=1.0, out=questions.parent / "other"),
-                                replace(HOW, answers=asked.out))
-        lines = [{"question_id": number, "choices": [{"turns": ["w4 w5 w6", "w8"]}]}
-                 for number in range(6)]
+            record_from_servers(
+                replace(again, temperature=1.0, out=questions.parent / "other"),
+                replace(HOW, answers=asked.out),
+            )
+        lines = [
+            {"question_id": number, "choices": [{"turns": ["w4 w5 w6", "w8"]}]}
+            for number in range(6)
+        ]
         given = questions.parent / "answers.jsonl"
         given.write_text("\n".join(map(json.dumps, lines)))
         texts = replace(asked, out=questions.parent / "texts", temperature=1.0, top_k=0)
@@ -186,15 +211,18 @@ def test_given_answers_of_a_trace_and_of_a_file_are_scored(questions):
         assert read_trace(texts.out).tokens[:3].tolist() == [4, 5, 6]
         given.write_text(json.dumps(lines[0]))
         with pytest.raises(HedgespecError, match="no answer to question 1"):
-            record_from_servers(replace(texts, out=questions.parent / "few"),
-                                replace(HOW, answers=given))
+            record_from_servers(
+                replace(texts, out=questions.parent / "few"), replace(HOW, answers=given)
+            )
 
 
 REFUSED = {
     "off by one": ({"off_by_one": True}, "off by one"),
     "renormed": ({"renormed": True}, "processed"),
-    "another tokenizer": ({"other_tokenizer": True},
-                          r"/tokenize.*tokens\[\d+\].*another tokenizer"),
+    "another tokenizer": (
+        {"other_tokenizer": True},
+        r"/tokenize.*tokens\[\d+\].*another tokenizer",
+    ),
     "cap": ({"cap": 4}, "cap"),
 }
 
@@ -203,15 +231,17 @@ def test_answers_of_a_file_must_be_texts_once_each(tmp_path):
     given = tmp_path / "answers.jsonl"
     good = {"question_id": 1, "choices": [{"turns": ["w4"]}]}
     for lines, message in (
-            ([good, "{"], "answers.jsonl: line 2: is no JSON"),
-            ([good, []], "line 2: is no JSON object"),
-            ([good, {"question_id": 2}], "line 2: no answer; expected"),
-            ([good, {**good, "choices": [{"turns": "w4"}]}], "line 2: no answer"),
-            ([good, {**good, "choices": [{"turns": [None]}]}], "line 2: no answer"),
-            ([good, {**good, "question_id": None}], "line 2: no answer"),
-            ([good, good], "line 2: a second answer to question 1")):
-        given.write_text("\n".join(
-            line if isinstance(line, str) else json.dumps(line) for line in lines))
+        ([good, "{"], "answers.jsonl: line 2: is no JSON"),
+        ([good, []], "line 2: is no JSON object"),
+        ([good, {"question_id": 2}], "line 2: no answer; expected"),
+        ([good, {**good, "choices": [{"turns": "w4"}]}], "line 2: no answer"),
+        ([good, {**good, "choices": [{"turns": [None]}]}], "line 2: no answer"),
+        ([good, {**good, "question_id": None}], "line 2: no answer"),
+        ([good, good], "line 2: a second answer to question 1"),
+    ):
+        given.write_text(
+            "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+        )
         with pytest.raises(HedgespecError, match=message):
             read_answers(given)
     with pytest.raises(HedgespecError, match="nowhere: cannot be read"):
@@ -221,7 +251,8 @@ def test_answers_of_a_file_must_be_texts_once_each(tmp_path):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("fault", REFUSED)
 def test_a_wrong_drafter_is_refused_before_anything_is_written(
-        engine, fault, questions, monkeypatch):
+    engine, fault, questions, monkeypatch
+):
     wrong, message = REFUSED[fault]
     how = served_tokenizer(engine, monkeypatch)
     with serving(engine, TARGET) as target, serving(engine, DRAFTER, **wrong) as drafter:
@@ -232,22 +263,27 @@ def test_a_wrong_drafter_is_refused_before_anything_is_written(
 
 
 def test_processed_logs_of_written_tokens_are_refused(questions):
-    with serving("vllm", TARGET, processed=True) as target, serving("vllm", DRAFTER) as drafter, \
-            pytest.raises(HedgespecError, match=r"server target.*processed.*--logprobs-mode"):
+    with (
+        serving("vllm", TARGET, processed=True) as target,
+        serving("vllm", DRAFTER) as drafter,
+        pytest.raises(HedgespecError, match=r"server target.*processed.*--logprobs-mode"),
+    ):
         record_from_servers(settings(questions, target, drafter), HOW)
 
 
 def test_lists_of_another_model_are_refused(questions):
     with serving("vllm", TARGET) as target, serving("vllm", DRAFTER) as drafter:
         monkeyed = TinyModel(9)
-        target.scored = lambda text, start: [monkeyed.logs(text[:place])
-                                             for place in range(start, len(text))]
+        target.scored = lambda text, start: [
+            monkeyed.logs(text[:place]) for place in range(start, len(text))
+        ]
         with pytest.raises(HedgespecError, match=r"server target.*differ by"):
             record_from_servers(settings(questions, target, drafter), HOW)
 
 
-@pytest.mark.parametrize("wrong", [
-    {"dies_after": 14}, {"fails": range(15, 10_000)}], ids=["dies", "status 500"])
+@pytest.mark.parametrize(
+    "wrong", [{"dies_after": 14}, {"fails": range(15, 10_000)}], ids=["dies", "status 500"]
+)
 def test_what_was_recorded_before_a_server_failed_is_kept(wrong, questions):
     with serving("vllm", TARGET) as target, serving("vllm", DRAFTER, **wrong) as drafter:
         asked = settings(questions, target, drafter)
@@ -276,53 +312,101 @@ def test_a_resumed_recording_must_be_the_same(questions):
 
 
 def test_passing_faults_are_tried_again(questions):
-    with serving("vllm", TARGET, fails=range(3, 4)) as target, \
-            serving("vllm", DRAFTER, fails=range(5, 6)) as drafter:
+    with (
+        serving("vllm", TARGET, fails=range(3, 4)) as target,
+        serving("vllm", DRAFTER, fails=range(5, 6)) as drafter,
+    ):
         assert record_from_servers(settings(questions, target, drafter), HOW).queries == 9
 
 
 def test_a_slow_server_is_told_with_its_time_out(questions):
-    with serving("vllm", TARGET, seconds=1.4) as target, serving("vllm", DRAFTER) as drafter, \
-            pytest.raises(HedgespecError, match=r"server target.*no reply within.*timeout 1"):
-        record_from_servers(settings(questions, target, drafter),
-                            replace(HOW, timeout=1, retries=0))
+    with (
+        serving("vllm", TARGET, seconds=1.4) as target,
+        serving("vllm", DRAFTER) as drafter,
+        pytest.raises(HedgespecError, match=r"server target.*no reply within.*timeout 1"),
+    ):
+        record_from_servers(
+            settings(questions, target, drafter), replace(HOW, timeout=1, retries=0)
+        )
 
 
 def test_nobody_there(questions, capsys):
-    assert main(["record", "--target", "http://127.0.0.1:9", "--drafter",
-                 "small=http://127.0.0.1:9", "--prompts", str(questions), "--retries", "0",
-                 "--out", str(questions.parent / "none")]) == 1
-    assert re.search(r"hedgespec record: server target \(GET http://127.0.0.1:9/props\): no answer",
-                     capsys.readouterr().err)
+    assert (
+        main(
+            [
+                "record",
+                "--target",
+                "http://127.0.0.1:9",
+                "--drafter",
+                "small=http://127.0.0.1:9",
+                "--prompts",
+                str(questions),
+                "--retries",
+                "0",
+                "--out",
+                str(questions.parent / "none"),
+            ]
+        )
+        == 1
+    )
+    assert re.search(
+        r"hedgespec record: server target \(GET http://127.0.0.1:9/props\): no answer",
+        capsys.readouterr().err,
+    )
 
 
 def test_a_prompt_whose_text_has_other_tokens_is_refused(questions, monkeypatch):
     """Of a tokenizer that puts a space before each text, say."""
-    monkeypatch.setitem(served._ROUTES["vllm"], "/detokenize", lambda _, body: {
-        "prompt": " " + served.detokenize(body["tokens"])})
-    with serving("vllm", TARGET) as target, serving("vllm", DRAFTER) as drafter, \
-            pytest.raises(HedgespecError, match=r"/detokenize.*name the target's tokenizer"):
+    monkeypatch.setitem(
+        served._ROUTES["vllm"],
+        "/detokenize",
+        lambda _, body: {"prompt": " " + served.detokenize(body["tokens"])},
+    )
+    with (
+        serving("vllm", TARGET) as target,
+        serving("vllm", DRAFTER) as drafter,
+        pytest.raises(HedgespecError, match=r"/detokenize.*name the target's tokenizer"),
+    ):
         record_from_servers(settings(questions, target, drafter), HOW)
 
 
 def test_another_server_is_refused(questions, monkeypatch):
-    monkeypatch.setitem(served._ROUTES["vllm"], "/v1/models",
-                        lambda *_: {"data": [{"id": "x", "owned_by": "me"}]})
-    with serving("vllm", TARGET) as target, \
-            pytest.raises(HedgespecError, match=r"server target.*none of vllm, sglang, llama"):
+    monkeypatch.setitem(
+        served._ROUTES["vllm"], "/v1/models", lambda *_: {"data": [{"id": "x", "owned_by": "me"}]}
+    )
+    with (
+        serving("vllm", TARGET) as target,
+        pytest.raises(HedgespecError, match=r"server target.*none of vllm, sglang, llama"),
+    ):
         record_from_servers(settings(questions, target, target), HOW)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (["--drafter", "prompt-lookup"], "each drafter is NAME=http"),
-    (["--drafter", "a=http://127.0.0.1:9", "--features"], "--features: needs models"),
-    (["--drafter", "a=http://127.0.0.1:9", "--dtype", "float32"], "--dtype applies to models"),
-    ([], "name a server of each drafter"),
-    (["--drafter", "target=http://127.0.0.1:9"], "must differ"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--drafter", "prompt-lookup"], "each drafter is NAME=http"),
+        (["--drafter", "a=http://127.0.0.1:9", "--features"], "--features: needs models"),
+        (["--drafter", "a=http://127.0.0.1:9", "--dtype", "float32"], "--dtype applies to models"),
+        ([], "name a server of each drafter"),
+        (["--drafter", "target=http://127.0.0.1:9"], "must differ"),
+    ],
+)
 def test_what_servers_do_not_give_is_refused_by_name(options, message, questions, capsys):
-    assert main(["record", "--target", "http://127.0.0.1:9", "--prompts", str(questions),
-                 "--out", str(questions.parent / "none"), *options]) == 1
+    assert (
+        main(
+            [
+                "record",
+                "--target",
+                "http://127.0.0.1:9",
+                "--prompts",
+                str(questions),
+                "--out",
+                str(questions.parent / "none"),
+                *options,
+            ]
+        )
+        == 1
+    )
     assert message in capsys.readouterr().err
 
 
@@ -334,14 +418,39 @@ def test_options_of_servers_need_one(questions, capsys):
 def test_the_command_records_without_torch(questions, tmp_path):
     for name in ("torch", "transformers"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('blocked by the test')")
-    code = ("import sys; sys.path.insert(0, sys.argv.pop(1)); from hedgespec.cli import main; "
-            "sys.exit(main(sys.argv[1:]))")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from hedgespec.cli import main; "
+        "sys.exit(main(sys.argv[1:]))"
+    )
     with serving("vllm", TARGET) as target, serving("vllm", DRAFTER) as drafter:
         done = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path), "record", "--target", target.address,
-             "--drafter", f"small={drafter.address}", "--top-k", "6", "--temperature", "0.7",
-             "--prompts", str(questions), "--max-new-tokens", "12", "--precision", "full",
-             "--out", str(tmp_path / "trace")], capture_output=True, text=True, check=False)
+            [
+                sys.executable,
+                "-c",
+                code,
+                str(tmp_path),
+                "record",
+                "--target",
+                target.address,
+                "--drafter",
+                f"small={drafter.address}",
+                "--top-k",
+                "6",
+                "--temperature",
+                "0.7",
+                "--prompts",
+                str(questions),
+                "--max-new-tokens",
+                "12",
+                "--precision",
+                "full",
+                "--out",
+                str(tmp_path / "trace"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     assert "gamma: exact" in done.stdout
     check_truth(read_trace(tmp_path / "trace"), 0.7, 6)
@@ -368,17 +477,47 @@ KEY = "a-key-that-nobody-may-see"
 
 @pytest.mark.parametrize(("engine", "dies_after"), [("vllm", 14), ("llama-server", 75)])
 def test_servers_behind_keys_are_recorded_and_the_keys_are_written_nowhere(
-        engine, dies_after, questions, tmp_path, monkeypatch, capfd):
+    engine, dies_after, questions, tmp_path, monkeypatch, capfd
+):
     monkeypatch.setenv("SMALL_KEY", f"{KEY}-too\n")
     monkeypatch.setenv("HEDGESPEC_API_KEY", KEY)
-    with serving(engine, TARGET, key=KEY) as target, \
-            serving(engine, DRAFTER, key=f"{KEY}-too", dies_after=dies_after) as drafter:
-        command = ["record", "--target", target.address, "--drafter", f"small={drafter.address}",
-                   "--prompts", str(questions), "--top-k", "6", "--temperature", "0.7", "--out",
-                   str(tmp_path / "trace"), "--max-new-tokens", "12", "--concurrency", "2",
-                   "--retries", "0"]
-        assert main([*command, "--key-variable", "HEDGESPEC_API_KEY", "--key-variable",
-                     "small=SMALL_KEY"]) == 1, "it dies"
+    with (
+        serving(engine, TARGET, key=KEY) as target,
+        serving(engine, DRAFTER, key=f"{KEY}-too", dies_after=dies_after) as drafter,
+    ):
+        command = [
+            "record",
+            "--target",
+            target.address,
+            "--drafter",
+            f"small={drafter.address}",
+            "--prompts",
+            str(questions),
+            "--top-k",
+            "6",
+            "--temperature",
+            "0.7",
+            "--out",
+            str(tmp_path / "trace"),
+            "--max-new-tokens",
+            "12",
+            "--concurrency",
+            "2",
+            "--retries",
+            "0",
+        ]
+        assert (
+            main(
+                [
+                    *command,
+                    "--key-variable",
+                    "HEDGESPEC_API_KEY",
+                    "--key-variable",
+                    "small=SMALL_KEY",
+                ]
+            )
+            == 1
+        ), "it dies"
         said = capfd.readouterr().err
         assert re.search("[1-9] of 9 answers are kept", said)
         files = [path for path in (tmp_path / "trace").rglob("*") if path.is_file()]
@@ -396,34 +535,49 @@ def test_a_refused_key_is_told_by_server_and_without_the_key(engine, questions, 
     monkeypatch.setenv("MINE", KEY)
     with serving(engine, TARGET, key="another") as target:
         asked = settings(questions, target, target)
-        for how, message in ((HOW, "it wants a key: key_variable names the environment variable"),
-                             (replace(HOW, key_variable=("MINE",)), "does not take the key")):
+        for how, message in (
+            (HOW, "it wants a key: key_variable names the environment variable"),
+            (replace(HOW, key_variable=("MINE",)), "does not take the key"),
+        ):
             with pytest.raises(HedgespecError, match=r"server target.*status 401.*" + message) as e:
                 record_from_servers(asked, how)
             assert KEY not in str(e.value)
     assert not asked.out.exists()
 
 
-@pytest.mark.parametrize(("word", "value", "message"), [
-    ("NONE_SUCH", None, "no such variable"), ("MINE", " ", "or it is empty"),
-    ("MINE", f"{KEY} {KEY}", "is no key"), ("MINE", f"{KEY}\u00fc", "is no key"),
-    ("big=MINE", KEY, "no server is called 'big'; they are target, small")])
+@pytest.mark.parametrize(
+    ("word", "value", "message"),
+    [
+        ("NONE_SUCH", None, "no such variable"),
+        ("MINE", " ", "or it is empty"),
+        ("MINE", f"{KEY} {KEY}", "is no key"),
+        ("MINE", f"{KEY}\u00fc", "is no key"),
+        ("big=MINE", KEY, "no server is called 'big'; they are target, small"),
+    ],
+)
 def test_variables_that_hold_no_key(word, value, message, questions, monkeypatch):
     if value is not None:
         monkeypatch.setenv("MINE", value)
     with serving("vllm", TARGET) as target, pytest.raises(HedgespecError, match=message) as caught:
-        record_from_servers(settings(questions, target, target),
-                            replace(HOW, key_variable=(word,)))
+        record_from_servers(settings(questions, target, target), replace(HOW, key_variable=(word,)))
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [
-    ["--target", f"http://me:{KEY}@127.0.0.1:9", "--drafter", "a=http://127.0.0.1:9"],
-    ["--target", "http://127.0.0.1:9", "--drafter", f"a=http://me:{KEY}@127.0.0.1:9"],
-    ["--target", "http://127.0.0.1:9", "--drafter", f"http://me:{KEY}@127.0.0.1:9"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--target", f"http://me:{KEY}@127.0.0.1:9", "--drafter", "a=http://127.0.0.1:9"],
+        ["--target", "http://127.0.0.1:9", "--drafter", f"a=http://me:{KEY}@127.0.0.1:9"],
+        ["--target", "http://127.0.0.1:9", "--drafter", f"http://me:{KEY}@127.0.0.1:9"],
+    ],
+)
 def test_an_address_with_a_password_is_refused_and_not_shown(options, questions, capsys):
-    assert main(["record", "--prompts", str(questions), "--out", str(questions.parent / "x"),
-                 *options]) == 1
+    assert (
+        main(
+            ["record", "--prompts", str(questions), "--out", str(questions.parent / "x"), *options]
+        )
+        == 1
+    )
     said = capsys.readouterr().err
     assert "--key-variable names the environment variable" in said
     assert KEY not in said
@@ -431,18 +585,54 @@ def test_an_address_with_a_password_is_refused_and_not_shown(options, questions,
 
 @pytest.mark.parametrize("address", ["http://", "http://[", "http://127.0.0.1:x"])
 def test_an_address_that_is_none_is_told(address, questions, capsys):
-    assert main(["record", "--target", address, "--drafter", "a=http://127.0.0.1:9", "--retries",
-                 "0", "--prompts", str(questions), "--out", str(questions.parent / "x")]) == 1
+    assert (
+        main(
+            [
+                "record",
+                "--target",
+                address,
+                "--drafter",
+                "a=http://127.0.0.1:9",
+                "--retries",
+                "0",
+                "--prompts",
+                str(questions),
+                "--out",
+                str(questions.parent / "x"),
+            ]
+        )
+        == 1
+    )
     assert "hedgespec record: server target" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_at_once_and_what_was_recorded_is_kept(questions, tmp_path):
     folder = tmp_path / "trace"
     with serving("vllm", TARGET) as target, serving("vllm", DRAFTER) as drafter:
-        command = [sys.executable, "-m", "hedgespec", "record", "--target", target.address,
-                   "--drafter", f"small={drafter.address}", "--top-k", "6", "--temperature", "0.7",
-                   "--prompts", str(questions), "--max-new-tokens", "24", "--precision", "full",
-                   "--concurrency", "2", "--out", str(folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "hedgespec",
+            "record",
+            "--target",
+            target.address,
+            "--drafter",
+            f"small={drafter.address}",
+            "--top-k",
+            "6",
+            "--temperature",
+            "0.7",
+            "--prompts",
+            str(questions),
+            "--max-new-tokens",
+            "24",
+            "--precision",
+            "full",
+            "--concurrency",
+            "2",
+            "--out",
+            str(folder),
+        ]
         running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         while not list(folder.glob("parts/*.json")):
             assert running.poll() is None

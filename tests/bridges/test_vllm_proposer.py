@@ -14,7 +14,8 @@ from hedgespec.errors import HedgespecError
 COUNT, LONGEST = 3, 120
 CONFIG = SimpleNamespace(
     speculative_config=SimpleNamespace(num_speculative_tokens=COUNT),
-    model_config=SimpleNamespace(max_model_len=LONGEST))
+    model_config=SimpleNamespace(max_model_len=LONGEST),
+)
 
 
 class Stub:
@@ -70,8 +71,9 @@ def test_rounds_are_logged_as_the_target_verified_them(log):
         stub.step(proposer)
         if step == 9:
             stub.drop(0)
-    assert all(text[1:] == [cycle(text[:place]) for place in range(1, len(text))]
-               for text in stub.texts), "the text is the target's own"
+    assert all(
+        text[1:] == [cycle(text[:place]) for place in range(1, len(text))] for text in stub.texts
+    ), "the text is the target's own"
     found = IMPORTS["vllm"].read(log, "unnamed")
     assert set(found.rounds["drafter"]) == {"lookup:3", "suffix"}
     assert len(log.read_text().splitlines()) == 3
@@ -130,13 +132,17 @@ def test_nothing_is_drafted_beyond_the_longest_text():
     assert len(proposer.propose([[1]], np.array([LONGEST - 2]), ids)[0]) <= 2
 
 
-@pytest.mark.parametrize(("variable", "value", "message"), [
-    ("HEDGESPEC_SELECTOR", "normalhedge", "needs probabilities of drafters"),
-    ("HEDGESPEC_SELECTOR", "metasd-ucb", "needs probabilities of drafters"),
-    ("HEDGESPEC_PROPOSERS", "lookup,magic", "unknown proposer 'magic'"),
-    ("HEDGESPEC_PROPOSERS", "lookup,lookup", "is named twice"),
-    ("HEDGESPEC_PROPOSERS", " ", "no proposer"), ("HEDGESPEC_PROPOSERS", "lookup:x", "number"),
-])
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("HEDGESPEC_SELECTOR", "normalhedge", "needs probabilities of drafters"),
+        ("HEDGESPEC_SELECTOR", "metasd-ucb", "needs probabilities of drafters"),
+        ("HEDGESPEC_PROPOSERS", "lookup,magic", "unknown proposer 'magic'"),
+        ("HEDGESPEC_PROPOSERS", "lookup,lookup", "is named twice"),
+        ("HEDGESPEC_PROPOSERS", " ", "no proposer"),
+        ("HEDGESPEC_PROPOSERS", "lookup:x", "number"),
+    ],
+)
 def test_what_cannot_be_is_refused(variable, value, message, monkeypatch):
     monkeypatch.setenv(variable, value)
     with pytest.raises(HedgespecError, match=message):
@@ -157,6 +163,11 @@ def test_a_small_model_drafts_greedily(tiny_models):
 
     [small] = make_proposers(f"lm:{tiny_models['drafter']}").values()
     text, model = np.array([5, 9, 4]), AutoModelForCausalLM.from_pretrained(tiny_models["drafter"])
-    expected = model.generate(torch.tensor(text[None]), max_new_tokens=3, do_sample=False,
-                              attention_mask=torch.ones(1, 3), eos_token_id=None)
+    expected = model.generate(
+        torch.tensor(text[None]),
+        max_new_tokens=3,
+        do_sample=False,
+        attention_mask=torch.ones(1, 3),
+        eos_token_id=None,
+    )
     assert small.propose(text, 3) == expected[0, 3:].tolist()

@@ -47,8 +47,14 @@ class Terminal:
     def __init__(self):
         self._own, other = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT], stdin=other, stdout=other, stderr=other, cwd=ROOT,
-            start_new_session=True, env={**os.environ, "TERM": "dumb"})
+            [sys.executable, "-c", SCRIPT],
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            cwd=ROOT,
+            start_new_session=True,
+            env={**os.environ, "TERM": "dumb"},
+        )
         os.close(other)
         self.seen = ""
 
@@ -116,8 +122,16 @@ def test_a_conversation_is_kept_until_reset(monkeypatch):
 
 
 def test_commands(monkeypatch):
-    talk = talked(monkeypatch, "/help", "/selector exp3spec", "/selector none", "/selector",
-                  "/selektor hedge", "/quit", "never asked")
+    talk = talked(
+        monkeypatch,
+        "/help",
+        "/selector exp3spec",
+        "/selector none",
+        "/selector",
+        "/selektor hedge",
+        "/quit",
+        "never asked",
+    )
     assert talk.selected == ["exp3spec"]
     assert talk.asked == []
     said = "\n".join(talk.said)
@@ -140,8 +154,9 @@ class Letters:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_words_are_not_cut_at_the_edge(terminal):
     stream = io.StringIO()
-    shown = Shown(Console(file=stream, width=10, force_terminal=terminal, color_system=None),
-                  Letters())
+    shown = Shown(
+        Console(file=stream, width=10, force_terminal=terminal, color_system=None), Letters()
+    )
     for token in range(len(Letters.text.encode())):
         shown.add([token], "red")
     shown.end()

@@ -23,8 +23,19 @@ from hedgespec.traces.schema import is_trace_name, name_of_folder
 from tests.helpers.synthetic import write_trace
 
 ROOT = Path(__file__).parents[2]
-SUMMARY = {"trace", "selector", "feedback", "loss", "draft_length", "seed", "tokens", "rounds",
-           "mat", "regret_rounds", "rounds_per_second"}
+SUMMARY = {
+    "trace",
+    "selector",
+    "feedback",
+    "loss",
+    "draft_length",
+    "seed",
+    "tokens",
+    "rounds",
+    "mat",
+    "regret_rounds",
+    "rounds_per_second",
+}
 PER_QUERY = {"trace", "selector", "feedback", "loss", "draft_length", "seed", "query", "domain"}
 
 
@@ -44,14 +55,25 @@ def test_results_have_the_promised_columns_and_agree_with_each_other(folder, cap
     per_query = read_table(folder.parent / "out", "per_query")
     assert set(summary.columns) >= SUMMARY
     assert set(per_query.columns) >= PER_QUERY
-    selectors = ["fixed:drafter-0", "fixed:drafter-1", "fixed:drafter-2", "best-fixed", "oracle",
-                 "uniform", "hedge", "normalhedge", "ucbspec", "exp3spec"]
+    selectors = [
+        "fixed:drafter-0",
+        "fixed:drafter-1",
+        "fixed:drafter-2",
+        "best-fixed",
+        "oracle",
+        "uniform",
+        "hedge",
+        "normalhedge",
+        "ucbspec",
+        "exp3spec",
+    ]
     assert summary["selector"].unique(maintain_order=True).to_list() == selectors
     assert len(summary) == 30
     assert len(per_query) == 30 * 4
     keys = ["trace", "selector", "seed"]
     sums = per_query.group_by(keys, maintain_order=True).agg(
-        pl.col("rounds", "tokens", "regret_rounds").sum())
+        pl.col("rounds", "tokens", "regret_rounds").sum()
+    )
     columns = [*keys, "rounds", "tokens", "regret_rounds"]
     assert_frame_equal(sums.select(columns), summary.select(columns), check_dtypes=False)
     assert (summary["mat"] == summary["tokens"] / summary["rounds"]).all()
@@ -69,7 +91,8 @@ def test_regret_curve_ends_at_the_summarys_regret(folder):
     sim(folder, "--seeds", "2")
     summary, curves = (read_table(folder.parent / "out", name) for name in ("summary", "curves"))
     expected = summary.group_by("selector").agg(
-        (pl.col("regret_rounds") / pl.col("queries")).mean())
+        (pl.col("regret_rounds") / pl.col("queries")).mean()
+    )
     last = curves.group_by("selector", maintain_order=True).last()
     joined = expected.join(last, on="selector", suffix="_curve")
     assert len(joined) == 10
@@ -118,8 +141,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, selector: str) -> None:
     """Ctrl-C when this selector comes to its second seed."""
     real = Replayer.run
 
-    def stop(self: Replayer, chooser: Chooser, seed: int, *rest: object, **named: object
-             ) -> object:
+    def stop(self: Replayer, chooser: Chooser, seed: int, *rest: object, **named: object) -> object:
         if chooser.label == selector and seed == 1:
             raise KeyboardInterrupt
         return real(self, chooser, seed, *rest, **named)
@@ -138,8 +160,17 @@ def test_interrupted_sweep_keeps_what_it_has(folder, monkeypatch, capsys):
 
 
 def test_selectors_named_twice_run_once(folder):
-    sim(folder, "--seeds", "1", "--selectors", "hedge", "hedge:eta=-1", "hedge:eta=0.1",
-        "hedge:eta=0.10", "hedge:eta=0.1000001")
+    sim(
+        folder,
+        "--seeds",
+        "1",
+        "--selectors",
+        "hedge",
+        "hedge:eta=-1",
+        "hedge:eta=0.1",
+        "hedge:eta=0.10",
+        "hedge:eta=0.1000001",
+    )
     names = read_table(folder.parent / "out", "summary")["selector"].to_list()
     assert names == ["hedge", "hedge:eta=0.1", "hedge:eta=0.1000001"]
 
@@ -154,14 +185,17 @@ def test_interrupted_before_the_first_result_writes_nothing(folder, monkeypatch,
     assert "nothing written" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--selectors", "magic"], "unknown selector 'magic'"),
-    (["--selectors", "fixed:nobody"], "has no drafter 'nobody'"),
-    (["--seeds", "0"], "--seeds must be at least 1"),
-    (["--threads", "0"], "--threads must be at least 1"),
-    (["--draft-length", "0"], "draft length must be at least 1"),
-    (["--rule", "greedy"], "needs text written at temperature 0"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--selectors", "magic"], "unknown selector 'magic'"),
+        (["--selectors", "fixed:nobody"], "has no drafter 'nobody'"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--threads", "0"], "--threads must be at least 1"),
+        (["--draft-length", "0"], "draft length must be at least 1"),
+        (["--rule", "greedy"], "needs text written at temperature 0"),
+    ],
+)
 def test_bad_options_are_one_line_and_write_nothing(folder, capsys, arguments, message):
     assert sim(folder, *arguments) == 1
     error = capsys.readouterr().err.strip()
@@ -181,8 +215,18 @@ def test_missing_and_doubled_traces(folder, tmp_path, capsys):
 
 def test_a_clash_of_names_says_how_to_end_it(folder, tmp_path, capsys):
     write_trace(tmp_path / "other", 1, (3, 4))
-    command = ["sim", "--traces", str(folder), str(tmp_path / "other"), "--seeds", "1",
-               "--selectors", "hedge", "--out", str(tmp_path / "o")]
+    command = [
+        "sim",
+        "--traces",
+        str(folder),
+        str(tmp_path / "other"),
+        "--seeds",
+        "1",
+        "--selectors",
+        "hedge",
+        "--out",
+        str(tmp_path / "o"),
+    ]
     assert main(command) == 1
     remedy = shlex.split(capsys.readouterr().err.partition("copy one under another name: ")[2])
     assert main(remedy[1:]) == 0
@@ -190,9 +234,16 @@ def test_a_clash_of_names_says_how_to_end_it(folder, tmp_path, capsys):
     assert main(command) == 0
 
 
-@pytest.mark.parametrize(("options", "name"), [
-    (["--out", "my traces/first one"], "first-one"), (["--out", "x", "--name", "y"], "y"),
-    (["--out", "."], None), ([], "prompts-t1"), (["--temperature", "0"], "prompts-t0")])
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (["--out", "my traces/first one"], "first-one"),
+        (["--out", "x", "--name", "y"], "y"),
+        (["--out", "."], None),
+        ([], "prompts-t1"),
+        (["--temperature", "0"], "prompts-t0"),
+    ],
+)
 def test_a_recording_is_called_by_its_folder(tmp_path, monkeypatch, options, name):
     from hedgespec.cli.record import _settings
 
@@ -230,8 +281,18 @@ def test_help_teaches(command, capsys):
 def test_selectors_are_listed(capsys):
     assert main(["selectors"]) == 0
     text = capsys.readouterr().out
-    for name in ("hedge", "normalhedge", "ucbspec", "exp3spec", "uniform", "best-fixed", "oracle",
-                 "fixed:<drafter>", "delta", "eta"):
+    for name in (
+        "hedge",
+        "normalhedge",
+        "ucbspec",
+        "exp3spec",
+        "uniform",
+        "best-fixed",
+        "oracle",
+        "fixed:<drafter>",
+        "delta",
+        "eta",
+    ):
         assert name in text
 
 
@@ -271,17 +332,24 @@ def test_regret_figure_draws_each_setting_of_a_selector(tmp_path, monkeypatch):
     sim(tmp_path / "trace", "--selectors", "hedge", "uniform", "--feedback", "queued", "bold")
     drawn = []
     plot_panels = paper.plot_panels
-    monkeypatch.setattr(paper, "plot_panels", lambda panels, **options: (
-        drawn.extend(panels[0].rows["name"].unique(maintain_order=True)),
-        plot_panels(panels, **options))[1])
+    monkeypatch.setattr(
+        paper,
+        "plot_panels",
+        lambda panels, **options: (
+            drawn.extend(panels[0].rows["name"].unique(maintain_order=True)),
+            plot_panels(panels, **options),
+        )[1],
+    )
     regret_figure(pl.read_parquet(tmp_path / "out" / "curves.parquet"), tmp_path / "figure.png")
     assert drawn == ["hedge queued", "hedge bold", "uniform"]
 
 
 def test_help_lists_every_command_without_importing_what_they_need():
-    code = ("import sys; from hedgespec.cli import main\n"
-            "try: main(['--help'])\n"
-            "finally: print({'numpy', 'numba', 'polars'} & set(sys.modules))")
+    code = (
+        "import sys; from hedgespec.cli import main\n"
+        "try: main(['--help'])\n"
+        "finally: print({'numpy', 'numba', 'polars'} & set(sys.modules))"
+    )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert all(f"\n    {name}" in output for name in COMMANDS)
     assert output.endswith("set()\n")

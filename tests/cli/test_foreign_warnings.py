@@ -11,8 +11,10 @@ from hedgespec.cli import main
 from hedgespec.cli.common import StepBar, held_warnings, one_line_warnings
 from hedgespec.models import target as targets
 
-pytestmark = [pytest.mark.usefixtures("one_thread"),
-              pytest.mark.filterwarnings("default::FutureWarning")]
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("default::FutureWarning"),
+]
 SAID = "this\nwill go away"
 
 
@@ -42,9 +44,26 @@ def test_an_answer_is_not_broken_by_a_warning_of_a_model(tiny_models, monkeypatc
 
     monkeypatch.setattr(targets, "load_model", loaded)
     join_streams(monkeypatch)
-    assert main(["live", "--target", tiny_models["target"], "--device", "cpu", "--prompt",
-                 "w2 w6 w4", "--temperature", "0", "--drafter", "early-exit:2",
-                 "--max-new-tokens", "24"]) == 0
+    assert (
+        main(
+            [
+                "live",
+                "--target",
+                tiny_models["target"],
+                "--device",
+                "cpu",
+                "--prompt",
+                "w2 w6 w4",
+                "--temperature",
+                "0",
+                "--drafter",
+                "early-exit:2",
+                "--max-new-tokens",
+                "24",
+            ]
+        )
+        == 0
+    )
     [line] = warning_lines(capsys.readouterr().out)
     assert len(calls) > 2
     assert line.startswith("test_foreign_warnings.py:")

@@ -49,6 +49,10 @@ def test_trials_have_seeds_of_their_own(monkeypatch, capsys):
     module = types.SimpleNamespace(trial=lambda rng, folder: seen.append(rng.random()) or "right")
     monkeypatch.setitem(sys.modules, "made_up_fuzzer", module)
     assert run._batch("made_up_fuzzer", 3, 2, np.inf) == 0
-    assert capsys.readouterr().out.splitlines() == ["trial 3", "done right", "trial 4",
-                                                    "done right"]
+    assert capsys.readouterr().out.splitlines() == [
+        "trial 3",
+        "done right",
+        "trial 4",
+        "done right",
+    ]
     assert len(set(seen)) == 2

@@ -16,8 +16,18 @@ IDS = "eagle_aux_hidden_state_layer_ids"
 @pytest.fixture
 def command(tiny_models, tmp_path):
     questions = save_questions(tmp_path / "questions.jsonl", 6)
-    return ["head", str(tmp_path / "head"), "--target", tiny_models["target"], "--prompts",
-            str(questions), "--device", "cpu", "--temperature", "0.7"]
+    return [
+        "head",
+        str(tmp_path / "head"),
+        "--target",
+        tiny_models["target"],
+        "--prompts",
+        str(questions),
+        "--device",
+        "cpu",
+        "--temperature",
+        "0.7",
+    ]
 
 
 def numbers(line: str) -> list[float]:
@@ -34,7 +44,8 @@ def test_a_head_is_described_and_tried(command, tmp_path, capsys):
     assert "layers [2, 2, 1] if config.json counts hidden states (used)" in out
     assert re.search(r"  fc_norm.0.weight +float32 \[32\]", out)
     assert len([line for line in out.splitlines() if "float32 [" in line]) == sum(
-        tensor.is_floating_point() for tensor in shape.tensors.values())
+        tensor.is_floating_point() for tensor in shape.tensors.values()
+    )
     tokens = int(re.search(r"on (\d+) tokens of", out)[1])
     assert 0 < tokens <= 204
     [acceptance] = [numbers(line) for line in out.splitlines() if line.startswith("  layers")]
@@ -55,8 +66,10 @@ def test_layers_that_may_be_counted_either_way_are_both_tried(command, tmp_path,
     assert main(command) == 0
     sure = capsys.readouterr().out
     assert "layers [2, 3, 4] if config.json counts hidden states (used)" in sure
-    lines = [[line for line in out.splitlines() if line.startswith("  layers [2, 3, 4]")]
-             for out in (unsure, sure)]
+    lines = [
+        [line for line in out.splitlines() if line.startswith("  layers [2, 3, 4]")]
+        for out in (unsure, sure)
+    ]
     assert lines[0] == lines[1]
 
 

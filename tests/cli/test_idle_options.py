@@ -30,10 +30,8 @@ IDLE = {
     "live --prompt x --loss accept --estimator rb": "--estimator rb would change nothing",
     "sim --traces spec-bench-t1 --loss accept --estimator rb": "--estimator rb would change",
     "sim --traces spec-bench-t1 --loss accept --prefill": "--prefill would change nothing: loss",
-    "sim --traces spec-bench-t1 --selectors best-fixed uniform --loss accept":
-        "--loss accept would change nothing: no selector here learns from losses of all drafters",
-    "sim --traces spec-bench-t1 --selectors best-fixed --feedback bold --prefill":
-        "--feedback bold would change nothing",
+    "sim --traces spec-bench-t1 --selectors best-fixed uniform --loss accept": "--loss accept would change nothing: no selector here learns from losses of all drafters",  # noqa: E501
+    "sim --traces spec-bench-t1 --selectors best-fixed --feedback bold --prefill": "--feedback bold would change nothing",  # noqa: E501
 }
 
 
@@ -48,6 +46,21 @@ def test_an_option_that_would_change_nothing_is_refused(command, capsys, tmp_pat
 
 def test_compiling_what_runs_eagerly_is_refused(tiny_models, capsys):
     pytest.importorskip("torch")
-    assert main(["live", "--target", tiny_models["target"], "--device", "cpu", "--prompt", "w2",
-                 "--drafter", "early-exit:2", "--compile"]) == 1
+    assert (
+        main(
+            [
+                "live",
+                "--target",
+                tiny_models["target"],
+                "--device",
+                "cpu",
+                "--prompt",
+                "w2",
+                "--drafter",
+                "early-exit:2",
+                "--compile",
+            ]
+        )
+        == 1
+    )
     assert "--compile would change nothing: models are compiled on fixed" in capsys.readouterr().err

@@ -26,13 +26,29 @@ def trace(tmp_path_factory):
 @pytest.fixture(scope="module")
 def results(trace):
     out = trace.parent / "out"
-    assert main(["sim", "--traces", str(trace), "--selectors", *SELECTORS, "--seeds", "2",
-                 "--out", str(out), "--quiet"]) == 0
+    assert (
+        main(
+            [
+                "sim",
+                "--traces",
+                str(trace),
+                "--selectors",
+                *SELECTORS,
+                "--seeds",
+                "2",
+                "--out",
+                str(out),
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     return out
 
 
 def document(capsys):
     """What was printed, which is JSON as every parser reads it."""
+
     def refuse(text):
         raise AssertionError(f"{text} is no JSON")
 
@@ -41,12 +57,28 @@ def document(capsys):
 
 def test_sim_says_what_its_tables_say(trace, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["sim", "--traces", str(trace), "--selectors", *SELECTORS, "--seeds", "2",
-                 "--out", str(out), "--json"]) == 0
+    assert (
+        main(
+            [
+                "sim",
+                "--traces",
+                str(trace),
+                "--selectors",
+                *SELECTORS,
+                "--seeds",
+                "2",
+                "--out",
+                str(out),
+                "--json",
+            ]
+        )
+        == 0
+    )
     said = document(capsys)
     rows = read_results(out).overview().to_dicts()
     assert [(row["selector"], row["mat"]) for row in said["settings"]] == [
-        (row["selector"], row["mat"]) for row in rows]
+        (row["selector"], row["mat"]) for row in rows
+    ]
     assert said["complete"] is True
     [judged] = said["verdicts"]
     assert judged["verdict"]["best"] in SELECTORS
@@ -54,8 +86,9 @@ def test_sim_says_what_its_tables_say(trace, tmp_path, capsys):
 
 
 def test_report_says_where_the_page_is_and_what_it_found(results, tmp_path, capsys):
-    assert main(["report", str(results), "--out", str(tmp_path / "page"), "--formats",
-                 "--json"]) == 0
+    assert (
+        main(["report", str(results), "--out", str(tmp_path / "page"), "--formats", "--json"]) == 0
+    )
     said = document(capsys)
     assert said["page"] == str(tmp_path / "page" / "report.html")
     assert [one["trace"] for one in said["verdicts"]] == ["synthetic"]
@@ -82,11 +115,27 @@ def test_selectors_say_what_can_be_set(capsys):
 
 @pytest.mark.parametrize("command", ["sim", "report", "validate"])
 def test_quiet_prints_nothing(command, trace, results, tmp_path, capsys):
-    assert main({
-        "sim": ["sim", "--traces", str(trace), "--selectors", "uniform", "--seeds", "1",
-                "--out", str(tmp_path / "out")],
-        "report": ["report", str(results), "--out", str(tmp_path / "page"), "--formats"],
-        "validate": ["validate", str(trace)]}[command] + ["--quiet"]) == 0
+    assert (
+        main(
+            {
+                "sim": [
+                    "sim",
+                    "--traces",
+                    str(trace),
+                    "--selectors",
+                    "uniform",
+                    "--seeds",
+                    "1",
+                    "--out",
+                    str(tmp_path / "out"),
+                ],
+                "report": ["report", str(results), "--out", str(tmp_path / "page"), "--formats"],
+                "validate": ["validate", str(trace)],
+            }[command]
+            + ["--quiet"]
+        )
+        == 0
+    )
     assert capsys.readouterr() == ("", "")
 
 
@@ -97,9 +146,11 @@ def test_quiet_still_tells_errors(tmp_path, capsys):
 
 def test_a_dry_run_counts_and_writes_nothing(trace, tmp_path, capsys):
     grid = tmp_path / "grid.toml"
-    grid.write_text(f'traces = ["{trace}"]\nseeds = 3\nmode = "replayed"\n'
-                    '[[run]]\nselectors = ["uniform", "hedge"]\n'
-                    '[[run]]\nselectors = ["uniform", "hedge"]\nfeedback = ["bold"]\n')
+    grid.write_text(
+        f'traces = ["{trace}"]\nseeds = 3\nmode = "replayed"\n'
+        '[[run]]\nselectors = ["uniform", "hedge"]\n'
+        '[[run]]\nselectors = ["uniform", "hedge"]\nfeedback = ["bold"]\n'
+    )
     command = ["sim", "--grid", str(grid), "--out", str(tmp_path / "out")]
     assert main([*command, "--dry-run", "--json"]) == 0
     said = document(capsys)
@@ -113,8 +164,12 @@ def test_a_dry_run_counts_and_writes_nothing(trace, tmp_path, capsys):
 
 
 def test_a_dry_run_expects_more_of_more(trace):
-    few, many = (forecast([trace], SweepSettings(selectors=("uniform", "ucbspec"), seeds=seeds,
-                                                 mode="replayed")) for seeds in (2, 50))
+    few, many = (
+        forecast(
+            [trace], SweepSettings(selectors=("uniform", "ucbspec"), seeds=seeds, mode="replayed")
+        )
+        for seeds in (2, 50)
+    )
     assert (few.runs, many.runs) == (4, 100)
     assert many.tokens == 25 * few.tokens
     assert few.tried > 0
@@ -134,8 +189,9 @@ def test_the_version_has_the_commit_where_there_is_one(tmp_path, monkeypatch, ca
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True,
-                            check=True).stdout
+    commit = subprocess.run(
+        [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout
     assert told() == f"hedgespec {__version__} ({commit[:12]})"
     (tmp_path / "file").write_text("")
     subprocess.run([*git, "add", "file"], check=True)
@@ -176,6 +232,11 @@ def test_completion_knows_every_command_and_option(capsys):
 
 def test_a_reader_that_goes_away_is_no_error():
     done = subprocess.run(
-        f"{sys.executable} -m hedgespec selectors | head -1", shell=True, executable="/bin/bash",
-        capture_output=True, text=True, check=False)
+        f"{sys.executable} -m hedgespec selectors | head -1",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stderr == ""

@@ -27,28 +27,31 @@ def told(capsys, *arguments: str) -> str:
     return capsys.readouterr().err.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize(("arguments", "meant"), [
-    (["simm"], "sim"),
-    (["sim", "--selektors", "hedge"], "--selectors"),
-    (["sim", "--selectors", "Hedge"], "hedge"),
-    (["sim", "--selectors", "hedge:eeta=1"], "eta"),
-    (["sim", "--selectors", "fixed:drafter1"], "drafter-1"),
-    (["sim", "--selectors", "best-fixd"], "best-fixed"),
-    (["sim", "--rule", "sampeling"], "sampling"),
-    (["sim", "--loss", "lenght"], "length"),
-    (["sim", "--estimator", "gama"], "gamma"),
-    (["sim", "--feedback", "quued"], "queued"),
-    (["sim", "--feedback", "evry:4"], "every"),
-    (["sim", "--mode", "exakt"], "exact"),
-    (["sim", "--arms", "drafter1*2"], "drafter-1"),
-    (["sim", "--costs", "llama-3.1-8b-h10"], "llama-3.1-8b-h100"),
-    (["sim", "--selectors", "router:spec-bench-t2"], "spec-bench-t1"),
-    (["synthetic", "iidd", "--out", "nowhere"], "iid"),
-    (["zoo", "--loss", "kll"], "kl"),
-    (["traces", "lst"], "list"),
-    (["subset", "spec-bench-t2", "--out", "nowhere"], "spec-bench-t1"),
-    (["validate", "spec-bench-t2"], "spec-bench-t1"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["simm"], "sim"),
+        (["sim", "--selektors", "hedge"], "--selectors"),
+        (["sim", "--selectors", "Hedge"], "hedge"),
+        (["sim", "--selectors", "hedge:eeta=1"], "eta"),
+        (["sim", "--selectors", "fixed:drafter1"], "drafter-1"),
+        (["sim", "--selectors", "best-fixd"], "best-fixed"),
+        (["sim", "--rule", "sampeling"], "sampling"),
+        (["sim", "--loss", "lenght"], "length"),
+        (["sim", "--estimator", "gama"], "gamma"),
+        (["sim", "--feedback", "quued"], "queued"),
+        (["sim", "--feedback", "evry:4"], "every"),
+        (["sim", "--mode", "exakt"], "exact"),
+        (["sim", "--arms", "drafter1*2"], "drafter-1"),
+        (["sim", "--costs", "llama-3.1-8b-h10"], "llama-3.1-8b-h100"),
+        (["sim", "--selectors", "router:spec-bench-t2"], "spec-bench-t1"),
+        (["synthetic", "iidd", "--out", "nowhere"], "iid"),
+        (["zoo", "--loss", "kll"], "kl"),
+        (["traces", "lst"], "list"),
+        (["subset", "spec-bench-t2", "--out", "nowhere"], "spec-bench-t1"),
+        (["validate", "spec-bench-t2"], "spec-bench-t1"),
+    ],
+)
 def test_the_nearest_name_is_suggested(trace, tmp_path, monkeypatch, capsys, arguments, meant):
     monkeypatch.chdir(tmp_path)
     if arguments[0] == "sim":
@@ -64,8 +67,9 @@ def test_figures_and_learners_of_a_file(tmp_path, capsys):
     with pytest.raises(HedgespecError, match="did you mean 'regret'"):
         figure(tmp_path, "regrets")
     (tmp_path / "mine.py").write_text(learner())
-    assert "did you mean 'LEARNER'?" in told(capsys, "sim", "--selectors",
-                                             f"{tmp_path / 'mine.py'}:LERNER")
+    assert "did you mean 'LEARNER'?" in told(
+        capsys, "sim", "--selectors", f"{tmp_path / 'mine.py'}:LERNER"
+    )
 
 
 def test_bundled_traces_are_listed(capsys):

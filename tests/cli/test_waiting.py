@@ -30,8 +30,20 @@ def test_other_bars_do_too(monkeypatch, capsys, tmp_path):
         bar.update("training", 10, 3, "loss 2.1")
     assert "training: 3 of 10 loss 2.1\n" in capsys.readouterr().err
     write_trace(tmp_path / "trace")
-    assert main(["sim", "--traces", str(tmp_path / "trace"), "--selectors", "uniform",
-                 "--out", str(tmp_path / "out")]) == 0
+    assert (
+        main(
+            [
+                "sim",
+                "--traces",
+                str(tmp_path / "trace"),
+                "--selectors",
+                "uniform",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
     assert "0 of 1: synthetic" in capsys.readouterr().err
 
 
@@ -45,9 +57,28 @@ def test_no_line_is_printed_where_a_bar_is_drawn(monkeypatch, capsys):
 
 
 def test_live_says_that_it_loads_and_measures(tiny_models, tmp_path, capsys):
-    assert main(["live", "--target", tiny_models["target"], "--device", "cpu", "--prompt",
-                 "w2 w6 w4", "--drafter", "ngram", "--max-new-tokens", "4",
-                 "--out", str(tmp_path / "log")]) == 0
+    assert (
+        main(
+            [
+                "live",
+                "--target",
+                tiny_models["target"],
+                "--device",
+                "cpu",
+                "--prompt",
+                "w2 w6 w4",
+                "--drafter",
+                "ngram",
+                "--max-new-tokens",
+                "4",
+                "--out",
+                str(tmp_path / "log"),
+            ]
+        )
+        == 0
+    )
     told = capsys.readouterr().err.splitlines()
-    assert told[:2] == [f"loading {tiny_models['target']} and its drafters ...",
-                        "measuring what target and drafters cost ..."]
+    assert told[:2] == [
+        f"loading {tiny_models['target']} and its drafters ...",
+        "measuring what target and drafters cost ...",
+    ]

@@ -27,10 +27,19 @@ from tests.helpers.tiny import save_questions  # noqa: E402
 def settings(tiny_models: dict[str, str], tmp_path: Path) -> RecordSettings:
     save_head(random_head(), tmp_path / "head")
     return RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl", 3),
-        out=tmp_path / "trace", name="tiny", max_new_tokens=5, draft_length=4,
-        drafters=(f"lm:{tiny_models['drafter']}", "early-exit:2", "ngram",
-                  f"eagle:{tmp_path / 'head'}"))
+        target=tiny_models["target"],
+        prompts=save_questions(tmp_path / "questions.jsonl", 3),
+        out=tmp_path / "trace",
+        name="tiny",
+        max_new_tokens=5,
+        draft_length=4,
+        drafters=(
+            f"lm:{tiny_models['drafter']}",
+            "early-exit:2",
+            "ngram",
+            f"eagle:{tmp_path / 'head'}",
+        ),
+    )
 
 
 def test_recording_measures_costs_and_they_are_read_again(settings):
@@ -45,7 +54,8 @@ def test_recording_measures_costs_and_they_are_read_again(settings):
     assert costs.device == manifest.device
     assert list(costs.widths) == ["1", "2", "5"], "two tokens may take far more than one"
     np.testing.assert_allclose(  # of drafts of one token, whatever longer ones take
-        target_seconds(costs, np.array([1, 2, 5])), list(costs.widths.values()))
+        target_seconds(costs, np.array([1, 2, 5])), list(costs.widths.values())
+    )
     for drafter in costs.drafters.values():
         assert min(drafter.step, drafter.draft, drafter.evaluate) > 0
     begins = {name: drafter.begin for name, drafter in costs.drafters.items()}
@@ -62,8 +72,9 @@ def test_costs_can_be_left_out_also_on_resumption(settings, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             record(settings)
     said = []
-    manifest = record(replace(settings, costs=False, resume=True),
-                      lambda progress: said.append(progress.phase))
+    manifest = record(
+        replace(settings, costs=False, resume=True), lambda progress: said.append(progress.phase)
+    )
     assert "measuring costs" not in said
     assert manifest.costs is None
     assert load_manifest(settings.out).costs is None
@@ -92,7 +103,10 @@ def test_the_context_stays_the_same_and_shrinks_to_what_there_is(tiny_models, mo
 
 
 COSTS = {
-    "device": "d", "dtype": "float32", "context": 9, "draft_length": 5,
+    "device": "d",
+    "dtype": "float32",
+    "context": 9,
+    "draft_length": 5,
     "target": {"one": 0.01, "round": 0.02},
     "drafters": {f"drafter-{i}": {"step": 1e-3, "draft": 5e-3, "evaluate": 2} for i in range(3)},
 }
@@ -109,12 +123,25 @@ def test_manifests_with_and_without_costs_are_read(tmp_path):
     costs = load_manifest(write_costs(tmp_path, COSTS)).costs
     assert costs is not None
     # What older manifests do not name.
-    drafters = {name: {**one, "begin": None, "kind": "", "reads": {}}
-                for name, one in COSTS["drafters"].items()}
-    assert asdict(costs) == {**COSTS, "drafters": drafters, "evaluate_all": None,
-                             "overhead": 0.0, "evaluation_overhead": 0.0, "widths": {},
-                             "spread": {}, "engine": "", "made": "", "evaluate_together": {},
-                             "batch": 1, "conditions": [], "reads": {}}
+    drafters = {
+        name: {**one, "begin": None, "kind": "", "reads": {}}
+        for name, one in COSTS["drafters"].items()
+    }
+    assert asdict(costs) == {
+        **COSTS,
+        "drafters": drafters,
+        "evaluate_all": None,
+        "overhead": 0.0,
+        "evaluation_overhead": 0.0,
+        "widths": {},
+        "spread": {},
+        "engine": "",
+        "made": "",
+        "evaluate_together": {},
+        "batch": 1,
+        "conditions": [],
+        "reads": {},
+    }
     assert load_manifest(write_costs(tmp_path, None)).costs is None
     document = json.loads((tmp_path / "manifest.json").read_text())
     del document["costs"]
@@ -122,20 +149,28 @@ def test_manifests_with_and_without_costs_are_read(tmp_path):
     assert load_manifest(tmp_path).costs is None
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"target": {"one": 0.0, "round": 1}}, r'"costs.target.one" must be positive and finite'),
-    ({"target": {"one": float("inf"), "round": 1}}, r'"costs.target.one" must be positive'),
-    ({"target": {"one": 1, "round": float("nan")}}, r'"costs.target.round" must be positive'),
-    ({"target": {"one": 1}}, r'"costs.target.round" is missing'),
-    ({"target": {"one": True, "round": 1}}, r'"costs.target.one" has the wrong type'),
-    ({"drafters": {}}, "must name the trace's drafters"),
-    ({"drafters": []}, '"costs.drafters" is not an object'),
-    ({"drafters": COSTS["drafters"] | {"drafter-1": {"step": 1, "draft": -1, "evaluate": 1}}},
-     r'"costs.drafters.drafter-1.draft" must be positive'),
-    ({"context": 0}, '"costs.context" must be at least 1'),
-    ({"draft_length": 0}, '"costs.draft_length" must lie in'),
-    ({"watts": 3}, 'unknown field "costs.watts"'),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": {"one": 0.0, "round": 1}}, r'"costs.target.one" must be positive and finite'),
+        ({"target": {"one": float("inf"), "round": 1}}, r'"costs.target.one" must be positive'),
+        ({"target": {"one": 1, "round": float("nan")}}, r'"costs.target.round" must be positive'),
+        ({"target": {"one": 1}}, r'"costs.target.round" is missing'),
+        ({"target": {"one": True, "round": 1}}, r'"costs.target.one" has the wrong type'),
+        ({"drafters": {}}, "must name the trace's drafters"),
+        ({"drafters": []}, '"costs.drafters" is not an object'),
+        (
+            {
+                "drafters": COSTS["drafters"]
+                | {"drafter-1": {"step": 1, "draft": -1, "evaluate": 1}}
+            },
+            r'"costs.drafters.drafter-1.draft" must be positive',
+        ),
+        ({"context": 0}, '"costs.context" must be at least 1'),
+        ({"draft_length": 0}, '"costs.draft_length" must lie in'),
+        ({"watts": 3}, 'unknown field "costs.watts"'),
+    ],
+)
 def test_bad_costs_are_named(tmp_path, change, message):
     write_trace(tmp_path)
     with pytest.raises(TraceError, match=message):

@@ -21,16 +21,33 @@ from tests.helpers.heads import random_head
 from tests.helpers.tiny import save_questions
 
 HEAD = DrafterCosts(0.1, 0.5, 0.2)
-LOOKUP = Costs("a GPU", "bfloat16", 9, 5, TargetCosts(7.0, 8.0),
-               {"lookup": DrafterCosts(0.01, 0.02, 0.1)}, engine="eager",
-               spread={"evaluate lookup": Spread(9, 0.08, 0.2, 0)})
+LOOKUP = Costs(
+    "a GPU",
+    "bfloat16",
+    9,
+    5,
+    TargetCosts(7.0, 8.0),
+    {"lookup": DrafterCosts(0.01, 0.02, 0.1)},
+    engine="eager",
+    spread={"evaluate lookup": Spread(9, 0.08, 0.2, 0)},
+)
 
 
 def heads(batch: int, together: float, conditions: list[Costs]) -> Costs:
-    return Costs("a GPU", "bfloat16", 9, 5, TargetCosts(1.0, 1.2), {"a": HEAD, "b": HEAD},
-                 evaluate_all=together, evaluate_together={"1": 0.2}, batch=batch,
-                 engine="compiled", conditions=conditions,
-                 spread={"evaluate": Spread(9, 0.2, 0.4, 0)})
+    return Costs(
+        "a GPU",
+        "bfloat16",
+        9,
+        5,
+        TargetCosts(1.0, 1.2),
+        {"a": HEAD, "b": HEAD},
+        evaluate_all=together,
+        evaluate_together={"1": 0.2},
+        batch=batch,
+        engine="compiled",
+        conditions=conditions,
+        spread={"evaluate": Spread(9, 0.2, 0.4, 0)},
+    )
 
 
 COSTS = joined([heads(1, 0.3, [heads(4, 0.9, [])]), LOOKUP], ["lookup", "a", "b"])
@@ -50,8 +67,10 @@ def test_who_has_no_batch_is_evaluated_beside_it_and_for_one_text_after_another(
 
 
 def test_a_trace_takes_the_costs_of_its_own_drafters():
-    mine = [SimpleNamespace(name="a", kind="eagle"),
-            SimpleNamespace(name="lookup", kind="prompt-lookup")]
+    mine = [
+        SimpleNamespace(name="a", kind="eagle"),
+        SimpleNamespace(name="lookup", kind="prompt-lookup"),
+    ]
     costs = _of(COSTS, mine)
     assert list(costs.drafters) == ["a", "lookup"]
     assert costs.evaluate_together == {"1": 0.2}
@@ -60,17 +79,20 @@ def test_a_trace_takes_the_costs_of_its_own_drafters():
         _of(COSTS, [SimpleNamespace(name="other", kind="eagle")])
 
 
-@pytest.mark.parametrize(("eager", "engine"), [
-    (False, "fixed tensors; masks: eager"), (True, "eager")])
+@pytest.mark.parametrize(
+    ("eager", "engine"), [(False, "fixed tensors; masks: eager"), (True, "eager")]
+)
 def test_each_drafter_is_timed_in_the_engine_that_runs_it(tiny_models, tmp_path, eager, engine):
     target = load_model(tiny_models["target"], "cpu", "float32")
     save_head(random_head(masks=2), tmp_path / "masks")
     names = ["ngram", "masks", "early-exit-2"]
     drafters = make_drafters(
-        ["ngram", f"masks=parallel:{tmp_path / 'masks'}", "early-exit:2"], target)
+        ["ngram", f"masks=parallel:{tmp_path / 'masks'}", "early-exit:2"], target
+    )
     told = []
-    costs = pool_costs(target, drafters, 3, eager=eager, context=40, repeats=2, widths=(8,),
-                       kept=told.append)
+    costs = pool_costs(
+        target, drafters, 3, eager=eager, context=40, repeats=2, widths=(8,), kept=told.append
+    )
     assert costs.engine == engine
     assert list(costs.drafters) == names
     assert set(costs.widths) >= {"1", "4", "8"}
@@ -81,14 +103,24 @@ def test_each_drafter_is_timed_in_the_engine_that_runs_it(tiny_models, tmp_path,
 @pytest.fixture
 def setups():
     """What recordings on a GPU hand over."""
-    settings = RecordSettings("model", "questions", "out", "name", ("ngram",), device="cuda",
-                              draft_length=4)
+    settings = RecordSettings(
+        "model", "questions", "out", "name", ("ngram",), device="cuda", draft_length=4
+    )
     target = SimpleNamespace(device=SimpleNamespace(type="cuda"), dtype="float32")
     first = SimpleNamespace(settings=settings, target=target, drafters=["own"])
-    return [first, SimpleNamespace(settings=replace(settings, out="other", temperature=0.0),
-                                   target=target, drafters=["own"]),
-            SimpleNamespace(settings=replace(settings, drafters=("ngram", "ngram:2")),
-                            target=target, drafters=["own", "two"])]
+    return [
+        first,
+        SimpleNamespace(
+            settings=replace(settings, out="other", temperature=0.0),
+            target=target,
+            drafters=["own"],
+        ),
+        SimpleNamespace(
+            settings=replace(settings, drafters=("ngram", "ngram:2")),
+            target=target,
+            drafters=["own", "two"],
+        ),
+    ]
 
 
 def test_recordings_of_one_pool_measure_once_in_the_type_of_decoding(setups, monkeypatch):
@@ -121,8 +153,15 @@ def test_a_split_target_is_measured_as_it_is_recorded(setups, monkeypatch):
 @pytest.mark.skipif("not __import__('torch').cuda.is_available()", reason="needs a CUDA device")
 def test_recordings_on_a_gpu_keep_the_costs_of_fixed_tensors(tiny_models, tmp_path):
     settings = RecordSettings(
-        tiny_models["target"], save_questions(tmp_path / "questions.jsonl"), tmp_path / "trace",
-        "tiny", ("early-exit:2", "ngram"), max_new_tokens=20, device="cuda", dtype="float32")
+        tiny_models["target"],
+        save_questions(tmp_path / "questions.jsonl"),
+        tmp_path / "trace",
+        "tiny",
+        ("early-exit:2", "ngram"),
+        max_new_tokens=20,
+        device="cuda",
+        dtype="float32",
+    )
     record(settings, measure=RecordedCosts(dtype="bfloat16"))
     costs = load_manifest(tmp_path / "trace").costs
     assert (costs.engine, costs.dtype) == ("fixed tensors", "bfloat16")

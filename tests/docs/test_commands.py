@@ -17,17 +17,32 @@ import pytest
 from hedgespec.cli import COMMANDS, MODULES, make_parser
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(str(path.relative_to(ROOT)) for path in
-               (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")) if path.name != "CHANGELOG.md")
-SOURCES = sorted(str(path.relative_to(ROOT)) for folder in ("hedgespec", "examples", "benchmarks")
-                 for path in (ROOT / folder).rglob("*.py"))
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+    if path.name != "CHANGELOG.md"
+)
+SOURCES = sorted(
+    str(path.relative_to(ROOT))
+    for folder in ("hedgespec", "examples", "benchmarks")
+    for path in (ROOT / folder).rglob("*.py")
+)
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`(hedgespec [^`]+)`")
 _COMMENT = re.compile(r"\s(?:#|\s{2,}\S).*")  # behind a command, after two spaces or a #
 _NONE_OF_OURS = {  # of other programs, named beside ours
-    "--help", "--port", "--api-key", "--max-logprobs", "--logprobs-mode", "--speculative-config",
-    "--model-path", "--nproc-per-node", "--index-url", "--every-case",
-    "--per-request-spec-decode-metrics"}
+    "--help",
+    "--port",
+    "--api-key",
+    "--max-logprobs",
+    "--logprobs-mode",
+    "--speculative-config",
+    "--model-path",
+    "--nproc-per-node",
+    "--index-url",
+    "--every-case",
+    "--per-request-spec-decode-metrics",
+}
 
 
 @cache
@@ -37,8 +52,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def options_of(command: str) -> set[str]:
-    [commands] = [action for action in parser()._actions
-                  if isinstance(action, argparse._SubParsersAction)]
+    [commands] = [
+        action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)
+    ]
     return set(commands.choices[command]._option_string_actions)
 
 
@@ -98,8 +114,9 @@ def _number(word: str) -> str:
 
 
 def _command(name: str) -> argparse.ArgumentParser:
-    [commands] = [action for action in parser()._actions
-                  if isinstance(action, argparse._SubParsersAction)]
+    [commands] = [
+        action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)
+    ]
     found: argparse.ArgumentParser = commands.choices[name]
     return found
 
@@ -129,7 +146,8 @@ def test_commands_of_a_help_text_can_be_given_and_its_options_are_there(command)
 
 def test_options_that_pages_name_are_options_of_some_command():
     known = {option for command in COMMANDS for option in options_of(command)} | {
-        option for action in parser()._actions for option in action.option_strings}
+        option for action in parser()._actions for option in action.option_strings
+    }
     for page in PAGES:
         text = _BLOCK.sub("", (ROOT / page).read_text(encoding="utf-8"))
         text = re.sub(r"(?m)^ {4,}.*$", "", text)
@@ -140,8 +158,11 @@ def test_options_that_pages_name_are_options_of_some_command():
 
 @cache
 def options_of_benchmarks() -> set[str]:
-    return {option for path in (ROOT / "benchmarks").glob("*.py")
-            for option in re.findall(r'"(--[a-z-]+)"', path.read_text(encoding="utf-8"))}
+    return {
+        option
+        for path in (ROOT / "benchmarks").glob("*.py")
+        for option in re.findall(r'"(--[a-z-]+)"', path.read_text(encoding="utf-8"))
+    }
 
 
 def docstrings() -> Iterator[tuple[str, str]]:
@@ -204,8 +225,12 @@ def test_each_command_has_a_module():
 def test_the_commands_of_the_second_targets_script_can_be_given():
     live = pytest.importorskip("benchmarks.live")
     said = subprocess.run(
-        ["sh", ROOT / "benchmarks" / "second_target.sh", "a/model", "out"], check=True, text=True,
-        capture_output=True, env={**os.environ, "PYTHON": "echo"}).stdout.splitlines()
+        ["sh", ROOT / "benchmarks" / "second_target.sh", "a/model", "out"],
+        check=True,
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHON": "echo"},
+    ).stdout.splitlines()
     zoo, decoded, traces = (line.removeprefix("-m ").split() for line in said)
     for words in (zoo, traces):
         check_block(" ".join(words))
@@ -214,5 +239,8 @@ def test_the_commands_of_the_second_targets_script_can_be_given():
     for policy in options.policies:
         live.Policy.parse(policy)
     assert [one.split("=")[0] for one in options.drafter] == [
-        "generalist", "generalist-mixed", *(f"expert-{domain}" for domain in options.domains
-                                            if domain != "general"), "prompt-lookup"]
+        "generalist",
+        "generalist-mixed",
+        *(f"expert-{domain}" for domain in options.domains if domain != "general"),
+        "prompt-lookup",
+    ]

@@ -13,11 +13,13 @@ SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py"))
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     """Runs a script with arguments; what it printed."""
+
     def run(name: str, *arguments: object) -> str:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", [str(FOLDER / name), *map(str, arguments)])
         runpy.run_path(str(FOLDER / name), run_name="__main__")
         return capsys.readouterr().out
+
     return run
 
 
@@ -34,8 +36,11 @@ def test_replay(run):
 
 
 def test_a_learner_of_ones_own_without_forgetting_is_follow_the_leader(run):
-    rows = {row.split("┆")[0].strip(" │"): row.split("┆")[1:]
-            for row in run("own_learner.py").splitlines() if "┆" in row}
+    rows = {
+        row.split("┆")[0].strip(" │"): row.split("┆")[1:]
+        for row in run("own_learner.py").splitlines()
+        if "┆" in row
+    }
     assert rows["recent:keep=1"] == rows["ftl"]
     assert rows["recent"] != rows["ftl"]
 
@@ -68,8 +73,12 @@ def test_the_notebook_runs_and_is_kept_without_output(tmp_path, monkeypatch):
     notebook = nbformat.read(FOLDER / "first_steps.ipynb", as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not [cell for cell in cells if cell.outputs or cell.execution_count]
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3",
-                            resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
+    ).execute()
     shown = [output.get("data", {}) for cell in cells for output in cell.outputs]
     assert any("normalhedge" in one.get("text/plain", "") for one in shown)
     assert any("image/png" in one for one in shown)

@@ -47,12 +47,18 @@ def test_files_that_the_build_names_are_there():
 
 
 def test_pages_that_the_package_names_are_there_and_in_the_wheel():
-    named = {page for path in (ROOT / "hedgespec").rglob("*.py")
-             for page in re.findall(r"(?<![\w/])docs/[a-z-]+\.md", path.read_text("utf-8"))}
+    named = {
+        page
+        for path in (ROOT / "hedgespec").rglob("*.py")
+        for page in re.findall(r"(?<![\w/])docs/[a-z-]+\.md", path.read_text("utf-8"))
+    }
     assert len(named) > 10
     files = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    [patterns] = [globs for folder, globs in files["tool"]["setuptools"]["data-files"].items()
-                  if folder.endswith("/docs")]
+    [patterns] = [
+        globs
+        for folder, globs in files["tool"]["setuptools"]["data-files"].items()
+        if folder.endswith("/docs")
+    ]
     put = {str(path.relative_to(ROOT)) for one in patterns for path in ROOT.glob(one)}
     assert named <= put
     assert {"docs/index.md", "docs/regret.png"} <= put
@@ -61,7 +67,10 @@ def test_pages_that_the_package_names_are_there_and_in_the_wheel():
 def test_extras_are_those_that_errors_and_pages_name():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("*.md"), *(ROOT / "hedgespec").rglob("*.py")]
-    named = {extra for path in pages
-             for extra in re.findall(r"(?:hedgespec|\.)\[([a-z]+)\]", path.read_text("utf-8"))}
+    named = {
+        extra
+        for path in pages
+        for extra in re.findall(r"(?:hedgespec|\.)\[([a-z]+)\]", path.read_text("utf-8"))
+    }
     assert {"models", "servers"} <= named <= project["optional-dependencies"].keys()
     assert {"ray", "pandas"} <= project["optional-dependencies"].keys()

@@ -42,16 +42,21 @@ def results() -> Results:
     folders = {folder.name: folder for folder in bundled_traces()}
     mixes = tuple(folders[name] for name in ("domain-mix-t0", WARM, "domain-mix-t1"))
     others = (folders["rephrased-t0.7"], folders["spec-bench-t0"])
-    return run_sweep([], [
-        SweepSettings(selectors=("default", BEST_SINGLE, "router"), traces=mixes),
-        SweepSettings(selectors=("normalhedge", "router", f"router:{WARM}"), traces=others)])
+    return run_sweep(
+        [],
+        [
+            SweepSettings(selectors=("default", BEST_SINGLE, "router"), traces=mixes),
+            SweepSettings(selectors=("normalhedge", "router", f"router:{WARM}"), traces=others),
+        ],
+    )
 
 
 @cache
 def under_accept() -> Results:
     """NormalHedge under the other loss of the table of routers."""
-    return run_sweep(bundled_traces(), SweepSettings(
-        selectors=("normalhedge",), losses=("accept",)))
+    return run_sweep(
+        bundled_traces(), SweepSettings(selectors=("normalhedge",), losses=("accept",))
+    )
 
 
 def inputs_of(results: Results) -> Inputs:
@@ -85,13 +90,19 @@ def said_by_report(results: Results) -> Said:
         pair = keys[row["trace"], row["selector"]], keys[row["trace"], row["router"]]
         said[Quantity(REGRET, *pair)] = tuple(more)
         said[Quantity(REGRET, *pair[::-1])] = tuple(-more[[0, 2, 1]])
-    better = [name for name in run.answers(WARM).settings["selector"]
-              if name.startswith(f"{FIXED}expert-")] + [BEST_FIXED]
+    better = [
+        name
+        for name in run.answers(WARM).settings["selector"]
+        if name.startswith(f"{FIXED}expert-")
+    ] + [BEST_FIXED]
     for name in better:
         first = next(gains.draw(Study.of(run, [WARM], [name], GENERALIST)))
         [claim] = first.claims
         said[Quantity(GAIN, keys[WARM, name], keys[WARM, GENERALIST])] = (
-            claim.value, claim.low, claim.high)
+            claim.value,
+            claim.low,
+            claim.high,
+        )
     return said
 
 
@@ -104,18 +115,27 @@ def said(results) -> dict[str, Said]:
 
 
 def test_pages_agree_on_every_quantity_that_two_of_them_state(said):
-    shared = {(one, other): len(said[one].keys() & said[other].keys())
-              for one in said for other in said if one < other}
+    shared = {
+        (one, other): len(said[one].keys() & said[other].keys())
+        for one in said
+        for other in said
+        if one < other
+    }
     # Regret of 7 selectors on three traces, and of 5 routers: each beside NormalHedge, and the
     # difference. Seven experts, and the best fixed drafter, against the generalist.
-    assert shared == {("findings", "report"): 3 * 7 + 2 * 2 + 5, ("findings", "zoo"): 0,
-                      ("report", "zoo"): 8}
+    assert shared == {
+        ("findings", "report"): 3 * 7 + 2 * 2 + 5,
+        ("findings", "zoo"): 0,
+        ("report", "zoo"): 8,
+    }
     for one, other in shared:
         assert contradictions(said[one], said[other]) == []
 
 
-@pytest.mark.parametrize(("page", "beside"), [("findings", "report"), ("zoo", "report"),
-                                              ("report", "findings"), ("report", "zoo")])
+@pytest.mark.parametrize(
+    ("page", "beside"),
+    [("findings", "report"), ("zoo", "report"), ("report", "findings"), ("report", "zoo")],
+)
 def test_a_page_that_used_other_draws_would_be_found(results, said, monkeypatch, page, beside):
     monkeypatch.setattr(statistics, "DRAWS", 2_000)
     odd = contradictions(PAGES[page](results), said[beside])
@@ -125,15 +145,20 @@ def test_a_page_that_used_other_draws_would_be_found(results, said, monkeypatch,
 
 def within_domains(domain: np.ndarray) -> Callable[..., Estimate]:
     """The gain of one selector whose queries are drawn within each domain (Q)."""
+
     def gain(rounds: np.ndarray, base: np.ndarray, questions: np.ndarray) -> Estimate:
         if len(rounds) != len(domain):  # on some of the queries only
             return statistics.mat_gain(rounds, base, questions)
-        sums = sum(statistics.resampled_sums(np.column_stack([base, rounds])[domain == one])
-                   for one in np.unique(domain))
+        sums = sum(
+            statistics.resampled_sums(np.column_stack([base, rounds])[domain == one])
+            for one in np.unique(domain)
+        )
         draws = 100 * (sums[:, :1] / sums[:, 1:] - 1)
         low, high = np.quantile(draws, (0.025, 0.975), axis=0)
-        return Estimate(100 * (base.sum() / rounds.sum(axis=0) - 1), low, high, low, len(base),
-                        len(base))
+        return Estimate(
+            100 * (base.sum() / rounds.sum(axis=0) - 1), low, high, low, len(base), len(base)
+        )
+
     return gain
 
 
@@ -142,8 +167,11 @@ def test_a_page_whose_estimator_draws_within_domains_would_be_found(results, sai
     monkeypatch.setattr(experiment, "mat_gain", within_domains(domain))
     odd = said_by_zoo(results)
     assert len(contradictions(odd, said["report"])) == 8
-    [narrower] = [quantity for quantity in odd if quantity.run.selector == f"{FIXED}expert-python"
-                  and not quantity.queries]
+    [narrower] = [
+        quantity
+        for quantity in odd
+        if quantity.run.selector == f"{FIXED}expert-python" and not quantity.queries
+    ]
     assert odd[narrower][1] > 0 > said["zoo"][narrower][1]  # another verdict on one quantity
 
 

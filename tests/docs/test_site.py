@@ -26,8 +26,9 @@ def site(tmp_path_factory):
 def test_the_start_page_has_the_numbers_of_the_readme(site):
     """Which another test compares with the bundled traces."""
     page = (site / "index.html").read_text(encoding="utf-8")
-    rows = re.search(r"<!-- table -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(),
-                     re.DOTALL)[1].splitlines()[2:]
+    rows = re.search(
+        r"<!-- table -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL
+    )[1].splitlines()[2:]
     assert len(rows) > 5
     for row in rows:
         for cell in row.strip("| ").split(" | "):

@@ -15,9 +15,17 @@ from hedgespec.files import sha256_file
 
 DOCS = Path(__file__).parents[2] / "docs"
 SMALL = {"domain-mix-t0.7": "spec-bench-t1", "spec-bench-t0.7": "spec-bench-t0"}
-OTHERS = ("pip", "hedgespec record", "hedgespec live", "hedgespec profile", "hedgespec --print",
-          "hedgespec validate my-trace", "hedgespec sim --traces my-trace",
-          "hedgespec report results/sim", "hedgespec sim --grid default")
+OTHERS = (
+    "pip",
+    "hedgespec record",
+    "hedgespec live",
+    "hedgespec profile",
+    "hedgespec --print",
+    "hedgespec validate my-trace",
+    "hedgespec sim --traces my-trace",
+    "hedgespec report results/sim",
+    "hedgespec sim --grid default",
+)
 
 
 def commands(page: str) -> list[str]:
@@ -25,9 +33,11 @@ def commands(page: str) -> list[str]:
     text = (DOCS / page).read_text(encoding="utf-8")
     for large, small in SMALL.items():
         text = text.replace(large, small)
-    return [" ".join(line.split())
-            for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-            for line in block.replace("\\\n", " ").splitlines()]
+    return [
+        " ".join(line.split())
+        for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
 
 
 @pytest.mark.slow
@@ -78,7 +88,8 @@ def test_wrong_gammas_stand_out_as_the_page_says_and_no_bundled_ones_do(tmp_path
             for depth in range(1, drafter["depths"] + 1):
                 name = f"{drafter['name']}@{depth}" if drafter["depths"] > 1 else drafter["name"]
                 told = errors_of_gamma(trace, name).filter(
-                    pl.col("tokens") >= 30, pl.col("gamma") >= 0.2)
+                    pl.col("tokens") >= 30, pl.col("gamma") >= 0.2
+                )
                 assert told.is_empty() or told["errors"].abs().max() < 4, (trace, name)
     wrong = tmp_path / "trace"
     shutil.copytree(trace_folder("domain-mix-t0.7"), wrong)
@@ -96,8 +107,12 @@ def raise_gammas(trace: Path, drafter: str, query: int) -> None:
     gap = (pl.col("log_p").exp() - pl.col(f"log_q/{drafter}").exp()).abs()
     column = pl.col(f"gamma/{drafter}")
     higher = pl.max_horizontal(column, 0.9 * (1 - gap)).cast(pl.Float32)
-    table.with_columns(pl.when(pl.col("query") == query).then(higher).otherwise(column)
-                       .alias(column.meta.output_name())).write_parquet(path)
+    table.with_columns(
+        pl.when(pl.col("query") == query)
+        .then(higher)
+        .otherwise(column)
+        .alias(column.meta.output_name())
+    ).write_parquet(path)
     manifest = json.loads((trace / "manifest.json").read_text("utf-8"))
     manifest["files"][path.name]["sha256"] = sha256_file(path)
     (trace / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")

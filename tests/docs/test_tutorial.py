@@ -45,10 +45,25 @@ def test_the_tutorials_learner_plays_what_it_says(trace, learner):
 def test_the_tutorials_command_runs(tmp_path, learner):
     write_trace(tmp_path / "trace")
     done = subprocess.run(
-        [sys.executable, "-m", "hedgespec", "sim", "--traces", "trace", "--selectors",
-         "my_learner.py:RECENT", "my_learner.py:RECENT:rate=0.02", "hedge", "best-fixed"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)})
+        [
+            sys.executable,
+            "-m",
+            "hedgespec",
+            "sim",
+            "--traces",
+            "trace",
+            "--selectors",
+            "my_learner.py:RECENT",
+            "my_learner.py:RECENT:rate=0.02",
+            "hedge",
+            "best-fixed",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr
     assert "my_learner.py:RECENT" in done.stdout
 
@@ -71,14 +86,21 @@ def test_parameters_and_labels(learner):
         parse_selector(f"{learner}:speed=1")
 
 
-@pytest.mark.parametrize(("old", "new", "message"), [
-    ("RECENT =", "OTHER =", "no Selector called 'RECENT'; it has: OTHER"),
-    ("= 1.0\n\n\n@compiled\ndef learn", "= 2.0\n\n\n@compiled\ndef learn", "no probabilities of 3"),
-    ("@compiled\ndef play", "def play", "must be decorated with `compiled`"),
-    ("np.argmin(state)", "np.argmin(stat)", "NameError: name 'stat' is not defined"),
-    ("import numpy as np", "import numpy as np)", "SyntaxError"),
-    ("feedback=FULL", "feedback='all'", "feedback is 'all', not FULL, CHOSEN or NONE"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("RECENT =", "OTHER =", "no Selector called 'RECENT'; it has: OTHER"),
+        (
+            "= 1.0\n\n\n@compiled\ndef learn",
+            "= 2.0\n\n\n@compiled\ndef learn",
+            "no probabilities of 3",
+        ),
+        ("@compiled\ndef play", "def play", "must be decorated with `compiled`"),
+        ("np.argmin(state)", "np.argmin(stat)", "NameError: name 'stat' is not defined"),
+        ("import numpy as np", "import numpy as np)", "SyntaxError"),
+        ("feedback=FULL", "feedback='all'", "feedback is 'all', not FULL, CHOSEN or NONE"),
+    ],
+)
 def test_what_breaks_the_contract_is_told(learner, old, new, message):
     path = Path(learner.rpartition(":")[0])
     assert old in CODE

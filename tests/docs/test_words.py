@@ -8,8 +8,10 @@ import pytest
 from hedgespec.cli import COMMANDS, make_parser
 
 ROOT = Path(__file__).parents[2]
-PAGES = {path.name: path.read_text(encoding="utf-8")
-         for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}
+PAGES = {
+    path.name: path.read_text(encoding="utf-8")
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+}
 LIST = re.search(r"<!-- phrases -->\n(.*?)<!-- end -->", PAGES["CONTRIBUTING.md"], re.DOTALL)[0]
 PHRASES = re.findall(r"^- \"(.+?)\"", LIST, re.MULTILINE)
 
@@ -18,8 +20,10 @@ def texts():
     """Pages without the list itself, and the help text of each command."""
     found = {**PAGES, "CONTRIBUTING.md": PAGES["CONTRIBUTING.md"].replace(LIST, "")}
     _, commands = make_parser(list(COMMANDS))
-    return {**found, **{f"{name} --help": one.format_help()
-                        for name, one in commands.choices.items()}}
+    return {
+        **found,
+        **{f"{name} --help": one.format_help() for name, one in commands.choices.items()},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +37,11 @@ def test_there_is_a_list():
 
 @pytest.mark.parametrize("phrase", PHRASES)
 def test_a_phrase_of_the_list_is_nowhere(plain, phrase):
-    found = [name for name, text in plain.items()
-             if re.search(rf"\b{re.escape(phrase)}\b", text, re.IGNORECASE)]
+    found = [
+        name
+        for name, text in plain.items()
+        if re.search(rf"\b{re.escape(phrase)}\b", text, re.IGNORECASE)
+    ]
     assert not found
 
 
@@ -42,7 +49,8 @@ def test_numbers_agree_with_their_nouns(plain):
     """No "1 settings", nor "1 traces"."""
     for name, text in plain.items():
         found = re.search(
-            r"(?<![-\d.,:])(?<![-+] )1 (settings|traces|queries|rounds|questions|runs)\b", text)
+            r"(?<![-\d.,:])(?<![-+] )1 (settings|traces|queries|rounds|questions|runs)\b", text
+        )
         assert not found, f"{name}: {found[0]}"
 
 

@@ -15,8 +15,11 @@ def trial(rng: np.random.Generator, folder: Path) -> str:
     """One of either."""
     target, model = _target()
     seed = int(rng.integers(2**31))
-    said = (try_damage(seed, folder, target) if rng.random() < 0.5
-            else try_damaged_model(seed, folder, model, target))
+    said = (
+        try_damage(seed, folder, target)
+        if rng.random() < 0.5
+        else try_damaged_model(seed, folder, model, target)
+    )
     return "work" if said == "works" else "refused"
 
 

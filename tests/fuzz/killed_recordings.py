@@ -24,8 +24,11 @@ def record(source: str, folder: str) -> None:
     writer = TraceWriter(Path(folder), {"source": "fuzz"}, resume=True)
     for query in range(len(trace.queries)):
         if (name := f"{query:06d}") not in writer.finished_batches():
-            writer.write_batch(name, trace.queries.filter(pl.col("query") == query),
-                               tokens.filter(pl.col("query") == query))
+            writer.write_batch(
+                name,
+                trace.queries.filter(pl.col("query") == query),
+                tokens.filter(pl.col("query") == query),
+            )
     writer.finish(trace.manifest)
 
 

@@ -85,6 +85,9 @@ def _whole(folder: Path, out: Path) -> Results:
 
 
 def _same(one: Results, other: Results) -> bool:
-    return (one.per_query.equals(other.per_query) and one.curves.equals(other.curves)
-            and one.answer.equals(other.answer)
-            and one.summary.drop(_TIMED).equals(other.summary.drop(_TIMED)))
+    return (
+        one.per_query.equals(other.per_query)
+        and one.curves.equals(other.curves)
+        and one.answer.equals(other.answer)
+        and one.summary.drop(_TIMED).equals(other.summary.drop(_TIMED))
+    )

@@ -11,14 +11,26 @@ from benchmarks.pages import ROOT
 
 def run(*arguments: str, cache: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run Python with these arguments to the end."""
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True,
-                          env=_environment(cache), timeout=200, check=False)
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=_environment(cache),
+        timeout=200,
+        check=False,
+    )
 
 
 def run_killed(seconds: float, *arguments: str, cache: Path | None = None) -> bool:
     """Run, and kill it after some seconds; whether it was still running."""
-    process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=_environment(cache),
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=_environment(cache),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:

@@ -14,14 +14,32 @@ from tests.helpers.synthetic import write_trace
 
 LENGTHS = (30, 700, 200)
 WHEN = ("True", "position > {n}", "state[0] > {n}", "position % {n} == 0", "arm_of(loss) == 2")
-LEARN = ("state[{n}] = {x}", "state[position // {n}] = {x}", "state[position % {n}] += {x}",
-         "state[-{n}] = {x}", "raise ValueError('{n}')", "loss[{n} % 3] = {x}",
-         "played[0] = {x}", "put(state, {n}, {x})", "put(state, position // {n}, {x})",
-         "state[1:] += played * {x}", "state[0] = 1.0 / (position - {n})",
-         "state[1:] /= state[1:].sum() - {x}", "state[:] = {x}")
-PLAY = ("weights[0] = {x}", "weights[{n}] = {x}", "weights *= {x}", "weights[:] = {x}",
-        "weights[:] = state[1:] / state[1:].sum()", "state[{n}] += 1", "weights[1:] = {x}",
-        "raise IndexError('{n}')", "weights /= weights.sum()")
+LEARN = (
+    "state[{n}] = {x}",
+    "state[position // {n}] = {x}",
+    "state[position % {n}] += {x}",
+    "state[-{n}] = {x}",
+    "raise ValueError('{n}')",
+    "loss[{n} % 3] = {x}",
+    "played[0] = {x}",
+    "put(state, {n}, {x})",
+    "put(state, position // {n}, {x})",
+    "state[1:] += played * {x}",
+    "state[0] = 1.0 / (position - {n})",
+    "state[1:] /= state[1:].sum() - {x}",
+    "state[:] = {x}",
+)
+PLAY = (
+    "weights[0] = {x}",
+    "weights[{n}] = {x}",
+    "weights *= {x}",
+    "weights[:] = {x}",
+    "weights[:] = state[1:] / state[1:].sum()",
+    "state[{n}] += 1",
+    "weights[1:] = {x}",
+    "raise IndexError('{n}')",
+    "weights /= weights.sum()",
+)
 HELPERS = """
 @compiled
 def put(state, where, what):
@@ -84,14 +102,27 @@ def _text(rng: np.random.Generator) -> str:
         learn += "\n    " + _statement(rng, LEARN, WHEN)
     for _ in range(rng.integers(0, 2)):
         play += "\n    " + _statement(rng, PLAY, ("True", "state[0] > {n}"))
-    size = rng.choice(["arms + 1", "arms + 1", "arms + 1", "arms", "3", "arms * 2", "min(arms, 2)",
-                       "arms + 0.5", "400"])
+    size = rng.choice(
+        [
+            "arms + 1",
+            "arms + 1",
+            "arms + 1",
+            "arms",
+            "3",
+            "arms * 2",
+            "min(arms, 2)",
+            "arms + 0.5",
+            "400",
+        ]
+    )
     says = ", uses_play=True" if rng.random() < 0.5 else ""
     return learner(before=HELPERS, play=play, learn=learn, size=str(size), says=says)
 
 
 def _statement(rng: np.random.Generator, what: tuple[str, ...], when: tuple[str, ...]) -> str:
-    values = {"n": int(rng.choice([0, 1, 2, 3, 4, 10, 100, 250, 310, 500, 690])),
-              "x": rng.choice(["0.0", "1.0", "-1.0", "0.5", "7.0", "np.nan", "np.inf", "1e300"])}
+    values = {
+        "n": int(rng.choice([0, 1, 2, 3, 4, 10, 100, 250, 310, 500, 690])),
+        "x": rng.choice(["0.0", "1.0", "-1.0", "0.5", "7.0", "np.nan", "np.inf", "1e300"]),
+    }
     condition = str(rng.choice(when)).format(**values)
     return f"if {condition}: {str(rng.choice(what)).format(**values)}"

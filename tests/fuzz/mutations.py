@@ -14,8 +14,13 @@ def trial(rng: np.random.Generator, folder: Path) -> str:
     seed = int(rng.integers(2**31))
     if rng.random() < 0.5:
         temperature = float(rng.integers(2))
-        write_trace(folder / "trace", lengths=(6, 1, 4), depths=(1, 5), closeness=(0.9, 0.4),
-                    temperature=temperature)
+        write_trace(
+            folder / "trace",
+            lengths=(6, 1, 4),
+            depths=(1, 5),
+            closeness=(0.9, 0.4),
+            temperature=temperature,
+        )
         return of_trace(folder / "trace", folder / "changed", seed).split()[-1]
     make_results(folder / "results", learners=1, queries=4)
     return of_results(folder / "results", folder / "changed", seed).split()[-1]

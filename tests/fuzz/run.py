@@ -36,8 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run, print findings and counts, and with --page write the counts; 1 if there are findings."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.fuzz.run")
     parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--seed", type=int, default=int(time()) // 86400 * 10_000,
-                        help="of the first trial (default: others every day)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=int(time()) // 86400 * 10_000,
+        help="of the first trial (default: others every day)",
+    )
     parser.add_argument("--only", choices=list(FUZZERS))
     parser.add_argument("--trials", type=int, help="in this process, instead of for some seconds")
     parser.add_argument("--page", action="store_true", help=f"write the counts to {PAGE.name}")
@@ -80,12 +84,20 @@ def _run(options: argparse.Namespace) -> tuple[dict[str, Counter[str]], list[str
 
 def _in_process(name: str, seed: int, seconds: float) -> tuple[list[str], str | None]:
     """The lines of a batch, and what went wrong in its last trial."""
-    code = f"from tests.fuzz.run import _batch; raise SystemExit(_batch({name!r}, {seed}, 10**9, " \
-           f"{seconds}))"
+    code = (
+        f"from tests.fuzz.run import _batch; raise SystemExit(_batch({name!r}, {seed}, 10**9, "
+        f"{seconds}))"
+    )
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False,
-            timeout=seconds + HANGS, errors="replace")
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds + HANGS,
+            errors="replace",
+        )
     except subprocess.TimeoutExpired as error:
         return (error.stdout or b"").decode(errors="replace").splitlines(), "it hangs"
     lines = done.stdout.splitlines()
@@ -108,11 +120,16 @@ def _batch(name: str, seed: int, trials: int, seconds: float) -> int:
 
 
 def _table(counts: dict[str, Counter[str]], seconds: float) -> str:
-    rows = [f"One run of {seconds:.0f} seconds on {os.cpu_count()} cores:", "",
-            "| what is broken | trials | what came of them | findings |", "|---|---:|---|---:|"]
+    rows = [
+        f"One run of {seconds:.0f} seconds on {os.cpu_count()} cores:",
+        "",
+        "| what is broken | trials | what came of them | findings |",
+        "|---|---:|---|---:|",
+    ]
     for name, found in counts.items():
-        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(found.items())
-                             if outcome != "finding")
+        outcomes = ", ".join(
+            f"{count} {outcome}" for outcome, count in sorted(found.items()) if outcome != "finding"
+        )
         rows.append(f"| {FUZZERS[name]} | {found.total()} | {outcomes} | {found['finding']} |")
     return "\n".join(rows) + "\n"
 

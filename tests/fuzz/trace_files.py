@@ -13,8 +13,26 @@ from hedgespec.traces import read_trace
 from tests.fuzz.killing import check_line
 from tests.helpers.synthetic import write_trace
 
-VALUES: tuple[Any, ...] = (None, True, -1, 0, 1, 2**31, 10**30, 1.5, math.inf, "", "x", "../x",
-                           "=1", "\x00", [], {}, [1], {"a": 1})
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    1,
+    2**31,
+    10**30,
+    1.5,
+    math.inf,
+    "",
+    "x",
+    "../x",
+    "=1",
+    "\x00",
+    [],
+    {},
+    [1],
+    {"a": 1},
+)
 
 
 def trial(rng: np.random.Generator, folder: Path) -> str:
@@ -42,7 +60,7 @@ def _change_bytes(rng: np.random.Generator, folder: Path) -> None:
     for _ in range(rng.integers(1, 4)):
         text[rng.integers(len(text))] ^= int(rng.integers(1, 256))
     if rng.random() < 0.3:
-        del text[int(rng.integers(len(text))):]
+        del text[int(rng.integers(len(text))) :]
     path.write_bytes(text)
 
 

@@ -14,10 +14,19 @@ from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SWITCHES = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND",
-    "--remote-debugging-pipe", "about:blank")
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--remote-debugging-pipe",
+    "about:blank",
+)
 KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), " ": (32, " "), "ArrowRight": (39, "")}
 
 
@@ -42,12 +51,16 @@ class Browser:
         command = shlex.join([program, f"--user-data-dir={profile}", *SWITCHES])
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", f"exec {command} 3<&0 4>&1 0</dev/null 1>&2"],
-            stdin=read, stdout=write, stderr=subprocess.DEVNULL)
+            stdin=read,
+            stdout=write,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(read)
         os.close(write)
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.send("Target.attachToTarget", targetId=target,
-                                  flatten=True)["sessionId"]
+        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
 
@@ -67,14 +80,17 @@ class Browser:
     def open(self, address: str) -> None:
         """Load a page and wait for it, and for its promise `ready`, if it makes one."""
         self.send("Page.navigate", url=address)
-        self.run("new Promise(done => document.readyState === 'complete' ? done()"
-                 " : addEventListener('load', () => done()))")
+        self.run(
+            "new Promise(done => document.readyState === 'complete' ? done()"
+            " : addEventListener('load', () => done()))"
+        )
         self.run("typeof ready === 'undefined' ? null : ready")
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page."""
-        found = self.send("Runtime.evaluate", expression=script, returnByValue=True,
-                          awaitPromise=True)
+        found = self.send(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
@@ -87,13 +103,21 @@ class Browser:
 
     def media(self, scheme: str, medium: str = "screen") -> None:
         """Prefer the colours `scheme`, light or dark, on screen or in print."""
-        self.send("Emulation.setEmulatedMedia", media=medium,
-                  features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.send(
+            "Emulation.setEmulatedMedia",
+            media=medium,
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
 
     def window(self, width: int, height: int) -> None:
         """Give the page a window of this size, in pixels of 1/96 inch."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                  deviceScaleFactor=1, mobile=False)
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
 
     def picture(self, path: Path) -> None:
         """Save what is seen in the window as PNG."""

@@ -9,8 +9,13 @@ from hedgespec.tracegen.record import RecordSettings
 
 
 def brute_force(
-    folder: str, tokens: list[int], first: int, temperature: float, layers: int | None = None,
-    top_p: float = 1.0, top_k: int = 0,
+    folder: str,
+    tokens: list[int],
+    first: int,
+    temperature: float,
+    layers: int | None = None,
+    top_p: float = 1.0,
+    top_k: int = 0,
 ) -> np.ndarray:
     """Full distributions at positions first-1 .. end-1, one sequence, one plain forward pass.
 

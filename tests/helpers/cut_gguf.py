@@ -1,6 +1,6 @@
 """A GGUF model's first layers as a model of its own, as early-exit:LAYER drafts; and in float32.
 
-    python -m tests.helpers.cut_gguf SOURCE.gguf OUT.gguf --layers 25
+python -m tests.helpers.cut_gguf SOURCE.gguf OUT.gguf --layers 25
 """
 
 import argparse

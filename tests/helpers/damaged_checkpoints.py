@@ -26,16 +26,48 @@ from tests.helpers.heads import random_recurrent
 from tests.helpers.tiny import save_tiny_model
 
 VALUES = [
-    0, -1, 1, 2, 3, 31, 63, 64, 2**20, 2**31, 2**63, 10**30, 10**400, 0.5, 1e308, math.nan,
-    math.inf, True, False, "", "32", "\ud800", "llama", [], [1], [[1]], [0] * 999, {},
-    {"a": None}, None]
+    0,
+    -1,
+    1,
+    2,
+    3,
+    31,
+    63,
+    64,
+    2**20,
+    2**31,
+    2**63,
+    10**30,
+    10**400,
+    0.5,
+    1e308,
+    math.nan,
+    math.inf,
+    True,
+    False,
+    "",
+    "32",
+    "\ud800",
+    "llama",
+    [],
+    [1],
+    [[1]],
+    [0] * 999,
+    {},
+    {"a": None},
+    None,
+]
 
 
 def recurrent() -> Shape:
     """A recurrent head's checkpoint."""
     head = random_recurrent(list(range(3, 43)))
-    config = {"model_type": "hedgespec_redrafter", "hidden_size": 32, "vocabulary_size": 63,
-              "draft_vocabulary_size": 40}
+    config = {
+        "model_type": "hedgespec_redrafter",
+        "hidden_size": 32,
+        "vocabulary_size": 63,
+        "draft_vocabulary_size": 40,
+    }
     return Shape(config, {name: tensor.detach() for name, tensor in head.state_dict().items()})
 
 
@@ -61,21 +93,39 @@ def other_tensor(tensors: dict, random: Random) -> dict:
     rest = {key: value for key, value in tensors.items() if key != name}
     flat = tensor.flatten()
     wild = random.choice([math.nan, math.inf, -math.inf, 1e38, -1.0, 2.0**62])
-    return random.choice([
-        lambda: rest,
-        lambda: rest | {name + random.choice(["x", ".weight", ""]): tensor, "more": tensor},
-        lambda: rest | {random.choice(sorted(tensors)): tensor},
-        lambda: rest | {name: tensor[:-1]} if tensor.dim() else rest,
-        lambda: rest | {name: tensor[:0]} if tensor.dim() else rest,
-        lambda: rest | {name: flat},
-        lambda: rest | {name: flat[0] if len(flat) else tensor},
-        lambda: rest | {name: tensor[None]},
-        lambda: rest | {name: tensor.mT.contiguous() if tensor.dim() > 1 else flat.flip(0)},
-        lambda: rest | {name: tensor.to(random.choice([
-            torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int8, torch.bool,
-            torch.float8_e4m3fn, torch.complex64]))},
-        lambda: rest | {name: spoilt(tensor, wild, random)},
-    ])()
+    return random.choice(
+        [
+            lambda: rest,
+            lambda: rest | {name + random.choice(["x", ".weight", ""]): tensor, "more": tensor},
+            lambda: rest | {random.choice(sorted(tensors)): tensor},
+            lambda: rest | {name: tensor[:-1]} if tensor.dim() else rest,
+            lambda: rest | {name: tensor[:0]} if tensor.dim() else rest,
+            lambda: rest | {name: flat},
+            lambda: rest | {name: flat[0] if len(flat) else tensor},
+            lambda: rest | {name: tensor[None]},
+            lambda: rest | {name: tensor.mT.contiguous() if tensor.dim() > 1 else flat.flip(0)},
+            lambda: (
+                rest
+                | {
+                    name: tensor.to(
+                        random.choice(
+                            [
+                                torch.float16,
+                                torch.bfloat16,
+                                torch.float64,
+                                torch.int64,
+                                torch.int8,
+                                torch.bool,
+                                torch.float8_e4m3fn,
+                                torch.complex64,
+                            ]
+                        )
+                    )
+                }
+            ),
+            lambda: rest | {name: spoilt(tensor, wild, random)},
+        ]
+    )()
 
 
 def spoilt(tensor: "torch.Tensor", value: float, random: Random) -> "torch.Tensor":
@@ -97,7 +147,7 @@ def other_bytes(content: bytes, random: Random) -> bytes:
     if random.random() < 0.2:
         return random.choice([b"", b"\xff\xfe", b"{}", b"[" * 9999, b"\x00" * 64, b"PK\x03\x04"])
     place = random.randrange(min(len(content), random.choice([16, 512, len(content)])))
-    return content[:place] + random.randbytes(random.choice([1, 8])) + content[place + 1:]
+    return content[:place] + random.randbytes(random.choice([1, 8])) + content[place + 1 :]
 
 
 def write(shape: Shape, folder: Path, random: Random) -> None:
@@ -121,7 +171,7 @@ def write(shape: Shape, folder: Path, random: Random) -> None:
 
 
 def outcome(folder: Path, kind: str, target: LanguageModel) -> str:
-    """"works", or what it was refused with, which is one line that names the folder."""
+    """ "works", or what it was refused with, which is one line that names the folder."""
     try:
         [drafter] = make_drafters([f"x={kind}:{folder}"], target)
     except HedgespecError as error:
@@ -193,11 +243,16 @@ def main(seconds: float) -> None:
         target = load_model(str(model), "cpu", "float32")
         while monotonic() < end:
             seed += 1
-            said = (try_damage(seed, place, target) if seed % 2 else
-                    try_damaged_model(seed, place, model, target))
+            said = (
+                try_damage(seed, place, target)
+                if seed % 2
+                else try_damaged_model(seed, place, model, target)
+            )
             found["works" if said == "works" else "refused"] += 1
-    print(f"{found.total()} damaged checkpoints: " + ", ".join(
-        f"{count} {what}" for what, count in sorted(found.items())))
+    print(
+        f"{found.total()} damaged checkpoints: "
+        + ", ".join(f"{count} {what}" for what, count in sorted(found.items()))
+    )
 
 
 if __name__ == "__main__":

@@ -7,15 +7,21 @@ from typing import Any
 
 def save_gguf_header(path: Path, values: dict[str, Any]) -> Path:
     """A file that says `values`: texts, whole numbers, and lists of either."""
-    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, len(values)) + b"".join(
-        _text(key) + _typed(value) for key, value in values.items()))
+    path.write_bytes(
+        b"GGUF"
+        + struct.pack("<IQQ", 3, 0, len(values))
+        + b"".join(_text(key) + _typed(value) for key, value in values.items())
+    )
     return path
 
 
 def gguf_tokenizer(words: list[str], control: int = 0, model: str = "gpt2") -> dict[str, Any]:
     """What a file says of these words, the first `control` of which are control tokens."""
-    return {"tokenizer.ggml.model": model, "tokenizer.ggml.tokens": words,
-            "tokenizer.ggml.token_type": [3] * control + [1] * (len(words) - control)}
+    return {
+        "tokenizer.ggml.model": model,
+        "tokenizer.ggml.tokens": words,
+        "tokenizer.ggml.token_type": [3] * control + [1] * (len(words) - control),
+    }
 
 
 def _typed(value: Any) -> bytes:

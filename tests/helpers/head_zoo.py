@@ -26,8 +26,10 @@ class Shape:
     def save(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(self.config))
-        save_file({name: tensor.contiguous() for name, tensor in self.tensors.items()},
-                  folder / "model.safetensors")
+        save_file(
+            {name: tensor.contiguous() for name, tensor in self.tensors.items()},
+            folder / "model.safetensors",
+        )
         return folder
 
 
@@ -45,8 +47,10 @@ class Weights:
 
     def layer(self, prefix: str, inputs: int, norms: tuple[str, ...]) -> dict:
         sizes = {"q": HEADS, "k": KV_HEADS, "v": KV_HEADS}
-        made = {f"{prefix}self_attn.{name}_proj.weight": self.matrix(count * HEAD_WIDTH, inputs)
-                for name, count in sizes.items()}
+        made = {
+            f"{prefix}self_attn.{name}_proj.weight": self.matrix(count * HEAD_WIDTH, inputs)
+            for name, count in sizes.items()
+        }
         made[f"{prefix}self_attn.o_proj.weight"] = self.matrix(WIDTH, WIDTH)
         for name, shape in {"gate": (MLP, WIDTH), "up": (MLP, WIDTH), "down": (WIDTH, MLP)}.items():
             made[f"{prefix}mlp.{name}_proj.weight"] = self.matrix(*shape)
@@ -59,11 +63,22 @@ class Weights:
 
 def layer_config(**changes) -> dict:
     config = {
-        "model_type": "llama", "hidden_size": WIDTH, "intermediate_size": MLP,
-        "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS, "num_hidden_layers": 1,
-        "max_position_embeddings": 256, "rms_norm_eps": 1e-5, "hidden_act": "silu",
-        "vocab_size": VOCABULARY, "tie_word_embeddings": False, "torch_dtype": "bfloat16",
-        "initializer_range": 0.02, "use_cache": True, "transformers_version": "4.53.0"}
+        "model_type": "llama",
+        "hidden_size": WIDTH,
+        "intermediate_size": MLP,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": KV_HEADS,
+        "num_hidden_layers": 1,
+        "max_position_embeddings": 256,
+        "rms_norm_eps": 1e-5,
+        "hidden_act": "silu",
+        "vocab_size": VOCABULARY,
+        "tie_word_embeddings": False,
+        "torch_dtype": "bfloat16",
+        "initializer_range": 0.02,
+        "use_cache": True,
+        "transformers_version": "4.53.0",
+    }
     return config | changes
 
 
@@ -73,9 +88,11 @@ ABOVE = ("input_layernorm", "post_attention_layernorm")
 
 def eagle3(prefix: str = "midlayer.", features: int = 3, fc: bool = True) -> dict:
     weights = Weights(1)
-    tensors = {"norm.weight": weights.norm(WIDTH),
-               "lm_head.weight": weights.matrix(DRAFT_VOCABULARY, WIDTH),
-               **weights.layer(prefix, 2 * WIDTH, FIRST)}
+    tensors = {
+        "norm.weight": weights.norm(WIDTH),
+        "lm_head.weight": weights.matrix(DRAFT_VOCABULARY, WIDTH),
+        **weights.layer(prefix, 2 * WIDTH, FIRST),
+    }
     if fc:
         tensors["fc.weight"] = weights.matrix(WIDTH, features * WIDTH)
     known = weights.known()
@@ -86,26 +103,35 @@ def eagle3(prefix: str = "midlayer.", features: int = 3, fc: bool = True) -> dic
 
 def flat(tensors: dict | None = None, plain: dict | None = None, **changes) -> Shape:
     """Of SpecForge's dialect."""
-    config = layer_config(architectures=["LlamaForCausalLMEagle3"],
-                          draft_vocab_size=DRAFT_VOCABULARY) | changes
+    config = (
+        layer_config(architectures=["LlamaForCausalLMEagle3"], draft_vocab_size=DRAFT_VOCABULARY)
+        | changes
+    )
     return Shape(config, tensors or eagle3(), plain or {})
 
 
 def nested(tensors: dict, plain: dict | None = None, layer: dict | None = None, **changes) -> Shape:
     """Of the speculators dialect."""
     config = {
-        "architectures": ["Eagle3Speculator"], "model_type": "speculator_model",
-        "speculators_model_type": "eagle3", "speculators_version": "0.3.0",
+        "architectures": ["Eagle3Speculator"],
+        "model_type": "speculator_model",
+        "speculators_model_type": "eagle3",
+        "speculators_version": "0.3.0",
         "speculators_config": {"algorithm": "eagle3", "verifier": {"name_or_path": "target"}},
-        "draft_vocab_size": DRAFT_VOCABULARY, "norm_before_residual": False,
-        "transformer_layer_config": layer_config(**(layer or {}))}
+        "draft_vocab_size": DRAFT_VOCABULARY,
+        "norm_before_residual": False,
+        "transformer_layer_config": layer_config(**(layer or {})),
+    }
     return Shape(config | changes, tensors, plain or {})
 
 
 def eagle1(biased: bool = False, depth: int = 1) -> dict:
     weights = Weights(2)
-    tensors = {"fc.weight": weights.matrix(WIDTH, 2 * WIDTH), "fc.bias": weights.matrix(WIDTH),
-               **weights.layer("layers.0.", WIDTH, ABOVE[1:])}
+    tensors = {
+        "fc.weight": weights.matrix(WIDTH, 2 * WIDTH),
+        "fc.bias": weights.matrix(WIDTH),
+        **weights.layer("layers.0.", WIDTH, ABOVE[1:]),
+    }
     for number in range(1, depth):
         tensors |= weights.layer(f"layers.{number}.", WIDTH, ABOVE)
     if biased:
@@ -132,68 +158,120 @@ def shapes() -> dict[str, Shape]:
     """All of them by name."""
     one = "layers.0."
     spoken = eagle3(one)
-    whole = {"lm_head.weight": Weights(5).matrix(VOCABULARY, WIDTH),
-             "d2t": torch.zeros(VOCABULARY, dtype=torch.long)}
+    whole = {
+        "lm_head.weight": Weights(5).matrix(VOCABULARY, WIDTH),
+        "d2t": torch.zeros(VOCABULARY, dtype=torch.long),
+    }
     no_d2t = {name: tensor for name, tensor in eagle3().items() if name not in ("d2t", "t2d")}
     ids = "eagle_aux_hidden_state_layer_ids"
     return {
         "specforge": flat(),
         "norm-before-residual": flat(norm_before_residual=True, plain={"before": True}),
         "eagle-3.1": flat(
-            eagle3() | {f"fc_norm.{number}.weight": Weights(6 + number).norm(WIDTH)
-                        for number in range(3)},
-            fc_norm=True, norm_output=True, plain={"norm_output": True}),
-        "gpt-oss": nested(spoken | {"input_norm.weight": Weights(9).norm(3 * WIDTH)},
-                          norm_before_fc=True, norm_before_residual=True, plain={"before": True}),
+            eagle3()
+            | {f"fc_norm.{number}.weight": Weights(6 + number).norm(WIDTH) for number in range(3)},
+            fc_norm=True,
+            norm_output=True,
+            plain={"norm_output": True},
+        ),
+        "gpt-oss": nested(
+            spoken | {"input_norm.weight": Weights(9).norm(3 * WIDTH)},
+            norm_before_fc=True,
+            norm_before_residual=True,
+            plain={"before": True},
+        ),
         "qwen3": nested(spoken | qk_norms(one), layer={"model_type": "qwen3"}),
         "qwen2-biases": flat(eagle3() | biases("midlayer.", "qkv"), attention_bias=True),
         "all-biases": flat(eagle3() | biases("midlayer.", "qkvo"), attention_bias=True),
-        "window": nested(spoken, layer={"sliding_window": 6, "use_sliding_window": True,
-                                        "layer_types": ["sliding_attention"]},
-                         plain={"windows": [6]}),
+        "window": nested(
+            spoken,
+            layer={
+                "sliding_window": 6,
+                "use_sliding_window": True,
+                "layer_types": ["sliding_attention"],
+            },
+            plain={"windows": [6]},
+        ),
         "unused-window": flat(sliding_window=6, use_sliding_window=False, max_window_layers=28),
         "two-layers": nested(spoken | above(1), layer={"num_hidden_layers": 2}),
         "two-layers-one-window": nested(
-            spoken | above(1), plain={"windows": [None, 5]},
-            layer={"num_hidden_layers": 2, "sliding_window": 5,
-                   "layer_types": ["full_attention", "sliding_attention"]}),
+            spoken | above(1),
+            plain={"windows": [None, 5]},
+            layer={
+                "num_hidden_layers": 2,
+                "sliding_window": 5,
+                "layer_types": ["full_attention", "sliding_attention"],
+            },
+        ),
         "two-wide-layers": nested(spoken | above(1, 2 * WIDTH), layer={"num_hidden_layers": 2}),
-        "last-state": flat(eagle3(fc=False), plain={"layers": (4,)}, eagle_config={
-            "use_aux_hidden_state": False, ids: [], "use_input_layernorm_in_first_layer": True,
-            "use_last_layernorm": True, "use_mtp_layernorm": False}),
+        "last-state": flat(
+            eagle3(fc=False),
+            plain={"layers": (4,)},
+            eagle_config={
+                "use_aux_hidden_state": False,
+                ids: [],
+                "use_input_layernorm_in_first_layer": True,
+                "use_last_layernorm": True,
+                "use_mtp_layernorm": False,
+            },
+        ),
         "layers-of-states": flat(plain={"layers": (1, 3, 4)}, **{ids: [1, 3, 4]}),
-        "layers-of-outputs": flat(plain={"layers": (1, 2, 3)}, eagle_config={
-            ids: [0, 1, 2], "use_aux_hidden_state": True}),
-        "four-layers": flat(eagle3(features=4), plain={"layers": (1, 2, 3, 4)},
-                            **{ids: [1, 2, 3, 4]}),
+        "layers-of-outputs": flat(
+            plain={"layers": (1, 2, 3)}, eagle_config={ids: [0, 1, 2], "use_aux_hidden_state": True}
+        ),
+        "four-layers": flat(
+            eagle3(features=4), plain={"layers": (1, 2, 3, 4)}, **{ids: [1, 2, 3, 4]}
+        ),
         "whole-vocabulary": flat(no_d2t | whole, draft_vocab_size=None, plain={"whole": True}),
-        "targets-head": flat({name: tensor for name, tensor in (eagle3() | whole).items()
-                              if name not in ("lm_head.weight", "t2d")},
-                             draft_vocab_size=VOCABULARY, plain={"whole": True}),
+        "targets-head": flat(
+            {
+                name: tensor
+                for name, tensor in (eagle3() | whole).items()
+                if name not in ("lm_head.weight", "t2d")
+            },
+            draft_vocab_size=VOCABULARY,
+            plain={"whole": True},
+        ),
         "t2d-alone": flat({name: tensor for name, tensor in eagle3().items() if name != "d2t"}),
-        "tied": flat({name: tensor for name, tensor in no_d2t.items() if name != "lm_head.weight"}
-                     | {"embed_tokens.weight": Weights(7).matrix(VOCABULARY, WIDTH)},
-                     tie_word_embeddings=True, draft_vocab_size=None,
-                     plain={"whole": True, "tied": True}),
+        "tied": flat(
+            {name: tensor for name, tensor in no_d2t.items() if name != "lm_head.weight"}
+            | {"embed_tokens.weight": Weights(7).matrix(VOCABULARY, WIDTH)},
+            tie_word_embeddings=True,
+            draft_vocab_size=None,
+            plain={"whole": True, "tied": True},
+        ),
         "logit-scale": flat(logit_scale=0.25, plain={"scale": 0.25}),
-        "partial-rotary": flat(rope_theta=5000.0, partial_rotary_factor=0.5,
-                               plain={"turned": HEAD_WIDTH // 2, "base": 5000.0}),
-        "mrope": flat(rope_theta=1e6, plain={"base": 1e6}, rope_scaling={
-            "type": "mrope", "rope_type": "default", "mrope_section": [1, 1, 2]}),
+        "partial-rotary": flat(
+            rope_theta=5000.0,
+            partial_rotary_factor=0.5,
+            plain={"turned": HEAD_WIDTH // 2, "base": 5000.0},
+        ),
+        "mrope": flat(
+            rope_theta=1e6,
+            plain={"base": 1e6},
+            rope_scaling={"type": "mrope", "rope_type": "default", "mrope_section": [1, 1, 2]},
+        ),
         "linear": flat(rope_scaling={"type": "linear", "factor": 4.0}, plain={"slower": 4.0}),
         "eagle-1": Shape(layer_config(architectures=["LlamaForCausalLM"], bias=True), eagle1()),
         "eagle-1-qwen2": Shape(
             layer_config(architectures=["LlamaForCausalLM"], model_type="qwen2", qkv_bias=True),
-            eagle1(biased=True)),
+            eagle1(biased=True),
+        ),
         "eagle-1-two-layers": Shape(
-            layer_config(architectures=["LlamaForCausalLM"], num_hidden_layers=2), eagle1(depth=2)),
+            layer_config(architectures=["LlamaForCausalLM"], num_hidden_layers=2), eagle1(depth=2)
+        ),
     }
 
 
 # Rope types whose frequencies transformers computes.
 ROPES = {
-    "llama3": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
-               "high_freq_factor": 4.0, "original_max_position_embeddings": 64},
+    "llama3": {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    },
     "yarn": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
     "su": {"type": "su", "short_factor": [1.1] * 4, "long_factor": [2.0] * 4},
     "dynamic": {"type": "dynamic", "factor": 2.0},

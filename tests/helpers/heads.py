@@ -13,12 +13,23 @@ VOCABULARY, DRAFT_VOCABULARY, WIDTH = 63, 40, 32
 
 def random_head(seed: int = 0, generation: int = 3, reduced: bool = True, **changes) -> EagleHead:
     layer = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=48, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=256, num_hidden_layers=1, rms_norm_eps=1e-5)
+        vocab_size=VOCABULARY,
+        hidden_size=WIDTH,
+        intermediate_size=48,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        num_hidden_layers=1,
+        rms_norm_eps=1e-5,
+    )
     third = generation == 3
     config = EagleConfig(
-        layer, generation, draft_vocabulary_size=DRAFT_VOCABULARY if third and reduced else None,
-        target_layers=(1, 2, 3) if third else None, fc_bias=not third)
+        layer,
+        generation,
+        draft_vocabulary_size=DRAFT_VOCABULARY if third and reduced else None,
+        target_layers=(1, 2, 3) if third else None,
+        fc_bias=not third,
+    )
     config = replace(config, **changes)
     torch.manual_seed(seed)
     network = ParallelHead if config.masks else EagleHead

@@ -19,7 +19,7 @@ def two_sample_p(left: np.ndarray, right: np.ndarray) -> float:
     """p-value of the chi-square test that two samples of cells have one distribution."""
     names, index = np.unique(np.concatenate([left, right]), return_inverse=True)
     a = np.bincount(index[: len(left)], minlength=len(names)).astype(float)
-    b = np.bincount(index[len(left):], minlength=len(names)).astype(float)
+    b = np.bincount(index[len(left) :], minlength=len(names)).astype(float)
     rare = a + b < 20
     a, b = np.append(a[~rare], a[rare].sum()), np.append(b[~rare], b[rare].sum())
     used = a + b > 0

@@ -34,8 +34,14 @@ class Driver:
     def learn_losses(self, loss: np.ndarray) -> None:
         self.selector.learn(self.state, self.params, 0, self.play(), loss)
 
-    def learn_round(self, arm: int, propensity: float, emitted: int,
-                    verified: float = 0.0, lookahead: float = 0.0) -> None:
+    def learn_round(
+        self,
+        arm: int,
+        propensity: float,
+        emitted: int,
+        verified: float = 0.0,
+        lookahead: float = 0.0,
+    ) -> None:
         outcome = np.zeros(OUTCOMES)
         outcome[EMITTED], outcome[VERIFIED], outcome[LOOKAHEAD] = emitted, verified, lookahead
         self.selector.learn(self.state, self.params, self.key, 0, arm, propensity, outcome)

@@ -32,12 +32,13 @@ def plain_greedy(target: LanguageModel, prompt: list[int], new_tokens: int) -> l
             tokens.append(int(target.model(torch.tensor([tokens])).logits[0, -1].argmax()))
             if tokens[-1] in target.eos_tokens:
                 break
-    return tokens[len(prompt):]
+    return tokens[len(prompt) :]
 
 
 @torch.inference_mode()
-def prompt_with_doubt(target: LanguageModel, drafters: Iterable[Drafter], sampling: Sampling
-                      ) -> list[int]:
+def prompt_with_doubt(
+    target: LanguageModel, drafters: Iterable[Drafter], sampling: Sampling
+) -> list[int]:
     """A prompt after which every drafter may be accepted and may be rejected."""
     generator = torch.Generator().manual_seed(8)
     while True:
@@ -47,7 +48,8 @@ def prompt_with_doubt(target: LanguageModel, drafters: Iterable[Drafter], sampli
         p = probabilities(target.model(ids[None]).logits[:, -1], sampling)
         accepted = [
             torch.minimum(p, probabilities(drafter.session().extend(ids, known), sampling))
-            for drafter in drafters]
+            for drafter in drafters
+        ]
         if all(0.05 < common.sum() < 0.95 for common in accepted):
             return ids.tolist()
 

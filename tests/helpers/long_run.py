@@ -10,6 +10,7 @@ def feed_for_long(selector: Selector, state: np.ndarray, params: np.ndarray, ste
     """Drafter 1 is best: smallest loss, longest rounds."""
     play, learn = selector.play, selector.learn
     if selector.feedback == CHOSEN:
+
         @numba.njit
         def loop(state, params, weights):
             outcome = np.zeros(OUTCOMES)
@@ -20,10 +21,12 @@ def feed_for_long(selector: Selector, state: np.ndarray, params: np.ndarray, ste
                 outcome[EMITTED] = 6.0 if arm == 1 else 1.0
                 learn(state, params, step, step, arm, weights[arm], outcome)
     else:
+
         @numba.njit
         def loop(state, params, weights):
             loss = np.array([1.0, 0.0, 0.9])
             for step in range(steps):
                 play(state, params, step, weights)
                 learn(state, params, step, weights, loss)
+
     loop(state, params, np.zeros(3))

@@ -12,8 +12,23 @@ from typing import Any
 import polars as pl
 
 # Numbers that wrap, overflow, are none, or claim what no file holds; texts that cannot be written.
-NUMBERS: list[Any] = [0, -1, 1, 2**31, 2**32, 2**63, 2**64, 10**8, 10**23, 10**400, 1e308, 0.5,
-                      float("nan"), float("inf"), float("-inf")]
+NUMBERS: list[Any] = [
+    0,
+    -1,
+    1,
+    2**31,
+    2**32,
+    2**63,
+    2**64,
+    10**8,
+    10**23,
+    10**400,
+    1e308,
+    0.5,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+]
 TEXTS: list[Any] = ["", "\0", "a\nb", "\ud800", "../x", "all", "=1+1", "x" * 10_000, "é", "0" * 64]
 OTHERS: list[Any] = [None, True, [], {}, [[]], {"": 0}]
 BYTES = (b"\0", b"\xff", b"PAR1", b"{", b'"', b"9" * 400, b"\xef\xbb\xbf", b"\\ud800")
@@ -57,8 +72,9 @@ def mutate_document(document: Any, rng: Random) -> Any:
 
 def _places(part: Any) -> list[tuple[Any, Any]]:
     """Every value of a document by what holds it and its key there."""
-    keys = list(part) if isinstance(part, dict) else range(len(part)) if isinstance(
-        part, list) else []
+    keys = (
+        list(part) if isinstance(part, dict) else range(len(part)) if isinstance(part, list) else []
+    )
     found: list[tuple[Any, Any]] = []
     for key in keys:
         found += [(part, key), *_places(part[key])]
@@ -81,13 +97,16 @@ def mutate_table(table: pl.DataFrame, rng: Random) -> pl.DataFrame:
     dtype = table.schema[column]
     value: Any = rng.choice(TEXTS[:3]) if dtype == pl.String else None
     if dtype.is_integer():  # as far as the type goes
-        low, high = (int(table.select(bound).item()) for bound in (
-            pl.lit(0, dtype).lower_bound(), pl.lit(0, dtype).upper_bound()))
+        low, high = (
+            int(table.select(bound).item())
+            for bound in (pl.lit(0, dtype).lower_bound(), pl.lit(0, dtype).upper_bound())
+        )
         value = min(max(low, rng.choice((-1, 0, 1, 2**31, 2**32 - 1))), high)
     elif dtype.is_float():
         value = rng.choice((0.0, -1.0, 2.0, float("nan"), float("inf"), float("-inf"), 1e30))
-    return table.with_columns(pl.when(here).then(pl.lit(value, dtype)).otherwise(pl.col(column))
-                              .alias(column))
+    return table.with_columns(
+        pl.when(here).then(pl.lit(value, dtype)).otherwise(pl.col(column)).alias(column)
+    )
 
 
 def mutate_file(path: Path, rng: Random) -> None:

@@ -37,11 +37,16 @@ class Wrapped:
         drafted = min(self.length, len(self.gamma) - start)
         outcome[EMITTED] = tokens
         for entry, count in ((VERIFIED, min(tokens, drafted)), (LOOKAHEAD, drafted)):
-            outcome[entry] = np.mean([
-                self.gamma[start + step, min(step, self.gamma.shape[1] - 1), arm]
-                for step in range(count)], dtype=np.float64)
-        self.selector.learn(self.state, self.params, decision_key(self.key, start), start, arm,
-                            propensity, outcome)
+            outcome[entry] = np.mean(
+                [
+                    self.gamma[start + step, min(step, self.gamma.shape[1] - 1), arm]
+                    for step in range(count)
+                ],
+                dtype=np.float64,
+            )
+        self.selector.learn(
+            self.state, self.params, decision_key(self.key, start), start, arm, propensity, outcome
+        )
 
 
 def texts(trace):
@@ -53,8 +58,10 @@ def texts(trace):
 
 def numbers(key, count):
     """The uniform numbers of a text's positions."""
-    return [np.array([uniform(key, position, stream) for position in range(count)])
-            for stream in (ACCEPTANCE, SELECTION)]
+    return [
+        np.array([uniform(key, position, stream) for position in range(count)])
+        for stream in (ACCEPTANCE, SELECTION)
+    ]
 
 
 def length_loss(text):

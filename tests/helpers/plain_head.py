@@ -21,16 +21,26 @@ class PlainHead:
     def __init__(self, shape: Shape, embedding, lm_head):
         """`embedding` (V, H) and `lm_head` (V, H) are the target's."""
         self.t = {name: tensor.double() for name, tensor in shape.tensors.items()}
-        options = {"before": False, "norm_output": False, "windows": [None] * 9, "layers": None,
-                   "whole": False, "tied": False, "scale": 1.0, "turned": HEAD_WIDTH,
-                   "base": 10000.0, "slower": 1.0} | shape.plain
+        options = {
+            "before": False,
+            "norm_output": False,
+            "windows": [None] * 9,
+            "layers": None,
+            "whole": False,
+            "tied": False,
+            "scale": 1.0,
+            "turned": HEAD_WIDTH,
+            "base": 10000.0,
+            "slower": 1.0,
+        } | shape.plain
         self.options, self.third = options, "norm.weight" in self.t
         self.embedding = self.t.get("embed_tokens.weight", embedding.double())
         own = self.t.get("embed_tokens.weight") if options["tied"] else lm_head.double()
         self.lm_head = self.t.get("lm_head.weight", own)
         self.first = "midlayer." if "midlayer.mlp.up_proj.weight" in self.t else "layers.0."
-        self.depth = 1 + max([0, *(int(name.split(".")[1]) for name in self.t
-                                   if name.startswith("layers."))])
+        self.depth = 1 + max(
+            [0, *(int(name.split(".")[1]) for name in self.t if name.startswith("layers."))]
+        )
         self.places = [[] for _ in range(self.depth)]
 
     def feature(self, states: list):
@@ -38,8 +48,10 @@ class PlainHead:
         if not self.third:
             return states[0]
         if "fc_norm.0.weight" in self.t:
-            states = [rms(state, self.t[f"fc_norm.{number}.weight"])
-                      for number, state in enumerate(states)]
+            states = [
+                rms(state, self.t[f"fc_norm.{number}.weight"])
+                for number, state in enumerate(states)
+            ]
         fused = torch.cat(states)
         if "input_norm.weight" in self.t:
             fused = rms(fused, self.t["input_norm.weight"])
@@ -54,8 +66,9 @@ class PlainHead:
             residual = normed if self.options["before"] else feature
             states = torch.cat([embedded, normed])
         else:
-            residual = states = self.t["fc.weight"] @ torch.cat([embedded, feature]) + (
-                self.t["fc.bias"])
+            residual = states = (
+                self.t["fc.weight"] @ torch.cat([embedded, feature]) + (self.t["fc.bias"])
+            )
         output = self._layer(0, self.first, states, residual)
         for number in range(1, self.depth):
             prefix = f"layers.{number}."
@@ -78,18 +91,24 @@ class PlainHead:
             group = head // (HEADS // KV_HEADS)
             scores = torch.stack([queries[head] @ key[group] for key, _ in seen])
             weights = (scores / math.sqrt(HEAD_WIDTH)).softmax(0)
-            out.append(sum(weight * value[group]
-                           for weight, (_, value) in zip(weights, seen, strict=True)))
-        states = residual + self.t[attention + "o_proj.weight"] @ torch.cat(out) + self.t.get(
-            attention + "o_proj.bias", 0.0)
+            out.append(
+                sum(weight * value[group] for weight, (_, value) in zip(weights, seen, strict=True))
+            )
+        states = (
+            residual
+            + self.t[attention + "o_proj.weight"] @ torch.cat(out)
+            + self.t.get(attention + "o_proj.bias", 0.0)
+        )
         normed = rms(states, self.t[prefix + "post_attention_layernorm.weight"])
-        gate, up, down = (self.t[f"{prefix}mlp.{name}_proj.weight"] for name in (
-            "gate", "up", "down"))
+        gate, up, down = (
+            self.t[f"{prefix}mlp.{name}_proj.weight"] for name in ("gate", "up", "down")
+        )
         return states + down @ (functional.silu(gate @ normed) * (up @ normed))
 
     def _heads(self, attention: str, name: str, states, count: int):
         projected = self.t[f"{attention}{name}_proj.weight"] @ states + self.t.get(
-            f"{attention}{name}_proj.bias", 0.0)
+            f"{attention}{name}_proj.bias", 0.0
+        )
         heads = projected.view(count, HEAD_WIDTH)
         norm = self.t.get(f"{attention}{name}_norm.weight")
         return heads if norm is None else rms(heads, norm)
@@ -110,8 +129,11 @@ class PlainHead:
         logits = self.options["scale"] * (self.lm_head @ states)
         if len(logits) == VOCABULARY:
             return logits
-        known = self.t["t2d"].nonzero()[:, 0] if "d2t" not in self.t else (
-            torch.arange(len(logits)) + self.t["d2t"].long())
+        known = (
+            self.t["t2d"].nonzero()[:, 0]
+            if "d2t" not in self.t
+            else (torch.arange(len(logits)) + self.t["d2t"].long())
+        )
         full = torch.full((VOCABULARY,), -math.inf, dtype=torch.double)
         full[known] = logits
         return full

@@ -36,8 +36,9 @@ class TinyPair:
         return np.moveaxis(np.minimum(self.p, self.q).sum(axis=-1), 0, -1).copy()
 
 
-def decode(pair: TinyPair, text: str, draft_length: int, episodes: int, seed: int
-           ) -> tuple[np.ndarray, np.ndarray]:
+def decode(
+    pair: TinyPair, text: str, draft_length: int, episodes: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Decode `episodes` texts with the selector `text`, all randomness fresh.
 
     Returns tokens (episodes, T) and choice (episodes, T): the drafter of the round that started
@@ -49,6 +50,7 @@ def decode(pair: TinyPair, text: str, draft_length: int, episodes: int, seed: in
     size = selector.state_size(len(pair.q))
 
     if selector.feedback == CHOSEN:
+
         @numba.njit
         def after_round(state, params, weights, gamma, fed, start, arm, emitted, loss):
             outcome = np.zeros(OUTCOMES)
@@ -56,6 +58,7 @@ def decode(pair: TinyPair, text: str, draft_length: int, episodes: int, seed: in
             learn(state, params, start, start, arm, weights[arm], outcome)
             return fed
     else:
+
         @numba.njit
         def after_round(state, params, weights, gamma, fed, start, arm, emitted, loss):
             while fed + draft_length <= start + emitted:
@@ -106,7 +109,8 @@ def decode(pair: TinyPair, text: str, draft_length: int, episodes: int, seed: in
                     code = code * vocabulary + token
                     position += 1
                 fed = after_round(
-                    state, params, weights, gamma, fed, start, arm, position - start, loss)
+                    state, params, weights, gamma, fed, start, arm, position - start, loss
+                )
 
     shape = (episodes, len(pair.p))
     tokens, choice = np.zeros(shape, np.int64), np.full(shape, -1, np.int16)
@@ -131,12 +135,28 @@ def recorded_texts(pair: TinyPair, count: int, seed: int, draft_length: int = 2)
         gamma[:, position, 0] = pair.gamma[position, code]
         code = code * vocabulary + token
     manifest = Manifest(
-        "tiny", "", TargetInfo("tiny", "", "", vocabulary),
+        "tiny",
+        "",
+        TargetInfo("tiny", "", "", vocabulary),
         [DrafterInfo(f"d{i}", "tiny", "", None) for i in range(drafters)],
-        SamplingInfo(1.0, 1.0, 0, seed, length), draft_length, "full", "", "", count,
-        count * length, {},
+        SamplingInfo(1.0, 1.0, 0, seed, length),
+        draft_length,
+        "full",
+        "",
+        "",
+        count,
+        count * length,
+        {},
     )
     flat = (count * length, 1, drafters)
-    return Trace(manifest, pl.DataFrame(), np.arange(count + 1) * length, tokens.reshape(-1),
-                 log_p.reshape(-1), log_q.reshape(flat), gamma.reshape(flat),
-                 np.zeros(flat, dtype=bool), np.zeros(flat))
+    return Trace(
+        manifest,
+        pl.DataFrame(),
+        np.arange(count + 1) * length,
+        tokens.reshape(-1),
+        log_p.reshape(-1),
+        log_q.reshape(flat),
+        gamma.reshape(flat),
+        np.zeros(flat, dtype=bool),
+        np.zeros(flat),
+    )

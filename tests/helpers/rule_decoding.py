@@ -26,7 +26,11 @@ _AT_ONCE = 20_000  # small enough for a processor's cache
 
 
 def decode(
-    pair: TinyPair, rule: Rule, draft_length: int, texts: int, seed: int,
+    pair: TinyPair,
+    rule: Rule,
+    draft_length: int,
+    texts: int,
+    seed: int,
     trees: "Trees | None" = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tokens (texts, T) and where rounds started, bool (texts, T).
@@ -56,8 +60,9 @@ class _Decoder:
         self.starts = torch.zeros(texts, self.length, dtype=torch.bool)
         self.position, self.code = (torch.zeros(texts, dtype=torch.long) for _ in range(2))
         self.running = torch.arange(texts)
-        self.shared = self._uniform(texts, self.length + draft_length + 1) if (
-            rule.shared_noise) else None
+        self.shared = (
+            self._uniform(texts, self.length + draft_length + 1) if (rule.shared_noise) else None
+        )
 
     def round(self):
         rows = self.running
@@ -97,8 +102,10 @@ class _Decoder:
         going = torch.ones(len(rows), dtype=torch.bool)
         for level in range(self.k + 1):
             place, code = self.position[rows], self.code[rows]
-            p, q = self._at(self.p, place, code), self._proposals(arm, place, code) * (
-                level < self.k)
+            p, q = (
+                self._at(self.p, place, code),
+                self._proposals(arm, place, code) * (level < self.k),
+            )
             draft = self.rule.draft(q, noise[:, level])
             chosen = self.rule.accept(p, q, draft, noise[:, level])
             accepted = draft.gather(1, chosen.clamp(min=0)[:, None])[:, 0]
@@ -137,8 +144,13 @@ class _Decoder:
         return table[place.clamp(max=self.length - 1), code % self.p.shape[1]]
 
     def _uniform(self, rows, levels):
-        return torch.rand(rows, levels, self.rule.width(self.vocabulary), dtype=torch.float64,
-                          generator=self.generator)
+        return torch.rand(
+            rows,
+            levels,
+            self.rule.width(self.vocabulary),
+            dtype=torch.float64,
+            generator=self.generator,
+        )
 
 
 class Trees:
@@ -177,13 +189,18 @@ def all_texts(
     for place in range(1, length):
         code[:, place] = code[:, place - 1] * vocabulary + texts[:, place - 1]
     place = np.broadcast_to(np.arange(length), texts.shape)
-    p, q = pair.p[place, code].reshape(-1, vocabulary), pair.q[:, place, code].reshape(
-        arms, -1, vocabulary)
+    p, q = (
+        pair.p[place, code].reshape(-1, vocabulary),
+        pair.q[:, place, code].reshape(arms, -1, vocabulary),
+    )
     token = torch.from_numpy(texts.reshape(-1))
-    columns = [_columns(torch.from_numpy(p), torch.from_numpy(q[arm]), token, rules)
-               for arm in range(arms)]
-    stacked = {name: np.stack([column[name].numpy() for column in columns], -1)[:, None]
-               for name in columns[0]}
+    columns = [
+        _columns(torch.from_numpy(p), torch.from_numpy(q[arm]), token, rules) for arm in range(arms)
+    ]
+    stacked = {
+        name: np.stack([column[name].numpy() for column in columns], -1)[:, None]
+        for name in columns[0]
+    }
     p_token = p[np.arange(len(p)), token.numpy()]
     own = {name: stacked.pop(name) for name in ("log_q", "gamma", "match", "p_top")}
     infos = [RuleInfo(rule.label) for rule in rules]
@@ -191,12 +208,29 @@ def all_texts(
         stacked |= _tree_columns(pair, trees, texts, code)
         infos.append(RuleInfo("tree", len(trees.member)))
     manifest = Manifest(
-        "tiny", "", TargetInfo("tiny", "", "", vocabulary),
+        "tiny",
+        "",
+        TargetInfo("tiny", "", "", vocabulary),
         [DrafterInfo(f"d{arm}", "tiny", "", None) for arm in range(arms)],
-        SamplingInfo(1.0, 1.0, 0, 0, length), draft_length, "full", "", "", len(texts),
-        texts.size, {}, rules=infos)
-    trace = Trace(manifest, pl.DataFrame(), np.arange(len(texts) + 1) * length,
-                  texts.reshape(-1), np.log(p_token), rules=stacked, **own)
+        SamplingInfo(1.0, 1.0, 0, 0, length),
+        draft_length,
+        "full",
+        "",
+        "",
+        len(texts),
+        texts.size,
+        {},
+        rules=infos,
+    )
+    trace = Trace(
+        manifest,
+        pl.DataFrame(),
+        np.arange(len(texts) + 1) * length,
+        texts.reshape(-1),
+        np.log(p_token),
+        rules=stacked,
+        **own,
+    )
     return trace, p_token.reshape(len(texts), length).prod(axis=1)
 
 
@@ -209,8 +243,9 @@ def _columns(p, q, token, rules):
     return columns
 
 
-def _tree_columns(pair: TinyPair, trees: Trees, texts: np.ndarray, code: np.ndarray
-                  ) -> dict[str, np.ndarray]:
+def _tree_columns(
+    pair: TinyPair, trees: Trees, texts: np.ndarray, code: np.ndarray
+) -> dict[str, np.ndarray]:
     arms, length, _, vocabulary = pair.q.shape
     levels = len(trees.member)
     depth = np.zeros((len(texts), length, arms), dtype=np.uint8)
@@ -229,8 +264,11 @@ def _tree_columns(pair: TinyPair, trees: Trees, texts: np.ndarray, code: np.ndar
             inside &= trees.member[level][arm, start, code[:, start], path]
             depth[:, start, arm] += inside
     flat = len(texts) * length
-    return {"depth.tree": depth.reshape(flat, 1, arms), "nodes.tree": nodes.reshape(flat, 1, arms),
-            "mass.tree": mass.reshape(flat, levels, arms)}
+    return {
+        "depth.tree": depth.reshape(flat, 1, arms),
+        "nodes.tree": nodes.reshape(flat, 1, arms),
+        "mass.tree": mass.reshape(flat, levels, arms),
+    }
 
 
 def law_of_starts(acceptance: np.ndarray, length: int, draft_length: int) -> np.ndarray:
@@ -262,5 +300,9 @@ def law_of_starts(acceptance: np.ndarray, length: int, draft_length: int) -> np.
 
 def without(trace: Trace, rule: str) -> Trace:
     """The trace without a rule's statistics."""
-    return replace(trace, rules={name: values for name, values in trace.rules.items()
-                                 if not name.endswith(f".{rule}")})
+    return replace(
+        trace,
+        rules={
+            name: values for name, values in trace.rules.items() if not name.endswith(f".{rule}")
+        },
+    )

@@ -38,8 +38,10 @@ class TinyModel:
 
 def tokenize(text: str, shift: int = 0) -> list[int]:
     """w12 is token 12, any other sign one of its own."""
-    return [int(word) if word else 3 + (ord(sign) + shift) % (VOCABULARY - 3)
-            for word, sign in re.findall(r"w(\d+) ?|(.)", text, re.DOTALL)]
+    return [
+        int(word) if word else 3 + (ord(sign) + shift) % (VOCABULARY - 3)
+        for word, sign in re.findall(r"w(\d+) ?|(.)", text, re.DOTALL)
+    ]
 
 
 def detokenize(tokens: list[int]) -> str:
@@ -58,8 +60,9 @@ def whole_law(logs: np.ndarray, temperature: float, top_k: int, top_p: float) ->
         p = np.exp(np.take_along_axis(scaled, order, 1))
         p /= p.sum(axis=1, keepdims=True)
         cut = p.cumsum(axis=1) - p >= top_p
-        np.put_along_axis(scaled, order, np.where(cut, -np.inf, np.take_along_axis(
-            scaled, order, 1)), 1)
+        np.put_along_axis(
+            scaled, order, np.where(cut, -np.inf, np.take_along_axis(scaled, order, 1)), 1
+        )
     p = np.exp(scaled)
     return p / p.sum(axis=1, keepdims=True)
 
@@ -118,9 +121,11 @@ class Served:
 
             def _reply(self, body):
                 given = self.headers["Authorization"]
-                status, value = served.reply(self.path, body) if served.wrong.key is None \
-                    or given == f"Bearer {served.wrong.key}" else (
-                        401, {"error": f"incorrect key: {given}"})
+                status, value = (
+                    served.reply(self.path, body)
+                    if served.wrong.key is None or given == f"Bearer {served.wrong.key}"
+                    else (401, {"error": f"incorrect key: {given}"})
+                )
                 if status == 0:
                     self.close_connection = True
                     return
@@ -197,29 +202,46 @@ def _rendered(messages) -> str:
 def _vllm(served: Served, body):
     asked = body.get("prompt_logprobs") or 0
     if max(asked, body.get("logprobs") or 0) > (served.wrong.cap or VOCABULARY):
-        raise RefusedError(f"Requested prompt logprobs of {asked}, which is greater than max "
-                           f"allowed: {served.wrong.cap}")
+        raise RefusedError(
+            f"Requested prompt logprobs of {asked}, which is greater than max "
+            f"allowed: {served.wrong.cap}"
+        )
     prompt = body["prompt"]
-    steps = served.write(prompt, body["max_tokens"], body["temperature"], body["top_k"],
-                         body["top_p"], body.get("seed"))
+    steps = served.write(
+        prompt,
+        body["max_tokens"],
+        body["temperature"],
+        body["top_k"],
+        body["top_p"],
+        body.get("seed"),
+    )
     choice = {"finish_reason": "stop" if steps[-1][0] == END else "length"}
     if "logprobs" in body:
         assert body["return_tokens_as_token_ids"]
         choice["logprobs"] = {
             "tokens": [f"token_id:{token}" for token, _ in steps],
             "token_logprobs": [float(logs[token]) for token, logs in steps],
-            "top_logprobs": [{f"token_id:{token}": log
-                              for token, log in served.top(logs, body["logprobs"])}
-                             for _, logs in steps]}
+            "top_logprobs": [
+                {f"token_id:{token}": log for token, log in served.top(logs, body["logprobs"])}
+                for _, logs in steps
+            ],
+        }
     if asked:
         entries = [None]
         for place, logs in enumerate(served.scored(prompt, 1), start=1):
             own = prompt[place]
             rows = dict(served.listed(logs, asked))
             rows.setdefault(own, float(logs[own]))
-            entries.append({str(token): {"logprob": log, "rank": 1 + int((logs > log).sum()),
-                                         "decoded_token": f"w{token}"}
-                            for token, log in rows.items()})
+            entries.append(
+                {
+                    str(token): {
+                        "logprob": log,
+                        "rank": 1 + int((logs > log).sum()),
+                        "decoded_token": f"w{token}",
+                    }
+                    for token, log in rows.items()
+                }
+            )
         choice["prompt_logprobs"] = entries
     return {"choices": [choice]}
 
@@ -227,24 +249,35 @@ def _vllm(served: Served, body):
 def _sglang(served: Served, body):
     ids, how, count = body["input_ids"], body["sampling_params"], body["top_logprobs_num"]
     temperature = how["temperature"]
-    steps = served.write(ids, how["max_new_tokens"], temperature, how["top_k"], how["top_p"],
-                         how.get("sampling_seed"))
-    meta = {"finish_reason": {"type": "stop" if steps[-1][0] == END else "length"},
-            "output_token_logprobs": [], "output_top_logprobs": []}
+    steps = served.write(
+        ids,
+        how["max_new_tokens"],
+        temperature,
+        how["top_k"],
+        how["top_p"],
+        how.get("sampling_seed"),
+    )
+    meta = {
+        "finish_reason": {"type": "stop" if steps[-1][0] == END else "length"},
+        "output_token_logprobs": [],
+        "output_top_logprobs": [],
+    }
     for token, logs in steps:
         shown = logs / (temperature or 1)
         shown = shown - np.log(np.exp(shown).sum())
         meta["output_token_logprobs"].append([float(shown[token]), token, None])
-        meta["output_top_logprobs"].append([[log, one, None]
-                                            for one, log in served.top(shown, count)])
+        meta["output_top_logprobs"].append(
+            [[log, one, None] for one, log in served.top(shown, count)]
+        )
     if "logprob_start_len" in body:
         start = body["logprob_start_len"]
         meta["input_token_logprobs"] = [[None, ids[start], None]]
         meta["input_top_logprobs"] = [None]
-        for token, logs in zip(ids[start + 1:], served.scored(ids, start + 1), strict=True):
+        for token, logs in zip(ids[start + 1 :], served.scored(ids, start + 1), strict=True):
             meta["input_token_logprobs"].append([float(logs[token]), token, None])
-            meta["input_top_logprobs"].append([[log, one, None]
-                                               for one, log in served.listed(logs, count)])
+            meta["input_top_logprobs"].append(
+                [[log, one, None] for one, log in served.listed(logs, count)]
+            )
     return {"output_ids": [token for token, _ in steps], "meta_info": meta}
 
 
@@ -255,41 +288,66 @@ def _llama(served: Served, body):
         [logs] = served.scored([*prompt, 0], len(prompt))
         steps = [(next(iter(bias)), logs)]
     else:
-        steps = served.write(prompt, body["n_predict"], body["temperature"], body["top_k"],
-                             body["top_p"], body.get("seed"))
+        steps = served.write(
+            prompt,
+            body["n_predict"],
+            body["temperature"],
+            body["top_k"],
+            body["top_p"],
+            body.get("seed"),
+        )
     show = served.listed if bias else served.top
-    return {"tokens": [token for token, _ in steps], "truncated": False,
-            "stop_type": "eos" if steps[-1][0] == END else "limit",
-            "completion_probabilities": [
-                {"id": token, "logprob": float(logs[token]), "top_logprobs": [
-                    {"id": one, "logprob": log} for one, log in show(logs, body["n_probs"])]}
-                for token, logs in steps]}
+    return {
+        "tokens": [token for token, _ in steps],
+        "truncated": False,
+        "stop_type": "eos" if steps[-1][0] == END else "limit",
+        "completion_probabilities": [
+            {
+                "id": token,
+                "logprob": float(logs[token]),
+                "top_logprobs": [
+                    {"id": one, "logprob": log} for one, log in show(logs, body["n_probs"])
+                ],
+            }
+            for token, logs in steps
+        ],
+    }
 
 
 _ROUTES = {
     "vllm": {
-        "/v1/models": lambda served, body: {"data": [
-            {"id": "/models/tiny", "owned_by": "vllm", "max_model_len": 400}]},
+        "/v1/models": lambda served, body: {
+            "data": [{"id": "/models/tiny", "owned_by": "vllm", "max_model_len": 400}]
+        },
         "/version": lambda served, body: {"version": "0.32.0"},
-        "/tokenize": lambda served, body: {"tokens": _tokens(
-            served, body["prompt"] if "prompt" in body else _rendered(body["messages"]))},
+        "/tokenize": lambda served, body: {
+            "tokens": _tokens(
+                served, body["prompt"] if "prompt" in body else _rendered(body["messages"])
+            )
+        },
         "/detokenize": lambda served, body: {"prompt": detokenize(body["tokens"])},
-        "/v1/completions": _vllm},
+        "/v1/completions": _vllm,
+    },
     "sglang": {
         "/get_model_info": lambda served, body: {"model_path": "org/tiny"},
         "/get_server_info": lambda served, body: {"context_length": 400, "version": "0.5.23"},
         "/tokenize": lambda served, body: {"tokens": _tokens(served, body["prompt"])},
         "/detokenize": lambda served, body: {"text": detokenize(body["tokens"])},
-        "/generate": _sglang},
+        "/generate": _sglang,
+    },
     "llama-server": {
-        "/props": lambda served, body: {"default_generation_settings": {"n_ctx": 400},
-                                        "build_info": "b1"},
-        "/v1/models": lambda served, body: {"data": [
-            {"id": "tiny.gguf", "meta": {"n_vocab": VOCABULARY}}]},
+        "/props": lambda served, body: {
+            "default_generation_settings": {"n_ctx": 400},
+            "build_info": "b1",
+        },
+        "/v1/models": lambda served, body: {
+            "data": [{"id": "tiny.gguf", "meta": {"n_vocab": VOCABULARY}}]
+        },
         "/tokenize": lambda served, body: {"tokens": _tokens(served, body["content"])},
         "/detokenize": lambda served, body: {"content": detokenize(body["tokens"])},
         "/apply-template": lambda served, body: {"prompt": _rendered(body["messages"])},
-        "/completion": _llama},
+        "/completion": _llama,
+    },
 }
 
 

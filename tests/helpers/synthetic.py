@@ -39,8 +39,10 @@ def write_trace(
     temperature 0 both are put on their argmax.
     """
     rng = np.random.default_rng(seed)
-    drafters = [DrafterInfo(f"drafter-{i}", "synthetic", f"test:{i}", None, depth)
-                for i, depth in enumerate(depths)]
+    drafters = [
+        DrafterInfo(f"drafter-{i}", "synthetic", f"test:{i}", None, depth)
+        for i, depth in enumerate(depths)
+    ]
     count = sum(lengths)
     p = distributions(rng, (count,))
     tokens = np.array([rng.choice(VOCABULARY, p=row) for row in p])
@@ -71,24 +73,36 @@ def write_trace(
             }
             for statistic, values in statistics.items():
                 columns[statistic_column(statistic, drafter.name, depth, drafter.depths)] = values
-    queries = pl.DataFrame({
-        "query": range(len(lengths)),
-        "query_id": [f"q{i}" for i in range(len(lengths))],
-        "source": ["synthetic"] * len(lengths),
-        "domain": [f"domain{i % 2}" for i in range(len(lengths))],
-        "prompt_sha256": [f"{i:064x}" for i in range(len(lengths))],
-        "prompt_tokens": [3] * len(lengths),
-        "output_tokens": list(lengths),
-        "finish_reason": ["length"] * len(lengths),
-        "prompt_embedding": [[0.5, -1.0]] * len(lengths),
-    }, schema=QUERY_COLUMNS)
+    queries = pl.DataFrame(
+        {
+            "query": range(len(lengths)),
+            "query_id": [f"q{i}" for i in range(len(lengths))],
+            "source": ["synthetic"] * len(lengths),
+            "domain": [f"domain{i % 2}" for i in range(len(lengths))],
+            "prompt_sha256": [f"{i:064x}" for i in range(len(lengths))],
+            "prompt_tokens": [3] * len(lengths),
+            "output_tokens": list(lengths),
+            "finish_reason": ["length"] * len(lengths),
+            "prompt_embedding": [[0.5, -1.0]] * len(lengths),
+        },
+        schema=QUERY_COLUMNS,
+    )
     writer = TraceWriter(folder, {"seed": seed})
     writer.write_batch("all", queries, pl.DataFrame(columns).cast(dict(TOKEN_COLUMNS)))
-    writer.finish(Manifest(
-        name=name, created="2026-01-01T00:00:00+00:00",
-        target=TargetInfo("synthetic", "0" * 64, "0" * 64, VOCABULARY), drafters=drafters,
-        sampling=SamplingInfo(temperature, 1.0, 0, seed, max(lengths)),
-        draft_length=draft_length, precision="full", device="none", dtype="float64",
-        queries=0, tokens=0, files={},
-    ))
+    writer.finish(
+        Manifest(
+            name=name,
+            created="2026-01-01T00:00:00+00:00",
+            target=TargetInfo("synthetic", "0" * 64, "0" * 64, VOCABULARY),
+            drafters=drafters,
+            sampling=SamplingInfo(temperature, 1.0, 0, seed, max(lengths)),
+            draft_length=draft_length,
+            precision="full",
+            device="none",
+            dtype="float64",
+            queries=0,
+            tokens=0,
+            files={},
+        )
+    )
     return read_trace(folder)

@@ -27,7 +27,10 @@ def of_results(source: Path, folder: Path, seed: int) -> str:
 
 
 def _tried(
-    source: Path, folder: Path, seed: int, seal: Callable[[Path], None],
+    source: Path,
+    folder: Path,
+    seed: int,
+    seal: Callable[[Path], None],
     read: Callable[[Path], None],
 ) -> str:
     """The changed file, and whether its folder was read or refused. Raises what is no answer."""

@@ -1,6 +1,6 @@
 """How far two recordings of the same token ids are apart, one drafter each.
 
-    python -m tests.helpers.two_recordings TRACE OTHER
+python -m tests.helpers.two_recordings TRACE OTHER
 """
 
 import sys
@@ -31,13 +31,17 @@ def apart(one: Trace, other: Trace) -> Apart:
     assert (one.tokens == other.tokens).all()
     q, other_q = one.log_q[:, 0, 0], other.log_q[:, 0, 0]
     both = np.isfinite(q) & np.isfinite(other_q)
-    mats = [len(trace.tokens) / Replayer(trace).expected_rounds[:, 0].sum()
-            for trace in (one, other)]
+    mats = [
+        len(trace.tokens) / Replayer(trace).expected_rounds[:, 0].sum() for trace in (one, other)
+    ]
     return Apart(
-        float(np.abs(one.log_p - other.log_p).max()), float(np.abs(q - other_q)[both].max()),
+        float(np.abs(one.log_p - other.log_p).max()),
+        float(np.abs(q - other_q)[both].max()),
         float(np.abs(one.gamma[:, 0, 0] - other.gamma[:, 0, 0]).max()),
         float((np.isfinite(q) != np.isfinite(other_q)).mean()),
-        float((one.match[:, 0, 0] != other.match[:, 0, 0]).mean()), abs(mats[0] / mats[1] - 1))
+        float((one.match[:, 0, 0] != other.match[:, 0, 0]).mean()),
+        abs(mats[0] / mats[1] - 1),
+    )
 
 
 if __name__ == "__main__":

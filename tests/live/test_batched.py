@@ -25,13 +25,24 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def pool(tiny_models, tmp_path_factory):
     """Three heads of one shape, one of another, and a model."""
     folder = tmp_path_factory.mktemp("pool")
-    for name, head in {"a": random_head(0), "b": random_head(1), "c": random_head(2),
-                       "old": random_head(generation=1)}.items():
+    for name, head in {
+        "a": random_head(0),
+        "b": random_head(1),
+        "c": random_head(2),
+        "old": random_head(generation=1),
+    }.items():
         save_head(head, folder / name)
     target = load_model(tiny_models["target"], "cpu", "float32")
     return target, make_drafters(
-        [f"a=eagle:{folder / 'a'}", f"lm=lm:{tiny_models['drafter']}", f"b=eagle:{folder / 'b'}",
-         f"old=eagle:{folder / 'old'}", f"c=eagle:{folder / 'c'}"], target)
+        [
+            f"a=eagle:{folder / 'a'}",
+            f"lm=lm:{tiny_models['drafter']}",
+            f"b=eagle:{folder / 'b'}",
+            f"old=eagle:{folder / 'old'}",
+            f"c=eagle:{folder / 'c'}",
+        ],
+        target,
+    )
 
 
 @pytest.fixture
@@ -58,8 +69,9 @@ def test_a_text_among_others_is_read_as_alone(pool):
                     for alone, beside in zip(pair, pairs, strict=True):
                         alone.copy_(beside.unflatten(0, (len(kind), 3))[:, 1])
             else:
-                for alone, beside in zip(mine._model._cache.layers, theirs._model._cache.layers,
-                                         strict=True):
+                for alone, beside in zip(
+                    mine._model._cache.layers, theirs._model._cache.layers, strict=True
+                ):
                     alone.keys.copy_(beside.keys[1:2])
                     alone.values.copy_(beside.values[1:2])
             for members in range(1, len(kind) + 1):
@@ -77,8 +89,11 @@ def test_every_part_is_timed_and_heads_of_one_shape_share_it(pool, even_clock):
     assert list(costs.evaluate_together) == ["1", "2", "4", "5"]
     assert list(costs.widths) == ["1", "4"]
     assert costs.evaluate_all == pytest.approx(1e-3)
-    assert costs.spread["draft c"] == costs.spread["draft a"] == Spread(3, *(
-        pytest.approx(value) for value in (1e-3, 1e-3, 0)))
+    assert (
+        costs.spread["draft c"]
+        == costs.spread["draft a"]
+        == Spread(3, *(pytest.approx(value) for value in (1e-3, 1e-3, 0)))
+    )
 
 
 @pytest.mark.parametrize("static", [True, False])
@@ -87,14 +102,14 @@ def test_conditions_are_measured_one_after_the_other(pool, even_clock, static):
     decoder = LiveDecoder(target, drafters, static=static, draft_length=3)
     kept = []
     costs = decoder.costs(20, repeats=3, batches=(1, 2), contexts=(30,), kept=kept.append)
-    assert [(one.context, one.batch) for one in costs.measured] == [
-        (20, 1), (20, 2), (30, 1)]
+    assert [(one.context, one.batch) for one in costs.measured] == [(20, 1), (20, 2), (30, 1)]
     assert [len(one.conditions) for one in kept] == [0, 1, 2]
     assert kept[-1] == costs
     engines = ["fixed tensors"] * 2 if static else ["eager", "eager, on fixed tensors"]
     assert [one.engine for one in costs.measured] == [*engines, engines[0]]
     assert [list(one.evaluate_together) for one in costs.measured[:2]] == (
-        [["1", "2", "4"], ["1", "5"]] if static else [[], []])
+        [["1", "2", "4"], ["1", "5"]] if static else [[], []]
+    )
 
 
 def test_what_is_known_is_not_measured_again(pool, even_clock, monkeypatch):
@@ -112,7 +127,8 @@ def test_what_is_known_is_not_measured_again(pool, even_clock, monkeypatch):
 
 @pytest.mark.parametrize("static", [True, False])
 def test_evaluation_is_timed_on_as_many_tokens_as_live_decoding_reads(
-        pool, even_clock, monkeypatch, static):
+    pool, even_clock, monkeypatch, static
+):
     """On fixed tensors a pass over 32 tokens stands for all between; others read what there is."""
     target, drafters = pool
     monkeypatch.setattr(overhead, "perf_counter", count(0.0, 1.0).__next__)
@@ -200,7 +216,9 @@ def test_drafters_that_copy_are_timed_beside_the_batch(pool, even_clock):
     decoder = LiveDecoder(target, both, static=True, draft_length=3)
     costs = decoder.costs(40, repeats=3, batches=(2,))
     assert [list(one.evaluate_together) for one in costs.measured] == [
-        ["1", "2", "4", "5"], ["1", "5"]]
+        ["1", "2", "4", "5"],
+        ["1", "5"],
+    ]
     for one in costs.measured:
         assert list(one.drafters) == [drafter.name for drafter in both]
         for name in ("ngram", "prompt-lookup"):
@@ -209,11 +227,17 @@ def test_drafters_that_copy_are_timed_beside_the_batch(pool, even_clock):
     assert list(costs.drafters["ngram"].reads) == ["5", "32"]
     assert costs.measured[1].evaluate_all == pytest.approx(3e-3), "the batch, and each beside it"
     alone = LiveDecoder(target, both[:1], static=True, draft_length=3).costs(
-        40, repeats=3, batches=(2,))
+        40, repeats=3, batches=(2,)
+    )
     assert [one.evaluate_all for one in alone.measured] == pytest.approx([1e-3, 1e-3])
     assert [list(one.evaluate_together) for one in alone.measured] == [[], []]
 
 
 def test_counts_double_and_end_with_all():
     assert [counts_up_to(drafters) for drafters in (1, 2, 3, 8, 11)] == [
-        [1], [1, 2], [1, 2, 3], [1, 2, 4, 8], [1, 2, 4, 8, 11]]
+        [1],
+        [1, 2],
+        [1, 2, 3],
+        [1, 2, 4, 8],
+        [1, 2, 4, 8, 11],
+    ]

@@ -38,13 +38,24 @@ def tracing(monkeypatch):
 def test_a_longer_text_compiles_nothing_again(target, tracing, monkeypatch, chunks):
     """Also where keys are cut in chunks. And the text is that of the plain engine."""
     if chunks:
-        monkeypatch.setattr(grouped_attention, "chunk_of", lambda keys: (
-            grouped_attention.chunk_for(keys.shape[2]) if torch.compiler.is_compiling() else 0))
+        monkeypatch.setattr(
+            grouped_attention,
+            "chunk_of",
+            lambda keys: (
+                grouped_attention.chunk_for(keys.shape[2]) if torch.compiler.is_compiling() else 0
+            ),
+        )
     monkeypatch.setattr("hedgespec.live.static_round._ROOM", 64)
     drafters = [Eagle.of(f"head-{seed}", "random", random_head(seed), target) for seed in range(2)]
-    compiled, plain = (LiveDecoder(target, drafters, "normalhedge", DecoderSettings(
-        sampling=Sampling(0.8), draft_length=3, static=one, compiled=one))
-        for one in (True, False))
+    compiled, plain = (
+        LiveDecoder(
+            target,
+            drafters,
+            "normalhedge",
+            DecoderSettings(sampling=Sampling(0.8), draft_length=3, static=one, compiled=one),
+        )
+        for one in (True, False)
+    )
     graphs = []
     for prompt in (PROMPT, PROMPT * 12, PROMPT):
         assert compiled.generate(prompt, 24, 3).tokens == plain.generate(prompt, 24, 3).tokens
@@ -78,7 +89,8 @@ def test_one_layer_is_compiled_for_all_and_for_early_exits(tracing, tmp_path, ki
         for start, end in ((0, 20), (20, 25), (25, 30), (30, 31), (31, 36)):
             places = torch.arange(start, end)
             (found, states), (expected, others) = (
-                model.read(text[start:end], places, (0, 2, 6)) for model in (compiled, plain))
+                model.read(text[start:end], places, (0, 2, 6)) for model in (compiled, plain)
+            )
             torch.testing.assert_close(found, expected)
             torch.testing.assert_close(states, others)
         # Of five tokens and of one: embedding, positions, a layer, the final norm.
@@ -89,8 +101,10 @@ def test_one_layer_is_compiled_for_all_and_for_early_exits(tracing, tmp_path, ki
     assert not counters["graph_break"]
     # The network is as it was.
     ids = text[None, :9]
-    torch.testing.assert_close(target.network(input_ids=ids, use_cache=False).last_hidden_state,
-                               CachedModel(target).read(text[:9])[0][None])
+    torch.testing.assert_close(
+        target.network(input_ids=ids, use_cache=False).last_hidden_state,
+        CachedModel(target).read(text[:9])[0][None],
+    )
 
 
 @pytest.mark.parametrize("kind", PLAIN_LAYERS)

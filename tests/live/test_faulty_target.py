@@ -18,15 +18,28 @@ from tests.helpers.live_text import PROMPT, plain_greedy  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a CUDA device")])]
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=[
+            pytest.mark.gpu,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+        ],
+    ),
+]
 WAYS = {
-    "eager": {"static": False}, "fixed tensors": {"static": True}, "multi": {"rule": "multi:2"},
+    "eager": {"static": False},
+    "fixed tensors": {"static": True},
+    "multi": {"rule": "multi:2"},
     "tree": {"rule": "tree", "trees": ("dynamic:8,2,2",)},
     "block": {"static": False, "rule": "block"},
 }
-FAULTS = {"NaN logits": torch.nan, "infinite logits": torch.inf,
-          "logits that leave no token possible": -torch.inf}
+FAULTS = {
+    "NaN logits": torch.nan,
+    "infinite logits": torch.inf,
+    "logits that leave no token possible": -torch.inf,
+}
 TOKENS = 24
 
 
@@ -67,15 +80,24 @@ def state_before(target, text: list[int]) -> torch.Tensor:
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_faulty_target_is_named_and_the_text_before_is_kept(
-        target, drafters, monkeypatch, way, fault, tiny_models):
+    target, drafters, monkeypatch, way, fault, tiny_models
+):
     plain = plain_greedy(load_model(tiny_models["target"], "cpu", "float32"), PROMPT, TOKENS)
     sampling = Sampling(0.01 if WAYS[way].get("rule") in ("block", "multi:2") else 0.0)
-    decoder = LiveDecoder(target, drafters, "normalhedge", DecoderSettings(
-        sampling=sampling, draft_length=2, evaluate_all=True, **WAYS[way]))
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        "normalhedge",
+        DecoderSettings(sampling=sampling, draft_length=2, evaluate_all=True, **WAYS[way]),
+    )
     spoil(monkeypatch, target, state_before(target, PROMPT + plain[:9]), FAULTS[fault])
     answer = Answer()
-    with pytest.raises(HedgespecError, match=(
-            rf"^target .* gave {fault} at position 9 of the answer, which ends before it\. Half ")):
+    with pytest.raises(
+        HedgespecError,
+        match=(
+            rf"^target .* gave {fault} at position 9 of the answer, which ends before it\. Half "
+        ),
+    ):
         list(decoder.rounds(PROMPT, TOKENS, answer=answer))
     assert 0 < len(answer.tokens) <= 9
     assert answer.tokens == plain[: len(answer.tokens)]
@@ -86,13 +108,23 @@ def test_a_faulty_target_is_named_and_the_text_before_is_kept(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_logits_of_a_wrong_shape_are_refused(target, drafters, monkeypatch, way):
-    decoder = LiveDecoder(target, drafters, "normalhedge", DecoderSettings(
-        sampling=Sampling(0.7), draft_length=2, **WAYS[way]))
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        "normalhedge",
+        DecoderSettings(sampling=Sampling(0.7), draft_length=2, **WAYS[way]),
+    )
     own = LanguageModel.logits
-    monkeypatch.setattr(LanguageModel, "logits", lambda self, hidden, tokens=None: own(
-        self, hidden, tokens)[..., :-1])
-    with pytest.raises(HedgespecError, match=r"^target .* gave logits of shape \(.*62\), not \(.*63"
-                       r"\) at position 0 of the answer"):
+    monkeypatch.setattr(
+        LanguageModel,
+        "logits",
+        lambda self, hidden, tokens=None: own(self, hidden, tokens)[..., :-1],
+    )
+    with pytest.raises(
+        HedgespecError,
+        match=r"^target .* gave logits of shape \(.*62\), not \(.*63"
+        r"\) at position 0 of the answer",
+    ):
         decoder.generate(PROMPT, TOKENS)
 
 
@@ -109,8 +141,28 @@ def test_the_log_keeps_what_was_decoded(tiny_models, monkeypatch, tmp_path, caps
 
     monkeypatch.setattr(targets, "load_model", load)
     folder = tmp_path / "log"
-    assert main(["live", "--target", tiny_models["target"], "--device", "cpu", "--prompt",
-                 "w2 w6 w4", "--temperature", "0", "--drafter", "early-exit:2", "--max-new-tokens",
-                 str(TOKENS), "--no-costs", "--out", str(folder)]) == 1
+    assert (
+        main(
+            [
+                "live",
+                "--target",
+                tiny_models["target"],
+                "--device",
+                "cpu",
+                "--prompt",
+                "w2 w6 w4",
+                "--temperature",
+                "0",
+                "--drafter",
+                "early-exit:2",
+                "--max-new-tokens",
+                str(TOKENS),
+                "--no-costs",
+                "--out",
+                str(folder),
+            ]
+        )
+        == 1
+    )
     assert "gave NaN logits at position 9 of the answer" in capsys.readouterr().err
     assert check_fidelity(folder) > 0

@@ -63,7 +63,8 @@ VALUES: dict[str, list[dict[str, object]]] = {
     "forced_eos_token_id": [{"forced_eos_token_id": 9}],
     "remove_invalid_values": [{"remove_invalid_values": True}],
     "exponential_decay_length_penalty": [
-        {"exponential_decay_length_penalty": (3, 1.5), "eos_token_id": 8}],
+        {"exponential_decay_length_penalty": (3, 1.5), "eos_token_id": 8}
+    ],
     "suppress_tokens": [{"suppress_tokens": [5, 6, 7, 8]}],
     "begin_suppress_tokens": [{"begin_suppress_tokens": list(range(40))}],
     "sequence_bias": [{"sequence_bias": [[[5], 3.0], [[6, 7], -4.0]]}],
@@ -73,7 +74,8 @@ VALUES: dict[str, list[dict[str, object]]] = {
     "output_scores": [{"output_scores": True}],
     "output_logits": [{"output_logits": True}],
     "return_dict_in_generate": [
-        {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}],
+        {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
+    ],
     "pad_token_id": [{"pad_token_id": 200}],
     "bos_token_id": [{"bos_token_id": 3}, {"bos_token_id": 3, "inputs": None}],
     "eos_token_id": [{"eos_token_id": -1}, {"eos_token_id": 22}, {"eos_token_id": [50, 51]}],
@@ -113,26 +115,53 @@ VALUES: dict[str, list[dict[str, object]]] = {
     "output_attentions": [{"output_attentions": True}],
     "output_hidden_states": [{"output_hidden_states": True}],
 }
-KEYWORDS = {"inputs", "generation_config", "logits_processor", "stopping_criteria",
-            "prefix_allowed_tokens_fn", "synced_gpus", "assistant_model", "streamer",
-            "negative_prompt_ids", "negative_prompt_attention_mask", "custom_generate", "kwargs"}
+KEYWORDS = {
+    "inputs",
+    "generation_config",
+    "logits_processor",
+    "stopping_criteria",
+    "prefix_allowed_tokens_fn",
+    "synced_gpus",
+    "assistant_model",
+    "streamer",
+    "negative_prompt_ids",
+    "negative_prompt_attention_mask",
+    "custom_generate",
+    "kwargs",
+}
 
 
 @pytest.fixture(scope="module")
 def model() -> LlamaForCausalLM:
     torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(
-        vocab_size=258, hidden_size=32, intermediate_size=64, num_hidden_layers=4,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256, eos_token_id=1,
-        pad_token_id=0, bos_token_id=None, initializer_range=0.4)).eval()
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=258,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            eos_token_id=1,
+            pad_token_id=0,
+            bos_token_id=None,
+            initializer_range=0.4,
+        )
+    ).eval()
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
     """Every byte is a token."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    made = Tokenizer(models.BPE(vocab={"<pad>": 0, "<eos>": 1} | {
-        sign: number for number, sign in enumerate(alphabet, 2)}, merges=[]))
+    made = Tokenizer(
+        models.BPE(
+            vocab={"<pad>": 0, "<eos>": 1}
+            | {sign: number for number, sign in enumerate(alphabet, 2)},
+            merges=[],
+        )
+    )
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="<eos>")
@@ -144,17 +173,21 @@ def target(model, tokenizer) -> LanguageModel:
 
 
 def decoder_of(target: LanguageModel, *names: str, **settings: object) -> LiveDecoder:
-    return LiveDecoder(target, make_drafters(names or ["early-exit:3", "prompt-lookup", "ngram"],
-                                             target),
-                       f"fixed:{names[0]}" if names else "hedge", **settings)
+    return LiveDecoder(
+        target,
+        make_drafters(names or ["early-exit:3", "prompt-lookup", "ngram"], target),
+        f"fixed:{names[0]}" if names else "hedge",
+        **settings,
+    )
 
 
 def call(target: LanguageModel, decoder: LiveDecoder | None = None, **keywords: object):
     """What generate gives, with the decoder or by itself."""
     ours = {} if decoder is None else {"custom_generate": speculative_generate, "decoder": decoder}
     keywords = {"inputs": IDS, "max_new_tokens": 16, "tokenizer": target.tokenizer, **keywords}
-    return target.model.generate(**{
-        key: value for key, value in keywords.items() if value is not None}, **ours)
+    return target.model.generate(
+        **{key: value for key, value in keywords.items() if value is not None}, **ours
+    )
 
 
 def test_every_field_and_keyword_of_generate_is_known():
@@ -175,8 +208,9 @@ def test_a_field_agrees_with_generate_or_is_refused_by_name(target, name):
         own, ours = call(target, **value), call(target, decoder_of(target), **value)
         if not isinstance(own, torch.Tensor):
             for found, expected in ((ours.scores, own.scores), (ours.logits, own.logits)):
-                torch.testing.assert_close(torch.cat(found), torch.cat(expected),
-                                           rtol=1e-3, atol=1e-3)
+                torch.testing.assert_close(
+                    torch.cat(found), torch.cat(expected), rtol=1e-3, atol=1e-3
+                )
             own, ours = own.sequences, ours.sequences
         assert ours.tolist() == own.tolist(), value
 
@@ -189,9 +223,15 @@ def test_a_field_that_nobody_knows_is_refused_where_it_is_set(target, monkeypatc
 
 
 @pytest.mark.parametrize("names", [(), ("prompt-lookup",), ("ngram",)])
-@pytest.mark.parametrize("banned", [
-    {"no_repeat_ngram_size": 2}, {"bad_words_ids": [[7], [8]]}, {"suppress_tokens": [7, 8, 9]},
-    {"remove_invalid_values": True, "renormalize_logits": True}])
+@pytest.mark.parametrize(
+    "banned",
+    [
+        {"no_repeat_ngram_size": 2},
+        {"bad_words_ids": [[7], [8]]},
+        {"suppress_tokens": [7, 8, 9]},
+        {"remove_invalid_values": True, "renormalize_logits": True},
+    ],
+)
 def test_drafters_that_propose_what_is_banned_do_not_matter(target, names, banned):
     decoder = decoder_of(target, *names)
     for seed in range(3):
@@ -236,9 +276,15 @@ def test_processors_and_criteria_with_a_state_are_called_as_generate_calls_them(
 ):
     def run(decoder):
         made = Counting(), Judging()
-        text = call(target, decoder, logits_processor=LogitsProcessorList([made[0]]),
-                    stopping_criteria=StoppingCriteriaList([made[1]]), output_scores=True,
-                    return_dict_in_generate=True, **limits)
+        text = call(
+            target,
+            decoder,
+            logits_processor=LogitsProcessorList([made[0]]),
+            stopping_criteria=StoppingCriteriaList([made[1]]),
+            output_scores=True,
+            return_dict_in_generate=True,
+            **limits,
+        )
         return text.sequences.tolist(), made[0].seen, made[1].seen
 
     assert run(decoder_of(target, **settings)) == run(None)
@@ -253,22 +299,27 @@ def test_a_rule_that_asks_out_of_order_refuses_processors_with_a_state(target):
 
 @pytest.mark.parametrize("pads", [0, 1, 5])
 def test_padding_on_the_left_is_left_out(target, pads):
-    padded = {"inputs": torch.cat([torch.zeros(1, pads, dtype=torch.long), IDS], 1),
-              "attention_mask": torch.cat([torch.zeros(1, pads), torch.ones(IDS.shape)], 1).long()}
+    padded = {
+        "inputs": torch.cat([torch.zeros(1, pads, dtype=torch.long), IDS], 1),
+        "attention_mask": torch.cat([torch.zeros(1, pads), torch.ones(IDS.shape)], 1).long(),
+    }
     for more in ({}, {"repetition_penalty": 1.7}, {"max_length": 20, "max_new_tokens": None}):
         found = call(target, decoder_of(target), **padded, **more)
         assert found.tolist() == call(target, **padded, **more).tolist()
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("keywords", "named"), [
-    ({"attention_mask": torch.tensor([[1] * 9 + [0]])}, "attention_mask"),
-    ({"attention_mask": torch.tensor([[1, 0] + [1] * 8])}, "attention_mask"),
-    ({"position_ids": torch.arange(3, 13)[None]}, "position_ids"),
-    ({"past_key_values": DynamicCache()}, "past_key_values"),
-    ({"inputs": None, "inputs_embeds": torch.zeros(1, 4, 32)}, "inputs_embeds"),
-    ({"synced_gpus": True}, "synced_gpus"),
-])
+@pytest.mark.parametrize(
+    ("keywords", "named"),
+    [
+        ({"attention_mask": torch.tensor([[1] * 9 + [0]])}, "attention_mask"),
+        ({"attention_mask": torch.tensor([[1, 0] + [1] * 8])}, "attention_mask"),
+        ({"position_ids": torch.arange(3, 13)[None]}, "position_ids"),
+        ({"past_key_values": DynamicCache()}, "past_key_values"),
+        ({"inputs": None, "inputs_embeds": torch.zeros(1, 4, 32)}, "inputs_embeds"),
+        ({"synced_gpus": True}, "synced_gpus"),
+    ],
+)
 def test_arguments_that_make_another_text_are_refused_by_name(target, keywords, named):
     with pytest.raises(HedgespecError, match=named):
         call(target, decoder_of(target), **keywords)
@@ -284,8 +335,12 @@ def test_a_call_that_generate_does_not_hand_on_whole_is_refused(target):
     decoder = decoder_of(target)
     with pytest.raises(HedgespecError, match="pass speculative_generate itself"):
         target.model.generate(
-            IDS, custom_generate=lambda *given, **more: speculative_generate(
-                *given, decoder=decoder, **more), max_new_tokens=3)
+            IDS,
+            custom_generate=lambda *given, **more: speculative_generate(
+                *given, decoder=decoder, **more
+            ),
+            max_new_tokens=3,
+        )
 
 
 def test_other_keywords_agree_with_generate(target):
@@ -372,13 +427,23 @@ def test_several_texts_refuse_what_is_told_of_all_of_them_at_once(target):
 def test_a_greedy_decoder_samples_where_generate_does(target):
     decoder = decoder_of(target, settings=DecoderSettings(sampling=Sampling(0.0)))
     assert call(target, decoder).tolist() == call(target).tolist()
-    assert call(target, decoder, do_sample=True).tolist() != call(
-        target, decoder, do_sample=True).tolist()
+    assert (
+        call(target, decoder, do_sample=True).tolist()
+        != call(target, decoder, do_sample=True).tolist()
+    )
 
 
 def test_the_decoder_may_be_bound_to_the_function(target):
     decoder = decoder_of(target)
     bound = partial(speculative_generate, decoder=decoder)
     own = call(target, stop_strings=["e"])
-    assert target.model.generate(IDS, max_new_tokens=16, stop_strings=["e"], custom_generate=bound,
-                                 tokenizer=target.tokenizer).tolist() == own.tolist()
+    assert (
+        target.model.generate(
+            IDS,
+            max_new_tokens=16,
+            stop_strings=["e"],
+            custom_generate=bound,
+            tokenizer=target.tokenizer,
+        ).tolist()
+        == own.tolist()
+    )

@@ -28,10 +28,13 @@ pytestmark = [
 def test_cuda_records_the_same_text_and_statistics_as_the_cpu(tiny_models, tmp_path):
     save_head(random_head(), tmp_path / "head")
     settings = RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl"),
-        out=tmp_path / "cpu", name="tiny", drafters=(
-            "early-exit:2", "prompt-lookup", "ngram", f"eagle:{tmp_path / 'head'}"),
-        max_new_tokens=40, precision="full",
+        target=tiny_models["target"],
+        prompts=save_questions(tmp_path / "questions.jsonl"),
+        out=tmp_path / "cpu",
+        name="tiny",
+        drafters=("early-exit:2", "prompt-lookup", "ngram", f"eagle:{tmp_path / 'head'}"),
+        max_new_tokens=40,
+        precision="full",
     )
     record(settings)
     record(replace(settings, out=tmp_path / "cuda", device="cuda"))
@@ -45,8 +48,12 @@ def test_other_methods_and_trees_are_the_same_on_cuda(tiny_models, tmp_path):
     save_head(random_head(), tmp_path / "head")
     save_head(random_head(masks=2), tmp_path / "parallel")
     save_redrafter(random_recurrent(list(range(3, 43))), tmp_path / "redrafter")
-    names = (f"eagle:{tmp_path / 'head'}", f"parallel:{tmp_path / 'parallel'}",
-             f"lm=lm:{tiny_models['drafter']}", f"redrafter:{tmp_path / 'redrafter'}")
+    names = (
+        f"eagle:{tmp_path / 'head'}",
+        f"parallel:{tmp_path / 'parallel'}",
+        f"lm=lm:{tiny_models['drafter']}",
+        f"redrafter:{tmp_path / 'redrafter'}",
+    )
     prompts, answers = [[5, 9, 11, 4], [7, 3]], [[3, 8, 20, 5], [6, 5, 30, 31, 8]]
     found = []
     for device in ("cpu", "cuda"):
@@ -55,22 +62,33 @@ def test_other_methods_and_trees_are_the_same_on_cuda(tiny_models, tmp_path):
         scores, _ = score(target, drafters, prompts, answers, Sampling(0), 64)
         with torch.inference_mode():
             batch = teacher_force(target, prompts, answers, (1, 2, 3))
-        found.append((scores.drafters, score_trees(
-            target, drafters, batch, DynamicTree(20, 3, 5), Sampling(), 4)))
+        found.append(
+            (
+                scores.drafters,
+                score_trees(target, drafters, batch, DynamicTree(20, 3, 5), Sampling(), 4),
+            )
+        )
     for one, other in zip(*(part[0].values() for part in found), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
     for name in ("head", "parallel", "lm"):
         for part in ("accepted", "mass", "drafted"):
-            torch.testing.assert_close(*(getattr(trees[name], part) for _, trees in found),
-                                       atol=1e-4, rtol=0)
+            torch.testing.assert_close(
+                *(getattr(trees[name], part) for _, trees in found), atol=1e-4, rtol=0
+            )
 
 
 def test_real_memory_shortage_shrinks_the_batch(tiny_models, tmp_path):
     """The device's memory is capped so that 512 answers at once cannot fit."""
     settings = RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl", 600),
-        out=tmp_path / "capped", name="tiny", drafters=("early-exit:2",), max_new_tokens=200,
-        batch_size=512, device="cuda", precision="full",
+        target=tiny_models["target"],
+        prompts=save_questions(tmp_path / "questions.jsonl", 600),
+        out=tmp_path / "capped",
+        name="tiny",
+        drafters=("early-exit:2",),
+        max_new_tokens=200,
+        batch_size=512,
+        device="cuda",
+        precision="full",
     )
     said = []
     torch.cuda.empty_cache()
@@ -89,9 +107,15 @@ def test_real_memory_shortage_shrinks_the_batch(tiny_models, tmp_path):
 
 def test_bfloat16_on_cuda_gives_a_valid_trace(tiny_models, tmp_path):
     settings = RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl"),
-        out=tmp_path / "bf16", name="tiny", drafters=("early-exit:2", "ngram"),
-        max_new_tokens=40, top_p=0.9, device="cuda", dtype="bfloat16",
+        target=tiny_models["target"],
+        prompts=save_questions(tmp_path / "questions.jsonl"),
+        out=tmp_path / "bf16",
+        name="tiny",
+        drafters=("early-exit:2", "ngram"),
+        max_new_tokens=40,
+        top_p=0.9,
+        device="cuda",
+        dtype="bfloat16",
     )
     record(settings)
     assert read_trace(settings.out).manifest.dtype == "bfloat16"

@@ -29,6 +29,7 @@ def reads(monkeypatch) -> list[str]:
             if not any(tensor.untyped_storage().data_ptr() == host for host in hosts):
                 seen.append(name)
             return method(tensor, *arguments, **rest)
+
         return run
 
     def wait(fetched, original=Fetched.wait):
@@ -44,16 +45,26 @@ def reads(monkeypatch) -> list[str]:
 
 
 @pytest.mark.parametrize("copying", [[], ["prompt-lookup", "ngram"]])
-@pytest.mark.parametrize(("selector", "feedback", "most"), [
-    ("ucbspec", None, 1), ("fixed:head-0", None, 1), ("normalhedge", "queued", 2),
-    ("normalhedge", "every:16", 1)])
+@pytest.mark.parametrize(
+    ("selector", "feedback", "most"),
+    [
+        ("ucbspec", None, 1),
+        ("fixed:head-0", None, 1),
+        ("normalhedge", "queued", 2),
+        ("normalhedge", "every:16", 1),
+    ],
+)
 def test_the_host_reads_one_packet_a_round(target, reads, selector, feedback, most, copying):
     """So it does beside drafters that copy, which it runs itself."""
     drafters = [Eagle.of(f"head-{seed}", "random", random_head(seed), target) for seed in range(3)]
     drafters += make_drafters(copying, target)
     asked = {} if feedback is None else {"feedback": feedback}
-    decoder = LiveDecoder(target, drafters, selector, DecoderSettings(
-        sampling=Sampling(0.8), draft_length=4, static=True, **asked))
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        selector,
+        DecoderSettings(sampling=Sampling(0.8), draft_length=4, static=True, **asked),
+    )
     counts = []
     reads.clear()
     for _ in decoder.rounds(PROMPT, 40, 0):
@@ -70,8 +81,12 @@ def test_the_host_reads_one_packet_a_round(target, reads, selector, feedback, mo
 @pytest.mark.parametrize("selector", ["fixed:ngram", "normalhedge"])
 def test_what_copies_is_run_without_a_look_at_the_device(target, reads, selector):
     """Drafting, and evaluation in the round it is for: a packet, and a table where one learns."""
-    decoder = LiveDecoder(target, make_drafters(["ngram", "prompt-lookup"], target), selector,
-                          DecoderSettings(sampling=Sampling(0.8), draft_length=4, static=True))
+    decoder = LiveDecoder(
+        target,
+        make_drafters(["ngram", "prompt-lookup"], target),
+        selector,
+        DecoderSettings(sampling=Sampling(0.8), draft_length=4, static=True),
+    )
     drafted = 0
     for done in decoder.rounds(PROMPT, 40, 0):
         assert reads == ["wait"] * (1 + (selector == "normalhedge" and done.position > 0))

@@ -45,13 +45,14 @@ def tokenizer(tiny_models):
 def own_text(model, tokenizer, inputs, new_tokens: int) -> str:
     """What the model's own generate writes behind the inputs."""
     found = model.generate(**inputs, do_sample=False, max_new_tokens=new_tokens)
-    return tokenizer.decode(found[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)
+    return tokenizer.decode(found[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("selector", ["normalhedge", "ucbspec"])
 def test_greedy_text_is_what_the_model_itself_generates(model, small, tokenizer, selector):
-    decoder = make_decoder(model, tokenizer, ["early-exit:3", "prompt-lookup", small], selector,
-                           GREEDY)
+    decoder = make_decoder(
+        model, tokenizer, ["early-exit:3", "prompt-lookup", small], selector, GREEDY
+    )
     for text in (TEXT, "w17"):
         expected = own_text(model, tokenizer, tokenizer(text, return_tensors="pt"), 40)
         assert decoder.generate_text(text, 40) == expected
@@ -60,15 +61,20 @@ def test_greedy_text_is_what_the_model_itself_generates(model, small, tokenizer,
 
 
 def test_conversations_go_through_the_chat_template(model, tokenizer):
-    messages = [{"role": "user", "content": "w5 w6"}, {"role": "assistant", "content": "w7"},
-                {"role": "user", "content": "w8"}]
+    messages = [
+        {"role": "user", "content": "w5 w6"},
+        {"role": "assistant", "content": "w7"},
+        {"role": "user", "content": "w8"},
+    ]
     decoder = make_decoder(model, tokenizer, ["ngram"], settings=GREEDY)
     plain = decoder.generate_text(messages, 20)
     assert plain == own_text(
-        model, tokenizer, tokenizer("w5 w6\n\nw7\n\nw8\n\n", return_tensors="pt"), 20)
+        model, tokenizer, tokenizer("w5 w6\n\nw7\n\nw8\n\n", return_tensors="pt"), 20
+    )
     tokenizer.chat_template = TEMPLATE
     inputs = tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
     found = decoder.generate_text(messages, 20)
     assert found == own_text(model, tokenizer, inputs, 20)
     assert found != plain
@@ -79,20 +85,27 @@ def test_it_is_the_decoder_of_the_same_model_loaded_by_name(tiny_models, model, 
     specifications = [f"small=lm:{tiny_models['drafter']}", "early-exit:2"]
     settings = DecoderSettings(sampling=Sampling(0.9), seed=3)
     loaded = LiveDecoder(target, make_drafters(specifications, target), "hedge", settings)
-    memory = make_decoder(model, tokenizer, {"small": small, "early-exit-2": "early-exit:2"},
-                          "hedge", settings)
+    memory = make_decoder(
+        model, tokenizer, {"small": small, "early-exit-2": "early-exit:2"}, "hedge", settings
+    )
     for query in range(3):
         found, expected = (one.generate([5, 9, 7], 30, query) for one in (memory, loaded))
         assert [(done.drafter, done.tokens) for done in found.rounds] == [
-            (done.drafter, done.tokens) for done in expected.rounds]
+            (done.drafter, done.tokens) for done in expected.rounds
+        ]
     assert memory.target.info() == loaded.target.info()
-    assert ([drafter.info() for drafter in memory.drafters]
-            == [drafter.info() for drafter in loaded.drafters])
+    assert [drafter.info() for drafter in memory.drafters] == [
+        drafter.info() for drafter in loaded.drafters
+    ]
 
 
 def test_the_default_drafters_are_those_of_any_target(model, tokenizer):
     assert [drafter.name for drafter in make_decoder(model, tokenizer).drafters] == [
-        "early-exit-2", "early-exit-3", "prompt-lookup", "ngram"]
+        "early-exit-2",
+        "early-exit-3",
+        "prompt-lookup",
+        "ngram",
+    ]
 
 
 def test_model_and_tokenizer_stay_as_they_were(model, small, tokenizer):
@@ -114,8 +127,7 @@ def test_the_tokenizers_end_token_serves_where_the_model_names_none(model, token
 
 def test_a_drafter_that_is_the_target_has_every_token_accepted(tiny_models, model, tokenizer):
     same = AutoModelForCausalLM.from_pretrained(tiny_models["target"])
-    decoder = make_decoder(model, tokenizer, {"same": same}, "fixed:same",
-                           GREEDY, draft_length=4)
+    decoder = make_decoder(model, tokenizer, {"same": same}, "fixed:same", GREEDY, draft_length=4)
     answer = decoder.generate([5, 9, 7], 25)
     assert [len(done.tokens) for done in answer.rounds][:-1] == [5] * (len(answer.rounds) - 1)
     assert decoder.settings == DecoderSettings(sampling=Sampling(0.0), draft_length=4)
@@ -139,10 +151,14 @@ def test_drafters_of_memory_keep_their_names_or_get_one(model, small, tokenizer)
 def test_generate_of_the_same_model_takes_the_decoder(model, tokenizer):
     decoder = make_decoder(model, tokenizer, ["early-exit:3"])
     inputs = tokenizer(TEXT, return_tensors="pt")
-    found = model.generate(**inputs, do_sample=False, max_new_tokens=20,
-                           custom_generate=speculative_generate, decoder=decoder)
-    assert found.tolist() == model.generate(
-        **inputs, do_sample=False, max_new_tokens=20).tolist()
+    found = model.generate(
+        **inputs,
+        do_sample=False,
+        max_new_tokens=20,
+        custom_generate=speculative_generate,
+        decoder=decoder,
+    )
+    assert found.tolist() == model.generate(**inputs, do_sample=False, max_new_tokens=20).tolist()
 
 
 def test_what_cannot_be_decoded_with_is_told(tiny_models, model, tokenizer):
@@ -152,8 +168,9 @@ def test_what_cannot_be_decoded_with_is_told(tiny_models, model, tokenizer):
         make_decoder(model, None)
     with pytest.raises(HedgespecError, match=r"LlamaModel\) is not a causal language model"):
         make_decoder(AutoModel.from_pretrained(tiny_models["target"]), tokenizer)
-    t5 = T5ForConditionalGeneration(T5Config(
-        vocab_size=63, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2))
+    t5 = T5ForConditionalGeneration(
+        T5Config(vocab_size=63, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+    )
     with pytest.raises(HedgespecError, match="not a causal language model"):
         make_decoder(t5.eval(), tokenizer)
     with pytest.raises(HedgespecError, match=r"in training mode: call model.eval\(\) first"):

@@ -41,8 +41,13 @@ def specifications(
     folder = tmp_path_factory.mktemp("drafters")
     save_noisy_copy(folder / "noisy", tiny_models["target"])
     save_head(random_head(), folder / "head")
-    return (f"lm=lm:{folder / 'noisy'}", "early-exit=early-exit:3", "prompt-lookup", "ngram",
-            f"eagle=eagle:{folder / 'head'}")
+    return (
+        f"lm=lm:{folder / 'noisy'}",
+        "early-exit=early-exit:3",
+        "prompt-lookup",
+        "ngram",
+        f"eagle=eagle:{folder / 'head'}",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +55,13 @@ def drafters(target: LanguageModel, specifications: tuple[str, ...]) -> dict[str
     return {drafter.name: drafter for drafter in make_drafters(list(specifications), target)}
 
 
-def decode(target, drafter, prompt, sampling, new_tokens, seed=0, draft_length=DRAFT_LENGTH
-           ) -> tuple[list[int], list[int]]:
+def decode(
+    target, drafter, prompt, sampling, new_tokens, seed=0, draft_length=DRAFT_LENGTH
+) -> tuple[list[int], list[int]]:
     settings = DecoderSettings(sampling=sampling, draft_length=draft_length, seed=seed)
     answer = LiveDecoder(target, [drafter], f"fixed:{drafter.name}", settings).generate(
-        prompt, new_tokens)
+        prompt, new_tokens
+    )
     tokens, emitted = answer.tokens, [len(done.tokens) for done in answer.rounds]
     assert sum(emitted) == len(tokens) <= new_tokens
     assert all(1 <= count <= draft_length + 1 for count in emitted)
@@ -95,26 +102,41 @@ def test_sampled_text_has_the_targets_distribution(target, drafters, doubtful, n
 
 def recorded(tiny_models, specifications, folder: Path, seed: int, **changes: float) -> Trace:
     settings = RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(folder / "questions.jsonl", 7),
-        out=folder / f"trace{seed}", name="tiny", drafters=specifications, precision="full",
-        draft_length=DRAFT_LENGTH, seed=seed, costs=False, **changes)
+        target=tiny_models["target"],
+        prompts=save_questions(folder / "questions.jsonl", 7),
+        out=folder / f"trace{seed}",
+        name="tiny",
+        drafters=specifications,
+        precision="full",
+        draft_length=DRAFT_LENGTH,
+        seed=seed,
+        costs=False,
+        **changes,
+    )
     record(settings)
     return read_trace(settings.out)
 
 
 def first_turns(target, trace: Trace, folder: Path) -> list[tuple[int, list[int]]]:
     """Query numbers and prompts of the first turns."""
-    prompts = {question.id: tokenize(target.tokenizer, render(target.tokenizer, question, []))
-               for question in read_questions(folder / "questions.jsonl", None)}
-    return [(row["query"], prompts[row["query_id"]])
-            for row in trace.queries.iter_rows(named=True) if row["query_id"] in prompts]
+    prompts = {
+        question.id: tokenize(target.tokenizer, render(target.tokenizer, question, []))
+        for question in read_questions(folder / "questions.jsonl", None)
+    }
+    return [
+        (row["query"], prompts[row["query_id"]])
+        for row in trace.queries.iter_rows(named=True)
+        if row["query_id"] in prompts
+    ]
 
 
 def replayed(trace: Trace, name: str, seed: int = 0) -> list[list[int]]:
     """Emitted tokens of each round of a fixed drafter, query by query."""
     choice = Replayer(trace).run(f"fixed:{name}", seed).choice
-    return [np.diff(np.append(np.flatnonzero(choice[begin:end] >= 0), end - begin)).tolist()
-            for begin, end in zip(trace.offsets[:-1], trace.offsets[1:], strict=True)]
+    return [
+        np.diff(np.append(np.flatnonzero(choice[begin:end] >= 0), end - begin)).tolist()
+        for begin, end in zip(trace.offsets[:-1], trace.offsets[1:], strict=True)
+    ]
 
 
 def test_greedy_rounds_equal_those_of_a_replay(
@@ -140,12 +162,14 @@ def test_sampled_rounds_are_as_long_as_those_of_a_replay(
     lengths = []
     for seed in range(3):
         trace = recorded(
-            tiny_models, specifications, tmp_path, seed, temperature=4.0, max_new_tokens=16)
+            tiny_models, specifications, tmp_path, seed, temperature=4.0, max_new_tokens=16
+        )
         for name in FAMILIES:
             expected = replayed(trace, name, seed)
             for query, prompt in first_turns(target, trace, tmp_path):
                 _, emitted = decode(
-                    target, drafters[name], prompt, Sampling(4.0), 16, 1000 * seed + query)
+                    target, drafters[name], prompt, Sampling(4.0), 16, 1000 * seed + query
+                )
                 differences[name].append(float(np.mean(emitted) - np.mean(expected[query])))
                 lengths += emitted
     assert np.mean(lengths) > 1.3, "there is something to compare"
@@ -155,17 +179,19 @@ def test_sampled_rounds_are_as_long_as_those_of_a_replay(
 
 
 def test_without_a_proposal_every_round_is_the_targets_token(target, drafters):
-    tokens, emitted = decode(
-        target, drafters["prompt-lookup"], [20, 21, 22], Sampling(0.0), 1)
+    tokens, emitted = decode(target, drafters["prompt-lookup"], [20, 21, 22], Sampling(0.0), 1)
     assert emitted == [1]
     assert tokens == plain_greedy(target, [20, 21, 22], 1)
 
 
-@pytest.mark.parametrize(("prompt", "new_tokens", "message"), [
-    ([], 5, "the prompt holds no token"),
-    ([3] * 250, 7, "250 prompt tokens and 7 new ones exceed the shortest context"),
-    ([3], 0, "must be at least 1"),
-])
+@pytest.mark.parametrize(
+    ("prompt", "new_tokens", "message"),
+    [
+        ([], 5, "the prompt holds no token"),
+        ([3] * 250, 7, "250 prompt tokens and 7 new ones exceed the shortest context"),
+        ([3], 0, "must be at least 1"),
+    ],
+)
 def test_bad_input_is_one_clear_error(target, drafters, prompt, new_tokens, message):
     with pytest.raises(HedgespecError, match=message):
         decode(target, drafters["lm"], prompt, Sampling(0.0), new_tokens)

@@ -36,13 +36,18 @@ def drafters(target, tiny_models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pool")
     save_noisy_copy(folder / "noisy", tiny_models["target"])
     save_head(random_head(), folder / "head")
-    return make_drafters([f"lm=lm:{folder / 'noisy'}", "early-exit:3",
-                          f"eagle=eagle:{folder / 'head'}"], target)
+    return make_drafters(
+        [f"lm=lm:{folder / 'noisy'}", "early-exit:3", f"eagle=eagle:{folder / 'head'}"], target
+    )
 
 
 def decoder_of(target, drafters, rule, selector="uniform", **options) -> LiveDecoder:
-    return LiveDecoder(target, drafters, selector, DecoderSettings(
-        rule=rule, **{"sampling": SAMPLING, "draft_length": 3, **options}))
+    return LiveDecoder(
+        target,
+        drafters,
+        selector,
+        DecoderSettings(rule=rule, **{"sampling": SAMPLING, "draft_length": 3, **options}),
+    )
 
 
 def next_law(target, tokens: list[int]) -> np.ndarray:
@@ -88,23 +93,38 @@ def test_text_has_the_targets_distribution(target, drafters, rule):
 @pytest.mark.parametrize("rule", ["onehot", "block", "gumbel"])
 def test_fixed_tensors_change_nothing(target, drafters, rule):
     """But where a text ends: there fixed tensors draft the full length and cut it."""
-    static, eager = (decoder_of(target, drafters, rule, "normalhedge", static=static,
-                                evaluate_all=True) for static in (True, False))
+    static, eager = (
+        decoder_of(target, drafters, rule, "normalhedge", static=static, evaluate_all=True)
+        for static in (True, False)
+    )
     for query in range(4):
         found, expected = (one.generate(PROMPT, 30, query) for one in (static, eager))
-        rounds = [[(done.position, done.drafter, done.tokens) for done in answer.rounds
-                   if done.position < 26] for answer in (found, expected)]
+        rounds = [
+            [
+                (done.position, done.drafter, done.tokens)
+                for done in answer.rounds
+                if done.position < 26
+            ]
+            for answer in (found, expected)
+        ]
         assert rounds[0] == rounds[1]
-        one, other = (np.concatenate([part.gamma for part in answer.statistics])
-                      for answer in (found, expected))
+        one, other = (
+            np.concatenate([part.gamma for part in answer.statistics])
+            for answer in (found, expected)
+        )
         np.testing.assert_allclose(one[:26], other[:26], atol=1e-4)
 
 
 def test_under_gumbel_coupling_the_text_is_the_same_whoever_drafts(target, drafters):
-    decoders = [decoder_of(target, drafters[:count], "gumbel", selector, draft_length=length)
-                for count, selector, length in (
-                    (3, "uniform", 3), (3, "normalhedge", 3), (1, "fixed:lm", 1),
-                    (2, "fixed:early-exit-3", 5))]
+    decoders = [
+        decoder_of(target, drafters[:count], "gumbel", selector, draft_length=length)
+        for count, selector, length in (
+            (3, "uniform", 3),
+            (3, "normalhedge", 3),
+            (1, "fixed:lm", 1),
+            (2, "fixed:early-exit-3", 5),
+        )
+    ]
     for query in range(5):
         answers = [decoder.generate(PROMPT, 30, query) for decoder in decoders]
         assert all(answer.tokens == answers[0].tokens for answer in answers)
@@ -114,19 +134,29 @@ def test_under_gumbel_coupling_the_text_is_the_same_whoever_drafts(target, draft
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize(("rule", "selector", "feedback", "loss"), [
-    ("onehot", "normalhedge", None, None), ("block", "normalhedge", None, None),
-    ("block", "hedge", "rounds:2", "realised"), ("block", "metasd-ucb", None, None),
-    ("gumbel", "squint", "every:2", "rb"), ("gumbel", "exp3spec", None, None),
-    ("onehot", "metasd-ucb", None, None), ("block", "squint", "censored", None),
-    ("multi:2", "normalhedge", None, None), ("multi-without:2", "normalhedge", None, None),
-    ("kseq:2", "ucbspec", None, None)])
+@pytest.mark.parametrize(
+    ("rule", "selector", "feedback", "loss"),
+    [
+        ("onehot", "normalhedge", None, None),
+        ("block", "normalhedge", None, None),
+        ("block", "hedge", "rounds:2", "realised"),
+        ("block", "metasd-ucb", None, None),
+        ("gumbel", "squint", "every:2", "rb"),
+        ("gumbel", "exp3spec", None, None),
+        ("onehot", "metasd-ucb", None, None),
+        ("block", "squint", "censored", None),
+        ("multi:2", "normalhedge", None, None),
+        ("multi-without:2", "normalhedge", None, None),
+        ("kseq:2", "ucbspec", None, None),
+    ],
+)
 def test_the_replay_of_a_log_comes_to_the_same_decisions(
     target, drafters, tmp_path, rule, selector, feedback, loss
 ):
     learning = {"loss": "length", "estimator": loss} if loss else {}
-    decoder = decoder_of(target, drafters, rule, selector, feedback=feedback, evaluate_all=True,
-                         **learning)
+    decoder = decoder_of(
+        target, drafters, rule, selector, feedback=feedback, evaluate_all=True, **learning
+    )
     log = LiveLog(tmp_path / "log", decoder, LogSettings("prompts", 40))
     for number in range(3):
         query = Query(number, Question(f"q{number}", "d", [""]), 0, f"{number:064x}", PROMPT, 40)
@@ -137,7 +167,8 @@ def test_the_replay_of_a_log_comes_to_the_same_decisions(
     assert run["rule"] == rule
     trace = read_trace(tmp_path / "log" / "trace")
     assert [item.name for item in trace.manifest.rules] == (
-        [rule] if rule in ("gumbel", *SEVERAL, "multi-without:2") else [])
+        [rule] if rule in ("gumbel", *SEVERAL, "multi-without:2") else []
+    )
 
 
 @pytest.mark.matrix
@@ -150,8 +181,10 @@ def test_rounds_are_as_many_as_the_replay_of_the_same_text_says(target, drafters
     for number in range(8):
         answer = decoder.generate(PROMPT, 25, number)
         rounds += len(answer.rounds)
-        log.add(Query(number, Question(f"q{number}", "d", [""]), 0, f"{number:064x}", PROMPT, 25),
-                answer)
+        log.add(
+            Query(number, Question(f"q{number}", "d", [""]), 0, f"{number:064x}", PROMPT, 25),
+            answer,
+        )
     log.finish()
     exact = Replayer(read_trace(tmp_path / "log" / "trace"), 3, rule).run_exact("fixed:lm")
     error = np.sqrt(exact.variance.sum())
@@ -160,10 +193,14 @@ def test_rounds_are_as_many_as_the_replay_of_the_same_text_says(target, drafters
         assert rounds == pytest.approx(exact.visits.sum(), abs=1e-6)
 
 
-@pytest.mark.parametrize(("rule", "message"), [
-    ("kseq:11", "rule kseq:11 with draft length 3 drafts 1463 tokens a round, more than 1024"),
-    ("greedy", "rule greedy needs temperature 0"),
-    ("typical", "unknown rule 'typical'")])
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("kseq:11", "rule kseq:11 with draft length 3 drafts 1463 tokens a round, more than 1024"),
+        ("greedy", "rule greedy needs temperature 0"),
+        ("typical", "unknown rule 'typical'"),
+    ],
+)
 def test_rules_that_cannot_be_decoded_with_are_told(target, drafters, rule, message):
     with pytest.raises(HedgespecError, match=message):
         decoder_of(target, drafters, rule)
@@ -191,8 +228,9 @@ def test_a_tree_is_read_as_its_paths_are(tiny_models):
             alone.read(text)
             expected, expected_states = alone.read(tokens[path], layers)
             torch.testing.assert_close(final[node], expected[-1], rtol=1e-9, atol=1e-10)
-            torch.testing.assert_close(states[2][node], expected_states[2][-1], rtol=1e-9,
-                                       atol=1e-10)
+            torch.testing.assert_close(
+                states[2][node], expected_states[2][-1], rtol=1e-9, atol=1e-10
+            )
         model.keep(path)
         assert model.length == alone.length
         torch.testing.assert_close(model.read(text)[0], alone.read(text)[0], rtol=1e-9, atol=1e-10)
@@ -201,8 +239,13 @@ def test_a_tree_is_read_as_its_paths_are(tiny_models):
 def test_branches_of_a_draft_do_not_touch_each_other(target, drafters, tmp_path):
     save_head(random_head(masks=2), tmp_path / "masks")
     save_redrafter(random_recurrent(list(range(3, 43))), tmp_path / "recurrent")
-    drafters = [*drafters, *make_drafters(
-        [f"parallel:{tmp_path / 'masks'}", f"redrafter:{tmp_path / 'recurrent'}", "ngram"], target)]
+    drafters = [
+        *drafters,
+        *make_drafters(
+            [f"parallel:{tmp_path / 'masks'}", f"redrafter:{tmp_path / 'recurrent'}", "ngram"],
+            target,
+        ),
+    ]
     text = torch.tensor(PROMPT)
     layers = {layer for drafter in drafters for layer in drafter.target_layers}
     with torch.inference_mode():
@@ -215,8 +258,9 @@ def test_branches_of_a_draft_do_not_touch_each_other(target, drafters, tmp_path)
             branches = [root.fork() for _ in paths]
             for branch, path in zip(branches, paths, strict=True):
                 branch.step(path[0])
-            found = [branch.fork().step(path[1])
-                     for branch, path in zip(branches, paths, strict=True)]
+            found = [
+                branch.fork().step(path[1]) for branch, path in zip(branches, paths, strict=True)
+            ]
             for path, logits in zip(paths, found, strict=True):
                 alone = drafter.session()
                 alone.extend(text, known)

@@ -57,8 +57,13 @@ def specifications(tiny_models, tmp_path_factory) -> list[str]:
     folder = tmp_path_factory.mktemp("pool")
     save_noisy_copy(folder / "noisy", tiny_models["target"])
     save_head(random_head(), folder / "head")
-    return [f"lm=lm:{folder / 'noisy'}", "early-exit:3", "prompt-lookup", "ngram",
-            f"eagle=eagle:{folder / 'head'}"]
+    return [
+        f"lm=lm:{folder / 'noisy'}",
+        "early-exit:3",
+        "prompt-lookup",
+        "ngram",
+        f"eagle=eagle:{folder / 'head'}",
+    ]
 
 
 @pytest.fixture
@@ -68,8 +73,12 @@ def drafters(target, specifications) -> list[Drafter]:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_greedy_is_the_targets_text_whoever_drafts(target, drafters, policy):
-    decoder = LiveDecoder(target, drafters, policy, DecoderSettings(
-        sampling=Sampling(0.0), draft_length=4, **POLICIES[policy]))
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        policy,
+        DecoderSettings(sampling=Sampling(0.0), draft_length=4, **POLICIES[policy]),
+    )
     for number, prompt in enumerate((PROMPT, [17], [5, 9, 7, 5, 9])):
         answer = decoder.generate(prompt, 40, number)
         assert answer.tokens == plain_greedy(target, prompt, 40)
@@ -83,8 +92,9 @@ def test_adaptive_selection_leaves_the_sampled_law_alone(target, drafters):
     law = law_of_two_tokens(target, prompt, sampling)
     counts = np.zeros_like(law)
     used = set()
-    decoder = LiveDecoder(target, drafters, "exp3spec",
-                          DecoderSettings(sampling=sampling, draft_length=1))
+    decoder = LiveDecoder(
+        target, drafters, "exp3spec", DecoderSettings(sampling=sampling, draft_length=1)
+    )
     for run in range(600):
         answer = decoder.generate(prompt, 2, run)
         counts[tuple([*answer.tokens, 0][:2])] += 1
@@ -96,9 +106,24 @@ def test_adaptive_selection_leaves_the_sampled_law_alone(target, drafters):
 def logged(tiny_models, specifications, tmp_path, selector: str, temperature: float, *options: str):
     """A log made by the command line."""
     out = tmp_path / f"{selector}-{temperature}"
-    command = ["live", "--target", tiny_models["target"], "--selector", selector, "--temperature",
-               str(temperature), "--prompts", str(save_questions(tmp_path / "q.jsonl", 4)),
-               "--max-new-tokens", "40", "--draft-length", "4", "--out", str(out), *options]
+    command = [
+        "live",
+        "--target",
+        tiny_models["target"],
+        "--selector",
+        selector,
+        "--temperature",
+        str(temperature),
+        "--prompts",
+        str(save_questions(tmp_path / "q.jsonl", 4)),
+        "--max-new-tokens",
+        "40",
+        "--draft-length",
+        "4",
+        "--out",
+        str(out),
+        *options,
+    ]
     for text in specifications:
         command += ["--drafter", text]
     assert main(command) == 0
@@ -106,8 +131,9 @@ def logged(tiny_models, specifications, tmp_path, selector: str, temperature: fl
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("selector", ["normalhedge", "exp3spec", "ucbspec", "metasd-ucb", "ftpl",
-                                      "fixed:ngram", "none"])
+@pytest.mark.parametrize(
+    "selector", ["normalhedge", "exp3spec", "ucbspec", "metasd-ucb", "ftpl", "fixed:ngram", "none"]
+)
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_replays_of_a_log_decide_as_live(
     tiny_models, specifications, tmp_path, capsys, selector, temperature
@@ -147,16 +173,21 @@ def test_a_replay_charges_what_was_drafted_live(tiny_models, specifications, tmp
 
 
 def test_rounds_in_which_the_machine_was_busy_are_told(
-        tiny_models, specifications, tmp_path, capsys):
+    tiny_models, specifications, tmp_path, capsys
+):
     out = logged(tiny_models, specifications, tmp_path, "none", 0.0)
     rounds = pl.read_parquet(out / "rounds.parquet")
-    for slow, told in (([1.0] * len(rounds), False), ([1.0] * 20 + [90.0] + [1.0] * (
-            len(rounds) - 21), True)):
+    for slow, told in (
+        ([1.0] * len(rounds), False),
+        ([1.0] * 20 + [90.0] + [1.0] * (len(rounds) - 21), True),
+    ):
         rounds.with_columns(seconds_verify=pl.Series(slow)).write_parquet(out / "rounds.parquet")
         seal_results(out)
         assert main(["fidelity", str(out)]) == 0
-        assert (", 90 s of those live in 1 of the rounds, which took over three times"
-                in capsys.readouterr().out) == told
+        assert (
+            ", 90 s of those live in 1 of the rounds, which took over three times"
+            in capsys.readouterr().out
+        ) == told
 
 
 @pytest.mark.matrix
@@ -169,8 +200,14 @@ def test_without_a_drafter_every_round_is_one_token(target, drafters, rule, stat
     read = []
     for drafter in pool:
         drafter.session = lambda of=drafter.session: read.append(of) or of()
-    decoder = LiveDecoder(target, pool, "none", DecoderSettings(
-        sampling=Sampling(0.0 if rule == "auto" else 0.8), rule=rule, static=static, seed=3))
+    decoder = LiveDecoder(
+        target,
+        pool,
+        "none",
+        DecoderSettings(
+            sampling=Sampling(0.0 if rule == "auto" else 0.8), rule=rule, static=static, seed=3
+        ),
+    )
     answer = decoder.generate(PROMPT, 20)
     assert all(done.drafted == 0 and len(done.tokens) == 1 for done in answer.rounds)
     assert not answer.statistics
@@ -185,13 +222,21 @@ def test_without_a_drafter_every_round_is_one_token(target, drafters, rule, stat
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("options", [
-    ("--feedback", "rounds:1"), ("--feedback", "every:2"), ("--feedback", "bold"),
-    ("--feedback", "censored"), ("--loss", "accept"), ("--estimator", "rb"),
-    ("--loss", "hybrid:0.5", "--estimator", "realised"),
-    ("--feedback", "eliminate:0.5,0.125"), ("--feedback", "batch:2+eliminate:1,0.2", "--rule",
-                                            "block"), ("--feedback", "limited:2"),
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--feedback", "rounds:1"),
+        ("--feedback", "every:2"),
+        ("--feedback", "bold"),
+        ("--feedback", "censored"),
+        ("--loss", "accept"),
+        ("--estimator", "rb"),
+        ("--loss", "hybrid:0.5", "--estimator", "realised"),
+        ("--feedback", "eliminate:0.5,0.125"),
+        ("--feedback", "batch:2+eliminate:1,0.2", "--rule", "block"),
+        ("--feedback", "limited:2"),
+    ],
+)
 def test_replays_of_a_log_know_its_settings(tiny_models, specifications, tmp_path, options):
     out = logged(tiny_models, specifications, tmp_path, "normalhedge", 0.8, *options)
     assert check_fidelity(out) > 20
@@ -202,15 +247,20 @@ def test_a_changed_decision_or_statistic_is_named(tiny_models, specifications, t
     rounds = pl.read_parquet(out / "rounds.parquet")
     other = next(name for name in rounds["drafter"].unique() if name != rounds["drafter"][12])
     changed = rounds.with_row_index().with_columns(
-        pl.when(pl.col("index") == 12).then(pl.lit(other)).otherwise("drafter").alias("drafter"))
+        pl.when(pl.col("index") == 12).then(pl.lit(other)).otherwise("drafter").alias("drafter")
+    )
     changed.drop("index").write_parquet(out / "rounds.parquet")
     seal_results(out)
     assert main(["fidelity", str(out)]) == 1
     query, position = rounds["query"][12], rounds["position"][12]
-    assert (f"first in round 12 (query {query}, position {position}), field drafter"
-            in capsys.readouterr().err)
-    moved = [[weight + 1e-15 for weight in row] if number == 20 else row
-             for number, row in enumerate(rounds["weights"].to_list())]
+    assert (
+        f"first in round 12 (query {query}, position {position}), field drafter"
+        in capsys.readouterr().err
+    )
+    moved = [
+        [weight + 1e-15 for weight in row] if number == 20 else row
+        for number, row in enumerate(rounds["weights"].to_list())
+    ]
     rounds.with_columns(weights=pl.Series(moved)).write_parquet(out / "rounds.parquet")
     seal_results(out)
     with pytest.raises(HedgespecError, match=r"first in round 20 .* field weights"):
@@ -223,9 +273,19 @@ def test_a_changed_decision_or_statistic_is_named(tiny_models, specifications, t
 
 def test_a_log_keeps_the_loss_and_the_seconds_it_took(target, drafters, tmp_path):
     """Whatever costs the trace of the log may hold: the seconds were given to the decoder."""
-    decoder = LiveDecoder(target, drafters, "normalhedge", DecoderSettings(
-        sampling=Sampling(0.8), draft_length=4, evaluate_all=True, timed=True,
-        round_seconds=(1.0, 3.0, 2.0, 2.5, 4.0), feedback="every:2"))
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        "normalhedge",
+        DecoderSettings(
+            sampling=Sampling(0.8),
+            draft_length=4,
+            evaluate_all=True,
+            timed=True,
+            round_seconds=(1.0, 3.0, 2.0, 2.5, 4.0),
+            feedback="every:2",
+        ),
+    )
     log = LiveLog(tmp_path / "log", decoder, LogSettings("made", 40))
     query = Query.of(target.tokenizer, 0, Question("q", "made", ["w1 w2 w3 w1 w2"]), [], 40)
     log.add(query, decoder.generate(query.prompt, 40, 0))
@@ -235,15 +295,25 @@ def test_a_log_keeps_the_loss_and_the_seconds_it_took(target, drafters, tmp_path
 
 
 def test_a_log_says_how_far_its_costs_are_from_its_rounds(target, drafters, tmp_path):
-    decoder = LiveDecoder(target, drafters, "uniform", DecoderSettings(
-        sampling=Sampling(0.8), draft_length=4, evaluate_all=True, timed=True))
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        "uniform",
+        DecoderSettings(sampling=Sampling(0.8), draft_length=4, evaluate_all=True, timed=True),
+    )
     query = Query.of(target.tokenizer, 0, Question("q", "made", ["w1 w2 w3 w1 w2"]), [], 30)
     answer = decoder.generate(query.prompt, 30, 0)
     one = float(np.median([one.seconds["verify"] for one in answer.rounds]))
     slower = {}
     for scale in (1.0, 2.0):
-        costs = Costs("a CPU", "float32", 20, 4, TargetCosts(scale * one, scale * one), {
-            drafter.name: DrafterCosts(1.0, 1.0, 1.0) for drafter in drafters})
+        costs = Costs(
+            "a CPU",
+            "float32",
+            20,
+            4,
+            TargetCosts(scale * one, scale * one),
+            {drafter.name: DrafterCosts(1.0, 1.0, 1.0) for drafter in drafters},
+        )
         log = LiveLog(tmp_path / f"log-{scale}", decoder, LogSettings("made", 30, costs))
         assert log.slower_than_costs is None
         log.add(query, answer)
@@ -258,8 +328,9 @@ def test_logged_losses_are_the_replays_and_a_changed_one_is_named(
     out = logged(tiny_models, specifications, tmp_path, "normalhedge", 0.8)
     trace, losses = read_trace(out / "trace"), pl.read_parquet(out / "losses.parquet")
     at = trace.offsets[losses["query"].to_numpy()] + losses["position"].to_numpy()
-    np.testing.assert_array_equal(np.array(losses["losses"].to_list()),
-                                  Replayer(trace, 4).losses(parse_loss("accept"))[at])
+    np.testing.assert_array_equal(
+        np.array(losses["losses"].to_list()), Replayer(trace, 4).losses(parse_loss("accept"))[at]
+    )
     run = json.loads((out / "run.json").read_text())
     assert (run["feedback"], run["loss"]) == ("queued", "accept"), "those in force"
     assert len(losses) > 40
@@ -270,14 +341,19 @@ def test_logged_losses_are_the_replays_and_a_changed_one_is_named(
     losses.with_columns(losses=pl.Series(rows)).write_parquet(out / "losses.parquet")
     seal_results(out)
     name = trace.manifest.drafter_names[1]
-    with pytest.raises(HedgespecError, match=(
-            f"first in the loss of {name} at query {query}, position {position}: live")):
+    with pytest.raises(
+        HedgespecError,
+        match=(f"first in the loss of {name} at query {query}, position {position}: live"),
+    ):
         check_fidelity(out)
     losses.filter(pl.int_range(pl.len()) != 30).write_parquet(out / "losses.parquet")
     seal_results(out)
-    with pytest.raises(HedgespecError, match=(
-            f"first in what is learned: live query .*, replayed query {query}, position "
-            f"{position}")):
+    with pytest.raises(
+        HedgespecError,
+        match=(
+            f"first in what is learned: live query .*, replayed query {query}, position {position}"
+        ),
+    ):
         check_fidelity(out)
 
 
@@ -317,18 +393,23 @@ def defect() -> "torch.Tensor":
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize(("fault", "reason"), [
-    (defect, "RuntimeError: a defect"), (out_of_memory, "OutOfMemoryError"),
-    (lambda: torch.full((64,), torch.nan), "NaN"),
-])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (defect, "RuntimeError: a defect"),
+        (out_of_memory, "OutOfMemoryError"),
+        (lambda: torch.full((64,), torch.nan), "NaN"),
+    ],
+)
 @pytest.mark.parametrize("selector", ["normalhedge", "ucbspec"])
 def test_a_faulty_drafter_is_dropped_and_the_text_stays(
     target, drafters, monkeypatch, fault, reason, selector
 ):
     sound = drafters[0].session
     monkeypatch.setattr(drafters[0], "session", lambda: Faulty(sound(), fault, 3))
-    decoder = LiveDecoder(target, drafters, selector,
-                          DecoderSettings(sampling=Sampling(0.0), draft_length=4))
+    decoder = LiveDecoder(
+        target, drafters, selector, DecoderSettings(sampling=Sampling(0.0), draft_length=4)
+    )
     with pytest.warns(RuntimeWarning, match=f"drafter lm is dropped.*{reason}"):
         answer = decoder.generate(PROMPT, 40)
     assert answer.tokens == plain_greedy(target, PROMPT, 40)
@@ -351,9 +432,23 @@ def test_ctrl_c_keeps_the_text_and_the_log(
 
     monkeypatch.setattr(Rounds, "_round", interrupted)
     out = tmp_path / "log"
-    command = ["live", "--target", tiny_models["target"], "--temperature", "0.8", "--prompts",
-               str(save_questions(tmp_path / "q.jsonl", 4)), "--out", str(out), "--max-new-tokens",
-               "40", "--drafter", "ngram", "--drafter", "early-exit:3"]
+    command = [
+        "live",
+        "--target",
+        tiny_models["target"],
+        "--temperature",
+        "0.8",
+        "--prompts",
+        str(save_questions(tmp_path / "q.jsonl", 4)),
+        "--out",
+        str(out),
+        "--max-new-tokens",
+        "40",
+        "--drafter",
+        "ngram",
+        "--drafter",
+        "early-exit:3",
+    ]
     assert main(command) == 130
     assert "interrupted" in capsys.readouterr().out
     assert read_trace(out / "trace").manifest.queries == 3
@@ -366,18 +461,25 @@ def inputs(target) -> dict[str, "torch.Tensor"]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-@pytest.mark.parametrize("options", [
-    {"max_new_tokens": 30}, {"max_new_tokens": 30, "repetition_penalty": 1.7},
-    {"max_new_tokens": 25, "no_repeat_ngram_size": 2}, {"max_new_tokens": 30, "min_new_tokens": 30},
-    {"max_new_tokens": 1}, {"max_length": 20},
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_new_tokens": 30},
+        {"max_new_tokens": 30, "repetition_penalty": 1.7},
+        {"max_new_tokens": 25, "no_repeat_ngram_size": 2},
+        {"max_new_tokens": 30, "min_new_tokens": 30},
+        {"max_new_tokens": 1},
+        {"max_length": 20},
+    ],
+)
 def test_generate_gives_the_same_greedy_text_with_and_without_drafters(
     target, drafters, inputs, options
 ):
     decoder = LiveDecoder(target, drafters, "normalhedge")
     expected = target.model.generate(**inputs, do_sample=False, **options)
-    found = target.model.generate(**inputs, do_sample=False, custom_generate=speculative_generate,
-                                  decoder=decoder, **options)
+    found = target.model.generate(
+        **inputs, do_sample=False, custom_generate=speculative_generate, decoder=decoder, **options
+    )
     assert found.tolist() == expected.tolist()
     assert len(decoder.last.tokens) == found.shape[1] - len(PROMPT)
 
@@ -401,9 +503,14 @@ def test_generate_stops_where_criteria_say_and_streams(target, drafters, inputs)
         return torch.tensor([ids.shape[1] >= len(PROMPT) + 7])
 
     found = target.model.generate(
-        **inputs, do_sample=False, max_new_tokens=30, stopping_criteria=StoppingCriteriaList(
-            [seven, MaxTimeCriteria(1000)]), custom_generate=speculative_generate,
-        decoder=decoder, token_streamer=streamer)[0].tolist()
+        **inputs,
+        do_sample=False,
+        max_new_tokens=30,
+        stopping_criteria=StoppingCriteriaList([seven, MaxTimeCriteria(1000)]),
+        custom_generate=speculative_generate,
+        decoder=decoder,
+        token_streamer=streamer,
+    )[0].tolist()
     assert found == whole[: len(PROMPT) + 7] == streamer.tokens
     assert streamer.ended
 
@@ -415,12 +522,20 @@ def test_generate_samples_from_the_warped_law(target, drafters):
     counts = np.zeros_like(law)
     ids = torch.tensor([prompt])
     for run in range(300):
-        decoder = LiveDecoder(target, drafters, "uniform",
-                              DecoderSettings(seed=run, draft_length=2))
+        decoder = LiveDecoder(
+            target, drafters, "uniform", DecoderSettings(seed=run, draft_length=2)
+        )
         found = target.model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=2.0,
-            top_k=4, max_new_tokens=2, custom_generate=speculative_generate, decoder=decoder)
-        counts[tuple([*found[0, len(prompt):].tolist(), 0][:2])] += 1
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=True,
+            temperature=2.0,
+            top_k=4,
+            max_new_tokens=2,
+            custom_generate=speculative_generate,
+            decoder=decoder,
+        )
+        counts[tuple([*found[0, len(prompt) :].tolist(), 0][:2])] += 1
     assert chi_square_p(counts, law) > 1e-3
 
 
@@ -435,12 +550,15 @@ def test_generate_refuses_what_it_cannot_do(target, drafters, inputs, tiny_model
         other.model.generate(**inputs, decoder=decoder, **call)
 
 
-@pytest.mark.parametrize(("selector", "options", "message"), [
-    ("nobody", {}, "unknown selector 'nobody'"),
-    ("fixed:nobody", {}, "there is no such arm; the pool has lm, early-exit-3"),
-    ("hedge", {"draft_length": 0}, "draft_length must be at least 1, not 0"),
-    ("oracle", {}, "unknown selector"),
-])
+@pytest.mark.parametrize(
+    ("selector", "options", "message"),
+    [
+        ("nobody", {}, "unknown selector 'nobody'"),
+        ("fixed:nobody", {}, "there is no such arm; the pool has lm, early-exit-3"),
+        ("hedge", {"draft_length": 0}, "draft_length must be at least 1, not 0"),
+        ("oracle", {}, "unknown selector"),
+    ],
+)
 def test_bad_settings_are_told(target, drafters, selector, options, message):
     with pytest.raises(HedgespecError, match=message):
         LiveDecoder(target, drafters, selector, DecoderSettings(**options))
@@ -460,10 +578,14 @@ def test_the_documentation_runs(tiny_models):
     first, in_memory, second = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     first = first.replace("smollm2-135m-instruct", tiny_models["target"])
     first = first.replace("exit:25", "exit:3")
-    target, small = (load_model(tiny_models[name], "cpu", "float32")
-                     for name in ("target", "drafter"))
-    memory: dict[str, object] = {"model": target.model, "tokenizer": target.tokenizer,
-                                 "small_model": small.model}
+    target, small = (
+        load_model(tiny_models[name], "cpu", "float32") for name in ("target", "drafter")
+    )
+    memory: dict[str, object] = {
+        "model": target.model,
+        "tokenizer": target.tokenizer,
+        "small_model": small.model,
+    }
     exec(in_memory.replace("exit:25", "exit:3"), memory)
     assert memory["text"]
     names: dict[str, object] = {}

@@ -40,12 +40,15 @@ def test_replays_are_as_near_to_what_was_measured_as_the_docs_say():
         assert row["replayed_mat"] == pytest.approx(row["mat"], rel=0.0220)
         assert row["replayed_evaluations"] == row["evaluations"]
         assert row["replayed_tokens_per_second"] == pytest.approx(
-            row["tokens_per_second"], rel=0.104)
+            row["tokens_per_second"], rel=0.104
+        )
 
 
 def test_the_docs_name_what_was_fastest_and_what_replays_get_wrong():
-    fastest = max((name for name in ROWS if name != "best fixed per answer"),
-                  key=lambda name: ROWS[name]["tokens_per_second"])
+    fastest = max(
+        (name for name in ROWS if name != "best fixed per answer"),
+        key=lambda name: ROWS[name]["tokens_per_second"],
+    )
     assert fastest == "fixed:generalist-mixed"
     assert RESULT["chosen"] == "normalhedge@batch:16@3"
     for name, (low, _) in RESULT["chosen_over"].items():
@@ -58,15 +61,17 @@ def test_the_docs_name_what_was_fastest_and_what_replays_get_wrong():
             assert beyond < 1
         if name in ("hedge", "normalhedge", "ftl@eliminate:0.5,0.0625"):
             assert beyond > 1
-    assert ROWS["normalhedge"]["tokens_per_second"] < 0.82 * (
-        ROWS["normalhedge@batch:16"]["tokens_per_second"])
+    assert (
+        ROWS["normalhedge"]["tokens_per_second"]
+        < 0.82 * (ROWS["normalhedge@batch:16"]["tokens_per_second"])
+    )
     more = _milliseconds(ROWS["normalhedge"]) - _milliseconds(ROWS["fixed:generalist"])
     assert f"took {more:.2f} ms more than" in PAGE
 
 
 def test_the_docs_say_what_the_table_of_the_larger_target_says():
     rows = _rows(LARGER)
-    text = " ".join(PAGE[PAGE.index("<!-- live-coder -->"):].split())
+    text = " ".join(PAGE[PAGE.index("<!-- live-coder -->") :].split())
     mixed, chosen = rows["fixed:generalist-mixed"], rows["normalhedge@batch:16@3"]
     bandits = [rows["ucbspec"], rows["exp3spec"]]
     learners = [row for name, row in rows.items() if "hedge" in name or name.startswith("ftl")]
@@ -75,12 +80,16 @@ def test_the_docs_say_what_the_table_of_the_larger_target_says():
     assert max(learners, key=_speed) is rows["normalhedge@batch:64"]
 
     def times(one, words):
-        return words.format(*(_speed(one) / _speed(other)
-                              for other in (rows["autoregressive"], faster, mixed)))
+        return words.format(
+            *(_speed(one) / _speed(other) for other in (rows["autoregressive"], faster, mixed))
+        )
 
     for words in (
-        times(chosen, "{:.2f} times the tokens per second of plain decoding, {:.2f} times those of "
-                      "EXP3Spec, the faster bandit, and {:.2f} times those of the mixed generalist"),
+        times(
+            chosen,
+            "{:.2f} times the tokens per second of plain decoding, {:.2f} times those of "
+            "EXP3Spec, the faster bandit, and {:.2f} times those of the mixed generalist",
+        ),
         times(rows["normalhedge@batch:64"], "{:.2f}, {:.2f} and {:.2f} times"),
         f"NormalHedge takes {_milliseconds(rows['normalhedge']):.2f} ms if it evaluates in each "
         f"round and {_milliseconds(rows['normalhedge@batch:16']):.2f} with `batch:16`, a round of "
@@ -90,8 +99,14 @@ def test_the_docs_say_what_the_table_of_the_larger_target_says():
         assert words in text
     fixed = [row for name, row in rows.items() if name.startswith("fixed:")]
     answers = range(len(mixed["seconds_of_answers"]))
-    first = [max(fixed, key=lambda row: row["tokens_of_answers"][number]  # noqa: B023
-                 / row["seconds_of_answers"][number]) is mixed for number in answers]
+    first = [
+        max(
+            fixed,
+            key=lambda row: row["tokens_of_answers"][number] / row["seconds_of_answers"][number],
+        )
+        is mixed
+        for number in answers
+    ]
     assert sum(first) > len(first) / 2
     assert {row["answers"] for name, row in rows.items() if name.startswith("generate")} == {1}
 

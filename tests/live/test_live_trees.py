@@ -57,18 +57,36 @@ def drafters(target, tiny_models, tmp_path_factory):
     save_head(random_head(), folder / "eagle")
     save_head(random_head(masks=2), folder / "parallel")
     save_redrafter(random_recurrent(list(range(3, 43))), folder / "redrafter")
-    return make_drafters([
-        f"lm=lm:{folder / 'noisy'}", "exit=early-exit:3", f"eagle:{folder / 'eagle'}",
-        f"parallel:{folder / 'parallel'}", "prompt-lookup", "ngram",
-        f"redrafter:{folder / 'redrafter'}"], target)
+    return make_drafters(
+        [
+            f"lm=lm:{folder / 'noisy'}",
+            "exit=early-exit:3",
+            f"eagle:{folder / 'eagle'}",
+            f"parallel:{folder / 'parallel'}",
+            "prompt-lookup",
+            "ngram",
+            f"redrafter:{folder / 'redrafter'}",
+        ],
+        target,
+    )
 
 
-def decoder_of(target, drafters, selector="uniform", trees=(DYNAMIC,), sampling=SAMPLING,
-               rule="tree", **options) -> LiveDecoder:
-    able = [drafter for drafter in drafters
-            if sampling.temperature == 0 or not drafter.greedy_only]
-    return LiveDecoder(target, able, selector, DecoderSettings(
-        rule=rule, trees=tuple(trees), sampling=sampling, **options))
+def decoder_of(
+    target,
+    drafters,
+    selector="uniform",
+    trees=(DYNAMIC,),
+    sampling=SAMPLING,
+    rule="tree",
+    **options,
+) -> LiveDecoder:
+    able = [drafter for drafter in drafters if sampling.temperature == 0 or not drafter.greedy_only]
+    return LiveDecoder(
+        target,
+        able,
+        selector,
+        DecoderSettings(rule=rule, trees=tuple(trees), sampling=sampling, **options),
+    )
 
 
 def logged(folder, decoder, new_tokens=40, queries=3):
@@ -78,8 +96,12 @@ def logged(folder, decoder, new_tokens=40, queries=3):
     for number in range(queries):
         prompt = PROMPTS[number % len(PROMPTS)]
         answers.append(decoder.generate(prompt, new_tokens, number))
-        log.add(Query(number, Question(f"q{number}", "d", [""]), 0, f"{number:064x}", prompt,
-                      new_tokens), answers[-1])
+        log.add(
+            Query(
+                number, Question(f"q{number}", "d", [""]), 0, f"{number:064x}", prompt, new_tokens
+            ),
+            answers[-1],
+        )
     log.finish()
     return answers, read_trace(folder / "trace")
 
@@ -110,8 +132,12 @@ def test_text_has_the_targets_distribution(tiny_models, tmp_path):
     target = load_model(tiny_models["drafter"], "cpu", "float32")
     save_noisy_copy(tmp_path / "noisy", tiny_models["drafter"])
     drafters = make_drafters([f"lm:{tmp_path / 'noisy'}", "early-exit:1"], target)
-    decoder = LiveDecoder(target, drafters, "exp3spec", DecoderSettings(
-        rule="tree", trees=("dynamic:12,1,4",), sampling=sampling))
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        "exp3spec",
+        DecoderSettings(rule="tree", trees=("dynamic:12,1,4",), sampling=sampling),
+    )
     law = law_of_two_tokens(target, PROMPT, sampling)
     counts, accepted = np.zeros_like(law), np.zeros(3)
     for query in range(runs):
@@ -134,23 +160,33 @@ def test_the_log_holds_what_a_recording_of_the_text_holds(
         names = trace.manifest.drafter_names
         [info] = trace.manifest.rules
         assert (info.name, info.levels, info.id) == ("tree", 4 - number, shape)
-        scores, _ = score(target, decoder.drafters, list(PROMPTS),
-                          [answer.tokens for answer in answers], sampling, 256,
-                          trees=list(make_trees([shape]).values()))
+        scores, _ = score(
+            target,
+            decoder.drafters,
+            list(PROMPTS),
+            [answer.tokens for answer in answers],
+            sampling,
+            256,
+            trees=list(make_trees([shape]).values()),
+        )
         depth, nodes, mass = (trace.rules[f"{part}.tree"] for part in ("depth", "nodes", "mass"))
         for arm, name in enumerate(names):
             for found, column in ((depth, "depth"), (nodes, "nodes")):
-                np.testing.assert_array_equal(found[:, 0, arm], scores.drafters[
-                    f"{column}.tree/{name}"])
+                np.testing.assert_array_equal(
+                    found[:, 0, arm], scores.drafters[f"{column}.tree/{name}"]
+                )
             for level in range(info.levels):
-                np.testing.assert_allclose(mass[:, level, arm], scores.drafters[
-                    f"mass.tree/{name}@{level + 1}"], atol=1e-4)
+                np.testing.assert_allclose(
+                    mass[:, level, arm], scores.drafters[f"mass.tree/{name}@{level + 1}"], atol=1e-4
+                )
         assert (depth.max(axis=(0, 1)) > 0).sum() > 3
         lengths = []
         for begin, answer in zip(trace.offsets, answers, strict=False):
             for done in answer.rounds:
-                expected = min(int(depth[begin + done.position, 0, done.drafter]) + 1,
-                               len(answer.tokens) - done.position)
+                expected = min(
+                    int(depth[begin + done.position, 0, done.drafter]) + 1,
+                    len(answer.tokens) - done.position,
+                )
                 assert len(done.tokens) == expected
                 assert done.drafted <= nodes[begin + done.position, 0, done.drafter]
                 lengths.append(expected)
@@ -172,15 +208,30 @@ def test_the_replay_of_a_log_comes_to_the_same_decisions(
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize(("selector", "feedback", "loss", "options"), [
-    ("hedge", "rounds:2", "realised", {}), ("squint", "every:9", "rb", {}),
-    ("normalhedge", "censored", "gamma", {"draft_length": 2}), ("metasd-ucb", None, None, {})])
+@pytest.mark.parametrize(
+    ("selector", "feedback", "loss", "options"),
+    [
+        ("hedge", "rounds:2", "realised", {}),
+        ("squint", "every:9", "rb", {}),
+        ("normalhedge", "censored", "gamma", {"draft_length": 2}),
+        ("metasd-ucb", None, None, {}),
+    ],
+)
 def test_so_it_does_with_other_feedback_losses_and_lengths(
     target, drafters, tmp_path, selector, feedback, loss, options
 ):
     learning = {"loss": "length", "estimator": loss} if loss else {}
-    decoder = decoder_of(target, drafters[1:4], selector, ("wide=" + DYNAMIC,), rule="tree:wide",
-                         feedback=feedback, evaluate_all=True, **learning, **options)
+    decoder = decoder_of(
+        target,
+        drafters[1:4],
+        selector,
+        ("wide=" + DYNAMIC,),
+        rule="tree:wide",
+        feedback=feedback,
+        evaluate_all=True,
+        **learning,
+        **options,
+    )
     logged(tmp_path / "log", decoder, queries=2)
     assert check_fidelity(tmp_path / "log") > 20
     run = json.loads((tmp_path / "log" / "run.json").read_text())
@@ -190,9 +241,10 @@ def test_so_it_does_with_other_feedback_losses_and_lengths(
 def test_without_a_log_the_selector_decides_as_with_one(target, drafters):
     """Evaluated only where it learns from: all drafters, or the one that ran."""
     for selector in ("normalhedge", "metasd-ucb"):
-        found, expected = (decoder_of(
-            target, drafters[1:4], selector, evaluate_all=every).generate(PROMPT, 30)
-            for every in (False, True))
+        found, expected = (
+            decoder_of(target, drafters[1:4], selector, evaluate_all=every).generate(PROMPT, 30)
+            for every in (False, True)
+        )
         assert found.tokens == expected.tokens
         for one, other in zip(found.rounds, expected.rounds, strict=True):
             assert one.drafter == other.drafter
@@ -206,15 +258,20 @@ def test_a_tree_that_is_a_chain_is_the_chain_under_onehot(target, drafters, tmp_
     for query, prompt in enumerate(PROMPTS):
         found, expected = (one.generate(prompt, 40, query) for one in (tree, chain))
         assert [(done.drafter, done.tokens) for done in found.rounds] == [
-            (done.drafter, done.tokens) for done in expected.rounds]
+            (done.drafter, done.tokens) for done in expected.rounds
+        ]
         drafted = [(done.position, done.drafted) for done in found.rounds]
         assert drafted == [(done.position, done.drafted) for done in expected.rounds]
 
 
 def test_a_drafter_whose_trees_fail_is_dropped(target, drafters, monkeypatch):
     lm, _, eagle, *_ = drafters
-    decoder = LiveDecoder(target, [lm, eagle], "normalhedge", DecoderSettings(
-        rule="tree", trees=(DYNAMIC,), sampling=GREEDY, evaluate_all=True))
+    decoder = LiveDecoder(
+        target,
+        [lm, eagle],
+        "normalhedge",
+        DecoderSettings(rule="tree", trees=(DYNAMIC,), sampling=GREEDY, evaluate_all=True),
+    )
     growth = type(eagle.session())
 
     def broken(session):
@@ -244,30 +301,57 @@ def test_a_text_may_fill_the_context(target, drafters):
 def test_a_chat_drafts_trees_too(tiny_models, tmp_path, monkeypatch, capsys):
     """By the command line, with a log that replays."""
     monkeypatch.setattr("sys.stdin", io.StringIO("w1 w2 w3\nw4 w1 w2\n"))
-    command = ["live", "--chat", "--target", tiny_models["target"], "--drafter", "early-exit:3",
-               "--drafter", "prompt-lookup", "--rule", "tree:small", "--trees", "dynamic",
-               f"small={DYNAMIC}", "--max-new-tokens", "12", "--no-costs", "--out",
-               str(tmp_path / "log")]
+    command = [
+        "live",
+        "--chat",
+        "--target",
+        tiny_models["target"],
+        "--drafter",
+        "early-exit:3",
+        "--drafter",
+        "prompt-lookup",
+        "--rule",
+        "tree:small",
+        "--trees",
+        "dynamic",
+        f"small={DYNAMIC}",
+        "--max-new-tokens",
+        "12",
+        "--no-costs",
+        "--out",
+        str(tmp_path / "log"),
+    ]
     assert main(command) == 0
     shown = capsys.readouterr().out
     assert f"tree:small {DYNAMIC}, K = 4" in shown
     assert shown.count("MAT") == 3
-    assert re.search(r"2 answers, 24 tokens: MAT [\d.]+, [\d.]+ tokens/s decoding, [\d.]+ tokens/s "
-                     "with reading the prompt, evaluating all drafters for the log",
-                     " ".join(shown.split()))
+    assert re.search(
+        r"2 answers, 24 tokens: MAT [\d.]+, [\d.]+ tokens/s decoding, [\d.]+ tokens/s "
+        "with reading the prompt, evaluating all drafters for the log",
+        " ".join(shown.split()),
+    )
     assert main(["fidelity", str(tmp_path / "log")]) == 0
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"rule": "tree:wide"}, "rule tree:wide: there is no tree of that name; give one, as in "
-                            r"trees=\('wide=dynamic',\)"),
-    ({"rule": "block"}, r"trees=\('dynamic:12,3,3',\): rule block drafts no trees; "
-                        "give rule='tree'"),
-    ({"trees": ("oak",)}, "unknown kind"),
-    ({"draft_length": 5}, "rule tree: its trees have 4 levels; draft length 5 is longer"),
-    ({"draft_length": 0}, "draft_length must be at least 1, not 0"),
-    ({"static": True}, "rule tree cannot run on fixed tensors"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"rule": "tree:wide"},
+            "rule tree:wide: there is no tree of that name; give one, as in "
+            r"trees=\('wide=dynamic',\)",
+        ),
+        (
+            {"rule": "block"},
+            r"trees=\('dynamic:12,3,3',\): rule block drafts no trees; "
+            "give rule='tree'",
+        ),
+        ({"trees": ("oak",)}, "unknown kind"),
+        ({"draft_length": 5}, "rule tree: its trees have 4 levels; draft length 5 is longer"),
+        ({"draft_length": 0}, "draft_length must be at least 1, not 0"),
+        ({"static": True}, "rule tree cannot run on fixed tensors"),
+    ],
+)
 def test_what_cannot_be_drafted_is_told(target, drafters, options, message):
     with pytest.raises(HedgespecError, match=message):
         decoder_of(target, drafters, **options)

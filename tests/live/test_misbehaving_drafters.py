@@ -77,6 +77,7 @@ def one(value):
         logits = torch.zeros(rows, VOCABULARY)
         logits[-1, 5] = value
         return logits
+
     return give
 
 
@@ -94,8 +95,10 @@ def endless(rows):
 FAULTS = {
     "nan": (one(torch.nan), "gave NaN logits"),
     "inf": (one(torch.inf), "gave infinite logits"),
-    "overflow": (lambda rows: torch.full((rows, VOCABULARY), 1e300, dtype=torch.double),
-                 "gave infinite logits"),
+    "overflow": (
+        lambda rows: torch.full((rows, VOCABULARY), 1e300, dtype=torch.double),
+        "gave infinite logits",
+    ),
     "narrow": (lambda rows: torch.zeros(rows, VOCABULARY - 1), "of shape (1, 62), not (1, 63)"),
     "more rows": (lambda rows: torch.zeros(rows + 1, VOCABULARY), "gave logits of shape"),
     "whole numbers": (lambda rows: torch.zeros(rows, VOCABULARY).long(), "of type int64"),
@@ -115,9 +118,13 @@ def test_a_faulty_drafter_is_dropped_and_the_text_goes_on(target, fault, selecto
     timed = fault in ("slow", "endless")
     others = [] if timed else make_drafters(["early-exit:2"], target)
     decoder = LiveDecoder(
-        target, [Given(give), *others], selector,
-        DecoderSettings(sampling=Sampling(0.0), draft_length=3,
-                        drafter_seconds=0.5 if timed else 60.0))
+        target,
+        [Given(give), *others],
+        selector,
+        DecoderSettings(
+            sampling=Sampling(0.0), draft_length=3, drafter_seconds=0.5 if timed else 60.0
+        ),
+    )
     with pytest.warns(RuntimeWarning, match="drafter bad is dropped"):
         answer = decoder.generate(PROMPT, 20)
     assert answer.tokens == plain_greedy(target, PROMPT, 20)
@@ -126,8 +133,7 @@ def test_a_faulty_drafter_is_dropped_and_the_text_goes_on(target, fault, selecto
 
 def test_rows_without_a_proposal_are_no_fault(target):
     drafter = Given(lambda rows: torch.full((rows, VOCABULARY), -torch.inf))
-    decoder = LiveDecoder(target, [drafter], "fixed:bad",
-                          DecoderSettings(sampling=Sampling(0.0)))
+    decoder = LiveDecoder(target, [drafter], "fixed:bad", DecoderSettings(sampling=Sampling(0.0)))
     assert decoder.generate(PROMPT, 20).tokens == plain_greedy(target, PROMPT, 20)
     assert not decoder.dropped
 
@@ -156,8 +162,12 @@ def test_a_drafter_that_writes_over_its_arguments_does_not_change_the_text(targe
     drafter = Given(None)
     drafter.session = lambda: Spoiling(drafter)
     drafter.target_layers = (2, 4)
-    decoder = LiveDecoder(target, [drafter, *make_drafters(["early-exit:2"], target)],
-                          "normalhedge", DecoderSettings(sampling=Sampling(0.0)))
+    decoder = LiveDecoder(
+        target,
+        [drafter, *make_drafters(["early-exit:2"], target)],
+        "normalhedge",
+        DecoderSettings(sampling=Sampling(0.0)),
+    )
     assert decoder.generate(PROMPT, 20).tokens == plain_greedy(target, PROMPT, 20)
     assert not decoder.dropped
 
@@ -193,8 +203,9 @@ def test_a_head_spoilt_in_memory_is_told_in_every_way_of_running(target, tmp_pat
         score(target, [head], [[5, 9]], [[7, 5]], Sampling(0.0), 8)
     ways = [{"static": False}, {"rule": "tree", "trees": ("dynamic:8,2,2",)}]
     for way in [*ways, {"static": True}] if kind == "eagle" else ways[:1]:
-        decoder = LiveDecoder(target, [head], "fixed:bad",
-                              DecoderSettings(sampling=Sampling(0.0), **way))
+        decoder = LiveDecoder(
+            target, [head], "fixed:bad", DecoderSettings(sampling=Sampling(0.0), **way)
+        )
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             answer = decoder.generate(PROMPT, 12)
@@ -208,9 +219,15 @@ def test_a_recurrent_head_of_nan_is_not_recorded(tiny_models, tmp_path):
         head.rnn_w.weight[0, 0] = torch.nan
     save_redrafter(head, tmp_path / "head")
     settings = RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(tmp_path / "q.jsonl", 3),
-        out=tmp_path / "out", name="n", drafters=(f"redrafter:{tmp_path / 'head'}",),
-        max_new_tokens=4, costs=False, temperature=0.0)
+        target=tiny_models["target"],
+        prompts=save_questions(tmp_path / "q.jsonl", 3),
+        out=tmp_path / "out",
+        name="n",
+        drafters=(f"redrafter:{tmp_path / 'head'}",),
+        max_new_tokens=4,
+        costs=False,
+        temperature=0.0,
+    )
     with pytest.raises(HedgespecError, match=r"tensor 'rnn_w.weight' holds NaN"):
         record(settings)
     assert not settings.out.exists()

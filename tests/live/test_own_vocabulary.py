@@ -25,30 +25,53 @@ def head_of(target, seed: int, tokens: list[int] | None) -> Eagle:
 
 
 SAME = list(range(1, 61, 2)) + list(range(40, 60, 2))
-VOCABULARIES = {"the same ones": (sorted(SAME), 1), "their own": (None, 3),
-                "in no order": (SAME[::-1], None)}
+VOCABULARIES = {
+    "the same ones": (sorted(SAME), 1),
+    "their own": (None, 3),
+    "in no order": (SAME[::-1], None),
+}
 
 
 @pytest.mark.parametrize("which", VOCABULARIES)
-@pytest.mark.parametrize(("rule", "temperature", "top_p"), [
-    ("auto", 0.0, 1.0), ("sampling", 0.8, 1.0), ("gumbel", 0.8, 1.0), ("block", 1.0, 0.9)])
+@pytest.mark.parametrize(
+    ("rule", "temperature", "top_p"),
+    [("auto", 0.0, 1.0), ("sampling", 0.8, 1.0), ("gumbel", 0.8, 1.0), ("block", 1.0, 0.9)],
+)
 def test_the_text_and_what_is_learned_are_those_of_whole_vocabularies(
     target, which, rule, temperature, top_p
 ):
     """The other decoder, on growing tensors, computes everything over all tokens."""
     tokens, rows = VOCABULARIES[which]
     drafters = [head_of(target, seed, tokens) for seed in range(3)]
-    static, eager = (LiveDecoder(target, drafters, "normalhedge", DecoderSettings(
-        sampling=Sampling(temperature, top_p=top_p), draft_length=4, rule=rule, static=one,
-        evaluate_all=True)) for one in (True, False))
+    static, eager = (
+        LiveDecoder(
+            target,
+            drafters,
+            "normalhedge",
+            DecoderSettings(
+                sampling=Sampling(temperature, top_p=top_p),
+                draft_length=4,
+                rule=rule,
+                static=one,
+                evaluate_all=True,
+            ),
+        )
+        for one in (True, False)
+    )
     found, expected = (one.generate(PROMPT, 40, 5) for one in (static, eager))
     assert found.tokens == expected.tokens
-    assert ([(one.drafter, one.tokens) for one in found.rounds]
-            == [(one.drafter, one.tokens) for one in expected.rounds])
+    assert [(one.drafter, one.tokens) for one in found.rounds] == [
+        (one.drafter, one.tokens) for one in expected.rounds
+    ]
     for name in ("log_q", "gamma", "p_top", "match"):
-        np.testing.assert_allclose(*(np.concatenate([getattr(part, name) for part in answer
-                                                     .statistics]) for answer in (found, expected)),
-                                   rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            *(
+                np.concatenate([getattr(part, name) for part in answer.statistics])
+                for answer in (found, expected)
+            ),
+            rtol=1e-4,
+            atol=1e-4,
+        )
     [group] = static.engine._parts._drafting.groups
     assert (group.known is None) if rows is None else (group.known.shape == (rows, 40))
     assert not static.dropped

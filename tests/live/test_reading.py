@@ -29,31 +29,54 @@ def pool(tiny_models, tmp_path_factory):
     for number, name in enumerate("ab"):
         save_head(random_head(number), folder / name)
     target = load_model(tiny_models["target"], "cpu", "float32")
-    return target, make_drafters([*(f"{name}=eagle:{folder / name}" for name in "ab"),
-                                  f"lm=lm:{tiny_models['drafter']}"], target)
+    return target, make_drafters(
+        [*(f"{name}=eagle:{folder / name}" for name in "ab"), f"lm=lm:{tiny_models['drafter']}"],
+        target,
+    )
 
 
 def arm_seconds(arms):
     """Of fixed tensors: passes over K+1 tokens and over MANY, alone or in a batch of all."""
+
     def passes(few, more):
         tokens = np.maximum(np.arange(TOKENS + 1), 1)
         rest = tokens % MANY
         return tokens // MANY * more + np.where(rest > K + 1, more, np.where(rest > 0, few, 0))
 
     every = np.ones(arms, dtype=int)
-    return ArmSeconds(np.stack([np.arange(arms), every, every]), np.zeros(arms),
-                      np.repeat(passes(FEW, MORE)[:, None], arms, axis=1),
-                      passes(ALL_FEW, ALL_MORE))
+    return ArmSeconds(
+        np.stack([np.arange(arms), every, every]),
+        np.zeros(arms),
+        np.repeat(passes(FEW, MORE)[:, None], arms, axis=1),
+        passes(ALL_FEW, ALL_MORE),
+    )
 
 
-@pytest.mark.parametrize(("selector", "feedback"), [
-    ("normalhedge", "batch:16"), ("normalhedge", "every:4"), ("ftl", "first:40"),
-    ("ucbspec", None), ("uniform", None), ("normalhedge", None), ("ftl", "every:8+limited:2"),
-    ("ftl", "eliminate:0.5,0.125")])
+@pytest.mark.parametrize(
+    ("selector", "feedback"),
+    [
+        ("normalhedge", "batch:16"),
+        ("normalhedge", "every:4"),
+        ("ftl", "first:40"),
+        ("ucbspec", None),
+        ("uniform", None),
+        ("normalhedge", None),
+        ("ftl", "every:8+limited:2"),
+        ("ftl", "eliminate:0.5,0.125"),
+    ],
+)
 def test_passes_of_a_text_are_those_that_are_charged(pool, monkeypatch, selector, feedback):
     target, drafters = pool
-    decoder = LiveDecoder(target, drafters, selector, static=True, draft_length=K,
-                          feedback=feedback, sampling=Sampling(0.9), seed=5)
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        selector,
+        static=True,
+        draft_length=K,
+        feedback=feedback,
+        sampling=Sampling(0.9),
+        seed=5,
+    )
     engine, spent = decoder.engine, []
     launch, read_on = engine._launch, engine._read_on
 
@@ -77,8 +100,9 @@ def test_passes_of_a_text_are_those_that_are_charged(pool, monkeypatch, selector
         choice[one.position] = one.drafter
         sets[one.position, one.evaluated] = True
     evaluation, catching_up = np.zeros((2, len(choice)))
-    evaluation_kernels().reading_seconds(0, 1, np.array([0, len(choice)]), choice, sets,
-                                         arm_seconds(arms), evaluation, catching_up)
+    evaluation_kernels().reading_seconds(
+        0, 1, np.array([0, len(choice)]), choice, sets, arm_seconds(arms), evaluation, catching_up
+    )
     own = (len(answer.rounds) - 1) * FEW  # the prompt is read before the first
     assert len(answer.rounds) > 20
     assert own + evaluation.sum() + catching_up.sum() == pytest.approx(sum(spent), abs=1e-6)

@@ -31,9 +31,16 @@ def drafters(target) -> list[Drafter]:
 
 
 def decoder_of(target, drafters, temperature=0.8, **options) -> LiveDecoder:
-    return LiveDecoder(target, drafters, "normalhedge", DecoderSettings(
-        sampling=Sampling(temperature), evaluate_all=True,
-        **{"static": False, "draft_length": K, **options}))
+    return LiveDecoder(
+        target,
+        drafters,
+        "normalhedge",
+        DecoderSettings(
+            sampling=Sampling(temperature),
+            evaluate_all=True,
+            **{"static": False, "draft_length": K, **options},
+        ),
+    )
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, [17]])
@@ -43,24 +50,32 @@ def test_text_and_statistics_are_those_of_exits_that_read_themselves(
 ):
     alone = [Alone("", one.identity, target, str(one.layer)) for one in drafters]
     options = {**options, "draft_length": 3}
-    found, expected = (decoder_of(target, pool, **options).generate(prompt, 40)
-                       for pool in (drafters, alone))
+    found, expected = (
+        decoder_of(target, pool, **options).generate(prompt, 40) for pool in (drafters, alone)
+    )
     assert found.tokens == expected.tokens
     assert [(one.drafter, one.tokens) for one in found.rounds] == [
-        (one.drafter, one.tokens) for one in expected.rounds]
+        (one.drafter, one.tokens) for one in expected.rounds
+    ]
     for name in ("log_q", "gamma", "p_top"):
-        one, other = (np.concatenate([getattr(part, name) for part in answer.statistics])
-                      for answer in (found, expected))
+        one, other = (
+            np.concatenate([getattr(part, name) for part in answer.statistics])
+            for answer in (found, expected)
+        )
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("static", [False, True])
 def test_layers_read_each_draft_once_more_and_nothing_else(target, drafters, static):
     decoder, read = decoder_of(target, drafters, static=static), [0] * target.layers
-    hooks = [layer.register_forward_pre_hook(
-        lambda module, inputs, number=number: read.__setitem__(
-            number, read[number] + inputs[0].shape[1]))
-        for number, layer in enumerate(target.network.layers)]
+    hooks = [
+        layer.register_forward_pre_hook(
+            lambda module, inputs, number=number: read.__setitem__(
+                number, read[number] + inputs[0].shape[1]
+            )
+        )
+        for number, layer in enumerate(target.network.layers)
+    ]
     try:
         answer = decoder.generate(PROMPT, 40)
     finally:
@@ -69,7 +84,10 @@ def test_layers_read_each_draft_once_more_and_nothing_else(target, drafters, sta
     drafted = [one.drafted for one in answer.rounds] if not static else [K] * len(answer.rounds)
     verified = len(PROMPT) - 1 + sum(1 + count for count in drafted)
     for number in range(target.layers):
-        mine = sum(count for count, one in zip(drafted, answer.rounds, strict=True)
-                   if drafters[one.drafter].layer > number)
+        mine = sum(
+            count
+            for count, one in zip(drafted, answer.rounds, strict=True)
+            if drafters[one.drafter].layer > number
+        )
         assert read[number] == verified + mine
     assert len({one.drafter for one in answer.rounds}) > 1

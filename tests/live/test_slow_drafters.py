@@ -17,8 +17,16 @@ from tests.helpers.live_text import PROMPT, plain_greedy, save_noisy_copy  # noq
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a CUDA device")])]
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=[
+            pytest.mark.gpu,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+        ],
+    ),
+]
 LIMIT = 0.6
 
 
@@ -61,15 +69,26 @@ def answer(decoder, tokens: int = 30) -> tuple[list[int], list[str]]:
     return found, [str(one.message) for one in told if "is dropped" in str(one.message)]
 
 
-@pytest.mark.parametrize(("selector", "feedback"), [
-    ("fixed:slow", None), ("normalhedge", None),
-    ("normalhedge", "rounds:1")])
+@pytest.mark.parametrize(
+    ("selector", "feedback"),
+    [("fixed:slow", None), ("normalhedge", None), ("normalhedge", "rounds:1")],
+)
 def test_a_slow_drafter_is_dropped_and_the_text_goes_on(
-        target, drafters, tiny_models, selector, feedback):
+    target, drafters, tiny_models, selector, feedback
+):
     plain = plain_greedy(load_model(tiny_models["target"], "cpu", "float32"), PROMPT, 30)
-    decoder = LiveDecoder(target, drafters, selector, DecoderSettings(
-        sampling=Sampling(0.0), draft_length=3, static=True, feedback=feedback,
-        drafter_seconds=LIMIT))
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        selector,
+        DecoderSettings(
+            sampling=Sampling(0.0),
+            draft_length=3,
+            static=True,
+            feedback=feedback,
+            drafter_seconds=LIMIT,
+        ),
+    )
     slow_down(drafters[0], target.device)
     found, told = answer(decoder)
     assert found == plain
@@ -86,8 +105,12 @@ def test_a_drafter_that_copies_is_dropped_too(target, tiny_models, monkeypatch, 
     """It runs on the host, where it is ended on a GPU too."""
     drafters = make_drafters(["slow=ngram:2", "prompt-lookup", "early-exit:2"], target)
     plain = plain_greedy(load_model(tiny_models["target"], "cpu", "float32"), PROMPT, 30)
-    decoder = LiveDecoder(target, drafters, selector, DecoderSettings(
-        sampling=Sampling(0.0), draft_length=3, static=True, drafter_seconds=LIMIT))
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        selector,
+        DecoderSettings(sampling=Sampling(0.0), draft_length=3, static=True, drafter_seconds=LIMIT),
+    )
     answer(decoder)  # the search is compiled
     own, calls = drafters[0].proposals, []
 
@@ -109,8 +132,12 @@ def test_a_drafter_that_copies_is_dropped_too(target, tiny_models, monkeypatch, 
 
 
 def test_calls_that_may_compile_kernels_are_not_timed(target, drafters):
-    decoder = LiveDecoder(target, drafters, "fixed:slow", DecoderSettings(
-        sampling=Sampling(0.0), draft_length=3, static=True, drafter_seconds=LIMIT))
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        "fixed:slow",
+        DecoderSettings(sampling=Sampling(0.0), draft_length=3, static=True, drafter_seconds=LIMIT),
+    )
     engine = decoder.engine
     engine._compiled = True
     own, seen = engine._watch.part, []
@@ -123,8 +150,14 @@ def test_calls_that_may_compile_kernels_are_not_timed(target, drafters):
 
 @pytest.mark.parametrize("static", [True, False])
 def test_measuring_costs_is_not_limited(target, drafters, static):
-    decoder = LiveDecoder(target, drafters, "fixed:slow", DecoderSettings(
-        sampling=Sampling(0.0), draft_length=1, static=static, drafter_seconds=1e-9))
+    decoder = LiveDecoder(
+        target,
+        drafters,
+        "fixed:slow",
+        DecoderSettings(
+            sampling=Sampling(0.0), draft_length=1, static=static, drafter_seconds=1e-9
+        ),
+    )
     costs = decoder.costs(context=16, repeats=1)
     assert costs.drafters["slow"].draft > 0
     assert not decoder.dropped
@@ -134,6 +167,9 @@ def test_what_is_untimed_is_never_too_long():
     watch = Watch(0.01, torch.device("cpu"))
     with watch.part("first", timed=False), watch.call([0]):
         time.sleep(0.03)
-    with pytest.raises(DrafterFailureError, match=r"took 0\.0 s for one call"), \
-            watch.part("first"), watch.call([0]):
+    with (
+        pytest.raises(DrafterFailureError, match=r"took 0\.0 s for one call"),
+        watch.part("first"),
+        watch.call([0]),
+    ):
         time.sleep(0.03)

@@ -30,8 +30,16 @@ from tests.helpers.seals import seal_results  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a CUDA device")])]
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=[
+            pytest.mark.gpu,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+        ],
+    ),
+]
 SOME = ["eliminate:0.5,0.125", "limited:2", "batch:4+eliminate:1,0.05"]
 PROMPTS = (PROMPT, [17], [5, 9, 7, 5, 9], PROMPT * 4)
 
@@ -41,12 +49,23 @@ def specifications(tiny_models, tmp_path_factory) -> list[str]:
     """Heads of one shape that are not side by side, one of another, models, and copying ones."""
     folder = tmp_path_factory.mktemp("pool")
     save_noisy_copy(folder / "noisy", tiny_models["target"])
-    for name, head in {"a": random_head(0), "b": random_head(1), "c": random_head(2),
-                       "old": random_head(generation=1)}.items():
+    for name, head in {
+        "a": random_head(0),
+        "b": random_head(1),
+        "c": random_head(2),
+        "old": random_head(generation=1),
+    }.items():
         save_head(head, folder / name)
-    return [f"a=eagle:{folder / 'a'}", f"lm=lm:{folder / 'noisy'}", f"b=eagle:{folder / 'b'}",
-            f"old=eagle:{folder / 'old'}", "early-exit:3", "prompt-lookup",
-            f"c=eagle:{folder / 'c'}", "ngram:2"]
+    return [
+        f"a=eagle:{folder / 'a'}",
+        f"lm=lm:{folder / 'noisy'}",
+        f"b=eagle:{folder / 'b'}",
+        f"old=eagle:{folder / 'old'}",
+        "early-exit:3",
+        "prompt-lookup",
+        f"c=eagle:{folder / 'c'}",
+        "ngram:2",
+    ]
 
 
 @pytest.fixture(scope="module", params=DEVICES)
@@ -60,8 +79,14 @@ def drafters(target, specifications):
 
 
 def decoder_of(target, drafters, policy="normalhedge", temperature=0.8, **options) -> LiveDecoder:
-    return LiveDecoder(target, drafters, policy, DecoderSettings(
-        sampling=Sampling(temperature), **{"draft_length": 4, "static": True, **options}))
+    return LiveDecoder(
+        target,
+        drafters,
+        policy,
+        DecoderSettings(
+            sampling=Sampling(temperature), **{"draft_length": 4, "static": True, **options}
+        ),
+    )
 
 
 def stacked(answer, name: str) -> np.ndarray:
@@ -70,14 +95,24 @@ def stacked(answer, name: str) -> np.ndarray:
 
 def copied(drafters, answer) -> list[tuple[int, int]]:
     """Where drafters that copy drafted, and how much."""
-    return [(one.position, one.drafted) for one in answer.rounds
-            if drafters[one.drafter].kind in COPYING]
+    return [
+        (one.position, one.drafted)
+        for one in answer.rounds
+        if drafters[one.drafter].kind in COPYING
+    ]
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize(("policy", "temperature", "logged"), [
-    *((policy, 0.8, True) for policy in POLICIES), ("normalhedge", 0.0, True),
-    ("normalhedge", 0.8, False), ("ucbspec", 0.0, False), ("metasd-ucb", 0.8, False)])
+@pytest.mark.parametrize(
+    ("policy", "temperature", "logged"),
+    [
+        *((policy, 0.8, True) for policy in POLICIES),
+        ("normalhedge", 0.0, True),
+        ("normalhedge", 0.8, False),
+        ("ucbspec", 0.0, False),
+        ("metasd-ucb", 0.8, False),
+    ],
+)
 def test_fixed_tensors_change_nothing(target, drafters, policy, temperature, logged):
     options = {**POLICIES[policy], "evaluate_all": logged}
     static = decoder_of(target, drafters, policy, temperature, **options)
@@ -85,12 +120,14 @@ def test_fixed_tensors_change_nothing(target, drafters, policy, temperature, log
     for number, prompt in enumerate(PROMPTS):
         found, expected = (one.generate(prompt, 30, number) for one in (static, eager))
         assert found.tokens == expected.tokens
-        assert ([(one.position, one.drafter, one.tokens) for one in found.rounds]
-                == [(one.position, one.drafter, one.tokens) for one in expected.rounds])
+        assert [(one.position, one.drafter, one.tokens) for one in found.rounds] == [
+            (one.position, one.drafter, one.tokens) for one in expected.rounds
+        ]
         assert copied(drafters, found) == copied(drafters, expected)
         for name in ("log_p", "log_q", "gamma", "p_top", "match") if logged else ():
-            np.testing.assert_allclose(stacked(found, name), stacked(expected, name), rtol=1e-4,
-                                       atol=1e-4)
+            np.testing.assert_allclose(
+                stacked(found, name), stacked(expected, name), rtol=1e-4, atol=1e-4
+            )
     assert not static.dropped
 
 
@@ -99,7 +136,11 @@ def test_heads_of_one_shape_run_together(target, drafters):
     decoder.generate(PROMPT, 3)
     groups = [one.group for one in decoder.engine._parts._drafting.groups]
     assert [(type(group), [drafter.name for drafter in group.drafters]) for group in groups] == [
-        (Heads, ["a", "b", "c"]), (Reader, ["lm"]), (Heads, ["old"]), (Exits, ["early-exit-3"])]
+        (Heads, ["a", "b", "c"]),
+        (Reader, ["lm"]),
+        (Heads, ["old"]),
+        (Exits, ["early-exit-3"]),
+    ]
 
 
 @pytest.mark.parametrize("changes", [{}, {"reduced": False}, {"generation": 1}])
@@ -117,14 +158,16 @@ def test_stacked_heads_are_the_heads(changes):
             assert torch.equal(head.fc.weight, weight)
         features = stacked_heads.fuse([state.expand(3, -1, -1) for state in states])
         residual, tensors = stacked_heads.project(
-            stacked_heads.embed(ids).expand(3, -1, -1), features, places)
+            stacked_heads.embed(ids).expand(3, -1, -1), features, places
+        )
         logits = stacked_heads.logits(stacked_heads.finish(residual, tensors[2]))
         for number, head in enumerate(heads):
             own = head.fuse(states)
             torch.testing.assert_close(features[number], own[0])
             residual, tensors = head.project(head.embed(ids), own, places)
             torch.testing.assert_close(
-                logits[number], head.logits(head.finish(residual, tensors[2]))[0])
+                logits[number], head.logits(head.finish(residual, tensors[2]))[0]
+            )
 
 
 def test_answers_may_end_anywhere(target, drafters):
@@ -132,11 +175,12 @@ def test_answers_may_end_anywhere(target, drafters):
         for policy in ("normalhedge", "exp3spec"):
             found, expected = (
                 decoder_of(target, drafters, policy, 0.0, static=static).generate(
-                    PROMPT, room, stop=lambda tokens: len(tokens) == 13)
-                for static in (True, False))
+                    PROMPT, room, stop=lambda tokens: len(tokens) == 13
+                )
+                for static in (True, False)
+            )
             assert found.tokens == expected.tokens
-            assert [one.drafted for one in found.rounds] == [
-                one.drafted for one in expected.rounds]
+            assert [one.drafted for one in found.rounds] == [one.drafted for one in expected.rounds]
 
 
 def test_a_longer_text_gets_more_room(target, drafters):
@@ -144,7 +188,9 @@ def test_a_longer_text_gets_more_room(target, drafters):
     for prompt, count in ((PROMPT, 4), (PROMPT * 20, 40), (PROMPT, 30)):
         assert decoder.generate(prompt, count).tokens == (
             decoder_of(target, drafters, temperature=0.0, static=False)
-            .generate(prompt, count).tokens)
+            .generate(prompt, count)
+            .tokens
+        )
 
 
 @pytest.mark.matrix
@@ -156,8 +202,9 @@ def test_replays_of_a_log_decide_as_live(target, drafters, tmp_path, selector, t
     rounds = 0
     for number, prompt in enumerate(PROMPTS):
         answer = decoder.generate(prompt, 40, number)
-        log.add(Query(number, Question(str(number), "domain", ["?"]), 0, "0" * 64, prompt, 40),
-                answer)
+        log.add(
+            Query(number, Question(str(number), "domain", ["?"]), 0, "0" * 64, prompt, 40), answer
+        )
         rounds += len(answer.rounds)
     log.finish()
     assert check_fidelity(tmp_path / "log") == rounds > 20
@@ -165,22 +212,28 @@ def test_replays_of_a_log_decide_as_live(target, drafters, tmp_path, selector, t
 
 @pytest.mark.parametrize("feedback", slow_but(["eliminate:0.5,0.125"], SOME))
 def test_replays_of_a_log_choose_who_is_evaluated_as_live(target, drafters, tmp_path, feedback):
-    decoder = decoder_of(target, drafters, "normalhedge", 0.8, evaluate_all=True, timed=True,
-                         feedback=feedback)
+    decoder = decoder_of(
+        target, drafters, "normalhedge", 0.8, evaluate_all=True, timed=True, feedback=feedback
+    )
     log = LiveLog(tmp_path / "log", decoder, LogSettings("prompts", 60))
     sets = []
     for number, prompt in enumerate(PROMPTS):
         answer = decoder.generate(prompt, 60, number)
-        log.add(Query(number, Question(str(number), "domain", ["?"]), 0, "0" * 64, prompt, 60),
-                answer)
+        log.add(
+            Query(number, Question(str(number), "domain", ["?"]), 0, "0" * 64, prompt, 60), answer
+        )
         sets += [len(one.evaluated) for one in answer.rounds]
     log.finish()
     assert check_fidelity(tmp_path / "log") == len(sets)
     assert 0 < min(size for size in sets if size) < len(drafters)
     rounds = pl.read_parquet(tmp_path / "log" / "rounds.parquet")
     assert rounds["evaluated_set"].list.len().to_list() == sets
-    changed = rounds.with_columns(pl.when(pl.col("evaluated")).then(
-        pl.lit(["a"], dtype=pl.List(pl.String))).otherwise("evaluated_set").alias("evaluated_set"))
+    changed = rounds.with_columns(
+        pl.when(pl.col("evaluated"))
+        .then(pl.lit(["a"], dtype=pl.List(pl.String)))
+        .otherwise("evaluated_set")
+        .alias("evaluated_set")
+    )
     changed.write_parquet(tmp_path / "log" / "rounds.parquet")
     seal_results(tmp_path / "log")
     with pytest.raises(HedgespecError, match="field evaluated_set"):
@@ -193,25 +246,30 @@ def test_replays_of_a_log_choose_who_is_evaluated_as_live(target, drafters, tmp_
 def test_some_drafters_are_evaluated_alike_on_fixed_tensors(target, drafters, feedback, logged):
     """One by one, together or while drafting: each token of a drafter once."""
     options = {"feedback": feedback, "evaluate_all": logged}
-    static, eager = (decoder_of(target, drafters, "ftl", 0.8, static=static, **options)
-                     for static in (True, False))
+    static, eager = (
+        decoder_of(target, drafters, "ftl", 0.8, static=static, **options)
+        for static in (True, False)
+    )
     for number, prompt in enumerate(PROMPTS):
         found, expected = (one.generate(prompt, 150, number) for one in (static, eager))
         assert found.tokens == expected.tokens
-        assert ([(one.drafter, one.evaluated) for one in found.rounds]
-                == [(one.drafter, one.evaluated) for one in expected.rounds])
+        assert [(one.drafter, one.evaluated) for one in found.rounds] == [
+            (one.drafter, one.evaluated) for one in expected.rounds
+        ]
         for name in ("log_p", "log_q", "gamma", "p_top", "match") if logged else ():
             assert len(stacked(found, name)) == len(found.tokens)
-            np.testing.assert_allclose(stacked(found, name), stacked(expected, name), rtol=1e-4,
-                                       atol=1e-4)
+            np.testing.assert_allclose(
+                stacked(found, name), stacked(expected, name), rtol=1e-4, atol=1e-4
+            )
 
 
 @pytest.mark.parametrize("feedback", ["rounds:1", "rounds:3", "every:8"])
 def test_evaluation_beside_the_next_round_or_seldom(target, drafters, feedback):
     """The engine keeps what is launched and what is needed apart."""
     options = {"feedback": feedback, "temperature": 0.8}
-    found, expected = (decoder_of(target, drafters, static=static, **options)
-                       for static in (True, False))
+    found, expected = (
+        decoder_of(target, drafters, static=static, **options) for static in (True, False)
+    )
     for number in range(3):
         one, other = (decoder.generate(PROMPT, 60, number) for decoder in (found, expected))
         assert one.tokens == other.tokens
@@ -223,8 +281,9 @@ def test_evaluation_beside_the_next_round_or_seldom(target, drafters, feedback):
 @pytest.mark.filterwarnings("ignore:drafter lm is dropped")
 def test_a_drafter_may_be_dropped_while_some_are_evaluated(target, drafters, tmp_path, feedback):
     """What it read before counts; from then on its acceptance probability is 0."""
-    decoder = decoder_of(target, drafters, "normalhedge", 0.8, evaluate_all=True, timed=True,
-                         feedback=feedback)
+    decoder = decoder_of(
+        target, drafters, "normalhedge", 0.8, evaluate_all=True, timed=True, feedback=feedback
+    )
     log = LiveLog(tmp_path / "log", decoder, LogSettings("prompts", 60))
     for number, prompt in enumerate(PROMPTS):
         answer = Answer()
@@ -232,8 +291,9 @@ def test_a_drafter_may_be_dropped_while_some_are_evaluated(target, drafters, tmp
             if (number, count) == (1, 5):
                 with torch.no_grad():
                     drafters[1].reader[0].model.get_output_embeddings().weight.fill_(torch.nan)
-        log.add(Query(number, Question(str(number), "domain", ["?"]), 0, "0" * 64, prompt, 60),
-                answer)
+        log.add(
+            Query(number, Question(str(number), "domain", ["?"]), 0, "0" * 64, prompt, 60), answer
+        )
     log.finish()
     assert list(decoder.dropped) == ["lm"]
     assert check_fidelity(tmp_path / "log") > 20
@@ -249,16 +309,20 @@ def test_a_faulty_drafter_is_dropped_and_the_text_stays(
     """From its second text on; a group that raises is dropped as a whole."""
     decoder = decoder_of(target, drafters, policy, 0.0)
     decoder.generate(PROMPT, 5)
-    group = decoder.engine._parts._drafting.one(
-        [one.name for one in drafters].index(part)).group
+    group = decoder.engine._parts._drafting.one([one.name for one in drafters].index(part)).group
     if fault == "nan":
-        weight = drafters[0].head.fc.weight if part == "a" else (
-            drafters[1].reader[0].model.get_output_embeddings().weight)
+        weight = (
+            drafters[0].head.fc.weight
+            if part == "a"
+            else (drafters[1].reader[0].model.get_output_embeddings().weight)
+        )
         with torch.no_grad():
             weight.fill_(torch.nan)
     else:
+
         def defect(*_, **__):
             raise RuntimeError("a defect\nwith more lines")
+
         monkeypatch.setattr(group, "logits", defect)
         decoder.engine.forget_graphs()
     with warnings.catch_warnings(record=True) as told:
@@ -283,11 +347,15 @@ def test_costs_are_measured_and_decoding_goes_on(target, drafters):
     assert costs.target.one > 0
     assert costs.target.round > 0
     passes = {name: 3 if one.begin is None else 4 for name, one in costs.drafters.items()}
-    assert all(one.evaluate > 0 and one.step > 0
-               and one.draft == pytest.approx(passes[name] * one.step)
-               for name, one in costs.drafters.items())
+    assert all(
+        one.evaluate > 0 and one.step > 0 and one.draft == pytest.approx(passes[name] * one.step)
+        for name, one in costs.drafters.items()
+    )
     assert [name for name, one in costs.drafters.items() if one.begin] == [
-        "early-exit-3", "prompt-lookup", "ngram"]
+        "early-exit-3",
+        "prompt-lookup",
+        "ngram",
+    ]
     assert decoder.generate(PROMPT, 30).tokens == plain_greedy_on(target, PROMPT, 30)
 
 
@@ -295,7 +363,9 @@ def plain_greedy_on(target, prompt, count):
     """`plain_greedy` by a copy on the CPU: graphs know where the target's weights are."""
     return plain_greedy(
         LanguageModel(target.id, copy.deepcopy(target.model).to("cpu"), target.tokenizer),
-        prompt, count)
+        prompt,
+        count,
+    )
 
 
 @pytest.mark.gpu
@@ -304,28 +374,40 @@ def test_compiled_kernels_change_nothing(tiny_models, specifications):
     target = load_model(tiny_models["target"], "cuda", "float32")
     drafters = make_drafters(specifications, target)
     for policy in ("normalhedge", "fixed:old"):
-        plain, compiled = (decoder_of(target, drafters, policy, 0.8, compiled=compiled)
-                           for compiled in (False, True))
+        plain, compiled = (
+            decoder_of(target, drafters, policy, 0.8, compiled=compiled)
+            for compiled in (False, True)
+        )
         for number, prompt in enumerate(PROMPTS):
-            assert (compiled.generate(prompt, 30, number).tokens
-                    == plain.generate(prompt, 30, number).tokens)
+            assert (
+                compiled.generate(prompt, 30, number).tokens
+                == plain.generate(prompt, 30, number).tokens
+            )
 
 
 @pytest.mark.parametrize("static", [True, False])
 def test_selectors_that_share_a_decoder_decode_as_with_one_of_their_own(target, drafters, static):
     shared = decoder_of(target, drafters, "ucbspec", static=static)
     lengths = {"arm_lengths": (0, 2, 4)}
-    for policy, own in (("normalhedge", {}), ("normalhedge", {"feedback": "every:4"}),
-                        ("fixed:b", {}), ("metasd-ucb", {}), ("ucbspec", {}),
-                        ("hedge", {"draft_length": 2, "feedback": "every:3"}),
-                        ("uniform", lengths), ("normalhedge", lengths), ("metasd-ucb", lengths)):
+    for policy, own in (
+        ("normalhedge", {}),
+        ("normalhedge", {"feedback": "every:4"}),
+        ("fixed:b", {}),
+        ("metasd-ucb", {}),
+        ("ucbspec", {}),
+        ("hedge", {"draft_length": 2, "feedback": "every:3"}),
+        ("uniform", lengths),
+        ("normalhedge", lengths),
+        ("metasd-ucb", lengths),
+    ):
         mine = shared.with_selector(policy, **own)
         anew = {"draft_length": None, **own} if own is lengths else own
         other = decoder_of(target, drafters, policy, static=static, **anew)
         for number, prompt in enumerate(PROMPTS[:2]):
             found, expected = (one.generate(prompt, 30, number) for one in (mine, other))
-            assert ([(one.drafter, one.tokens, one.evaluated) for one in found.rounds]
-                    == [(one.drafter, one.tokens, one.evaluated) for one in expected.rounds])
+            assert [(one.drafter, one.tokens, one.evaluated) for one in found.rounds] == [
+                (one.drafter, one.tokens, one.evaluated) for one in expected.rounds
+            ]
         assert mine.engine is shared.engine
         assert mine.label == other.label
     with pytest.raises(HedgespecError, match="rule of a decoder cannot change"):
@@ -333,8 +415,9 @@ def test_selectors_that_share_a_decoder_decode_as_with_one_of_their_own(target, 
     with pytest.raises(HedgespecError, match="drafts of 9 tokens do not fit a decoder of 4"):
         shared.with_selector("normalhedge", draft_length=9)
     with pytest.raises(HedgespecError, match="cannot share a decoder"):
-        decoder_of(target, drafters, "normalhedge", feedback="rounds:2",
-                   static=static).with_selector("fixed:b")
+        decoder_of(
+            target, drafters, "normalhedge", feedback="rounds:2", static=static
+        ).with_selector("fixed:b")
 
 
 def test_fixed_tensors_are_refused_where_a_drafter_has_none(target, tmp_path):
@@ -347,11 +430,15 @@ def test_fixed_tensors_are_refused_where_a_drafter_has_none(target, tmp_path):
 
 def test_another_decoder_of_the_same_heads_leaves_a_decoder_its_weights(target, drafters):
     """CUDA graphs know where weights lie: what another decoder moves must not be theirs."""
+
     def places() -> list[int]:
-        return [parameter.data_ptr() for one in decoder.engine._parts._drafting.groups
-                if isinstance(one.group, Heads)
-                for head in (one.group._stacked, *one.group._heads)
-                for parameter in head.parameters()]
+        return [
+            parameter.data_ptr()
+            for one in decoder.engine._parts._drafting.groups
+            if isinstance(one.group, Heads)
+            for head in (one.group._stacked, *one.group._heads)
+            for parameter in head.parameters()
+        ]
 
     decoder = decoder_of(target, drafters, temperature=0.0)
     decoder.generate(PROMPT, 5)

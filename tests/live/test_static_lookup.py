@@ -24,8 +24,12 @@ TEXTS = st.lists(st.integers(0, VOCABULARY - 1), max_size=30)
 def copying(text, sampling, longest=3):
     target = SimpleNamespace(vocabulary_size=VOCABULARY, device=torch.device("cpu"))
     drafters = [kind("", kind.kind, target, str(longest)) for kind in (PromptLookup, NGram)]
-    made = Copying(drafters, SimpleNamespace(rule=parse_rule("sampling"), sampling=sampling),
-                   VOCABULARY, SimpleNamespace(call=lambda arms, on_host: nullcontext()))
+    made = Copying(
+        drafters,
+        SimpleNamespace(rule=parse_rule("sampling"), sampling=sampling),
+        VOCABULARY,
+        SimpleNamespace(call=lambda arms, on_host: nullcontext()),
+    )
     made.begin(text, [])
     return made
 
@@ -34,8 +38,11 @@ def followers(text, longest):
     """What followed earlier matches of a text's end, of the greatest length, the latest first; in
     plain Python."""
     for length in range(min(longest, len(text)), 0, -1):
-        found = [text[end] for end in range(len(text) - 1, length - 1, -1)
-                 if text[end - length:end] == text[-length:]]
+        found = [
+            text[end]
+            for end in range(len(text) - 1, length - 1, -1)
+            if text[end - length : end] == text[-length:]
+        ]
         if found:
             return found
     return []
@@ -58,7 +65,7 @@ def test_matches_are_those_of_plain_python(text, longest):
         positions, found, _ = matches(np.array([*text, 0]), first, longest, latest)
         for place in range(first, len(text) + 1):
             expected = followers(text[:place], longest)
-            assert found[positions == place - first].tolist() == expected[:1 if latest else None]
+            assert found[positions == place - first].tolist() == expected[: 1 if latest else None]
 
 
 @given(TEXTS, st.integers(1, 6), st.integers(1, 4))
@@ -86,7 +93,10 @@ def test_a_law_of_each_row_is_that_of_all(sampling, width, monkeypatch):
     weights[3] = -np.inf  # nothing proposed
     expected = probabilities(torch.from_numpy(weights), sampling)
     rows = []
-    monkeypatch.setattr(static_lookup, "probabilities", lambda logits, sampling: (
-        rows.append(len(logits)) or probabilities(logits, sampling)))
+    monkeypatch.setattr(
+        static_lookup,
+        "probabilities",
+        lambda logits, sampling: rows.append(len(logits)) or probabilities(logits, sampling),
+    )
     assert torch.equal(copying([], sampling)._law(weights), expected)
     assert set(rows) <= {1}, "several rows wake torch's threads"

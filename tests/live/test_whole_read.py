@@ -22,8 +22,13 @@ TEMPERATURES = pytest.mark.parametrize("temperature", [0.0, 0.8])
 
 
 def log_of(target: LanguageModel, folder, temperature: float):
-    decoder = LiveDecoder(target, make_drafters(["ngram", "prompt-lookup"], target), "hedge",
-                          sampling=Sampling(temperature, top_p=0.9), evaluate_all=True)
+    decoder = LiveDecoder(
+        target,
+        make_drafters(["ngram", "prompt-lookup"], target),
+        "hedge",
+        sampling=Sampling(temperature, top_p=0.9),
+        evaluate_all=True,
+    )
     log = LiveLog(folder, decoder, LogSettings("prompt", 30))
     for number in range(2):
         question = Question(f"q{number}", "prompt", [f"w{number} w2 w6 w4 w2"])
@@ -49,9 +54,17 @@ def test_fidelity_refuses_text_that_is_not_the_targets(
     """As if nobody had looked at how Mamba is read."""
     monkeypatch.setattr("hedgespec.live.decode.check_lossless", lambda *_, **__: Lossless(None))
     torch.manual_seed(0)
-    model = MambaForCausalLM(MambaConfig(
-        vocab_size=63, hidden_size=32, num_hidden_layers=3, state_size=8, bos_token_id=None,
-        eos_token_id=1, pad_token_id=0)).eval()
+    model = MambaForCausalLM(
+        MambaConfig(
+            vocab_size=63,
+            hidden_size=32,
+            num_hidden_layers=3,
+            state_size=8,
+            bos_token_id=None,
+            eos_token_id=1,
+            pad_token_id=0,
+        )
+    ).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:

@@ -66,16 +66,19 @@ def test_weights_that_overflow_in_half_precision_are_refused(tmp_path):
 KNOWN = torch.arange(DRAFT_VOCABULARY)
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"d2t": torch.full_like(KNOWN, 2**62)}, "points outside"),
-    ({"d2t": -KNOWN, "t2d": torch.arange(VOCABULARY) < 1}, "names a token of the target twice"),
-    ({"d2t": torch.zeros_like(KNOWN)}, "name different tokens"),
-    ({"d2t": None, "t2d": None}, "'d2t' is missing"),
-    ({"lm_head.weight": None}, "'lm_head.weight' is missing, and the head knows 40 of 63"),
-    ({"layers.0.mlp.up_proj.weight": torch.ones(1)}, "under another name too"),
-    ({"fc.weight": torch.zeros(32, 96, dtype=torch.int64)}, "'fc.weight' is of type int64"),
-    ({"fc.weight": torch.zeros(32, 96, dtype=torch.float8_e4m3fn)}, "of type float8_e4m3fn"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"d2t": torch.full_like(KNOWN, 2**62)}, "points outside"),
+        ({"d2t": -KNOWN, "t2d": torch.arange(VOCABULARY) < 1}, "names a token of the target twice"),
+        ({"d2t": torch.zeros_like(KNOWN)}, "name different tokens"),
+        ({"d2t": None, "t2d": None}, "'d2t' is missing"),
+        ({"lm_head.weight": None}, "'lm_head.weight' is missing, and the head knows 40 of 63"),
+        ({"layers.0.mlp.up_proj.weight": torch.ones(1)}, "under another name too"),
+        ({"fc.weight": torch.zeros(32, 96, dtype=torch.int64)}, "'fc.weight' is of type int64"),
+        ({"fc.weight": torch.zeros(32, 96, dtype=torch.float8_e4m3fn)}, "of type float8_e4m3fn"),
+    ],
+)
 def test_tensors_that_cannot_be_right_are_named(tmp_path, changes, message):
     tensors = eagle3() | changes
     shape = flat({name: tensor for name, tensor in tensors.items() if tensor is not None})
@@ -86,10 +89,12 @@ def test_tensors_that_cannot_be_right_are_named(tmp_path, changes, message):
 def test_nothing_is_allocated_on_the_word_of_a_header(tmp_path):
     """Tensors of a petabyte: in a header, and as a view of one number."""
     flat().save(tmp_path / "header")
-    header = json.dumps({"fc.weight": {
-        "dtype": "F32", "shape": [1 << 24, 1 << 24], "data_offsets": [0, 1 << 50]}}).encode()
+    header = json.dumps(
+        {"fc.weight": {"dtype": "F32", "shape": [1 << 24, 1 << 24], "data_offsets": [0, 1 << 50]}}
+    ).encode()
     (tmp_path / "header" / "model.safetensors").write_bytes(
-        struct.pack("<Q", len(header)) + header + b"\0" * 64)
+        struct.pack("<Q", len(header)) + header + b"\0" * 64
+    )
     with pytest.raises(HedgespecError, match="weights cannot be read"):
         load_head(tmp_path / "header")
     (tmp_path / "view").mkdir()

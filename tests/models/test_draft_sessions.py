@@ -19,22 +19,38 @@ from tests.helpers.drafting import DEPTHS, LENGTH, check_draft, extend, scored  
 from tests.helpers.heads import random_head  # noqa: E402
 from tests.helpers.tiny import save_other_architecture, save_questions  # noqa: E402
 
-FAMILIES = ("lm", "early-exit", "prompt-lookup", "ngram", "eagle-3", "eagle-3-whole", "eagle-1",
-            "parallel")
+FAMILIES = (
+    "lm",
+    "early-exit",
+    "prompt-lookup",
+    "ngram",
+    "eagle-3",
+    "eagle-3-whole",
+    "eagle-1",
+    "parallel",
+)
 
 
 @pytest.fixture(scope="module")
 def drafters(
     target: LanguageModel, tiny_models: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Drafter]:
-    heads = {"eagle-3": random_head(), "eagle-3-whole": random_head(reduced=False),
-             "eagle-1": random_head(generation=1), "parallel": random_head(masks=DEPTHS - 1)}
+    heads = {
+        "eagle-3": random_head(),
+        "eagle-3-whole": random_head(reduced=False),
+        "eagle-1": random_head(generation=1),
+        "parallel": random_head(masks=DEPTHS - 1),
+    }
     folder = tmp_path_factory.mktemp("heads")
     for name, head in heads.items():
         save_head(head, folder / name)
-    specifications = [f"lm=lm:{tiny_models['drafter']}", "early-exit=early-exit:2",
-                      "prompt-lookup:2", "ngram:2",
-                      *(f"{name.partition('-')[0]}:{folder / name}" for name in heads)]
+    specifications = [
+        f"lm=lm:{tiny_models['drafter']}",
+        "early-exit=early-exit:2",
+        "prompt-lookup:2",
+        "ngram:2",
+        *(f"{name.partition('-')[0]}:{folder / name}" for name in heads),
+    ]
     made = make_drafters(specifications, target)
     assert tuple(drafter.name for drafter in made) == FAMILIES
     return {drafter.name: drafter for drafter in made}
@@ -65,10 +81,13 @@ def test_logits_after_each_verified_token_are_those_of_scoring(drafters, name, t
         for begin, end in ((0, 2), (2, 9), (9, 10), (10, LENGTH)):
             known = slice(max(begin - 1, 0), end - 1)
             found = session.extend(
-                text[begin:end], {layer: state[known] for layer, state in states.items()},
-                rows=end - begin)
-            torch.testing.assert_close(found[: LENGTH - 1 - begin], expected[begin:end],
-                                       atol=1e-5, rtol=1e-5)
+                text[begin:end],
+                {layer: state[known] for layer, state in states.items()},
+                rows=end - begin,
+            )
+            torch.testing.assert_close(
+                found[: LENGTH - 1 - begin], expected[begin:end], atol=1e-5, rtol=1e-5
+            )
             session.step(text[begin])
 
 
@@ -162,14 +181,22 @@ def test_the_documented_family_drafts_and_is_recorded(
     for begin, end in ((0, 1), (1, 6), (6, 9)):
         with torch.inference_mode():
             check_draft(session, extend(session, text, states, begin, end), expected, text, end)
-    record(RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl", 3),
-        out=tmp_path / "trace", name="tiny", max_new_tokens=9, drafters=("repeat",)))
+    record(
+        RecordSettings(
+            target=tiny_models["target"],
+            prompts=save_questions(tmp_path / "questions.jsonl", 3),
+            out=tmp_path / "trace",
+            name="tiny",
+            max_new_tokens=9,
+            drafters=("repeat",),
+        )
+    )
     trace = read_trace(tmp_path / "trace")
     inner = trace.offsets[0] + 1, trace.offsets[1]
     tokens = trace.tokens[slice(*inner)]
-    assert (trace.match[slice(*inner), 0, 0] == (
-        tokens == trace.tokens[inner[0] - 1 : inner[1] - 1])).all()
+    assert (
+        trace.match[slice(*inner), 0, 0] == (tokens == trace.tokens[inner[0] - 1 : inner[1] - 1])
+    ).all()
 
 
 def test_first_layers_leave_the_model_as_it_was(target, text):

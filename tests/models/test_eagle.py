@@ -36,8 +36,10 @@ def step_by_step(head: EagleHead, embedded, features, start: int, depths: int) -
     for place in range(start + depths):
         own = feature is not None
         residual, (q, k, v) = head.project(
-            embedded[:, place : place + 1], feature if own else features[:, place : place + 1],
-            torch.tensor([[place]]))
+            embedded[:, place : place + 1],
+            feature if own else features[:, place : place + 1],
+            torch.tensor([[place]]),
+        )
         keys = k if keys is None else torch.cat([keys, k], dim=2)
         values = v if values is None else torch.cat([values, v], dim=2)
         weights = (q @ keys.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1)
@@ -48,9 +50,15 @@ def step_by_step(head: EagleHead, embedded, features, start: int, depths: int) -
     return outputs
 
 
-@pytest.mark.parametrize("head", [
-    random_head(generation=3), random_head(generation=1),
-    random_head(generation=3, norm_before_residual=True)], ids=["3", "1", "norm-before"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        random_head(generation=3),
+        random_head(generation=1),
+        random_head(generation=3, norm_before_residual=True),
+    ],
+    ids=["3", "1", "norm-before"],
+)
 def test_unrolling_all_starts_equals_drafting_from_each(head):
     depths = 5
     with torch.no_grad():
@@ -59,9 +67,11 @@ def test_unrolling_all_starts_equals_drafting_from_each(head):
         outputs = unroll(head, embedded, features, depths)
         for start in range(embedded.shape[1] - depths):
             for number, expected in enumerate(
-                    step_by_step(head, embedded, features, start, depths)):
+                step_by_step(head, embedded, features, start, depths)
+            ):
                 torch.testing.assert_close(
-                    outputs[number][:, start + number], expected, rtol=1e-5, atol=1e-5)
+                    outputs[number][:, start + number], expected, rtol=1e-5, atol=1e-5
+                )
 
 
 def test_depths_differ():
@@ -84,12 +94,15 @@ def test_both_dialects_give_the_same_logits_bit_for_bit(tmp_path, reduced):
             assert again.config.target_layers == (1, 2, 3)
             after = again.logits(unroll(again, embedded, features, 3)[-1])
             assert torch.equal(before, after)
-    names = {dialect: set(load_file(tmp_path / dialect / "model.safetensors"))
-             for dialect in ("eagle", "speculators")}
+    names = {
+        dialect: set(load_file(tmp_path / dialect / "model.safetensors"))
+        for dialect in ("eagle", "speculators")
+    }
     assert "midlayer.hidden_norm.weight" in names["eagle"]
     assert "layers.0.hidden_norm.weight" in names["speculators"]
-    configs = {dialect: json.loads((tmp_path / dialect / "config.json").read_text())
-               for dialect in names}
+    configs = {
+        dialect: json.loads((tmp_path / dialect / "config.json").read_text()) for dialect in names
+    }
     ids = "eagle_aux_hidden_state_layer_ids"
     assert configs["speculators"][ids] == [1, 2, 3]
     assert configs["eagle"]["eagle_config"][ids] == [0, 1, 2], "SpecForge counts outputs"
@@ -112,33 +125,54 @@ def test_eagle_1_head_round_trip(tmp_path):
     assert again.config.generation == 1
     with torch.no_grad():
         embedded, features = inputs(head)
-        assert torch.equal(unroll(head, embedded, features, 3)[-1],
-                           unroll(again, embedded, features, 3)[-1])
+        assert torch.equal(
+            unroll(head, embedded, features, 3)[-1], unroll(again, embedded, features, 3)[-1]
+        )
 
 
 PUBLIC = {  # keys and ratios of a public EAGLE-3 config for Llama-3.1-8B, a sixteenth as wide
-    "architectures": ["LlamaForCausalLMEagle3"], "bos_token_id": 128000, "eos_token_id": 128001,
-    "hidden_act": "silu", "hidden_size": 256, "initializer_range": 0.02, "intermediate_size": 896,
-    "max_position_embeddings": 2048, "model_type": "llama", "num_attention_heads": 32,
-    "num_key_value_heads": 8, "num_hidden_layers": 1, "pad_token_id": 0, "rms_norm_eps": 1e-05,
-    "tie_word_embeddings": False, "torch_dtype": "float16", "transformers_version": "4.28.1",
-    "use_cache": True, "vocab_size": 8016, "draft_vocab_size": 2000,
+    "architectures": ["LlamaForCausalLMEagle3"],
+    "bos_token_id": 128000,
+    "eos_token_id": 128001,
+    "hidden_act": "silu",
+    "hidden_size": 256,
+    "initializer_range": 0.02,
+    "intermediate_size": 896,
+    "max_position_embeddings": 2048,
+    "model_type": "llama",
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "num_hidden_layers": 1,
+    "pad_token_id": 0,
+    "rms_norm_eps": 1e-05,
+    "tie_word_embeddings": False,
+    "torch_dtype": "float16",
+    "transformers_version": "4.28.1",
+    "use_cache": True,
+    "vocab_size": 8016,
+    "draft_vocab_size": 2000,
 }
 
 
 def public_tensors() -> dict[str, "torch.Tensor"]:
     size, middle, kv = 256, 896, 64
     shapes = {
-        "fc": (size, 3 * size), "lm_head": (2000, size), "norm": (size,),
-        "midlayer.self_attn.q_proj": (size, 2 * size), "midlayer.self_attn.k_proj": (kv, 2 * size),
-        "midlayer.self_attn.v_proj": (kv, 2 * size), "midlayer.self_attn.o_proj": (size, size),
-        "midlayer.mlp.gate_proj": (middle, size), "midlayer.mlp.up_proj": (middle, size),
-        "midlayer.mlp.down_proj": (size, middle), "midlayer.hidden_norm": (size,),
-        "midlayer.input_layernorm": (size,), "midlayer.post_attention_layernorm": (size,),
+        "fc": (size, 3 * size),
+        "lm_head": (2000, size),
+        "norm": (size,),
+        "midlayer.self_attn.q_proj": (size, 2 * size),
+        "midlayer.self_attn.k_proj": (kv, 2 * size),
+        "midlayer.self_attn.v_proj": (kv, 2 * size),
+        "midlayer.self_attn.o_proj": (size, size),
+        "midlayer.mlp.gate_proj": (middle, size),
+        "midlayer.mlp.up_proj": (middle, size),
+        "midlayer.mlp.down_proj": (size, middle),
+        "midlayer.hidden_norm": (size,),
+        "midlayer.input_layernorm": (size,),
+        "midlayer.post_attention_layernorm": (size,),
     }
     tensors = {f"{name}.weight": torch.randn(shape).half() for name, shape in shapes.items()}
-    return tensors | {"d2t": torch.zeros(2000, dtype=torch.long),
-                      "t2d": torch.arange(8016) < 2000}
+    return tensors | {"d2t": torch.zeros(2000, dtype=torch.long), "t2d": torch.arange(8016) < 2000}
 
 
 @pytest.mark.parametrize("pickled", [False, True])
@@ -172,12 +206,15 @@ def without(name: str):
     return lambda tensors: tensors.pop(name)
 
 
-@pytest.mark.parametrize(("damage", "message"), [
-    (without("fc.weight"), "tensor 'fc.weight' is missing"),
-    (lambda t: t.update({"fc.weight": torch.zeros(256, 512)}), r"has shape \(256, 512\)"),
-    (lambda t: t.update({"extra.weight": torch.zeros(1)}), "unknown tensor 'extra.weight'"),
-    (lambda t: t.update({"d2t": torch.full((2000,), 8000)}), "points outside"),
-])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without("fc.weight"), "tensor 'fc.weight' is missing"),
+        (lambda t: t.update({"fc.weight": torch.zeros(256, 512)}), r"has shape \(256, 512\)"),
+        (lambda t: t.update({"extra.weight": torch.zeros(1)}), "unknown tensor 'extra.weight'"),
+        (lambda t: t.update({"d2t": torch.full((2000,), 8000)}), "points outside"),
+    ],
+)
 def test_damaged_heads_name_the_tensor(tmp_path, damage, message):
     tensors = public_tensors()
     damage(tensors)
@@ -187,14 +224,19 @@ def test_damaged_heads_name_the_tensor(tmp_path, damage, message):
         load_head(tmp_path)
 
 
-@pytest.mark.parametrize(("document", "message"), [
-    ("{", "cannot be read"),
-    ("{}", "no hidden_size; is this the config.json of an EAGLE head?"),
-    (json.dumps({"speculators_model_type": "mlp"}), "'mlp' is not supported"),
-    (json.dumps({"speculators_model_type": "eagle3", "use_mtp_layernorm": True}),
-     "the head needs use_mtp_layernorm"),
-    (json.dumps({"speculators_model_type": "eagle3", "fc_norm": True}), "no hidden_size"),
-])
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ("{", "cannot be read"),
+        ("{}", "no hidden_size; is this the config.json of an EAGLE head?"),
+        (json.dumps({"speculators_model_type": "mlp"}), "'mlp' is not supported"),
+        (
+            json.dumps({"speculators_model_type": "eagle3", "use_mtp_layernorm": True}),
+            "the head needs use_mtp_layernorm",
+        ),
+        (json.dumps({"speculators_model_type": "eagle3", "fc_norm": True}), "no hidden_size"),
+    ],
+)
 def test_bad_configs_are_named(tmp_path, document, message):
     (tmp_path / "config.json").write_text(document)
     with pytest.raises(HedgespecError, match=message):
@@ -205,8 +247,13 @@ def test_bad_configs_are_named(tmp_path, document, message):
 def settings(tiny_models: dict[str, str], tmp_path: Path) -> RecordSettings:
     save_head(random_head(), tmp_path / "head")
     return RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl", 6),
-        out=tmp_path / "trace", name="tiny", max_new_tokens=30, precision="full", batch_size=4,
+        target=tiny_models["target"],
+        prompts=save_questions(tmp_path / "questions.jsonl", 6),
+        out=tmp_path / "trace",
+        name="tiny",
+        max_new_tokens=30,
+        precision="full",
+        batch_size=4,
         drafters=(f"eagle:{tmp_path / 'head'}", "early-exit:2"),
     )
 
@@ -243,8 +290,7 @@ def test_recorded_depth_statistics_equal_drafting_from_every_position(settings, 
                 position = start + number
                 target_p = p[len(prompt) + position - 1]
                 index = (begin + position, number, 0)
-                assert trace.gamma[index] == pytest.approx(
-                    np.minimum(target_p, q).sum(), abs=1e-4)
+                assert trace.gamma[index] == pytest.approx(np.minimum(target_p, q).sum(), abs=1e-4)
                 token = answer[position]
                 if q[token] > 0:
                     assert trace.log_q[index] == pytest.approx(np.log(q[token]), abs=1e-3)

@@ -15,8 +15,11 @@ from hedgespec.models.drafters import check_before_loading  # noqa: E402
 from hedgespec.models.places import loading, read_layers  # noqa: E402
 from tests.helpers.gguf import gguf_tokenizer, save_gguf_header  # noqa: E402
 
-COMMANDS = (["record", "--device", "cpu"], ["live", "--device", "cpu", "--prompt", "w1"],
-            ["live", "--device", "cpu", "--chat"])
+COMMANDS = (
+    ["record", "--device", "cpu"],
+    ["live", "--device", "cpu", "--prompt", "w1"],
+    ["live", "--device", "cpu", "--chat"],
+)
 WORDS = ["<end>", "a", "b", "c"]
 
 
@@ -32,22 +35,27 @@ def _no_weights(monkeypatch):
 @pytest.fixture
 def gguf(tmp_path):
     """Header of a target of 24 layers."""
-    return save_gguf_header(tmp_path / "target.gguf", {
-        "general.architecture": "qwen2", "qwen2.block_count": 24, **gguf_tokenizer(WORDS, 1)})
+    return save_gguf_header(
+        tmp_path / "target.gguf",
+        {"general.architecture": "qwen2", "qwen2.block_count": 24, **gguf_tokenizer(WORDS, 1)},
+    )
 
 
-@pytest.mark.parametrize(("drafter", "message"), [
-    ("early-exit:99", "the layer must be a number from 1 to 3"),
-    ("early-exit", "the layer must be a number from 1 to less than the target has"),
-    ("prompt-lookup:0", "the n-gram length must lie in 1..99"),
-    ("promptlookup", "did you mean 'prompt-lookup'?"),
-    ("lm:missing.gguf", "missing.gguf: no such GGUF file"),
-    ("lm", "name a model, as in lm:MODEL"),
-    ("lm:./missing", "no such folder"),
-    ("eagle:./missing", "missing: no such folder"),
-    ("parallel", "name the head's folder, as in parallel:FOLDER"),
-    ("redrafter:./missing,2", "missing: no such folder"),
-])
+@pytest.mark.parametrize(
+    ("drafter", "message"),
+    [
+        ("early-exit:99", "the layer must be a number from 1 to 3"),
+        ("early-exit", "the layer must be a number from 1 to less than the target has"),
+        ("prompt-lookup:0", "the n-gram length must lie in 1..99"),
+        ("promptlookup", "did you mean 'prompt-lookup'?"),
+        ("lm:missing.gguf", "missing.gguf: no such GGUF file"),
+        ("lm", "name a model, as in lm:MODEL"),
+        ("lm:./missing", "no such folder"),
+        ("eagle:./missing", "missing: no such folder"),
+        ("parallel", "name the head's folder, as in parallel:FOLDER"),
+        ("redrafter:./missing,2", "missing: no such folder"),
+    ],
+)
 def test_a_drafter_that_cannot_be(tiny_models, tmp_path, monkeypatch, capsys, drafter, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(HedgespecError) as told:
@@ -60,9 +68,14 @@ def test_a_drafter_that_cannot_be(tiny_models, tmp_path, monkeypatch, capsys, dr
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, ["zoo", "--device", "cpu"], ["head", "."]])
-@pytest.mark.parametrize(("target", "message"), [
-    ("./missing-folder", "no such folder"), ("some/other/folder", "no such folder"),
-    ("missing.gguf", "no such GGUF file")])
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("./missing-folder", "no such folder"),
+        ("some/other/folder", "no such folder"),
+        ("missing.gguf", "no such GGUF file"),
+    ],
+)
 def test_a_target_that_is_not_there(tmp_path, monkeypatch, capsys, command, target, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.json").write_text("{}")
@@ -72,24 +85,28 @@ def test_a_target_that_is_not_there(tmp_path, monkeypatch, capsys, command, targ
     assert "huggingface" not in said
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ("--prompts missing.jsonl", "missing.jsonl: cannot read prompts"),
-    ("--prompt w1 --selector normalhegde", "did you mean 'normalhedge'?"),
-    ("--prompt w1 --feedback foresight", "foresight"),
-    ("--prompt w1 --loss seconds", "seconds"),
-    ("--prompt w1 --rule tree:wide", "there is no tree of that name"),
-    ("--chat --rule nothing", "nothing"),
-    ("--chat --selector normalhegde", "did you mean 'normalhedge'?"),
-    ("--prompt w1 --out full", "full: not empty; choose another --out"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--prompts missing.jsonl", "missing.jsonl: cannot read prompts"),
+        ("--prompt w1 --selector normalhegde", "did you mean 'normalhedge'?"),
+        ("--prompt w1 --feedback foresight", "foresight"),
+        ("--prompt w1 --loss seconds", "seconds"),
+        ("--prompt w1 --rule tree:wide", "there is no tree of that name"),
+        ("--chat --rule nothing", "nothing"),
+        ("--chat --selector normalhegde", "did you mean 'normalhedge'?"),
+        ("--prompt w1 --out full", "full: not empty; choose another --out"),
+    ],
+)
 def test_what_live_cannot_do_is_told_before_it_loads(
     tiny_models, tmp_path, monkeypatch, capsys, options, message
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes").write_text("mine")
-    assert main(["live", "--device", "cpu", "--target", tiny_models["target"],
-                 *options.split()]) == 1
+    assert (
+        main(["live", "--device", "cpu", "--target", tiny_models["target"], *options.split()]) == 1
+    )
     assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 

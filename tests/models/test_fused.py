@@ -29,7 +29,8 @@ ROUNDING = {"atol": 3e-5, "rtol": 1e-5}
 def plain_model(folder: str, dtype: str = "float32"):
     """As transformers itself loads and runs it."""
     return AutoModelForCausalLM.from_pretrained(
-        folder, dtype=getattr(torch, dtype), attn_implementation="eager").eval()
+        folder, dtype=getattr(torch, dtype), attn_implementation="eager"
+    ).eval()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -65,11 +66,14 @@ def test_a_layer_takes_two_products_less_for_its_attention_and_one_less_for_its_
 def test_weights_stand_in_memory_once(tmp_path):
     target = load_model(save_plain_layers("qwen3", tmp_path), "cpu", "float32")
     layer = target.network.layers[0]
-    for parts in ([layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj],
-                  [layer.mlp.gate_proj, layer.mlp.up_proj]):
+    for parts in (
+        [layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj],
+        [layer.mlp.gate_proj, layer.mlp.up_proj],
+    ):
         assert len({part.weight.untyped_storage().data_ptr() for part in parts}) == 1
         assert parts[0].weight.untyped_storage().nbytes() == sum(
-            part.weight.nbytes for part in parts)
+            part.weight.nbytes for part in parts
+        )
     with torch.inference_mode():
         before = target.model(IDS).logits
         layer.mlp.up_proj.weight.fill_(0)
@@ -88,11 +92,11 @@ def test_copies_and_converted_models_multiply_one_by_one(tmp_path):
         projection.weight.zero_()
         assert not bool(target.model.model.layers[0].self_attn.q_proj.weight.eq(0).all())
         target.model.double()
-        torch.testing.assert_close(target.model(IDS).logits.float(), expected, atol=1e-4,
-                                   rtol=1e-4)
+        torch.testing.assert_close(target.model(IDS).logits.float(), expected, atol=1e-4, rtol=1e-4)
     load_model(str(tmp_path / "model"), "cpu", "float32").model.save_pretrained(tmp_path / "saved")
-    torch.testing.assert_close(plain_model(str(tmp_path / "saved"))(IDS).logits, expected,
-                               **ROUNDING)
+    torch.testing.assert_close(
+        plain_model(str(tmp_path / "saved"))(IDS).logits, expected, **ROUNDING
+    )
 
 
 def test_gradients_reach_each_layers_own_weight(tmp_path):
@@ -100,8 +104,9 @@ def test_gradients_reach_each_layers_own_weight(tmp_path):
     plain = plain_model(str(tmp_path))
     for model in (target.model, plain):
         model(IDS).logits.square().mean().backward()
-    for (name, found), expected in zip(target.model.named_parameters(), plain.parameters(),
-                                       strict=True):
+    for (name, found), expected in zip(
+        target.model.named_parameters(), plain.parameters(), strict=True
+    ):
         torch.testing.assert_close(found.grad, expected.grad, atol=1e-3, rtol=1e-3, msg=name)
 
 
@@ -112,24 +117,32 @@ def test_layers_that_are_not_alike_stay_as_they_are(tmp_path):
     attention.k_proj = torch.nn.Linear(32, 16, bias=False)
     mlp.up_proj = torch.nn.Sequential(mlp.up_proj)
     fuse_products(model)
-    assert not any(isinstance(part, _Part) for part in (
-        attention.q_proj, attention.k_proj, attention.v_proj, mlp.gate_proj))
+    assert not any(
+        isinstance(part, _Part)
+        for part in (attention.q_proj, attention.k_proj, attention.v_proj, mlp.gate_proj)
+    )
     assert isinstance(model.model.layers[1].self_attn.q_proj, _Part)
 
 
 @pytest.mark.parametrize(("kind", "temperature"), [("qwen2", 0.0), ("qwen3", 0.8)])
 def test_fixed_tensors_write_the_text_of_the_plain_model(tmp_path, kind, temperature):
-    """Under the same random numbers; the plain one runs on a growing cache, as transformers does.
-    """
+    """Under the same random numbers; the plain one runs on a growing cache, as transformers does."""
     loaded = load_model(save_plain_layers(kind, tmp_path), "cpu", "float32")
     plain = LanguageModel.of(plain_model(str(tmp_path)), loaded.tokenizer)
     found = []
     for target, static in ((loaded, True), (plain, False)):
         decoder = LiveDecoder(
-            target, make_drafters(["early-exit:2", "early-exit:4"], target), "ucbspec",
-            DecoderSettings(sampling=Sampling(temperature), draft_length=4, static=static))
-        found.append([decoder.generate(prompt, 24, number).tokens
-                      for number, prompt in enumerate(([5, 9, 7, 5, 9], [40, 41, 42]))])
+            target,
+            make_drafters(["early-exit:2", "early-exit:4"], target),
+            "ucbspec",
+            DecoderSettings(sampling=Sampling(temperature), draft_length=4, static=static),
+        )
+        found.append(
+            [
+                decoder.generate(prompt, 24, number).tokens
+                for number, prompt in enumerate(([5, 9, 7, 5, 9], [40, 41, 42]))
+            ]
+        )
     assert found[0] == found[1]
 
 
@@ -147,8 +160,12 @@ def test_heads_on_fixed_tensors_multiply_at_once_and_give_the_same(changes, coun
 
     def outputs(network, batch):
         with torch.inference_mode():
-            return network.read(embedded.expand(batch, -1, -1), states.expand(batch, -1, -1),
-                                places, lambda layer, queries, keys, values: queries + values)
+            return network.read(
+                embedded.expand(batch, -1, -1),
+                states.expand(batch, -1, -1),
+                places,
+                lambda layer, queries, keys, values: queries + values,
+            )
 
     with torch.inference_mode():
         expected = torch.cat([outputs(head, 1) for head in apart])
@@ -163,9 +180,15 @@ def test_heads_on_fixed_tensors_multiply_at_once_and_give_the_same(changes, coun
         assert "joined" in head.layer.self_attn._modules
         assert "joined" in head.layer.mlp._modules
     for head in heads:
-        storages = {part.weight.untyped_storage().data_ptr() for part in (
-            head.layer.self_attn.q_proj, head.layer.self_attn.k_proj, head.layer.self_attn.v_proj,
-            stacked.layer.self_attn.joined)}
+        storages = {
+            part.weight.untyped_storage().data_ptr()
+            for part in (
+                head.layer.self_attn.q_proj,
+                head.layer.self_attn.k_proj,
+                head.layer.self_attn.v_proj,
+                stacked.layer.self_attn.joined,
+            )
+        }
         assert len(storages) == 1
     again = stack_heads(heads[:1])
     torch.testing.assert_close(outputs(again, 1), expected[:1])

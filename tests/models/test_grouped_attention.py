@@ -23,18 +23,25 @@ from hedgespec.tracegen import decoding  # noqa: E402
 def test_folded_queries_attend_as_repeated_keys_do(count):
     torch.manual_seed(0)
     queries = torch.randn(2, 6, count, 8, dtype=torch.float64, requires_grad=True)
-    keys, values = (torch.randn(2, 2, 9, 8, dtype=torch.float64, requires_grad=True)
-                    for _ in range(2))
+    keys, values = (
+        torch.randn(2, 2, 9, 8, dtype=torch.float64, requires_grad=True) for _ in range(2)
+    )
     mask = torch.rand(2, 1, count, 9) < 0.5
     mask[..., 0] = True
     found = grouped_attention(queries, keys, values, mask, scale=0.3)
     expected = torch.nn.functional.scaled_dot_product_attention(
-        queries, keys.repeat_interleave(3, 1), values.repeat_interleave(3, 1), attn_mask=mask,
-        scale=0.3)
+        queries,
+        keys.repeat_interleave(3, 1),
+        values.repeat_interleave(3, 1),
+        attn_mask=mask,
+        scale=0.3,
+    )
     torch.testing.assert_close(found, expected)
     weights = torch.randn_like(found)
-    gradients = [torch.autograd.grad((one * weights).sum(), (queries, keys, values))
-                 for one in (found, expected)]
+    gradients = [
+        torch.autograd.grad((one * weights).sum(), (queries, keys, values))
+        for one in (found, expected)
+    ]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -57,8 +64,9 @@ def tree(room: int, rows: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("mask_of", [chain, tree])
-@pytest.mark.parametrize(("dtype", "tolerance"), [
-    ("float64", 1e-12), ("float32", 2e-6), ("bfloat16", 8e-3)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-6), ("bfloat16", 8e-3)]
+)
 @pytest.mark.parametrize(("room", "chunk"), [(512, 64), (192, 192), (4608, 128)])
 def test_attention_in_chunks_is_attention(mask_of, dtype, tolerance, room, chunk):
     """To the rounding of a type: of the values, a step of bfloat16 at 1 is 2^-7."""
@@ -69,8 +77,11 @@ def test_attention_in_chunks_is_attention(mask_of, dtype, tolerance, room, chunk
     mask = mask_of(room, 7)[None, None]
     additive = torch.zeros(mask.shape).masked_fill(~mask, -torch.inf)
     expected = torch.nn.functional.scaled_dot_product_attention(
-        queries.double(), keys.double().repeat_interleave(3, 1),
-        values.double().repeat_interleave(3, 1), attn_mask=mask)
+        queries.double(),
+        keys.double().repeat_interleave(3, 1),
+        values.double().repeat_interleave(3, 1),
+        attn_mask=mask,
+    )
     for form in (mask, additive.to(kind)):
         found = in_chunks(queries, keys, values, form, chunk)
         assert found.dtype == kind
@@ -78,14 +89,14 @@ def test_attention_in_chunks_is_attention(mask_of, dtype, tolerance, room, chunk
 
 
 def test_chunks_are_one_batch_of_products_and_traced_once_for_every_room(monkeypatch):
-    """As on a GPU in half precision, but for the type of the sums, which a CPU cannot be asked for.
-    """
+    """As on a GPU in half precision, but for the type of the sums, which a CPU cannot be asked for."""
     torch.manual_seed(0)
     torch._dynamo.reset()
     counters.clear()
     monkeypatch.setattr(attention, "_product", attention._batched)
-    monkeypatch.setattr(attention, "chunk_of", lambda keys, of=attention.chunk_for: of(
-        keys.shape[2]))
+    monkeypatch.setattr(
+        attention, "chunk_of", lambda keys, of=attention.chunk_for: of(keys.shape[2])
+    )
     traced = torch.compile(grouped_attention, backend="eager", dynamic=False, fullgraph=True)
     with torch.inference_mode():
         for room in (512, 1024, 2560):
@@ -97,8 +108,14 @@ def test_chunks_are_one_batch_of_products_and_traced_once_for_every_room(monkeyp
             torch.testing.assert_close(
                 traced(queries, keys, values, mask),
                 torch.nn.functional.scaled_dot_product_attention(
-                    queries, keys.repeat_interleave(3, 1), values.repeat_interleave(3, 1),
-                    attn_mask=mask), atol=2e-6, rtol=2e-6)
+                    queries,
+                    keys.repeat_interleave(3, 1),
+                    values.repeat_interleave(3, 1),
+                    attn_mask=mask,
+                ),
+                atol=2e-6,
+                rtol=2e-6,
+            )
     assert counters["stats"]["unique_graphs"] == 1
 
 
@@ -115,15 +132,19 @@ def test_kernels_of_chunks_attend_as_pytorch_does_in_every_room(monkeypatch, dty
         for room in (512, 1024, 2560):
             torch.manual_seed(0)
             queries = torch.randn(1, 12, 6, 128, device="cuda").to(getattr(torch, dtype))
-            keys, values = (torch.randn(1, 2, room, 128, device="cuda").to(queries.dtype)
-                            for _ in range(2))
+            keys, values = (
+                torch.randn(1, 2, room, 128, device="cuda").to(queries.dtype) for _ in range(2)
+            )
             mask = chain(room, 6)[None, None].cuda()
             for tensor, size in ((keys, 2), (values, 2), (mask, 3)):
                 compiling.free_size(tensor, size)
             found = compiled(queries, keys, values, mask)
             expected = torch.nn.functional.scaled_dot_product_attention(
-                queries.double(), keys.double().repeat_interleave(6, 1),
-                values.double().repeat_interleave(6, 1), attn_mask=mask)
+                queries.double(),
+                keys.double().repeat_interleave(6, 1),
+                values.double().repeat_interleave(6, 1),
+                attn_mask=mask,
+            )
             torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
     assert counters["stats"]["unique_graphs"] == 1
 
@@ -138,8 +159,9 @@ def in_chunks(queries, keys, values, mask, chunk):
 def test_rows_that_attend_to_nothing_give_no_nan_in_chunks():
     """Nor do their gradients, nor those of others; chunks out of everybody's reach do nothing."""
     torch.manual_seed(0)
-    queries, keys, values = (torch.randn(1, 2, rows, 8, dtype=torch.float64, requires_grad=True)
-                             for rows in (3, 64, 64))
+    queries, keys, values = (
+        torch.randn(1, 2, rows, 8, dtype=torch.float64, requires_grad=True) for rows in (3, 64, 64)
+    )
     mask = torch.zeros(1, 1, 3, 64, dtype=torch.bool)
     mask[..., 0, :5], mask[..., 2, 20] = True, True
     found = in_chunks(queries, keys, values, mask, 16)
@@ -147,7 +169,8 @@ def test_rows_that_attend_to_nothing_give_no_nan_in_chunks():
     weights = torch.randn_like(found)
     gradients = torch.autograd.grad((found * weights).sum(), (queries, keys, values))
     expected = torch.nn.functional.scaled_dot_product_attention(
-        queries[:, :, ::2], keys, values, attn_mask=mask[:, :, ::2])
+        queries[:, :, ::2], keys, values, attn_mask=mask[:, :, ::2]
+    )
     torch.testing.assert_close(found[:, :, ::2], expected)
     plain = torch.autograd.grad((expected * weights[:, :, ::2]).sum(), (queries, keys, values))
     for one, other in zip(gradients, plain, strict=True):
@@ -163,17 +186,17 @@ def test_keys_are_cut_by_room_and_only_where_kernels_are_fused_on_a_gpu():
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
-def test_a_model_on_fixed_tensors_gives_its_logits_with_keys_in_chunks(
-    tmp_path, monkeypatch, kind
-):
+def test_a_model_on_fixed_tensors_gives_its_logits_with_keys_in_chunks(tmp_path, monkeypatch, kind):
     """Token by token and several at once, as drafted and as verified."""
     target = load_model(save_plain_layers(kind, tmp_path), "cpu", "float32")
     text = torch.arange(3, 43)
     monkeypatch.setattr(attention, "chunk_of", lambda keys: 64)
     with torch.inference_mode():
         static = fixed_tensors.StaticModel(target, 128)
-        found = [static.read(text[start:end], torch.arange(start, end))[0]
-                 for start, end in ((0, 20), (20, 26), (26, 27), (27, 40))]
+        found = [
+            static.read(text[start:end], torch.arange(start, end))[0]
+            for start, end in ((0, 20), (20, 26), (26, 27), (27, 40))
+        ]
         monkeypatch.undo()
         expected = target.network(text[None], use_cache=False).last_hidden_state[0]
     torch.testing.assert_close(torch.cat(found), expected, atol=1e-5, rtol=1e-5)
@@ -215,8 +238,14 @@ def test_answers_are_written_without_copies_of_keys(tmp_path, monkeypatch):
     mask[1, :4] = 0
 
     def write():
-        return decoding.decode(target, prompts, mask, torch.tensor([20, 12, 20]),
-                               lambda logits, rows, step: logits.argmax(-1), lambda step: None)
+        return decoding.decode(
+            target,
+            prompts,
+            mask,
+            torch.tensor([20, 12, 20]),
+            lambda logits, rows, step: logits.argmax(-1),
+            lambda step: None,
+        )
 
     target.model.config._attn_implementation = "sdpa"
     plain = write()
@@ -242,8 +271,10 @@ def test_a_draw_in_blocks_is_the_draw_of_one_scan(monkeypatch):
         assert (weights.gather(1, found[:, None]) > 0).all()
 
 
-@pytest.mark.parametrize(("lag", "chains", "window", "ahead"), [
-    (1, 1, None, 0), (3, 2, None, 0), (2, 3, 4, 0), (0, 2, 5, 2), (0, 0, 3, 0)])
+@pytest.mark.parametrize(
+    ("lag", "chains", "window", "ahead"),
+    [(1, 1, None, 0), (3, 2, None, 0), (2, 3, 4, 0), (0, 2, 5, 2), (0, 0, 3, 0)],
+)
 def test_blocks_of_queries_attend_as_all_at_once(monkeypatch, lag, chains, window, ahead):
     torch.manual_seed(0)
     parts = torch.randn(1 + 2 * (1 + chains), 2, 3, 11, 8, dtype=torch.float64)

@@ -37,16 +37,21 @@ def states(target, text):
 @pytest.fixture(scope="module")
 def drafters(target, tmp_path_factory):
     folder = tmp_path_factory.mktemp("zoo")
-    return {name: make_drafters([f"{name}=eagle:{shape.save(folder / name)}"], target)[0]
-            for name, shape in ALL.items()}
+    return {
+        name: make_drafters([f"{name}=eagle:{shape.save(folder / name)}"], target)[0]
+        for name, shape in ALL.items()
+    }
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_head_drafts_as_the_plain_forward(target, drafters, text, states, name):
     """Verified places and a chain of three drafted tokens."""
     drafter, model = drafters[name], target.model
-    plain = PlainHead(SHAPES[name], model.get_input_embeddings().weight.detach(),
-                      model.get_output_embeddings().weight.detach())
+    plain = PlainHead(
+        SHAPES[name],
+        model.get_input_embeddings().weight.detach(),
+        model.get_output_embeddings().weight.detach(),
+    )
     layers = plain.options["layers"] or ((2, 2, 1) if plain.third else (4,))
     assert drafter.target_layers == layers
     with torch.inference_mode():
@@ -91,9 +96,14 @@ def test_a_tree_without_branches_is_the_chain(drafters, text, states, name):
 def test_live_on_fixed_tensors_as_without(target, drafters, name):
     pair = [drafters[name], *make_drafters({"other": drafters[name]}, target)]
     found, expected = (
-        LiveDecoder(target, pair, "ucbspec", DecoderSettings(
-            sampling=Sampling(0.8), draft_length=4, static=static)).generate([5, 9, 7, 5, 9], 20)
-        for static in (True, False))
+        LiveDecoder(
+            target,
+            pair,
+            "ucbspec",
+            DecoderSettings(sampling=Sampling(0.8), draft_length=4, static=static),
+        ).generate([5, 9, 7, 5, 9], 20)
+        for static in (True, False)
+    )
     assert found.tokens == expected.tokens
     assert [one.tokens for one in found.rounds] == [one.tokens for one in expected.rounds]
 
@@ -109,7 +119,9 @@ def test_a_saved_head_is_the_head(drafters, tmp_path, name):
         for key, tensor in head.state_dict().items():
             assert torch.equal(again.state_dict()[key], tensor)
         assert (again.config.windows, again.config.norm_output) == (
-            head.config.windows, head.config.norm_output)
+            head.config.windows,
+            head.config.norm_output,
+        )
 
 
 @pytest.mark.parametrize("suffix", ["bin", "safetensors"])
@@ -141,9 +153,16 @@ def test_a_sharded_checkpoint_is_the_whole(tmp_path, suffix):
 IDS = "eagle_aux_hidden_state_layer_ids"
 
 
-@pytest.mark.parametrize(("layers", "ids", "found"), [
-    (48, [1, 23, 44], (2, 24, 45)), (61, [2, 30, 58], (2, 30, 58)), (6, [4, 5, 6], (4, 5, 6)),
-    (6, [0, 2, 4], (1, 3, 5)), (6, [], (2, 3, 3))])
+@pytest.mark.parametrize(
+    ("layers", "ids", "found"),
+    [
+        (48, [1, 23, 44], (2, 24, 45)),
+        (61, [2, 30, 58], (2, 30, 58)),
+        (6, [4, 5, 6], (4, 5, 6)),
+        (6, [0, 2, 4], (1, 3, 5)),
+        (6, [], (2, 3, 3)),
+    ],
+)
 def test_the_count_of_layers_is_told_by_the_default_ones(tmp_path, layers, ids, found):
     shape = flat(eagle_config={IDS: ids, "use_aux_hidden_state": True})
     assert load_head(shape.save(tmp_path)).config.fused_layers(layers) == found
@@ -160,33 +179,44 @@ def test_layers_that_may_be_counted_either_way_are_refused(tmp_path):
         load_head(both.save(tmp_path / "contradiction"))
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"num_experts": 8}, r"config.json: unknown key num_experts = 8"),
-    ({"norm_befor_residual": True}, "did you mean 'norm_before_residual'"),
-    ({"eagle_config": {"scale": 2}}, "unknown key eagle_config.scale = 2"),
-    ({"eagle_config": {"use_last_layernorm": False}}, "needs eagle_config.use_last_layernorm"),
-    ({"eagle_config": {"norm_output": False}, "norm_output": True}, "eagle_config.norm_output"),
-    ({"model_type": "gemma2"}, "the head needs model_type = 'gemma2'"),
-    ({"hidden_act": "relu_squared_x"}, "hidden_act is 'relu_squared_x', not one of"),
-    ({"rope_scaling": {"type": "ntk"}}, "rope_scaling.type is 'ntk'"),
-    ({"rope_scaling": {"type": "linear"}}, "rope type 'linear' needs factor"),
-    ({"rope_scaling": {"type": "default", "factor": 2.0}}, "unknown key rope_scaling.factor"),
-    ({"sliding_window": 6}, "say use_sliding_window or layer_types"),
-    ({"layer_types": ["chunked_attention"]}, "layer_types is"),
-    ({"hidden_size": "32"}, "hidden_size is '32', not a whole number"),
-    ({"hidden_size": True}, "hidden_size is True, not a whole number"),
-    ({"vocab_size": 10**30}, "vocab_size is 10+, not a whole number"),
-    ({"rms_norm_eps": float("nan")}, "rms_norm_eps is nan, not a number"),
-    ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, not"),
-    ({"num_hidden_layers": 2}, "tensor 'layers.1.self_attn.q_proj.weight' is missing"),
-    ({"fc_norm": True}, "tensor 'fc_norm.0.weight' is missing"),
-    ({"attention_bias": True}, "tensor 'midlayer.self_attn.q_proj.bias' is missing"),
-    ({"num_attention_heads": 1 << 20}, "num_attention_heads is 1048576, not"),
-    ({"hidden_size": 1 << 20, "intermediate_size": 1 << 20, "num_attention_heads": 1 << 12,
-      "head_dim": 1 << 14, "vocab_size": 1 << 20}, "has shape"),
-    ({"eagle_config": {"use_aux_hidden_state": False}}, "but there is fc.weight"),
-    ({"num_key_value_heads": 3}, "num_key_value_heads is 3, not a divisor"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_experts": 8}, r"config.json: unknown key num_experts = 8"),
+        ({"norm_befor_residual": True}, "did you mean 'norm_before_residual'"),
+        ({"eagle_config": {"scale": 2}}, "unknown key eagle_config.scale = 2"),
+        ({"eagle_config": {"use_last_layernorm": False}}, "needs eagle_config.use_last_layernorm"),
+        ({"eagle_config": {"norm_output": False}, "norm_output": True}, "eagle_config.norm_output"),
+        ({"model_type": "gemma2"}, "the head needs model_type = 'gemma2'"),
+        ({"hidden_act": "relu_squared_x"}, "hidden_act is 'relu_squared_x', not one of"),
+        ({"rope_scaling": {"type": "ntk"}}, "rope_scaling.type is 'ntk'"),
+        ({"rope_scaling": {"type": "linear"}}, "rope type 'linear' needs factor"),
+        ({"rope_scaling": {"type": "default", "factor": 2.0}}, "unknown key rope_scaling.factor"),
+        ({"sliding_window": 6}, "say use_sliding_window or layer_types"),
+        ({"layer_types": ["chunked_attention"]}, "layer_types is"),
+        ({"hidden_size": "32"}, "hidden_size is '32', not a whole number"),
+        ({"hidden_size": True}, "hidden_size is True, not a whole number"),
+        ({"vocab_size": 10**30}, "vocab_size is 10+, not a whole number"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps is nan, not a number"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, not"),
+        ({"num_hidden_layers": 2}, "tensor 'layers.1.self_attn.q_proj.weight' is missing"),
+        ({"fc_norm": True}, "tensor 'fc_norm.0.weight' is missing"),
+        ({"attention_bias": True}, "tensor 'midlayer.self_attn.q_proj.bias' is missing"),
+        ({"num_attention_heads": 1 << 20}, "num_attention_heads is 1048576, not"),
+        (
+            {
+                "hidden_size": 1 << 20,
+                "intermediate_size": 1 << 20,
+                "num_attention_heads": 1 << 12,
+                "head_dim": 1 << 14,
+                "vocab_size": 1 << 20,
+            },
+            "has shape",
+        ),
+        ({"eagle_config": {"use_aux_hidden_state": False}}, "but there is fc.weight"),
+        ({"num_key_value_heads": 3}, "num_key_value_heads is 3, not a divisor"),
+    ],
+)
 def test_keys_that_cannot_be_used_are_refused_by_name(tmp_path, changes, message):
     with pytest.raises(HedgespecError, match=message):
         load_head(flat(**changes).save(tmp_path))
@@ -195,8 +225,9 @@ def test_keys_that_cannot_be_used_are_refused_by_name(tmp_path, changes, message
 def test_a_flag_against_its_tensor_is_refused(tmp_path):
     shape = SHAPES["gpt-oss"]
     with pytest.raises(HedgespecError, match="norm_before_fc is False, but there is a tensor"):
-        load_head(type(shape)(shape.config | {"norm_before_fc": False}, shape.tensors)
-                  .save(tmp_path))
+        load_head(
+            type(shape)(shape.config | {"norm_before_fc": False}, shape.tensors).save(tmp_path)
+        )
 
 
 @pytest.mark.parametrize("document", ["[]", "null", '"x"', '{"a": 1, "a": 2}', "[" * 100000])
@@ -222,5 +253,3 @@ def test_a_head_that_would_borrow_from_a_wider_target_is_refused(target, tmp_pat
     assert head.fc.weight.shape == (32, 192)
     with pytest.raises(HedgespecError, match=r"made for a target of \(vocabulary, width\)"):
         make_drafters([f"eagle:{tmp_path}"], target)
-
-

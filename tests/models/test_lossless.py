@@ -24,46 +24,97 @@ from tests.helpers.tiny import save_questions  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-COMMON = {"vocab_size": 63, "hidden_size": 32, "bos_token_id": None, "eos_token_id": 1,
-          "pad_token_id": 0}
-USUAL = {**COMMON, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
-         "num_key_value_heads": 2, "max_position_embeddings": 128}
+COMMON = {
+    "vocab_size": 63,
+    "hidden_size": 32,
+    "bos_token_id": None,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
+}
+USUAL = {
+    **COMMON,
+    "intermediate_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+}
 PROMPT = [5, 6, 7, 8, 5, 6, 7, 9, 5, 6, 11, 12, 13, 14, 5, 6, 7]
 
 
 def longrope(switch: int) -> dict[str, object]:
-    return {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0] * 4,
-            "long_factor": [4.0] * 4, "original_max_position_embeddings": switch,
-            "partial_rotary_factor": 1.0}
+    return {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [4.0] * 4,
+        "original_max_position_embeddings": switch,
+        "partial_rotary_factor": 1.0,
+    }
 
 
 STATEFUL = {
     "Mamba": {**COMMON, "num_hidden_layers": 3, "state_size": 8},
-    "Mamba2": {**COMMON, "num_hidden_layers": 3, "state_size": 8, "num_heads": 8, "head_dim": 8,
-               "n_groups": 1, "chunk_size": 8},
+    "Mamba2": {
+        **COMMON,
+        "num_hidden_layers": 3,
+        "state_size": 8,
+        "num_heads": 8,
+        "head_dim": 8,
+        "n_groups": 1,
+        "chunk_size": 8,
+    },
     "Lfm2": {**USUAL, "layer_types": ["conv", "full_attention"] * 2},
-    "Jamba": {**USUAL, "num_experts": 2, "num_experts_per_tok": 1, "attn_layer_period": 2,
-              "attn_layer_offset": 1, "mamba_d_state": 8},
+    "Jamba": {
+        **USUAL,
+        "num_experts": 2,
+        "num_experts_per_tok": 1,
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "mamba_d_state": 8,
+    },
     "Qwen3Next": {
-        **USUAL, "head_dim": 8, "num_experts": 4, "num_experts_per_tok": 2,
-        "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16,
-        "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
+        **USUAL,
+        "head_dim": 8,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 8,
         "linear_value_head_dim": 8,
-        "layer_types": ["linear_attention"] * 3 + ["full_attention"]},
-    "Rwkv": {**COMMON, "num_hidden_layers": 3, "attention_hidden_size": 32,
-             "intermediate_size": 64},
+        "layer_types": ["linear_attention"] * 3 + ["full_attention"],
+    },
+    "Rwkv": {
+        **COMMON,
+        "num_hidden_layers": 3,
+        "attention_hidden_size": 32,
+        "intermediate_size": 64,
+    },
 }
 RIGHT = {
     "Mistral": {**USUAL, "sliding_window": 16},
     "Gemma2": {**USUAL, "head_dim": 8, "sliding_window": 16},
-    "Llama4": {**USUAL, "head_dim": 8, "intermediate_size_mlp": 64, "num_local_experts": 2,
-               "attention_chunk_size": 16},
+    "Llama4": {
+        **USUAL,
+        "head_dim": 8,
+        "intermediate_size_mlp": 64,
+        "num_local_experts": 2,
+        "attention_chunk_size": 16,
+    },
     "Phi3": {**USUAL, "original_max_position_embeddings": 24, "rope_parameters": longrope(24)},
 }
 
 _OF_TEXT = ("Llama4", "Gemma3n")  # whose configs are for other inputs too
-ALTERNATING = {**USUAL, "head_dim": 8, "sliding_window": 16, "hidden_size_per_layer_input": 8,
-               "vocab_size_per_layer_input": 63, "num_kv_shared_layers": 0}
+ALTERNATING = {
+    **USUAL,
+    "head_dim": 8,
+    "sliding_window": 16,
+    "hidden_size_per_layer_input": 8,
+    "vocab_size_per_layer_input": 63,
+    "num_kv_shared_layers": 0,
+}
 
 
 def made(kind: str, settings: dict[str, object], tokenizer_of: str) -> LanguageModel:
@@ -81,9 +132,10 @@ def made(kind: str, settings: dict[str, object], tokenizer_of: str) -> LanguageM
 
 def own_text(target: LanguageModel, prompt: list[int], count: int) -> list[int]:
     ids = torch.tensor([prompt])
-    found = target.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False,
-                                  max_new_tokens=count)
-    return found[0, len(prompt):].tolist()
+    found = target.model.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=count
+    )
+    return found[0, len(prompt) :].tolist()
 
 
 @pytest.mark.parametrize("kind", STATEFUL)
@@ -108,8 +160,13 @@ def test_windows_chunks_and_a_switch_of_rope_are_passed(tiny_models, kind):
     assert check_lossless(target).length is None
     assert not has_plain_attention(target)
     for drafter in ("ngram", "early-exit:2"):
-        decoder = LiveDecoder(target, make_drafters([drafter], target), f"fixed:{drafter}".replace(
-            "exit:", "exit-"), sampling=Sampling(0.0), draft_length=4)
+        decoder = LiveDecoder(
+            target,
+            make_drafters([drafter], target),
+            f"fixed:{drafter}".replace("exit:", "exit-"),
+            sampling=Sampling(0.0),
+            draft_length=4,
+        )
         for prompt in (PROMPT, 2 * PROMPT):
             assert decoder.generate(prompt, 24).tokens == own_text(target, prompt, 24)
 
@@ -164,8 +221,9 @@ def test_reading_on_fixed_tensors_is_looked_at_too(tiny_models, monkeypatch):
 
 def test_reading_trees_is_looked_at_too(tiny_models, monkeypatch):
     target = load_model(tiny_models["target"], "cpu", "float32")
-    monkeypatch.setattr(CachedModel, "keep", lambda self, rows: setattr(
-        self, "length", self.length + len(rows)))
+    monkeypatch.setattr(
+        CachedModel, "keep", lambda self, rows: setattr(self, "length", self.length + len(rows))
+    )
     drafters = make_drafters(["early-exit:2"], target)
     LiveDecoder(target, drafters)
     with pytest.raises(HedgespecError, match="cannot be decoded live"):
@@ -174,7 +232,8 @@ def test_reading_trees_is_looked_at_too(tiny_models, monkeypatch):
 
 def test_weights_that_are_single_numbers_are_hashed_too():
     assert parameters_sha256({"a": torch.tensor(1.5)}) != parameters_sha256(
-        {"a": torch.tensor(2.5)})
+        {"a": torch.tensor(2.5)}
+    )
 
 
 def test_several_states_of_a_token_are_refused_where_a_drafter_would_read_them(tiny_models):
@@ -197,8 +256,15 @@ def recording_of(target: LanguageModel, tmp_path: Path, **changes: object) -> Re
     target.model.save_pretrained(folder)
     target.tokenizer.save_pretrained(folder)
     return RecordSettings(
-        target=str(folder), prompts=save_questions(tmp_path / "q.jsonl", 3), out=tmp_path / "out",
-        name="tiny", drafters=("ngram",), max_new_tokens=20, costs=False, **changes)
+        target=str(folder),
+        prompts=save_questions(tmp_path / "q.jsonl", 3),
+        out=tmp_path / "out",
+        name="tiny",
+        drafters=("ngram",),
+        max_new_tokens=20,
+        costs=False,
+        **changes,
+    )
 
 
 def test_a_state_does_not_hinder_a_recording_without_costs(tiny_models, tmp_path):

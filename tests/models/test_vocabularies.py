@@ -57,17 +57,24 @@ def pool(tiny_models, folder: Path, whole: int) -> list[str]:
     """Drafters of 63 tokens, of `whole` and of 70; heads with their own embedding and without."""
     own = {"embed_tokens.weight": torch.randn(whole, 32)}
     big = {"lm_head.weight": torch.randn(whole, 32)}
-    no_d2t = {name: tensor for name, tensor in flat().tensors.items()
-              if name not in ("d2t", "t2d", "lm_head.weight")}
+    no_d2t = {
+        name: tensor
+        for name, tensor in flat().tensors.items()
+        if name not in ("d2t", "t2d", "lm_head.weight")
+    }
     t2d = torch.cat([flat().tensors["t2d"], torch.zeros(whole - 63, dtype=torch.bool)])
     flat(flat().tensors | own | {"t2d": t2d}, vocab_size=whole).save(folder / "reduced")
     flat(no_d2t | own | big, vocab_size=whole, draft_vocab_size=None).save(folder / "whole")
     flat(no_d2t, draft_vocab_size=None, vocab_size=whole).save(folder / "borrowed")
     save_redrafter(random_recurrent(list(range(3, 43))), folder / "recurrent")
-    return [f"lm=lm:{tiny_models['drafter']}",
-            f"wide=lm:{changed(folder / 'wide', tiny_models['drafter'], 70)}",
-            *(f"{name}=eagle:{folder / name}" for name in ("reduced", "whole", "borrowed")),
-            f"redrafter:{folder / 'recurrent'}", "early-exit:2", "ngram"]
+    return [
+        f"lm=lm:{tiny_models['drafter']}",
+        f"wide=lm:{changed(folder / 'wide', tiny_models['drafter'], 70)}",
+        *(f"{name}=eagle:{folder / name}" for name in ("reduced", "whole", "borrowed")),
+        f"redrafter:{folder / 'recurrent'}",
+        "early-exit:2",
+        "ngram",
+    ]
 
 
 @pytest.mark.parametrize("whole", [63, 70, 96])
@@ -75,15 +82,17 @@ def test_vocabularies_padded_differently_work_in_every_way(padded, tiny_models, 
     drafters = make_drafters(pool(tiny_models, tmp_path, whole), padded)
     text = [70, 5, 66, 79, 9, 64, 7, 78]
     scores, _ = score(padded, drafters, [[5, 9, 70]], [text], Sampling(0.0), 8)
-    assert all(values.isfinite().all() for name, values in scores.drafters.items()
-               if "gamma" in name)
+    assert all(
+        values.isfinite().all() for name, values in scores.drafters.items() if "gamma" in name
+    )
     expected = plain_greedy(padded, PROMPT, 25)
     assert max(expected) > 62
     for way in ({}, {"rule": "tree", "trees": ("dynamic:12,3,3",)}, {"static": True}):
         some = drafters[:5] if "static" in way else drafters
         for selector in ("ucbspec", "normalhedge"):
-            decoder = LiveDecoder(padded, some, selector,
-                                  DecoderSettings(sampling=Sampling(0.0), **way))
+            decoder = LiveDecoder(
+                padded, some, selector, DecoderSettings(sampling=Sampling(0.0), **way)
+            )
             assert decoder.generate(PROMPT, 25).tokens == expected
             assert not decoder.dropped
 
@@ -91,8 +100,9 @@ def test_vocabularies_padded_differently_work_in_every_way(padded, tiny_models, 
 def test_a_target_padded_less_than_its_drafters(tiny_models, tmp_path):
     target = load_model(tiny_models["target"], "cpu", "float32")
     drafters = make_drafters(pool(tiny_models, tmp_path, 70), target)
-    decoder = LiveDecoder(target, drafters, "normalhedge",
-                          DecoderSettings(sampling=Sampling(0.0), rule="tree"))
+    decoder = LiveDecoder(
+        target, drafters, "normalhedge", DecoderSettings(sampling=Sampling(0.0), rule="tree")
+    )
     assert decoder.generate(PROMPT, 25).tokens == plain_greedy(target, PROMPT, 25)
     assert not decoder.dropped
 
@@ -102,23 +112,35 @@ def test_heads_of_other_tokens_are_refused(tiny_models, tmp_path, changes):
     target = load_model(tiny_models["target"], "cpu", "float32")
     tensors = flat().tensors
     if changes.pop("beyond", False):
-        tensors = tensors | {"d2t": torch.full((40,), 35), "t2d": (torch.arange(80) >= 35) & (
-            torch.arange(80) < 75)}
+        tensors = tensors | {
+            "d2t": torch.full((40,), 35),
+            "t2d": (torch.arange(80) >= 35) & (torch.arange(80) < 75),
+        }
     shape = flat(tensors, **changes)
     with pytest.raises(HedgespecError, match=r"made for a target|names token 74|points outside"):
         make_drafters([f"eagle:{shape.save(tmp_path)}"], target)
 
 
 def scaled(kind: str) -> object:
-    common = {"vocab_size": 63, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3,
-              "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
-              "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}
+    common = {
+        "vocab_size": 63,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 128,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": None,
+    }
     torch.manual_seed(7)
     return {
         "granite": lambda: GraniteForCausalLM(GraniteConfig(logits_scaling=8.0, **common)),
         "cohere": lambda: CohereForCausalLM(CohereConfig(logit_scale=0.25, **common)),
-        "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(
-            final_logit_softcapping=3.0, head_dim=8, **common)),
+        "gemma2": lambda: Gemma2ForCausalLM(
+            Gemma2Config(final_logit_softcapping=3.0, head_dim=8, **common)
+        ),
     }[kind]().eval()
 
 
@@ -148,6 +170,7 @@ def with_tokens(*words: str):
         tokenizer = AutoTokenizer.from_pretrained(folder)
         tokenizer.add_tokens(list(words))
         tokenizer.save_pretrained(folder)
+
     return change
 
 
@@ -156,22 +179,29 @@ def renamed(old: str, new: str):
         for name in ("tokenizer.json", "tokenizer_config.json"):
             file = folder / name
             file.write_text(file.read_text().replace(f'"{old}"', f'"{new}"'))
+
     return change
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (with_tokens("<think>", "</think>"),
-     "63 ('<think>', the drafter's alone), 64 ('</think>', the drafter's alone);"),
-    (renamed("<unk>", "<reserved>"), "2 ('<reserved>', the target's '<unk>');"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            with_tokens("<think>", "</think>"),
+            "63 ('<think>', the drafter's alone), 64 ('</think>', the drafter's alone);",
+        ),
+        (renamed("<unk>", "<reserved>"), "2 ('<reserved>', the target's '<unk>');"),
+    ],
+)
 def test_added_and_special_tokens_that_differ_are_told(tiny_models, tmp_path, change, message):
     target = load_model(tiny_models["target"], "cpu", "float32")
     folder = variant(tiny_models, tmp_path / "variant", change)
     with pytest.warns(UserWarning, match="added or special tokens") as told:
         drafters = make_drafters([f"lm:{folder}"], target)
     assert any(message in str(one.message) for one in told)
-    decoder = LiveDecoder(target, drafters, "fixed:variant",
-                          DecoderSettings(sampling=Sampling(0.0)))
+    decoder = LiveDecoder(
+        target, drafters, "fixed:variant", DecoderSettings(sampling=Sampling(0.0))
+    )
     assert decoder.generate(PROMPT, 10).tokens == plain_greedy(target, PROMPT, 10)
 
 

@@ -14,6 +14,5 @@ TIMES = 60
 def test_changed_results_are_read_or_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(statistics, "DRAWS", 50)
     make_results(tmp_path / "source", learners=2, queries=6)
-    found = [of_results(tmp_path / "source", tmp_path / "changed", seed)
-             for seed in range(TIMES)]
+    found = [of_results(tmp_path / "source", tmp_path / "changed", seed) for seed in range(TIMES)]
     assert sum(one.endswith("refused") for one in found) > TIMES / 4

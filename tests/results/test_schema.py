@@ -42,8 +42,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 def test_the_page_is_what_the_schema_gives():
     page = DOCUMENT.read_text(encoding="utf-8")
-    assert list(tables()) == ["run", "summary", "per_query", "curves", "answer", "rounds",
-                              "losses"]
+    assert list(tables()) == ["run", "summary", "per_query", "curves", "answer", "rounds", "losses"]
     for name, table in tables().items():
         assert marked(page, name) == table, f"{name}: run `make docs-tables`"
 
@@ -65,7 +64,8 @@ def test_what_a_sweep_writes_has_the_columns_of_the_schema(results):
         assert not rows.is_empty()
         assert not rows.select(table.keys).is_duplicated().any(), table.name
     assert [name for name in results.per_query.columns if name.startswith(ROUNDS_OF)] == [
-        f"{ROUNDS_OF}drafter-{arm}" for arm in range(3)]
+        f"{ROUNDS_OF}drafter-{arm}" for arm in range(3)
+    ]
     seeds = results.summary.filter(pl.col("selector") == "ucbspec")["seed"].to_list()
     assert seeds == [0, 1]
 
@@ -82,7 +82,7 @@ def test_tables_of_early_versions_are_read_without_what_came_later(results):
 def test_keys_of_runs_are_the_first_columns_of_every_table():
     assert [item.name for item in fields(RunKey)] == SETTING
     for table in TABLES:
-        assert [column.name for column in table.columns][:len(SETTING)] == SETTING
+        assert [column.name for column in table.columns][: len(SETTING)] == SETTING
         assert set(SETTING) <= set(table.keys)
     assert set(CHOICES) | {"trace", "selector", "mode"} == set(SETTING)
     assert set(SHARED) <= set(SETTING)
@@ -96,8 +96,15 @@ def test_keys_come_back_from_the_rows_they_are_written_to(results):
 
 
 def test_a_table_is_made_of_declared_columns_only():
-    table = Table("t", "row", (Column("a", pl.Int32(), ""), Column("b", pl.Float64(), ""),
-                               Column("of/", pl.Float32(), "")))
+    table = Table(
+        "t",
+        "row",
+        (
+            Column("a", pl.Int32(), ""),
+            Column("b", pl.Float64(), ""),
+            Column("of/", pl.Float32(), ""),
+        ),
+    )
     made = table.made({"of/x": pl.Series([1, 2]), "b": np.array([np.nan, 2.0]), "a": 1})
     assert made.schema == {"a": pl.Int32, "b": pl.Float64, "of/x": pl.Float32}
     assert made.rows() == [(1, None, 1.0), (1, 2.0, 2.0)]
@@ -110,16 +117,35 @@ def test_a_table_is_made_of_declared_columns_only():
 
 
 def test_parts_below_each_other_are_those_made_one_by_one():
-    table = Table("t", "row", (Column("a", pl.Int32(), ""), Column("b", pl.Float64(), ""),
-                               Column("text", pl.String(), ""), Column("of/", pl.Float32(), "")))
-    parts = [{"a": 1, "b": np.array([np.nan, 2.0]), "text": "x", "of/x": pl.Series([1, 2])},
-             {"a": np.array([3, 4, 5]), "b": None, "text": pl.Series(["p", None, "q"]),
-              "of/y": np.array([1.0, np.nan, 3.0])},
-             {"a": 7, "b": 1.5, "text": "z"}]
+    table = Table(
+        "t",
+        "row",
+        (
+            Column("a", pl.Int32(), ""),
+            Column("b", pl.Float64(), ""),
+            Column("text", pl.String(), ""),
+            Column("of/", pl.Float32(), ""),
+        ),
+    )
+    parts = [
+        {"a": 1, "b": np.array([np.nan, 2.0]), "text": "x", "of/x": pl.Series([1, 2])},
+        {
+            "a": np.array([3, 4, 5]),
+            "b": None,
+            "text": pl.Series(["p", None, "q"]),
+            "of/y": np.array([1.0, np.nan, 3.0]),
+        },
+        {"a": 7, "b": 1.5, "text": "z"},
+    ]
     stacked = table.stacked(parts)
     assert stacked.equals(pl.concat([table.made(part) for part in parts], how="diagonal"))
-    assert stacked.schema == {"a": pl.Int32, "b": pl.Float64, "text": pl.String,
-                              "of/x": pl.Float32, "of/y": pl.Float32}
+    assert stacked.schema == {
+        "a": pl.Int32,
+        "b": pl.Float64,
+        "text": pl.String,
+        "of/x": pl.Float32,
+        "of/y": pl.Float32,
+    }
     with pytest.raises(KeyError, match="b"):
         table.stacked([parts[0], {"a": 1, "text": "x"}])
 
@@ -131,8 +157,11 @@ def lists_of_columns(source: str) -> list[list[str]]:
     for node in ast.walk(ast.parse(source)):
         items = node.elts if isinstance(node, ast.List | ast.Tuple | ast.Set) else []
         if isinstance(node, ast.Dict):
-            items = [key for key, value in zip(node.keys, node.values, strict=True)
-                     if ast.unparse(value).startswith("pl.")]
+            items = [
+                key
+                for key, value in zip(node.keys, node.values, strict=True)
+                if ast.unparse(value).startswith("pl.")
+            ]
         names = [item.value for item in items if isinstance(item, ast.Constant)]
         if len(columns.intersection(names)) >= 4:
             found.append(names)
@@ -141,20 +170,27 @@ def lists_of_columns(source: str) -> list[list[str]]:
 
 def test_columns_are_listed_in_one_place():
     paths = [*(ROOT / "hedgespec").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
-    lists = {path: found for path in paths
-             if (found := lists_of_columns(path.read_text(encoding="utf-8")))}
-    assert set(lists) == {ROOT / "hedgespec" / "results" / "keys.py",  # SHARED
-                          ROOT / "hedgespec" / "live" / "settings.py",  # OWN, fields of its class
-                          ROOT / "hedgespec" / "bridges" / "imports" / "contract.py"}  # no results
+    lists = {
+        path: found
+        for path in paths
+        if (found := lists_of_columns(path.read_text(encoding="utf-8")))
+    }
+    assert set(lists) == {
+        ROOT / "hedgespec" / "results" / "keys.py",  # SHARED
+        ROOT / "hedgespec" / "live" / "settings.py",  # OWN, fields of its class
+        ROOT / "hedgespec" / "bridges" / "imports" / "contract.py",
+    }  # no results
     assert lists_of_columns('KEYS = [*SETTING, "seed", "tokens", "rounds", "mat"]')
     assert lists_of_columns(
-        'KEYS = {"trace": pl.String(), "loss": pl.String(), "rule": pl.String(), "seed": pl.Int8}')
+        'KEYS = {"trace": pl.String(), "loss": pl.String(), "rule": pl.String(), "seed": pl.Int8}'
+    )
 
 
 def test_results_come_back_from_their_folder(results, tmp_path):
     save_results(tmp_path, results)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [*(table.file for table in TABLES), "run.json"])
+        [*(table.file for table in TABLES), "run.json"]
+    )
     found = read_results(tmp_path)
     for (table, before), (_, after) in zip(results.tables(), found.tables(), strict=True):
         assert before.equals(after), table.name
@@ -179,18 +215,23 @@ def test_what_lacks_in_a_folder_is_named(results, tmp_path):
 def test_a_query_without_a_name_is_refused(results, tmp_path, name):
     save_results(tmp_path, results)
     table = results.per_query
-    table.with_columns(pl.when(pl.int_range(pl.len()) != 1).then(pl.col(name)).alias(name)
-                       ).write_parquet(tmp_path / PER_QUERY.file)
+    table.with_columns(
+        pl.when(pl.int_range(pl.len()) != 1).then(pl.col(name)).alias(name)
+    ).write_parquet(tmp_path / PER_QUERY.file)
     seal_results(tmp_path)
     with pytest.raises(HedgespecError, match=rf'per_query.parquet: row 1, column "{name}": value'):
         read_results(tmp_path)
 
 
 def test_parts_are_joined_and_nothing_joins_to_empty_tables(results):
-    assert all(rows.is_empty() and list(rows.columns) == list(table.types)
-               for table, rows in Results.joined([]).tables())
+    assert all(
+        rows.is_empty() and list(rows.columns) == list(table.types)
+        for table, rows in Results.joined([]).tables()
+    )
     twice = Results.joined([results, results])
     assert [len(rows) for _, rows in twice.tables()] == [
-        2 * len(rows) for _, rows in results.tables()]
+        2 * len(rows) for _, rows in results.tables()
+    ]
     assert list(chain.from_iterable(twice.summary.select("trace").rows())) == (
-        2 * results.summary["trace"].to_list())
+        2 * results.summary["trace"].to_list()
+    )

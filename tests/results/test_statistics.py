@@ -28,8 +28,18 @@ from hedgespec.results.statistics import (
 from tests.helpers.marks import slow_but
 
 ROOT = Path(__file__).parents[2]
-ESTIMATORS = {"mean_estimate", "mat_estimate", "mat_difference", "mat_gain", "rate_gain",
-              "gain_difference", "mean_band", "mat_error", "crossed_estimate", "mean_gain"}
+ESTIMATORS = {
+    "mean_estimate",
+    "mat_estimate",
+    "mat_difference",
+    "mat_gain",
+    "rate_gain",
+    "gain_difference",
+    "mean_band",
+    "mat_error",
+    "crossed_estimate",
+    "mean_gain",
+}
 NOT_BY_QUESTION = {
     ROOT / "benchmarks" / "live.py",  # each of its questions has one answer
     ROOT / "hedgespec" / "bridges" / "chosen.py",  # an engine's log has requests
@@ -47,10 +57,14 @@ def queries() -> tuple[np.ndarray, np.ndarray]:
 def estimates(tokens, rounds, questions):
     """Every estimate of these queries."""
     one, other = (np.column_stack([tokens, rounds[:, i]]) for i in (0, 1))
-    return [mean_estimate(rounds, questions), mat_estimate(tokens, rounds, questions),
-            mat_difference(tokens, rounds, rounds[:, 1], questions),
-            mat_gain(rounds, rounds[:, 1], questions), rate_gain(one, other, questions),
-            gain_difference(rounds, rounds[:, ::-1], questions, questions)]
+    return [
+        mean_estimate(rounds, questions),
+        mat_estimate(tokens, rounds, questions),
+        mat_difference(tokens, rounds, rounds[:, 1], questions),
+        mat_gain(rounds, rounds[:, 1], questions),
+        rate_gain(one, other, questions),
+        gain_difference(rounds, rounds[:, ::-1], questions, questions),
+    ]
 
 
 def spans(found):
@@ -60,8 +74,9 @@ def spans(found):
 def test_a_question_of_its_own_for_each_query_is_the_default(queries):
     tokens, rounds = queries
     named = np.array([f"q{number}" for number in range(40)])[::-1]
-    assert np.allclose(spans(estimates(tokens, rounds, None)),
-                       spans(estimates(tokens, rounds, named)))
+    assert np.allclose(
+        spans(estimates(tokens, rounds, None)), spans(estimates(tokens, rounds, named))
+    )
     assert np.allclose(mean_band(rounds), mean_band(rounds, named))
     assert np.allclose(mat_error(tokens, rounds[:, 0]), mat_error(tokens, rounds[:, 0], named))
 
@@ -72,8 +87,9 @@ def test_a_second_turn_that_repeats_the_first_makes_nothing_more_certain(queries
     question = np.repeat(np.arange(40), 2)
     assert np.allclose(spans(estimates(*twice, question)), spans(estimates(*queries, None)))
     assert np.allclose(mean_band(twice[1], question), mean_band(rounds))
-    assert np.allclose(mat_error(twice[0], twice[1][:, 0], question),
-                       mat_error(tokens, rounds[:, 0]))
+    assert np.allclose(
+        mat_error(twice[0], twice[1][:, 0], question), mat_error(tokens, rounds[:, 0])
+    )
     # As queries of their own they would.
     apart, together = (estimates(*twice, of) for of in (None, question))
     for one, other in zip(apart, together, strict=True):
@@ -86,7 +102,8 @@ def test_intervals_of_questions_with_turns_cover_as_often_as_they_say():
     rng, covered, queries = np.random.default_rng(0), [], 60
     question = np.repeat(np.arange(queries // 2), 2)
     values = rng.normal(1.0, 1.0, (queries // 2, 400))[question] + rng.normal(
-        0, 0.3, (queries, 400))
+        0, 0.3, (queries, 400)
+    )
     found = mean_estimate(values, question)
     covered.append((found.low < 1) & (found.high > 1))
     low, high = mean_band(values, question)
@@ -132,9 +149,13 @@ def test_rates_of_the_same_tokens_gain_what_their_seconds_save(queries):
 
 def calls(path: Path) -> list[ast.Call]:
     """Calls of the estimators in a program."""
-    return [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-            and node.func.id in ESTIMATORS]
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ESTIMATORS
+    ]
 
 
 @pytest.mark.slow
@@ -148,7 +169,8 @@ def test_no_interval_is_asked_for_without_saying_what_the_questions_are():
             if path not in NOT_BY_QUESTION:
                 last = ast.unparse(call.args[-1])
                 assert any(word in last for word in ("question", "asked")), (
-                    f"{path}:{call.lineno}: {ast.unparse(call)}")
+                    f"{path}:{call.lineno}: {ast.unparse(call)}"
+                )
 
 
 def test_nothing_else_draws_a_bootstrap():
@@ -156,8 +178,15 @@ def test_nothing_else_draws_a_bootstrap():
     home = ROOT / "hedgespec" / "results" / "statistics.py"
     for path in {*(ROOT / "hedgespec").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")} - {home}:
         text = path.read_text(encoding="utf-8")
-        for word in ("np.percentile", "1.96", "ddof", "multinomial(", "resampled_sums",
-                     "NormalDist", "(0.025, 0.975)"):
+        for word in (
+            "np.percentile",
+            "1.96",
+            "ddof",
+            "multinomial(",
+            "resampled_sums",
+            "NormalDist",
+            "(0.025, 0.975)",
+        ):
             assert word not in text, f"{path}: {word}"
 
 
@@ -209,13 +238,18 @@ def null(kind: str, questions: int, tests: int) -> tuple[np.ndarray, ...]:
     rng = np.random.default_rng(questions)
     question = np.repeat(np.arange(questions), 3 if kind == "turns" else 1)
     tokens = rng.lognormal(5, 0.7, len(question)).round() + 1
-    draws = {"normal": lambda shape: rng.normal(0, 0.1, shape),
-             "skewed": lambda shape: 0.3 * rng.exponential(1, shape),
-             "heavy": lambda shape: 0.05 * np.abs(rng.standard_t(3, shape)),
-             "turns": lambda shape: 0.3 * rng.exponential(1, shape)}[kind]
-    one, other = (tokens[:, None] / 2.5 * (
-        1 + draws((questions, tests))[question] + rng.normal(0, 0.03, (len(question), tests)))
-        for _ in range(2))
+    draws = {
+        "normal": lambda shape: rng.normal(0, 0.1, shape),
+        "skewed": lambda shape: 0.3 * rng.exponential(1, shape),
+        "heavy": lambda shape: 0.05 * np.abs(rng.standard_t(3, shape)),
+        "turns": lambda shape: 0.3 * rng.exponential(1, shape),
+    }[kind]
+    one, other = (
+        tokens[:, None]
+        / 2.5
+        * (1 + draws((questions, tests))[question] + rng.normal(0, 0.03, (len(question), tests)))
+        for _ in range(2)
+    )
     return tokens, one, other, question
 
 
@@ -240,8 +274,10 @@ def test_intervals_of_few_questions_cover_nearly_as_often_as_they_say(questions,
     monkeypatch.setattr(statistics, "DRAWS", 1_000)
     for kind in KINDS:
         tokens, one, other, question = null(kind, questions, 400)
-        for found in (mat_difference(tokens, one, other, question),
-                      mean_estimate(one - other, question)):
+        for found in (
+            mat_difference(tokens, one, other, question),
+            mean_estimate(one - other, question),
+        ):
             covered = ((found.low <= 0) & (found.high >= 0)).mean()
             assert covered > 0.9, kind
             assert covered < 0.98 or questions < 12, kind  # one long answer may outweigh a few
@@ -252,8 +288,12 @@ def test_fewer_than_ten_questions_are_never_tested(questions, marked):
     tokens = 100 + np.arange(1.0, questions + 1)
     rounds = tokens[:, None] * [2.0, 1.0]
     of_one = np.column_stack([tokens, rounds[:, 0]]), np.column_stack([tokens, rounds[:, 1]])
-    for found in (mean_estimate(rounds), mat_difference(tokens, rounds, rounds[:, 0] + 1),
-                  mat_gain(rounds, rounds[:, 0] + 1), rate_gain(*of_one)):
+    for found in (
+        mean_estimate(rounds),
+        mat_difference(tokens, rounds, rounds[:, 0] + 1),
+        mat_gain(rounds, rounds[:, 0] + 1),
+        rate_gain(*of_one),
+    ):
         assert (found.p < 0.01).all() == marked
         assert np.isnan(found.p).all() != marked
     assert may_be_marked(questions) == marked
@@ -277,7 +317,8 @@ LOPSIDED = {  # mean 0, and more of one side
     "gamma": lambda rng, shape: rng.gamma(2, 1, shape) - 2,
     "log-normal": lambda rng, shape: np.exp(rng.normal(0, 0.5, shape)) - np.exp(0.125),
     "exponential": lambda rng, shape: rng.exponential(1, shape) - 1,
-    "log-normal, long": lambda rng, shape: np.exp(rng.normal(0, 1, shape)) - np.exp(0.5)}
+    "log-normal, long": lambda rng, shape: np.exp(rng.normal(0, 1, shape)) - np.exp(0.5),
+}
 
 
 def share_marked(p, rows):
@@ -288,7 +329,8 @@ def share_marked(p, rows):
 @pytest.mark.parametrize("kind", LOPSIDED)
 @pytest.mark.parametrize("questions", [10, 12, 24, 96])
 def test_differences_that_are_none_on_average_alone_are_as_seldom_marked(
-        questions, kind, monkeypatch):
+    questions, kind, monkeypatch
+):
     """Two that may not be swapped: sign flips alone mark up to a third of tables."""
     monkeypatch.setattr(statistics, "DRAWS", 100)
     monkeypatch.setattr(statistics, "FLIPS", 2**11)
@@ -309,13 +351,13 @@ def test_a_difference_of_a_standard_deviation_is_still_found(questions, differen
 def unskewed(adds):
     """Hall's transformed t, written down again, of the questions and of these and one more."""
     mean = adds.mean()
-    far = (48 / len(adds))**0.5 * max(abs(adds - mean))
+    far = (48 / len(adds)) ** 0.5 * max(abs(adds - mean))
     return max(hall(adds), hall(np.append(adds, mean - np.sign(mean) * far)))
 
 
 def hall(adds):
     n, mean, apart = len(adds), adds.mean(), adds - adds.mean()
-    skew, u = (apart**3).mean() / apart.std()**3, mean / adds.std(ddof=1)
+    skew, u = (apart**3).mean() / apart.std() ** 3, mean / adds.std(ddof=1)
     t = n**0.5 * (u + skew * u**2 / 3 + skew**2 * u**3 / 27 + skew / (6 * n))
     return 2 * t_law.sf(abs(t), n - 1)
 
@@ -333,8 +375,10 @@ def test_p_is_that_of_all_ways_to_swap_the_two():
     rng = np.random.default_rng(0)
     tokens, rounds, base = (rng.uniform(1, 2, 11) for _ in range(3))
     swaps = (np.arange(2**11)[:, None] >> np.arange(11)) & 1
-    mats = [tokens.sum() / np.where(swaps, one, other).sum(axis=1)
-            for one, other in ((rounds, base), (base, rounds))]
+    mats = [
+        tokens.sum() / np.where(swaps, one, other).sum(axis=1)
+        for one, other in ((rounds, base), (base, rounds))
+    ]
     apart = np.abs(1 / mats[0] - 1 / mats[1])
     expected = (apart >= apart[0] - 1e-12).mean()
     expected = max(expected, unskewed(base - rounds))
@@ -347,8 +391,9 @@ def test_p_is_that_of_all_ways_to_swap_the_two():
     rates = np.abs(both[0][:, 0] / both[0][:, 1] - both[1][:, 0] / both[1][:, 1])
     share = (one + other).sum(axis=0)[0] / (one + other).sum(axis=0)[1]
     adds = (one - other) @ [1, -share]
-    assert rate_gain(one, other).p == pytest.approx(max(
-        (rates >= rates[0] - 1e-12).mean(), unskewed(adds)))
+    assert rate_gain(one, other).p == pytest.approx(
+        max((rates >= rates[0] - 1e-12).mean(), unskewed(adds))
+    )
 
 
 def test_drawn_signs_give_the_p_of_all_signs_nearly(monkeypatch):
@@ -367,8 +412,10 @@ def test_gains_of_two_groups_that_do_not_differ_are_seldom_told_apart(monkeypatc
     rng = np.random.default_rng(0)
     p = []
     for _ in range(300):
-        short, long = (scale * rng.exponential(1, (count, 1)) + rng.exponential(1, (count, 2))
-                       for scale, count in ((1, 12), (5, 30)))
+        short, long = (
+            scale * rng.exponential(1, (count, 1)) + rng.exponential(1, (count, 2))
+            for scale, count in ((1, 12), (5, 30))
+        )
         p.append(gain_difference(short, long).p[0])
     assert 0.01 < np.mean(np.array(p) < 0.05) < 0.1
     apart = gain_difference(np.column_stack([short[:, 0], short[:, 0] / 2]), long)

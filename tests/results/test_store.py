@@ -51,8 +51,9 @@ def test_a_run_that_is_killed_while_it_saves_leaves_the_one_before(results, tmp_
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        save_results(tmp_path, replace(results, summary=results.summary.head(1)),
-                     {"regret.png": killed})
+        save_results(
+            tmp_path, replace(results, summary=results.summary.head(1)), {"regret.png": killed}
+        )
     assert read_results(tmp_path).summary.equals(results.summary)
     assert len(list(tmp_path.iterdir())) == 5
 
@@ -86,7 +87,12 @@ def test_another_run_is_replaced_only_when_forced(trace, tmp_path, capsys):
     (out / ".summary.parquet.1.tmp").write_text("half")  # of a killed process
     assert sim(trace, out, "--seeds", 3, "--force") == 0
     assert {path.name for path in out.iterdir()} == {
-        "summary.parquet", "per_query.parquet", "curves.parquet", "answer.parquet", "run.json"}
+        "summary.parquet",
+        "per_query.parquet",
+        "curves.parquet",
+        "answer.parquet",
+        "run.json",
+    }
 
 
 def test_a_run_that_ended_meanwhile_is_not_replaced(trace, tmp_path, capsys, monkeypatch):
@@ -104,15 +110,18 @@ def test_a_run_that_ended_meanwhile_is_not_replaced(trace, tmp_path, capsys, mon
     said = capsys.readouterr()
     assert f"{out}: results of another run were written there meanwhile" in said.err
     assert f"Tables and run.json are in {out}-2" in " ".join(said.out.split())
-    seeds = [json.loads((folder / "run.json").read_text())["settings"][0]["seeds"]
-             for folder in (out, tmp_path / "out-2")]
+    seeds = [
+        json.loads((folder / "run.json").read_text())["settings"][0]["seeds"]
+        for folder in (out, tmp_path / "out-2")
+    ]
     assert seeds == ["0 to 2", "0 to 4"]
 
 
 def test_a_grid_goes_on_and_another_one_does_not_take_its_folder(trace, tmp_path, capsys):
     for name, selector in (("one", "uniform"), ("other", "best-fixed")):
         (tmp_path / f"{name}.toml").write_text(
-            f'traces = ["{trace}"]\nselectors = ["{selector}"]\nseeds = 2\n', encoding="utf-8-sig")
+            f'traces = ["{trace}"]\nselectors = ["{selector}"]\nseeds = 2\n', encoding="utf-8-sig"
+        )
     out = tmp_path / "out"
     assert sim(trace, out, "--grid", tmp_path / "one.toml") == 0
     for path in out.glob("*.*"):  # killed before there were results: the parts are left
@@ -139,9 +148,14 @@ def test_damaged_parts_are_made_anew(trace, tmp_path):
     assert read_results(tmp_path / "out").per_query.equals(first.per_query)
 
 
-@pytest.mark.parametrize(("file", "text", "told"), [
-    ("manifest.json", "{}", "holds a trace"), ("run.json", "{", "not readable as JSON"),
-    ("run.json", '{"selector": "hedge"}', "no results of `hedgespec sim`")])
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("manifest.json", "{}", "holds a trace"),
+        ("run.json", "{", "not readable as JSON"),
+        ("run.json", '{"selector": "hedge"}', "no results of `hedgespec sim`"),
+    ],
+)
 def test_a_folder_of_other_files_is_left_alone(results, tmp_path, file, text, told):
     (tmp_path / file).write_text(text)
     with pytest.raises(HedgespecError, match=told):
@@ -162,10 +176,24 @@ def test_save_in_python_asks_too(results, tmp_path):
 @pytest.mark.slow
 def test_numba_told_not_to_compile_is_overruled_with_a_warning(trace, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "hedgespec", "sim", "--traces", str(trace), "--selectors",
-         "best-fixed", "--out", str(tmp_path / "out")], capture_output=True, text=True,
-        env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
+        [
+            sys.executable,
+            "-m",
+            "hedgespec",
+            "sim",
+            "--traces",
+            str(trace),
+            "--selectors",
+            "best-fixed",
+            "--out",
+            str(tmp_path / "out"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+    )
     assert done.returncode == 0
     assert done.stderr.strip().splitlines() == [
         "hedgespec: warning: NUMBA_DISABLE_JIT is set, but hedgespec needs numba's compiler: it is "
-        "used"]
+        "used"
+    ]

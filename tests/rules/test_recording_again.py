@@ -29,12 +29,19 @@ def suggested(trace: Trace, rule: str, command: object) -> list[str]:
     return words[1:]
 
 
-@pytest.mark.parametrize(("command", "out", "name"), [
-    (None, "recordings/mine-tree", None),
-    (["hedgespec", "record"], "recordings/mine-tree", None),
-    (["hedgespec", "record", "--out", "a b", "--seed", "3"], "a b-tree", None),
-    (["hedgespec", "record", "--trees", "static", "--out=x", "--name", "n"], "x-tree", "n-tree"),
-])
+@pytest.mark.parametrize(
+    ("command", "out", "name"),
+    [
+        (None, "recordings/mine-tree", None),
+        (["hedgespec", "record"], "recordings/mine-tree", None),
+        (["hedgespec", "record", "--out", "a b", "--seed", "3"], "a b-tree", None),
+        (
+            ["hedgespec", "record", "--trees", "static", "--out=x", "--name", "n"],
+            "x-tree",
+            "n-tree",
+        ),
+    ],
+)
 def test_a_recording(trace, command, out, name):
     words = suggested(trace, "tree", command)
     found = given_options(make_parser(words)[0].parse_args(words), RecordSettings)
@@ -54,6 +61,13 @@ def test_rules_are_added_to_those_there_were(trace):
 
 def test_the_experiment_of_many_traces(trace):
     words = suggested(trace, "gumbel", ["hedgespec", "traces", "--spec-bench", "q.jsonl"])
-    assert words == ["traces", "--spec-bench", "q.jsonl", "--out", "recordings-gumbel", "--rules",
-                     "gumbel"]
+    assert words == [
+        "traces",
+        "--spec-bench",
+        "q.jsonl",
+        "--out",
+        "recordings-gumbel",
+        "--rules",
+        "gumbel",
+    ]
     make_parser(words)[0].parse_args(words)

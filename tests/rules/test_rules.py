@@ -51,7 +51,8 @@ def exact_without_replacement(p: np.ndarray, q: np.ndarray, left: int) -> np.nda
     for token in np.flatnonzero(rejected):
         rest = np.where(np.arange(len(q)) == token, 0, q)
         both = both + rejected[token] * exact_without_replacement(
-            later, rest / rest.sum(), left - 1)
+            later, rest / rest.sum(), left - 1
+        )
     return both
 
 
@@ -59,8 +60,9 @@ def put_exact(trace, pair, rule):
     """The trace with enumerated gamma and a instead of estimates."""
     code = {}
     for arm, place, prefix in np.ndindex(pair.q.shape[:3]):
-        joint = exact_without_replacement(pair.p[place, prefix], pair.q[arm, place, prefix],
-                                          rule.candidates)
+        joint = exact_without_replacement(
+            pair.p[place, prefix], pair.q[arm, place, prefix], rule.candidates
+        )
         code[arm, place, prefix] = joint.sum(), joint / pair.p[place, prefix]
     texts = trace.tokens.reshape(-1, LENGTH)
     for number, text in enumerate(texts):
@@ -82,8 +84,9 @@ def test_real_decoding_has_the_law_that_the_replay_says(pair, trees, name):
     if name.startswith("multi-without"):
         put_exact(trace, pair, rule)
     rule.check(trace)
-    tokens, starts = decode(pair, rule, DRAFT_LENGTH, DECODES, seed=1,
-                            trees=trees if rule.path_only else None)
+    tokens, starts = decode(
+        pair, rule, DRAFT_LENGTH, DECODES, seed=1, trees=trees if rule.path_only else None
+    )
     number = tokens @ VOCABULARY ** np.arange(LENGTH - 1, -1, -1)
     assert chi_square_p(np.bincount(number, minlength=len(texts)), texts) > 1e-3
     law = law_of_starts(rule.realised(trace, DRAFT_LENGTH), LENGTH, DRAFT_LENGTH)
@@ -107,7 +110,8 @@ def test_control_another_rules_law_is_noticed(pair):
     trace, texts = all_texts(pair, DRAFT_LENGTH)
     tokens, starts = decode(pair, parse_rule("block"), DRAFT_LENGTH, 200_000, seed=1)
     cell = (tokens @ VOCABULARY ** np.arange(LENGTH - 1, -1, -1)) * 2**LENGTH + (
-        starts @ 2 ** np.arange(LENGTH))
+        starts @ 2 ** np.arange(LENGTH)
+    )
     law = law_of_starts(parse_rule("sampling").realised(trace, DRAFT_LENGTH), LENGTH, DRAFT_LENGTH)
     counts = np.bincount(cell, minlength=law.size)
     assert chi_square_p(counts, texts[:, None] * law) < 1e-12
@@ -119,8 +123,9 @@ def test_a_replay_draws_from_its_own_exact_law(pair, trees, name):
     replayer = Replayer(trace, DRAFT_LENGTH, name)
     for selector in ("uniform", "hedge:eta=2"):
         exact = replayer.run_exact(selector)
-        rounds = [replayer.rounds_per_query(replayer.run(selector, seed)).sum()
-                  for seed in range(60)]
+        rounds = [
+            replayer.rounds_per_query(replayer.run(selector, seed)).sum() for seed in range(60)
+        ]
         error = np.sqrt(exact.variance.sum() / 60)
         assert abs(np.mean(rounds) - exact.visits.sum()) < 4 * error, selector
 
@@ -128,8 +133,10 @@ def test_a_replay_draws_from_its_own_exact_law(pair, trees, name):
 def test_block_is_never_below_sampling_and_multi_never_below_either(pair):
     rules = tuple(map(parse_rule, ("multi:3", "kseq:3", "multi:1", "kseq:1", "multi-without:1")))
     trace, _ = all_texts(pair, DRAFT_LENGTH, rules)
-    rounds = {name: Replayer(trace, DRAFT_LENGTH, name).expected_rounds
-              for name in ("sampling", "block", *(rule.label for rule in rules))}
+    rounds = {
+        name: Replayer(trace, DRAFT_LENGTH, name).expected_rounds
+        for name in ("sampling", "block", *(rule.label for rule in rules))
+    }
     assert (rounds["block"] <= rounds["sampling"] + 1e-6).all()
     assert (rounds["block"] < rounds["sampling"] - 1e-2).any()
     assert (rounds["multi:3"] <= rounds["sampling"] + 1e-6).all()
@@ -168,11 +175,16 @@ def random_rows(count: int, seed: int = 0, vocabulary: int = 8) -> tuple[torch.T
 def test_gamma_is_the_mean_of_a(name):
     p, q = random_rows(200)
     rule = parse_rule(name)
-    mean = sum(p[:, token] * rule.reduce(p, q, torch.full((200,), token))["a"].nan_to_num()
-               for token in range(8))
+    mean = sum(
+        p[:, token] * rule.reduce(p, q, torch.full((200,), token))["a"].nan_to_num()
+        for token in range(8)
+    )
     torch.testing.assert_close(
-        mean, rule.reduce(p, q, torch.zeros(200, dtype=torch.long))["gamma"].double(),
-        atol=2e-6, rtol=0)
+        mean,
+        rule.reduce(p, q, torch.zeros(200, dtype=torch.long))["gamma"].double(),
+        atol=2e-6,
+        rtol=0,
+    )
 
 
 def test_gumbel_is_the_double_sum_and_lies_between_its_bounds():
@@ -181,7 +193,9 @@ def test_gumbel_is_the_double_sum_and_lies_between_its_bounds():
     for row in range(50):
         expected = sum(
             1 / sum(max(p[row, u] / p[row, v], q[row, u] / q[row, v]) for u in range(8))
-            for v in range(8) if p[row, v] > 0 and q[row, v] > 0)
+            for v in range(8)
+            if p[row, v] > 0 and q[row, v] > 0
+        )
         assert float(gamma[row]) == pytest.approx(float(expected), abs=1e-6)
     common = torch.minimum(p, q).sum(-1)
     assert (gamma <= common + 1e-6).all()
@@ -195,8 +209,12 @@ def test_estimates_without_replacement_are_unbiased():
     for row in range(6):
         joint = exact_without_replacement(p[row].numpy(), q[row].numpy(), 3)
         token = int(p[row].argmax())
-        found = rule.reduce(p[row].expand(repeats, -1), q[row].expand(repeats, -1),
-                            torch.full((repeats,), token), generator)
+        found = rule.reduce(
+            p[row].expand(repeats, -1),
+            q[row].expand(repeats, -1),
+            torch.full((repeats,), token),
+            generator,
+        )
         a = joint[token] / float(p[row, token])
         for statistic, exact in (("gamma", joint.sum()), ("a", a)):
             values = found[statistic]
@@ -208,8 +226,10 @@ def test_under_gumbel_coupling_the_text_is_the_same_whoever_drafts(pair):
     """Token for token, with the same random numbers: other drafters, draft lengths, none at all."""
     rule = parse_rule("gumbel")
     other = TinyPair(pair.p, TinyPair.random(9, VOCABULARY, LENGTH, 1).q)
-    texts = [decode(one, rule, DRAFT_LENGTH, 5000, seed=3) for one in (
-        pair, other, TinyPair(pair.p, pair.p[None]), TinyPair(pair.p, 0 * pair.q))]
+    texts = [
+        decode(one, rule, DRAFT_LENGTH, 5000, seed=3)
+        for one in (pair, other, TinyPair(pair.p, pair.p[None]), TinyPair(pair.p, 0 * pair.q))
+    ]
     for tokens, starts in texts[1:]:
         np.testing.assert_array_equal(tokens, texts[0][0])
         assert (starts != texts[0][1]).any()
@@ -227,8 +247,9 @@ def test_a_tree_that_is_a_chain_is_the_chain_under_onehot(pair):
         loss = parse_loss("length", estimator)
         np.testing.assert_allclose(tree.losses(loss), onehot.losses(loss), atol=1e-6)
     # Behind the text's path a tree has no gamma: rb stands for it.
-    np.testing.assert_array_equal(tree.losses(parse_loss("length", "gamma")),
-                                  tree.losses(parse_loss("length", "rb")))
+    np.testing.assert_array_equal(
+        tree.losses(parse_loss("length", "gamma")), tree.losses(parse_loss("length", "rb"))
+    )
 
 
 def test_length_losses_of_a_tree_count_its_levels(pair, trees):
@@ -236,8 +257,11 @@ def test_length_losses_of_a_tree_count_its_levels(pair, trees):
     trace, texts = all_texts(pair, DRAFT_LENGTH, trees=trees)
     replayer = Replayer(trace, DRAFT_LENGTH, "tree")
     starts = trace.offsets[:-1]
-    emitted = {estimator: (1 - replayer.losses(parse_loss("length", estimator))[starts])
-               * (DRAFT_LENGTH + 1) for estimator in ("realised", "rb")}
+    emitted = {
+        estimator: (1 - replayer.losses(parse_loss("length", estimator))[starts])
+        * (DRAFT_LENGTH + 1)
+        for estimator in ("realised", "rb")
+    }
     depth, mass = (trace.rules[f"{part}.tree"][starts] for part in ("depth", "mass"))
     np.testing.assert_allclose(emitted["realised"], 1 + depth[:, 0], atol=1e-6)
     visited = depth >= np.arange(DRAFT_LENGTH)[:, None]
@@ -248,25 +272,37 @@ def test_length_losses_of_a_tree_count_its_levels(pair, trees):
 def test_a_tree_may_be_cut_but_not_be_longer(pair, trees):
     trace, _ = all_texts(pair, DRAFT_LENGTH, trees=trees)
     assert Replayer(trace, rule="tree").draft_length == DRAFT_LENGTH
-    assert (Replayer(trace, 1, "tree").expected_rounds
-            >= Replayer(trace, rule="tree").expected_rounds).all()
+    assert (
+        Replayer(trace, 1, "tree").expected_rounds >= Replayer(trace, rule="tree").expected_rounds
+    ).all()
     with pytest.raises(HedgespecError, match="rule tree was recorded to level 3; draft length 4"):
         Replayer(trace, 4, "tree")
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("gumbel", "holds no statistics of rule gumbel; to record them: hedgespec record --out "
-               "recordings/tiny-gumbel --rules gumbel"),
-    ("tree", "holds no statistics of rule tree; to record them: hedgespec record --out "
-             "recordings/tiny-tree --trees dynamic"),
-    ("tree:wide", "hedgespec record --out recordings/tiny-tree-wide --trees wide=dynamic"),
-    ("multi", "needs a number of candidates"),
-    ("multi:0", "needs a number of candidates"), ("kseq:x", "needs a number of candidates"),
-    ("block:2", "rule block takes no argument: leave :2 out"),
-    ("sampling:", "unknown rule 'sampling:'"),
-    ("greedy", "needs text written at temperature 0"), ("tree:A", "a tree's name holds"),
-    ("typical", "unknown rule 'typical'; choose from auto, sampling, greedy, onehot, block"),
-])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "gumbel",
+            "holds no statistics of rule gumbel; to record them: hedgespec record --out "
+            "recordings/tiny-gumbel --rules gumbel",
+        ),
+        (
+            "tree",
+            "holds no statistics of rule tree; to record them: hedgespec record --out "
+            "recordings/tiny-tree --trees dynamic",
+        ),
+        ("tree:wide", "hedgespec record --out recordings/tiny-tree-wide --trees wide=dynamic"),
+        ("multi", "needs a number of candidates"),
+        ("multi:0", "needs a number of candidates"),
+        ("kseq:x", "needs a number of candidates"),
+        ("block:2", "rule block takes no argument: leave :2 out"),
+        ("sampling:", "unknown rule 'sampling:'"),
+        ("greedy", "needs text written at temperature 0"),
+        ("tree:A", "a tree's name holds"),
+        ("typical", "unknown rule 'typical'; choose from auto, sampling, greedy, onehot, block"),
+    ],
+)
 def test_what_cannot_be_replayed_is_told(pair, name, message):
     trace, _ = all_texts(pair, DRAFT_LENGTH)
     with pytest.raises(HedgespecError) as caught:
@@ -274,13 +310,17 @@ def test_what_cannot_be_replayed_is_told(pair, name, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "statistic", "value", "message"), [
-    ("gumbel", "gamma", 0.999, "row 7 of all tokens, drafter d1, depth 1: gamma.gumbel"),
-    ("multi:2", "gamma", 0.001, "gamma.multi:2 is 0.00100, but lies in"),
-    ("tree", "mass", 0.0, "less than p ="),
-])
-def test_statistics_that_contradict_each_other_are_told(pair, trees, name, statistic, value,
-                                                        message):
+@pytest.mark.parametrize(
+    ("name", "statistic", "value", "message"),
+    [
+        ("gumbel", "gamma", 0.999, "row 7 of all tokens, drafter d1, depth 1: gamma.gumbel"),
+        ("multi:2", "gamma", 0.001, "gamma.multi:2 is 0.00100, but lies in"),
+        ("tree", "mass", 0.0, "less than p ="),
+    ],
+)
+def test_statistics_that_contradict_each_other_are_told(
+    pair, trees, name, statistic, value, message
+):
     rule = parse_rule(name)
     trace, _ = made_for(rule, pair, trees)
     values = trace.rules[f"{statistic}.{name}"]
@@ -306,12 +346,25 @@ def test_arms_mix_drafters_rules_and_draft_lengths(pair, trees):
     trace, _ = all_texts(pair, DRAFT_LENGTH, rules, trees)
     arms = ("d0@tree", "d1@sampling*2", "all@block", "d1@gumbel*1", "d0")
     mixed = Replayer(trace, arms=arms)
-    assert mixed.arms.names == ["d0@tree", "d1@sampling*2", "d0@block", "d1@block", "d1@gumbel*1",
-                                "d0"]
-    alone = [Replayer(trace, length, rule).expected_rounds[:, drafter]
-             for drafter, length, rule in (
-                 (0, 3, "tree"), (1, 2, "sampling"), (0, 3, "block"), (1, 3, "block"),
-                 (1, 1, "gumbel"), (0, 3, "sampling"))]
+    assert mixed.arms.names == [
+        "d0@tree",
+        "d1@sampling*2",
+        "d0@block",
+        "d1@block",
+        "d1@gumbel*1",
+        "d0",
+    ]
+    alone = [
+        Replayer(trace, length, rule).expected_rounds[:, drafter]
+        for drafter, length, rule in (
+            (0, 3, "tree"),
+            (1, 2, "sampling"),
+            (0, 3, "block"),
+            (1, 3, "block"),
+            (1, 1, "gumbel"),
+            (0, 3, "sampling"),
+        )
+    ]
     np.testing.assert_allclose(mixed.expected_rounds, np.stack(alone, axis=1), atol=1e-6)
     run = mixed.run_exact("hedge")
     best = mixed.expected_rounds.min(axis=1).sum()

@@ -45,20 +45,29 @@ def test_the_pages_rule_is_lossless_and_replays_as_it_decodes():
 def test_with_one_candidate_the_pages_rule_is_onehot():
     pair, rule = TinyPair.random(1, 5, 3, 2), parse_rule("top:1")
     trace, _ = all_texts(pair, 2, (rule,))
-    np.testing.assert_array_equal(Replayer(trace, 2, "top:1").expected_rounds,
-                                  Replayer(trace, 2, "onehot").expected_rounds)
+    np.testing.assert_array_equal(
+        Replayer(trace, 2, "top:1").expected_rounds, Replayer(trace, 2, "onehot").expected_rounds
+    )
 
 
 @pytest.mark.slow
 def test_the_pages_table_is_what_its_command_gives():
     found = re.search(r"hedgespec sim --traces (.*?) --rule (.*?) \\\n +--selectors (.*)\n", PAGE)
     traces, rules, selectors = (part.split() for part in found.groups())
-    results = run_sweep([trace_folder(Path(name)) for name in traces], SweepSettings(
-        selectors=tuple(selectors), rules=tuple(rules)))
-    mat = {(row["trace"], row["rule"], row["selector"]): row["mat"]
-           for row in results.summary.iter_rows(named=True)}
-    lines = [f"| {trace} | `{rule}` | " + " | ".join(
-        f"{mat[trace, rule, selector]:.3f}" for selector in selectors) + " |"
-        for trace in traces for rule in rules]
+    results = run_sweep(
+        [trace_folder(Path(name)) for name in traces],
+        SweepSettings(selectors=tuple(selectors), rules=tuple(rules)),
+    )
+    mat = {
+        (row["trace"], row["rule"], row["selector"]): row["mat"]
+        for row in results.summary.iter_rows(named=True)
+    }
+    lines = [
+        f"| {trace} | `{rule}` | "
+        + " | ".join(f"{mat[trace, rule, selector]:.3f}" for selector in selectors)
+        + " |"
+        for trace in traces
+        for rule in rules
+    ]
     for line in lines:
         assert line in PAGE

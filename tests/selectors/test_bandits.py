@@ -45,28 +45,37 @@ Formula = Callable[[History, int], np.ndarray]
 
 
 def rewards_of(history: History, arms: int, reward: Callable[[Round], float]) -> list[np.ndarray]:
-    return [np.array([reward(item) for item in history if item.arm == arm])
-            for arm in range(arms)]
+    return [np.array([reward(item) for item in history if item.arm == arm]) for arm in range(arms)]
 
 
-def bound(history: History, arms: int, reward: Callable[[Round], float],
-          bonus: Callable[[int, int], float]) -> np.ndarray:
+def bound(
+    history: History,
+    arms: int,
+    reward: Callable[[Round], float],
+    bonus: Callable[[int, int], float],
+) -> np.ndarray:
     """Mean reward + bonus(n_i, t); infinite before the first round."""
-    return np.array([own.mean() + bonus(len(own), len(history)) if len(own) else np.inf
-                     for own in rewards_of(history, arms, reward)])
+    return np.array(
+        [
+            own.mean() + bonus(len(own), len(history)) if len(own) else np.inf
+            for own in rewards_of(history, arms, reward)
+        ]
+    )
 
 
 def released(history: History, arms: int) -> np.ndarray:
     t = len(history) + 1
     if t <= 2 * arms - 1:
         return (np.arange(arms) == (t - 1) % arms).astype(float)
-    return bound(history, arms, lambda item: item.emitted,
-                 lambda n, seen: np.sqrt(6 * np.log(t) / seen))
+    return bound(
+        history, arms, lambda item: item.emitted, lambda n, seen: np.sqrt(6 * np.log(t) / seen)
+    )
 
 
 def metasd(reward: Callable[[Round], float], weight: float) -> Formula:
     return lambda history, arms: bound(
-        history, arms, reward, lambda n, t: weight * np.sqrt(2 * np.log(t) / n))
+        history, arms, reward, lambda n, t: weight * np.sqrt(2 * np.log(t) / n)
+    )
 
 
 def discounted(discount: float, xi: float) -> Formula:
@@ -80,12 +89,14 @@ def discounted(discount: float, xi: float) -> Formula:
         with np.errstate(divide="ignore", invalid="ignore"):
             value = total / count + 2 * np.sqrt(xi * np.log(max(count.sum(), 1)) / count)
         return np.where(count > 0, value, np.inf)
+
     return scores
 
 
 def windowed(tau: int, xi: float) -> Formula:
     return lambda history, arms: bound(
-        history[-tau:], arms, lambda item: item.unit, lambda n, t: np.sqrt(xi * np.log(t) / n))
+        history[-tau:], arms, lambda item: item.unit, lambda n, t: np.sqrt(xi * np.log(t) / n)
+    )
 
 
 INDEX = {  # selector -> its scores, the play being their argmax
@@ -109,6 +120,7 @@ def epsilon_greedy(epsilon: float) -> Formula:
     def weights(history: History, arms: int) -> np.ndarray:
         best = bound(history, arms, lambda item: item.emitted, lambda n, t: 0).argmax()
         return epsilon / arms + (1 - epsilon) * (np.arange(arms) == best)
+
     return weights
 
 
@@ -128,8 +140,13 @@ def tsallis(history: History, arms: int) -> np.ndarray:
         loss[item.arm] += (1 - item.unit) / item.propensity
     loss -= loss.min()
     eta = 2 / np.sqrt(len(history) + 1)
-    x = brentq(lambda x: (4 / (eta * (loss - x)) ** 2).sum() - 1,
-               -2 * np.sqrt(arms) / eta - 1e-9, -2 / eta, xtol=1e-14, rtol=1e-15)
+    x = brentq(
+        lambda x: (4 / (eta * (loss - x)) ** 2).sum() - 1,
+        -2 * np.sqrt(arms) / eta - 1e-9,
+        -2 / eta,
+        xtol=1e-14,
+        rtol=1e-15,
+    )
     return 4 / (eta * (loss - x)) ** 2
 
 
@@ -142,8 +159,11 @@ MIXED = {
 }
 FEEDBACK = {  # kind of rewards -> (emitted, verified, lookahead)
     "random": lambda rng, arm: (int(rng.integers(1, LENGTH + 2)), rng.random(), rng.random()),
-    "gap": lambda rng, arm: (1 + int(rng.binomial(LENGTH, 0.3 + 0.4 * (arm == 1))),
-                             rng.random() * (1 + arm) / 8, rng.random() / (1 + arm)),
+    "gap": lambda rng, arm: (
+        1 + int(rng.binomial(LENGTH, 0.3 + 0.4 * (arm == 1))),
+        rng.random() * (1 + arm) / 8,
+        rng.random() / (1 + arm),
+    ),
     "extreme": lambda rng, arm: (int(rng.choice([1, LENGTH + 1])), *rng.integers(0, 2, 2)),
     "none": lambda rng, arm: (1, 0.0, 0.0),
     "all": lambda rng, arm: (LENGTH + 1, 1.0, 1.0),
@@ -185,14 +205,16 @@ def test_mixing_learners_equal_their_formulas(text, arms):
     for kind in FEEDBACK:
         for weights, history in rounds(Driver(text, arms), kind, 300):
             np.testing.assert_allclose(
-                weights, MIXED[text](history, arms), rtol=0, atol=1e-9, err_msg=kind)
+                weights, MIXED[text](history, arms), rtol=0, atol=1e-9, err_msg=kind
+            )
 
 
 def test_metasd_with_accepted_tokens_is_ucb1():
     for kind in ("random", "gap"):
         one = [weights.argmax() for weights, _ in rounds(Driver("ucb1", 5), kind, 400)]
-        other = [weights.argmax()
-                 for weights, _ in rounds(Driver("metasd-ucb:reward=2", 5), kind, 400)]
+        other = [
+            weights.argmax() for weights, _ in rounds(Driver("metasd-ucb:reward=2", 5), kind, 400)
+        ]
         assert one == other
 
 
@@ -305,8 +327,13 @@ def test_thompson_chooses_with_the_probability_of_being_best():
     laws = [beta_law(3, 2), beta_law(5, 5), beta_law(1, 1)]
     for arm, found in enumerate(choices(driver)):
         others = [law for other, law in enumerate(laws) if other != arm]
-        expected = quad(lambda x, arm=arm, others=others: laws[arm].pdf(x) * np.prod(
-            [law.cdf(x) for law in others]), 0, 1)[0]
+        expected = quad(
+            lambda x, arm=arm, others=others: (
+                laws[arm].pdf(x) * np.prod([law.cdf(x) for law in others])
+            ),
+            0,
+            1,
+        )[0]
         assert found == pytest.approx(expected, abs=4 * 0.5 / np.sqrt(len(KEYS)))
 
 
@@ -334,8 +361,10 @@ def test_thompson_equals_its_formula_given_its_numbers():
                 coin = uniform(driver.key - 1, 0, 0) < item.unit
                 counts[item.arm, int(coin)] += 1
             seen = len(history)
-            draws = [beta(driver.key, 1 + arm * 2**21, 1 + counts[arm, 1], 1 + counts[arm, 0])
-                     for arm in range(3)]
+            draws = [
+                beta(driver.key, 1 + arm * 2**21, 1 + counts[arm, 1], 1 + counts[arm, 0])
+                for arm in range(3)
+            ]
             assert weights.argmax() == np.argmax(draws)
 
 
@@ -345,8 +374,9 @@ def test_gaussian_thompson_equals_its_formula():
         for weights, history in rounds(driver, kind, 300):
             own = rewards_of(history, 3, lambda item: item.unit)
             count = np.array([len(values) + 1 for values in own])
-            u = np.array([[uniform(driver.key, 2 * arm + part, 0) for part in (0, 1)]
-                          for arm in range(3)])
+            u = np.array(
+                [[uniform(driver.key, 2 * arm + part, 0) for part in (0, 1)] for arm in range(3)]
+            )
             z = np.sqrt(-2 * np.log(1 - u[:, 0])) * np.cos(2 * np.pi * u[:, 1])
             scores = np.array([values.sum() for values in own]) / count + z / np.sqrt(count)
             assert weights.argmax() == scores.argmax()
@@ -374,7 +404,7 @@ def test_sequential_halving_runs_its_schedule(arms, budget):
                 driver.learn_round(arm, 1.0, emitted)
                 total += 1
         ranked = sorted(left, key=lambda arm, tokens=tokens: (-tokens[arm], arm))
-        left = sorted(ranked[:-(-len(left) // 2)])
+        left = sorted(ranked[: -(-len(left) // 2)])
     assert len(left) == 1
     if budget >= arms * phases:
         assert total <= budget
@@ -384,8 +414,9 @@ def test_sequential_halving_runs_its_schedule(arms, budget):
         driver.learn_round(left[0], 1.0, 1)
 
 
-def shares(text: str, steps: int, emitted: Callable[[int, int], int], arms: int,
-           marks: tuple[int, ...]) -> list[float]:
+def shares(
+    text: str, steps: int, emitted: Callable[[int, int], int], arms: int, marks: tuple[int, ...]
+) -> list[float]:
     """Share of drafter 0 in the first `mark` rounds, where `emitted(step, arm)` are emitted."""
     driver = Driver(text, arms)
     rng = np.random.default_rng(1)
@@ -400,25 +431,50 @@ def shares(text: str, steps: int, emitted: Callable[[int, int], int], arms: int,
     return [float(np.mean(chosen[:mark])) for mark in marks]
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("ucbspec", [0.192, 0.279, 0.452, 0.757]),
-    ("ucb1", [0.185, 0.238, 0.361, 0.672]),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ucbspec", [0.192, 0.279, 0.452, 0.757]),
+        ("ucb1", [0.185, 0.238, 0.361, 0.672]),
+    ],
+)
 def test_shares_of_the_best_match_the_reference_values(text, expected):
     """Eight drafters, K = 5, mean 4 against 3; the spread of the rewards hardly matters."""
     rng = np.random.default_rng(0)
-    found = np.mean([shares(
-        text, 5000, lambda step, arm: 1 + rng.binomial(LENGTH, 0.6 if arm == 0 else 0.4), 8,
-        (100, 300, 1000, 5000)) for _ in range(5)], axis=0)
+    found = np.mean(
+        [
+            shares(
+                text,
+                5000,
+                lambda step, arm: 1 + rng.binomial(LENGTH, 0.6 if arm == 0 else 0.4),
+                8,
+                (100, 300, 1000, 5000),
+            )
+            for _ in range(5)
+        ],
+        axis=0,
+    )
     np.testing.assert_allclose(found, expected, atol=0.04)
 
 
 LEARNS = {  # least share of the best of four in 5000 rounds, mean 5 against 2.5
-    "ucbspec": 0.8, "ucbspec-released": 0.9, "metasd-ucb": 0.8, "metasd-ucb:reward=1": 0.8,
-    "metasd-ucb:reward=2": 0.8, "ucb1": 0.8, "epsilon-greedy": 0.85, "thompson": 0.9,
-    "thompson-gaussian": 0.8, "exp3spec": 0.7, "exp3-ix": 0.6, "tsallis-inf": 0.7,
-    "discounted-ucb": 0.35, "discounted-ucb:gamma=0.9999": 0.7, "sliding-window-ucb": 0.5,
-    "sliding-window-ucb:tau=2000": 0.8, "sequential-halving": 0.9,
+    "ucbspec": 0.8,
+    "ucbspec-released": 0.9,
+    "metasd-ucb": 0.8,
+    "metasd-ucb:reward=1": 0.8,
+    "metasd-ucb:reward=2": 0.8,
+    "ucb1": 0.8,
+    "epsilon-greedy": 0.85,
+    "thompson": 0.9,
+    "thompson-gaussian": 0.8,
+    "exp3spec": 0.7,
+    "exp3-ix": 0.6,
+    "tsallis-inf": 0.7,
+    "discounted-ucb": 0.35,
+    "discounted-ucb:gamma=0.9999": 0.7,
+    "sliding-window-ucb": 0.5,
+    "sliding-window-ucb:tau=2000": 0.8,
+    "sequential-halving": 0.9,
 }
 
 
@@ -429,7 +485,7 @@ def test_the_best_of_a_stationary_problem_is_found(text):
     def emitted(step, arm):
         return 1 + rng.binomial(LENGTH, 0.8 if arm == 0 else 0.3)
 
-    share, = shares(text, 5000, emitted, 4, (5000,))
+    (share,) = shares(text, 5000, emitted, 4, (5000,))
     assert share > LEARNS[text]
 
 
@@ -449,12 +505,21 @@ def test_forgetting_learners_follow_a_change(text):
     assert late_share("ucb1") < 0.3
 
 
-@pytest.mark.parametrize("text", [
-    "epsilon-greedy:epsilon=1.1", "discounted-ucb:gamma=1.01", "discounted-ucb:xi=-1",
-    "sliding-window-ucb:tau=0", f"sliding-window-ucb:tau={LONGEST + 1}", "metasd-ucb:reward=3",
-    "metasd-ucb:beta=-1", "sequential-halving:budget=0", "ucb1:beta=1",
-    "sliding-window-ucb:tau=nan",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epsilon-greedy:epsilon=1.1",
+        "discounted-ucb:gamma=1.01",
+        "discounted-ucb:xi=-1",
+        "sliding-window-ucb:tau=0",
+        f"sliding-window-ucb:tau={LONGEST + 1}",
+        "metasd-ucb:reward=3",
+        "metasd-ucb:beta=-1",
+        "sequential-halving:budget=0",
+        "ucb1:beta=1",
+        "sliding-window-ucb:tau=nan",
+    ],
+)
 def test_values_out_of_range_are_refused(text):
     with pytest.raises(HedgespecError):
         parse_selector(text)

@@ -32,8 +32,9 @@ def ridge(losses: np.ndarray, features: np.ndarray, weight: float = 1.0) -> np.n
             x = np.array([1.0, mean, *features[position, arm]])
             if position:
                 known = np.array(rows)
-                theta = np.linalg.solve(weight * np.eye(len(x)) + known.T @ known,
-                                        known.T @ losses[:position, arm])
+                theta = np.linalg.solve(
+                    weight * np.eye(len(x)) + known.T @ known, known.T @ losses[:position, arm]
+                )
                 found[position, arm] = theta @ x
             rows.append(x)
     return found
@@ -43,7 +44,7 @@ def played(losses: np.ndarray, features: np.ndarray, text: str = "ridge") -> np.
     """What the learner plays, (T, N), and the predictions that it keeps."""
     driver, plays = Driver(text, losses.shape[1]), []
     for loss, known in zip(losses, features, strict=True):
-        driver.params[-known.size:] = known.ravel()
+        driver.params[-known.size :] = known.ravel()
         plays.append(np.stack([driver.play(), driver.state[1 : 1 + losses.shape[1]]]))
         np.testing.assert_allclose(driver.play(), plays[-1][0])
         driver.learn_losses(loss)
@@ -61,8 +62,9 @@ def test_ridge_equals_its_formula(weight):
         np.testing.assert_allclose(found[:, 0].sum(axis=1), 1.0)
         order = np.sort(expected, axis=1)
         clear = order[:, 1] - order[:, 0] > 1e-6
-        np.testing.assert_array_equal(found[clear, 0].argmax(axis=1),
-                                      expected[clear].argmin(axis=1))
+        np.testing.assert_array_equal(
+            found[clear, 0].argmax(axis=1), expected[clear].argmin(axis=1)
+        )
         assert set(found[clear, 0].max(axis=1)) <= {1.0}
 
 
@@ -71,8 +73,9 @@ def test_other_names_for_the_drafters_change_only_names_and_a_text_begins_anew()
     losses, features = rng.random((60, ARMS)), rng.random((60, ARMS, FEATURES))
     order = np.array([2, 0, 1])
     plays = played(losses, features)
-    np.testing.assert_allclose(played(losses[:, order], features[:, order])[:, 0],
-                               plays[:, 0][:, order])
+    np.testing.assert_allclose(
+        played(losses[:, order], features[:, order])[:, 0], plays[:, 0][:, order]
+    )
     driver = Driver("ridge", ARMS)
     for loss in losses:
         driver.learn_losses(loss)
@@ -95,15 +98,23 @@ def test_a_loss_that_features_tell_is_learned():
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory) -> Trace:
     """Features at random; drafter 1 is a lookup."""
-    plain = write_trace(tmp_path_factory.mktemp("contextual") / "trace", lengths=(1, 60, 7, 90),
-                        closeness=(0.5, 0.5, 0.5))
+    plain = write_trace(
+        tmp_path_factory.mktemp("contextual") / "trace",
+        lengths=(1, 60, 7, 90),
+        closeness=(0.5, 0.5, 0.5),
+    )
     rng, tokens = np.random.default_rng(3), len(plain.tokens)
     names = ("q_top", "entropy")
-    optional = {f"{name}/drafter-{arm}": rng.random(tokens).astype(np.float32)
-                for arm in range(ARMS) for name in names}
+    optional = {
+        f"{name}/drafter-{arm}": rng.random(tokens).astype(np.float32)
+        for arm in range(ARMS)
+        for name in names
+    }
     optional["matched/drafter-1"] = rng.integers(0, 5, tokens).astype(np.uint8)
-    drafters = [replace(item, statistics=names + ("matched",) * (arm == 1))
-                for arm, item in enumerate(plain.manifest.drafters)]
+    drafters = [
+        replace(item, statistics=names + ("matched",) * (arm == 1))
+        for arm, item in enumerate(plain.manifest.drafters)
+    ]
     return replace(plain, manifest=replace(plain.manifest, drafters=drafters), optional=optional)
 
 
@@ -111,17 +122,22 @@ def test_features_are_those_of_the_position_before_but_for_matches(trace):
     replayer = Replayer(trace, arm_lengths=(0, 2))
     table = feature_table(trace, replayer.arms)
     assert not table[:, 0].any(), "who drafts nothing knows nothing"
-    np.testing.assert_array_equal(table[:, 1::2], np.stack([table[:, 1], table[:, 2], table[:, 3]
-                                                            ], axis=1)[:, ::2])
+    np.testing.assert_array_equal(
+        table[:, 1::2], np.stack([table[:, 1], table[:, 2], table[:, 3]], axis=1)[:, ::2]
+    )
     begins = trace.offsets[:-1]
     assert not table[begins, :, TOP:].any()
     later = np.setdiff1d(np.arange(len(trace.tokens)), begins)
     for arm in range(ARMS):
-        np.testing.assert_array_equal(table[later, 1 + arm, TOP],
-                                      trace.optional[f"q_top/drafter-{arm}"][later - 1])
+        np.testing.assert_array_equal(
+            table[later, 1 + arm, TOP], trace.optional[f"q_top/drafter-{arm}"][later - 1]
+        )
         most = np.log(trace.manifest.target.vocabulary_size)
-        np.testing.assert_allclose(table[later, 1 + arm, ENTROPY], np.minimum(
-            trace.optional[f"entropy/drafter-{arm}"][later - 1] / most, 1), rtol=1e-6)
+        np.testing.assert_allclose(
+            table[later, 1 + arm, ENTROPY],
+            np.minimum(trace.optional[f"entropy/drafter-{arm}"][later - 1] / most, 1),
+            rtol=1e-6,
+        )
     matched = trace.optional["matched/drafter-1"].astype(float)
     np.testing.assert_allclose(table[:, 2, MATCHED], matched / (matched + 1))
     assert not table[:, [1, 3], MATCHED].any()
@@ -136,12 +152,13 @@ def by_hand(replayer: Replayer, choice: np.ndarray, seed: int) -> np.ndarray:
         driver, fed = Driver("ridge", len(replayer.arms.names)), begin
         for start in np.flatnonzero(choice[begin:end] >= 0) + begin:
             for position in range(fed, start):
-                driver.params[-table[0].size:] = table[position].ravel()
+                driver.params[-table[0].size :] = table[position].ravel()
                 driver.learn_losses(losses[position])
             fed = start
-            driver.params[-table[0].size:] = table[start].ravel()
-            found[start] = draw(driver.play(), uniform(
-                query_key(seed, query), start - begin, SELECTION))
+            driver.params[-table[0].size :] = table[start].ravel()
+            found[start] = draw(
+                driver.play(), uniform(query_key(seed, query), start - begin, SELECTION)
+            )
     return found
 
 
@@ -155,8 +172,9 @@ def test_kernels_hand_on_the_features_of_each_position(trace, lengths):
     exact = replayers[0].run_exact("ridge", loss=ACCEPT)
     starts = one >= 0
     assert (exact.plays[np.flatnonzero(starts), one[starts]] > 0).all()
-    mean = np.mean([replayers[0].run("ridge", seed, loss=ACCEPT).visits.sum()
-                    for seed in range(40)])
+    mean = np.mean(
+        [replayers[0].run("ridge", seed, loss=ACCEPT).visits.sum() for seed in range(40)]
+    )
     assert exact.visits.sum() == pytest.approx(mean, rel=0.05)
 
 
@@ -165,18 +183,24 @@ def test_what_a_drafter_was_at_a_position_is_not_known_there(trace):
     replayer = Replayer(trace)
     exact = replayer.run_exact("ridge", loss=ACCEPT)
     place = int(trace.offsets[1]) + 30
-    changed = {name: np.where(np.arange(len(values)) >= place, 1 - values, values)
-               for name, values in trace.optional.items() if not name.startswith("matched")}
+    changed = {
+        name: np.where(np.arange(len(values)) >= place, 1 - values, values)
+        for name, values in trace.optional.items()
+        if not name.startswith("matched")
+    }
     other = Replayer(replace(trace, optional=trace.optional | changed)).run_exact(
-        "ridge", loss=ACCEPT)
+        "ridge", loss=ACCEPT
+    )
     np.testing.assert_array_equal(exact.plays[: place + 1], other.plays[: place + 1])
     assert not np.array_equal(exact.plays, other.plays)
 
 
 def test_what_cannot_be_is_told_by_name(trace, tmp_path):
     plain = write_trace(tmp_path / "plain", name="plain")
-    message = ("trace plain: a contextual learner reads q_top and entropy of drafter drafter-0, "
-               "which were not recorded; record with features")
+    message = (
+        "trace plain: a contextual learner reads q_top and entropy of drafter drafter-0, "
+        "which were not recorded; record with features"
+    )
     for run in (Replayer(plain).chooser, Replayer(plain).run_exact):
         with pytest.raises(HedgespecError, match=message):
             run("ridge")

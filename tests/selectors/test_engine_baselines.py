@@ -73,8 +73,7 @@ def adaptive(emitted: list[int], rungs: list[int]) -> list[int]:
 def emitted_tokens(seed: int) -> list[int]:
     """Stretches in which drafts fare well, and others."""
     rng = np.random.default_rng(seed)
-    return [int(count) for rate in rng.uniform(0, 1, 12)
-            for count in 1 + rng.binomial(5, rate, 25)]
+    return [int(count) for rate in rng.uniform(0, 1, 12) for count in 1 + rng.binomial(5, rate, 25)]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -87,9 +86,14 @@ def test_the_cutoff_switches_drafting_off_and_on_again(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("text", "rungs"), [("adaptive-length", [0, 1, 2, 3]),
-                                             ("adaptive-length:first=1", [1, 2, 3]),
-                                             ("adaptive-length:first=4", [4])])
+@pytest.mark.parametrize(
+    ("text", "rungs"),
+    [
+        ("adaptive-length", [0, 1, 2, 3]),
+        ("adaptive-length:first=1", [1, 2, 3]),
+        ("adaptive-length:first=4", [4]),
+    ],
+)
 def test_the_length_follows_what_is_accepted(seed, text, rungs):
     emitted = emitted_tokens(seed)
     found = played(text, emitted)

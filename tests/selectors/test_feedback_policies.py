@@ -30,14 +30,32 @@ from tests.helpers.online import online_choice
 from tests.helpers.synthetic import write_trace
 
 LENGTH, AMOUNT = 4, 3
-NUMBERS = {"eliminate": "0.5,0.125", "limited": "2", "binned": "0.5",
-           "budget": "0.05"}  # of set policies
-LABELS = [*ARRIVALS, *(f"{name}:{NUMBERS.get(name, AMOUNT)}" if policy.symbol else name
-                       for name, policy in MODIFIERS.items())]
-LIVE = [label for label in LABELS if parse_feedback(label).policy.live
-        and not parse_feedback(label).timed]
-COSTS = Costs("test", "float32", 256, LENGTH, TargetCosts(0.02, 0.03),
-              {"drafter-0": DrafterCosts(0.001, 0.004, 0.002)})
+NUMBERS = {
+    "eliminate": "0.5,0.125",
+    "limited": "2",
+    "binned": "0.5",
+    "budget": "0.05",
+}  # of set policies
+LABELS = [
+    *ARRIVALS,
+    *(
+        f"{name}:{NUMBERS.get(name, AMOUNT)}" if policy.symbol else name
+        for name, policy in MODIFIERS.items()
+    ),
+]
+LIVE = [
+    label
+    for label in LABELS
+    if parse_feedback(label).policy.live and not parse_feedback(label).timed
+]
+COSTS = Costs(
+    "test",
+    "float32",
+    256,
+    LENGTH,
+    TargetCosts(0.02, 0.03),
+    {"drafter-0": DrafterCosts(0.001, 0.004, 0.002)},
+)
 ROUNDS = st.lists(st.integers(1, LENGTH + 1), min_size=1, max_size=40)
 
 
@@ -49,7 +67,8 @@ def due(feedback, window, emitted):
     for number, start in enumerate(starts[:-1]):
         while True:
             position, fed, fed_round = next_due(
-                schedule, key, starts[:number].copy(), number, start, starts[-1], fed, fed_round)
+                schedule, key, starts[:number].copy(), number, start, starts[-1], fed, fed_round
+            )
             if position < 0:
                 break
             found.append((int(start), position, fed_round))
@@ -58,8 +77,9 @@ def due(feedback, window, emitted):
 
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory):
-    return write_trace(tmp_path_factory.mktemp("policies") / "trace", depths=(5, 1, 5),
-                       lengths=(60, 1, 5, 130))
+    return write_trace(
+        tmp_path_factory.mktemp("policies") / "trace", depths=(5, 1, 5), lengths=(60, 1, 5, 130)
+    )
 
 
 @pytest.mark.slow
@@ -101,7 +121,8 @@ def test_what_is_needed_covers_what_is_due(label, window, emitted, evaluated):
         position = 0
         while position >= 0:
             position, fed, fed_round = next_due(
-                schedule, key, before, number, start, NO_END, fed, fed_round)
+                schedule, key, before, number, start, NO_END, fed, fed_round
+            )
 
 
 @pytest.mark.slow
@@ -110,8 +131,11 @@ def test_what_is_needed_covers_what_is_due(label, window, emitted, evaluated):
 @pytest.mark.parametrize("name", slow_but(["normalhedge"], ["normalhedge", "ftpl"]))
 def test_live_decoding_is_fed_as_the_replay(trace, name, label):
     feedback = parse_feedback(label)
-    run = Replayer(trace, LENGTH).run(name, 3, feedback) if (
-        name == "normalhedge" or not feedback.actual) else None
+    run = (
+        Replayer(trace, LENGTH).run(name, 3, feedback)
+        if (name == "normalhedge" or not feedback.actual)
+        else None
+    )
     if run is None:
         pytest.skip("ftpl does not look at what was played")
     online = OnlineSelector(parse_selector(name), 3, LENGTH, feedback, seed=3)
@@ -122,16 +146,27 @@ def test_live_decoding_is_fed_as_the_replay(trace, name, label):
 @pytest.fixture(scope="module")
 def undecided(tmp_path_factory):
     """On drafters so much alike the learner stays undecided."""
-    return Replayer(with_costs(write_trace(
-        tmp_path_factory.mktemp("policies") / "trace", lengths=(2500,),
-        closeness=(0.5, 0.5, 0.5)), COSTS), LENGTH)
+    return Replayer(
+        with_costs(
+            write_trace(
+                tmp_path_factory.mktemp("policies") / "trace",
+                lengths=(2500,),
+                closeness=(0.5, 0.5, 0.5),
+            ),
+            COSTS,
+        ),
+        LENGTH,
+    )
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_a_policy_changes_what_is_decided(undecided, label):
     feedback = parse_feedback(label)
-    runs = [undecided.run("normalhedge", seed, setting, Loss()).choice.tolist()
-            for setting in (feedback, Feedback()) for seed in range(6)]
+    runs = [
+        undecided.run("normalhedge", seed, setting, Loss()).choice.tolist()
+        for setting in (feedback, Feedback())
+        for seed in range(6)
+    ]
     assert (runs[:6] != runs[6:]) == (feedback != Feedback())
 
 
@@ -140,17 +175,23 @@ def test_labels_are_read_back_and_policies_are_explained(label):
     feedback = parse_feedback(label)
     assert feedback.label == label
     name = label.partition(":")[0]
-    help_texts = feedback_help() | {key.partition(":")[0]: text
-                                    for key, text in modifier_help().items()}
+    help_texts = feedback_help() | {
+        key.partition(":")[0]: text for key, text in modifier_help().items()
+    }
     assert help_texts[name]
 
 
-@pytest.mark.parametrize("name", [
-    name for name, policy in MODIFIERS.items()
-    if isinstance(policy, DelayPolicy | EvaluationPolicy | SetPolicy)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, policy in MODIFIERS.items()
+        if isinstance(policy, DelayPolicy | EvaluationPolicy | SetPolicy)
+    ],
+)
 def test_modifiers_with_amounts_refuse_others(name):
     symbol = MODIFIERS[name].symbol
-    for bad in ([f"{name}:0", f"{name}:-1", f"{name}:x", name] if symbol else [f"{name}:2"]):
+    for bad in [f"{name}:0", f"{name}:-1", f"{name}:x", name] if symbol else [f"{name}:2"]:
         with pytest.raises(Exception, match="unknown feedback"):
             parse_feedback(bad)
 

@@ -18,8 +18,20 @@ from tests.helpers.learner_driver import LENGTH, Driver, loss_sequences, play_al
 from tests.helpers.marks import slow_but
 
 NOISE = 1e-12  # what the learners take for rounding, per loss seen
-NEW = ["hedge-doubling", "adanormalhedge", "squint", "adahedge", "fixed-share", "ftl", "ftpl",
-       "ftpl:noise=1", "ml-prod", "boa", "adahedged", "dorm-plus"]
+NEW = [
+    "hedge-doubling",
+    "adanormalhedge",
+    "squint",
+    "adahedge",
+    "fixed-share",
+    "ftl",
+    "ftpl",
+    "ftpl:noise=1",
+    "ml-prod",
+    "boa",
+    "adahedged",
+    "dorm-plus",
+]
 
 
 # --- transcriptions: losses (T, N) -> plays (T, N) ---
@@ -49,8 +61,9 @@ def follow(total: np.ndarray, eta: float, seen: int) -> np.ndarray:
 def doubling(losses: np.ndarray) -> np.ndarray:
     arms, plays, begin, length = losses.shape[1], [], 0, 1
     while begin < len(losses):
-        plays.append(hedge(losses[begin:begin + length],
-                           lambda t, m=length: np.sqrt(8 * np.log(arms) / m)))
+        plays.append(
+            hedge(losses[begin : begin + length], lambda t, m=length: np.sqrt(8 * np.log(arms) / m))
+        )
         begin, length = begin + length, 2 * length
     return np.concatenate(plays)
 
@@ -76,8 +89,12 @@ def adanormalhedge(regrets: np.ndarray) -> np.ndarray:
 
 def squint(regrets: np.ndarray) -> np.ndarray:
     """By quadrature."""
-    logs = np.array([log_quadrature(r, v) for r, v in zip(
-        regrets.sum(axis=0), (regrets ** 2).sum(axis=0), strict=True)])
+    logs = np.array(
+        [
+            log_quadrature(r, v)
+            for r, v in zip(regrets.sum(axis=0), (regrets**2).sum(axis=0), strict=True)
+        ]
+    )
     return np.exp(logs - logsumexp(logs))
 
 
@@ -88,10 +105,18 @@ def log_quadrature(regret: float, variance: float) -> float:
     width = 1 / max(np.sqrt(variance), slope, 2)
     steps = np.array([-40, -10, -3, -1, 0, 1, 3, 10, 40])
     ends = np.unique(np.clip(peak + width * steps, 0, 0.5))  # the rest is below e^-40
-    top = peak * regret - peak ** 2 * variance
-    total = sum(quad(lambda eta: np.exp(eta * regret - eta ** 2 * variance - top), low, high,
-                     epsabs=0, epsrel=1e-12)[0]
-                for low, high in pairwise(ends) if high - low > 1e-12)
+    top = peak * regret - peak**2 * variance
+    total = sum(
+        quad(
+            lambda eta: np.exp(eta * regret - eta**2 * variance - top),
+            low,
+            high,
+            epsabs=0,
+            epsrel=1e-12,
+        )[0]
+        for low, high in pairwise(ends)
+        if high - low > 1e-12
+    )
     return float(np.log(total) + top)
 
 
@@ -102,7 +127,7 @@ def ml_prod(losses: np.ndarray) -> np.ndarray:
         eta = np.minimum(0.5, np.sqrt(np.log(arms) / (1 + squares)))
         plays.append(eta * weights / (eta * weights).sum())
         regret = plays[-1] @ loss - loss
-        squares += regret ** 2
+        squares += regret**2
         after = np.minimum(0.5, np.sqrt(np.log(arms) / (1 + squares)))
         weights = (weights * (1 + eta * regret)) ** (after / eta)
     return np.array(plays)
@@ -115,8 +140,8 @@ def boa(losses: np.ndarray) -> np.ndarray:
         weights = eta * np.exp(eta * gain - (eta * gain).max())
         plays.append(weights / weights.sum())
         regret = plays[-1] @ loss - loss
-        gain += regret - eta * regret ** 2
-        squares += regret ** 2
+        gain += regret - eta * regret**2
+        squares += regret**2
         with np.errstate(divide="ignore"):
             eta = np.minimum(0.5, np.sqrt(np.log(arms) / squares))
     return np.array(plays)
@@ -155,13 +180,16 @@ def adahedged(losses: np.ndarray, delay: int) -> np.ndarray:
         if t < delay:
             continue
         u = t - delay  # this position's loss arrives
-        loss, out = losses[u], losses[max(u - delay, 0):u + 1].sum(axis=0)
+        loss, out = losses[u], losses[max(u - delay, 0) : u + 1].sum(axis=0)
         total = total + loss
         scale, w = scales[max(u - delay, 0)], plays[u]
         share = min(1, loss.max() / out.max()) if out.max() else 1.0
         other = play(total - share * out, scale, t)
-        increase = min(loss @ (w - play(total, scale, t)), above(w, scale, t),
-                       above(other, scale, t) + loss @ (w - other))
+        increase = min(
+            loss @ (w - play(total, scale, t)),
+            above(w, scale, t),
+            above(other, scale, t) + loss @ (w - other),
+        )
         scales.append(scales[-1] + (increase / np.log(arms) if increase > NOISE else 0.0))
     return np.array(plays)
 
@@ -223,14 +251,16 @@ def test_plays_equal_the_formulas(text, arms):
         pytest.skip("ln 1 = 0 makes the paper's rate 0; the contract tests cover a lone drafter")
     for name, losses in loss_sequences(arms, 200).items():
         np.testing.assert_allclose(
-            play_all(text, losses), REFERENCES[text](losses), atol=1e-9, err_msg=name)
+            play_all(text, losses), REFERENCES[text](losses), atol=1e-9, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("arms", [2, 8])
 def test_squint_equals_quadrature(arms):
     for name, losses in loss_sequences(arms, 40).items():
         np.testing.assert_allclose(
-            play_all("squint", losses), by_regrets(losses, squint), atol=1e-8, err_msg=name)
+            play_all("squint", losses), by_regrets(losses, squint), atol=1e-8, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("arms", [2, 8])
@@ -239,20 +269,23 @@ def test_adahedged_equals_its_formula(delay, arms):
     text = "adahedged" if delay == LENGTH - 1 else f"adahedged:delay={delay}"
     for name, losses in loss_sequences(arms, 200).items():
         np.testing.assert_allclose(
-            undelayed(text, losses, delay), adahedged(losses, delay), atol=1e-9, err_msg=name)
+            undelayed(text, losses, delay), adahedged(losses, delay), atol=1e-9, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("arms", [2, 8])
 def test_adahedged_without_delay_is_adahedge(arms):
     for losses in loss_sequences(arms, 200).values():
         np.testing.assert_allclose(
-            play_all("adahedged:delay=0", losses), play_all("adahedge", losses), atol=1e-9)
+            play_all("adahedged:delay=0", losses), play_all("adahedge", losses), atol=1e-9
+        )
 
 
 def test_adahedged_counts_the_draft_length_as_its_delay():
     losses = loss_sequences(4, 100)["random"]
-    np.testing.assert_array_equal(play_all("adahedged", losses),
-                                  play_all(f"adahedged:delay={LENGTH - 1}", losses))
+    np.testing.assert_array_equal(
+        play_all("adahedged", losses), play_all(f"adahedged:delay={LENGTH - 1}", losses)
+    )
 
 
 def test_dorm_plus_learns_from_the_plays_it_is_given():
@@ -270,11 +303,14 @@ def test_dorm_plus_learns_from_the_plays_it_is_given():
 # --- follow the perturbed leader ---
 
 
-@pytest.mark.parametrize(("text", "eta", "gumbel"), [
-    ("ftpl:eta=0.7", lambda t, n: 0.7, True),
-    ("ftpl", lambda t, n: np.sqrt(8 * np.log(n) / t), True),
-    ("ftpl:noise=1", lambda t, n: np.sqrt((1 + np.log(n)) / t), False),
-])
+@pytest.mark.parametrize(
+    ("text", "eta", "gumbel"),
+    [
+        ("ftpl:eta=0.7", lambda t, n: 0.7, True),
+        ("ftpl", lambda t, n: np.sqrt(8 * np.log(n) / t), True),
+        ("ftpl:noise=1", lambda t, n: np.sqrt((1 + np.log(n)) / t), False),
+    ],
+)
 @pytest.mark.parametrize("arms", [1, 2, 8])
 def test_ftpl_equals_its_formula(text, eta, gumbel, arms):
     for losses in loss_sequences(arms, 100).values():
@@ -352,8 +388,7 @@ def run(text: str, losses: np.ndarray, delay: int = 0) -> np.ndarray:
         plays.append(driver.play())
         if t >= delay:
             played = plays[t - delay]
-            driver.selector.learn(driver.state, driver.params, t - delay, played,
-                                  losses[t - delay])
+            driver.selector.learn(driver.state, driver.params, t - delay, played, losses[t - delay])
     return np.array(plays)
 
 
@@ -361,15 +396,15 @@ def squint_bound(regrets: np.ndarray, best: int) -> float:
     steps, arms = regrets.shape
     variance, prior = (regrets[:, best] ** 2).sum(), 1 / arms
     log_time = np.log(steps + 1)
-    return (np.sqrt(2 * variance) * (1 + np.sqrt(2 * np.log((0.5 + log_time) / prior)))
-            + 5 * np.log(1 + (1 + 2 * log_time) / prior))
+    return np.sqrt(2 * variance) * (1 + np.sqrt(2 * np.log((0.5 + log_time) / prior))) + 5 * np.log(
+        1 + (1 + 2 * log_time) / prior
+    )
 
 
 def adanormalhedge_bound(regrets: np.ndarray, best: int) -> float:
     arms, scale = regrets.shape[1], np.abs(regrets).sum(axis=0)
     all_arms = 1 + 1.5 * np.mean(1 + np.log(1 + scale))
-    return np.sqrt(3 * scale[best] * (
-        np.log(arms) + np.log(all_arms) + np.log(1 + np.log(arms))))
+    return np.sqrt(3 * scale[best] * (np.log(arms) + np.log(all_arms) + np.log(1 + np.log(arms))))
 
 
 def ml_prod_bound(regrets: np.ndarray, best: int) -> float:
@@ -397,20 +432,21 @@ def drawn(regrets: np.ndarray) -> float:
 # From the papers, as the module docstrings quote them; BOA and AdaHedgeD, for which no constant is
 # at hand, against a multiple of Hedge's.
 BOUNDS: dict[str, Callable[[np.ndarray, int], float]] = {
-    "hedge-doubling": lambda r, best: np.sqrt(2) / (np.sqrt(2) - 1) * np.sqrt(
-        len(r) * np.log(r.shape[1]) / 2),
+    "hedge-doubling": lambda r, best: (
+        np.sqrt(2) / (np.sqrt(2) - 1) * np.sqrt(len(r) * np.log(r.shape[1]) / 2)
+    ),
     "adanormalhedge": adanormalhedge_bound,
     "squint": squint_bound,
     "adahedge": lambda r, best: (
-        np.sqrt(len(r) * np.log(r.shape[1])) + 4 / 3 * np.log(r.shape[1]) + 2),
+        np.sqrt(len(r) * np.log(r.shape[1])) + 4 / 3 * np.log(r.shape[1]) + 2
+    ),
     "fixed-share": share_bound,
     "ftpl": lambda r, best: anytime(r, best) + drawn(r),
-    "ftpl:noise=1": lambda r, best: 2 * np.sqrt(
-        2 * (1 + np.log(r.shape[1])) * len(r)) + drawn(r),
+    "ftpl:noise=1": lambda r, best: 2 * np.sqrt(2 * (1 + np.log(r.shape[1])) * len(r)) + drawn(r),
     "ml-prod": ml_prod_bound,
     "boa": lambda r, best: 2 * anytime(r, best),
     "adahedged": lambda r, best: np.sqrt(2 * LENGTH) * anytime(r, best),
-    "dorm-plus": lambda r, best: np.sqrt((r ** 2).sum()),
+    "dorm-plus": lambda r, best: np.sqrt((r**2).sum()),
 }
 
 
@@ -424,8 +460,10 @@ def test_regret_stays_under_its_bound(text, arms):
         assert regrets[:, best].sum() <= 1.02 * BOUNDS[text](regrets, best), name
 
 
-@pytest.mark.parametrize(("text", "share"), [("adahedge", 0.3), ("adanormalhedge", 0.3),
-                                             ("squint", 0.4), ("ml-prod", 0.5)])
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("adahedge", 0.3), ("adanormalhedge", 0.3), ("squint", 0.4), ("ml-prod", 0.5)],
+)
 def test_second_order_learners_gain_from_a_gap(text, share):
     losses = families(8, 3000)["iid gap"]
     regret = (run(text, losses) * losses).sum() - losses[:, 0].sum()
@@ -445,8 +483,9 @@ def test_fixed_share_follows_the_best_drafter_through_changes():
     losses = (np.arange(arms) != best[:, None]).astype(float)
     shifts, eta = steps // block - 1, share_rate(arms, 0.01)
     regret = (run("fixed-share", losses) * losses).sum()
-    bound = ((shifts + 1) * np.log(arms) - shifts * np.log(0.01)
-             - (steps - 1 - shifts) * np.log(0.99)) / eta + eta * steps / 8
+    bound = (
+        (shifts + 1) * np.log(arms) - shifts * np.log(0.01) - (steps - 1 - shifts) * np.log(0.99)
+    ) / eta + eta * steps / 8
     assert regret <= bound
     assert regret < 0.25 * (run("hedge", losses) * losses).sum()
 
@@ -493,8 +532,9 @@ def test_erfcx_is_accurate():
     np.testing.assert_allclose(own, erfcx(x), rtol=1e-13)
 
 
-@pytest.mark.parametrize("regret", [0.0, 1e-9, 1e-3, -1e-3, 0.3, -0.3, 5.0, -5.0, 300.0, -300.0,
-                                    1e5, -1e5])
+@pytest.mark.parametrize(
+    "regret", [0.0, 1e-9, 1e-3, -1e-3, 0.3, -0.3, 5.0, -5.0, 300.0, -300.0, 1e5, -1e5]
+)
 @pytest.mark.parametrize("variance", [1e-9, 1e-4, 0.1, 1.0, 30.0, 1e3, 1e6])
 def test_squint_evidence_equals_quadrature(regret, variance):
     own = squint_module.log_evidence(regret, variance)
@@ -537,8 +577,9 @@ def test_adahedge_sees_a_leader_change_through_underflown_weights():
 
 def test_adahedge_does_not_depend_on_a_common_part_of_the_losses():
     losses = np.random.default_rng(0).random((300, 4)) / 4
-    np.testing.assert_allclose(play_all("adahedge", losses), play_all("adahedge", losses + 0.5),
-                               atol=1e-9)
+    np.testing.assert_allclose(
+        play_all("adahedge", losses), play_all("adahedge", losses + 0.5), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("text", ["fixed-share", "fixed-share:eta=1e9,alpha=1e-9"])

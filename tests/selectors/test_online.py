@@ -16,16 +16,34 @@ from tests.helpers.online import online_choice
 from tests.helpers.synthetic import write_trace
 
 LENGTH = 4
-FEEDBACKS = ("queued", "censored", "bold", "rounds:1", "rounds:3", "every:2", "round",
-             "rounds:2+every:3", "every:2+round", "censored+round")
-LOSSES = (("length", "gamma"), ("length", "rb"), ("length", "realised"), ("accept", "gamma"),
-          ("hybrid:0.3", "rb"), ("visit", "gamma"), ("visit", "rb"))
+FEEDBACKS = (
+    "queued",
+    "censored",
+    "bold",
+    "rounds:1",
+    "rounds:3",
+    "every:2",
+    "round",
+    "rounds:2+every:3",
+    "every:2+round",
+    "censored+round",
+)
+LOSSES = (
+    ("length", "gamma"),
+    ("length", "rb"),
+    ("length", "realised"),
+    ("accept", "gamma"),
+    ("hybrid:0.3", "rb"),
+    ("visit", "gamma"),
+    ("visit", "rb"),
+)
 
 
 @pytest.fixture(scope="module", params=[(1, 1, 1), (5, 1, 5)], ids=["flat", "deep"])
 def trace(request, tmp_path_factory: pytest.TempPathFactory) -> Trace:
-    return write_trace(tmp_path_factory.mktemp("online") / "trace", depths=request.param,
-                       lengths=(60, 1, 5, 130))
+    return write_trace(
+        tmp_path_factory.mktemp("online") / "trace", depths=request.param, lengths=(60, 1, 5, 130)
+    )
 
 
 @pytest.mark.matrix
@@ -98,8 +116,9 @@ def test_losses_in_seconds_are_the_replays_also_where_positions_are_passed(trace
     seconds, loss, feedback = (1.0, 3.0, 2.0), parse_loss(kind), parse_feedback("every:2")
     replayer = Replayer(trace, LENGTH, round_seconds=seconds)
     run = replayer.run("normalhedge", 2, feedback, loss)
-    online = OnlineSelector(parse_selector("normalhedge"), 3, LENGTH, feedback, loss, 2,
-                            np.array(seconds))
+    online = OnlineSelector(
+        parse_selector("normalhedge"), 3, LENGTH, feedback, loss, 2, np.array(seconds)
+    )
     np.testing.assert_array_equal(online_choice(trace, run.choice, online), run.choice)
     positions, losses = online.learned
     assert len(positions) > 10
@@ -109,17 +128,22 @@ def test_losses_in_seconds_are_the_replays_also_where_positions_are_passed(trace
 @pytest.mark.slow
 def test_other_seeds_and_losses_choose_otherwise(trace):
     run = Replayer(trace, LENGTH).run("hedge", 0)
-    for online in (OnlineSelector(parse_selector("hedge"), 3, LENGTH, seed=1),
-                   OnlineSelector(parse_selector("hedge"), 3, LENGTH, parse_feedback("bold"))):
+    for online in (
+        OnlineSelector(parse_selector("hedge"), 3, LENGTH, seed=1),
+        OnlineSelector(parse_selector("hedge"), 3, LENGTH, parse_feedback("bold")),
+    ):
         assert (online_choice(trace, run.choice, online) != run.choice).any()
 
 
-@pytest.mark.parametrize(("selector", "options", "message"), [
-    ("hedge", {"feedback": parse_feedback("oracle")}, "not written yet"),
-    ("metasd-ucb:reward=1", {}, "rewarded by text that is not written yet"),
-    ("hedge", {"loss": parse_loss("seconds")}, "needs the seconds of a round"),
-    ("ucbspec", {"loss": parse_loss("accept")}, "loss='accept' makes no sense"),
-])
+@pytest.mark.parametrize(
+    ("selector", "options", "message"),
+    [
+        ("hedge", {"feedback": parse_feedback("oracle")}, "not written yet"),
+        ("metasd-ucb:reward=1", {}, "rewarded by text that is not written yet"),
+        ("hedge", {"loss": parse_loss("seconds")}, "needs the seconds of a round"),
+        ("ucbspec", {"loss": parse_loss("accept")}, "loss='accept' makes no sense"),
+    ],
+)
 def test_what_cannot_be_had_live_is_refused(selector, options, message):
     with pytest.raises(HedgespecError, match=message):
         OnlineSelector(parse_selector(selector), 3, LENGTH, **options)
@@ -130,8 +154,17 @@ def test_both_kinds_of_feedback_are_covered():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["weights vanish", "helper out of bounds", "raises",
-                                  "never returns", "bandit out of bounds", "bandit raises"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "weights vanish",
+        "helper out of bounds",
+        "raises",
+        "never returns",
+        "bandit out of bounds",
+        "bandit raises",
+    ],
+)
 def test_faults_of_a_users_learner_are_told_live(tmp_path_factory, long_trace, name, monkeypatch):
     monkeypatch.setattr(limits, "SECONDS", 0.5)
     fault = LATE_FAULTS[name]

@@ -26,8 +26,13 @@ def normalhedge(losses: np.ndarray) -> np.ndarray:
         else:
             scale = positive.max()
             y = (positive / scale) ** 2
-            z = brentq(lambda z, y=y: np.log(np.mean(np.exp(z * y))) - 1, 0.5, 2 + np.log(arms),
-                       xtol=1e-15, rtol=1e-15)
+            z = brentq(
+                lambda z, y=y: np.log(np.mean(np.exp(z * y))) - 1,
+                0.5,
+                2 + np.log(arms),
+                xtol=1e-15,
+                rtol=1e-15,
+            )
             weights = np.sqrt(y) * np.exp(z * y)
             weights /= weights.sum()
         plays.append(weights)
@@ -39,17 +44,21 @@ def normalhedge(losses: np.ndarray) -> np.ndarray:
 def test_hedge_equals_its_formula(arms):
     for losses in loss_sequences(arms, 200).values():
         np.testing.assert_allclose(
-            play_all("hedge:eta=0.7", losses), hedge(losses, lambda t: 0.7), atol=1e-9)
+            play_all("hedge:eta=0.7", losses), hedge(losses, lambda t: 0.7), atol=1e-9
+        )
         np.testing.assert_allclose(
-            play_all("hedge", losses), hedge(losses, lambda t: np.sqrt(8 * np.log(arms) / t)),
-            atol=1e-9)
+            play_all("hedge", losses),
+            hedge(losses, lambda t: np.sqrt(8 * np.log(arms) / t)),
+            atol=1e-9,
+        )
 
 
 @pytest.mark.parametrize("arms", [1, 2, 8, 64])
 def test_normalhedge_equals_its_formula(arms):
     for name, losses in loss_sequences(arms, 200).items():
         np.testing.assert_allclose(
-            play_all("normalhedge", losses), normalhedge(losses), atol=1e-9, err_msg=name)
+            play_all("normalhedge", losses), normalhedge(losses), atol=1e-9, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("arms", [2, 3, 8])
@@ -64,8 +73,11 @@ def test_ucbspec_equals_its_formula(arms):
         else:
             n = np.array([len(list_) for list_ in rewards])
             mean = np.array([np.mean(list_) for list_ in rewards])
-            radius = LENGTH / 2 * np.sqrt((1 + n) / n**2 * (1 + 2 * np.log(
-                arms * t**2 * np.sqrt(1 + n) / 0.5)))
+            radius = (
+                LENGTH
+                / 2
+                * np.sqrt((1 + n) / n**2 * (1 + 2 * np.log(arms * t**2 * np.sqrt(1 + n) / 0.5)))
+            )
             expected = int(np.argmax(mean + radius))
         assert weights.argmax() == expected
         assert weights.sum() == weights.max() == 1
@@ -174,7 +186,8 @@ def test_contract_permuted_drafters_give_permuted_plays(name):
     order = rng.permutation(6)
     losses = rng.random((300, 6))
     np.testing.assert_allclose(
-        play_all(name, losses)[:, order], play_all(name, losses[:, order]), atol=1e-9)
+        play_all(name, losses)[:, order], play_all(name, losses[:, order]), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", WITHOUT_DRAWS)

@@ -1,5 +1,4 @@
-"""The tables behind figures of one answer, of found drafters and of seconds, against plain Python.
-"""
+"""The tables behind figures of one answer, of found drafters and of seconds, against plain Python."""
 
 from itertools import pairwise
 
@@ -26,8 +25,12 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Trace:
 
 @pytest.fixture(scope="module")
 def results():
-    return run_sweep([BUNDLED], SweepSettings(
-        selectors=("normalhedge", "ucbspec", "best-fixed", "fixed:generalist"), seeds=2))
+    return run_sweep(
+        [BUNDLED],
+        SweepSettings(
+            selectors=("normalhedge", "ucbspec", "best-fixed", "fixed:generalist"), seeds=2
+        ),
+    )
 
 
 @pytest.mark.parametrize("text", ["hedge", "uniform", "oracle", "fixed:drafter-1"])
@@ -56,18 +59,26 @@ def test_rounds_until_the_best_are_those_of_plain_python(trace, text):
         run = replayer.run(text, seed)
         for best in range(3):
             found = rounds_until_best(run, np.full(len(offsets) - 1, best), offsets)
-            expected = [plain_rounds_until_best(run.choice[begin:end], best)
-                        for begin, end in pairwise(offsets)]
+            expected = [
+                plain_rounds_until_best(run.choice[begin:end], best)
+                for begin, end in pairwise(offsets)
+            ]
             np.testing.assert_array_equal(found, expected)
 
 
 def test_expected_rounds_until_the_best_are_near_the_replayed_ones(tmp_path):
-    replayer = Replayer(write_trace(tmp_path / "trace", lengths=(300, 260),
-                                    closeness=(0.2, 0.95, 0.3)))
+    replayer = Replayer(
+        write_trace(tmp_path / "trace", lengths=(300, 260), closeness=(0.2, 0.95, 0.3))
+    )
     best = replayer.expected_rounds.argmin(axis=1)
     exact = rounds_until_best(replayer.run_exact("hedge"), best, replayer.trace.offsets)
-    replays = np.mean([rounds_until_best(replayer.run("hedge", seed), best, replayer.trace.offsets)
-                       for seed in range(40)], axis=0)
+    replays = np.mean(
+        [
+            rounds_until_best(replayer.run("hedge", seed), best, replayer.trace.offsets)
+            for seed in range(40)
+        ],
+        axis=0,
+    )
     assert np.abs(exact - replays).max() < 6
     assert exact.min() > WINDOW
 
@@ -87,14 +98,16 @@ def test_answer_table_tells_who_drafted_which_token(results):
     choice = replayer.run("normalhedge", 0).choice[begin:end]
     names = replayer.trace.manifest.drafter_names
     first = learner.unique("round", keep="first", maintain_order=True)
-    assert (first.select("position", "drafter").rows()
-            == [(start, names[choice[start]]) for start in np.flatnonzero(choice >= 0)])
+    assert first.select("position", "drafter").rows() == [
+        (start, names[choice[start]]) for start in np.flatnonzero(choice >= 0)
+    ]
     weights = learner.select(pl.selectors.starts_with("weight/")).to_numpy()
     assert np.allclose(weights[0], 1 / len(names))
     assert np.allclose(weights.sum(axis=1), 1, atol=1e-5)
     bandit = results.answer.filter(pl.col("selector") == "ucbspec")
     assert bandit.select(pl.selectors.starts_with("weight/").is_null().all()).row(0) == (
-        (True,) * len(names))
+        (True,) * len(names)
+    )
     fixed = results.answer.filter(pl.col("selector") == "fixed:generalist")
     assert np.array_equal(fixed["gamma"], replayer.trace.gamma[begin:end, 0, 0])
 
@@ -102,8 +115,11 @@ def test_answer_table_tells_who_drafted_which_token(results):
 def test_curves_end_at_the_totals(results):
     last = results.curves.group_by("selector", maintain_order=True).last()
     totals = results.summary.group_by("selector", maintain_order=True).agg(
-        pl.col("queries").first(), pl.col("tokens").first(), pl.col("rounds").mean(),
-        seconds=(pl.col("tokens") / pl.col("tokens_per_second")).mean())
+        pl.col("queries").first(),
+        pl.col("tokens").first(),
+        pl.col("rounds").mean(),
+        seconds=(pl.col("tokens") / pl.col("tokens_per_second")).mean(),
+    )
     both = last.join(totals, on="selector", suffix="_total")
     for name in ("rounds", "seconds"):
         assert np.allclose(both[name], both[f"{name}_total"] / both["queries"])
@@ -116,8 +132,9 @@ def test_curves_end_at_the_totals(results):
 def test_mean_gamma_of_a_fixed_drafter_is_the_trace_s(results):
     trace = read_trace(BUNDLED)
     found = results.per_query.filter(pl.col("selector") == "fixed:generalist")["gamma"]
-    expected = [trace.gamma[begin:end, 0, 0].mean(dtype=float)
-                for begin, end in pairwise(trace.offsets)]
+    expected = [
+        trace.gamma[begin:end, 0, 0].mean(dtype=float) for begin, end in pairwise(trace.offsets)
+    ]
     assert np.allclose(found, expected)
 
 
@@ -135,4 +152,4 @@ def test_answer_can_be_chosen(tmp_path, capsys):
 def test_delayed_feedback_shows_its_decisions_without_weights(trace):
     replayer = Replayer(trace)
     run = replayer.run("hedge", 1, parse_feedback("rounds:2"))
-    assert replayer.one_replay(run, 3).tolist() == run.choice[trace.offsets[3]:].tolist()
+    assert replayer.one_replay(run, 3).tolist() == run.choice[trace.offsets[3] :].tolist()

@@ -14,9 +14,11 @@ from hedgespec.simulator.kernels import _compiled_copy, is_compiled
 from hedgespec.simulator.runs import Job
 from tests.helpers.synthetic import write_trace
 
-JOBS = [Job(as_chooser("uniform"), None, None, True, 1),
-        Job(as_chooser("fixed:a"), None, None, True, 1),
-        Job(as_chooser("epsilon-greedy"), None, None, False, 1)]
+JOBS = [
+    Job(as_chooser("uniform"), None, None, True, 1),
+    Job(as_chooser("fixed:a"), None, None, True, 1),
+    Job(as_chooser("epsilon-greedy"), None, None, False, 1),
+]
 EXACT, REPLAYED = Wanted("uniform", None, True), Wanted("epsilon-greedy", None, False)
 
 
@@ -37,8 +39,11 @@ def compiled() -> list[bool]:
 @pytest.mark.slow
 def test_a_second_process_compiles_what_the_sweep_will_load(trace):
     assert compiling.missing_kernels(JOBS * 2) == [EXACT, REPLAYED]
-    subprocess.run([sys.executable, "-m", "hedgespec.simulator.compiling"], check=True,
-                   input=pickle.dumps((os.getpid(), trace, [REPLAYED, EXACT])))
+    subprocess.run(
+        [sys.executable, "-m", "hedgespec.simulator.compiling"],
+        check=True,
+        input=pickle.dumps((os.getpid(), trace, [REPLAYED, EXACT])),
+    )
     assert compiled() == [True, True]
     assert compiling.missing_kernels(JOBS) == []
 
@@ -52,8 +57,9 @@ def test_it_stops_where_the_sweep_has_been_or_is_no_more(trace):
     assert compiled() == [False, True]
 
 
-@pytest.mark.parametrize(("threads", "enough", "started"), [
-    (2, 2, True), (2, 3, False), (1, 2, False)])
+@pytest.mark.parametrize(
+    ("threads", "enough", "started"), [(2, 2, True), (2, 3, False), (1, 2, False)]
+)
 def test_the_process_ends_with_the_sweep(trace, monkeypatch, threads, enough, started):
     processes = []
 

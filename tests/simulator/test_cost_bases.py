@@ -19,11 +19,18 @@ from hedgespec.traces import Costs, DrafterCosts, Spread, TargetCosts
 from tests.helpers.synthetic import write_trace
 
 NAMES = [f"drafter-{number}" for number in range(3)]
-ONE = Costs("d", "float32", 9, 5, TargetCosts(1.0, 2.0),
-            {name: DrafterCosts(0.1 + 2 * number, 0.5, 0.1) for number, name in enumerate(NAMES)},
-            spread={"target 1": Spread(9, 0.5, 2.0, 0), "target 6": Spread(9, 1.0, 3.0, 0)})
-MANY = replace(ONE, conditions=[replace(
-    ONE, batch=4, target=TargetCosts(2.0, 6.0), evaluate_all=0.2)])
+ONE = Costs(
+    "d",
+    "float32",
+    9,
+    5,
+    TargetCosts(1.0, 2.0),
+    {name: DrafterCosts(0.1 + 2 * number, 0.5, 0.1) for number, name in enumerate(NAMES)},
+    spread={"target 1": Spread(9, 0.5, 2.0, 0), "target 6": Spread(9, 1.0, 3.0, 0)},
+)
+MANY = replace(
+    ONE, conditions=[replace(ONE, batch=4, target=TargetCosts(2.0, 6.0), evaluate_all=0.2)]
+)
 BACKWARDS = replace(ONE, drafters=dict(zip(NAMES, reversed(ONE.drafters.values()), strict=True)))
 
 
@@ -37,16 +44,25 @@ def files(tmp_path) -> dict[str, Path]:
 
 def sweep(files: dict[str, Path], *names: str, batches: tuple[int, ...] = (), **settings):
     folder = files["many"].parent / "trace"
-    return run_sweep([folder], SweepSettings(
-        costs=tuple(files.get(name, Path(name)) for name in names), batches=batches, seeds=2,
-        **settings))
+    return run_sweep(
+        [folder],
+        SweepSettings(
+            costs=tuple(files.get(name, Path(name)) for name in names),
+            batches=batches,
+            seeds=2,
+            **settings,
+        ),
+    )
 
 
 def test_rounds_are_replayed_once_whatever_the_number_of_costs(files, monkeypatch):
     ran = []
     real = Replayer.run
-    monkeypatch.setattr(Replayer, "run", lambda self, *given, **named: (
-        ran.append(given[0].label), real(self, *given, **named))[1])
+    monkeypatch.setattr(
+        Replayer,
+        "run",
+        lambda self, *given, **named: (ran.append(given[0].label), real(self, *given, **named))[1],
+    )
     found = sweep(files, "many", "backwards", selectors=("ucbspec",))
     assert ran.count("ucbspec") == 2  # seeds
     assert len(found.summary) == 4
@@ -54,9 +70,17 @@ def test_rounds_are_replayed_once_whatever_the_number_of_costs(files, monkeypatc
     assert keys == [("many", 1, 0), ("many", 1, 1), ("backwards", 1, 0), ("backwards", 1, 1)]
 
 
-@pytest.mark.parametrize(("selector", "settings"), [
-    ("ucbspec", {}), ("normalhedge", {}), ("normalhedge", {"feedbacks": ("every:2",)}),
-    ("normalhedge", {"losses": ("seconds",)}), ("fastest-fixed", {}), ("fixed:drafter-1", {})])
+@pytest.mark.parametrize(
+    ("selector", "settings"),
+    [
+        ("ucbspec", {}),
+        ("normalhedge", {}),
+        ("normalhedge", {"feedbacks": ("every:2",)}),
+        ("normalhedge", {"losses": ("seconds",)}),
+        ("fastest-fixed", {}),
+        ("fixed:drafter-1", {}),
+    ],
+)
 def test_each_basis_has_the_rows_that_it_has_alone(files, selector, settings):
     settings = {"selectors": (selector,), **settings}
     together = sweep(files, "many", "backwards", batches=(1,), **settings)
@@ -69,9 +93,10 @@ def test_each_basis_has_the_rows_that_it_has_alone(files, selector, settings):
 
 def test_seconds_decide_under_their_own_costs(files):
     found = sweep(files, "many", "backwards", selectors=("fastest-single",))
-    usage = {row["costs"]: [row[f"rounds/{name}"] for name in NAMES]
-             for row in found.per_query.group_by("costs").agg(
-                 pl.col("^rounds/.*$").sum()).to_dicts()}
+    usage = {
+        row["costs"]: [row[f"rounds/{name}"] for name in NAMES]
+        for row in found.per_query.group_by("costs").agg(pl.col("^rounds/.*$").sum()).to_dicts()
+    }
     assert np.argmax(usage["many"]) == 0
     assert usage["many"] != usage["backwards"]
 
@@ -79,16 +104,20 @@ def test_seconds_decide_under_their_own_costs(files):
 def test_a_batch_takes_the_costs_measured_there(files):
     found = sweep(files, "many", batches=(1, 2, 4), selectors=("fixed:drafter-0",))
     rounds = found.summary["rounds"][0]
-    each = {row["batch"]: row["tokens"] / row["tokens_per_second"] / rounds
-            for row in found.summary.to_dicts()}
+    each = {
+        row["batch"]: row["tokens"] / row["tokens_per_second"] / rounds
+        for row in found.summary.to_dicts()
+    }
     rest = 0.1 + 4 * 0.1  # evaluation gives the first token's logits, four steps the others'
     targets = {1: 2.0, 2: 2 + (6 - 2) / 3, 4: 6.0}
     assert each == pytest.approx({batch: value + rest for batch, value in targets.items()})
     [trace] = found.provenance["traces"]
-    assert [(one["name"], one["batch"], one["evaluation"], one["sha256"])
-            for one in trace["costs"]] == [
-        ("many", batch, how, sha256_file(files["many"])) for batch, how in (
-            (1, "one by one"), (2, "one by one"), (4, "in one batch"))]
+    assert [
+        (one["name"], one["batch"], one["evaluation"], one["sha256"]) for one in trace["costs"]
+    ] == [
+        ("many", batch, how, sha256_file(files["many"]))
+        for batch, how in ((1, "one by one"), (2, "one by one"), (4, "in one batch"))
+    ]
 
 
 def test_the_spread_of_the_costs_is_one_of_tokens_per_second(files):
@@ -99,13 +128,20 @@ def test_the_spread_of_the_costs_is_one_of_tokens_per_second(files):
     assert row["tokens_per_second_high"] == pytest.approx(per_round / (1 + 0.5))
 
 
-@pytest.mark.parametrize(("names", "batches", "message"), [
-    (("many",), (8,), r"batch=8: the costs .*many\.json were measured at batch 1, 4 only"),
-    (("backwards",), (2,), r"batch=2: the costs .*backwards\.json were measured at batch 1 only"),
-    ((), (2,), "batch=2: trace synthetic has no costs; give some with costs"),
-    (("own",), (2,), "batch=2: trace synthetic has no costs; give some with costs"),
-    (("nothing",), (), "not readable as JSON"),
-])
+@pytest.mark.parametrize(
+    ("names", "batches", "message"),
+    [
+        (("many",), (8,), r"batch=8: the costs .*many\.json were measured at batch 1, 4 only"),
+        (
+            ("backwards",),
+            (2,),
+            r"batch=2: the costs .*backwards\.json were measured at batch 1 only",
+        ),
+        ((), (2,), "batch=2: trace synthetic has no costs; give some with costs"),
+        (("own",), (2,), "batch=2: trace synthetic has no costs; give some with costs"),
+        (("nothing",), (), "not readable as JSON"),
+    ],
+)
 def test_costs_that_cannot_be_had_are_told(files, names, batches, message):
     with pytest.raises(HedgespecError, match=message):
         sweep(files, *names, batches=batches, selectors=("hedge",))
@@ -116,7 +152,8 @@ def test_files_of_one_name_are_refused(files, tmp_path):
     save_costs(tmp_path / "other" / "many.json", ONE)
     files["other"] = tmp_path / "other" / "many.json"
     with pytest.raises(
-            HedgespecError, match=r"results name costs by file name, and .* is called many"):
+        HedgespecError, match=r"results name costs by file name, and .* is called many"
+    ):
         sweep(files, "many", "other", selectors=("hedge",))
 
 
@@ -149,4 +186,5 @@ def test_results_of_before_there_were_several_costs_are_read(files, tmp_path):
     run = ResultSet(read_results(tmp_path / "out"))
     assert run.bases == [("own", 1)]
     assert run.whose_seconds(run.traces) == (
-        "costs of d, float32, all drafters evaluated one by one, batch 1")
+        "costs of d, float32, all drafters evaluated one by one, batch 1"
+    )

@@ -15,14 +15,17 @@ K = 4
 
 @pytest.fixture(scope="module")
 def replayer(tmp_path_factory):
-    return Replayer(write_trace(tmp_path_factory.mktemp("evaluations") / "trace",
-                                lengths=(400, 1, 6, 90)), K)
+    return Replayer(
+        write_trace(tmp_path_factory.mktemp("evaluations") / "trace", lengths=(400, 1, 6, 90)), K
+    )
 
 
 def every(amount, starts):
     """Whether a position is learned from, and how far the text is known in a round."""
-    return (lambda position: sum(start <= position for start in starts[1:]) % amount == 0,
-            lambda number: starts[number])
+    return (
+        lambda position: sum(start <= position for start in starts[1:]) % amount == 0,
+        lambda number: starts[number],
+    )
 
 
 def first(amount, starts):
@@ -34,6 +37,7 @@ def batch(amount, starts):
         powers = [2**n for n in range(20) if 2**n < amount]
         rounds = [0, *powers, *range(amount, len(starts) + 1, amount)]
         return max(one for one in rounds if one <= number)
+
     return lambda position: True, lambda number: starts[last(number)]
 
 
@@ -44,7 +48,8 @@ def plain_evaluated(starts, window, learned_from, known):
         due = [position for position in range(fed, start) if position + window <= known(number)]
         fed += len(due)
         if (start - evaluated >= MOST_WAITING and start) or any(
-                learned_from(position) and position + window > evaluated for position in due):
+            learned_from(position) and position + window > evaluated for position in due
+        ):
             evaluated = start
             yield start
 

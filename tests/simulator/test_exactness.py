@@ -64,8 +64,10 @@ def test_control_replaying_with_gamma_instead_of_a_is_noticed(pair):
     trace = recorded_texts(pair, EPISODES, seed=2)
     wrong = np.log(trace.gamma) + trace.log_p[:, None, None]
     replayed = Replayer(replace(trace, log_q=wrong)).run("uniform", 3).choice.reshape(-1, LENGTH)
-    assert two_sample_p(cells(tokens, choice),
-                        cells(trace.tokens.reshape(-1, LENGTH), replayed)) < 1e-12
+    assert (
+        two_sample_p(cells(tokens, choice), cells(trace.tokens.reshape(-1, LENGTH), replayed))
+        < 1e-12
+    )
 
 
 @pytest.mark.slow
@@ -88,7 +90,8 @@ def test_real_decoding_is_lossless(pair):
 def test_realised_acceptance_averages_to_gamma(pair):
     a = np.minimum(1, pair.q / pair.p)
     np.testing.assert_allclose(
-        (pair.p * a).sum(axis=-1), np.minimum(pair.p, pair.q).sum(axis=-1), atol=1e-12)
+        (pair.p * a).sum(axis=-1), np.minimum(pair.p, pair.q).sum(axis=-1), atol=1e-12
+    )
 
 
 def estimates(pair: TinyPair, trace: Trace) -> dict[str, np.ndarray]:
@@ -97,10 +100,9 @@ def estimates(pair: TinyPair, trace: Trace) -> dict[str, np.ndarray]:
     result = {}
     for estimator in losses.ESTIMATORS:
         survive, end = losses.estimator_arrays(estimator, trace.gamma, a)
-        result[estimator] = np.array([
-            losses.expected_emitted(survive, end, start, 3, 0)
-            for start in trace.offsets[:-1]
-        ])
+        result[estimator] = np.array(
+            [losses.expected_emitted(survive, end, start, 3, 0) for start in trace.offsets[:-1]]
+        )
     return result
 
 
@@ -114,8 +116,10 @@ def test_realised_and_rb_estimate_the_round_length_without_bias_and_gamma_does_n
         true += reach.sum()
         code = (code[:, None] * VOCABULARY + np.arange(VOCABULARY)).reshape(-1)
     found = estimates(pair, recorded_texts(pair, 100_000, seed=8))
-    z = {name: (values.mean() - true) / (values.std() / np.sqrt(len(values)))
-         for name, values in found.items()}
+    z = {
+        name: (values.mean() - true) / (values.std() / np.sqrt(len(values)))
+        for name, values in found.items()
+    }
     assert abs(z["realised"]) < 4
     assert abs(z["rb"]) < 4
     assert abs(z["gamma"]) > 8
@@ -167,11 +171,28 @@ def test_queued_feedback_is_never_early_and_at_most_2k_minus_1_late(draft_length
     monkeypatch.setattr(replay_full, "learn", note)
     monkeypatch.setattr(replay_full, "emitted_tokens", noted_length)
     acceptance = np.full((tokens, 1, 2), 0.8, dtype=np.float32)
-    replay_full.replay.py_func(0, 1, FullTask(
-        np.array([0]), np.array([0, tokens]), np.array([0]), acceptance, np.zeros((tokens, 2)),
-        acceptance, acceptance, Feedback().schedule(draft_length), draft_length, False, False,
-        np.zeros((1, 3)), 0, np.array([-1.0]), 3,
-    ), choice)
+    replay_full.replay.py_func(
+        0,
+        1,
+        FullTask(
+            np.array([0]),
+            np.array([0, tokens]),
+            np.array([0]),
+            acceptance,
+            np.zeros((tokens, 2)),
+            acceptance,
+            acceptance,
+            Feedback().schedule(draft_length),
+            draft_length,
+            False,
+            False,
+            np.zeros((1, 3)),
+            0,
+            np.array([-1.0]),
+            3,
+        ),
+        choice,
+    )
     assert list(arrival) == list(range(len(arrival))), "every loss once and in order"
     assert len(arrival) >= tokens - 2 * draft_length - 1
     # Joulani's delay: 0 means usable before the decision for the next position.

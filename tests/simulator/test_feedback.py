@@ -19,10 +19,27 @@ from tests.helpers.plain import Wrapped, numbers, texts
 from tests.helpers.synthetic import write_trace
 
 K = 3
-SETTINGS = ("queued", "oracle", "censored", "bold", "rounds:1", "rounds:3", "every:2", "every:3",
-            "round", "actual", "rounds:2+every:2+actual", "oracle+round", "censored+round",
-            "censored+actual", "oracle+actual", "every:2+round+actual", "censored+every:2",
-            "oracle+every:3", "rounds:2+round")
+SETTINGS = (
+    "queued",
+    "oracle",
+    "censored",
+    "bold",
+    "rounds:1",
+    "rounds:3",
+    "every:2",
+    "every:3",
+    "round",
+    "actual",
+    "rounds:2+every:2+actual",
+    "oracle+round",
+    "censored+round",
+    "censored+actual",
+    "oracle+actual",
+    "every:2+round+actual",
+    "censored+every:2",
+    "oracle+every:3",
+    "rounds:2+round",
+)
 
 
 @pytest.fixture(scope="module", params=[(1, 1, 1), (4, 4, 1)], ids=["prefix-only", "deep"])
@@ -65,7 +82,8 @@ def plain_due(feedback, loss, losses):
                     there = min(K, begun + emitted - position)
                     found = 1 - expected_tokens(gamma, position, there) / (K + 1)
                 elif np.isnan(found).any() or (
-                        feedback.arrival != "foresight" and position + window > known):
+                    feedback.arrival != "foresight" and position + window > known
+                ):
                     continue
                 yield position, found, played if "actual" in amounts else None
 
@@ -79,8 +97,14 @@ def transcription(replayer, text, seed, feedback, loss):
     choice = np.full(len(trace.tokens), -1, dtype=np.int16)
     for query, part, gamma, accept in texts(trace):
         key = query_key(seed, query)
-        rounds = replay(gamma, accept, K, Copies(text, copies, key), *numbers(key, len(gamma)),
-                        plain_due(feedback, loss, whole[part]))
+        rounds = replay(
+            gamma,
+            accept,
+            K,
+            Copies(text, copies, key),
+            *numbers(key, len(gamma)),
+            plain_due(feedback, loss, whole[part]),
+        )
         for start, drafter, *_ in rounds:
             choice[part.start + start] = drafter
     return choice
@@ -99,16 +123,22 @@ def test_each_setting_equals_its_transcription(trace, name, text):
         for seed in range(3):
             np.testing.assert_array_equal(
                 replayer.run(text, seed, feedback, loss).choice,
-                transcription(replayer, text, seed, feedback, loss), err_msg=f"{loss} {seed}")
+                transcription(replayer, text, seed, feedback, loss),
+                err_msg=f"{loss} {seed}",
+            )
 
 
 def test_every_setting_moves_something(tmp_path):
     """On drafters so much alike that the learner stays undecided."""
     write_trace(tmp_path / "trace", lengths=(2500,), closeness=(0.5, 0.5, 0.5))
     replayer = Replayer(read_trace(tmp_path / "trace"), K)
-    runs = {name: tuple(
-        tuple(replayer.run("normalhedge", seed, parse_feedback(name), Loss()).choice)
-        for seed in range(8)) for name in SETTINGS}
+    runs = {
+        name: tuple(
+            tuple(replayer.run("normalhedge", seed, parse_feedback(name), Loss()).choice)
+            for seed in range(8)
+        )
+        for name in SETTINGS
+    }
     for name in SETTINGS:
         same = [other for other in SETTINGS if other != name and runs[other] == runs[name]]
         assert not same, (name, same)
@@ -123,14 +153,27 @@ def test_losses_equal_their_formulas(trace):
     np.testing.assert_allclose(mixed, 0.25 * accept + 0.75 * length, atol=1e-7)
     prefill = replayer.losses(Loss(prefill=True))
     start = int(trace.offsets[2])
-    one = gamma[start:start + K, 0, 0].astype(float)
+    one = gamma[start : start + K, 0, 0].astype(float)
     emitted = 1 + one[0] + one[0] * one[1] + one[0] * one[1] * one[2]
     assert prefill[start, 0] == pytest.approx(1 - emitted / (K + 1), rel=1e-6)
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("text", slow_but(["hedge:eta=3", "best-fixed"], [
-    "uniform", "hedge", "hedge:eta=3", "normalhedge", "fixed:drafter-1", "best-fixed", "oracle"]))
+@pytest.mark.parametrize(
+    "text",
+    slow_but(
+        ["hedge:eta=3", "best-fixed"],
+        [
+            "uniform",
+            "hedge",
+            "hedge:eta=3",
+            "normalhedge",
+            "fixed:drafter-1",
+            "best-fixed",
+            "oracle",
+        ],
+    ),
+)
 @pytest.mark.parametrize("name", ["queued", "bold", "oracle"])
 def test_exact_expectations_equal_monte_carlo(trace, text, name):
     replayer = Replayer(trace, K)
@@ -152,8 +195,10 @@ def test_exact_expectations_equal_monte_carlo(trace, text, name):
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("text", [name for name in BUILT_IN if built_in(name).feedback == FULL
-                                  and not built_in(name).draws])
+@pytest.mark.parametrize(
+    "text",
+    [name for name in BUILT_IN if built_in(name).feedback == FULL and not built_in(name).draws],
+)
 def test_every_full_information_learner_is_exact(trace, text):
     replayer = Replayer(trace, K)
     exact = replayer.run_exact(text)
@@ -166,7 +211,8 @@ def test_exact_expectations_of_fixed_drafters_equal_the_table_of_all(trace):
     for arm in range(3):
         run = replayer.run_exact(f"fixed:drafter-{arm}")
         np.testing.assert_allclose(
-            replayer.rounds_per_query(run), replayer.expected_rounds[:, arm], atol=1e-9)
+            replayer.rounds_per_query(run), replayer.expected_rounds[:, arm], atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("name", ["censored", "rounds:1", "every:2", "round", "actual"])
@@ -217,14 +263,17 @@ def test_censoring_locks_the_learner_where_waiting_does_not(tmp_path):
     assert share < 0.05
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("sometimes", "unknown feedback 'sometimes'"),
-    ("rounds:0", "unknown feedback 'rounds:0'"),
-    ("every", "unknown feedback 'every'"),
-    ("bold+every:2", "stands alone"),
-    ("oracle+rounds:2", "delays queued only"),
-    ("censored+rounds:1", "delays queued only"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sometimes", "unknown feedback 'sometimes'"),
+        ("rounds:0", "unknown feedback 'rounds:0'"),
+        ("every", "unknown feedback 'every'"),
+        ("bold+every:2", "stands alone"),
+        ("oracle+rounds:2", "delays queued only"),
+        ("censored+rounds:1", "delays queued only"),
+    ],
+)
 def test_bad_feedback_is_named(text, message):
     with pytest.raises(HedgespecError, match=message):
         parse_feedback(text)
@@ -236,8 +285,12 @@ def test_what_makes_no_sense_for_a_learner_is_refused_by_name(trace):
         ("ucbspec", Feedback("bold"), None, "ucbspec learns from the tokens of its own rounds"),
         ("exp3spec", None, Loss(1.0), "loss='accept' makes no sense for it"),
         ("hedge", parse_feedback("actual"), None, "hedge does not look at what was played"),
-        ("hedge", Feedback("censored"), Loss(1.0),
-         "feedback='censored' cuts the sums of the length loss"),
+        (
+            "hedge",
+            Feedback("censored"),
+            Loss(1.0),
+            "feedback='censored' cuts the sums of the length loss",
+        ),
     ):
         with pytest.raises(HedgespecError, match=message):
             replayer.run(text, 0, feedback, loss)
@@ -254,8 +307,10 @@ def test_labels_are_read_back(name):
 
 
 def costly(trace, evaluate=0.002, steps=(0.001, 0.010, 0.001)):
-    drafters = {name: DrafterCosts(step, K * step, evaluate)
-                for name, step in zip(trace.manifest.drafter_names, steps, strict=True)}
+    drafters = {
+        name: DrafterCosts(step, K * step, evaluate)
+        for name, step in zip(trace.manifest.drafter_names, steps, strict=True)
+    }
     costs = Costs("test", "float32", 256, K, TargetCosts(0.02, 0.03), drafters)
     return replace(trace, manifest=replace(trace.manifest, costs=costs))
 
@@ -281,8 +336,10 @@ def test_seconds_turn_the_learner_to_the_cheap_drafter(tmp_path):
     """Drafter 1 is a little better and ten times dearer."""
     trace = costly(write_trace(tmp_path / "trace", lengths=(600,), closeness=(0.7, 0.8, 0.1)))
     replayer = Replayer(trace, K)
-    length, seconds = (replayer.run_exact("hedge:eta=0.5", loss=loss).usage[0]
-                       for loss in (Loss(), Loss(seconds=True)))
+    length, seconds = (
+        replayer.run_exact("hedge:eta=0.5", loss=loss).usage[0]
+        for loss in (Loss(), Loss(seconds=True))
+    )
     assert length.argmax() == 1
     assert seconds.argmax() == 0
 
@@ -290,8 +347,13 @@ def test_seconds_turn_the_learner_to_the_cheap_drafter(tmp_path):
 def test_tokens_per_second_count_evaluation_where_it_is_needed(trace):
     replayer = Replayer(costly(trace), K)
     own = np.array([0.002 + (K - 1) * step + 0.03 for step in (0.001, 0.010, 0.001)])
-    for text, further in (("fixed:drafter-0", 0), ("ucbspec", 0), ("best-fixed", 0),
-                          ("uniform", 0), ("hedge", 0.004)):
+    for text, further in (
+        ("fixed:drafter-0", 0),
+        ("ucbspec", 0),
+        ("best-fixed", 0),
+        ("uniform", 0),
+        ("hedge", 0.004),
+    ):
         for feedback in (None, parse_feedback("every:4")) if text == "hedge" else (None,):
             run = replayer.run(text, 0, feedback)
             seconds, evaluation = replayer.seconds(run)
@@ -306,9 +368,12 @@ def test_only_drafters_of_some_arm_are_evaluated(trace):
     trace = costly(trace)
     costs = replace(trace.manifest.costs, evaluate_all=0.005)
     together = replace(trace, manifest=replace(trace.manifest, costs=costs))
-    for told, arms, further in ((trace, (), 0.004), (together, (), 0.003),
-                                (trace, ("drafter-0", "drafter-2", "drafter-2*2"), 0.002),
-                                (together, ("drafter-0", "drafter-2", "drafter-2*2"), 0.002)):
+    for told, arms, further in (
+        (trace, (), 0.004),
+        (together, (), 0.003),
+        (trace, ("drafter-0", "drafter-2", "drafter-2*2"), 0.002),
+        (together, ("drafter-0", "drafter-2", "drafter-2*2"), 0.002),
+    ):
         replayer = Replayer(told, K, arms=arms)
         np.testing.assert_allclose(replayer.evaluating_seconds(), further, atol=1e-12)
 
@@ -321,15 +386,19 @@ def test_pairs_of_drafter_and_length_replay_as_the_shorter_drafts(trace):
         alone = Replayer(trace, int(length))
         for seed in range(5):
             np.testing.assert_array_equal(
-                pairs.run(f"fixed:{name}", seed).visits,
-                alone.run(f"fixed:{drafter}", seed).visits)
-        np.testing.assert_allclose(pairs.run_exact(f"fixed:{name}").visits,
-                                   alone.run_exact(f"fixed:{drafter}").visits, atol=1e-12)
+                pairs.run(f"fixed:{name}", seed).visits, alone.run(f"fixed:{drafter}", seed).visits
+            )
+        np.testing.assert_allclose(
+            pairs.run_exact(f"fixed:{name}").visits,
+            alone.run_exact(f"fixed:{drafter}").visits,
+            atol=1e-12,
+        )
         start = int(trace.offsets[2])
         emitted = (1 - pairs.losses(Loss())[start, arm]) * 4
         number = int(drafter[-1])
         assert emitted == pytest.approx(
-            expected_emitted(trace.gamma, trace.gamma, start, int(length), number), rel=1e-6)
+            expected_emitted(trace.gamma, trace.gamma, start, int(length), number), rel=1e-6
+        )
 
 
 def test_seconds_choose_the_draft_length(trace):
@@ -353,10 +422,17 @@ def test_bad_arm_lengths_are_told(trace):
 def test_the_fastest_drafters_have_the_fewest_seconds(trace):
     replayer = Replayer(costly(trace), K)
     starts = trace.offsets[:-1]
-    seconds = np.stack([np.add.reduceat(replayer.seconds(replayer.run_exact(
-        f"fixed:{name}"))[0], starts) for name in replayer.arms.names], axis=1)
-    fixed, single = (np.add.reduceat(replayer.seconds(replayer.run_exact(name))[0], starts)
-                     for name in ("fastest-fixed", "fastest-single"))
+    seconds = np.stack(
+        [
+            np.add.reduceat(replayer.seconds(replayer.run_exact(f"fixed:{name}"))[0], starts)
+            for name in replayer.arms.names
+        ],
+        axis=1,
+    )
+    fixed, single = (
+        np.add.reduceat(replayer.seconds(replayer.run_exact(name))[0], starts)
+        for name in ("fastest-fixed", "fastest-single")
+    )
     np.testing.assert_allclose(fixed, seconds.min(axis=1))
     assert single.sum() == pytest.approx(seconds.sum(axis=0).min())
     best = replayer.expected_rounds.sum(axis=0).argmin()

@@ -25,14 +25,18 @@ def traces(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("trace", "settings"), [
-    ("recorded", {"selectors": ("hedge", "ucbspec", "best-fixed")}),
-    ("recorded", {"selectors": ("hedge",), "costs": OTHER, "losses": ("length", "seconds")}),
-    ("made", {"selectors": ("hedge", "ucbspec", "best-fixed")}),
-    ("made", {"selectors": ("hedge",), "mode": "replayed", "seeds": 20}),
-    ("made", {"selectors": ("hedge",), "pools": (4,)}),
-    ("made", {"selectors": ("hedge",), "estimators": ("rb", "realised")}),
-], ids=["seconds", "costs", "plain", "seeds", "pool", "estimators"])
+@pytest.mark.parametrize(
+    ("trace", "settings"),
+    [
+        ("recorded", {"selectors": ("hedge", "ucbspec", "best-fixed")}),
+        ("recorded", {"selectors": ("hedge",), "costs": OTHER, "losses": ("length", "seconds")}),
+        ("made", {"selectors": ("hedge", "ucbspec", "best-fixed")}),
+        ("made", {"selectors": ("hedge",), "mode": "replayed", "seeds": 20}),
+        ("made", {"selectors": ("hedge",), "pools": (4,)}),
+        ("made", {"selectors": ("hedge",), "estimators": ("rb", "realised")}),
+    ],
+    ids=["seconds", "costs", "plain", "seeds", "pool", "estimators"],
+)
 def test_what_is_counted_is_what_is_allocated(traces, trace, settings):
     source = traces[trace]
     [settings] = located(SweepSettings(**{"seeds": 1, **settings}))

@@ -198,8 +198,9 @@ GOLDEN_TREES = {
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    found = run_sweep(bundled_traces(), SweepSettings(
-        losses=("length",), seeds=1, threads=2, mode="replayed"))
+    found = run_sweep(
+        bundled_traces(), SweepSettings(losses=("length",), seeds=1, threads=2, mode="replayed")
+    )
     return replace(found, summary=_of_length(found.summary), per_query=_of_length(found.per_query))
 
 
@@ -210,18 +211,30 @@ def _of_length(table: pl.DataFrame) -> pl.DataFrame:
 
 @pytest.mark.parametrize("trace", GOLDEN)
 def test_rounds_of_every_selector(results, trace):
-    found = {row["selector"]: row["rounds"] for row in results.summary.iter_rows(named=True)
-             if row["trace"] == trace}
+    found = {
+        row["selector"]: row["rounds"]
+        for row in results.summary.iter_rows(named=True)
+        if row["trace"] == trace
+    }
     assert found == GOLDEN[trace]
 
 
 @pytest.mark.slow
 def test_rounds_with_draft_trees():
-    common = {"rules": ("tree",), "draft_lengths": (8,), "seeds": 1, "threads": 2,
-              "mode": "replayed"}
-    results = run_sweep([DATA / "traces" / "methods-t0"], [
-        SweepSettings(tuple(GOLDEN_TREES), **common),
-        SweepSettings(("hedge", "normalhedge"), losses=("length",), **common)])
+    common = {
+        "rules": ("tree",),
+        "draft_lengths": (8,),
+        "seeds": 1,
+        "threads": 2,
+        "mode": "replayed",
+    }
+    results = run_sweep(
+        [DATA / "traces" / "methods-t0"],
+        [
+            SweepSettings(tuple(GOLDEN_TREES), **common),
+            SweepSettings(("hedge", "normalhedge"), losses=("length",), **common),
+        ],
+    )
     rows = _of_length(results.summary)
     found = {row["selector"]: row["rounds"] for row in rows.iter_rows(named=True)}
     assert found == GOLDEN_TREES
@@ -231,9 +244,15 @@ def test_rounds_with_draft_trees():
 def test_a_tree_beats_the_chain_of_eight_for_every_head():
     """EAGLE-2's claim (2406.16858)."""
     heads = ("fixed:generalist", "fixed:expert-math", "fixed:parallel", "fixed:redrafter")
-    rounds = {rule: run_sweep([DATA / "traces" / "methods-t0"], SweepSettings(
-        selectors=heads, rules=(rule,), draft_lengths=(8,))).summary["rounds"].to_numpy()
-        for rule in ("greedy", "tree")}
+    rounds = {
+        rule: run_sweep(
+            [DATA / "traces" / "methods-t0"],
+            SweepSettings(selectors=heads, rules=(rule,), draft_lengths=(8,)),
+        )
+        .summary["rounds"]
+        .to_numpy()
+        for rule in ("greedy", "tree")
+    }
     assert (rounds["tree"] < 0.9 * rounds["greedy"]).all()
 
 
@@ -251,7 +270,8 @@ def test_choosing_matters_on_the_domain_mix(results):
     """Every expert is far ahead of the generalist at home, and so is the best of each query."""
     rows = results.per_query.filter(pl.col("trace") == "domain-mix-t0.7")
     by_domain = rows.group_by("selector", "domain").agg(
-        pl.col("tokens").sum() / pl.col("rounds").sum())
+        pl.col("tokens").sum() / pl.col("rounds").sum()
+    )
     mat = {(selector, domain): value for selector, domain, value in by_domain.iter_rows()}
     experts = [name for name in rows["selector"].unique() if name.startswith("fixed:expert-")]
     assert len(experts) == 7

@@ -111,8 +111,16 @@ def test_jobs_kept_with_a_damaged_file_are_run_again_and_the_others_are_not(
     elif harm == "rows":
         said[0].write_text(json.dumps(told | {"rows": [1, 2]}))
     elif harm == "counts":
-        said[0].write_text(json.dumps(told | {"rows": {
-            key: [counts[0] + 1, *counts[1:]] for key, counts in told["rows"].items()}}))
+        said[0].write_text(
+            json.dumps(
+                told
+                | {
+                    "rows": {
+                        key: [counts[0] + 1, *counts[1:]] for key, counts in told["rows"].items()
+                    }
+                }
+            )
+        )
     else:
         said[0].write_text(json.dumps(told["tables"]))  # what an earlier version wrote
 
@@ -140,23 +148,26 @@ def test_an_edited_trace_is_run_again(grid):
     assert not read_table(grid.parent / "out", "per_query").equals(first)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("speed = 3", "unknown key 'speed'; known are traces, selectors"),
-    ("seeds = 'many'", "seeds = 'many' has the wrong type"),
-    ("draft_length = [true]", r"draft_length = \[True\] has the wrong type"),
-    ("run = 3", r"runs are written as \[\[run\]\]"),
-    ("seeds =", "cannot be read as TOML"),
-    ("x = " + "[" * 3000, r"sweep.toml: cannot be read as TOML \(maximum recursion depth"),
-    ('out = "a\\u0000b"', r"sweep.toml: a\\x00b: is no path: it holds a NUL"),
-    ("run = []", "there is no run"),
-    ("feedbak = 'bold'", "unknown key 'feedbak'.*; did you mean 'feedback'"),
-    ("costs = 3", "costs = 3 has the wrong type"),
-    ("out = 3", "out = 3 has the wrong type"),
-    ("seeds = -7", r"sweep.toml: seeds must be at least 1, not -7"),
-    ("carry = -1", r"sweep.toml: carry must be at least 0, not -1"),
-    ("pool = [2, 0]", r"sweep.toml: pool must be at least 1, not 0"),
-    ("mode = 'bogus'", "sweep.toml: mode must be one of auto, exact, replayed, not 'bogus'"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("speed = 3", "unknown key 'speed'; known are traces, selectors"),
+        ("seeds = 'many'", "seeds = 'many' has the wrong type"),
+        ("draft_length = [true]", r"draft_length = \[True\] has the wrong type"),
+        ("run = 3", r"runs are written as \[\[run\]\]"),
+        ("seeds =", "cannot be read as TOML"),
+        ("x = " + "[" * 3000, r"sweep.toml: cannot be read as TOML \(maximum recursion depth"),
+        ('out = "a\\u0000b"', r"sweep.toml: a\\x00b: is no path: it holds a NUL"),
+        ("run = []", "there is no run"),
+        ("feedbak = 'bold'", "unknown key 'feedbak'.*; did you mean 'feedback'"),
+        ("costs = 3", "costs = 3 has the wrong type"),
+        ("out = 3", "out = 3 has the wrong type"),
+        ("seeds = -7", r"sweep.toml: seeds must be at least 1, not -7"),
+        ("carry = -1", r"sweep.toml: carry must be at least 0, not -1"),
+        ("pool = [2, 0]", r"sweep.toml: pool must be at least 1, not 0"),
+        ("mode = 'bogus'", "sweep.toml: mode must be one of auto, exact, replayed, not 'bogus'"),
+    ],
+)
 def test_bad_grids_are_told(tmp_path, text, message):
     (tmp_path / "sweep.toml").write_text(text)
     with pytest.raises(HedgespecError, match=message):
@@ -178,8 +189,24 @@ def test_settings_that_make_no_sense_are_refused_before_anything_runs(grid, caps
 def test_options_beside_a_grid_are_set_in_every_run(grid, tmp_path, capsys):
     write_trace(tmp_path / "other", name="other")
     save_costs(tmp_path / "costs.json", SLOW)
-    assert sim(grid, "--traces", str(tmp_path / "other"), "--seeds", "1", "--threads", "2",
-               "--carry", "7", "--mode", "replayed", "--costs", str(tmp_path / "costs.json")) == 0
+    assert (
+        sim(
+            grid,
+            "--traces",
+            str(tmp_path / "other"),
+            "--seeds",
+            "1",
+            "--threads",
+            "2",
+            "--carry",
+            "7",
+            "--mode",
+            "replayed",
+            "--costs",
+            str(tmp_path / "costs.json"),
+        )
+        == 0
+    )
     summary = read_table(tmp_path / "out", "summary")
     assert set(summary["trace"]) == {"other"}
     assert set(summary["seed"]) == {0}
@@ -187,36 +214,61 @@ def test_options_beside_a_grid_are_set_in_every_run(grid, tmp_path, capsys):
     assert set(summary["mode"]) == {"replayed"}
     assert summary["tokens_per_second"].max() < 1
     assert len(summary) == 2 * 2 * 2 * 2 + 1
-    given = {"traces": [str(tmp_path / "other")], "seeds": 1, "threads": 2, "carry": 7,
-             "costs": [str(tmp_path / "costs.json")], "mode": "replayed"}
+    given = {
+        "traces": [str(tmp_path / "other")],
+        "seeds": 1,
+        "threads": 2,
+        "carry": 7,
+        "costs": [str(tmp_path / "costs.json")],
+        "mode": "replayed",
+    }
     assert provenance(grid)["grid"] == {"file": str(grid), "overridden": given}
     assert f"--seeds 1 --threads 2 --carry 7 --costs {tmp_path / 'costs.json'} --mode replayed" in (
-        capsys.readouterr().out)
+        capsys.readouterr().out
+    )
 
 
 VALUES = {"feedback": "bold", "loss": "accept", "estimator": "rb"}
 
 
-@pytest.mark.parametrize("option", ["selectors", "draft-length", "rule", "feedback", "loss",
-                                    "estimator", "arm-lengths", "arms", "pool"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "selectors",
+        "draft-length",
+        "rule",
+        "feedback",
+        "loss",
+        "estimator",
+        "arm-lengths",
+        "arms",
+        "pool",
+    ],
+)
 def test_options_that_a_grid_is_there_to_vary_are_refused(grid, capsys, option):
     assert sim(grid, f"--{option}", VALUES.get(option, "3")) == 1
     key = option.replace("-", "_")
-    assert (f"--{option} beside --grid would override what the runs of {grid} vary: set {key} in "
-            "the file, or leave --grid out") in capsys.readouterr().err
+    assert (
+        f"--{option} beside --grid would override what the runs of {grid} vary: set {key} in "
+        "the file, or leave --grid out"
+    ) in capsys.readouterr().err
     assert not (grid.parent / "out").exists()
 
 
-@pytest.mark.parametrize(("option", "value", "message"), [
-    ("seeds", "-7", "--seeds must be at least 1, not -7"),
-    ("carry", "-1", "--carry must be at least 0, not -1"),
-    ("mode", "bogus", "--mode must be one of auto, exact, replayed, not 'bogus'"),
-    ("costs", "smolm2-135m-zoo-h100", "did you mean 'smollm2-135m-zoo-h100'?"),
-    ("traces", "domain-mix-t0.8", "did you mean 'domain-mix-t0.7'?"),
-    ("answer", "nobody", "--answer: no trace has a query 'nobody'"),
-])
-def test_options_beside_a_grid_are_checked_before_anything_runs(grid, capsys, option, value,
-                                                                message):
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("seeds", "-7", "--seeds must be at least 1, not -7"),
+        ("carry", "-1", "--carry must be at least 0, not -1"),
+        ("mode", "bogus", "--mode must be one of auto, exact, replayed, not 'bogus'"),
+        ("costs", "smolm2-135m-zoo-h100", "did you mean 'smollm2-135m-zoo-h100'?"),
+        ("traces", "domain-mix-t0.8", "did you mean 'domain-mix-t0.7'?"),
+        ("answer", "nobody", "--answer: no trace has a query 'nobody'"),
+    ],
+)
+def test_options_beside_a_grid_are_checked_before_anything_runs(
+    grid, capsys, option, value, message
+):
     assert sim(grid, f"--{option}", value) == 1
     assert message in capsys.readouterr().err
     assert not (grid.parent / "out").exists()
@@ -236,8 +288,10 @@ def test_a_grid_says_its_costs_and_where_results_go(grid, tmp_path, monkeypatch)
     save_costs(tmp_path / "slow.json", SLOW)
     speed = {}
     for name in ("slow.json", "smollm2-135m-zoo-h100"):
-        grid.write_text(f'out = "made"\ncosts = "{name}"\nseeds = 1\ntraces = ["trace"]\n'
-                        'selectors = ["uniform"]')
+        grid.write_text(
+            f'out = "made"\ncosts = "{name}"\nseeds = 1\ntraces = ["trace"]\n'
+            'selectors = ["uniform"]'
+        )
         assert main(["sim", "--grid", str(grid)]) == 0
         speed[name] = read_table(tmp_path / "made", "summary")["tokens_per_second"][0]
     assert speed["slow.json"] < 1 < speed["smollm2-135m-zoo-h100"]
@@ -252,12 +306,16 @@ def test_costs_that_differ_between_runs_are_told_apart_by_name(grid):
 
 def test_two_numbers_of_seeds_for_one_setting_are_refused(grid, capsys):
     """Curves are means over seeds: a report could not tell which is which."""
-    grid.write_text(GRID.replace('selectors = "ucbspec"', 'selectors = "hedge"\nmode = "replayed"')
-                    .replace("seeds = 2", 'seeds = 2\nmode = "replayed"')
-                    .replace("draft_length = [2, 3]", "draft_length = [2, 5]"))
+    grid.write_text(
+        GRID.replace('selectors = "ucbspec"', 'selectors = "hedge"\nmode = "replayed"')
+        .replace("seeds = 2", 'seeds = 2\nmode = "replayed"')
+        .replace("draft_length = [2, 3]", "draft_length = [2, 5]")
+    )
     assert sim(grid) == 1
-    assert ("trace synthetic: hedge with draft length 5 is in two runs, with 2 and with 3 seeds; "
-            "give both runs the same --seeds") in capsys.readouterr().err
+    assert (
+        "trace synthetic: hedge with draft length 5 is in two runs, with 2 and with 3 seeds; "
+        "give both runs the same --seeds"
+    ) in capsys.readouterr().err
     assert not (grid.parent / "out").exists()
 
 
@@ -268,8 +326,10 @@ def test_nothing_to_run_is_told():
 
 
 def test_bundled_traces_and_costs_have_names(tmp_path):
-    results = run_sweep(["domain-mix-t0"], SweepSettings(
-        selectors=("best-fixed",), costs=(Path("smollm2-135m-zoo-h100"),)))
+    results = run_sweep(
+        ["domain-mix-t0"],
+        SweepSettings(selectors=("best-fixed",), costs=(Path("smollm2-135m-zoo-h100"),)),
+    )
     assert results.provenance["traces"][0]["folder"] == str(DATA / "traces" / "domain-mix-t0")
     assert results.provenance["traces"][0]["costs"][0]["device"] == "NVIDIA H100 80GB HBM3"
 
@@ -277,10 +337,12 @@ def test_bundled_traces_and_costs_have_names(tmp_path):
 @pytest.mark.parametrize("seed", [-1, 2**80, 10**23, 1.5, "1", True])
 def test_a_seed_is_one_type_everywhere(tmp_path, seed):
     replayer = Replayer(write_trace(tmp_path / "trace"))
-    for ask in (lambda: replayer.run("uniform", seed), lambda: replay(replayer.trace, "hedge",
-                                                                       seed=seed),
-                lambda: Replayer(replayer.trace, carry=seed),
-                lambda: SweepSettings(carry=seed)):
+    for ask in (
+        lambda: replayer.run("uniform", seed),
+        lambda: replay(replayer.trace, "hedge", seed=seed),
+        lambda: Replayer(replayer.trace, carry=seed),
+        lambda: SweepSettings(carry=seed),
+    ):
         with pytest.raises(HedgespecError, match=r"^(seed|carry) must (lie|be)"):
             ask()
 

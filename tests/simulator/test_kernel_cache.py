@@ -92,9 +92,15 @@ def test_a_kernel_is_found_again(folder, monkeypatch):
     assert is_compiled(drawing_kernel())
 
 
-@pytest.mark.parametrize("damage", [
-    lambda data: data[:-1] + bytes([data[-1] ^ 1]), lambda data: data[: len(data) // 2],
-    lambda data: b"", lambda data: pickle.dumps("another thing")])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+        lambda data: data[: len(data) // 2],
+        lambda data: b"",
+        lambda data: pickle.dumps("another thing"),
+    ],
+)
 def test_damaged_bytes_are_never_unpickled_but_made_anew(folder, monkeypatch, damage):
     kept = of_kernel(folder)
     before, expected = kept.read_bytes(), drawn()
@@ -187,8 +193,14 @@ step = made[0]._step
 assert all(one._step is step for one in made)
 print(len(step.signatures), sum(step.stats.cache_hits.values()))
 """
-    settings = ('(2, "queued", "accept"), (5, "every:4", "seconds")',
-                '(3, "rounds:2", "visit"), (4, "batch:8", "length")')
-    said = [subprocess.run([sys.executable, "-c", program % one], capture_output=True, text=True,
-                           check=True).stdout.split() for one in settings]
+    settings = (
+        '(2, "queued", "accept"), (5, "every:4", "seconds")',
+        '(3, "rounds:2", "visit"), (4, "batch:8", "length")',
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program % one], capture_output=True, text=True, check=True
+        ).stdout.split()
+        for one in settings
+    ]
     assert said == [["1", "0"], ["1", "1"]]

@@ -47,8 +47,9 @@ def plain_visits(survive, end):
 def test_visits_equal_their_transcription(replayer, estimator):
     losses = replayer.losses(parse_loss("visit", estimator))
     for _, part, gamma, accept in texts(replayer.trace):
-        wanted = plain_visits(*(array.astype(float) for array in estimator_arrays(
-            estimator, gamma, accept)))
+        wanted = plain_visits(
+            *(array.astype(float) for array in estimator_arrays(estimator, gamma, accept))
+        )
         np.testing.assert_allclose(losses[part], wanted, rtol=1e-9)
     assert losses.min() >= 0
     assert losses.max() <= 1
@@ -65,21 +66,29 @@ def test_visits_in_seconds_are_weighed_by_the_dearest_round(replayer):
     timed = Replayer(replayer.trace, K, round_seconds=seconds)
     np.testing.assert_allclose(
         timed.losses(parse_loss("visit-seconds:realised")),
-        replayer.losses(parse_loss("visit:realised")) * np.array(seconds) / 4)
+        replayer.losses(parse_loss("visit:realised")) * np.array(seconds) / 4,
+    )
 
 
 def test_realised_and_rb_are_unbiased_over_all_texts_and_gamma_is_not():
     """Two words, drafters of which depend on the whole prefix: every text of five tokens."""
     rng = np.random.default_rng(0)
     length = 5
-    p, q = ({prefix: rng.dirichlet(np.ones(2)) for size in range(length)
-             for prefix in product(range(2), repeat=size)} for _ in range(2))
+    p, q = (
+        {
+            prefix: rng.dirichlet(np.ones(2))
+            for size in range(length)
+            for prefix in product(range(2), repeat=size)
+        }
+        for _ in range(2)
+    )
     total = {estimator: np.zeros(length) for estimator in ESTIMATORS}
     for text in product(range(2), repeat=length):
         chance = np.prod([p[text[:at]][text[at]] for at in range(length)])
         gamma = np.array([np.minimum(p[text[:at]], q[text[:at]]).sum() for at in range(length)])
-        accept = np.array([min(1, q[text[:at]][text[at]] / p[text[:at]][text[at]])
-                           for at in range(length)])
+        accept = np.array(
+            [min(1, q[text[:at]][text[at]] / p[text[:at]][text[at]]) for at in range(length)]
+        )
         for estimator in ESTIMATORS:
             survive, end = estimator_arrays(estimator, gamma[:, None, None], accept[:, None, None])
             phases, visits = np.empty((1, K + 1)), np.empty(1)
@@ -91,19 +100,31 @@ def test_realised_and_rb_are_unbiased_over_all_texts_and_gamma_is_not():
     assert np.abs(total["gamma"] - total["realised"]).max() > 0.01
 
 
-@pytest.mark.parametrize(("feedback", "timed", "label"), [
-    ("queued", True, "seconds:gamma"), ("queued", False, "accept"), ("every:4", True,
-     "seconds:gamma"), ("censored", True, "length:gamma"), ("censored+round", False,
-     "length:gamma")])
+@pytest.mark.parametrize(
+    ("feedback", "timed", "label"),
+    [
+        ("queued", True, "seconds:gamma"),
+        ("queued", False, "accept"),
+        ("every:4", True, "seconds:gamma"),
+        ("censored", True, "length:gamma"),
+        ("censored+round", False, "length:gamma"),
+    ],
+)
 def test_the_default_loss_is_in_seconds_where_these_are_known(
-        replayer, feedback, timed, label, monkeypatch):
+    replayer, feedback, timed, label, monkeypatch
+):
     monkeypatch.setattr(OnlineSelector, "_compile", lambda online: None)  # it chooses nothing here
     setting, seconds = parse_feedback(feedback), (1.0, 3.0, 2.0) if timed else None
     chosen = Replayer(replayer.trace, K, round_seconds=seconds)
     assert chosen.default_loss(setting).label == label
     assert chosen.run("hedge", 0, setting).loss_label == label
-    online = OnlineSelector(parse_selector("hedge"), 3, K, setting,
-                            round_seconds=None if seconds is None else np.array(seconds))
+    online = OnlineSelector(
+        parse_selector("hedge"),
+        3,
+        K,
+        setting,
+        round_seconds=None if seconds is None else np.array(seconds),
+    )
     assert online.loss.label == label
 
 

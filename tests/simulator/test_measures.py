@@ -13,8 +13,9 @@ K = 3
 
 @pytest.fixture(scope="module", params=[(1, 1, 1), (3, 1, 3)], ids=["flat", "deep"])
 def trace(request, tmp_path_factory: pytest.TempPathFactory) -> Trace:
-    return write_trace(tmp_path_factory.mktemp("measures") / "trace", depths=request.param,
-                       lengths=(50, 1, 30))
+    return write_trace(
+        tmp_path_factory.mktemp("measures") / "trace", depths=request.param, lengths=(50, 1, 30)
+    )
 
 
 def accept(trace: Trace, t: int, step: int, arm: int) -> float:
@@ -41,7 +42,8 @@ def test_switching_has_the_fewest_rounds(trace):
         for t in range(end - 1, begin - 1, -1):
             fewest[t] = 1 + min(
                 sum(chance * fewest[t + m] for m, chance in law(trace, t, end, arm).items())
-                for arm in range(3))
+                for arm in range(3)
+            )
         assert rounds[query] == pytest.approx(fewest[begin], rel=1e-5)
     for other in ("oracle", "best-fixed", "hedge"):
         assert (replayer.rounds_per_query(replayer.run_exact(other)) >= rounds - 1e-9).all()
@@ -51,9 +53,12 @@ def test_regrets_of_a_replay_are_sums_over_its_tokens_and_rounds(trace):
     replayer = Replayer(trace, K)
     measures = Measures(replayer)
     best = replayer.expected_rounds.argmin(axis=1)
-    expected = {(t, arm): sum(m * chance for m, chance in law(trace, t, int(end), arm).items())
-                for begin, end in zip(trace.offsets[:-1], trace.offsets[1:], strict=True)
-                for t in range(begin, end) for arm in range(3)}
+    expected = {
+        (t, arm): sum(m * chance for m, chance in law(trace, t, int(end), arm).items())
+        for begin, end in zip(trace.offsets[:-1], trace.offsets[1:], strict=True)
+        for t in range(begin, end)
+        for arm in range(3)
+    }
     for text in ("uniform", "ucbspec"):
         run = replayer.run(text, 4)
         token, length = np.zeros(3), np.zeros(3)
@@ -100,8 +105,9 @@ def test_acceptance_is_that_of_drafts_from_round_starts(trace):
 
 
 def test_tables_have_the_measures(trace):
-    results = run_sweep([trace.folder], SweepSettings(
-        ("fixed:drafter-0", "best-fixed"), draft_lengths=(K,)))
+    results = run_sweep(
+        [trace.folder], SweepSettings(("fixed:drafter-0", "best-fixed"), draft_lengths=(K,))
+    )
     fixed, best = results.summary.iter_rows(named=True)
     assert len(fixed["accepted_at"]) == len(fixed["accepted_given"]) == K
     assert fixed["accepted_at"][0] == fixed["accepted_given"][0]

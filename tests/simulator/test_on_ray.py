@@ -34,8 +34,12 @@ def cluster():
 
 def parts(out: Path) -> list[str]:
     """The keys of the jobs whose tables are kept."""
-    return [key for path in (out / PARTS_FOLDER).glob("*.json") if path.name != RUN_FILE
-            for key in json.loads(path.read_text())["rows"]]
+    return [
+        key
+        for path in (out / PARTS_FOLDER).glob("*.json")
+        if path.name != RUN_FILE
+        for key in json.loads(path.read_text())["rows"]
+    ]
 
 
 def wait_for(out: Path, driver: subprocess.Popen, count: int) -> None:
@@ -51,15 +55,31 @@ def test_a_node_and_the_driver_die_in_a_sweep(tmp_path, cluster):
     nodes, (first, _) = cluster
     write_synthetic(tmp_path / "trace", "iid", queries=60, tokens=500, drafters=4)
     selectors = [f"hedge:eta={(number + 1) / 100}" for number in range(UNITS)]
-    (tmp_path / "grid.toml").write_text("traces = ['trace']\n" + GRID.format(
-        ", ".join(f"'{selector}'" for selector in selectors)))
+    (tmp_path / "grid.toml").write_text(
+        "traces = ['trace']\n" + GRID.format(", ".join(f"'{selector}'" for selector in selectors))
+    )
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "hedgespec", "sim", "--grid", str(tmp_path / "grid.toml"),
-               "--ray", nodes.address, "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "hedgespec",
+        "sim",
+        "--grid",
+        str(tmp_path / "grid.toml"),
+        "--ray",
+        nodes.address,
+        "--out",
+        str(out),
+    ]
 
     def driver() -> subprocess.Popen:
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                text=True, env={**os.environ, "COLUMNS": "100"})
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "COLUMNS": "100"},
+        )
 
     running = driver()
     wait_for(out, running, 20)

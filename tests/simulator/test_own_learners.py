@@ -49,8 +49,9 @@ def refused(file, fault: Faulty, run, parameters: str = "") -> str:
 
 @pytest.mark.parametrize("name", FAULTY)
 def test_faults_are_told_before_anything_is_compiled(file, trace, name, monkeypatch):
-    monkeypatch.setattr("hedgespec.simulator.replayer.compile_or_load",
-                        lambda *_: pytest.fail("compiled"))
+    monkeypatch.setattr(
+        "hedgespec.simulator.replayer.compile_or_load", lambda *_: pytest.fail("compiled")
+    )
     refused(file, FAULTY[name], lambda label: Replayer(trace, 5).run(label, 0))
 
 
@@ -68,18 +69,20 @@ def test_a_write_that_no_run_comes_to_is_refused_where_it_is_compiled(file, trac
 def test_faults_after_the_trial_are_told_by_the_compiled_run(file, trace, name, monkeypatch):
     monkeypatch.setattr(limits, "SECONDS", 0.5)
     fault = LATE_FAULTS[name]
-    message = refused(file, fault, lambda label: Replayer(trace, 5).run(label, 0),
-                      f":rate={fault.rate}")
+    message = refused(
+        file, fault, lambda label: Replayer(trace, 5).run(label, 0), f":rate={fault.rate}"
+    )
     assert re.search("query 1, about position [34]", message)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["out of bounds", "weights vanish", "raises"])
-def test_late_faults_are_told_by_exact_expectations_carried_learners_and_threads(
-        file, trace, name):
-    for run in (lambda label: Replayer(trace, 5).run_exact(label),
-                lambda label: Replayer(trace, 5, carry=0).run(label, 0),
-                lambda label: Replayer(trace, 5, threads=2).run(label, 0)):
+def test_late_faults_are_told_by_exact_expectations_carried_learners_and_threads(file, trace, name):
+    for run in (
+        lambda label: Replayer(trace, 5).run_exact(label),
+        lambda label: Replayer(trace, 5, carry=0).run(label, 0),
+        lambda label: Replayer(trace, 5, threads=2).run(label, 0),
+    ):
         refused(file, LATE_FAULTS[name], run, f":rate={LATE_FAULTS[name].rate}")
 
 
@@ -98,8 +101,9 @@ def test_a_learner_in_no_file_is_named_by_its_code(trace):
         Replayer(trace, 5).run(names["LEARNER"], 0)
 
 
-@pytest.mark.parametrize("name", ["oracle", "fixed:drafter-0", "best-fixed", "all", "", "a:b=1",
-                                  "two\nlines", 3])
+@pytest.mark.parametrize(
+    "name", ["oracle", "fixed:drafter-0", "best-fixed", "all", "", "a:b=1", "two\nlines", 3]
+)
 def test_a_name_that_would_mean_another_selector_is_refused(name):
     names = {}
     exec(GOOD["leader"], names)
@@ -133,8 +137,18 @@ def test_built_in_learners_pass_and_so_may_skip_the_checks(name):
 def test_no_table_is_left(file, trace, tmp_path, capsys):
     fault = LATE_FAULTS["weights vanish"]
     file.write_text(fault.text)
-    status = main(["sim", "--traces", str(trace.folder), "--selectors", "hedge",
-                   f"{file}:LEARNER:rate={fault.rate}", "--out", str(tmp_path / "out")])
+    status = main(
+        [
+            "sim",
+            "--traces",
+            str(trace.folder),
+            "--selectors",
+            "hedge",
+            f"{file}:LEARNER:rate={fault.rate}",
+            "--out",
+            str(tmp_path / "out"),
+        ]
+    )
     assert status == 1
     assert not (tmp_path / "out").exists()
     assert f"{file}, line" in capsys.readouterr().err

@@ -28,11 +28,24 @@ READS = {8: 3.0, 20: 5.0}  # times as long as a round's tokens, on as many
 
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory):
-    trace = write_trace(tmp_path_factory.mktemp("partial") / "trace", depths=(1,) * ARMS,
-                        lengths=(200, 1, 6, 50), closeness=(0.6, 0.5, 0.3, 0.55, 0.2))
-    costs = Costs("test", "float32", 256, K, TargetCosts(0.02, 0.03), {
-        name: DrafterCosts(0.001, K * 0.001, seconds)
-        for name, seconds in zip(trace.manifest.drafter_names, ALONE, strict=True)}, TOGETHER)
+    trace = write_trace(
+        tmp_path_factory.mktemp("partial") / "trace",
+        depths=(1,) * ARMS,
+        lengths=(200, 1, 6, 50),
+        closeness=(0.6, 0.5, 0.3, 0.55, 0.2),
+    )
+    costs = Costs(
+        "test",
+        "float32",
+        256,
+        K,
+        TargetCosts(0.02, 0.03),
+        {
+            name: DrafterCosts(0.001, K * 0.001, seconds)
+            for name, seconds in zip(trace.manifest.drafter_names, ALONE, strict=True)
+        },
+        TOGETHER,
+    )
     return replace(trace, manifest=replace(trace.manifest, costs=costs))
 
 
@@ -49,8 +62,13 @@ def reads(seconds):
 def reader(trace):
     """With costs that say what it takes to read more tokens than a round's."""
     costs = trace.manifest.costs
-    costs = replace(costs, reads=reads(TOGETHER), drafters={
-        name: replace(one, reads=reads(one.evaluate)) for name, one in costs.drafters.items()})
+    costs = replace(
+        costs,
+        reads=reads(TOGETHER),
+        drafters={
+            name: replace(one, reads=reads(one.evaluate)) for name, one in costs.drafters.items()
+        },
+    )
     return Replayer(replace(trace, manifest=replace(trace.manifest, costs=costs)), K)
 
 
@@ -61,8 +79,10 @@ def plain_reading(replayer):
     def known(seconds, more):
         return {K + 1: seconds} | {int(tokens): value for tokens, value in more.items()}
 
-    return PlainReading([known(one.evaluate, one.reads) for one in costs.drafters.values()],
-                        known(TOGETHER, costs.reads))
+    return PlainReading(
+        [known(one.evaluate, one.reads) for one in costs.drafters.values()],
+        known(TOGETHER, costs.reads),
+    )
 
 
 def last_known(rounds, start, amounts):
@@ -70,8 +90,9 @@ def last_known(rounds, start, amounts):
     if "batch" not in amounts:
         return start
     done, most = len(rounds), amounts["batch"]
-    last = max([0, *(2**n for n in range(20) if 2**n < min(most, done + 1)),
-                *range(most, done + 1, most)])
+    last = max(
+        [0, *(2**n for n in range(20) if 2**n < min(most, done + 1)), *range(most, done + 1, most)]
+    )
     return start if last == done else rounds[last][0]
 
 
@@ -124,7 +145,8 @@ class PlainText:
             bins = plain_bins(self.amounts["binned"][0], decision_key(self.key, number))
             chosen &= bins == bins[rounds[-1][2]]
         if "budget" in self.amounts and (
-                self.seconds[1] > self.amounts["budget"][0] * self.seconds[0]):
+            self.seconds[1] > self.amounts["budget"][0] * self.seconds[0]
+        ):
             chosen[:] = False
         return chosen
 
@@ -143,10 +165,15 @@ class PlainText:
         """What the learner is told of a position."""
         known = self.known(position)
         leader = min(np.flatnonzero(known), key=lambda arm: (self.totals()[arm], arm))
-        found = np.array([
-            self.loss[position, arm] if known[arm] else self.loss[position, leader] + (
-                pairs.mean() if len(pairs := self.pairs(arm, leader)) else 0.0)
-            for arm in range(ARMS)])
+        found = np.array(
+            [
+                self.loss[position, arm]
+                if known[arm]
+                else self.loss[position, leader]
+                + (pairs.mean() if len(pairs := self.pairs(arm, leader)) else 0.0)
+                for arm in range(ARMS)
+            ]
+        )
         self.told.append(found)
         self.positions.append(position)
         self.debt += found
@@ -176,30 +203,38 @@ def plain_text(replayer, feedback, loss, text, key, loss_table, accept, name="ft
     """(start, tokens, drafter, chosen) of each round of one text."""
     amounts, window = dict(feedback.modifiers), loss.window(K)
     learner = Wrapped(name, ARMS, K, key)
-    plain = PlainText(feedback, window, loss_table, key, replayer.own_seconds(),
-                      plain_reading(replayer))
+    plain = PlainText(
+        feedback, window, loss_table, key, replayer.own_seconds(), plain_reading(replayer)
+    )
     accept_u, select_u = numbers(key, len(accept))
     start, rounds, passed = 0, [], 0
     while start < len(accept):
         known = last_known(rounds, start, amounts)
 
         def due(limit, first=None, known=known):
-            owner = [number for number, (begun, tokens, *_) in enumerate(rounds)
-                     for _ in range(tokens)]
-            return [position for position in range(first, limit - window + 1)
-                    if owner[position] % amounts.get("every", 1) == 0]
+            owner = [
+                number for number, (begun, tokens, *_) in enumerate(rounds) for _ in range(tokens)
+            ]
+            return [
+                position
+                for position in range(first, limit - window + 1)
+                if owner[position] % amounts.get("every", 1) == 0
+            ]
 
-        chosen = (plain.chosen(rounds, due(known, passed)) if rounds else np.zeros(ARMS, bool))
+        chosen = plain.chosen(rounds, due(known, passed)) if rounds else np.zeros(ARMS, bool)
         plain.evaluate(chosen, start, len(rounds))
         limit = min(known, plain.read.max())
         for position in due(limit, passed):
             shown = plain.tell(position)
             learner.learn(position, learner.play(position), shown)
         passed = max(passed, limit - window + 1)
-        drafter = min(np.searchsorted(np.cumsum(learner.play(start)), select_u[start], "right"),
-                      ARMS - 1)
+        drafter = min(
+            np.searchsorted(np.cumsum(learner.play(start)), select_u[start], "right"), ARMS - 1
+        )
         plain.spend(chosen, drafter, start)
-        accepted = np.append(accept_u[start:start + K] < accept[start:start + K, 0, drafter], False)
+        accepted = np.append(
+            accept_u[start : start + K] < accept[start : start + K, 0, drafter], False
+        )
         tokens = min(int(accepted.argmin()) + 1, len(accept) - start)
         rounds.append((start, tokens, int(drafter), chosen))
         start += tokens
@@ -207,11 +242,21 @@ def plain_text(replayer, feedback, loss, text, key, loss_table, accept, name="ft
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("label", [
-    "eliminate:0.5,0.0625", "eliminate:2,0.3", "batch:4+eliminate:0.5,0.1", "limited:2",
-    "every:2+eliminate:1,0.1", "eliminate:0.2,0.05+limited:2", "budget:0.02", "binned:0.45",
-    "batch:2+eliminate:0.5,0.1+binned:0.6",
-    "eliminate:0,0+budget:0.05"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "eliminate:0.5,0.0625",
+        "eliminate:2,0.3",
+        "batch:4+eliminate:0.5,0.1",
+        "limited:2",
+        "every:2+eliminate:1,0.1",
+        "eliminate:0.2,0.05+limited:2",
+        "budget:0.02",
+        "binned:0.45",
+        "batch:2+eliminate:0.5,0.1+binned:0.6",
+        "eliminate:0,0+budget:0.05",
+    ],
+)
 @pytest.mark.parametrize("loss", ["length", "accept"])
 def test_the_kernel_equals_its_transcription(replayer, label, loss):
     equals_its_transcription(replayer, label, loss)
@@ -227,8 +272,9 @@ def equals_its_transcription(replayer, label, loss):
     run = replayer.run("ftl", 2, feedback, loss)
     losses = replayer.losses(loss)
     for query, part, _, accept in texts(replayer.trace):
-        rounds = plain_text(replayer, feedback, loss, part, query_key(2, query), losses[part],
-                            accept)
+        rounds = plain_text(
+            replayer, feedback, loss, part, query_key(2, query), losses[part], accept
+        )
         starts = np.flatnonzero(run.choice[part] >= 0)
         assert starts.tolist() == [begun for begun, *_ in rounds]
         assert run.choice[part][starts].tolist() == [drafter for *_, drafter, _ in rounds]
@@ -237,10 +283,15 @@ def equals_its_transcription(replayer, label, loss):
 
 @pytest.mark.parametrize("name", slow_but(["ftl"], ["ftl", "normalhedge"]))
 def test_evaluating_all_is_the_feedback_without_a_set(replayer, name):
-    for all_of, plain in (("eliminate:100,1", "queued"), (f"limited:{ARMS}", "queued"),
-                          ("batch:4+eliminate:0,1", "batch:4"), ("every:3+budget:1", "every:3")):
-        found, expected = (replayer.run(name, 1, parse_feedback(label))
-                           for label in (all_of, plain))
+    for all_of, plain in (
+        ("eliminate:100,1", "queued"),
+        (f"limited:{ARMS}", "queued"),
+        ("batch:4+eliminate:0,1", "batch:4"),
+        ("every:3+budget:1", "every:3"),
+    ):
+        found, expected = (
+            replayer.run(name, 1, parse_feedback(label)) for label in (all_of, plain)
+        )
         np.testing.assert_array_equal(found.choice, expected.choice)
         np.testing.assert_array_equal(found.sets.all(axis=1), found.evaluated)
         if plain != "queued":  # which is evaluated at once, and not where it is needed
@@ -252,8 +303,11 @@ def test_a_set_is_what_its_policy_says(replayer):
     sizes = run.sets[run.evaluated].sum(axis=1)
     assert np.isin(sizes, [2, ARMS]).all()  # all where one had waited too long
     assert (sizes == 2).mean() > 0.9
-    drafters = [run.choice[before] for before, after in pairwise(np.flatnonzero(run.choice >= 0))
-                if run.evaluated[after]]
+    drafters = [
+        run.choice[before]
+        for before, after in pairwise(np.flatnonzero(run.choice >= 0))
+        if run.evaluated[after]
+    ]
     assert run.sets[run.evaluated][np.arange(len(sizes)), drafters].all()
     run = replayer.run("ftl", 0, parse_feedback("eliminate:0.5,0.0625"))
     assert 1 <= run.sets[run.evaluated].sum(axis=1).mean() < ARMS / 2
@@ -288,8 +342,7 @@ def test_limited_draws_uniformly(replayer):
     """Of the drafters that did not run, each as often."""
     counts, chances = np.zeros(ARMS), np.zeros(ARMS)
     for seed in range(30):
-        run = replayer.run("hedge:eta=0.01", seed,
-                           parse_feedback("limited:3"))
+        run = replayer.run("hedge:eta=0.01", seed, parse_feedback("limited:3"))
         starts = np.flatnonzero(run.choice >= 0)
         for before, after in pairwise(starts):
             if run.sets[after].sum() == 3:
@@ -303,15 +356,25 @@ def test_limited_draws_uniformly(replayer):
 def test_a_budget_bounds_the_share_of_evaluation(replayer):
     for share in (0.01, 0.05, 0.2):
         seconds, evaluation = replayer.seconds(
-            replayer.run("ftl", 0, parse_feedback(f"budget:{share}")))
+            replayer.run("ftl", 0, parse_feedback(f"budget:{share}"))
+        )
         one = TOGETHER / seconds[:200].sum()  # the last one may go beyond
         assert share / 2 - one < evaluation[:200].sum() / seconds[:200].sum() <= share + one
 
 
-@pytest.mark.parametrize(("name", "feedback"), [
-    ("normalhedge", "batch:16"), ("hedge", "every:4"), ("ftl", "first:60"), ("ucbspec", None),
-    ("exp3spec", None), ("ftl", "eliminate:0.5,0.0625"), ("ftl", "every:8+limited:2"),
-    ("hedge", "queued")])
+@pytest.mark.parametrize(
+    ("name", "feedback"),
+    [
+        ("normalhedge", "batch:16"),
+        ("hedge", "every:4"),
+        ("ftl", "first:60"),
+        ("ucbspec", None),
+        ("exp3spec", None),
+        ("ftl", "eliminate:0.5,0.0625"),
+        ("ftl", "every:8+limited:2"),
+        ("hedge", "queued"),
+    ],
+)
 def test_seconds_count_the_tokens_that_are_read(reader, replayer, name, feedback):
     """Those since the last evaluation, and those that a drafter has missed before it drafts."""
     feedback = None if feedback is None else parse_feedback(feedback)
@@ -322,22 +385,35 @@ def test_seconds_count_the_tokens_that_are_read(reader, replayer, name, feedback
         plain = plain_reading(reader)
         for start in np.flatnonzero(run.choice[begin:end] >= 0):
             row = begin + start
-            chosen = (range(ARMS) if run.sets is None and run.evaluated[row] else
-                      [] if run.sets is None else np.flatnonzero(run.sets[row]))
+            chosen = (
+                range(ARMS)
+                if run.sets is None and run.evaluated[row]
+                else []
+                if run.sets is None
+                else np.flatnonzero(run.sets[row])
+            )
             arm = run.choice[row]
             further, catching_up = plain.round(chosen, arm, start)
             expected[:, row] = own[arm] + further + catching_up, further
     np.testing.assert_allclose(seconds, expected[0], atol=1e-12)
     np.testing.assert_allclose(evaluation, expected[1], atol=1e-12)
     less = replayer.seconds(run)[0].sum()
-    assert seconds.sum() == less if name == "hedge" and feedback == parse_feedback("queued") else (
-        seconds.sum() > less * 1.001)
+    assert (
+        seconds.sum() == less
+        if name == "hedge" and feedback == parse_feedback("queued")
+        else (seconds.sum() > less * 1.001)
+    )
 
 
 def test_an_expectation_reads_as_its_replays_where_all_are_evaluated_each_round(reader):
     exact, evaluation = (values.sum() for values in reader.seconds(reader.run_exact("hedge")))
-    found = np.mean([[values.sum() for values in reader.seconds(reader.run("hedge", seed))]
-                     for seed in range(200)], axis=0)
+    found = np.mean(
+        [
+            [values.sum() for values in reader.seconds(reader.run("hedge", seed))]
+            for seed in range(200)
+        ],
+        axis=0,
+    )
     np.testing.assert_allclose(found, [exact, evaluation], rtol=0.01)
 
 
@@ -373,14 +449,20 @@ def test_arms_of_one_drafter_are_evaluated_once(trace):
 
 def test_tables_count_evaluated_drafters(tmp_path):
     write_trace(tmp_path / "trace", lengths=(60, 90))
-    results = run_sweep([tmp_path / "trace"], SweepSettings(
-        selectors=("ftl", "best-fixed"), seeds=2,
-        feedbacks=("queued", "limited:2")))
+    results = run_sweep(
+        [tmp_path / "trace"],
+        SweepSettings(selectors=("ftl", "best-fixed"), seeds=2, feedbacks=("queued", "limited:2")),
+    )
     total = results.per_query.group_by("selector", "feedback", "seed").agg(
-        pl.col("evaluations", "evaluated_drafters").sum())
+        pl.col("evaluations", "evaluated_drafters").sum()
+    )
     for selector, feedback, _, evaluations, drafters in total.iter_rows():
         each = {"queued": 3, "limited:2": 2}.get(feedback, 0)
         assert drafters == pytest.approx(each * evaluations), selector
     assert results.summary["evaluated_drafters"].to_list() == pytest.approx(
-        [*results.per_query.group_by("selector", "feedback", "seed", maintain_order=True)
-         .agg(pl.col("evaluated_drafters").sum())["evaluated_drafters"]])
+        [
+            *results.per_query.group_by("selector", "feedback", "seed", maintain_order=True).agg(
+                pl.col("evaluated_drafters").sum()
+            )["evaluated_drafters"]
+        ]
+    )

@@ -16,8 +16,16 @@ from hedgespec.traces import load_manifest
 from hedgespec.traces.subset import write_subset
 from tests.helpers.synthetic import write_trace
 
-EVERY = ("default", "best-single", "fastest-single", "fastest-fixed", "router", "best-switching",
-         "lookup-first:generalist", "hedge:eta=0.3")
+EVERY = (
+    "default",
+    "best-single",
+    "fastest-single",
+    "fastest-fixed",
+    "router",
+    "best-switching",
+    "lookup-first:generalist",
+    "hedge:eta=0.3",
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +41,10 @@ def read_late(bundled, tmp_path_factory):
     """The same under costs that say what reading more than a round's tokens takes."""
     folder = copytree(bundled, tmp_path_factory.mktemp("read") / "trace")
     manifest = load_manifest(folder)
-    drafters = {name: replace(one, reads={"16": 1.3 * one.evaluate, "64": 2.1 * one.evaluate})
-                for name, one in manifest.costs.drafters.items()}
+    drafters = {
+        name: replace(one, reads={"16": 1.3 * one.evaluate, "64": 2.1 * one.evaluate})
+        for name, one in manifest.costs.drafters.items()
+    }
     replace(manifest, costs=replace(manifest.costs, drafters=drafters)).save(folder)
     return folder
 
@@ -53,20 +63,27 @@ def assert_equal(found, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [
-    {"selectors": EVERY},
-    {"selectors": ("hedge", "ftpl"), "feedbacks": ("every:4", "censored")},
-    {"selectors": ("hedge", "ucbspec"), "carry": 3, "feedbacks": ("queued",)},
-    {"selectors": ("hedge", "best-single"), "pools": (3, 14), "pool_seeds": (0, 1)},
-    {"selectors": ("hedge", "fastest-single"), "arm_lengths": (0, 2, 4)},
-], ids=lambda settings: next(name for name in reversed(settings)))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"selectors": EVERY},
+        {"selectors": ("hedge", "ftpl"), "feedbacks": ("every:4", "censored")},
+        {"selectors": ("hedge", "ucbspec"), "carry": 3, "feedbacks": ("queued",)},
+        {"selectors": ("hedge", "best-single"), "pools": (3, 14), "pool_seeds": (0, 1)},
+        {"selectors": ("hedge", "fastest-single"), "arm_lengths": (0, 2, 4)},
+    ],
+    ids=lambda settings: next(name for name in reversed(settings)),
+)
 def test_pieces_are_the_whole(bundled, monkeypatch, settings):
     wanted = SweepSettings(seeds=2, **settings)
     whole = run_sweep([bundled], wanted)
     read = []
     real = Part.trace_jobs
-    monkeypatch.setattr(Part, "trace_jobs", lambda part, trace: (
-        read.append(len(trace.tokens)), real(part, trace))[1])
+    monkeypatch.setattr(
+        Part,
+        "trace_jobs",
+        lambda part, trace: (read.append(len(trace.tokens)), real(part, trace))[1],
+    )
     in_pieces(monkeypatch, 1500)
     found = run_sweep([bundled], wanted)
     assert len(read) > 3
@@ -76,8 +93,12 @@ def test_pieces_are_the_whole(bundled, monkeypatch, settings):
 
 @pytest.mark.slow
 def test_pieces_are_the_whole_where_drafters_read_late(bundled, read_late, monkeypatch):
-    wanted = SweepSettings(("hedge", "ucbspec", "uniform"), seeds=2, mode="replayed",
-                           feedbacks=("limited:2", "budget:0.05+binned:0.5", "every:4"))
+    wanted = SweepSettings(
+        ("hedge", "ucbspec", "uniform"),
+        seeds=2,
+        mode="replayed",
+        feedbacks=("limited:2", "budget:0.05+binned:0.5", "every:4"),
+    )
     whole = run_sweep([read_late], wanted)
     assert (whole.per_query["reading_seconds"] > 0).all()
     assert whole.per_query["round_tokens"].count()
@@ -114,8 +135,9 @@ def test_a_sweep_goes_on_with_the_pieces_that_are_missing(tmp_path, monkeypatch)
     wanted = SweepSettings(("hedge", "ucbspec", "uniform"), seeds=2)
     whole = run_sweep([tmp_path / "trace"], wanted)
     in_pieces(monkeypatch, 60)
-    stopped = run_sweep([tmp_path / "trace"], wanted, store=tmp_path / "parts",
-                        place=Interrupted(4))
+    stopped = run_sweep(
+        [tmp_path / "trace"], wanted, store=tmp_path / "parts", place=Interrupted(4)
+    )
     assert not stopped.complete
     rest = Interrupted(100)
     found = run_sweep([tmp_path / "trace"], wanted, store=tmp_path / "parts", place=rest)

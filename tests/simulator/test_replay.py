@@ -46,11 +46,18 @@ def ten_line_replay(trace: Trace, arm: int, draft_length: int, seed: int) -> lis
         while position < end:
             starts.append(int(position))
             for depth in range(draft_length + 1):
-                ratio = np.exp(min(0.0, trace.log_q[min(position, end - 1),
-                               min(depth, trace.log_q.shape[1] - 1), arm]
-                               - trace.log_p[min(position, end - 1)]))
+                ratio = np.exp(
+                    min(
+                        0.0,
+                        trace.log_q[
+                            min(position, end - 1), min(depth, trace.log_q.shape[1] - 1), arm
+                        ]
+                        - trace.log_p[min(position, end - 1)],
+                    )
+                )
                 accepted = depth < draft_length and uniform(
-                    key, position - begin, ACCEPTANCE) < np.float32(ratio)
+                    key, position - begin, ACCEPTANCE
+                ) < np.float32(ratio)
                 position += 1
                 if not accepted:
                     break
@@ -66,7 +73,8 @@ def test_fixed_drafter_equals_ten_lines_of_numpy(request, which, arm, draft_leng
     for seed in range(5):
         run = Replayer(trace, draft_length).run(f"fixed:drafter-{arm}", seed)
         assert np.flatnonzero(run.choice >= 0).tolist() == ten_line_replay(
-            trace, arm, draft_length, seed)
+            trace, arm, draft_length, seed
+        )
         assert set(run.choice) <= {-1, arm}
 
 
@@ -86,8 +94,9 @@ def python_replay(replayer: Replayer, text: str, seed: int) -> np.ndarray:
             if selector.feedback != CHOSEN:
                 for position in range(fed, start - length + 1):
                     selector.play(state, params, decision_key(key, fed - begin), weights)
-                    selector.learn(state, params, position - begin, weights,
-                                   replayer.losses(Loss())[position])
+                    selector.learn(
+                        state, params, position - begin, weights, replayer.losses(Loss())[position]
+                    )
                     fed = position + 1
             own_key = decision_key(key, start - begin)
             selector.play(state, params, own_key, weights)
@@ -97,10 +106,12 @@ def python_replay(replayer: Replayer, text: str, seed: int) -> np.ndarray:
             if selector.feedback == CHOSEN:
                 drafted = min(length, end - start)
                 deepest = trace.gamma.shape[1] - 1
-                gamma = [trace.gamma[start + step, min(step, deepest), arm]
-                         for step in range(drafted)]
-                outcome = np.array([emitted, np.mean(gamma[:min(emitted, drafted)]),
-                                    np.mean(gamma)])
+                gamma = [
+                    trace.gamma[start + step, min(step, deepest), arm] for step in range(drafted)
+                ]
+                outcome = np.array(
+                    [emitted, np.mean(gamma[: min(emitted, drafted)]), np.mean(gamma)]
+                )
                 selector.learn(state, params, own_key, start - begin, arm, weights[arm], outcome)
             start += emitted
     return choice
@@ -126,7 +137,8 @@ def test_kernel_equals_python_calling_the_selectors_functions(request, which, te
     for seed in (0, 1):
         np.testing.assert_array_equal(
             replayer.run(text, seed, None, length_loss(text)).choice,
-            python_replay(replayer, text, seed))
+            python_replay(replayer, text, seed),
+        )
 
 
 @pytest.mark.parametrize("text", ALL)
@@ -157,8 +169,9 @@ def test_perfect_drafter_gives_k_plus_one_and_useless_one(tmp_path, draft_length
     useless = trace.log_q.copy()
     useless[:, :, 1] = -np.inf
     replayer = Replayer(replace(trace, log_q=useless), draft_length)
-    rounds = {arm: replayer.rounds_per_query(replayer.run(f"fixed:drafter-{arm}", 0))
-              for arm in (0, 1)}
+    rounds = {
+        arm: replayer.rounds_per_query(replayer.run(f"fixed:drafter-{arm}", 0)) for arm in (0, 1)
+    }
     np.testing.assert_array_equal(rounds[0] * (draft_length + 1), lengths)
     np.testing.assert_array_equal(rounds[1], lengths)
 
@@ -166,15 +179,17 @@ def test_perfect_drafter_gives_k_plus_one_and_useless_one(tmp_path, draft_length
 def test_eta_zero_is_uniform(trace):
     replayer = Replayer(trace)
     for seed in range(3):
-        np.testing.assert_array_equal(replayer.run("hedge:eta=0", seed).choice,
-                                      replayer.run("uniform", seed).choice)
+        np.testing.assert_array_equal(
+            replayer.run("hedge:eta=0", seed).choice, replayer.run("uniform", seed).choice
+        )
 
 
 @pytest.mark.parametrize("text", ["hedge", "normalhedge", "exp3spec", "ucbspec", "uniform"])
 def test_identical_drafters_give_the_rounds_of_one(tmp_path, text):
     trace = write_trace(tmp_path / "trace", depths=(1, 1, 1), closeness=(0.6, 0.6, 0.6))
-    same = {name: np.repeat(getattr(trace, name)[:, :, :1], 3, axis=2)
-            for name in ("log_q", "gamma")}
+    same = {
+        name: np.repeat(getattr(trace, name)[:, :, :1], 3, axis=2) for name in ("log_q", "gamma")
+    }
     replayer = Replayer(replace(trace, **same))
     starts = replayer.run("fixed:drafter-0", 1).choice >= 0
     np.testing.assert_array_equal(replayer.run(text, 1).choice >= 0, starts)
@@ -186,8 +201,7 @@ def test_every_knob_moves_something(trace):
         "seed": Replayer(trace).run("hedge", 1).choice,
         "draft length": Replayer(trace, 2).run("hedge", 0).choice,
         "eta": Replayer(trace).run("hedge:eta=5", 0).choice,
-        "estimator": Replayer(trace).run(
-            "hedge:eta=5", 0, loss=Loss(estimator="realised")).choice,
+        "estimator": Replayer(trace).run("hedge:eta=5", 0, loss=Loss(estimator="realised")).choice,
         "selector": Replayer(trace).run("normalhedge", 0).choice,
     }
     for knob, choice in moved.items():
@@ -213,18 +227,28 @@ def test_greedy_rounds_do_not_depend_on_the_seed(tmp_path):
 
 def test_oracle_is_best_on_average_and_best_fixed_the_best_of_the_fixed(tmp_path):
     replayer = Replayer(write_trace(tmp_path / "trace", closeness=(0.5, 0.5, 0.5)))
-    mean = {text: np.mean([replayer.rounds_per_query(replayer.run(text, seed)).sum()
-                           for seed in range(200)]) for text in
-            ("oracle", "best-fixed", *(f"fixed:drafter-{arm}" for arm in range(3)))}
-    assert mean["oracle"] < mean["best-fixed"] <= min(
-        mean[f"fixed:drafter-{arm}"] for arm in range(3)) + 0.5
+    mean = {
+        text: np.mean(
+            [replayer.rounds_per_query(replayer.run(text, seed)).sum() for seed in range(200)]
+        )
+        for text in ("oracle", "best-fixed", *(f"fixed:drafter-{arm}" for arm in range(3)))
+    }
+    assert (
+        mean["oracle"]
+        < mean["best-fixed"]
+        <= min(mean[f"fixed:drafter-{arm}"] for arm in range(3)) + 0.5
+    )
 
 
 def test_exact_expected_rounds_equal_monte_carlo(deep_trace):
     replayer = Replayer(deep_trace, 4)
     for arm in range(3):
-        rounds = np.array([replayer.rounds_per_query(replayer.run(f"fixed:drafter-{arm}", seed))
-                           for seed in range(4000)])
+        rounds = np.array(
+            [
+                replayer.rounds_per_query(replayer.run(f"fixed:drafter-{arm}", seed))
+                for seed in range(4000)
+            ]
+        )
         error = rounds.std(axis=0, ddof=1) / np.sqrt(len(rounds))
         z = (rounds.mean(axis=0) - replayer.expected_rounds[:, arm]) / np.maximum(error, 1e-9)
         assert np.abs(z).max() < 4.5
@@ -232,8 +256,13 @@ def test_exact_expected_rounds_equal_monte_carlo(deep_trace):
 
 def test_uniform_numbers_are_uniform_and_independent_of_order():
     key = query_key(7, 3)
-    numbers = np.array([uniform(key, position, stream)
-                        for position in range(20000) for stream in (ACCEPTANCE, SELECTION)])
+    numbers = np.array(
+        [
+            uniform(key, position, stream)
+            for position in range(20000)
+            for stream in (ACCEPTANCE, SELECTION)
+        ]
+    )
     assert numbers.min() >= 0
     assert numbers.max() < 1
     counts = np.histogram(numbers, bins=20, range=(0, 1))[0]
@@ -244,8 +273,10 @@ def test_uniform_numbers_are_uniform_and_independent_of_order():
     assert abs(np.corrcoef(numbers[0::2], other)[0, 1]) < 4 / np.sqrt(20000)
 
 
-@given(weights=st.lists(st.floats(0, 1), min_size=1, max_size=8).filter(lambda w: sum(w) > 1e-6),
-       u=st.floats(0, 1, exclude_max=True))
+@given(
+    weights=st.lists(st.floats(0, 1), min_size=1, max_size=8).filter(lambda w: sum(w) > 1e-6),
+    u=st.floats(0, 1, exclude_max=True),
+)
 @settings(deadline=None)
 def test_draw_is_the_inverse_cdf_and_never_a_drafter_of_zero_weight(weights, u):
     weights = np.array(weights) / sum(weights)
@@ -255,28 +286,34 @@ def test_draw_is_the_inverse_cdf_and_never_a_drafter_of_zero_weight(weights, u):
     assert u < weights[: arm + 1].sum() + 1e-12
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("nonsense", "unknown selector 'nonsense'"),
-    ("hedge:speed=3", "unknown parameter 'speed'; it has: eta"),
-    ("uniform:eta=1", "it has: none"),
-    ("hedge:eta=1,eta=2", "parameter 'eta' is given twice"),
-    ("hedge:eta=fast", "eta='fast' is not a number"),
-    ("hedge:eta=nan", "outside"),
-    ("hedge:eta=-0.5", "outside"),
-    ("ucbspec:delta=0", "outside"),
-    ("metasd-ucb:reward=0.5", "reward=0.5 is not a whole number"),
-    ("fixed:nobody", "has no drafter 'nobody'; it has: drafter-0, drafter-1, drafter-2"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nonsense", "unknown selector 'nonsense'"),
+        ("hedge:speed=3", "unknown parameter 'speed'; it has: eta"),
+        ("uniform:eta=1", "it has: none"),
+        ("hedge:eta=1,eta=2", "parameter 'eta' is given twice"),
+        ("hedge:eta=fast", "eta='fast' is not a number"),
+        ("hedge:eta=nan", "outside"),
+        ("hedge:eta=-0.5", "outside"),
+        ("ucbspec:delta=0", "outside"),
+        ("metasd-ucb:reward=0.5", "reward=0.5 is not a whole number"),
+        ("fixed:nobody", "has no drafter 'nobody'; it has: drafter-0, drafter-1, drafter-2"),
+    ],
+)
 def test_bad_selectors_are_named(trace, text, message):
     with pytest.raises(HedgespecError, match=message):
         Replayer(trace).chooser(text)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"rule": "greedy"}, "rule greedy needs text written at temperature 0"),
-    ({"rule": "typical"}, "unknown rule 'typical'"),
-    ({"draft_length": -1}, "draft length must be at least 1"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rule": "greedy"}, "rule greedy needs text written at temperature 0"),
+        ({"rule": "typical"}, "unknown rule 'typical'"),
+        ({"draft_length": -1}, "draft length must be at least 1"),
+    ],
+)
 def test_bad_settings_are_named(trace, options, message):
     with pytest.raises(HedgespecError, match=message):
         Replayer(trace, **options)
@@ -303,21 +340,43 @@ def test_edited_selector_source_gives_a_new_kernel(tmp_path, trace, monkeypatch)
     monkeypatch.setenv("HEDGESPEC_CACHE", str(tmp_path / "cache"))
     picks = []
     for arm in (0, 2):
-        (tmp_path / "edited_selector.py").write_text(source.replace(
-            "weights[:] = 1.0 / weights.shape[0]", f"weights[:] = 0.0\n    weights[{arm}] = 1.0"))
+        (tmp_path / "edited_selector.py").write_text(
+            source.replace(
+                "weights[:] = 1.0 / weights.shape[0]", f"weights[:] = 0.0\n    weights[{arm}] = 1.0"
+            )
+        )
         sys.modules.pop("edited_selector", None)
         importlib.invalidate_caches()
         module = importlib.import_module("edited_selector")
         _compiled_copy.cache_clear()
         linecache.checkcache()
-        kernel = selector_kernel(ConfiguredSelector(module.SELECTOR, "edited_selector", {}),
-                                 parse_feedback("every:2"))
+        kernel = selector_kernel(
+            ConfiguredSelector(module.SELECTOR, "edited_selector", {}), parse_feedback("every:2")
+        )
         choice = np.full(len(trace.tokens), -1, dtype=np.int16)
         acceptance = np.zeros((len(trace.tokens), 1, 3), dtype=np.float32)
-        kernel(0, 4, FullTask(
-            np.arange(4), trace.offsets, trace.numbers, acceptance,
-            np.zeros((len(trace.tokens), 3)), acceptance, acceptance, Feedback().schedule(1), 1,
-            False, False, np.zeros((1, 1)), 0, np.zeros(0), 1), choice)
+        kernel(
+            0,
+            4,
+            FullTask(
+                np.arange(4),
+                trace.offsets,
+                trace.numbers,
+                acceptance,
+                np.zeros((len(trace.tokens), 3)),
+                acceptance,
+                acceptance,
+                Feedback().schedule(1),
+                1,
+                False,
+                False,
+                np.zeros((1, 1)),
+                0,
+                np.zeros(0),
+                1,
+            ),
+            choice,
+        )
         picks.append(set(choice.tolist()))
     assert picks == [{0}, {2}]
     assert len(list((tmp_path / "cache" / "kernels").glob("general-uniform_*.py"))) == 2

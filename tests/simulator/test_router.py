@@ -17,8 +17,9 @@ QUERIES, ARMS = 60, 3
 
 
 def with_embeddings(trace: Trace, embeddings: np.ndarray, names: list[str] | None = None) -> Trace:
-    queries = trace.queries.with_columns(prompt_embedding=pl.Series(
-        embeddings.tolist(), dtype=pl.List(pl.Float32)))
+    queries = trace.queries.with_columns(
+        prompt_embedding=pl.Series(embeddings.tolist(), dtype=pl.List(pl.Float32))
+    )
     if names is not None:
         queries = queries.with_columns(query_id=pl.Series(names))
     return replace(trace, queries=queries)
@@ -47,8 +48,11 @@ def test_a_question_never_routes_itself(told):
     trace, best = told
     names = [f"q{number}" for number in range(QUERIES)]
     trace = with_embeddings(trace, np.array(trace.queries["prompt_embedding"].to_list()), names)
-    other = with_embeddings(trace, np.array(trace.queries["prompt_embedding"].to_list()),
-                            [f"{name}-rephrased" for name in names])
+    other = with_embeddings(
+        trace,
+        np.array(trace.queries["prompt_embedding"].to_list()),
+        [f"{name}-rephrased" for name in names],
+    )
     for query in range(0, QUERIES, 7):
         wrong = best.copy()
         wrong[query] = (best[query] + 1) % ARMS
@@ -72,8 +76,7 @@ def test_scale_and_shift_of_the_embedding_do_not_matter(told):
     embeddings = np.array(trace.queries["prompt_embedding"].to_list())
     moved = with_embeddings(trace, np.hstack([100 * embeddings + 7, np.ones((QUERIES, 8))]))
     plain = with_embeddings(trace, np.hstack([embeddings, np.zeros((QUERIES, 8))]))
-    np.testing.assert_array_equal(
-        route(moved, moved, best, ARMS), route(plain, plain, best, ARMS))
+    np.testing.assert_array_equal(route(moved, moved, best, ARMS), route(plain, plain, best, ARMS))
 
 
 def test_other_targets_and_too_few_questions_are_told(told):
@@ -88,9 +91,10 @@ def test_other_targets_and_too_few_questions_are_told(told):
 
 def test_references_are_ordered_as_they_must_be(tmp_path):
     replayer = Replayer(write_trace(tmp_path / "trace", lengths=(40,) * 4 * FOLDS))
-    rounds = {name: replayer.run_exact(name).visits.sum()
-              for name in ("best-fixed", "best-single", "router",
-                           "fixed:drafter-0", "fixed:drafter-1")}
+    rounds = {
+        name: replayer.run_exact(name).visits.sum()
+        for name in ("best-fixed", "best-single", "router", "fixed:drafter-0", "fixed:drafter-1")
+    }
     assert rounds["best-fixed"] <= rounds["best-single"] <= rounds["fixed:drafter-0"]
     assert rounds["best-single"] <= rounds["fixed:drafter-1"]
     assert rounds["best-fixed"] <= rounds["router"]

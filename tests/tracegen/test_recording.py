@@ -36,9 +36,15 @@ DRAFTERS = ("lm:{drafter}", "early-exit:2", "early-exit:3", "prompt-lookup:2", "
 def settings(tiny_models: dict[str, str], tmp_path: Path) -> RecordSettings:
     drafters = tuple(text.format(**tiny_models) for text in DRAFTERS)
     return RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl"),
-        out=tmp_path / "trace", name="tiny", drafters=drafters, max_new_tokens=40, batch_size=4,
-        precision="full", costs=False,
+        target=tiny_models["target"],
+        prompts=save_questions(tmp_path / "questions.jsonl"),
+        out=tmp_path / "trace",
+        name="tiny",
+        drafters=drafters,
+        max_new_tokens=40,
+        batch_size=4,
+        precision="full",
+        costs=False,
     )
 
 
@@ -50,8 +56,9 @@ def brute_force_embedding(folder: str, prompt: list[int]) -> np.ndarray:
         return model.model(torch.tensor([prompt])).last_hidden_state[0].mean(dim=0).numpy()
 
 
-@pytest.mark.parametrize(("temperature", "top_p", "top_k"),
-                         [(1.0, 1.0, 0), (0.7, 1.0, 0), (1.5, 0.8, 20)])
+@pytest.mark.parametrize(
+    ("temperature", "top_p", "top_k"), [(1.0, 1.0, 0), (0.7, 1.0, 0), (1.5, 0.8, 20)]
+)
 def test_statistics_equal_brute_force_from_full_logits(
     settings, tiny_models, temperature, top_p, top_k
 ):
@@ -72,7 +79,8 @@ def test_statistics_equal_brute_force_from_full_logits(
         assert row["prompt_tokens"] == len(prompt)
         close = dict(rtol=0, atol=1e-5)
         np.testing.assert_allclose(
-            row["prompt_embedding"], brute_force_embedding(settings.target, prompt), **close)
+            row["prompt_embedding"], brute_force_embedding(settings.target, prompt), **close
+        )
         index = np.arange(len(answer))
         text = (prompt + answer, len(prompt), temperature)
         p = brute_force(settings.target, *text, None, top_p, top_k)
@@ -102,8 +110,11 @@ def test_context_drafters_equal_a_plain_search(settings):
         here = len(prompt) + step
         found: list[int] = []
         for n in (2, 1):
-            found = [tokens[end] for end in range(n, here)
-                     if tokens[end - n : end] == tokens[here - n : here]]
+            found = [
+                tokens[end]
+                for end in range(n, here)
+                if tokens[end - n : end] == tokens[here - n : here]
+            ]
             if found:
                 break
         lookup, ngram = trace.log_q[span][step, 0, 3:5]
@@ -163,9 +174,26 @@ def test_emitted_tokens_follow_the_recorded_distribution(settings):
 def recording(settings, out):
     """The command that records into `out` what `settings` say."""
     return [
-        sys.executable, "-m", "hedgespec", "record", "--target", settings.target,
-        "--prompts", str(settings.prompts), "--out", str(out), "--name", "tiny",
-        "--max-new-tokens", "40", "--batch-size", "4", "--precision", "full", "--device", "cpu",
+        sys.executable,
+        "-m",
+        "hedgespec",
+        "record",
+        "--target",
+        settings.target,
+        "--prompts",
+        str(settings.prompts),
+        "--out",
+        str(out),
+        "--name",
+        "tiny",
+        "--max-new-tokens",
+        "40",
+        "--batch-size",
+        "4",
+        "--precision",
+        "full",
+        "--device",
+        "cpu",
         *(part for drafter in settings.drafters for part in ("--drafter", drafter)),
     ]
 
@@ -199,14 +227,18 @@ def test_two_parts_make_the_trace_of_one(settings, tmp_path):
     out = tmp_path / "parts"
     command = recording(settings, out)
     torchrun = {**os.environ, "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
-    running = [subprocess.Popen([*command, "--part", "0/2"], stderr=subprocess.PIPE, text=True),
-               subprocess.Popen(command, env=torchrun, stderr=subprocess.PIPE, text=True)]
+    running = [
+        subprocess.Popen([*command, "--part", "0/2"], stderr=subprocess.PIPE, text=True),
+        subprocess.Popen(command, env=torchrun, stderr=subprocess.PIPE, text=True),
+    ]
     for process in running:
         assert process.wait(240) == 0, process.stderr.read()
     same_tables(settings.out, out, abs_tol=1e-5, rel_tol=1e-5)
     assert not (out / "parts").exists()
-    recorded = [json.loads((folder / "manifest.json").read_text())["recording"]
-                for folder in (settings.out, out)]
+    recorded = [
+        json.loads((folder / "manifest.json").read_text())["recording"]
+        for folder in (settings.out, out)
+    ]
     assert recorded[1]["tokens_in_these_seconds"] < recorded[0]["tokens_in_these_seconds"]
 
 
@@ -217,17 +249,21 @@ def test_parts_that_make_no_sense_are_told(settings, part):
     assert not settings.out.exists()
 
 
-@pytest.mark.parametrize(("lengths", "expected"), [
-    ([10, 12, 11], [[12, 11, 10]]),
-    ([1200, 50, 60, 40, 55], [[1200], [60, 55, 50, 40]]),  # else most of each row is padding
-    ([5, 6, 7, 8, 9], [[9, 8, 7, 6], [5]]),
-    ([180, 70], [[180, 70]]),
-])
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([10, 12, 11], [[12, 11, 10]]),
+        ([1200, 50, 60, 40, 55], [[1200], [60, 55, 50, 40]]),  # else most of each row is padding
+        ([5, 6, 7, 8, 9], [[9, 8, 7, 6], [5]]),
+        ([180, 70], [[180, 70]]),
+    ],
+)
 def test_prompts_of_similar_length_are_written_together(lengths, expected):
-    queries = [SimpleNamespace(prompt=[0] * length, limit=40, number=number)
-               for number, length in enumerate(lengths)]
-    found = [[len(query.prompt) for query in batch]
-             for batch in batches(queries, 4, 4096)]
+    queries = [
+        SimpleNamespace(prompt=[0] * length, limit=40, number=number)
+        for number, length in enumerate(lengths)
+    ]
+    found = [[len(query.prompt) for query in batch] for batch in batches(queries, 4, 4096)]
     assert found == expected
 
 
@@ -284,7 +320,10 @@ def test_leftovers_of_killed_processes_are_removed(interrupted):
     (interrupted.out / ".queries.parquet.123.tmp").write_text("half")
     record(interrupted)
     assert {path.name for path in interrupted.out.iterdir()} == {
-        "manifest.json", "queries.parquet", "tokens-00000.parquet"}
+        "manifest.json",
+        "queries.parquet",
+        "tokens-00000.parquet",
+    }
     # killed just after the manifest was written: reading works, the rest goes with the next call
     (interrupted.out / "parts").mkdir()
     (interrupted.out / "recording.json").write_text("{}")
@@ -313,22 +352,41 @@ def save_learned_positions(folder: Path, tokenizer_of: str, context: int) -> str
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_of)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(3)
-    model = GPT2LMHeadModel(GPT2Config(
-        vocab_size=len(tokenizer), n_positions=context, n_embd=32, n_layer=2, n_head=2,
-        bos_token_id=None, eos_token_id=1, pad_token_id=0))
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(tokenizer),
+            n_positions=context,
+            n_embd=32,
+            n_layer=2,
+            n_head=2,
+            bos_token_id=None,
+            eos_token_id=1,
+            pad_token_id=0,
+        )
+    )
     model.save_pretrained(folder)
     return str(folder)
 
 
 def test_answers_stay_within_the_contexts_of_target_and_drafters(settings, tiny_models, tmp_path):
     long_and_short = tmp_path / "lengths.jsonl"
-    long_and_short.write_text("\n".join(
-        json.dumps({"question_id": count, "turns": ["w1 " * count, "w2"]})
-        for count in (28, 3, 20, 5)))
+    long_and_short.write_text(
+        "\n".join(
+            json.dumps({"question_id": count, "turns": ["w1 " * count, "w2"]})
+            for count in (28, 3, 20, 5)
+        )
+    )
     small = save_learned_positions(tmp_path / "small", settings.target, 32)
     wide = save_learned_positions(tmp_path / "wide", settings.target, 64)
-    manifest = record(replace(settings, target=wide, prompts=long_and_short, max_new_tokens=20,
-                              drafters=(f"lm:{small}", "early-exit:1")))
+    manifest = record(
+        replace(
+            settings,
+            target=wide,
+            prompts=long_and_short,
+            max_new_tokens=20,
+            drafters=(f"lm:{small}", "early-exit:1"),
+        )
+    )
     queries = read_trace(settings.out).queries
     assert (queries["prompt_tokens"] + queries["output_tokens"]).max() <= 32
     assert "28/1" in manifest.recording["left_out_for_lack_of_context"]
@@ -366,47 +424,59 @@ def test_another_tokenizer_is_refused(settings, tiny_models):
     assert not settings.out.exists()
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"target": "/no/such/model"}, "cannot load model '/no/such/model'"),
-    ({"target": "/no/such/model.gguf"}, "no such GGUF file"),
-    ({"drafters": ("telepathy:3",)}, "unknown family 'telepathy'"),
-    ({"drafters": ("early-exit:4",)}, "the layer must be a number from 1 to 3"),
-    ({"drafters": ("ngram:0",)}, "must lie in 1..99"),
-    ({"drafters": ("ngram", "ngram:2")}, "two drafters are called 'ngram'"),
-    ({"temperature": -1.0}, "^temperature must be 0"),
-    ({"temperature": 1e-40}, "^temperature must be 0"),
-    ({"top_p": 0.0}, "^top_p must lie in"),
-    ({"drafters": ("Big=ngram",)}, "drafter name 'Big' may hold only a-z"),
-    ({"drafters": ("ngram:²",)}, "must lie in 1..99"),
-    ({"seed": -1}, "^seed must be at least 0, not -1"),
-    ({"seed": 10**23}, "^seed must be at most 9223372036854775807, not 1000"),
-    ({"name": "m[/foo]"}, "a trace's name may hold"),
-    ({"per_domain": 0}, "^per_domain must be at least 1"),
-    ({"max_new_tokens": 0}, "^max_new_tokens must be at least 1"),
-    ({"prompts": Path("/no/such/file")}, "cannot read prompts"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": "/no/such/model"}, "cannot load model '/no/such/model'"),
+        ({"target": "/no/such/model.gguf"}, "no such GGUF file"),
+        ({"drafters": ("telepathy:3",)}, "unknown family 'telepathy'"),
+        ({"drafters": ("early-exit:4",)}, "the layer must be a number from 1 to 3"),
+        ({"drafters": ("ngram:0",)}, "must lie in 1..99"),
+        ({"drafters": ("ngram", "ngram:2")}, "two drafters are called 'ngram'"),
+        ({"temperature": -1.0}, "^temperature must be 0"),
+        ({"temperature": 1e-40}, "^temperature must be 0"),
+        ({"top_p": 0.0}, "^top_p must lie in"),
+        ({"drafters": ("Big=ngram",)}, "drafter name 'Big' may hold only a-z"),
+        ({"drafters": ("ngram:²",)}, "must lie in 1..99"),
+        ({"seed": -1}, "^seed must be at least 0, not -1"),
+        ({"seed": 10**23}, "^seed must be at most 9223372036854775807, not 1000"),
+        ({"name": "m[/foo]"}, "a trace's name may hold"),
+        ({"per_domain": 0}, "^per_domain must be at least 1"),
+        ({"max_new_tokens": 0}, "^max_new_tokens must be at least 1"),
+        ({"prompts": Path("/no/such/file")}, "cannot read prompts"),
+    ],
+)
 def test_bad_input_is_one_clear_error_and_writes_nothing(settings, change, message):
     with pytest.raises(HedgespecError, match=message):
         record(replace(settings, **change))
     assert not settings.out.exists()
 
 
-@pytest.mark.parametrize(("line", "message"), [
-    ("{", "line 1: not a question"),
-    ('{"question_id": 1}', "line 1: not a question"),
-    ('{"question_id": 1, "turns": []}', '"turns" must be a list'),
-    ('{"question_id": 1, "turns": ["a", ""]}', '"turns" must be a list'),
-    ('{"question_id": 1, "turns": ["a"]}\n{"question_id": 1, "turns": ["b"]}', "appears twice"),
-    ('{"question_id": 1, "turns": ["' + "w1 " * 300 + '"]}', "300 prompt tokens"),
-    ('{"question_id": 1, "category": ["math"], "turns": ["a"]}', "neither a text nor a number"),
-    ('{"question_id": 1, "category": "a\\u0000b", "turns": ["a"]}', '"category" .* control char'),
-    ('{"question_id": 1, "question_id": 2, "turns": ["a"]}', "'question_id' stands twice"),
-    ('{"question_id": "", "turns": ["a"]}', '"question_id" is empty'),
-    ('{"question_id": 1, "turns": ["\\ud800"]}', "half a surrogate pair"),
-    ('{"question_id": "1/1", "turns": ["a"]}\n{"question_id": 1, "turns": ["a", "b"]}', "twice"),
-    ("[" * 100_000, "line 1: not a question"),
-    ("", "holds no question"),
-])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 1: not a question"),
+        ('{"question_id": 1}', "line 1: not a question"),
+        ('{"question_id": 1, "turns": []}', '"turns" must be a list'),
+        ('{"question_id": 1, "turns": ["a", ""]}', '"turns" must be a list'),
+        ('{"question_id": 1, "turns": ["a"]}\n{"question_id": 1, "turns": ["b"]}', "appears twice"),
+        ('{"question_id": 1, "turns": ["' + "w1 " * 300 + '"]}', "300 prompt tokens"),
+        ('{"question_id": 1, "category": ["math"], "turns": ["a"]}', "neither a text nor a number"),
+        (
+            '{"question_id": 1, "category": "a\\u0000b", "turns": ["a"]}',
+            '"category" .* control char',
+        ),
+        ('{"question_id": 1, "question_id": 2, "turns": ["a"]}', "'question_id' stands twice"),
+        ('{"question_id": "", "turns": ["a"]}', '"question_id" is empty'),
+        ('{"question_id": 1, "turns": ["\\ud800"]}', "half a surrogate pair"),
+        (
+            '{"question_id": "1/1", "turns": ["a"]}\n{"question_id": 1, "turns": ["a", "b"]}',
+            "twice",
+        ),
+        ("[" * 100_000, "line 1: not a question"),
+        ("", "holds no question"),
+    ],
+)
 def test_bad_question_files(settings, tmp_path, line, message):
     path = tmp_path / "bad.jsonl"
     path.write_text(line)
@@ -414,17 +484,24 @@ def test_bad_question_files(settings, tmp_path, line, message):
         record(replace(settings, prompts=path))
 
 
-@pytest.mark.parametrize(("lines", "found"), [
-    ('{"question_id": 0, "category": "", "turns": ["a"]}', [("0", "none")]),
-    ('{"question_id": 0, "category": null, "turns": ["a"]}', [("0", "none")]),
-    ('{"category": "math", "turns": ["a"]}\n\n{"question_id": null, "turns": ["b"]}',
-     [("line-1", "math"), ("line-3", "none")]),
-    ('\ufeff{"question_id": 7, "turns": ["a"]}\r\n', [("7", "none")]),
-    ('{"question_id": 7, "category": "math", "turns": ["a"]}\n'
-     '{"question_id": 7, "category": "code", "turns": ["b", "c"]}',
-     [("7", "math"), ("code-7", "code")]),
-])
-@pytest.mark.filterwarnings("ignore:.* have no \"category\"")
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ('{"question_id": 0, "category": "", "turns": ["a"]}', [("0", "none")]),
+        ('{"question_id": 0, "category": null, "turns": ["a"]}', [("0", "none")]),
+        (
+            '{"category": "math", "turns": ["a"]}\n\n{"question_id": null, "turns": ["b"]}',
+            [("line-1", "math"), ("line-3", "none")],
+        ),
+        ('\ufeff{"question_id": 7, "turns": ["a"]}\r\n', [("7", "none")]),
+        (
+            '{"question_id": 7, "category": "math", "turns": ["a"]}\n'
+            '{"question_id": 7, "category": "code", "turns": ["b", "c"]}',
+            [("7", "math"), ("code-7", "code")],
+        ),
+    ],
+)
+@pytest.mark.filterwarnings('ignore:.* have no "category"')
 def test_question_files_of_the_field_are_read(tmp_path, lines, found):
     path = tmp_path / "questions.jsonl"
     path.write_text(lines, encoding="utf-8")
@@ -438,9 +515,16 @@ def test_questions_without_a_category_are_told(tmp_path):
         read_questions(path)
 
 
-@pytest.mark.parametrize("template", [
-    "{{ raise_exception('no system turn') }}", "{{ tools.names.first }}", "{% if %}", "",
-    {"chat": "x", "tools": "y"}])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ raise_exception('no system turn') }}",
+        "{{ tools.names.first }}",
+        "{% if %}",
+        "",
+        {"chat": "x", "tools": "y"},
+    ],
+)
 def test_chat_templates_that_fail_are_one_clear_error(tiny_models, template):
     from transformers import AutoTokenizer
 
@@ -461,10 +545,13 @@ def templated(folder: Path, tiny_models: dict[str, str], text: str) -> str:
 LATER_TURNS = "{{ messages[0]['content'] }}{% if messages|length > 1 %} w9{% endif %}"
 
 
-@pytest.mark.parametrize("tomorrow", [
-    "w9 {{ messages[0]['content'] }}", "w9 w9 {{ messages[0]['content'] }}", LATER_TURNS])
+@pytest.mark.parametrize(
+    "tomorrow",
+    ["w9 {{ messages[0]['content'] }}", "w9 w9 {{ messages[0]['content'] }}", LATER_TURNS],
+)
 def test_an_interrupted_recording_notices_other_prompts(
-        settings, tiny_models, tmp_path, monkeypatch, tomorrow):
+    settings, tiny_models, tmp_path, monkeypatch, tomorrow
+):
     """A chat template may print the date, and in later turns only."""
     target = templated(tmp_path / "dated", tiny_models, "{{ messages[0]['content'] }}")
     settings = replace(settings, target=target, drafters=("ngram",))
@@ -536,8 +623,9 @@ def test_how_sure_drafters_are_is_recorded_at_temperature_one(settings, tiny_mod
     answer = trace.tokens[trace.offsets[0] : trace.offsets[1]].tolist()
     prompt = prompt_of(settings, row["query_id"], {})
     q = brute_force(tiny_models["drafter"], prompt + answer, len(prompt), 1.0, None, 1.0, 0)
-    found = {name: trace.optional[f"{name}/drafter"][: len(answer)]
-             for name in ("q_top", "entropy")}
+    found = {
+        name: trace.optional[f"{name}/drafter"][: len(answer)] for name in ("q_top", "entropy")
+    }
     np.testing.assert_allclose(found["q_top"], q.max(axis=1), atol=1e-5)
     np.testing.assert_allclose(found["entropy"], -(q * np.log(q)).sum(axis=1), atol=1e-4)
     lookup = trace.optional["q_top/prompt-lookup"]

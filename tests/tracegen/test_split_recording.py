@@ -30,18 +30,33 @@ def settings(tiny_models: dict[str, str], tmp_path: Path) -> RecordSettings:
     save_head(random_head(masks=3), tmp_path / "parallel")
     save_redrafter(random_recurrent([*range(3, 43)]), tmp_path / "recurrent")
     return RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl", 5),
-        out=tmp_path / "one", name="tiny", drafters=(
-            f"lm:{tiny_models['drafter']}", "early-exit:1", "early-exit:3", "prompt-lookup:2",
-            "ngram:2", f"eagle:{tmp_path / 'head'}", f"parallel:{tmp_path / 'parallel'}"),
-        max_new_tokens=80, batch_size=4, precision="full", rules=("gumbel", "multi:2"),
-        trees=("dynamic:6,2,2",), features=True)
+        target=tiny_models["target"],
+        prompts=save_questions(tmp_path / "questions.jsonl", 5),
+        out=tmp_path / "one",
+        name="tiny",
+        drafters=(
+            f"lm:{tiny_models['drafter']}",
+            "early-exit:1",
+            "early-exit:3",
+            "prompt-lookup:2",
+            "ngram:2",
+            f"eagle:{tmp_path / 'head'}",
+            f"parallel:{tmp_path / 'parallel'}",
+        ),
+        max_new_tokens=80,
+        batch_size=4,
+        precision="full",
+        rules=("gumbel", "multi:2"),
+        trees=("dynamic:6,2,2",),
+        features=True,
+    )
 
 
 def same_tables(left: Path, right: Path) -> None:
     for name in ("queries.parquet", "tokens-00000.parquet"):
-        assert_frame_equal(pl.read_parquet(left / name), pl.read_parquet(right / name),
-                           check_exact=True)
+        assert_frame_equal(
+            pl.read_parquet(left / name), pl.read_parquet(right / name), check_exact=True
+        )
 
 
 @pytest.mark.slow
@@ -49,8 +64,9 @@ def same_tables(left: Path, right: Path) -> None:
 def test_every_drafter_beside_a_split_target(settings, tmp_path, made_up_devices, temperature):
     settings = replace(settings, temperature=temperature)
     if temperature == 0:
-        settings = replace(settings, rules=(), drafters=(
-            *settings.drafters, f"redrafter:{tmp_path / 'recurrent'}"))
+        settings = replace(
+            settings, rules=(), drafters=(*settings.drafters, f"redrafter:{tmp_path / 'recurrent'}")
+        )
     record(settings)
     with made_up_devices as devices:
         found = record(replace(settings, device="split", out=tmp_path / "two"))
@@ -65,8 +81,9 @@ def test_every_drafter_beside_a_split_target(settings, tmp_path, made_up_devices
 def test_a_target_that_hugging_face_decodes(settings, tmp_path, made_up_devices):
     """Sliding windows: `generate` writes, with its own cache."""
     folder = save_other_architecture("sliding", tmp_path / "sliding", settings.target)
-    settings = replace(settings, target=folder, drafters=("early-exit:1", "ngram"), trees=(),
-                       max_new_tokens=20)
+    settings = replace(
+        settings, target=folder, drafters=("early-exit:1", "ngram"), trees=(), max_new_tokens=20
+    )
     record(settings)
     with made_up_devices:
         record(replace(settings, device="split", out=tmp_path / "two"))
@@ -83,24 +100,43 @@ def test_two_gpus_record_what_one_does(settings, tmp_path):
     one, two = read_trace(tmp_path / "one"), read_trace(tmp_path / "two")
     np.testing.assert_array_equal(one.tokens, two.tokens)
     for name in STATISTICS:
-        np.testing.assert_allclose(getattr(one, name), getattr(two, name), rtol=0,
-                                   atol=TOLERANCE["float32"])
+        np.testing.assert_allclose(
+            getattr(one, name), getattr(two, name), rtol=0, atol=TOLERANCE["float32"]
+        )
 
 
 @pytest.mark.gpu
 @two_gpus
 def test_the_command_splits(tiny_models, tmp_path):
     questions = save_questions(tmp_path / "questions.jsonl", 4)
-    assert main(["record", "--target", tiny_models["target"], "--prompts", str(questions),
-                 "--drafter", "early-exit:2", "--max-new-tokens", "20", "--device", "split",
-                 "--out", str(tmp_path / "trace")]) == 0
+    assert (
+        main(
+            [
+                "record",
+                "--target",
+                tiny_models["target"],
+                "--prompts",
+                str(questions),
+                "--drafter",
+                "early-exit:2",
+                "--max-new-tokens",
+                "20",
+                "--device",
+                "split",
+                "--out",
+                str(tmp_path / "trace"),
+            ]
+        )
+        == 0
+    )
     assert load_manifest(tmp_path / "trace").dtype == "bfloat16"
 
 
 @pytest.mark.gpu
 @two_gpus
-@pytest.mark.parametrize("shape", [
-    "toy", pytest.param("qwen2.5-coder-1.5b", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "shape", ["toy", pytest.param("qwen2.5-coder-1.5b", marks=pytest.mark.slow)]
+)
 def test_a_split_target_differs_by_rounding_alone(shape):
     """As far as the target's own statistics change when its answers are read one by one."""
     found = compared(shape, "cuda", "bfloat16", answers=8, tokens=64)

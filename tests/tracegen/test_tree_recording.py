@@ -20,9 +20,16 @@ from tests.helpers.tiny import save_questions
 def settings(tiny_models, tmp_path) -> RecordSettings:
     save_head(random_head(), tmp_path / "head")
     return RecordSettings(
-        target=tiny_models["target"], prompts=save_questions(tmp_path / "questions.jsonl", 3),
-        out=tmp_path / "trace", name="tiny", max_new_tokens=12, draft_length=3, costs=False,
-        drafters=("early-exit:3", f"eagle:{tmp_path / 'head'}"), trees=("dynamic:12,3,3",))
+        target=tiny_models["target"],
+        prompts=save_questions(tmp_path / "questions.jsonl", 3),
+        out=tmp_path / "trace",
+        name="tiny",
+        max_new_tokens=12,
+        draft_length=3,
+        costs=False,
+        drafters=("early-exit:3", f"eagle:{tmp_path / 'head'}"),
+        trees=("dynamic:12,3,3",),
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
@@ -62,11 +69,14 @@ def test_a_shape_may_come_from_a_file_with_an_equals_sign(settings, tmp_path):
     assert [rule.name for rule in read_trace(settings.out).manifest.rules] == ["tree", "tree:small"]
 
 
-@pytest.mark.parametrize(("trees", "message"), [
-    (("dynamic", "static"), "tree is given twice"),
-    (("oak",), "unknown kind"),
-    (("A B=dynamic",), "a tree's name holds"),
-])
+@pytest.mark.parametrize(
+    ("trees", "message"),
+    [
+        (("dynamic", "static"), "tree is given twice"),
+        (("oak",), "unknown kind"),
+        (("A B=dynamic",), "a tree's name holds"),
+    ],
+)
 def test_bad_trees_are_told(settings, trees, message):
     with pytest.raises(HedgespecError, match=message):
         record(replace(settings, trees=trees))

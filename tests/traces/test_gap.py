@@ -34,12 +34,21 @@ def test_bundled_traces_are_far_from_the_limit():
         assert gap_fault(50 * gap["mean"], 50 * gap["max"], manifest.dtype) is None
 
 
-@pytest.mark.parametrize("gap", [{"mean": 0.7, "max": 5.0}, {"mean": 1e-6, "max": 2.0},
-                                 {"mean": float("nan"), "max": float("nan")}])
+@pytest.mark.parametrize(
+    "gap",
+    [
+        {"mean": 0.7, "max": 5.0},
+        {"mean": 1e-6, "max": 2.0},
+        {"mean": float("nan"), "max": float("nan")},
+    ],
+)
 def test_passes_of_different_models_are_refused(trace, gap, capsys):
     written(trace, gap)
-    with pytest.raises(TraceError, match=r'manifest.json: field "recording.log_softmax_gap": .*'
-                                         "are different models"):
+    with pytest.raises(
+        TraceError,
+        match=r'manifest.json: field "recording.log_softmax_gap": .*'
+        "are different models",
+    ):
         read_trace(trace)
     assert main(["validate", str(trace)]) == 1
     assert "different models" in capsys.readouterr().err

@@ -22,7 +22,11 @@ def test_a_subset_holds_the_first_queries_of_each_domain_unchanged(tmp_path):
     assert part.queries["query_id"].to_list() == ["q0", "q1"]
     assert [drafter.depths for drafter in part.manifest.drafters] == [3, 1, 3]
     assert part.manifest.recording["subset_of"] == {
-        "name": whole.manifest.name, "queries": 5, "tokens": 35, "depths": 6}
+        "name": whole.manifest.name,
+        "queries": 5,
+        "tokens": 35,
+        "depths": 6,
+    }
     assert part.manifest.name == "part" != whole.manifest.name
     np.testing.assert_array_equal(part.tokens, whole.tokens[:11])
     np.testing.assert_array_equal(part.gamma, whole.gamma[:11, :3])
@@ -59,8 +63,23 @@ def test_help_lists_the_synthetic_kinds():
 @pytest.mark.parametrize("kind", KINDS)
 def test_synthetic_traces_are_valid_labelled_and_consistent(tmp_path, kind):
     out = tmp_path / "made"
-    assert main(["synthetic", kind, "--out", str(out), "--queries", "20", "--tokens", "400",
-                 "--drafters", "4"]) == 0
+    assert (
+        main(
+            [
+                "synthetic",
+                kind,
+                "--out",
+                str(out),
+                "--queries",
+                "20",
+                "--tokens",
+                "400",
+                "--drafters",
+                "4",
+            ]
+        )
+        == 0
+    )
     trace = read_trace(out)
     assert trace.name == f"synthetic-{kind}"
     assert all(name.startswith("synthetic-") for name in trace.manifest.drafter_names)
@@ -80,9 +99,17 @@ def test_synthetic_kinds_have_what_they_promise(tmp_path):
     independent = np.corrcoef(read_trace(tmp_path / "iid").gamma[:, 0].T)
     assert correlated[0, 1] > 0.5 > 0.1 > abs(independent[0, 1])
     trace = read_trace(tmp_path / "domains")
-    means = pl.DataFrame({"domain": trace.queries["domain"].to_numpy().repeat(640),
-                          **{str(arm): trace.gamma[:, 0, arm] for arm in range(4)}}
-                         ).group_by("domain").mean().sort("domain")
+    means = (
+        pl.DataFrame(
+            {
+                "domain": trace.queries["domain"].to_numpy().repeat(640),
+                **{str(arm): trace.gamma[:, 0, arm] for arm in range(4)},
+            }
+        )
+        .group_by("domain")
+        .mean()
+        .sort("domain")
+    )
     for number in range(3):
         home = means.row(number, named=True)
         assert home[str(number)] > home["3"] > home[str((number + 1) % 3)]
@@ -90,12 +117,15 @@ def test_synthetic_kinds_have_what_they_promise(tmp_path):
     assert overall.argmax() == 3, "nobody beats the generalist on average"
 
 
-@pytest.mark.parametrize(("kind", "sizes", "message"), [
-    ("chaos", (1, 1, 1, 0), "unknown kind 'chaos'"),
-    ("iid", (0, 1, 1, 0), "^queries must be at least 1"),
-    ("iid", (1, 1, -2, 0), "^drafters must be at least 1"),
-    ("iid", (1, 1, 1, -1), "^seed must be at least 0"),
-])
+@pytest.mark.parametrize(
+    ("kind", "sizes", "message"),
+    [
+        ("chaos", (1, 1, 1, 0), "unknown kind 'chaos'"),
+        ("iid", (0, 1, 1, 0), "^queries must be at least 1"),
+        ("iid", (1, 1, -2, 0), "^drafters must be at least 1"),
+        ("iid", (1, 1, 1, -1), "^seed must be at least 0"),
+    ],
+)
 def test_bad_synthetic_traces_are_told(tmp_path, kind, sizes, message):
     with pytest.raises(HedgespecError, match=message):
         write_synthetic(tmp_path / "made", kind, *sizes)
@@ -120,13 +150,17 @@ def test_a_smaller_pool_is_a_subset_and_a_larger_one_adds_weaker_copies(tmp_path
     np.testing.assert_array_equal(large.gamma[:, :, :3], trace.gamma)
     a, original = (parse_rule("sampling").realised(one, 1) for one in (large, trace))
     for arm in range(3, 20):
-        copied = [place for place, name in enumerate(names)
-                  if large.manifest.drafter_names[arm].startswith(f"{name}.")]
+        copied = [
+            place
+            for place, name in enumerate(names)
+            if large.manifest.drafter_names[arm].startswith(f"{name}.")
+        ]
         factor = large.gamma[0, 0, arm] / trace.gamma[0, 0, copied[0]]
         assert 0.5 <= factor <= 0.95
         np.testing.assert_allclose(a[:, :, arm], factor * original[:, :, copied[0]], rtol=1e-4)
-        np.testing.assert_allclose(large.gamma[:, :, arm], factor * trace.gamma[:, :, copied[0]],
-                                   rtol=1e-5)
+        np.testing.assert_allclose(
+            large.gamma[:, :, arm], factor * trace.gamma[:, :, copied[0]], rtol=1e-5
+        )
     expected = Replayer(large, 2).expected_rounds.sum(axis=0)
     assert expected.argmin() < 3, "copies are weaker"
 
@@ -143,11 +177,14 @@ def test_bad_pools_are_told(tmp_path):
 def test_seeds_draw_other_pools_whose_names_say_so(tmp_path):
     trace = write_trace(tmp_path / "trace")
     pools = [resize_pool(trace, 6, seed) for seed in range(4)]
-    assert [pool.name for pool in pools] == ["synthetic.n6", *(
-        f"synthetic.n6s{seed}" for seed in (1, 2, 3))]
+    assert [pool.name for pool in pools] == [
+        "synthetic.n6",
+        *(f"synthetic.n6s{seed}" for seed in (1, 2, 3)),
+    ]
     assert len({tuple(pool.manifest.drafter_names) for pool in pools}) == 4
-    found = run_sweep([tmp_path / "trace"], SweepSettings(
-        ("hedge",), pools=(2,), pool_seeds=(0, 3), seeds=1)).summary
+    found = run_sweep(
+        [tmp_path / "trace"], SweepSettings(("hedge",), pools=(2,), pool_seeds=(0, 3), seeds=1)
+    ).summary
     assert found["trace"].to_list() == ["synthetic.n2", "synthetic.n2s3"]
     with pytest.raises(HedgespecError, match="pool_seeds draw the drafters of pools"):
         run_sweep([tmp_path / "trace"], SweepSettings(("hedge",), pool_seeds=(1,)))
@@ -156,8 +193,23 @@ def test_seeds_draw_other_pools_whose_names_say_so(tmp_path):
 @pytest.mark.slow
 def test_pools_are_a_dimension_of_sweeps(tmp_path):
     write_trace(tmp_path / "trace")
-    assert main(["sim", "--traces", str(tmp_path / "trace"), "--pool", "2", "5", "--selectors",
-                 "hedge", "--out", str(tmp_path / "out")]) == 0
+    assert (
+        main(
+            [
+                "sim",
+                "--traces",
+                str(tmp_path / "trace"),
+                "--pool",
+                "2",
+                "5",
+                "--selectors",
+                "hedge",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
     summary = pl.read_parquet(tmp_path / "out" / "summary.parquet")
     assert summary["trace"].to_list() == ["synthetic.n2", "synthetic.n5"]
 
@@ -174,8 +226,17 @@ def test_a_subset_can_be_replayed_at_its_own_draft_length(tmp_path):
     write_subset(tmp_path / "whole", tmp_path / "all", per_domain=10**23)
 
 
-@pytest.mark.parametrize("size", [{"queries": 10**9}, {"drafters": 10**23}, {"seed": 2**80},
-                                  {"seed": -1}, {"tokens": 1.5}, {"queries": True}])
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"queries": 10**9},
+        {"drafters": 10**23},
+        {"seed": 2**80},
+        {"seed": -1},
+        {"tokens": 1.5},
+        {"queries": True},
+    ],
+)
 def test_sizes_out_of_range_are_told(tmp_path, size):
     with pytest.raises(HedgespecError, match=f"{next(iter(size))}.* must "):
         write_synthetic(tmp_path / "trace", "iid", **size)

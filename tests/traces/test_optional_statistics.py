@@ -23,11 +23,16 @@ def write_optional(folder: Path, **changed: np.ndarray) -> Trace:
     """A trace whose drafter 1 has all optional statistics; `changed` columns (T) stand instead."""
     plain = write_trace(folder / "plain")
     tokens = len(plain.tokens)
-    columns = {"drafted": np.full(tokens, ENDLESS), "matched": np.full(tokens, 3),
-               "q_top": np.full(tokens, 0.5), "entropy": np.full(tokens, 1.25)} | changed
+    columns = {
+        "drafted": np.full(tokens, ENDLESS),
+        "matched": np.full(tokens, 3),
+        "q_top": np.full(tokens, 0.5),
+        "entropy": np.full(tokens, 1.25),
+    } | changed
     table = pl.read_parquet(folder / "plain" / "tokens-00000.parquet").with_columns(
         pl.Series(f"{name}/drafter-1", values.astype(float)).cast(OPTIONAL_STATISTICS[name])
-        for name, values in columns.items())
+        for name, values in columns.items()
+    )
     drafters = list(plain.manifest.drafters)
     drafters[1] = replace(drafters[1], statistics=NAMES)
     writer = TraceWriter(folder / "trace", {})
@@ -49,10 +54,16 @@ def test_they_are_read_as_they_were_written(tmp_path):
     assert read_trace(tmp_path / "plain").optional == {}
 
 
-@pytest.mark.parametrize(("name", "value", "message"), [
-    ("drafted", 0, "contradicts \"matched|is 0, nothing proposed"),
-    ("matched", 0, "is 0, nothing proposed"), ("q_top", 1.5, r"must lie in \[0, 1\]"),
-    ("entropy", -0.5, "must be finite"), ("q_top", np.nan, "must be finite")])
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("drafted", 0, 'contradicts "matched|is 0, nothing proposed'),
+        ("matched", 0, "is 0, nothing proposed"),
+        ("q_top", 1.5, r"must lie in \[0, 1\]"),
+        ("entropy", -0.5, "must be finite"),
+        ("q_top", np.nan, "must be finite"),
+    ],
+)
 def test_what_cannot_be_is_told(tmp_path, name, value, message):
     values = np.full(138, 2.0 if name in ("drafted", "matched") else 0.5)
     values[9] = value
@@ -81,8 +92,11 @@ def test_they_go_with_their_drafters(tmp_path):
     part = read_trace(tmp_path / "part")
     assert part.optional["drafted/drafter-1"].tolist() == list(range(1, 42))
     larger = resize_pool(trace, 12, seed=0)
-    copies = [info for info in larger.manifest.drafters
-              if info.name.startswith("drafter-1.") and "x" in info.name]
+    copies = [
+        info
+        for info in larger.manifest.drafters
+        if info.name.startswith("drafter-1.") and "x" in info.name
+    ]
     assert copies
     for copy in copies:
         assert copy.statistics == ("drafted", "matched"), "a weaker copy is less sure"
@@ -98,7 +112,8 @@ def test_gamma_lies_between_its_bounds(tmp_path, name, value):
 
     def write(folder: Path) -> Trace:
         table = pl.read_parquet(tmp_path / "plain" / "tokens-00000.parquet").with_columns(
-            pl.Series(f"{bound}/drafter-1", values.clip(0, 1)) for bound, values in columns.items())
+            pl.Series(f"{bound}/drafter-1", values.clip(0, 1)) for bound, values in columns.items()
+        )
         writer = TraceWriter(folder, {})
         writer.write_batch("all", plain.queries, table)
         writer.finish(replace(plain.manifest, drafters=drafters, files={}))

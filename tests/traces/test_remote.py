@@ -49,8 +49,8 @@ def test_what_is_no_trace_is_told(tmp_path):
 
 
 def test_a_store_that_fails_in_its_own_way_is_told(monkeypatch):
-    """Packages of stores raise types of their own, such as botocore's for a network that is down.
-    """
+    """Packages of stores raise types of their own, such as botocore's for a network that is down."""
+
     class StoreError(Exception):
         pass
 
@@ -58,6 +58,9 @@ def test_a_store_that_fails_in_its_own_way_is_told(monkeypatch):
         raise StoreError("could not connect\nto the endpoint")
 
     monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "cat_file", fail)
-    with pytest.raises(HedgespecError, match="memory://some/trace: no trace can be read from there "
-                                             r"\(could not connect to the endpoint\)"):
+    with pytest.raises(
+        HedgespecError,
+        match="memory://some/trace: no trace can be read from there "
+        r"\(could not connect to the endpoint\)",
+    ):
         trace_folder("memory://some/trace")

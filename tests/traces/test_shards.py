@@ -35,8 +35,9 @@ def test_pieces_hold_whole_queries_in_order(trace):
     assert [piece.tolist() for piece in pieces] == [[0, 1], [2], [3], [4]]
     read = [reader.read(piece) for piece in pieces]
     for name in ("tokens", "log_p", "log_q", "gamma", "match", "p_top", "numbers"):
-        np.testing.assert_array_equal(np.concatenate([getattr(one, name) for one in read]),
-                                      getattr(trace, name))
+        np.testing.assert_array_equal(
+            np.concatenate([getattr(one, name) for one in read]), getattr(trace, name)
+        )
     assert pl.concat([one.queries for one in read]).equals(trace.queries)
     assert sum(one.bytes for one in read) == trace.bytes > 0
 
@@ -84,8 +85,12 @@ def test_a_subset_renumbers_what_it_keeps(tmp_path, trace, small_shards):
 def test_a_refused_shard_leaves_no_manifest(tmp_path, trace, small_shards):
     reader = TraceReader(trace.folder)
     tokens = reader.tokens(np.arange(5)).with_columns(
-        pl.when(pl.int_range(pl.len()) == 100).then(2.0).otherwise(pl.col("gamma/drafter-0"))
-        .cast(pl.Float32).alias("gamma/drafter-0"))
+        pl.when(pl.int_range(pl.len()) == 100)
+        .then(2.0)
+        .otherwise(pl.col("gamma/drafter-0"))
+        .cast(pl.Float32)
+        .alias("gamma/drafter-0")
+    )
     writer = TraceWriter(tmp_path / "bad", {})
     with pytest.raises(TraceError, match=r"tokens-00003\.parquet: row 10, column .gamma"):
         writer.write_whole(reader.manifest, reader.queries, [tokens])

@@ -35,19 +35,24 @@ TOKENS, QUERIES, MANIFEST = "tokens-00000.parquet", "queries.parquet", "manifest
 @pytest.mark.parametrize("folder", bundled_traces(), ids=lambda path: path.name)
 def test_bundled_traces_are_valid(folder):
     trace = read_trace(folder)
-    drafters, others = {"methods": (9, {"parallel", "redrafter"}),
-                        "coder": (11, {"generalist-mixed", "half", "early-exit-14"})}.get(
-        folder.name.split("-")[0], (11, {"small-math", "small-python"}))
+    drafters, others = {
+        "methods": (9, {"parallel", "redrafter"}),
+        "coder": (11, {"generalist-mixed", "half", "early-exit-14"}),
+    }.get(folder.name.split("-")[0], (11, {"small-math", "small-python"}))
     assert len(trace.manifest.drafters) == drafters
     assert others | {"generalist", "expert-math", "prompt-lookup"} < set(
-        trace.manifest.drafter_names)
+        trace.manifest.drafter_names
+    )
     assert set(trace.manifest.costs.drafters) == set(trace.manifest.drafter_names)
 
 
 def test_drafters_and_domains_share_their_words():
     trace = read_trace(trace_folder("domain-mix-t0"))
-    experts = {name.removeprefix("expert-") for name in trace.manifest.drafter_names
-               if name.startswith("expert-")}
+    experts = {
+        name.removeprefix("expert-")
+        for name in trace.manifest.drafter_names
+        if name.startswith("expert-")
+    }
     assert trace.queries["domain"].n_unique() == 8
     assert experts | {"general"} == set(trace.queries["domain"])
 
@@ -71,7 +76,8 @@ def test_arrays_are_contiguous_and_shaped_by_position_depth_and_drafter(tmp_path
     table = pl.read_parquet(tmp_path / "trace" / TOKENS)
     for depth in range(4):
         np.testing.assert_array_equal(
-            trace.gamma[:, depth, 1], table[f"gamma/drafter-1@{depth + 1}"].to_numpy())
+            trace.gamma[:, depth, 1], table[f"gamma/drafter-1@{depth + 1}"].to_numpy()
+        )
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +100,11 @@ def rewrite(folder: Path, name: str, change: Callable[[pl.DataFrame], pl.DataFra
 
 def set_cell(column: str, row: int, value: object) -> Callable[[pl.DataFrame], pl.DataFrame]:
     return lambda table: table.with_columns(
-        pl.when(pl.int_range(pl.len()) == row).then(pl.lit(value, table[column].dtype))
-        .otherwise(pl.col(column)).alias(column))
+        pl.when(pl.int_range(pl.len()) == row)
+        .then(pl.lit(value, table[column].dtype))
+        .otherwise(pl.col(column))
+        .alias(column)
+    )
 
 
 def edit_manifest(folder: Path, change: Callable[[dict], object]) -> None:
@@ -171,71 +180,120 @@ WHOLE = {  # other damage: what is done, and what the message must say
     "missing manifest": (lambda f: (f / MANIFEST).unlink(), "no manifest.json"),
     "manifest no JSON": (lambda f: truncate(f / MANIFEST), "not readable as JSON"),
     "no trace at all": (lambda f: (f / MANIFEST).write_text("{}"), "this is not a trace"),
-    "newer version": (lambda f: edit_manifest(f, lambda m: m.update(version=5)),
-                      "version 5 is newer than the 4"),
-    "version a text": (lambda f: edit_manifest(f, lambda m: m.update(version="1")),
-                       "not a positive integer"),
-    "field missing": (lambda f: edit_manifest(f, lambda m: m["sampling"].pop("seed")),
-                      'field "sampling.seed" is missing'),
-    "field of wrong type": (lambda f: edit_manifest(f, lambda m: m.update(draft_length="5")),
-                            'field "draft_length" has the wrong type'),
-    "unknown field": (lambda f: edit_manifest(f, lambda m: m.update(colour=1)),
-                      'unknown field "colour"'),
+    "newer version": (
+        lambda f: edit_manifest(f, lambda m: m.update(version=5)),
+        "version 5 is newer than the 4",
+    ),
+    "version a text": (
+        lambda f: edit_manifest(f, lambda m: m.update(version="1")),
+        "not a positive integer",
+    ),
+    "field missing": (
+        lambda f: edit_manifest(f, lambda m: m["sampling"].pop("seed")),
+        'field "sampling.seed" is missing',
+    ),
+    "field of wrong type": (
+        lambda f: edit_manifest(f, lambda m: m.update(draft_length="5")),
+        'field "draft_length" has the wrong type',
+    ),
+    "unknown field": (
+        lambda f: edit_manifest(f, lambda m: m.update(colour=1)),
+        'unknown field "colour"',
+    ),
     "temperature infinite": (
         lambda f: edit_manifest(f, lambda m: m["sampling"].update(temperature=float("inf"))),
-        "must be >= 0 and finite"),
-    "top_p 7": (lambda f: edit_manifest(f, lambda m: m["sampling"].update(top_p=7)),
-                "must lie in (0, 1]"),
-    "garbage hash": (lambda f: edit_manifest(f, lambda m: m["target"].update(weights_sha256="x")),
-                     "a sha256 is not 64 hexadecimal digits"),
-    "name with markup": (lambda f: edit_manifest(f, lambda m: m.update(name="m[/foo]")),
-                         "a trace's name may hold"),
-    "huge draft length": (lambda f: edit_manifest(f, lambda m: m.update(draft_length=10**30)),
-                          "must lie in 1..10000"),
+        "must be >= 0 and finite",
+    ),
+    "top_p 7": (
+        lambda f: edit_manifest(f, lambda m: m["sampling"].update(top_p=7)),
+        "must lie in (0, 1]",
+    ),
+    "garbage hash": (
+        lambda f: edit_manifest(f, lambda m: m["target"].update(weights_sha256="x")),
+        "a sha256 is not 64 hexadecimal digits",
+    ),
+    "name with markup": (
+        lambda f: edit_manifest(f, lambda m: m.update(name="m[/foo]")),
+        "a trace's name may hold",
+    ),
+    "huge draft length": (
+        lambda f: edit_manifest(f, lambda m: m.update(draft_length=10**30)),
+        "must lie in 1..10000",
+    ),
     "deeply nested": (lambda f: (f / MANIFEST).write_text("[" * 100_000), "not readable as JSON"),
-    "drafter twice": (lambda f: edit_manifest(f, lambda m: m["drafters"].append(m["drafters"][0])),
-                      "names a drafter twice"),
-    "wrong hash": (lambda f: edit_manifest(f, lambda m: m["files"][TOKENS].update(sha256="0" * 64)),
-                   f"{TOKENS}: sha256 is"),
-    "row count": (lambda f: edit_manifest(f, lambda m: m["files"][TOKENS].update(rows=3)),
-                  "138 rows, the manifest says 3"),
-    "token count": (lambda f: edit_manifest(f, lambda m: m.update(tokens=3)),
-                    'column "output_tokens" adds up to 138'),
-    "foreign file": (lambda f: (f / "tokens-00009.parquet").write_bytes(b"x"),
-                     "not listed in the manifest"),
-    "path leaves the folder": (lambda f: edit_manifest(
-        f, lambda m: m["files"].update({"../x.parquet": {"sha256": "0" * 64, "rows": 1}})),
-        "leaves the folder"),
-    "column missing": (lambda f: rewrite(f, TOKENS, lambda t: t.drop(G0)),
-                       f'column "{G0}" is missing'),
-    "column unknown": (lambda f: rewrite(f, TOKENS, lambda t: t.with_columns(x=1)),
-                       'unknown column "x"'),
-    "column of wrong type": (lambda f: rewrite(f, TOKENS, lambda t: t.cast({G0: pl.Float64})),
-                             f'column "{G0}" has type Float64, expected Float32'),
-    "columns swapped": (lambda f: rewrite(f, TOKENS, swap(G0, P0)),
-                        f'column "{P0}"'),
-    "drafters swapped": (lambda f: rewrite(f, TOKENS, swap(M0, "match/drafter-2")),
-                         "differs from p of the emitted token"),
-    "rows missing": (lambda f: (rewrite(f, TOKENS, lambda t: t.head(100)), edit_manifest(
-        f, lambda m: m["files"][TOKENS].update(rows=100))),
-        "the token shards hold 100 tokens, queries.parquet counts 138"),
-    "rows doubled": (lambda f: (rewrite(f, TOKENS, lambda t: pl.concat([t, t])), edit_manifest(
-        f, lambda m: m["files"][TOKENS].update(rows=276))),
-        "row 138: more tokens than queries.parquet counts"),
+    "drafter twice": (
+        lambda f: edit_manifest(f, lambda m: m["drafters"].append(m["drafters"][0])),
+        "names a drafter twice",
+    ),
+    "wrong hash": (
+        lambda f: edit_manifest(f, lambda m: m["files"][TOKENS].update(sha256="0" * 64)),
+        f"{TOKENS}: sha256 is",
+    ),
+    "row count": (
+        lambda f: edit_manifest(f, lambda m: m["files"][TOKENS].update(rows=3)),
+        "138 rows, the manifest says 3",
+    ),
+    "token count": (
+        lambda f: edit_manifest(f, lambda m: m.update(tokens=3)),
+        'column "output_tokens" adds up to 138',
+    ),
+    "foreign file": (
+        lambda f: (f / "tokens-00009.parquet").write_bytes(b"x"),
+        "not listed in the manifest",
+    ),
+    "path leaves the folder": (
+        lambda f: edit_manifest(
+            f, lambda m: m["files"].update({"../x.parquet": {"sha256": "0" * 64, "rows": 1}})
+        ),
+        "leaves the folder",
+    ),
+    "column missing": (
+        lambda f: rewrite(f, TOKENS, lambda t: t.drop(G0)),
+        f'column "{G0}" is missing',
+    ),
+    "column unknown": (
+        lambda f: rewrite(f, TOKENS, lambda t: t.with_columns(x=1)),
+        'unknown column "x"',
+    ),
+    "column of wrong type": (
+        lambda f: rewrite(f, TOKENS, lambda t: t.cast({G0: pl.Float64})),
+        f'column "{G0}" has type Float64, expected Float32',
+    ),
+    "columns swapped": (lambda f: rewrite(f, TOKENS, swap(G0, P0)), f'column "{P0}"'),
+    "drafters swapped": (
+        lambda f: rewrite(f, TOKENS, swap(M0, "match/drafter-2")),
+        "differs from p of the emitted token",
+    ),
+    "rows missing": (
+        lambda f: (
+            rewrite(f, TOKENS, lambda t: t.head(100)),
+            edit_manifest(f, lambda m: m["files"][TOKENS].update(rows=100)),
+        ),
+        "the token shards hold 100 tokens, queries.parquet counts 138",
+    ),
+    "rows doubled": (
+        lambda f: (
+            rewrite(f, TOKENS, lambda t: pl.concat([t, t])),
+            edit_manifest(f, lambda m: m["files"][TOKENS].update(rows=276)),
+        ),
+        "row 138: more tokens than queries.parquet counts",
+    ),
 }
 
 
 HUGE = 10**400
 CLAIMS = {  # of a manifest, that no file of the trace bears out: nothing is made on its word
     "depths": (lambda m: m["drafters"][0].update(depths=10**8), "depths must lie in 1..10000"),
-    "columns": (lambda m: m["drafters"][0].update(depths=10**4), "@1\" is missing"),
+    "columns": (lambda m: m["drafters"][0].update(depths=10**4), '@1" is missing'),
     "rows": (lambda m: m["files"][TOKENS].update(rows=10**12), "no row, or too many"),
     "queries": (lambda m: m.update(queries=HUGE), "must be below 2^63"),
     "tokens": (lambda m: m.update(tokens=2**32 + 138), "adds up to 138, the manifest says"),
     "temperature": (lambda m: m["sampling"].update(temperature=HUGE), "is too large"),
     "seed": (lambda m: m["sampling"].update(seed=HUGE), "must be below 2^63"),
-    "rules": (lambda m: m.update(version=2, rules=[{"name": "tree", "levels": 255}]),
-              "\"depth.tree/drafter-0\" is missing"),
+    "rules": (
+        lambda m: m.update(version=2, rules=[{"name": "tree", "levels": 255}]),
+        '"depth.tree/drafter-0" is missing',
+    ),
     "control character": (lambda m: m["target"].update(id="a\nb"), "holds a control character"),
     "half a surrogate pair": (lambda m: m.update(device="\ud800"), "half a surrogate pair"),
 }
@@ -261,8 +319,13 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
 def test_token_counts_do_not_wrap(tmp_path):
     """2^32 more tokens than there are add up to what there is, in 32 bits."""
     write_trace(tmp_path)
-    rewrite(tmp_path, QUERIES, lambda table: table.with_columns(output_tokens=pl.Series(
-        [2**31 + 40, 2**31 + 1, 7, 90], dtype=pl.UInt32)))
+    rewrite(
+        tmp_path,
+        QUERIES,
+        lambda table: table.with_columns(
+            output_tokens=pl.Series([2**31 + 40, 2**31 + 1, 7, 90], dtype=pl.UInt32)
+        ),
+    )
     with pytest.raises(TraceError, match="adds up to 4294967434"):
         read_trace(tmp_path)
 
@@ -315,8 +378,10 @@ def test_at_temperature_zero_log_q_must_agree_with_match(tmp_path):
         read_trace(folder)
 
 
-@pytest.mark.parametrize(("column", "value", "told"), [
-    ("log_p", -0.1, "must be 0: at temperature 0"), (P0, 0.0005, "at temperature 0 both say")])
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [("log_p", -0.1, "must be 0: at temperature 0"), (P0, 0.0005, "at temperature 0 both say")],
+)
 def test_at_temperature_zero_all_of_p_is_on_the_text(tmp_path, column, value, told):
     folder = tmp_path / "trace"
     trace = write_trace(folder, temperature=0.0)
@@ -391,8 +456,13 @@ def test_minus_infinity_survives_rounding():
 def test_format_documentation_lists_every_column_and_manifest_field():
     text = (Path(__file__).parents[2] / "docs" / "trace-format.md").read_text()
     manifest = json.loads((bundled_traces()[0] / MANIFEST).read_text())
-    for name in [*QUERY_COLUMNS, *TOKEN_COLUMNS, *DRAFTER_STATISTICS, *OPTIONAL_STATISTICS,
-                 *manifest]:
+    for name in [
+        *QUERY_COLUMNS,
+        *TOKEN_COLUMNS,
+        *DRAFTER_STATISTICS,
+        *OPTIONAL_STATISTICS,
+        *manifest,
+    ]:
         assert f"`{name}" in text, name
 
 
@@ -402,4 +472,5 @@ def test_traces_open_as_they_stand_in_polars():
     table = pl.scan_parquet(folder / TOKENS)
     drafters = read_trace(folder).manifest.drafters
     assert table.collect_schema().names() == list(
-        token_schema([(drafter.name, drafter.depths) for drafter in drafters]))
+        token_schema([(drafter.name, drafter.depths) for drafter in drafters])
+    )

@@ -10,9 +10,12 @@ def questions(domain, count, seed=0):
     from hedgespec.tracegen.prompts import Question
 
     rng = random.Random(f"{domain} {seed}")
-    return [Question(f"{domain}-{number}", domain,
-                     [" ".join(f"w{rng.randrange(60)}" for _ in range(6))])
-            for number in range(count)]
+    return [
+        Question(
+            f"{domain}-{number}", domain, [" ".join(f"w{rng.randrange(60)}" for _ in range(6))]
+        )
+        for number in range(count)
+    ]
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ from hedgespec.zoo.build import make_zoo  # noqa: E402
 from hedgespec.zoo.settings import ZooSettings  # noqa: E402
 from hedgespec.zoo.training_losses import Drafts, drafting_loss  # noqa: E402
 
-pytestmark = [pytest.mark.gpu,
-              pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+]
 
 
 @pytest.mark.parametrize("kind", ["kl", "tv", "length"])
@@ -38,8 +40,9 @@ def test_compiled_losses_equal_the_plain_ones(kind):
 def test_gradients_of_masked_attention_are_finite_while_a_zoo_is_made(length):
     """By cuDNN those of queries are NaN at these lengths, where nearly all keys are far off."""
     torch.manual_seed(0)
-    queries, keys, values = (torch.randn(1, 2, length, 64, device="cuda", dtype=torch.bfloat16)
-                             for _ in range(3))
+    queries, keys, values = (
+        torch.randn(1, 2, length, 64, device="cuda", dtype=torch.bfloat16) for _ in range(3)
+    )
     queries, keys = queries.abs() * 4, -keys.abs() * 4  # scores far below zero
     leaves = [one.requires_grad_() for one in (queries, keys, values)]
     mask = torch.ones(length, length, dtype=torch.bool, device="cuda").tril()
@@ -52,15 +55,35 @@ def test_gradients_of_masked_attention_are_finite_while_a_zoo_is_made(length):
 @pytest.mark.parametrize("rate", [None, 1e30])
 def test_a_zoo_of_a_qwen2_in_half_precision(tmp_path, small_questions, rate):
     """It learns; at an absurd rate its weights stay finite all the same."""
-    summary = make_zoo(ZooSettings(
-        save_plain_layers("qwen2", tmp_path / "target", context=512), tmp_path / "zoo",
-        domains=("math",), small=("math",), questions=40, answers=80, general_questions=40,
-        general_answers=80, held_out=8, max_new_tokens=96, draft_vocabulary=100, depths=3,
-        positions=2048, generalist_steps=100, expert_steps=40, parallel_steps=20,
-        recurrent_steps=20, small_steps=20, generalist_rate=rate, mixed=True))
+    summary = make_zoo(
+        ZooSettings(
+            save_plain_layers("qwen2", tmp_path / "target", context=512),
+            tmp_path / "zoo",
+            domains=("math",),
+            small=("math",),
+            questions=40,
+            answers=80,
+            general_questions=40,
+            general_answers=80,
+            held_out=8,
+            max_new_tokens=96,
+            draft_vocabulary=100,
+            depths=3,
+            positions=2048,
+            generalist_steps=100,
+            expert_steps=40,
+            parallel_steps=20,
+            recurrent_steps=20,
+            small_steps=20,
+            generalist_rate=rate,
+            mixed=True,
+        )
+    )
     for name in ("generalist", "generalist-mixed", "expert-math"):
-        assert all(bool(weight.isfinite().all())
-                   for weight in load_head(tmp_path / "zoo" / name).parameters())
+        assert all(
+            bool(weight.isfinite().all())
+            for weight in load_head(tmp_path / "zoo" / name).parameters()
+        )
     curve = summary["curves"]["generalist"]
     assert all(math.isfinite(point["tokens_per_round"]) for point in curve)
     if rate is None:

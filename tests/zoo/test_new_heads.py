@@ -20,6 +20,7 @@ from hedgespec.zoo.settings import ZooSettings  # noqa: E402
 @pytest.fixture(scope="module")
 def plain_layers(tmp_path_factory):
     """Loads the tiny model of a kind."""
+
     def load(kind):
         folder = tmp_path_factory.mktemp(kind)
         return load_model(save_plain_layers(kind, folder), "cpu", "float32")
@@ -33,7 +34,8 @@ def layer_alone(head, states):
     nothing = torch.zeros_like(states)
     residual, (queries, keys, values) = head.project(nothing, states, positions)
     attended = torch.nn.functional.scaled_dot_product_attention(
-        queries, keys, values, is_causal=True)
+        queries, keys, values, is_causal=True
+    )
     return head.layer.finish(residual, attended)
 
 
@@ -60,10 +62,14 @@ def test_a_new_head_computes_what_the_targets_last_layer_does(plain_layers, tmp_
 def test_a_narrower_mlp_keeps_the_units_that_can_put_out_most(plain_layers, kind):
     target = plain_layers(kind)
     mlp = target.network.layers[-1].mlp
-    wide, narrow = (new_head(target, np.arange(30), width, seed=0).layer.mlp
-                    for width in (None, 24))
-    strength = (mlp.gate_proj.weight.norm(dim=1) * mlp.up_proj.weight.norm(dim=1)
-                * mlp.down_proj.weight.norm(dim=0))
+    wide, narrow = (
+        new_head(target, np.arange(30), width, seed=0).layer.mlp for width in (None, 24)
+    )
+    strength = (
+        mlp.gate_proj.weight.norm(dim=1)
+        * mlp.up_proj.weight.norm(dim=1)
+        * mlp.down_proj.weight.norm(dim=0)
+    )
     kept = strength.argsort(descending=True)[:24].sort().values
     assert torch.equal(narrow.up_proj.weight, mlp.up_proj.weight[kept])
     assert torch.equal(narrow.down_proj.weight, mlp.down_proj.weight[:, kept])
@@ -76,8 +82,9 @@ def test_a_narrower_mlp_keeps_the_units_that_can_put_out_most(plain_layers, kind
 
 @pytest.mark.parametrize("kind", ["gpt2", "opt"])
 def test_other_layers_are_refused_in_one_line(tiny_models, tmp_path, kind):
-    target = load_model(save_other_architecture(kind, tmp_path, tiny_models["target"]),
-                        "cpu", "float32")
+    target = load_model(
+        save_other_architecture(kind, tmp_path, tiny_models["target"]), "cpu", "float32"
+    )
     with pytest.raises(HedgespecError, match="no head can be started from this architecture"):
         new_head(target, np.arange(30), None, seed=0)
 
@@ -92,11 +99,29 @@ def test_a_layer_with_other_tensors_is_named(plain_layers):
 @pytest.mark.parametrize("kind", ["qwen2-tied", "qwen3"])
 def test_a_zoo_of_any_plain_layers(plain_layers, tmp_path, monkeypatch, small_questions, kind):
     target = plain_layers(kind)
-    summary = make_zoo(ZooSettings(
-        target.id, tmp_path / "zoo", "cpu", "float32", domains=("math",), small=(), methods=(),
-        questions=6, answers=8, general_questions=6, general_answers=8, held_out=2,
-        max_new_tokens=16, draft_vocabulary=40, depths=3, positions=512, mlp_width=48,
-        generalist_steps=6, expert_steps=4))
+    summary = make_zoo(
+        ZooSettings(
+            target.id,
+            tmp_path / "zoo",
+            "cpu",
+            "float32",
+            domains=("math",),
+            small=(),
+            methods=(),
+            questions=6,
+            answers=8,
+            general_questions=6,
+            general_answers=8,
+            held_out=2,
+            max_new_tokens=16,
+            draft_vocabulary=40,
+            depths=3,
+            positions=512,
+            mlp_width=48,
+            generalist_steps=6,
+            expert_steps=4,
+        )
+    )
     assert set(summary["tokens_per_round"]) == {"generalist", "expert-math"}
     assert load_head(tmp_path / "zoo" / "expert-math").config.layer.intermediate_size == 48
 

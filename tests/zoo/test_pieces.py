@@ -18,16 +18,22 @@ from hedgespec.zoo.teacher import Teacher  # noqa: E402
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory) -> LanguageModel:
-    return load_model(save_plain_layers("qwen2", tmp_path_factory.mktemp("qwen2")), "cpu",
-                      "float32")
+    return load_model(
+        save_plain_layers("qwen2", tmp_path_factory.mktemp("qwen2")), "cpu", "float32"
+    )
 
 
 @pytest.fixture
 def most_rows(monkeypatch) -> list[int]:
     """How many rows of logits were made at once."""
     seen, logits = [], LanguageModel.logits
-    monkeypatch.setattr(LanguageModel, "logits", lambda self, hidden, tokens=None: (
-        seen.append(hidden.numel() // hidden.shape[-1]) or logits(self, hidden, tokens)))
+    monkeypatch.setattr(
+        LanguageModel,
+        "logits",
+        lambda self, hidden, tokens=None: (
+            seen.append(hidden.numel() // hidden.shape[-1]) or logits(self, hidden, tokens)
+        ),
+    )
     return seen
 
 
@@ -63,7 +69,10 @@ def test_lessons_are_those_of_all_positions_at_once(target, most_rows, monkeypat
     assert max(most_rows) == 7
     torch.testing.assert_close(pieces.log_normaliser, whole.log_normaliser)
     with torch.inference_mode():
-        logits = [target.model(torch.tensor(sequence[None], dtype=torch.long)).logits[0]
-                  for sequence in text.sequences]
-    torch.testing.assert_close(pieces.log_normaliser, torch.cat(logits).div(0.7).logsumexp(-1),
-                               atol=1e-5, rtol=1e-5)
+        logits = [
+            target.model(torch.tensor(sequence[None], dtype=torch.long)).logits[0]
+            for sequence in text.sequences
+        ]
+    torch.testing.assert_close(
+        pieces.log_normaliser, torch.cat(logits).div(0.7).logsumexp(-1), atol=1e-5, rtol=1e-5
+    )

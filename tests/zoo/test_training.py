@@ -24,8 +24,9 @@ from hedgespec.zoo.training_losses import Drafts, acceptance  # noqa: E402
 
 def corpus():
     rng = np.random.default_rng(0)
-    return Corpus([rng.integers(3, 60, length).astype(np.int32) for length in range(4, 40)],
-                  [3] * 36)
+    return Corpus(
+        [rng.integers(3, 60, length).astype(np.int32) for length in range(4, 40)], [3] * 36
+    )
 
 
 def run(folder, loss_of, steps=40, rate=0.1, evaluate=lambda: 1.0, every=10):
@@ -33,9 +34,16 @@ def run(folder, loss_of, steps=40, rate=0.1, evaluate=lambda: 1.0, every=10):
     model = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.ones_(model.weight)
     said = []
-    train(model, lambda batch: loss_of(model.weight), corpus().batches(64, 0),
-          Plan(steps, rate, "", evaluate_every=every), folder, evaluate, lambda *_: None,
-          said.append)
+    train(
+        model,
+        lambda batch: loss_of(model.weight),
+        corpus().batches(64, 0),
+        Plan(steps, rate, "", evaluate_every=every),
+        folder,
+        evaluate,
+        lambda *_: None,
+        said.append,
+    )
     return model.weight.item(), said
 
 
@@ -72,12 +80,19 @@ def test_after_several_it_goes_on_from_the_last_good_weights_at_half_the_rate(tm
         return (weight * (math.nan if 13 <= len(calls) <= 17 else 1)).sum()
 
     found, said = run(tmp_path / "a", loss_of)
-    assert said == ["a: 5 of 10 steps gave no finite loss or gradient; at step 20 it goes on from "
-                    "the weights of step 10, the rate halved to 0.05"]
+    assert said == [
+        "a: 5 of 10 steps gave no finite loss or gradient; at step 20 it goes on from "
+        "the weights of step 10, the rate halved to 0.05"
+    ]
     assert calls[20] == calls[10]
     assert math.isfinite(found)
     assert [point["peak_rate"] for point in read_curve(tmp_path / "a")] == [
-        0.1, 0.1, 0.05, 0.05, 0.05]
+        0.1,
+        0.1,
+        0.05,
+        0.05,
+        0.05,
+    ]
 
 
 def test_an_interrupted_training_keeps_its_lower_rate(tmp_path):
@@ -94,8 +109,10 @@ def test_an_interrupted_training_keeps_its_lower_rate(tmp_path):
     run(tmp_path / "a", loss_of)
     curve = read_curve(tmp_path / "a")
     assert [point["peak_rate"] for point in curve] == [0.1, *[0.05] * 4]
-    per_step = [one["answer_tokens"] - other["answer_tokens"]
-                for one, other in zip(curve[1:], curve, strict=False)]
+    per_step = [
+        one["answer_tokens"] - other["answer_tokens"]
+        for one, other in zip(curve[1:], curve, strict=False)
+    ]
     assert min(per_step) > 0
 
 
@@ -112,15 +129,33 @@ def test_no_finite_loss_at_all_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("scale", [0.1, 2])
 def test_a_zoo_at_an_absurd_rate_ends_with_finite_weights(
-        tiny_models, tmp_path, small_questions, scale):
+    tiny_models, tmp_path, small_questions, scale
+):
     from hedgespec.models.heads.eagle import load_head
 
     said = []
     settings = ZooSettings(
-        tiny_models["target"], tmp_path / "zoo", "cpu", "float32", domains=("math",), small=(),
-        methods=(), questions=10, answers=12, general_questions=10, general_answers=12,
-        held_out=2, max_new_tokens=12, draft_vocabulary=40, depths=2, positions=256,
-        generalist_steps=16, expert_steps=12, generalist_rate=1e30, expert_rate=1e3).scaled(scale)
+        tiny_models["target"],
+        tmp_path / "zoo",
+        "cpu",
+        "float32",
+        domains=("math",),
+        small=(),
+        methods=(),
+        questions=10,
+        answers=12,
+        general_questions=10,
+        general_answers=12,
+        held_out=2,
+        max_new_tokens=12,
+        draft_vocabulary=40,
+        depths=2,
+        positions=256,
+        generalist_steps=16,
+        expert_steps=12,
+        generalist_rate=1e30,
+        expert_rate=1e3,
+    ).scaled(scale)
     summary = make_zoo(settings, say=said.append)
     for name in ("generalist", "expert-math"):
         head = load_head(settings.out / name)
@@ -160,7 +195,8 @@ def test_memory_is_said_and_bounds_the_answers_written_at_once(tiny_models, tmp_
     assert bound.answers == 8
     assert "GiB to write 8 answers at once" in str(bound)
     assert asdict(estimate(target, ZooSettings(target.id, tmp_path, mlp_width=64)))["training"] == (
-        free.training)
+        free.training
+    )
 
 
 def test_acceptance_is_told_apart_by_position_in_the_answer():
@@ -173,8 +209,14 @@ def test_acceptance_is_told_apart_by_position_in_the_answer():
         found = text.answer_positions(batch)
         positions[: len(found)] = found
         own = torch.where((positions < 600)[:, None], agree[0], agree[1])
-        return Drafts((own + 1e-30).log()[None], torch.eye(2), lambda rows: agree[0].expand(
-            rows.stop - rows.start, 2), batch.rows, batch.real, tuple(batch.ids.shape))
+        return Drafts(
+            (own + 1e-30).log()[None],
+            torch.eye(2),
+            lambda rows: agree[0].expand(rows.stop - rows.start, 2),
+            batch.rows,
+            batch.real,
+            tuple(batch.ids.shape),
+        )
 
     judged = judge(draft, text, 512, 1)
     assert list(judged.by_position) == ["0-256", "256-512", "512-1024", "1024-"]
@@ -201,5 +243,6 @@ def test_lessons_that_fit_nowhere_are_computed_for_each_batch(tiny_models, monke
     for read in (one.inputs, one.last):
         torch.testing.assert_close(read(lessons, own)[real], read(kept, batch)[real])
     whole = slice(None)
-    torch.testing.assert_close(one.probabilities(lessons, own)(whole),
-                               one.probabilities(kept, batch)(whole))
+    torch.testing.assert_close(
+        one.probabilities(lessons, own)(whole), one.probabilities(kept, batch)(whole)
+    )

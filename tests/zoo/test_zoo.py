@@ -56,11 +56,29 @@ def target(tmp_path_factory):
 @pytest.fixture
 def settings(target, tmp_path, small_questions):
     return ZooSettings(
-        target.id, tmp_path / "zoo", "cpu", "float32", domains=("math", "sql"), small=("math",),
-        questions=8, answers=16, general_questions=8, general_answers=16, held_out=3,
-        max_new_tokens=24, batch_size=16, draft_vocabulary=40, depths=3, positions=512,
-        generalist_steps=12, expert_steps=8, parallel_depths=4, parallel_steps=8,
-        recurrent_steps=8, small_steps=6)
+        target.id,
+        tmp_path / "zoo",
+        "cpu",
+        "float32",
+        domains=("math", "sql"),
+        small=("math",),
+        questions=8,
+        answers=16,
+        general_questions=8,
+        general_answers=16,
+        held_out=3,
+        max_new_tokens=24,
+        batch_size=16,
+        draft_vocabulary=40,
+        depths=3,
+        positions=512,
+        generalist_steps=12,
+        expert_steps=8,
+        parallel_depths=4,
+        parallel_steps=8,
+        recurrent_steps=8,
+        small_steps=6,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +99,10 @@ def made(settings, kept, tmp_path_factory):
 def random_corpus(seed=0, count=30):
     rng = np.random.default_rng(seed)
     prompts = rng.integers(2, 9, count).tolist()
-    return Corpus([rng.integers(3, 60, prompt + rng.integers(1, 40)).astype(np.int32)
-                   for prompt in prompts], prompts)
+    return Corpus(
+        [rng.integers(3, 60, prompt + rng.integers(1, 40)).astype(np.int32) for prompt in prompts],
+        prompts,
+    )
 
 
 def test_an_epoch_holds_each_answer_token_once_whatever_its_batch():
@@ -96,9 +116,13 @@ def test_an_epoch_holds_each_answer_token_once_whatever_its_batch():
         whole = np.concatenate(corpus.sequences)
         assert (flat[rows].numpy() == whole[places[rows]]).all()
         seen += places[rows + 1].tolist()
-    answers = [start + place for start, prompt, sequence
-               in zip(corpus.starts, corpus.prompts, corpus.sequences, strict=True)
-               for place in range(prompt, len(sequence))]
+    answers = [
+        start + place
+        for start, prompt, sequence in zip(
+            corpus.starts, corpus.prompts, corpus.sequences, strict=True
+        )
+        for place in range(prompt, len(sequence))
+    ]
     assert sorted(seen) == answers
     assert len(answers) == corpus.answer_tokens == corpus.counts(60).sum()
 
@@ -106,11 +130,17 @@ def test_an_epoch_holds_each_answer_token_once_whatever_its_batch():
 def test_batches_are_the_same_for_a_seed_and_differ_between_epochs():
     corpus = random_corpus()
     per_epoch = sum(1 for _ in corpus.once(256))
-    one, two, other = ([batch.ids for batch, _ in zip(corpus.batches(256, seed), range(
-        3 * per_epoch), strict=False)] for seed in (1, 1, 2))
+    one, two, other = (
+        [
+            batch.ids
+            for batch, _ in zip(corpus.batches(256, seed), range(3 * per_epoch), strict=False)
+        ]
+        for seed in (1, 1, 2)
+    )
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
-    assert not all(a.shape == b.shape and torch.equal(a, b)
-                   for a, b in zip(one, other, strict=True))
+    assert not all(
+        a.shape == b.shape and torch.equal(a, b) for a, b in zip(one, other, strict=True)
+    )
 
 
 def test_a_corpus_survives_its_file_and_refuses_other_settings(tmp_path):
@@ -147,17 +177,22 @@ def test_losses_equal_their_formulas():
     places = torch.tensor([b * length + j for b, j in [*rows, *[rows[-1]] * extra]])
     real = torch.arange(len(places)) < len(rows)
     wide_p = torch.tensor(np.concatenate([p, rng.dirichlet(np.ones(vocabulary), extra)]))
-    log_qs = [torch.tensor(np.concatenate([log, np.log(rng.dirichlet(np.ones(vocabulary), extra))]))
-              .requires_grad_() for log in np.log(q)]
+    log_qs = [
+        torch.tensor(
+            np.concatenate([log, np.log(rng.dirichlet(np.ones(vocabulary), extra))])
+        ).requires_grad_()
+        for log in np.log(q)
+    ]
     # An identity as LM head over log q puts out q.
     eye = torch.eye(vocabulary, dtype=torch.double, requires_grad=True)
 
     def drafts():
-        return Drafts(torch.stack(log_qs), eye, lambda rows: wide_p[rows], places, real,
-                      (batch, length))
+        return Drafts(
+            torch.stack(log_qs), eye, lambda rows: wide_p[rows], places, real, (batch, length)
+        )
 
     lengths = accepted_lengths(acceptance(drafts()), drafts())
-    np.testing.assert_allclose(lengths.detach()[:len(rows)], expected, rtol=1e-6)
+    np.testing.assert_allclose(lengths.detach()[: len(rows)], expected, rtol=1e-6)
     reached = np.array([[j >= depth for _, j in rows] for depth in range(depths)])
     kl = sum(DECAY**d * -(p * np.log(q[d])).sum(-1)[reached[d]].mean() for d in range(depths))
     tv = sum(DECAY**d * (1 - gamma[d])[reached[d]].mean() for d in range(depths))
@@ -167,8 +202,8 @@ def test_losses_equal_their_formulas():
         for log_q in log_qs:
             log_q.grad = None
         loss.backward()
-        assert all((log_q.grad[len(rows):] == 0).all() for log_q in log_qs), kind
-        assert any((log_q.grad[:len(rows)] != 0).any() for log_q in log_qs), kind
+        assert all((log_q.grad[len(rows) :] == 0).all() for log_q in log_qs), kind
+        assert any((log_q.grad[: len(rows)] != 0).any() for log_q in log_qs), kind
 
 
 def plain_loss(kind, p, log_qs, places, real, shape):
@@ -217,8 +252,15 @@ def test_accepted_lengths_are_the_simulators_expected_emitted_tokens_less_one():
     for drafter in range(drafters):
         lengths = accepted_lengths(
             torch.tensor(gamma[:, :, drafter].T, dtype=torch.float32),
-            Drafts(None, None, None, torch.arange(tokens), torch.ones(tokens, dtype=torch.bool),
-                   (1, tokens)))
+            Drafts(
+                None,
+                None,
+                None,
+                torch.arange(tokens),
+                torch.ones(tokens, dtype=torch.bool),
+                (1, tokens),
+            ),
+        )
         for start in range(tokens - depths + 1):
             emitted = expected_emitted(gamma, gamma, start, depths, drafter)
             assert 1 + float(lengths[start]) == pytest.approx(emitted, rel=1e-5)
@@ -247,8 +289,10 @@ def test_a_new_recurrent_head_reads_the_targets_own_logits(target):
             block.bias.zero_()
         head.down.weight[:] = torch.eye(*head.down.weight.shape)
         context, state = torch.randn(2, 7, target.hidden_size)
-        torch.testing.assert_close(head.draft_logits(head.output(context, state)),
-                                   target.logits(context, torch.from_numpy(vocabulary)))
+        torch.testing.assert_close(
+            head.draft_logits(head.output(context, state)),
+            target.logits(context, torch.from_numpy(vocabulary)),
+        )
 
 
 def test_further_mlp_units_start_without_effect(target):
@@ -284,63 +328,113 @@ def test_training_sees_the_distributions_that_recording_scores(target, tmp_path,
     save_head(head, tmp_path / "head")
     corpus, temperature = random_corpus(seed=4, count=5), 0.7
     drafter = make_drafters([f"h={kind}:{tmp_path / 'head'}"], target)[0]
-    prompts = [sequence[:start].tolist() for sequence, start
-               in zip(corpus.sequences, corpus.prompts, strict=True)]
-    answers = [sequence[start:].tolist() for sequence, start
-               in zip(corpus.sequences, corpus.prompts, strict=True)]
+    prompts = [
+        sequence[:start].tolist()
+        for sequence, start in zip(corpus.sequences, corpus.prompts, strict=True)
+    ]
+    answers = [
+        sequence[start:].tolist()
+        for sequence, start in zip(corpus.sequences, corpus.prompts, strict=True)
+    ]
     scores, _ = score(target, [drafter], prompts, answers, Sampling(temperature), 512)
     teacher = Teacher(target, temperature, head.config.fused_layers(target.layers))
     lessons = teacher.read(corpus, 64)
     batch = corpus.batch(np.arange(5))
     with torch.no_grad():
         readouts = draft_readouts(head, teacher.inputs(lessons, batch), batch, 4, temperature)
-        gammas = acceptance(Drafts(
-            readouts, head.lm_head.weight,
-            teacher.probabilities(lessons, batch, torch.arange(2, 50)),
-            drafting_places(batch.rows), batch.real, tuple(batch.ids.shape)))
+        gammas = acceptance(
+            Drafts(
+                readouts,
+                head.lm_head.weight,
+                teacher.probabilities(lessons, batch, torch.arange(2, 50)),
+                drafting_places(batch.rows),
+                batch.real,
+                tuple(batch.ids.shape),
+            )
+        )
     for depth, gamma in enumerate(gammas[:, batch.real]):
         reached = (drafting_places(batch.rows) % batch.ids.shape[1] >= depth)[batch.real]
-        torch.testing.assert_close(gamma[reached], scores.drafters[f"gamma/h@{depth + 1}"][reached],
-                                   atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            gamma[reached], scores.drafters[f"gamma/h@{depth + 1}"][reached], atol=1e-5, rtol=1e-4
+        )
 
 
 def test_a_zoo_learns_and_is_recorded(settings, target, tmp_path):
     told = []
-    summary = make_zoo(replace(settings, generalist_steps=60),
-                       lambda part, total, done, note: told.append(part))
+    summary = make_zoo(
+        replace(settings, generalist_steps=60), lambda part, total, done, note: told.append(part)
+    )
     assert set(summary["tokens_per_round"]) == {
-        "generalist", "expert-math", "expert-sql", "parallel", "redrafter", "small-math"}
-    curve = [json.loads(line) for line
-             in (settings.out / "generalist" / "curve.jsonl").read_text().splitlines()]
+        "generalist",
+        "expert-math",
+        "expert-sql",
+        "parallel",
+        "redrafter",
+        "small-math",
+    }
+    curve = [
+        json.loads(line)
+        for line in (settings.out / "generalist" / "curve.jsonl").read_text().splitlines()
+    ]
     assert curve[-1]["tokens_per_round"] > curve[0]["tokens_per_round"] + 0.02
     assert json.loads((settings.out / "zoo.json").read_text()) == json.loads(json.dumps(summary))
-    assert {"general answers", "test answers", "training generalist", "training expert-sql"
-            } <= set(told)
-    recorded = experiment.record_experiment(settings, experiment.ExperimentSettings(
-        tmp_path / "traces", per_domain=2, max_new_tokens=12, temperatures=(0.0, 0.7)))
+    assert {"general answers", "test answers", "training generalist", "training expert-sql"} <= set(
+        told
+    )
+    recorded = experiment.record_experiment(
+        settings,
+        experiment.ExperimentSettings(
+            tmp_path / "traces", per_domain=2, max_new_tokens=12, temperatures=(0.0, 0.7)
+        ),
+    )
     assert [manifest.name for manifest in recorded] == [
-        "domain-mix-t0", "domain-mix-t0.7", "rephrased-t0.7"]
+        "domain-mix-t0",
+        "domain-mix-t0.7",
+        "rephrased-t0.7",
+    ]
     trace = read_trace(tmp_path / "traces" / "domain-mix-t0.7")
-    assert trace.manifest.drafter_names == ["generalist", "expert-math", "expert-sql",
-                                            "parallel", "small-math", "prompt-lookup"]
+    assert trace.manifest.drafter_names == [
+        "generalist",
+        "expert-math",
+        "expert-sql",
+        "parallel",
+        "small-math",
+        "prompt-lookup",
+    ]
     greedy = read_trace(tmp_path / "traces" / "domain-mix-t0").manifest
-    assert {drafter.name: (drafter.kind, drafter.depths) for drafter in greedy.drafters
-            if drafter.name in ("parallel", "redrafter")} == {
-        "parallel": ("parallel", 4), "redrafter": ("redrafter", 8)}
+    assert {
+        drafter.name: (drafter.kind, drafter.depths)
+        for drafter in greedy.drafters
+        if drafter.name in ("parallel", "redrafter")
+    } == {"parallel": ("parallel", 4), "redrafter": ("redrafter", 8)}
     assert len(greedy.drafters) == 7
     assert sorted(set(trace.queries["domain"])) == ["general", "math", "sql"]
-    again = experiment.record_experiment(settings, experiment.ExperimentSettings(
-        tmp_path / "traces", per_domain=2, max_new_tokens=12, temperatures=(0.0, 0.7)))
+    again = experiment.record_experiment(
+        settings,
+        experiment.ExperimentSettings(
+            tmp_path / "traces", per_domain=2, max_new_tokens=12, temperatures=(0.0, 0.7)
+        ),
+    )
     assert again == recorded
 
 
 @pytest.mark.parametrize("name", ["parallel", "redrafter"])
 def test_heads_of_other_methods_learn(settings, name):
     """Seconds on a CPU: more expected tokens per round than the head that training began with."""
-    make_zoo(replace(settings, domains=(), small=(), methods=(name,), generalist_steps=30,
-                     parallel_steps=60, recurrent_steps=60))
-    curve = [json.loads(line) for line
-             in (settings.out / name / "curve.jsonl").read_text().splitlines()]
+    make_zoo(
+        replace(
+            settings,
+            domains=(),
+            small=(),
+            methods=(name,),
+            generalist_steps=30,
+            parallel_steps=60,
+            recurrent_steps=60,
+        )
+    )
+    curve = [
+        json.loads(line) for line in (settings.out / name / "curve.jsonl").read_text().splitlines()
+    ]
     assert curve[-1]["tokens_per_round"] > curve[0]["tokens_per_round"] + 0.02
 
 
@@ -371,11 +465,14 @@ def test_an_interrupted_zoo_goes_on_to_the_same_heads(made, tmp_path, monkeypatc
     other = replace(made, out=tmp_path / "other")
     real = build.tokens_per_round
     if when == "evaluation":
+
         def stop(*rest):
             if (other.out / "generalist").is_dir() and not (
-                    other.out / "generalist" / "config.json").exists():
+                other.out / "generalist" / "config.json"
+            ).exists():
                 raise KeyboardInterrupt
             return real(*rest)
+
         monkeypatch.setattr(build, "tokens_per_round", stop)
     with pytest.raises(KeyboardInterrupt):
         make_zoo(other, interrupt)
@@ -406,8 +503,15 @@ def test_a_zoo_that_is_read_again_tells_what_it_took(made, tmp_path):
 
 
 def test_a_zoo_of_other_settings_is_refused(made):
-    for change in ({"seed": 1}, {"expert_steps": 9}, {"loss": "tv"}, {"depths": 2},
-                   {"expert_loss": "length"}, {"draft_vocabulary": 30}, {"mlp_width": 80}):
+    for change in (
+        {"seed": 1},
+        {"expert_steps": 9},
+        {"loss": "tv"},
+        {"depths": 2},
+        {"expert_loss": "length"},
+        {"draft_vocabulary": 30},
+        {"mlp_width": 80},
+    ):
         with pytest.raises(HedgespecError, match="made with other settings"):
             make_zoo(replace(made, **change))
 
@@ -430,8 +534,9 @@ def test_bad_settings_are_refused_before_any_work(settings):
 
 
 def test_a_loss_that_is_not_finite_is_told(settings, monkeypatch):
-    monkeypatch.setattr(build, "drafting_loss",
-                        lambda kind, drafts: drafts.readouts.sum() * math.nan)
+    monkeypatch.setattr(
+        build, "drafting_loss", lambda kind, drafts: drafts.readouts.sum() * math.nan
+    )
     with pytest.raises(HedgespecError, match="generalist: the training loss became nan"):
         make_zoo(settings)
 
@@ -457,8 +562,13 @@ def test_scaling_changes_counts_and_nothing_else():
     assert settings.scaled(1) == settings
     longer = settings.scaled(1, steps=1.5)
     assert (longer.generalist_steps, longer.expert_steps) == (2250, 375)
-    assert replace(longer, **{name: getattr(settings, name) for name in vars(settings)
-                              if name.endswith("_steps")}) == settings
+    assert (
+        replace(
+            longer,
+            **{name: getattr(settings, name) for name in vars(settings) if name.endswith("_steps")},
+        )
+        == settings
+    )
     small = settings.scaled(0.01)
     assert small.generalist_steps == 15
     assert small.depths == settings.depths
@@ -501,8 +611,10 @@ print(json.dumps(sorted(summary.get("tokens_per_round", {}))))
 @given(st.integers(1, 4), st.lists(st.integers(1, 900), min_size=1, max_size=9))
 def test_parts_share_the_training_steps(parts, steps):
     """All drafters once, and no part has more to do by over one drafter."""
-    named = {build.GENERALIST if number == 0 else f"drafter-{number}": count
-             for number, count in enumerate(steps)}
+    named = {
+        build.GENERALIST if number == 0 else f"drafter-{number}": count
+        for number, count in enumerate(steps)
+    }
     shared = build.shares(named, parts)
     assert sorted(name for share in shared for name in share) == sorted(named)
     assert build.GENERALIST in shared[0]
@@ -515,7 +627,9 @@ def test_two_parts_train_a_mixed_generalist_beside_the_experts():
     domains = ("law", "math", "python", "sql", "translation")
     experts = {f"expert-{domain}": 112 for domain in domains}
     assert build.shares({build.GENERALIST: 675, **experts, build.MIXED: 560}, 2) == [
-        [build.GENERALIST, *experts], [build.MIXED]]
+        [build.GENERALIST, *experts],
+        [build.MIXED],
+    ]
 
 
 @pytest.mark.slow
@@ -524,19 +638,30 @@ def test_two_processes_make_the_zoo_of_one(made, tmp_path):
     running = []
     for part in range(2):
         said = {**asdict(made), "out": str(tmp_path / "zoo"), "part": f"{part}/2"}
-        running.append(subprocess.Popen(
-            [sys.executable, "-c", TWO_PARTS, json.dumps(said)], text=True,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": str(part)}, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE))
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "-c", TWO_PARTS, json.dumps(said)],
+                text=True,
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": str(part)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        )
     judged = []
     for process in running:
         out, error = process.communicate(timeout=400)
         assert process.returncode == 0, error
         judged.append(json.loads(out))
-    summaries = [json.loads((folder / build.SUMMARY).read_text())
-                 for folder in (made.out, tmp_path / "zoo")]
-    for name in ("tokens_per_round", "acceptance_by_position", "curves", "answer_tokens",
-                 "settings"):
+    summaries = [
+        json.loads((folder / build.SUMMARY).read_text()) for folder in (made.out, tmp_path / "zoo")
+    ]
+    for name in (
+        "tokens_per_round",
+        "acceptance_by_position",
+        "curves",
+        "answer_tokens",
+        "settings",
+    ):
         assert summaries[0][name] == summaries[1][name], name
     assert judged == [sorted(summaries[0]["tokens_per_round"]), []]
     for name in ("generalist", "expert-math", "expert-sql"):

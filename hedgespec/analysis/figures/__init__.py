@@ -10,8 +10,22 @@ from hedgespec.analysis.study import Study
 
 # In the order of the report; each is a module of this folder with a HEADING, what it NEEDS of the
 # results, and a function `draw`.
-_FILES = ("gains", "shares", "acceptance", "regret", "seconds", "pareto", "load", "router",
-          "adoption", "answers", "answer", "drafters", "delay", "answer_length")
+_FILES = (
+    "gains",
+    "shares",
+    "acceptance",
+    "regret",
+    "seconds",
+    "pareto",
+    "load",
+    "router",
+    "adoption",
+    "answers",
+    "answer",
+    "drafters",
+    "delay",
+    "answer_length",
+)
 
 
 @dataclass(frozen=True)

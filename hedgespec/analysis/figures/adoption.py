@@ -19,31 +19,49 @@ CHECKED = 32  # rounds, of the finding
 
 def draw(study: Study) -> Iterator[Drawing]:
     """A figure per trace on which a chosen learner ran."""
-    drawings = [_drawing(study, trace, table) for trace in study.traces
-                if not (table := _table(study, trace)).is_empty()]
+    drawings = [
+        _drawing(study, trace, table)
+        for trace in study.traces
+        if not (table := _table(study, trace)).is_empty()
+    ]
     return claimed(drawings, _claims(study))
 
 
 def _drawing(study: Study, trace: str, table: pl.DataFrame) -> Drawing:
     return Drawing(
-        f"adoption-{trace}", f"Rounds until the best drafter holds half of the weight: {trace}",
+        f"adoption-{trace}",
+        f"Rounds until the best drafter holds half of the weight: {trace}",
         "Share of answers in which, by then, the best fixed drafter of the answer has had half "
         "of ten rounds in a row (where exact, in expectation). What is missing to 100% had "
         f"not found it when the answer ended. Bands: {LEVEL:.0%} bootstrap intervals over "
         f"questions, not corrected; traces of fewer than {SMALL} questions are marked †.",
-        [Panel("step", table.select(name="selector", x="rounds", y="share_percent", low="low",
-                                    high="high"),
-               "rounds", "answers whose best drafter\nholds half of the weight, %",
-               study.sized(trace) + few(table["questions"][0]), "log2",
-               _ticks(table["rounds"].to_numpy()),
-               y_range=(0, 101))], table, trace)
+        [
+            Panel(
+                "step",
+                table.select(
+                    name="selector", x="rounds", y="share_percent", low="low", high="high"
+                ),
+                "rounds",
+                "answers whose best drafter\nholds half of the weight, %",
+                study.sized(trace) + few(table["questions"][0]),
+                "log2",
+                _ticks(table["rounds"].to_numpy()),
+                y_range=(0, 101),
+            )
+        ],
+        table,
+        trace,
+    )
 
 
 def _learners(study: Study, trace: str) -> dict[str, int]:
     """Columns of the chosen learners that learn."""
     feedback = study.run.answers(trace).settings["feedback"]
-    return {name: column for name, column in study.columns(trace, study.learners).items()
-            if feedback[column] not in (HINDSIGHT, PROMPT, NONE)}
+    return {
+        name: column
+        for name, column in study.columns(trace, study.learners).items()
+        if feedback[column] not in (HINDSIGHT, PROMPT, NONE)
+    }
 
 
 def _found(study: Study, trace: str, column: int, rounds: np.ndarray) -> np.ndarray:
@@ -67,10 +85,20 @@ def _table(study: Study, trace: str) -> pl.DataFrame:
     parts = []
     for name, column in learners.items():
         share = mean_estimate(_found(study, trace, column, rounds), asked)
-        parts.append(pl.DataFrame({
-            "trace": trace, "selector": name, "queries": share.queries,
-            "questions": share.questions, "rounds": rounds,
-            "share_percent": 100 * share.value, "low": 100 * share.low, "high": 100 * share.high}))
+        parts.append(
+            pl.DataFrame(
+                {
+                    "trace": trace,
+                    "selector": name,
+                    "queries": share.queries,
+                    "questions": share.questions,
+                    "rounds": rounds,
+                    "share_percent": 100 * share.value,
+                    "low": 100 * share.low,
+                    "high": 100 * share.high,
+                }
+            )
+        )
     return pl.concat(parts)
 
 
@@ -91,15 +119,19 @@ def _claims(study: Study) -> Iterator[Claim]:
     bandits = [name for name in columns if feedback[columns[name]] == CHOSEN]
     full = [name for name in columns if name not in bandits]
     if bandits and full:
-        best, bandit = (max(group, key=lambda name: found[name].mean())
-                        for group in (full, bandits))
+        best, bandit = (
+            max(group, key=lambda name: found[name].mean()) for group in (full, bandits)
+        )
         most = max(_by_then(study, trace, column).mean() for column in study.bandits(trace))
         first = ", the first of the bandits" * bool(found[bandit].mean() == most)
         yield Claim.of(
             f"The share of answers of {trace} whose best drafter holds half of the weight within "
-            f"{CHECKED} rounds is", ("percentage points higher", "percentage points lower"),
+            f"{CHECKED} rounds is",
+            ("percentage points higher", "percentage points lower"),
             f"with {best} than with {bandit}{first}",
-            mean_estimate(found[best] - found[bandit], answers.question), digits=0)
+            mean_estimate(found[best] - found[bandit], answers.question),
+            digits=0,
+        )
 
 
 def _by_then(study: Study, trace: str, column: int) -> np.ndarray:

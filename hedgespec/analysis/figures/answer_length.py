@@ -17,8 +17,11 @@ GROUPS = 4
 
 def draw(study: Study) -> Iterator[Drawing]:
     """A figure per trace whose answers fall into two groups of length or more."""
-    drawings = [_drawing(study, trace, table) for trace in study.traces
-                if (table := _table(study, trace)) is not None]
+    drawings = [
+        _drawing(study, trace, table)
+        for trace in study.traces
+        if (table := _table(study, trace)) is not None
+    ]
     return claimed(drawings, _claims(study))
 
 
@@ -28,7 +31,10 @@ def _drawing(study: Study, trace: str, table: pl.DataFrame) -> Drawing:
     rows = table.select(
         pl.col("selector").alias("name"),
         x=pl.col("tokens") + apart * pl.col("selector").replace_strict(place),
-        y="gain_percent", low="low", high="high")
+        y="gain_percent",
+        low="low",
+        high="high",
+    )
     return Drawing(
         f"answer-length-{trace}",
         f"Gain over {study.against} against the length of the answer: {trace}",
@@ -37,8 +43,19 @@ def _drawing(study: Study, trace: str, table: pl.DataFrame) -> Drawing:
         f"apart. Bars: {LEVEL:.0%} paired bootstrap intervals over the questions of a group, "
         f"not corrected; groups of fewer than {SMALL} questions are flagged in the data. "
         "Domains differ in length, so this is not the effect of length alone.",
-        [Panel("points", rows, "tokens of the answer", f"gain in MAT over\n{study.against}, %",
-               study.sized(trace), zero=True)], table, trace)
+        [
+            Panel(
+                "points",
+                rows,
+                "tokens of the answer",
+                f"gain in MAT over\n{study.against}, %",
+                study.sized(trace),
+                zero=True,
+            )
+        ],
+        table,
+        trace,
+    )
 
 
 def length_groups(tokens: np.ndarray) -> list[np.ndarray]:
@@ -54,8 +71,7 @@ def length_groups(tokens: np.ndarray) -> list[np.ndarray]:
 def _chosen(study: Study, trace: str) -> tuple[dict[str, int], int] | None:
     """Columns of the learners and of the baseline selector, if both are there."""
     base = study.columns(trace, (study.against,) if study.against else ())
-    learners = study.columns(trace, tuple(
-        name for name in study.learners if name != study.against))
+    learners = study.columns(trace, tuple(name for name in study.learners if name != study.against))
     return (learners, base[str(study.against)]) if base and learners else None
 
 
@@ -68,15 +84,29 @@ def _table(study: Study, trace: str) -> pl.DataFrame | None:
     learners, base = chosen
     rows = []
     for group in groups:
-        gain = mat_gain(answers.rounds[group][:, list(learners.values())],
-                        answers.rounds[group, base], answers.question[group])
+        gain = mat_gain(
+            answers.rounds[group][:, list(learners.values())],
+            answers.rounds[group, base],
+            answers.question[group],
+        )
         tokens = answers.tokens[group]
-        rows += [{"trace": trace, "selector": name, "against": study.against,
-                  "shortest": tokens.min(), "longest": tokens.max(), "tokens": tokens.mean(),
-                  "queries": gain.queries, "questions": gain.questions,
-                  "few_questions": not may_be_marked(gain.questions),
-                  "gain_percent": gain.value[i], "low": gain.low[i], "high": gain.high[i]}
-                 for i, name in enumerate(learners)]
+        rows += [
+            {
+                "trace": trace,
+                "selector": name,
+                "against": study.against,
+                "shortest": tokens.min(),
+                "longest": tokens.max(),
+                "tokens": tokens.mean(),
+                "queries": gain.queries,
+                "questions": gain.questions,
+                "few_questions": not may_be_marked(gain.questions),
+                "gain_percent": gain.value[i],
+                "low": gain.low[i],
+                "high": gain.high[i],
+            }
+            for i, name in enumerate(learners)
+        ]
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
@@ -90,9 +120,16 @@ def _claims(study: Study) -> Iterator[Claim]:
         learners, base = chosen
         best = min(learners, key=lambda name: answers.rounds[:, learners[name]].sum())
         pair = answers.rounds[:, [base, learners[best]]]
-        more = gain_difference(pair[groups[-1]], pair[groups[0]], answers.question[groups[-1]],
-                               answers.question[groups[0]])
+        more = gain_difference(
+            pair[groups[-1]],
+            pair[groups[0]],
+            answers.question[groups[-1]],
+            answers.question[groups[0]],
+        )
         yield Claim.of(
-            f"The gain of {best} over {study.against} is", ("percentage points higher",
-                                                           "percentage points lower"),
-            f"on the longest answers of {trace} than on its shortest", more, digits=0)
+            f"The gain of {best} over {study.against} is",
+            ("percentage points higher", "percentage points lower"),
+            f"on the longest answers of {trace} than on its shortest",
+            more,
+            digits=0,
+        )

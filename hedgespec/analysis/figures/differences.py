@@ -18,7 +18,8 @@ def draw(study: Study, comparison: Comparison, name: str) -> Iterator[Drawing]:
     for trace in study.traces:
         for metric, suffix in DRAWN.items():
             rows = chosen.filter(pl.col("trace") == trace, pl.col("metric") == metric).sort(
-                "difference", descending=True, maintain_order=True)
+                "difference", descending=True, maintain_order=True
+            )
             if not rows.is_empty():
                 yield _drawing(study, comparison, f"{name}{suffix}-{trace}", rows)
 
@@ -31,7 +32,16 @@ def _drawing(study: Study, comparison: Comparison, name: str, rows: pl.DataFrame
         f"Bars: {LEVEL:.0%} paired bootstrap intervals over questions. ▲ ▼: differs at 5% after "
         f"Holm's correction for all {len(comparison.table)} differences between the runs, of all "
         "settings and metrics.",
-        [Panel("forest", rows.select(name="selector", x="difference", low="low", high="high",
-                                     sign="mark"),
-               f"{metric} minus that of the other run", title=study.sized(trace), zero=True)],
-        rows, trace, metric)
+        [
+            Panel(
+                "forest",
+                rows.select(name="selector", x="difference", low="low", high="high", sign="mark"),
+                f"{metric} minus that of the other run",
+                title=study.sized(trace),
+                zero=True,
+            )
+        ],
+        rows,
+        trace,
+        metric,
+    )

@@ -12,8 +12,10 @@ from hedgespec.results.statistics import LEVEL, mat_estimate, mean_estimate
 HEADING = "How many drafters?"
 NEEDS = "pools of two sizes or more: hedgespec sim --pool"
 
-MEASURES = {"regret": "rounds above the best\nfixed drafter, per query",
-            "MAT": "tokens per round (MAT)"}
+MEASURES = {
+    "regret": "rounds above the best\nfixed drafter, per query",
+    "MAT": "tokens per round (MAT)",
+}
 
 
 def draw(study: Study) -> Iterator[Drawing]:
@@ -51,29 +53,53 @@ def _table(study: Study, trace: str, pools: dict[int, str]) -> pl.DataFrame:
         chosen = list(columns.values())
         if not chosen:
             continue
-        estimates = {"regret": mean_estimate(answers.regret[:, chosen], answers.question),
-                     "MAT": mat_estimate(answers.tokens, answers.rounds[:, chosen],
-                                         answers.question)}
-        rows += [{"trace": trace, "measure": measure, "selector": name, "drafters": drafters,
-                  "queries": found.queries, "value": found.value[i], "low": found.low[i],
-                  "high": found.high[i]}
-                 for measure, found in estimates.items() for i, name in enumerate(columns)]
+        estimates = {
+            "regret": mean_estimate(answers.regret[:, chosen], answers.question),
+            "MAT": mat_estimate(answers.tokens, answers.rounds[:, chosen], answers.question),
+        }
+        rows += [
+            {
+                "trace": trace,
+                "measure": measure,
+                "selector": name,
+                "drafters": drafters,
+                "queries": found.queries,
+                "value": found.value[i],
+                "low": found.low[i],
+                "high": found.high[i],
+            }
+            for measure, found in estimates.items()
+            for i, name in enumerate(columns)
+        ]
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _drawing(study: Study, trace: str, measure: str, rows: pl.DataFrame, claims: list[Claim]
-             ) -> Drawing:
+def _drawing(
+    study: Study, trace: str, measure: str, rows: pl.DataFrame, claims: list[Claim]
+) -> Drawing:
     sizes = sorted(set(rows["drafters"].to_list()))
     return Drawing(
         f"drafters-{measure.lower()}-{trace}",
         f"{measure} against the number of drafters: {trace}",
         "Pools are subsets of the trace's drafters, or all of them and weakened copies. Bars: "
         f"{LEVEL:.0%} bootstrap intervals over questions, not corrected.",
-        [Panel("points", rows.select(name="selector", x="drafters", y="value", low="low",
-                                     high="high"),
-               "drafters in the pool", MEASURES[measure], study.sized(trace), "log2",
-               [(size, str(size)) for size in sizes], zero=measure == "regret")],
-        rows, trace, measure, claims)
+        [
+            Panel(
+                "points",
+                rows.select(name="selector", x="drafters", y="value", low="low", high="high"),
+                "drafters in the pool",
+                MEASURES[measure],
+                study.sized(trace),
+                "log2",
+                [(size, str(size)) for size in sizes],
+                zero=measure == "regret",
+            )
+        ],
+        rows,
+        trace,
+        measure,
+        claims,
+    )
 
 
 def _claims(study: Study, trace: str, pools: dict[int, str]) -> Iterator[Claim]:
@@ -84,10 +110,13 @@ def _claims(study: Study, trace: str, pools: dict[int, str]) -> Iterator[Claim]:
     shared = [name for name in before if name in after]
     if len(shared) < 2 or (small.query_id != large.query_id).any():
         return
-    growth = np.column_stack([large.regret[:, after[name]] - small.regret[:, before[name]]
-                              for name in shared])
+    growth = np.column_stack(
+        [large.regret[:, after[name]] - small.regret[:, before[name]] for name in shared]
+    )
     most, least = growth.mean(axis=0).argmax(), growth.mean(axis=0).argmin()
     yield Claim.of(
         f"From {first} to {last} drafters, the regret of {shared[most]} on {trace} grows by",
-        ("more", "less"), f"rounds per query than that of {shared[least]}",
-        mean_estimate(growth[:, [most]] - growth[:, [least]], small.question))
+        ("more", "less"),
+        f"rounds per query than that of {shared[least]}",
+        mean_estimate(growth[:, [most]] - growth[:, [least]], small.question),
+    )

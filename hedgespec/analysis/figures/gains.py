@@ -20,8 +20,10 @@ from hedgespec.results.statistics import (
 )
 
 HEADING = "Which learner?"
-NEEDS = ("a selector to count gains from, and a learner beside it: hedgespec sim --selectors "
-         "default, or --against")
+NEEDS = (
+    "a selector to count gains from, and a learner beside it: hedgespec sim --selectors "
+    "default, or --against"
+)
 
 MARKED = "▲ ▼: differs at 5% after Holm's correction for the selectors of the panel."
 
@@ -50,18 +52,35 @@ def _drawing(study: Study, trace: str, measure: str, table: pl.DataFrame) -> Dra
         f"{measure} of the learners minus that of {study.against}: {trace}",
         f"All queries of the trace. {study.against_words(trace)}Bars: {LEVEL:.0%} paired "
         f"bootstrap intervals over questions. {MARKED}",
-        [Panel("forest", table.select(
-            name="selector", x="difference", low="low", high="high",
-            sign=pl.Series(marks(table["difference"], table["p_holm"])),
-            beside=measure.lower()),
-            f"{unit}, minus {base}'s", title=study.sized(trace), zero=True, beside_label=unit,
-            digits=2 if measure == "MAT" else 1)], table, trace, measure)
+        [
+            Panel(
+                "forest",
+                table.select(
+                    name="selector",
+                    x="difference",
+                    low="low",
+                    high="high",
+                    sign=pl.Series(marks(table["difference"], table["p_holm"])),
+                    beside=measure.lower(),
+                ),
+                f"{unit}, minus {base}'s",
+                title=study.sized(trace),
+                zero=True,
+                beside_label=unit,
+                digits=2 if measure == "MAT" else 1,
+            )
+        ],
+        table,
+        trace,
+        measure,
+    )
 
 
 def _mat(answers: QueryResults, chosen: list[int]) -> tuple[np.ndarray, Estimate]:
     rounds = answers.rounds[:, chosen]
     return answers.tokens.sum() / rounds.sum(axis=0), mat_difference(
-        answers.tokens, rounds, rounds[:, 0], answers.question)
+        answers.tokens, rounds, rounds[:, 0], answers.question
+    )
 
 
 def _rounds(answers: QueryResults, chosen: list[int]) -> tuple[np.ndarray, Estimate]:
@@ -78,7 +97,9 @@ def _means(values: np.ndarray, question: np.ndarray) -> tuple[np.ndarray, Estima
 
 
 def _table(
-    study: Study, trace: str, measure: str,
+    study: Study,
+    trace: str,
+    measure: str,
     compare: Callable[[QueryResults, list[int]], tuple[np.ndarray, Estimate]],
 ) -> pl.DataFrame | None:
     """A row per learner, highest MAT first; None where there is nothing to compare.
@@ -92,13 +113,29 @@ def _table(
         return None
     columns = list(chosen.values())
     value, found = compare(answers, columns)
-    return pl.DataFrame({
-        "trace": trace, "selector": list(chosen), "against": study.against,
-        "queries": found.queries, "questions": found.questions, measure: value,
-        "difference": found.value, "low": found.low, "high": found.high, "p": found.p,
-        "p_holm": [float("nan"), *holm(found.p[1:])],  # the baseline is not tested against itself
-        "all_rounds": answers.rounds[:, columns].sum(axis=0),
-    }).sort("all_rounds", maintain_order=True).drop("all_rounds")
+    return (
+        pl.DataFrame(
+            {
+                "trace": trace,
+                "selector": list(chosen),
+                "against": study.against,
+                "queries": found.queries,
+                "questions": found.questions,
+                measure: value,
+                "difference": found.value,
+                "low": found.low,
+                "high": found.high,
+                "p": found.p,
+                "p_holm": [
+                    float("nan"),
+                    *holm(found.p[1:]),
+                ],  # the baseline is not tested against itself
+                "all_rounds": answers.rounds[:, columns].sum(axis=0),
+            }
+        )
+        .sort("all_rounds", maintain_order=True)
+        .drop("all_rounds")
+    )
 
 
 def _claims(study: Study) -> Iterator[Claim]:
@@ -110,8 +147,16 @@ def _claims(study: Study) -> Iterator[Claim]:
         if not base or not learners:
             continue
         best = min(learners, key=lambda name: answers.rounds[:, learners[name]].sum())
-        gain = mat_gain(answers.rounds[:, [learners[best]]],
-                        answers.rounds[:, base[str(study.against)]], answers.question)
-        yield Claim.of(f"{best} emits", ("more", "fewer"),
-                       f"tokens per round than {study.against} on {trace}", gain, digits=0,
-                       unit="%")
+        gain = mat_gain(
+            answers.rounds[:, [learners[best]]],
+            answers.rounds[:, base[str(study.against)]],
+            answers.question,
+        )
+        yield Claim.of(
+            f"{best} emits",
+            ("more", "fewer"),
+            f"tokens per round than {study.against} on {trace}",
+            gain,
+            digits=0,
+            unit="%",
+        )

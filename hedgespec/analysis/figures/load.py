@@ -23,17 +23,24 @@ def draw(study: Study) -> Iterator[Drawing]:
         if data.is_empty() or data["batch"].n_unique() < 2:
             continue
         best = data.filter(pl.col("best"), pl.col("measure") == EACH).sort("batch")
-        winners = "; ".join(f"B = {batch}: {name}" for batch, name
-                            in best.select("batch", "selector").rows())
+        winners = "; ".join(
+            f"B = {batch}: {name}" for batch, name in best.select("batch", "selector").rows()
+        )
         yield Drawing(
-            f"load-{trace}", f"Tokens per second under load: {trace}",
+            f"load-{trace}",
+            f"Tokens per second under load: {trace}",
             f"Most tokens per second of the selectors drawn: {winners}. Estimated from "
             f"{study.run.whose_seconds([trace])}, and from the same at each other B. First of one "
             f"request, then B times it. Bars: {LEVEL:.0%} bootstrap intervals over questions, "
             "not corrected. In the table also: with every part of the costs at its 90th and at its "
             "10th percentile.",
-            [_panel(data.filter(pl.col("measure") == measure), measure, study.sized(trace))
-             for measure in (EACH, ALL)], data, trace)
+            [
+                _panel(data.filter(pl.col("measure") == measure), measure, study.sized(trace))
+                for measure in (EACH, ALL)
+            ],
+            data,
+            trace,
+        )
 
 
 def _table(study: Study, trace: str) -> pl.DataFrame:
@@ -51,22 +58,43 @@ def _table(study: Study, trace: str) -> pl.DataFrame:
             continue
         found = mat_estimate(answers.tokens, answers.seconds[:, chosen], answers.question)
         spread = answers.settings.select("tokens_per_second_low", "tokens_per_second_high")[chosen]
-        each = pl.DataFrame({
-            "trace": trace, "costs": basis[0], "batch": basis[1], "measure": EACH,
-            "selector": list(columns), "queries": found.queries, "value": found.value,
-            "low": found.low, "high": found.high}).with_columns(
-            costs_low=spread["tokens_per_second_low"], costs_high=spread["tokens_per_second_high"],
-            best=pl.col("value") == pl.col("value").max())
-        tables += [each, each.with_columns(
-            pl.col("value", "low", "high", "costs_low", "costs_high") * basis[1],
-            measure=pl.lit(ALL))]
+        each = pl.DataFrame(
+            {
+                "trace": trace,
+                "costs": basis[0],
+                "batch": basis[1],
+                "measure": EACH,
+                "selector": list(columns),
+                "queries": found.queries,
+                "value": found.value,
+                "low": found.low,
+                "high": found.high,
+            }
+        ).with_columns(
+            costs_low=spread["tokens_per_second_low"],
+            costs_high=spread["tokens_per_second_high"],
+            best=pl.col("value") == pl.col("value").max(),
+        )
+        tables += [
+            each,
+            each.with_columns(
+                pl.col("value", "low", "high", "costs_low", "costs_high") * basis[1],
+                measure=pl.lit(ALL),
+            ),
+        ]
     return pl.concat(tables) if tables else pl.DataFrame()
 
 
 def _panel(rows: pl.DataFrame, measure: str, title: str) -> Panel:
     rows = rows.sort("batch", maintain_order=True)
     batches = rows["batch"].unique().sort().to_list()
-    return Panel("points", rows.select(name="selector", x="batch", y="value", low="low",
-                                       high="high"),
-                 BATCH, measure.replace(": ", ":\n"), title, "log2",
-                 [(batch, str(batch)) for batch in batches], y_range=(0, None))
+    return Panel(
+        "points",
+        rows.select(name="selector", x="batch", y="value", low="low", high="high"),
+        BATCH,
+        measure.replace(": ", ":\n"),
+        title,
+        "log2",
+        [(batch, str(batch)) for batch in batches],
+        y_range=(0, None),
+    )

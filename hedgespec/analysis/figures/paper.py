@@ -30,16 +30,36 @@ HEAT = "cividis"  # even in brightness, and the same for colour-blind readers
 EVALUATIONS = (0, 0.5, 2, 8, 32, 128, 512, 2048)
 
 SETTINGS: dict[Any, Any] = {
-    "font.family": "DejaVu Sans", "font.size": TEXT, "axes.titlesize": TEXT + 1,
-    "axes.labelsize": TEXT, "xtick.labelsize": TEXT, "ytick.labelsize": TEXT,
-    "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
+    "font.family": "DejaVu Sans",
+    "font.size": TEXT,
+    "axes.titlesize": TEXT + 1,
+    "axes.labelsize": TEXT,
+    "xtick.labelsize": TEXT,
+    "ytick.labelsize": TEXT,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
     "axes.titley": 1.0,  # nothing stands above a panel that a title would have to avoid
-    "axes.edgecolor": MUTED, "axes.labelcolor": INK, "text.color": INK, "axes.titlecolor": INK,
-    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
-    "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5, "ytick.major.size": 2.5, "lines.linewidth": 1.3, "lines.markersize": 3,
-    "axes.facecolor": "none", "figure.facecolor": "none", "text.parse_math": False,
-    "svg.hashsalt": "hedgespec", "pdf.fonttype": 42,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "text.parse_math": False,
+    "svg.hashsalt": "hedgespec",
+    "pdf.fonttype": 42,
 }
 
 
@@ -96,13 +116,15 @@ def plot_panels(panels: Sequence[Panel], width: float | None = None, *, columns:
     rows = -(-len(panels) // columns)
     if width is None:
         width = TWO_COLUMN if columns > 1 or any(panel.wide for panel in panels) else ONE_COLUMN
-    heights = [max(map(_height, panels[i:i + columns])) for i in range(0, len(panels), columns)]
-    figure = Figure(figsize=(width, sum(heights)), layout=ConstrainedLayoutEngine(
-        w_pad=0.06, h_pad=0.06, hspace=0.04))
+    heights = [max(map(_height, panels[i : i + columns])) for i in range(0, len(panels), columns)]
+    figure = Figure(
+        figsize=(width, sum(heights)),
+        layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, hspace=0.04),
+    )
     axes = list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
     for axis, panel in zip(axes, panels, strict=False):
         _draw(axis, panel)
-    for axis in axes[len(panels):]:
+    for axis in axes[len(panels) :]:
         axis.remove()
     engine = figure.get_layout_engine()
     assert engine is not None
@@ -166,17 +188,32 @@ def _line(axis: Axes, rows: pl.DataFrame, style: Look, *, step: bool, lines: int
     where = "steps-post" if step else "default"
     axis.plot(rows["x"], rows["y"], color=colour, linestyle=_dashes(style), drawstyle=where)
     if "low" in rows.columns:  # paler where there are many bands, which overlap
-        axis.fill_between(rows["x"], rows["low"], rows["high"], color=colour, linewidth=0,
-                          alpha=0.15 * min(1.0, 4 / lines), step="post" if step else None)
+        axis.fill_between(
+            rows["x"],
+            rows["low"],
+            rows["high"],
+            color=colour,
+            linewidth=0,
+            alpha=0.15 * min(1.0, 4 / lines),
+            step="post" if step else None,
+        )
 
 
 def _error_bars(axis: Axes, rows: pl.DataFrame, style: Look, *, joined: bool) -> None:
     """Points with their intervals upright; where ends are NaN there is none."""
     y, low, high = (rows[name].to_numpy() for name in ("y", "low", "high"))
     spans = np.nan_to_num(np.stack([y - low, high - y])).clip(0)
-    axis.errorbar(rows["x"].to_numpy(), y, spans, color=COLOURS[style.colour][0],
-                  marker=style.marker, elinewidth=0.8, capsize=1.5, capthick=0.8,
-                  linestyle=_dashes(style) if joined else "none")
+    axis.errorbar(
+        rows["x"].to_numpy(),
+        y,
+        spans,
+        color=COLOURS[style.colour][0],
+        marker=style.marker,
+        elinewidth=0.8,
+        capsize=1.5,
+        capthick=0.8,
+        linestyle=_dashes(style) if joined else "none",
+    )
 
 
 def _front(axis: Axes, panel: Panel) -> list[End]:
@@ -199,8 +236,15 @@ def _dots(axis: Axes, panel: Panel) -> list[End]:
     for name, rows in _groups(panel.rows):
         style = look(name)
         colour = COLOURS[style.colour][0]
-        axis.plot(rows["x"], rows["y"], linestyle="none", marker=style.marker, color=colour,
-                  markersize=2, alpha=0.6)
+        axis.plot(
+            rows["x"],
+            rows["y"],
+            linestyle="none",
+            marker=style.marker,
+            color=colour,
+            markersize=2,
+            alpha=0.6,
+        )
         last = rows[int(rows["x"].arg_max() or 0)]
         ends.append(End(last["x"][0], last["y"][0], name, colour))
     return ends
@@ -213,11 +257,15 @@ def _forest(axis: Axes, panel: Panel) -> list[End]:
         style = look(row["name"])
         colour = COLOURS[style.colour][0]
         if row["low"] < row["high"]:
-            axis.plot([row["low"], row["high"]], [i, i], color=colour, linewidth=1.1,
-                      solid_capstyle="butt")
+            axis.plot(
+                [row["low"], row["high"]],
+                [i, i],
+                color=colour,
+                linewidth=1.1,
+                solid_capstyle="butt",
+            )
         axis.plot([row["x"]], [i], marker=style.marker, color=colour, linestyle="none")
-        axis.text(1.02, i, row.get("sign") or "", va="center",
-                  transform=axis.get_yaxis_transform())
+        axis.text(1.02, i, row.get("sign") or "", va="center", transform=axis.get_yaxis_transform())
     if "beside" in rows.columns and rows["beside"].null_count() < len(rows):
         _bars(_axis_beside(axis), panel)
     _name_rows(axis, rows["name"].to_list(), range(len(rows)))
@@ -236,8 +284,13 @@ def _axis_beside(axis: Axes) -> Axes:
 
 def _bars(axis: Axes, panel: Panel) -> None:
     beside = panel.rows["beside"]
-    axis.barh(range(len(beside)), beside.fill_null(0.0), height=0.62, alpha=0.35,
-              color=[COLOURS[look(name).colour][0] for name in panel.rows["name"]])
+    axis.barh(
+        range(len(beside)),
+        beside.fill_null(0.0),
+        height=0.62,
+        alpha=0.35,
+        color=[COLOURS[look(name).colour][0] for name in panel.rows["name"]],
+    )
     for i, value in enumerate(beside):
         axis.text(0, i, "–" if value is None else f" {value:.{panel.digits}f}", va="center")
     axis.set_ylim(len(beside) - 0.4, -0.6)
@@ -256,8 +309,9 @@ def _name_rows(axis: Axes, names: Sequence[str], places: Sequence[float] | range
 def _heat(axis: Axes, panel: Panel) -> list[End]:
     """Coloured squares with their numbers; those that are framed have a frame."""
     rows = panel.rows
-    names, columns = (rows[name].unique(maintain_order=True).to_list()
-                      for name in ("name", "column"))
+    names, columns = (
+        rows[name].unique(maintain_order=True).to_list() for name in ("name", "column")
+    )
     group = rows.unique("name", keep="first", maintain_order=True)["group"].to_numpy()
     places = dict(zip(names, np.arange(len(names)) + 0.4 * group, strict=True))
     colours = matplotlib.colormaps[HEAT]
@@ -270,16 +324,29 @@ def _heat(axis: Axes, panel: Panel) -> list[End]:
         left, top = columns.index(row["column"]) - 0.5, places[row["name"]] - 0.5
         corners.append([(left, top), (left + 1, top), (left + 1, top + 1), (left, top + 1)])
         shade = colours(scale(row["y"]))
-        text = axis.text(left + 0.5, top + 0.5, f"{row['y']:.{panel.digits}f}", ha="center",
-                         va="center", color=readable(shade), fontsize=size)
+        text = axis.text(
+            left + 0.5,
+            top + 0.5,
+            f"{row['y']:.{panel.digits}f}",
+            ha="center",
+            va="center",
+            color=readable(shade),
+            fontsize=size,
+        )
         text.set_in_layout(False)
         if row["framed"]:
             _frame(axis, left, top)
-    axis.add_collection(PolyCollection(corners, facecolors=colours(scale(values)),
-                                       edgecolors=PAPER, linewidths=0.8))
+    axis.add_collection(
+        PolyCollection(corners, facecolors=colours(scale(values)), edgecolors=PAPER, linewidths=0.8)
+    )
     axis.set_xlim(-0.5, len(columns) - 0.5)
-    axis.set_xticks(range(len(columns)), [short(name, 20) for name in columns], rotation=35,
-                    ha="right", rotation_mode="anchor")
+    axis.set_xticks(
+        range(len(columns)),
+        [short(name, 20) for name in columns],
+        rotation=35,
+        ha="right",
+        rotation_mode="anchor",
+    )
     _name_rows(axis, names, list(places.values()))
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
@@ -288,15 +355,25 @@ def _heat(axis: Axes, panel: Panel) -> list[End]:
 
 def _frame(axis: Axes, left: float, top: float) -> None:
     for colour, width in (("black", 2.0), ("white", 0.6)):  # seen on any cell, on any page
-        axis.add_patch(matplotlib.patches.Rectangle(
-            (left + 0.04, top + 0.08), 0.92, 0.84, fill=False, edgecolor=colour, linewidth=width,
-            zorder=2))
+        axis.add_patch(
+            matplotlib.patches.Rectangle(
+                (left + 0.04, top + 0.08),
+                0.92,
+                0.84,
+                fill=False,
+                edgecolor=colour,
+                linewidth=width,
+                zorder=2,
+            )
+        )
 
 
 def readable(background: Sequence[float]) -> str:
     """White or black, whichever has the more contrast on a colour (red, green, blue in 0..1)."""
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-              for part in background[:3]]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in background[:3]
+    ]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
 
@@ -308,8 +385,13 @@ def _strips(axis: Axes, panel: Panel) -> list[End]:
         for (fill,), mine in rows.group_by("fill", maintain_order=True):
             bars = [(x, 0.92 * (end - x)) for x, end in mine.select("x", "end").rows()]
             faint = _faint(mine)
-            axis.broken_barh(bars, (place - 0.38, 0.76), linewidth=0, alpha=0.45 if faint else 1,
-                             facecolor=MUTED if faint else COLOURS[look(str(fill)).colour][0])
+            axis.broken_barh(
+                bars,
+                (place - 0.38, 0.76),
+                linewidth=0,
+                alpha=0.45 if faint else 1,
+                facecolor=MUTED if faint else COLOURS[look(str(fill)).colour][0],
+            )
     _name_rows(axis, [name for name, _ in groups], range(len(groups)))
     axis.spines[:].set_visible(False)
     axis.margins(x=0)
@@ -317,8 +399,16 @@ def _strips(axis: Axes, panel: Panel) -> list[End]:
 
 
 _MARKS: dict[str, Callable[[Axes, Panel], list[End]]] = {
-    "line": _lines, "step": _lines, "points": _lines, "apart": _lines, "front": _front,
-    "dots": _dots, "forest": _forest, "heat": _heat, "strips": _strips}
+    "line": _lines,
+    "step": _lines,
+    "points": _lines,
+    "apart": _lines,
+    "front": _front,
+    "dots": _dots,
+    "forest": _forest,
+    "heat": _heat,
+    "strips": _strips,
+}
 
 
 def _groups(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
@@ -356,11 +446,25 @@ def _label_ends(axis: Axes, ends: Sequence[End], inches: float) -> None:
     heights = np.array([inside.transform((end.x, end.y))[1] for end in ends])
     for end, place in zip(ends, spread(heights, LINE / inches), strict=True):
         axis.annotate(
-            arm_label(end.name, 24), (end.x, end.y), (1.05, place), textcoords="axes fraction",
-            color=end.colour, va="center", annotation_clip=False,
+            arm_label(end.name, 24),
+            (end.x, end.y),
+            (1.05, place),
+            textcoords="axes fraction",
+            color=end.colour,
+            va="center",
+            annotation_clip=False,
             # Without a patch to clip by and to shrink from, which takes longer than the text.
-            arrowprops={"arrowstyle": "-", "color": end.colour, "lw": 0.6, "linestyle": ":",
-                        "relpos": (-0.04, 0.5), "patchA": None, "shrinkA": 0, "shrinkB": 0})
+            arrowprops={
+                "arrowstyle": "-",
+                "color": end.colour,
+                "lw": 0.6,
+                "linestyle": ":",
+                "relpos": (-0.04, 0.5),
+                "patchA": None,
+                "shrinkA": 0,
+                "shrinkB": 0,
+            },
+        )
 
 
 def spread(heights: np.ndarray, gap: float) -> np.ndarray:

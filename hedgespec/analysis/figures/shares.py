@@ -16,17 +16,24 @@ def draw(study: Study) -> Iterator[Drawing]:
     for trace in study.traces:
         shares = study.run.arm_rounds(trace)
         table = shares.filter(pl.col("selector").is_in(study.drawn)).with_columns(
-            share_percent=100 * pl.col("rounds") / pl.col("rounds").sum().over("selector"))
+            share_percent=100 * pl.col("rounds") / pl.col("rounds").sum().over("selector")
+        )
         if table.is_empty():
             continue
         labels = {arm: arm_label(arm) for arm in table["arm"].unique()}
         rows = table.select(
-            pl.col("selector").alias("name"), pl.col("share_percent").alias("y"),
-            column=pl.col("arm").replace_strict(labels), group=pl.lit(0),
-            framed=pl.lit(value=False))
+            pl.col("selector").alias("name"),
+            pl.col("share_percent").alias("y"),
+            column=pl.col("arm").replace_strict(labels),
+            group=pl.lit(0),
+            framed=pl.lit(value=False),
+        )
         yield Drawing(
-            f"shares-{trace}", f"Part of the rounds that each drafter drafts: {trace}",
+            f"shares-{trace}",
+            f"Part of the rounds that each drafter drafts: {trace}",
             "Percent of all rounds of the trace, expected where exact, else means over seeds. "
             f"{study.against_words(trace)}",
             [Panel("heat", rows, title=f"% of rounds, {study.sized(trace)}", digits=0, wide=True)],
-            table, trace)
+            table,
+            trace,
+        )

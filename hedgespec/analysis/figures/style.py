@@ -32,22 +32,32 @@ class Claim:
     unit: str = ""
 
     @classmethod
-    def of(cls, before: str, directions: tuple[str, str], after: str, estimate: Estimate,
-           digits: int = 1, unit: str = "") -> "Claim":
+    def of(
+        cls,
+        before: str,
+        directions: tuple[str, str],
+        after: str,
+        estimate: Estimate,
+        digits: int = 1,
+        unit: str = "",
+    ) -> "Claim":
         """A claim about the only value of an estimate."""
         [value], [low], [high], [p] = estimate.value, estimate.low, estimate.high, estimate.p
-        return cls(before, directions, after, float(value), float(low), float(high), float(p),
-                   digits, unit)
+        return cls(
+            before, directions, after, float(value), float(low), float(high), float(p), digits, unit
+        )
 
     @property
     def sentence(self) -> str:
         """The claim in words, with its interval. Only for an interval that excludes zero."""
         low, high = sorted((abs(self.low), abs(self.high)))
-        size, low_text, high_text = (f"{part:.{self.digits}f}" for part in
-                                     (abs(self.value), low, high))
+        size, low_text, high_text = (
+            f"{part:.{self.digits}f}" for part in (abs(self.value), low, high)
+        )
         direction = self.directions[0 if self.value > 0 else 1]
-        return (f"{self.before} {size}{self.unit} ({low_text} to {high_text}) {direction} "
-                f"{self.after}.")
+        return (
+            f"{self.before} {size}{self.unit} ({low_text} to {high_text}) {direction} {self.after}."
+        )
 
 
 @dataclass(frozen=True)
@@ -147,4 +157,4 @@ def short(name: str, most: int = 26) -> str:
     if len(name) <= most:
         return name
     half = (most - 1) // 2
-    return f"{name[:most - 1 - half]}…{name[-half:]}"
+    return f"{name[: most - 1 - half]}…{name[-half:]}"

@@ -19,5 +19,7 @@ def dialect_of(client: Client, engine: str) -> Dialect:
     for dialect in (LlamaServer, SGLang, VLLM):
         if dialect.speaks(client):
             return dialect(client)
-    raise ServerError(f"server {client.name} ({client.address}): is none of "
-                      f"{', '.join(DIALECTS)}; its /v1/models, /get_model_info and /props say so")
+    raise ServerError(
+        f"server {client.name} ({client.address}): is none of "
+        f"{', '.join(DIALECTS)}; its /v1/models, /get_model_info and /props say so"
+    )

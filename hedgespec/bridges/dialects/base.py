@@ -29,7 +29,10 @@ class Listed:
 
     @classmethod
     def of(
-        cls, rows: Sequence[Mapping[int, float]], tokens: Sequence[int], own: Sequence[float],
+        cls,
+        rows: Sequence[Mapping[int, float]],
+        tokens: Sequence[int],
+        own: Sequence[float],
         top: int,
     ) -> "Listed":
         """From each position's logs by token, of which `top` were asked for, and those of the
@@ -127,8 +130,11 @@ class Reply:
         self.value = value
 
     def __getitem__(self, key: str | int) -> "Reply":
-        where = f"{self._where}[{key}]" if isinstance(key, int) else (
-            f"{self._where}.{key}" if self._where else key)
+        where = (
+            f"{self._where}[{key}]"
+            if isinstance(key, int)
+            else (f"{self._where}.{key}" if self._where else key)
+        )
         try:
             return Reply(self._client, self._path, self.value[key], where)
         except (KeyError, IndexError, TypeError) as error:
@@ -146,8 +152,11 @@ class Reply:
 
     def log(self) -> float:
         """A log-probability."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float) \
-                or not self.value <= 1e-3:
+        if (
+            isinstance(self.value, bool)
+            or not isinstance(self.value, int | float)
+            or not self.value <= 1e-3
+        ):
             raise self.wrong(f"{self.value!r} is no log-probability")
         return min(float(self.value), 0.0)
 

@@ -33,8 +33,11 @@ class LlamaServer(Dialect):
         model = Reply(self.client, "/v1/models", self.client.get("/v1/models"))["data"][0]
         meta = model.get("meta") or {}
         return ServerInfo(
-            model["id"].text(), props["default_generation_settings"].get("n_ctx"),
-            meta.get("n_vocab"), props.get("build_info"))
+            model["id"].text(),
+            props["default_generation_settings"].get("n_ctx"),
+            meta.get("n_vocab"),
+            props.get("build_info"),
+        )
 
     def write(
         self, prompt: list[int], limit: int, sampling: Sampling, seed: int, top: int
@@ -50,8 +53,9 @@ class LlamaServer(Dialect):
     def score(self, prompt: list[int], answer: list[int], top: int) -> Listed:
         entries = []
         for place, token in enumerate(answer):
-            reply = self._completed(prompt + answer[:place], 1, NEUTRAL, top,
-                                    logit_bias=[[token, _CERTAIN]])
+            reply = self._completed(
+                prompt + answer[:place], 1, NEUTRAL, top, logit_bias=[[token, _CERTAIN]]
+            )
             entry = reply["completion_probabilities"][0]
             if entry["id"].whole() != token:
                 raise entry["id"].wrong(f"is {entry['id'].value}, logit_bias forces {token}")
@@ -78,15 +82,28 @@ class LlamaServer(Dialect):
     ) -> Reply:
         """The samplers stand in the order of the trace's law: their usual one cuts before the
         temperature."""
-        body = {"prompt": ids, "n_predict": limit, "n_probs": top, "cache_prompt": True,
-                "temperature": sampling.temperature, "top_k": sampling.top_k,
-                "top_p": sampling.top_p, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0,
-                "samplers": ["temperature", "top_k", "top_p"], "post_sampling_probs": False,
-                "return_tokens": True, **asked}
+        body = {
+            "prompt": ids,
+            "n_predict": limit,
+            "n_probs": top,
+            "cache_prompt": True,
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
+            "min_p": 0.0,
+            "typical_p": 1.0,
+            "repeat_penalty": 1.0,
+            "samplers": ["temperature", "top_k", "top_p"],
+            "post_sampling_probs": False,
+            "return_tokens": True,
+            **asked,
+        }
         return Reply(self.client, _PATH, self.client.post(_PATH, body))
 
     @staticmethod
     def _listed(entries: Sequence[Reply], tokens: Sequence[int], top: int) -> Listed:
-        rows = [{one["id"].whole(): one["logprob"].log() for one in entry["top_logprobs"].items()}
-                for entry in entries]
+        rows = [
+            {one["id"].whole(): one["logprob"].log() for one in entry["top_logprobs"].items()}
+            for entry in entries
+        ]
         return Listed.of(rows, tokens, [entry["logprob"].log() for entry in entries], top)

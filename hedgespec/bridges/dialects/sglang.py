@@ -30,14 +30,16 @@ class SGLang(Dialect):
         found = Reply(self.client, path, self.client.get(path))
         about = self.client.found("/get_server_info")
         known = about if isinstance(about, dict) else {}
-        return ServerInfo(found["model_path"].text(), known.get("context_length"),
-                          version=known.get("version"))
+        return ServerInfo(
+            found["model_path"].text(), known.get("context_length"), version=known.get("version")
+        )
 
     def check_sampling(self, sampling: Sampling) -> None:
         if sampling.top_k and sampling.top_p < 1:
             raise HedgespecError(
                 f"{arg('top_p', sampling.top_p)} with {arg('top_k', sampling.top_k)}: SGLang "
-                "applies both at once, a trace one after the other; leave one out")
+                "applies both at once, a trace one after the other; leave one out"
+            )
 
     def write(
         self, prompt: list[int], limit: int, sampling: Sampling, seed: int, top: int
@@ -62,7 +64,8 @@ class SGLang(Dialect):
             if entries[place][1].whole() != token:
                 raise entries[place][1].wrong(
                     f"is token {entries[place][1].value}, the input's is {token}: the positions "
-                    "are not those of the input")
+                    "are not those of the input"
+                )
             own.append(entries[place][0].log())
             rows.append(self._row(lists[place]))
         return Listed.of(rows, answer, own, top)
@@ -77,19 +80,31 @@ class SGLang(Dialect):
         return Reply(self.client, path, self.client.post(path, {"tokens": tokens}))["text"].text()
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        raise HedgespecError("SGLang renders no chat template by itself; name the target's "
-                             f"tokenizer with {arg('tokenizer')}")
+        raise HedgespecError(
+            "SGLang renders no chat template by itself; name the target's "
+            f"tokenizer with {arg('tokenizer')}"
+        )
 
     def _generated(
         self, ids: list[int], limit: int, sampling: Sampling, top: int, **asked: Any
     ) -> Reply:
-        body = {"input_ids": ids, "return_logprob": True, "top_logprobs_num": top,
-                "sampling_params": {
-                    "max_new_tokens": limit, "temperature": sampling.temperature,
-                    "top_p": sampling.top_p, "top_k": sampling.top_k or -1, "min_p": 0.0,
-                    "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
-                    **{key: value for key, value in asked.items() if key == "sampling_seed"}},
-                **{key: value for key, value in asked.items() if key != "sampling_seed"}}
+        body = {
+            "input_ids": ids,
+            "return_logprob": True,
+            "top_logprobs_num": top,
+            "sampling_params": {
+                "max_new_tokens": limit,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+                "top_k": sampling.top_k or -1,
+                "min_p": 0.0,
+                "repetition_penalty": 1.0,
+                "presence_penalty": 0.0,
+                "frequency_penalty": 0.0,
+                **{key: value for key, value in asked.items() if key == "sampling_seed"},
+            },
+            **{key: value for key, value in asked.items() if key != "sampling_seed"},
+        }
         return Reply(self.client, _PATH, self.client.post(_PATH, body))
 
     @staticmethod

@@ -23,26 +23,38 @@ class VLLM(Dialect):
         models = client.found("/v1/models")
         entries = models.get("data") if isinstance(models, dict) else None
         return isinstance(entries, list) and any(
-            isinstance(one, dict) and one.get("owned_by") == "vllm" for one in entries)
+            isinstance(one, dict) and one.get("owned_by") == "vllm" for one in entries
+        )
 
     def info(self) -> ServerInfo:
         model = Reply(self.client, "/v1/models", self.client.get("/v1/models"))["data"][0]
         version = self.client.found("/version")
-        return ServerInfo(model["id"].text(), model.get("max_model_len"),
-                          version=version.get("version") if isinstance(version, dict) else None)
+        return ServerInfo(
+            model["id"].text(),
+            model.get("max_model_len"),
+            version=version.get("version") if isinstance(version, dict) else None,
+        )
 
     def write(
         self, prompt: list[int], limit: int, sampling: Sampling, seed: int, top: int
     ) -> Written:
-        choice = self._choice(prompt, limit, sampling, seed=seed, logprobs=top,
-                              return_tokens_as_token_ids=True)
+        choice = self._choice(
+            prompt, limit, sampling, seed=seed, logprobs=top, return_tokens_as_token_ids=True
+        )
         logs = choice["logprobs"]
         tokens = [self._token(one) for one in logs["tokens"].items()]
         own = [one.log() for one in logs["token_logprobs"].items()]
         logs["token_logprobs"].of_tokens(len(tokens))
         logs["top_logprobs"].of_tokens(len(tokens))
-        rows = [{self._token(Reply(self.client, _PATH, key, "choices[0].logprobs.top_logprobs")):
-                 one[key].log() for key in one.value} for one in logs["top_logprobs"].items()]
+        rows = [
+            {
+                self._token(
+                    Reply(self.client, _PATH, key, "choices[0].logprobs.top_logprobs")
+                ): one[key].log()
+                for key in one.value
+            }
+            for one in logs["top_logprobs"].items()
+        ]
         ended = "eos" if choice["finish_reason"].value == "stop" else "length"
         return Written(tokens, ended, Listed.of(rows, tokens, own, top))
 
@@ -55,8 +67,10 @@ class VLLM(Dialect):
             entry = entries[place]
             row = {int(key): entry[key]["logprob"].log() for key in entry.value or {}}
             if token not in row:
-                raise entry.wrong(f"does not list the prompt's token {token}: the positions are "
-                                  "not those of the prompt")
+                raise entry.wrong(
+                    f"does not list the prompt's token {token}: the positions are "
+                    "not those of the prompt"
+                )
             own.append(row[token])
             rows.append(row)
         return Listed.of(rows, answer, own, top)
@@ -69,14 +83,22 @@ class VLLM(Dialect):
         return self._read("/detokenize", {"model": self._model, "tokens": tokens})["prompt"].text()
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        body = {"model": self._model, "messages": list(messages), "add_generation_prompt": True,
-                "add_special_tokens": False}
+        body = {
+            "model": self._model,
+            "messages": list(messages),
+            "add_generation_prompt": True,
+            "add_special_tokens": False,
+        }
         ids = self._read("/tokenize", body)["tokens"].tokens()
         text = self.detokenize(ids)
         if self.tokenize(text) != ids:  # as of tokenizers that put a space before a text
-            raise self.client.fault("/detokenize", "prompt", "the text of a rendered prompt has "
-                                    "other tokens than the prompt; name the target's tokenizer "
-                                    f"with {arg('tokenizer')}")
+            raise self.client.fault(
+                "/detokenize",
+                "prompt",
+                "the text of a rendered prompt has "
+                "other tokens than the prompt; name the target's tokenizer "
+                f"with {arg('tokenizer')}",
+            )
         return text
 
     @property
@@ -90,16 +112,26 @@ class VLLM(Dialect):
 
     def _choice(self, prompt: list[int], limit: int, sampling: Sampling, **asked: object) -> Reply:
         """All that shapes the law is said: a model's generation_config.json may say otherwise."""
-        body = {"model": self._model, "prompt": prompt, "max_tokens": limit,
-                "temperature": sampling.temperature, "top_p": sampling.top_p,
-                "top_k": sampling.top_k or -1, "min_p": 0.0, "repetition_penalty": 1.0,
-                "presence_penalty": 0.0, "frequency_penalty": 0.0, **asked}
+        body = {
+            "model": self._model,
+            "prompt": prompt,
+            "max_tokens": limit,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k or -1,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            **asked,
+        }
         return self._read(_PATH, body)["choices"][0]
 
     @staticmethod
     def _token(text: Reply) -> int:
         found = text.text()
-        if not found.startswith(_TOKEN) or not found[len(_TOKEN):].isdigit():
-            raise text.wrong(f"{found!r} is not {_TOKEN}NUMBER: return_tokens_as_token_ids is "
-                             "not followed")
-        return int(found[len(_TOKEN):])
+        if not found.startswith(_TOKEN) or not found[len(_TOKEN) :].isdigit():
+            raise text.wrong(
+                f"{found!r} is not {_TOKEN}NUMBER: return_tokens_as_token_ids is not followed"
+            )
+        return int(found[len(_TOKEN) :])

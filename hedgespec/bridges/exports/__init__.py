@@ -10,5 +10,7 @@ from hedgespec.bridges.exports import (
 )
 from hedgespec.bridges.exports.contract import Export
 
-EXPORTS: dict[str, Export] = {module.EXPORT.name: module.EXPORT for module in (
-    vllm, llama_cpp, sglang, tensorrt_llm, speculation_profile, spec_bench)}
+EXPORTS: dict[str, Export] = {
+    module.EXPORT.name: module.EXPORT
+    for module in (vllm, llama_cpp, sglang, tensorrt_llm, speculation_profile, spec_bench)
+}

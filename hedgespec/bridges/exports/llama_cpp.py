@@ -11,6 +11,9 @@ def write(found: Drafting) -> str:
 
 
 EXPORT = Export(
-    "llama.cpp", "options of llama-server",
+    "llama.cpp",
+    "options of llama-server",
     "which drafter drafts when, how acceptance depends on the text and on the round before, and "
-    "rounds without a draft: every round is alike", write)
+    "rounds without a draft: every round is alike",
+    write,
+)

@@ -10,6 +10,9 @@ def write(found: Drafting) -> str:
 
 
 EXPORT = Export(
-    "sglang", "an environment variable of SGLang's server",
+    "sglang",
+    "an environment variable of SGLang's server",
     "all but the mean length of a round: where in a draft tokens are rejected, which drafter "
-    "drafts when, how both depend on the text", write)
+    "drafts when, how both depend on the text",
+    write,
+)

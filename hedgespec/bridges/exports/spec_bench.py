@@ -19,10 +19,24 @@ def write(found: Drafting) -> str:
         begin, end = trace.offsets[number], trace.offsets[number + 1]
         own = starts[(starts >= begin) & (starts < end)]
         lengths = np.diff([*own, end]).tolist()
-        choice = questions.setdefault(label.question, {
-            "question_id": label.question, "category": row["domain"], "model_id": found.policy,
-            "choices": [{"index": 0, "turns": [], "decoding_steps": [], "new_tokens": [],
-                         "wall_time": [], "accept_lengths": []}]})["choices"][0]
+        choice = questions.setdefault(
+            label.question,
+            {
+                "question_id": label.question,
+                "category": row["domain"],
+                "model_id": found.policy,
+                "choices": [
+                    {
+                        "index": 0,
+                        "turns": [],
+                        "decoding_steps": [],
+                        "new_tokens": [],
+                        "wall_time": [],
+                        "accept_lengths": [],
+                    }
+                ],
+            },
+        )["choices"][0]
         choice["turns"].append("")
         choice["decoding_steps"].append(len(lengths))
         choice["new_tokens"].append(int(end - begin))
@@ -31,6 +45,9 @@ def write(found: Drafting) -> str:
 
 
 EXPORT = Export(
-    "spec-bench", "answers as Spec-Bench's evaluation reads them, of one replay",
+    "spec-bench",
+    "answers as Spec-Bench's evaluation reads them, of one replay",
     "the texts, which a trace does not hold; seconds (`wall_time` is empty, so its speed cannot be "
-    "computed); which drafter ran which round", write)
+    "computed); which drafter ran which round",
+    write,
+)

@@ -10,6 +10,9 @@ def write(found: Drafting) -> str:
 
 
 EXPORT = Export(
-    "tensorrt-llm", "an environment variable of TensorRT-LLM",
+    "tensorrt-llm",
+    "an environment variable of TensorRT-LLM",
     "all but the mean number of accepted tokens; a version that reads whole numbers only "
-    "needs it rounded, and so loses the fraction too", write)
+    "needs it rounded, and so loses the fraction too",
+    write,
+)

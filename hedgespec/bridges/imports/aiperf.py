@@ -19,8 +19,10 @@ def read(path: Path, drafter: str) -> Imported:
         if found is not None:
             requests.append((where, str(number), found))
     if not requests:
-        raise HedgespecError(f"{path}: no line holds a SpecDecodeAcceptanceRecord, with fields "
-                             f"{', '.join(sorted(_MARKS))}")
+        raise HedgespecError(
+            f"{path}: no line holds a SpecDecodeAcceptanceRecord, with fields "
+            f"{', '.join(sorted(_MARKS))}"
+        )
     return imported(requests, drafter)
 
 
@@ -32,5 +34,6 @@ def _record(item: Any) -> dict[str, Any] | None:
     return next((found for value in item.values() if (found := _record(value))), None)
 
 
-IMPORT = Import("aiperf", "records of AIPerf that hold a SpecDecodeAcceptanceRecord, one a line",
-                read)
+IMPORT = Import(
+    "aiperf", "records of AIPerf that hold a SpecDecodeAcceptanceRecord, one a line", read
+)

@@ -11,11 +11,18 @@ import polars as pl
 from hedgespec.errors import HedgespecError
 
 ROUNDS: dict[str, pl.DataType] = {
-    "request": pl.String(), "round": pl.UInt32(), "drafter": pl.String(),
-    "drafted": pl.UInt32(), "accepted": pl.UInt32(), "propensity": pl.Float64(),
+    "request": pl.String(),
+    "round": pl.UInt32(),
+    "drafter": pl.String(),
+    "drafted": pl.UInt32(),
+    "accepted": pl.UInt32(),
+    "propensity": pl.Float64(),
 }
 COUNTS: dict[str, pl.DataType] = {
-    "drafter": pl.String(), "rounds": pl.UInt64(), "drafted": pl.UInt64(), "accepted": pl.UInt64(),
+    "drafter": pl.String(),
+    "rounds": pl.UInt64(),
+    "drafted": pl.UInt64(),
+    "accepted": pl.UInt64(),
     "accepted_at": pl.List(pl.Float64()),
 }
 
@@ -61,8 +68,8 @@ def counts_of(item: dict[str, Any], name: str, where: str, most: int = 2**32 - 1
     """A list of counts up to `most`. Raises HedgespecError naming it."""
     value = item.get(name)
     if not isinstance(value, list) or not all(
-            isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= most
-            for one in value):
+        isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= most for one in value
+    ):
         raise HedgespecError(f'{where}: field "{name}" is not a list of counts')
     return value
 
@@ -71,8 +78,16 @@ def counted(rounds: pl.DataFrame) -> pl.DataFrame:
     """COUNTS of ROUNDS, by drafter."""
     deepest = int(rounds["accepted"].max() or 0)  # type: ignore[arg-type]
     drafts = (pl.col("drafted").is_null() | (pl.col("drafted") > 0)).sum()
-    return rounds.group_by("drafter", maintain_order=True).agg(
-        pl.len().alias("rounds"), pl.col("drafted").sum(), pl.col("accepted").sum(),
-        pl.concat_list([(pl.col("accepted") >= depth).sum() / drafts
-                        for depth in range(1, deepest + 1)] or [pl.lit(0.0)]).alias("accepted_at"),
-    ).cast(COUNTS)  # type: ignore[arg-type]
+    return (
+        rounds.group_by("drafter", maintain_order=True)
+        .agg(
+            pl.len().alias("rounds"),
+            pl.col("drafted").sum(),
+            pl.col("accepted").sum(),
+            pl.concat_list(
+                [(pl.col("accepted") >= depth).sum() / drafts for depth in range(1, deepest + 1)]
+                or [pl.lit(0.0)]
+            ).alias("accepted_at"),
+        )
+        .cast(COUNTS)  # type: ignore[arg-type]
+    )

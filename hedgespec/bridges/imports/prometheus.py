@@ -13,8 +13,9 @@ from hedgespec.errors import HedgespecError
 # Name, labels, value; behind it OpenMetrics may have a time and an exemplar.
 _LINE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*?)\})?\s+([^\s{}]+)(?:\s+[-+.\deE]+)?(?:\s+#.*)?")
 _LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
-_DRAFTS, _DRAFTED, _ACCEPTED = (f"vllm:spec_decode_num_{name}" for name in (
-    "drafts", "draft_tokens", "accepted_tokens"))
+_DRAFTS, _DRAFTED, _ACCEPTED = (
+    f"vllm:spec_decode_num_{name}" for name in ("drafts", "draft_tokens", "accepted_tokens")
+)
 _AT = f"{_ACCEPTED}_per_pos"
 _VLLM = (_DRAFTS, _DRAFTED, _ACCEPTED, _AT)
 _SGLANG = "sglang:spec_accept_length"
@@ -28,14 +29,18 @@ def read(path: Path, drafter: str) -> Imported:
     found: dict[_Series, int] = {}
     for where, name, labels, text in _samples(path):
         if name == _SGLANG:
-            raise HedgespecError(f"{where}: {name} is {text}, a mean over an unknown number of "
-                                 "rounds; nothing else of speculation is in it, so there is "
-                                 "nothing to import")
+            raise HedgespecError(
+                f"{where}: {name} is {text}, a mean over an unknown number of "
+                "rounds; nothing else of speculation is in it, so there is "
+                "nothing to import"
+            )
         if name in _VLLM:
             series = (name, frozenset(labels.items()))
             if series in found:
-                raise HedgespecError(f"{where}: {name} with the same labels is there twice: two "
-                                     "scrapes in one file; keep the later one")
+                raise HedgespecError(
+                    f"{where}: {name} with the same labels is there twice: two "
+                    "scrapes in one file; keep the later one"
+                )
             found[series] = _count(text, where, name)
     _check_one_model(found, path)
     return Imported(None, _counts(found, path, drafter))
@@ -49,8 +54,12 @@ def _samples(path: Path) -> Iterator[tuple[str, str, dict[str, str], str]]:
         where, match = f"{path}: line {number}", _LINE.fullmatch(line.strip())
         if match is None:
             raise HedgespecError(f"{where}: is no line of Prometheus' text")
-        yield (where, match[1].removesuffix("_total"), dict(_LABEL.findall(match[2] or "")),
-               match[3])
+        yield (
+            where,
+            match[1].removesuffix("_total"),
+            dict(_LABEL.findall(match[2] or "")),
+            match[3],
+        )
 
 
 def _count(text: str, where: str, name: str) -> int:
@@ -66,16 +75,21 @@ def _count(text: str, where: str, name: str) -> int:
 def _check_one_model(found: dict[_Series, int], path: Path) -> None:
     models = sorted({dict(labels).get("model_name", "") for _, labels in found})
     if len(models) > 1:
-        raise HedgespecError(f"{path}: counts of several models, {', '.join(models)}, which "
-                             "have different drafters; keep the lines of one")
+        raise HedgespecError(
+            f"{path}: counts of several models, {', '.join(models)}, which "
+            "have different drafters; keep the lines of one"
+        )
 
 
 def _counts(found: dict[_Series, int], path: Path, drafter: str) -> pl.DataFrame:
-    sums = {name: sum(value for (other, _), value in found.items() if other == name)
-            for name in {name for name, _ in found}}
+    sums = {
+        name: sum(value for (other, _), value in found.items() if other == name)
+        for name in {name for name, _ in found}
+    }
     if _DRAFTS not in sums:
-        raise HedgespecError(f"{path}: has neither {_DRAFTS} nor {_SGLANG}: no engine that "
-                             "speculates wrote it")
+        raise HedgespecError(
+            f"{path}: has neither {_DRAFTS} nor {_SGLANG}: no engine that speculates wrote it"
+        )
     for name in (_DRAFTED, _ACCEPTED):
         if name not in sums:
             raise HedgespecError(f"{path}: {name} is missing")
@@ -83,16 +97,28 @@ def _counts(found: dict[_Series, int], path: Path, drafter: str) -> pl.DataFrame
     if not drafts:
         raise HedgespecError(f"{path}: {_DRAFTS} is 0: nothing was drafted")
     at = _by_position(found, path)
-    if sums[_ACCEPTED] > sums[_DRAFTED] or max(at, default=0) > drafts or (
-            at and sum(at) != sums[_ACCEPTED]):
+    if (
+        sums[_ACCEPTED] > sums[_DRAFTED]
+        or max(at, default=0) > drafts
+        or (at and sum(at) != sums[_ACCEPTED])
+    ):
         raise HedgespecError(
             f"{path}: {sums[_ACCEPTED]} accepted of {sums[_DRAFTED]} tokens in {drafts} drafts, "
             f"{at} by position: they contradict each other; was it scraped while the engine "
-            "counted? Scrape it when it is idle")
-    return pl.DataFrame([{
-        "drafter": drafter, "rounds": drafts, "drafted": sums[_DRAFTED],
-        "accepted": sums[_ACCEPTED], "accepted_at": [count / drafts for count in at]}],
-        schema=COUNTS)
+            "counted? Scrape it when it is idle"
+        )
+    return pl.DataFrame(
+        [
+            {
+                "drafter": drafter,
+                "rounds": drafts,
+                "drafted": sums[_DRAFTED],
+                "accepted": sums[_ACCEPTED],
+                "accepted_at": [count / drafts for count in at],
+            }
+        ],
+        schema=COUNTS,
+    )
 
 
 def _by_position(found: dict[_Series, int], path: Path) -> list[int]:
@@ -104,8 +130,9 @@ def _by_position(found: dict[_Series, int], path: Path) -> list[int]:
             at[position] = at.get(position, 0) + value
     positions = list(map(str, range(len(at))))
     if set(positions) != set(at):
-        raise HedgespecError(f"{path}: {_AT}: the label position is not 0 to {len(at) - 1}, each "
-                             "once")
+        raise HedgespecError(
+            f"{path}: {_AT}: the label position is not 0 to {len(at) - 1}, each once"
+        )
     return [at[position] for position in positions]
 
 

@@ -21,24 +21,34 @@ def read(path: Path, drafter: str) -> Imported:
     say. A round that an answer's end cut counts as it stands."""
     parts = []
     items = list(json_lines(path))
-    names = told_apart([str(item.get("question_id", number))
-                        for number, (_, item) in enumerate(items)])
+    names = told_apart(
+        [str(item.get("question_id", number)) for number, (_, item) in enumerate(items)]
+    )
     for name, (where, item) in zip(names, items, strict=True):
         try:
             choice = item["choices"][0]
             lengths = counts_of(choice, "accept_lengths", where)
         except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise HedgespecError(f'{where}: field "choices[0].accept_lengths" is missing') \
-                from error
+            raise HedgespecError(
+                f'{where}: field "choices[0].accept_lengths" is missing'
+            ) from error
         if min(lengths, default=1) < 1:
-            raise HedgespecError(f'{where}: field "choices[0].accept_lengths" has a round without '
-                                 "a token")
-        parts.append(pl.DataFrame({
-            "request": [name] * len(lengths),
-            "round": range(len(lengths)),
-            "drafter": [str(item.get("model_id") or drafter)] * len(lengths),
-            "drafted": [None] * len(lengths), "accepted": [length - 1 for length in lengths],
-            "propensity": [None] * len(lengths)}, schema=ROUNDS))
+            raise HedgespecError(
+                f'{where}: field "choices[0].accept_lengths" has a round without a token'
+            )
+        parts.append(
+            pl.DataFrame(
+                {
+                    "request": [name] * len(lengths),
+                    "round": range(len(lengths)),
+                    "drafter": [str(item.get("model_id") or drafter)] * len(lengths),
+                    "drafted": [None] * len(lengths),
+                    "accepted": [length - 1 for length in lengths],
+                    "propensity": [None] * len(lengths),
+                },
+                schema=ROUNDS,
+            )
+        )
     rounds = pl.concat(parts) if parts else pl.DataFrame(schema=ROUNDS)
     if rounds.is_empty():
         raise HedgespecError(f"{path}: holds no round")

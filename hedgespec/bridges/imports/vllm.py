@@ -17,12 +17,14 @@ def read(path: Path, drafter: str) -> Imported:
         if not isinstance(found, dict):
             raise HedgespecError(
                 f'{where}: field "metrics.speculative_decoding" is missing; start vLLM with '
-                "its option per-request-spec-decode-metrics at detailed")
+                "its option per-request-spec-decode-metrics at detailed"
+            )
         requests.append((where, str(item.get("id", number)), found))
     if not requests:
         raise HedgespecError(f"{path}: holds no response")
     return imported(requests, drafter)
 
 
-IMPORT = Import("vllm", "responses of vLLM with --per-request-spec-decode-metrics, one a line",
-                read)
+IMPORT = Import(
+    "vllm", "responses of vLLM with --per-request-spec-decode-metrics, one a line", read
+)

@@ -30,8 +30,11 @@ def make_drafters(
     Raises HedgespecError for an unknown family, a bad argument, a model that does not fit the
     target, or two drafters of one name.
     """
-    named = (specifications.items() if isinstance(specifications, Mapping)
-             else [("", one) for one in specifications])
+    named = (
+        specifications.items()
+        if isinstance(specifications, Mapping)
+        else [("", one) for one in specifications]
+    )
     drafters = [_make(name, given, target) for name, given in named]
     names = [drafter.name for drafter in drafters]
     for name in names:
@@ -47,7 +50,8 @@ def check_sampling(drafters: list[Drafter], sampling: Sampling) -> None:
         if drafter.greedy_only and sampling.temperature != 0:
             raise HedgespecError(
                 f"drafter {drafter.name} ({drafter.kind}) works at temperature 0 only, not at "
-                f"{sampling.temperature:g}: {drafter.greedy_only}")
+                f"{sampling.temperature:g}: {drafter.greedy_only}"
+            )
 
 
 def check_readers(drafters: Sequence[Drafter]) -> None:
@@ -69,6 +73,12 @@ def _make(name: str, given: Any, target: LanguageModel) -> Drafter:
 
 
 __all__ = [
-    "FAMILIES", "Drafter", "ScoringBatch", "check_before_loading", "check_readers",
-    "check_sampling", "default_drafters", "make_drafters",
+    "FAMILIES",
+    "Drafter",
+    "ScoringBatch",
+    "check_before_loading",
+    "check_readers",
+    "check_sampling",
+    "default_drafters",
+    "make_drafters",
 ]

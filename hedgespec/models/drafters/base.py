@@ -72,8 +72,14 @@ class Drafter(ABC):
 
     def info(self) -> DrafterInfo:
         """Its entry in the manifest."""
-        return DrafterInfo(self.name, self.kind, without_folders(self.identity),
-                           self.weights_sha256, self.depths, self.statistics)
+        return DrafterInfo(
+            self.name,
+            self.kind,
+            without_folders(self.identity),
+            self.weights_sha256,
+            self.depths,
+            self.statistics,
+        )
 
     def text_statistics(
         self, prompts: list[list[int]], answers: list[list[int]]

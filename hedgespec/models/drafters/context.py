@@ -37,7 +37,8 @@ class Proposals:
             rows * len(parts),
             np.concatenate([part.row + rows * number for number, part in enumerate(parts)]),
             np.concatenate([part.token for part in parts]),
-            np.concatenate([part.log_weight for part in parts]))
+            np.concatenate([part.log_weight for part in parts]),
+        )
 
     @classmethod
     def certain(cls, tokens: np.ndarray) -> "Proposals":
@@ -80,10 +81,12 @@ class ContextDrafter(Drafter):
 
     def prepare(self, batch: ScoringBatch) -> Proposals:
         """The proposals of all rows."""
-        return self.proposals([
-            (np.array(prompt + answer), len(prompt))
-            for prompt, answer in zip(batch.prompts, batch.answers, strict=True)
-        ])
+        return self.proposals(
+            [
+                (np.array(prompt + answer), len(prompt))
+                for prompt, answer in zip(batch.prompts, batch.answers, strict=True)
+            ]
+        )
 
     def text_statistics(
         self, prompts: list[list[int]], answers: list[list[int]]
@@ -92,7 +95,8 @@ class ContextDrafter(Drafter):
         parts = []
         for prompt, answer in zip(prompts, answers, strict=True):
             positions, _, lengths = matches(
-                np.array(prompt + answer), len(prompt), self._longest, self.latest_only)
+                np.array(prompt + answer), len(prompt), self._longest, self.latest_only
+            )
             parts.append(np.zeros(len(answer), dtype=np.uint8))
             parts[-1][positions] = lengths
         matched = np.concatenate(parts)
@@ -121,8 +125,11 @@ class ContextDrafter(Drafter):
         part = slice(begin, end)
         index = torch.from_numpy(np.stack([prepared.row[part] - rows.start, prepared.token[part]]))
         index = index.to(self.device)
-        logits = torch.full((min(rows.stop, prepared.count) - rows.start, self._vocabulary),
-                            -torch.inf, device=self.device)
+        logits = torch.full(
+            (min(rows.stop, prepared.count) - rows.start, self._vocabulary),
+            -torch.inf,
+            device=self.device,
+        )
         logits[index[0], index[1]] = torch.from_numpy(prepared.log_weight[part]).to(self.device)
         return logits
 

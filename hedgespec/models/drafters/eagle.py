@@ -45,8 +45,12 @@ class HeadDrafter(Drafter):
     def _set(self, name: str, identity: str, head: EagleHead, target: LanguageModel) -> None:
         super().__init__(name, identity)
         self.head, config = head, head.config
-        check_fit(identity, target, config.vocabulary_size,
-                  config.target_hidden_size or config.hidden_size)
+        check_fit(
+            identity,
+            target,
+            config.vocabulary_size,
+            config.target_hidden_size or config.hidden_size,
+        )
         check_known_tokens(identity, target, getattr(head, "d2t", None))
         if config.hidden_size != target.hidden_size:
             _check_own(identity, target, head)
@@ -79,8 +83,9 @@ class HeadDrafter(Drafter):
 def check_head_folder(identity: str, folder: str) -> None:
     """Raise HedgespecError for a head's folder that is not named or not there, or has no config."""
     if not folder:
-        raise HedgespecError(f"drafter {identity}: name the head's folder, as in "
-                             f"{identity.partition(':')[0]}:FOLDER")
+        raise HedgespecError(
+            f"drafter {identity}: name the head's folder, as in {identity.partition(':')[0]}:FOLDER"
+        )
     check_folder(Path(folder))
 
 
@@ -102,19 +107,24 @@ def check_known_tokens(identity: str, target: LanguageModel, d2t: torch.Tensor |
     """Raise HedgespecError if a head's tokens go beyond the target's."""
     highest = -1 if d2t is None else int(target_tokens(d2t).max())
     if highest >= target.vocabulary_size:
-        raise HedgespecError(f"drafter {identity}: its tensor 'd2t' names token {highest}, the "
-                             f"target ({target.id}) knows {target.vocabulary_size}")
+        raise HedgespecError(
+            f"drafter {identity}: its tensor 'd2t' names token {highest}, the "
+            f"target ({target.id}) knows {target.vocabulary_size}"
+        )
 
 
 def _check_own(identity: str, target: LanguageModel, head: EagleHead) -> None:
     """Raise HedgespecError if a head would borrow from a target of another width."""
-    for module, name in ((head.embed_tokens, "embed_tokens.weight"), (head.lm_head,
-                                                                      "lm_head.weight")):
+    for module, name in (
+        (head.embed_tokens, "embed_tokens.weight"),
+        (head.lm_head, "lm_head.weight"),
+    ):
         if module is None:
             raise HedgespecError(
                 f"drafter {identity}: it has no {name} of its own and is "
                 f"{head.config.hidden_size} wide; the target's ({target.id}) is "
-                f"{target.hidden_size} wide")
+                f"{target.hidden_size} wide"
+            )
 
 
 class Eagle(HeadDrafter):
@@ -126,8 +136,10 @@ class Eagle(HeadDrafter):
 
     def _set(self, name: str, identity: str, head: EagleHead, target: LanguageModel) -> None:
         if head.config.masks:
-            raise HedgespecError(f"drafter {identity}: this head drafts in parallel, from mask "
-                                 "tokens; name it with parallel:FOLDER")
+            raise HedgespecError(
+                f"drafter {identity}: this head drafts in parallel, from mask "
+                "tokens; name it with parallel:FOLDER"
+            )
         super()._set(name, identity, head, target)
 
     def session(self) -> "_EagleSession":
@@ -207,7 +219,9 @@ class HeadSession(DraftSession):
         ) -> torch.Tensor:
             known = self._caches[layer]
             self._caches[layer] = keys, values = (
-                torch.cat([known[0], keys], dim=2), torch.cat([known[1], values], dim=2))
+                torch.cat([known[0], keys], dim=2),
+                torch.cat([known[1], values], dim=2),
+            )
             window = head.config.window(layer)
             reach = everywhere if window is None else everywhere.triu(start + 1 - window)
             return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=reach)

@@ -41,8 +41,10 @@ class EarlyExit(ModelDrafter):
             return
         if layers is None or not argument.isdecimal() or not 0 < int(argument) < layers:
             most = "less than the target has" if layers is None else f"{layers - 1}"
-            raise HedgespecError(f"drafter {identity}: the layer must be a number from 1 to "
-                                 f"{most}, as in early-exit:12")
+            raise HedgespecError(
+                f"drafter {identity}: the layer must be a number from 1 to "
+                f"{most}, as in early-exit:12"
+            )
 
     def prepare(self, batch: ScoringBatch) -> torch.Tensor:
         """The target's hidden states of the exit layer."""

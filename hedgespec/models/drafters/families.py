@@ -15,8 +15,7 @@ from hedgespec.traces.schema import is_drafter_name
 
 FAMILIES: dict[str, type[Drafter]] = {
     family.kind: family
-    for family in (
-        LanguageModelDrafter, Eagle, Parallel, Redrafter, EarlyExit, PromptLookup, NGram)
+    for family in (LanguageModelDrafter, Eagle, Parallel, Redrafter, EarlyExit, PromptLookup, NGram)
 }
 
 
@@ -41,7 +40,8 @@ class Specification:
         if family not in FAMILIES:
             raise HedgespecError(
                 f"drafter {text!r}: unknown family {family!r}; choose from {', '.join(FAMILIES)}"
-                + did_you_mean(family, FAMILIES))
+                + did_you_mean(family, FAMILIES)
+            )
         return cls(name, identity, FAMILIES[family], argument)
 
     def check(self, layers: int | None = None) -> None:
@@ -54,8 +54,12 @@ class Specification:
     def made(self, target: LanguageModel) -> Drafter:
         """The drafter. Raises HedgespecError for what cannot be loaded, or does not fit."""
         self.check(target.layers)
-        drafter = self.family(self.name, self.identity, target,  # type: ignore[call-arg]
-                              self.argument)
+        drafter = self.family(
+            self.name,
+            self.identity,
+            target,  # type: ignore[call-arg]
+            self.argument,
+        )
         target.check_layers(drafter.target_layers)
         return drafter
 
@@ -63,5 +67,7 @@ class Specification:
 def check_name(name: str) -> None:
     """Raise HedgespecError for what cannot be a drafter's name."""
     if not is_drafter_name(name):
-        raise HedgespecError(f"drafter name {name!r} may hold only a-z, 0-9, '.', '_' and '-'; "
-                             "choose one with NAME=FAMILY:...")
+        raise HedgespecError(
+            f"drafter name {name!r} may hold only a-z, 0-9, '.', '_' and '-'; "
+            "choose one with NAME=FAMILY:..."
+        )

@@ -53,11 +53,14 @@ class LanguageModelDrafter(ModelDrafter):
             _compare_tokenizers(identity, model, target)
         known = min(len(target.tokenizer), target.vocabulary_size)
         if model.vocabulary_size < known:
-            raise HedgespecError(f"drafter {identity}: knows {model.vocabulary_size} tokens, the "
-                                 f"target ({target.id}) and its tokenizer {known}")
+            raise HedgespecError(
+                f"drafter {identity}: knows {model.vocabulary_size} tokens, the "
+                f"target ({target.id}) and its tokenizer {known}"
+            )
         if model.device != target.device:
-            raise HedgespecError(f"drafter {identity}: on {model.device}, but the target is on "
-                                 f"{target.device}")
+            raise HedgespecError(
+                f"drafter {identity}: on {model.device}, but the target is on {target.device}"
+            )
         self._model, self._network = model, None
         known = int(model.model.get_input_embeddings().weight.shape[0])
         if known < target.vocabulary_size:
@@ -107,9 +110,12 @@ class _KnownTokens(nn.Module):
 def _compare_tokenizers(identity: str, model: LanguageModel, target: LanguageModel) -> None:
     """Warn of added and special tokens that differ; raise HedgespecError for others."""
     differences = refuse_other_words(
-        identity, words_of(model.tokenizer), words_of(target.tokenizer), target.id)
+        identity, words_of(model.tokenizer), words_of(target.tokenizer), target.id
+    )
     if differences:
         warnings.warn(
             f"drafter {identity}: its tokenizer and the target's ({target.id}) differ in added or "
             f"special tokens: {listed(differences)}; drafting goes on, and all others are the same",
-            UserWarning, stacklevel=2)
+            UserWarning,
+            stacklevel=2,
+        )

@@ -18,8 +18,9 @@ class Parallel(HeadDrafter):
 
     def _set(self, name: str, identity: str, head: EagleHead, target: LanguageModel) -> None:
         if not isinstance(head, ParallelHead):
-            raise HedgespecError(f"drafter {identity}: this head has no mask tokens; name it with "
-                                 "eagle:FOLDER")
+            raise HedgespecError(
+                f"drafter {identity}: this head has no mask tokens; name it with eagle:FOLDER"
+            )
         super()._set(name, identity, head, target)
         self.depths = head.config.masks + 1
 
@@ -57,8 +58,9 @@ class _ParallelSession(HeadSession):
     def _begin(self, embedded: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         # The masks' keys go when the next tokens come, as a draft's do.
         head = self._parallel
-        outputs = self._advance(torch.cat([embedded, head.mask_embeddings]),
-                                torch.cat([features, head.mask_features]))
+        outputs = self._advance(
+            torch.cat([embedded, head.mask_embeddings]), torch.cat([features, head.mask_features])
+        )
         self._ahead = head.logits(outputs[len(embedded) :])
         return outputs[: len(embedded)]
 

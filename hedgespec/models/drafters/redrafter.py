@@ -73,8 +73,9 @@ class Redrafter(Drafter):
     def prepare(self, batch: ScoringBatch) -> torch.Tensor:
         """Proposed tokens (M, D) at the batch's rows and each depth, -1 where there is none."""
         features = batch.states[self.target_layers[0]].flatten(0, 1)
-        by_start = torch.cat([
-            self._proposals(batch, features, rows) for rows in batch.rows.split(self._chunk)])
+        by_start = torch.cat(
+            [self._proposals(batch, features, rows) for rows in batch.rows.split(self._chunk)]
+        )
         # At depth d a row belongs to the round that started d-1 rows before, in the same text.
         count = len(batch.rows)
         proposals = torch.full_like(by_start, -1)
@@ -105,8 +106,7 @@ class Redrafter(Drafter):
 
     def one_hot(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits (n, V) of proposed tokens (n), -1 being none."""
-        logits = torch.full((len(tokens), self._vocabulary), -torch.inf,
-                            device=tokens.device)
+        logits = torch.full((len(tokens), self._vocabulary), -torch.inf, device=tokens.device)
         values = torch.where(tokens < 0, -torch.inf, 0.0)
         return logits.scatter_(1, tokens.clamp(min=0)[:, None], values[:, None])
 
@@ -166,8 +166,9 @@ class _RedrafterSession(DraftSession):
         proposals = self._none.expand(rows - places)
         if places:
             self._features = torch.cat([self._features, states[self._layer]])
-            search = BeamSearch(self._head, self._drafter.width, states[self._layer][-places:],
-                                following[-places:])
+            search = BeamSearch(
+                self._head, self._drafter.width, states[self._layer][-places:], following[-places:]
+            )
             search.step()
             proposals = torch.cat([proposals, search.proposals()])
             search.keep_last()

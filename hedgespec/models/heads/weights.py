@@ -42,7 +42,9 @@ def write_weights(folder: Path, tensors: Tensors) -> None:
 
 
 def check_tensors(
-    head: nn.Module, tensors: Mapping[str, torch.Tensor], folder: Path,
+    head: nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    folder: Path,
     stored: Callable[[str], str] = str,
 ) -> None:
     """Raise HedgespecError unless `tensors` are those of `head`, in name, shape and kind.
@@ -56,8 +58,9 @@ def check_tensors(
             raise HedgespecError(f"{who} is missing")
         found = tensors[name]
         if found.shape != tensor.shape:
-            raise HedgespecError(f"{who} has shape {tuple(found.shape)}, its config says "
-                                 f"{tuple(tensor.shape)}")
+            raise HedgespecError(
+                f"{who} has shape {tuple(found.shape)}, its config says {tuple(tensor.shape)}"
+            )
         if found.is_floating_point() != tensor.is_floating_point():
             raise HedgespecError(f"{who} is of type {_type(found)}")
     for name in tensors:
@@ -81,7 +84,10 @@ def check_d2t(d2t: torch.Tensor, vocabulary: int, folder: Path) -> torch.Tensor:
 
 
 def load_tensors(
-    head: nn.Module, tensors: Mapping[str, torch.Tensor], folder: Path, dtype: torch.dtype,
+    head: nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    folder: Path,
+    dtype: torch.dtype,
     stored: Callable[[str], str] = str,
 ) -> None:
     """Give `head` checked tensors, weights in a type. Raises HedgespecError for one not finite."""
@@ -92,7 +98,8 @@ def load_tensors(
             advice = f"; stored it does not: try {arg('dtype', 'float32')}"
             raise HedgespecError(
                 f"{folder}: tensor {stored(name)!r} holds NaN or infinite numbers as "
-                f"{_type(own[name])}{advice if bool(tensor.isfinite().all()) else ''}")
+                f"{_type(own[name])}{advice if bool(tensor.isfinite().all()) else ''}"
+            )
     head.load_state_dict(own, assign=True)
 
 
@@ -112,8 +119,9 @@ def _indexed(index: Path) -> list[Path]:
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
         files = [index.parent / name for name in sorted(set(names))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise HedgespecError(f"{index}: cannot be read ({type(error).__name__}: {error})"
-                             ) from error
+        raise HedgespecError(
+            f"{index}: cannot be read ({type(error).__name__}: {error})"
+        ) from error
     for file in files:
         if file.parent != index.parent:
             raise HedgespecError(f"{index}: {file.name!r} lies in another folder")
@@ -122,12 +130,16 @@ def _indexed(index: Path) -> list[Path]:
 
 def _read_file(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
     try:
-        tensors: Any = (load_file(file) if file.suffix == ".safetensors" else
-                        torch.load(file, map_location="cpu", weights_only=True))
+        tensors: Any = (
+            load_file(file)
+            if file.suffix == ".safetensors"
+            else torch.load(file, map_location="cpu", weights_only=True)
+        )
     except Exception as error:  # damaged files raise many types
         said = (str(error).strip().splitlines() or [""])[0]
-        raise HedgespecError(f"{file}: weights cannot be read ({type(error).__name__}: {said})"
-                             ) from error
+        raise HedgespecError(
+            f"{file}: weights cannot be read ({type(error).__name__}: {said})"
+        ) from error
     if not isinstance(tensors, dict):
         raise HedgespecError(f"{file}: holds {type(tensors).__name__}, not tensors by name")
     for name, tensor in tensors.items():
@@ -139,12 +151,17 @@ def _check_stored(name: Any, tensor: Any, file: Path) -> None:
     """Raise HedgespecError for what is no plain tensor, with all its numbers in the file."""
     if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
         raise HedgespecError(f"{file}: {name!r} is {type(tensor).__name__}, not a tensor by name")
-    if tensor.layout is not torch.strided or tensor.is_quantized or (
-            tensor.dtype not in _NUMBERS | _TABLES):
-        raise HedgespecError(f"{file}: tensor {name!r} is of type {_type(tensor)}, which is not "
-                             "supported")
+    if (
+        tensor.layout is not torch.strided
+        or tensor.is_quantized
+        or (tensor.dtype not in _NUMBERS | _TABLES)
+    ):
+        raise HedgespecError(
+            f"{file}: tensor {name!r} is of type {_type(tensor)}, which is not supported"
+        )
     if tensor.device.type != "cpu" or (
-            tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size()):
+        tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size()
+    ):
         raise HedgespecError(f"{file}: tensor {name!r} is larger than what is stored of it")
 
 

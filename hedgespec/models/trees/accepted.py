@@ -31,9 +31,11 @@ class TreeStatistics:
     @classmethod
     def join(cls, parts: list["TreeStatistics"]) -> "TreeStatistics":
         """Those of all parts, in order."""
-        return cls(torch.cat([part.accepted for part in parts]),
-                   torch.cat([part.mass for part in parts]),
-                   torch.cat([part.drafted for part in parts]))
+        return cls(
+            torch.cat([part.accepted for part in parts]),
+            torch.cat([part.mass for part in parts]),
+            torch.cat([part.drafted for part in parts]),
+        )
 
     def at(self, rows: torch.Tensor) -> "TreeStatistics":
         """Those of some positions, by their numbers or a mask."""

@@ -39,8 +39,10 @@ class ContextGrowth(Growth):
         """The first candidates; token -1 with log-probability -inf where there are fewer."""
         tokens = self._tokens if logits.dim() == 3 else self._tokens[:, 0]
         missing = max(0, count - logits.shape[-1])
-        return (torch.nn.functional.pad(logits[..., :count], (0, missing), value=-torch.inf),
-                torch.nn.functional.pad(tokens[..., :count], (0, missing), value=-1))
+        return (
+            torch.nn.functional.pad(logits[..., :count], (0, missing), value=-torch.inf),
+            torch.nn.functional.pad(tokens[..., :count], (0, missing), value=-1),
+        )
 
     def _look_up(self) -> torch.Tensor:
         tokens, log_q = _candidates(self._ids, self._places, self._paths, *self._settings)
@@ -83,7 +85,8 @@ def _most_frequent(followers, tokens, log_q):
         best = 0
         for place in range(1, len(followers)):
             if counts[place] > counts[best] or (
-                    counts[place] == counts[best] and followers[place] < followers[best]):
+                counts[place] == counts[best] and followers[place] < followers[best]
+            ):
                 best = place
         if counts[best] == 0:
             return

@@ -27,7 +27,8 @@ class DynamicTree(TreeShape):
         if self.total_tokens < 2 or self.depth < 0 or self.top_k < 1:
             raise HedgespecError(
                 f"a dynamic tree needs at least 2 total tokens, depth 0 and top-k 1, not "
-                f"{self.total_tokens}, {self.depth}, {self.top_k}")
+                f"{self.total_tokens}, {self.depth}, {self.top_k}"
+            )
 
     @property
     def deepest(self) -> int:
@@ -38,13 +39,16 @@ class DynamicTree(TreeShape):
         """Trees of the rounds at `places` (B, S)."""
         scores, tokens = growth.best(growth.begin(places), self.top_k)
         roots = torch.zeros_like(tokens)
-        frontier = _Nodes(scores, tokens, roots, torch.arange(
-            tokens.shape[1], device=tokens.device).expand_as(tokens))
+        frontier = _Nodes(
+            scores,
+            tokens,
+            roots,
+            torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens),
+        )
         levels = [_Nodes(scores, tokens, roots - 1, frontier.numbers)]
         count = tokens.shape[1]
         for _ in range(self.depth):
-            scores, tokens = growth.best(
-                growth.grow(frontier.tokens, frontier.parents), self.top_k)
+            scores, tokens = growth.best(growth.grow(frontier.tokens, frontier.parents), self.top_k)
             children = _children(frontier, scores, tokens, count)
             count += children.tokens.shape[1]
             levels.append(children)
@@ -62,9 +66,7 @@ class _Nodes:
     numbers: torch.Tensor
 
 
-def _children(
-    frontier: _Nodes, scores: torch.Tensor, tokens: torch.Tensor, first: int
-) -> _Nodes:
+def _children(frontier: _Nodes, scores: torch.Tensor, tokens: torch.Tensor, first: int) -> _Nodes:
     """All children (n, m*k) of the frontier, from `scores` and `tokens` (n, m, k)."""
     cumulative = (frontier.scores[:, :, None] + scores).flatten(1)
     numbers = torch.arange(first, first + cumulative.shape[1], device=tokens.device)
@@ -75,24 +77,32 @@ def _children(
 def _frontier(children: _Nodes, top_k: int, siblings: int) -> _Nodes:
     """The most probable of them, whose `parents` are numbered within the frontier before."""
     scores, index = children.scores.topk(min(top_k, children.scores.shape[1]))
-    return _Nodes(scores, children.tokens.gather(1, index), index // siblings,
-                  children.numbers.gather(1, index))
+    return _Nodes(
+        scores,
+        children.tokens.gather(1, index),
+        index // siblings,
+        children.numbers.gather(1, index),
+    )
 
 
 def _most_probable(levels: list[_Nodes], count: int) -> DraftTrees:
     """The `count` most probable of all nodes, in the order in which they were made."""
     scores, tokens, parents = (
         torch.cat([getattr(level, name) for level in levels], dim=1)
-        for name in ("scores", "tokens", "parents"))
-    depths = torch.cat([torch.full_like(level.tokens, number)
-                        for number, level in enumerate(levels, 1)], dim=1)
+        for name in ("scores", "tokens", "parents")
+    )
+    depths = torch.cat(
+        [torch.full_like(level.tokens, number) for number, level in enumerate(levels, 1)], dim=1
+    )
     # Stable: a child as probable as its parent comes after it.
     order = scores.sort(dim=1, descending=True, stable=True).indices[:, :count]
     kept = order.sort(dim=1).values
     numbers = torch.zeros_like(tokens).scatter_(
-        1, kept, torch.arange(kept.shape[1], device=kept.device).expand_as(kept))
+        1, kept, torch.arange(kept.shape[1], device=kept.device).expand_as(kept)
+    )
     parents = parents.gather(1, kept)
     parents = torch.where(parents < 0, -1, numbers.gather(1, parents.clamp(min=0)))
     real = scores.gather(1, kept) > -torch.inf
     return DraftTrees(
-        tokens.gather(1, kept).masked_fill(~real, -1), parents, depths.gather(1, kept))
+        tokens.gather(1, kept).masked_fill(~real, -1), parents, depths.gather(1, kept)
+    )

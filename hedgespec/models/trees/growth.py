@@ -36,9 +36,17 @@ class DraftTrees:
     def join(cls, parts: "Sequence[DraftTrees]") -> "DraftTrees":
         """Those of all parts, in order."""
         widest = max(part.tokens.shape[1] for part in parts)
-        return cls(*(torch.cat([
-            pad(getattr(part, name), (0, widest - part.tokens.shape[1]), value=-1)
-            for part in parts]) for name in ("tokens", "parents", "levels")))
+        return cls(
+            *(
+                torch.cat(
+                    [
+                        pad(getattr(part, name), (0, widest - part.tokens.shape[1]), value=-1)
+                        for part in parts
+                    ]
+                )
+                for name in ("tokens", "parents", "levels")
+            )
+        )
 
     def part(self, rounds: slice) -> "DraftTrees":
         """Those of some of the rounds."""
@@ -124,9 +132,7 @@ def pick(values: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
     return values.gather(1, nodes[:, :, None].expand(-1, -1, values.shape[-1]))
 
 
-def best_log_probabilities(
-    logits: torch.Tensor, count: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def best_log_probabilities(logits: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Greatest log-probabilities (..., count), descending, and their indices, of logits (..., v).
 
     There are fewer if v is less. What has no probability has -inf, all where all logits are -inf.

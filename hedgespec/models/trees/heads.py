@@ -67,8 +67,9 @@ class EagleGrowth(Growth):
         head, block = self._head, self._block
         positions = block.next_level(parents)
         by_text = (len(positions), -1, embedded.shape[-1])
-        output = head.read(embedded.reshape(by_text), features.reshape(by_text), positions,
-                           block.attend)
+        output = head.read(
+            embedded.reshape(by_text), features.reshape(by_text), positions, block.attend
+        )
         self._outputs = output.view(embedded.shape)
         return head.draft_logits(self._outputs)
 
@@ -79,9 +80,7 @@ class _Block:
     `level` is that of the last nodes; it has m of them in each round.
     """
 
-    def __init__(
-        self, starts: torch.Tensor, caches: Caches, windows: tuple[int | None, ...] = ()
-    ):
+    def __init__(self, starts: torch.Tensor, caches: Caches, windows: tuple[int | None, ...] = ()):
         """Rounds that go on from the places `starts` (B, S) of texts, whose keys and values are
         `caches`; `windows` as in EagleConfig."""
         self.level, self._starts = 0, starts
@@ -188,5 +187,4 @@ class RecurrentGrowth(Growth):
         """One step of the network."""
         head = self._head
         self._states = head.advance(pick(self._states, parents), head.embed(tokens))
-        return head.draft_logits(head.output(
-            self._contexts.expand_as(self._states), self._states))
+        return head.draft_logits(head.output(self._contexts.expand_as(self._states), self._states))

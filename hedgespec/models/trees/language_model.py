@@ -22,7 +22,9 @@ class ModelGrowth(Growth):
     widest = 32  # a pass masks every pair of nodes of the S rounds of one text
 
     def __init__(
-        self, reader: CachedModel, final_logits: Callable[[torch.Tensor], torch.Tensor],
+        self,
+        reader: CachedModel,
+        final_logits: Callable[[torch.Tensor], torch.Tensor],
         final: torch.Tensor,
     ):
         """`reader` has read texts, with the `final` states (B, L, H); it is this growth's own now.
@@ -30,8 +32,9 @@ class ModelGrowth(Growth):
         Raises HedgespecError if some layer does not attend to the whole text.
         """
         if not has_plain_attention(reader.model):
-            raise HedgespecError(f"{reader.model.id}: trees need a model whose layers all attend "
-                                 "to the whole text")
+            raise HedgespecError(
+                f"{reader.model.id}: trees need a model whose layers all attend to the whole text"
+            )
         self._network, self._cache = reader.network, reader.cache
         self._final_logits, self._final = final_logits, final
         self._longest = reader.model.context_length
@@ -39,13 +42,17 @@ class ModelGrowth(Growth):
 
     @classmethod
     def of_texts(
-        cls, model: LanguageModel, network: Any, final_logits: Callable[..., torch.Tensor],
+        cls,
+        model: LanguageModel,
+        network: Any,
+        final_logits: Callable[..., torch.Tensor],
         ids: torch.Tensor,
     ) -> Self:
         """One pass over the texts `ids` (B, L) by `network`, the whole model's if None."""
         reader = CachedModel(model, network)
         final = reader.network(
-            input_ids=ids, past_key_values=reader.cache, use_cache=True).last_hidden_state
+            input_ids=ids, past_key_values=reader.cache, use_cache=True
+        ).last_hidden_state
         return cls(reader, final_logits, final)
 
     def begin(self, places: torch.Tensor) -> torch.Tensor:
@@ -68,7 +75,9 @@ class ModelGrowth(Growth):
             input_ids=tokens.view(batch, -1),
             attention_mask=self._mask(batch, rounds, count),
             position_ids=positions[:, :, None].expand(-1, -1, count).reshape(batch, -1),
-            past_key_values=self._cache, use_cache=True).last_hidden_state
+            past_key_values=self._cache,
+            use_cache=True,
+        ).last_hidden_state
         return self._final_logits(final.flatten(0, 1)).view(len(tokens), count, -1)
 
     def _mask(self, batch: int, rounds: int, count: int) -> torch.Tensor:

@@ -21,8 +21,12 @@ BLOCK = {"cpu": 64, "cuda": 2048}
 
 @torch.inference_mode()
 def score_trees(
-    target: LanguageModel, drafters: "list[Drafter]", batch: "ScoringBatch", shape: TreeShape,
-    sampling: Sampling, block: int,
+    target: LanguageModel,
+    drafters: "list[Drafter]",
+    batch: "ScoringBatch",
+    shape: TreeShape,
+    sampling: Sampling,
+    block: int,
 ) -> dict[str, TreeStatistics]:
     """Statistics of each drafter's trees, M positions in the order of `batch.rows`.
 
@@ -31,8 +35,11 @@ def score_trees(
     the drafters' own probabilities, at temperature 1 whatever `sampling` is, as in the released
     code; p is the distribution that was sampled from.
     """
-    growths = {drafter.name: growth for drafter in drafters
-               if (growth := drafter.growth(batch)) is not None}
+    growths = {
+        drafter.name: growth
+        for drafter in drafters
+        if (growth := drafter.growth(batch)) is not None
+    }
     parts: dict[str, list[TreeStatistics]] = {name: [] for name in growths}
     order = []
     for rounds in _blocks(batch, _width(growths.values(), block, len(batch.ids)), shape.deepest):
@@ -81,7 +88,8 @@ def _blocks(batch: "ScoringBatch", width: int, depth: int) -> Iterator[_Rounds]:
     """All rounds, at most `width` of each text at a time."""
     prompts, answers = (
         torch.tensor([len(tokens) for tokens in texts], device=batch.ids.device)[:, None]
-        for texts in (batch.prompts, batch.answers))
+        for texts in (batch.prompts, batch.answers)
+    )
     longest = max(map(len, batch.answers))
     for start in range(0, longest, width):
         rounds = range(start, min(start + width, longest))
@@ -108,7 +116,9 @@ def _block(
         numbers=(before + number).flatten(),
         real=(number < answers).flatten(),
         text=following[:, within].flatten(0, 1),
-        wanted=wanted, rows=(texts + within).flatten(0, 1))
+        wanted=wanted,
+        rows=(texts + within).flatten(0, 1),
+    )
 
 
 def _distributions(

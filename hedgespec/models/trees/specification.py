@@ -32,8 +32,10 @@ def make_trees(texts: Sequence[str]) -> dict[str, NamedTree]:
         name, specification = _named(text)
         label = parse_rule(f"{Tree.name}:{name}" if name else Tree.name).label
         if label in trees:
-            raise HedgespecError(f"{arg('trees', text)}: {label} is given twice; name one, as in "
-                                 f"{arg('trees', f'NAME={specification}')}")
+            raise HedgespecError(
+                f"{arg('trees', text)}: {label} is given twice; name one, as in "
+                f"{arg('trees', f'NAME={specification}')}"
+            )
         trees[label] = NamedTree(label, specification, make_tree(specification))
     return trees
 
@@ -55,8 +57,9 @@ def make_tree(text: str) -> TreeShape:
         return _dynamic(text, argument)
     if kind == "static":
         return StaticTree(_paths(text, Path(argument)) if argument else EAGLE_1)
-    raise HedgespecError(f"tree {text!r}: unknown kind; choose dynamic[:TOTAL,DEPTH,TOPK] or "
-                         "static[:FILE]")
+    raise HedgespecError(
+        f"tree {text!r}: unknown kind; choose dynamic[:TOTAL,DEPTH,TOPK] or static[:FILE]"
+    )
 
 
 def _dynamic(text: str, argument: str) -> DynamicTree:
@@ -64,8 +67,9 @@ def _dynamic(text: str, argument: str) -> DynamicTree:
         return DynamicTree()
     numbers = argument.split(",")
     if len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
-        raise HedgespecError(f"tree {text!r}: give total tokens, depth and top-k, as in "
-                             "dynamic:60,7,10")
+        raise HedgespecError(
+            f"tree {text!r}: give total tokens, depth and top-k, as in dynamic:60,7,10"
+        )
     return DynamicTree(*map(int, numbers))
 
 

@@ -13,9 +13,31 @@ from hedgespec.models.trees.growth import DraftTrees, Growth, TreeShape
 
 # The tree of EAGLE-1's released code, 25 nodes.
 EAGLE_1 = (
-    (0,), (1,), (2,), (3,), (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0),
-    (0, 0, 0), (0, 0, 1), (0, 0, 2), (0, 1, 0), (0, 1, 1), (0, 2, 0), (0, 2, 1), (1, 0, 0),
-    (0, 0, 0, 0), (0, 0, 0, 1), (0, 0, 0, 2), (0, 0, 0, 0, 0), (0, 0, 0, 0, 1),
+    (0,),
+    (1,),
+    (2,),
+    (3,),
+    (0, 0),
+    (0, 1),
+    (0, 2),
+    (1, 0),
+    (1, 1),
+    (2, 0),
+    (2, 1),
+    (3, 0),
+    (0, 0, 0),
+    (0, 0, 1),
+    (0, 0, 2),
+    (0, 1, 0),
+    (0, 1, 1),
+    (0, 2, 0),
+    (0, 2, 1),
+    (1, 0, 0),
+    (0, 0, 0, 0),
+    (0, 0, 0, 1),
+    (0, 0, 0, 2),
+    (0, 0, 0, 0, 0),
+    (0, 0, 0, 0, 1),
 )
 
 
@@ -23,8 +45,7 @@ class StaticTree(TreeShape):
     """The tree of some rank paths, in any order."""
 
     def __init__(self, paths: Sequence[Sequence[int]]):
-        """Raises HedgespecError unless each path's beginnings are paths too and none stands twice.
-        """
+        """Raises HedgespecError unless each path's beginnings are paths too and none stands twice."""
         if not paths:
             raise HedgespecError("a static tree needs at least one path")
         for path in paths:
@@ -60,14 +81,17 @@ class StaticTree(TreeShape):
             chosen = [number for number, path in enumerate(nodes) if path in parents]
             if chosen:
                 growing = [nodes[number] for number in chosen]
-                logits = growth.grow(tokens[:, chosen].clamp(min=0),
-                                     above[chosen].expand(len(tokens), -1))
+                logits = growth.grow(
+                    tokens[:, chosen].clamp(min=0), above[chosen].expand(len(tokens), -1)
+                )
         tokens = torch.cat(all_tokens, dim=1)
         parents_of = torch.tensor([numbers.get(path[:-1], -1) for path in self.paths])
         levels = torch.tensor([len(path) for path in self.paths])
-        return DraftTrees(_without_orphans(tokens, parents_of.tolist()),
-                     parents_of.to(tokens.device).expand_as(tokens),
-                     levels.to(tokens.device).expand_as(tokens))
+        return DraftTrees(
+            _without_orphans(tokens, parents_of.tolist()),
+            parents_of.to(tokens.device).expand_as(tokens),
+            levels.to(tokens.device).expand_as(tokens),
+        )
 
 
 def _ranked(

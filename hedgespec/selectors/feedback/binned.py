@@ -62,7 +62,7 @@ def pack(seconds, share, key, bins):
 POLICY = SetPolicy(
     name="binned",
     help="drafters are packed at random into bins that take a share s of the seconds of evaluating "
-         "all; only the bin of the last round's drafter is evaluated",
+    "all; only the bin of the last round's drafter is evaluated",
     symbol="s",
     narrow=narrow,
     low=(1e-6,),

@@ -17,5 +17,5 @@ POLICY = ArrivalPolicy(
     cut=True,
     excludes=(DelayPolicy, SetPolicy),
     reason="censored comes at the end of the round; rounds:D delays queued only, and "
-           "all drafters are evaluated",
+    "all drafters are evaluated",
 )

@@ -1,5 +1,4 @@
-"""Paired elimination: who does worse than the leader at the same positions is left out for a while.
-"""
+"""Paired elimination: who does worse than the leader at the same positions is left out for a while."""
 
 from hedgespec.selectors.contract import compiled
 from hedgespec.selectors.feedback.contract import SetPolicy
@@ -25,7 +24,7 @@ def narrow(numbers, ledger, key, rounds):
 POLICY = SetPolicy(
     name="eliminate",
     help="only drafters within c standard errors (paired) of the leader's loss are evaluated; "
-         "all are in a share p of the rounds",
+    "all are in a share p of the rounds",
     symbol="c,p",
     narrow=narrow,
     low=(0.0, 0.0),

@@ -17,6 +17,6 @@ POLICY = ArrivalPolicy(
     live=False,
     excludes=(DelayPolicy, SetPolicy),
     reason="foresight comes at the end of the round; rounds:D delays queued only, and "
-           "all drafters are evaluated",
+    "all drafters are evaluated",
     aliases=("oracle",),
 )

@@ -42,8 +42,9 @@ class ArmSeconds(NamedTuple):
 def no_seconds(owner: np.ndarray, counted: np.ndarray) -> ArmSeconds:
     """Of arms whose seconds nobody knows: none."""
     arms = len(owner)
-    return ArmSeconds(np.stack([owner, counted, counted]), np.zeros(arms), np.zeros((1, arms)),
-                      np.zeros(1))
+    return ArmSeconds(
+        np.stack([owner, counted, counted]), np.zeros(arms), np.zeros((1, arms)), np.zeros(1)
+    )
 
 
 class Ledger(NamedTuple):
@@ -78,11 +79,21 @@ def new_ledger(seconds, most):
     """A ledger for texts of at most `most` tokens; `open_ledger` begins one."""
     arms = seconds.own.shape[0]
     return Ledger(
-        seconds, np.zeros(arms + 1, np.int64), np.zeros(arms, np.int64),
-        np.zeros(arms, np.bool_), np.zeros(3, np.int64),
-        np.empty(most, np.int64), np.empty((most, arms)), np.zeros(arms, np.int64), np.zeros(arms),
-        np.zeros(arms), np.zeros((arms, arms)), np.zeros((arms, arms)), np.zeros((arms, arms)),
-        np.zeros(2))
+        seconds,
+        np.zeros(arms + 1, np.int64),
+        np.zeros(arms, np.int64),
+        np.zeros(arms, np.bool_),
+        np.zeros(3, np.int64),
+        np.empty(most, np.int64),
+        np.empty((most, arms)),
+        np.zeros(arms, np.int64),
+        np.zeros(arms),
+        np.zeros(arms),
+        np.zeros((arms, arms)),
+        np.zeros((arms, arms)),
+        np.zeros((arms, arms)),
+        np.zeros(2),
+    )
 
 
 @compiled
@@ -153,7 +164,8 @@ def tell(ledger, position, window, losses, shown):
     leader = -1
     for arm in range(arms):
         if ledger.read[arm] >= position + window and (
-                leader < 0 or ledger.total[arm] < ledger.total[leader]):
+            leader < 0 or ledger.total[arm] < ledger.total[leader]
+        ):
             leader = arm
     for arm in range(arms):
         if ledger.read[arm] < position + window:

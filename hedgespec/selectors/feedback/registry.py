@@ -6,11 +6,23 @@ from hedgespec.selectors.feedback.contract import ArrivalPolicy, Modifier
 
 # Each name is the module of this folder that defines POLICY; the first arrival is the default.
 _ARRIVALS = ("queued", "bold", "censored", "foresight")
-_MODIFIERS = ("rounds", "batch", "every", "first", "round", "actual", "eliminate",
-              "limited", "binned", "budget")
+_MODIFIERS = (
+    "rounds",
+    "batch",
+    "every",
+    "first",
+    "round",
+    "actual",
+    "eliminate",
+    "limited",
+    "binned",
+    "budget",
+)
 
 ARRIVALS: dict[str, ArrivalPolicy] = {
-    name: import_module(f"{__package__}.{name}").POLICY for name in _ARRIVALS}
+    name: import_module(f"{__package__}.{name}").POLICY for name in _ARRIVALS
+}
 MODIFIERS: dict[str, Modifier] = {
-    name: import_module(f"{__package__}.{name}").POLICY for name in _MODIFIERS}
+    name: import_module(f"{__package__}.{name}").POLICY for name in _MODIFIERS
+}
 DEFAULT = _ARRIVALS[0]

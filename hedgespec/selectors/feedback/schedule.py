@@ -18,8 +18,13 @@ from hedgespec.selectors.feedback.registry import ARRIVALS, MODIFIERS
 # Put into the caller's loop by the compiler: a call would count references to `starts`.
 _inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
 # The same of what nothing but compiled code calls: ways in from elsewhere take long to compile.
-_link = numba.njit(nogil=True, error_model="numpy", forceinline=True, no_cpython_wrapper=True,
-                   no_cfunc_wrapper=True)
+_link = numba.njit(
+    nogil=True,
+    error_model="numpy",
+    forceinline=True,
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+)
 NO_END = 1 << 62  # length of a text whose end is not known yet
 # Tokens that wait for evaluation at most: each keeps a distribution over the vocabulary.
 MOST_WAITING = 128
@@ -87,7 +92,8 @@ def needed(schedule, key, starts, rounds, start, fed, fed_round, evaluated):
         return 0
     while True:
         position, fed, fed_round = next_due(
-            schedule, key, starts, rounds, start, np.int64(NO_END), fed, fed_round)
+            schedule, key, starts, rounds, start, np.int64(NO_END), fed, fed_round
+        )
         if position < 0:
             return 0
         if schedule.cut or position + schedule.window > evaluated:

@@ -24,8 +24,10 @@ def choose_drafters(schedule, ledger, key, starts, rounds, start, fed, fed_round
     for arm in range(read.shape[0]):
         least = min(least, read[arm])
     waits = start - least >= MOST_WAITING
-    some = waits or needed(
-        schedule, key, starts, rounds, start, fed, fed_round, furthest_read(ledger)) > 0
+    some = (
+        waits
+        or needed(schedule, key, starts, rounds, start, fed, fed_round, furthest_read(ledger)) > 0
+    )
     for arm in range(chosen.shape[0]):
         chosen[arm] = some
     if some and not waits:

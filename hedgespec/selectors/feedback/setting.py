@@ -34,8 +34,10 @@ class Feedback:
     @property
     def label(self) -> str:
         """Its name, without what is default."""
-        terms: list[Term] = [(name, _printed(amount) if MODIFIERS[name].symbol else "")
-                             for name, amount in self.modifiers]
+        terms: list[Term] = [
+            (name, _printed(amount) if MODIFIERS[name].symbol else "")
+            for name, amount in self.modifiers
+        ]
         if self.arrival != DEFAULT or not terms:
             terms.insert(0, (self.arrival, ""))
         return join_terms(terms)
@@ -54,14 +56,18 @@ class Feedback:
     def delayed(self) -> bool:
         """Whether evaluation goes on while further rounds run."""
         return not self.spares and any(
-            isinstance(MODIFIERS[name], DelayPolicy) for name, _ in self.modifiers)
+            isinstance(MODIFIERS[name], DelayPolicy) for name, _ in self.modifiers
+        )
 
     @property
     def spares(self) -> bool:
         """Whether drafters are evaluated when that is needed, instead of in each round."""
         policies = [MODIFIERS[name] for name, _ in self.modifiers]
-        return self.partial or any(policy.spares for policy in policies
-                                   if isinstance(policy, DelayPolicy | EvaluationPolicy))
+        return self.partial or any(
+            policy.spares
+            for policy in policies
+            if isinstance(policy, DelayPolicy | EvaluationPolicy)
+        )
 
     @property
     def partial(self) -> bool:
@@ -83,12 +89,20 @@ class Feedback:
         """The setting for compiled functions; a loss takes `window` positions to complete."""
         given = dict(self.modifiers)
         amounts = {name: amount for name, amount in given.items() if isinstance(amount, int)}
-        numbers = [given.get(name, _NOT_ASKED) for name, policy in MODIFIERS.items()
-                   if isinstance(policy, SetPolicy)]
+        numbers = [
+            given.get(name, _NOT_ASKED)
+            for name, policy in MODIFIERS.items()
+            if isinstance(policy, SetPolicy)
+        ]
         return Schedule(
-            list(ARRIVALS).index(self.arrival), tuple(amounts.get(name, 0) for name in MODIFIERS),
-            window, self.policy.copies(window), self.policy.cut, self.actual,
-            tuple((one[0], one[-1]) for one in numbers if isinstance(one, tuple)))
+            list(ARRIVALS).index(self.arrival),
+            tuple(amounts.get(name, 0) for name in MODIFIERS),
+            window,
+            self.policy.copies(window),
+            self.policy.cut,
+            self.actual,
+            tuple((one[0], one[-1]) for one in numbers if isinstance(one, tuple)),
+        )
 
 
 def parse_feedback(label: str) -> Feedback:
@@ -97,8 +111,9 @@ def parse_feedback(label: str) -> Feedback:
     Raises HedgespecError for an unknown one, or for two that exclude each other.
     """
     arrival, amounts = DEFAULT, dict[str, Amount]()
-    arrivals = {name: policy.name for policy in ARRIVALS.values()
-                for name in (policy.name, *policy.aliases)}
+    arrivals = {
+        name: policy.name for policy in ARRIVALS.values() for name in (policy.name, *policy.aliases)
+    }
     for name, value in split_terms(label):
         if name in arrivals and not value:
             arrival = arrivals[name]
@@ -106,11 +121,13 @@ def parse_feedback(label: str) -> Feedback:
             amounts[name] = amount
         else:
             known = ", ".join([*ARRIVALS, *modifier_help()])
-            raise HedgespecError(f"unknown feedback {join_terms([(name, value)])!r} in {label!r}; "
-                                 f"choose from {known}, joined by +"
-                                 + did_you_mean(name, [*arrivals, *MODIFIERS]))
-    feedback = Feedback(arrival, tuple((name, amounts[name]) for name in MODIFIERS
-                                       if name in amounts))
+            raise HedgespecError(
+                f"unknown feedback {join_terms([(name, value)])!r} in {label!r}; "
+                f"choose from {known}, joined by +" + did_you_mean(name, [*arrivals, *MODIFIERS])
+            )
+    feedback = Feedback(
+        arrival, tuple((name, amounts[name]) for name in MODIFIERS if name in amounts)
+    )
     _check(feedback, label)
     return feedback
 
@@ -122,8 +139,10 @@ def feedback_help() -> dict[str, str]:
 
 def modifier_help() -> dict[str, str]:
     """What each modifier does, by name and the symbol of its amount."""
-    return {f"{name}:{policy.symbol}" if policy.symbol else name: policy.help
-            for name, policy in MODIFIERS.items()}
+    return {
+        f"{name}:{policy.symbol}" if policy.symbol else name: policy.help
+        for name, policy in MODIFIERS.items()
+    }
 
 
 def _amount(value: str, policy: Modifier) -> Amount | None:
@@ -140,8 +159,10 @@ def _numbers(value: str, policy: SetPolicy) -> tuple[float, ...] | None:
     if len(found) != len(policy.low) or not all(map(_NUMBER.fullmatch, found)):
         return None
     numbers = tuple(map(float, found))
-    allowed = all(low <= one <= high and not (policy.whole and one % 1)
-                  for low, one, high in zip(policy.low, numbers, policy.high, strict=True))
+    allowed = all(
+        low <= one <= high and not (policy.whole and one % 1)
+        for low, one, high in zip(policy.low, numbers, policy.high, strict=True)
+    )
     return numbers if allowed else None
 
 
@@ -156,5 +177,7 @@ def _check(feedback: Feedback, label: str) -> None:
         raise HedgespecError(f"feedback {label!r}: {feedback.policy.reason}")
     delays = [policy.name for policy in policies if isinstance(policy, DelayPolicy)]
     if len(delays) > 1:
-        raise HedgespecError(f"feedback {label!r}: {' and '.join(delays)} exclude each other: one "
-                             "says when an evaluation has finished")
+        raise HedgespecError(
+            f"feedback {label!r}: {' and '.join(delays)} exclude each other: one "
+            "says when an evaluation has finished"
+        )

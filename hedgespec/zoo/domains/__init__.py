@@ -8,8 +8,13 @@ from hedgespec.zoo.domains import law, math, medicine, python, sql, translation
 from hedgespec.zoo.domains.base import Item, TemplatedDomain, topic_items
 
 BUILT_IN = (
-    TemplatedDomain("general", topic_items), python.DOMAIN, math.DOMAIN,
-    TemplatedDomain("biology", topic_items), medicine.DOMAIN, law.DOMAIN, sql.DOMAIN,
+    TemplatedDomain("general", topic_items),
+    python.DOMAIN,
+    math.DOMAIN,
+    TemplatedDomain("biology", topic_items),
+    medicine.DOMAIN,
+    law.DOMAIN,
+    sql.DOMAIN,
     translation.DOMAIN,
 )
 

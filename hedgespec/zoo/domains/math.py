@@ -18,8 +18,9 @@ def _items(data: dict[str, Any]) -> Iterator[Item]:
     for problem in data["problems"]:
         prompts: list[str] = []
         for version in range(_VERSIONS):
-            prompts += wordings(data["openings"], data["endings"],
-                                problem=_version(problem, version, data["names"]))
+            prompts += wordings(
+                data["openings"], data["endings"], problem=_version(problem, version, data["names"])
+            )
         yield Item(problem, tuple(prompts))
 
 

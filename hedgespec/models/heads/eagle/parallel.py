@@ -35,8 +35,10 @@ class ParallelHead(EagleHead):
         Arguments and result as in the function `unroll` of `head.py`; `depths` is at most
         `masks` + 1.
         """
-        return [shift(output, number, dim=1)
-                for number, output in enumerate(self.rounds(embedded, features, depths))]
+        return [
+            shift(output, number, dim=1)
+            for number, output in enumerate(self.rounds(embedded, features, depths))
+        ]
 
     def rounds(
         self, embedded: torch.Tensor, features: torch.Tensor, depths: int
@@ -59,8 +61,12 @@ class ParallelHead(EagleHead):
 
         outputs = [self.read(embedded, features, positions, attended)]
         for number in range(depths - 1):
-            outputs.append(self.read(
-                self.mask_embeddings[number].expand(batch, length, -1),
-                self.mask_features[number].expand(batch, length, -1), positions + number + 1,
-                attended))
+            outputs.append(
+                self.read(
+                    self.mask_embeddings[number].expand(batch, length, -1),
+                    self.mask_features[number].expand(batch, length, -1),
+                    positions + number + 1,
+                    attended,
+                )
+            )
         return outputs

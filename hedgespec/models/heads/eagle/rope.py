@@ -19,12 +19,26 @@ _KINDS: dict[str, tuple[set[str], set[str]]] = {
     "default": (set(), set()),
     "linear": ({"factor"}, set()),
     "dynamic": ({"factor"}, set()),
-    "yarn": ({"factor"}, {"attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
-                          "truncate", "original_max_position_embeddings"}),
-    "longrope": ({"short_factor", "long_factor"},
-                 {"factor", "attention_factor", "original_max_position_embeddings"}),
-    "llama3": ({"factor", "low_freq_factor", "high_freq_factor",
-                "original_max_position_embeddings"}, set()),
+    "yarn": (
+        {"factor"},
+        {
+            "attention_factor",
+            "beta_fast",
+            "beta_slow",
+            "mscale",
+            "mscale_all_dim",
+            "truncate",
+            "original_max_position_embeddings",
+        },
+    ),
+    "longrope": (
+        {"short_factor", "long_factor"},
+        {"factor", "attention_factor", "original_max_position_embeddings"},
+    ),
+    "llama3": (
+        {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"},
+        set(),
+    ),
     "proportional": (set(), {"factor"}),
 }
 _SECTIONS = frozenset({"mrope_section", "mrope_interleaved", "finetuned"})
@@ -42,10 +56,13 @@ def read_rope(layer: Keys, width: int) -> dict[str, Any]:
     kind = _kind(rope)
     found: dict[str, Any] = {"rope_type": kind}
     for key, value in (
-            ("rope_theta", _either(layer, rope, "rope_theta", 1.0, 1e12)),
-            ("partial_rotary_factor", _either(layer, rope, "partial_rotary_factor", 0.01, 1.0)),
-            ("original_max_position_embeddings",
-             layer.whole("original_max_position_embeddings", 1, MOST_POSITIONS))):
+        ("rope_theta", _either(layer, rope, "rope_theta", 1.0, 1e12)),
+        ("partial_rotary_factor", _either(layer, rope, "partial_rotary_factor", 0.01, 1.0)),
+        (
+            "original_max_position_embeddings",
+            layer.whole("original_max_position_embeddings", 1, MOST_POSITIONS),
+        ),
+    ):
         if value is not None:
             found[key] = value
     found.setdefault("rope_theta", LlamaConfig.default_theta)
@@ -64,8 +81,11 @@ def read_rope(layer: Keys, width: int) -> dict[str, Any]:
 
 def _kind(rope: Keys) -> str:
     known = {*_KINDS, *_SAME}
-    found = [_SAME.get(text, text) for key in ("rope_type", "type")
-             if (text := rope.text(key, known)) is not None]
+    found = [
+        _SAME.get(text, text)
+        for key in ("rope_type", "type")
+        if (text := rope.text(key, known)) is not None
+    ]
     # Written by transformers beside an older name of mrope.
     kinds = set(found) or {"default"}
     if len(kinds) > 1:
@@ -99,8 +119,7 @@ def make_rotary(layer: LlamaConfig, where: str) -> "Rotary":
     try:
         rotary = Rotary(layer)
     except (ArithmeticError, ValueError, RuntimeError) as error:
-        raise HedgespecError(f"{where}: its rope settings give no frequencies ({error})"
-                             ) from error
+        raise HedgespecError(f"{where}: its rope settings give no frequencies ({error})") from error
     if not rotary.is_finite:
         raise HedgespecError(f"{where}: its rope settings give frequencies that are not finite")
     return rotary
@@ -137,8 +156,10 @@ class Rotary(nn.Module):
         """Cosines and sines (B, L, 2 * frequencies) at positions (B, L), typed as the states."""
         angles = positions[..., None].float() * self.inv_freq
         angles = torch.cat([angles, angles], dim=-1)
-        return ((angles.cos() * self.scale).to(states.dtype),
-                (angles.sin() * self.scale).to(states.dtype))
+        return (
+            (angles.cos() * self.scale).to(states.dtype),
+            (angles.sin() * self.scale).to(states.dtype),
+        )
 
 
 def _default(layer: LlamaConfig) -> torch.Tensor:

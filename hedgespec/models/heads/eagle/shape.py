@@ -103,8 +103,11 @@ class EagleConfig:
         """
         default = default_layers(target_layers)
         given = self.unsure_layers
-        counts = [self.target_layers or default] if given is None else [
-            given, tuple(layer + 1 for layer in given)]
+        counts = (
+            [self.target_layers or default]
+            if given is None
+            else [given, tuple(layer + 1 for layer in given)]
+        )
         there = [layers for layers in counts if all(0 <= one <= target_layers for one in layers)]
         return [default] if default in there else there
 

@@ -58,10 +58,11 @@ class _Mlp(nn.Module):
 
 def stackable(one: EagleHead, other: EagleHead) -> bool:
     """Whether two heads are of one shape; a head with an embedding of its own stands alone."""
-    shapes = [{name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
-              for head in (one, other)]
-    return (shapes[0] == shapes[1] and one.embed_tokens is None
-            and one.config == other.config)
+    shapes = [
+        {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
+        for head in (one, other)
+    ]
+    return shapes[0] == shapes[1] and one.embed_tokens is None and one.config == other.config
 
 
 def stack_heads(heads: list[EagleHead]) -> EagleHead:
@@ -91,13 +92,19 @@ def _first(module: nn.Module, count: int) -> nn.Module:
     view = copy.copy(module)
     if isinstance(view, _StackedLinear) and view.bias is not None:
         view.bias = view.bias[:count]
-    view._parameters = {name: None if parameter is None else nn.Parameter(parameter[:count], False)
-                        for name, parameter in module._parameters.items()}
+    view._parameters = {
+        name: None if parameter is None else nn.Parameter(parameter[:count], False)
+        for name, parameter in module._parameters.items()
+    }
     if "d2t" in module._buffers:
-        view._buffers = {name: None if buffer is None else buffer[:count]
-                         for name, buffer in module._buffers.items()}
-    view._modules = {name: None if child is None else _first(child, count)
-                     for name, child in module._modules.items()}
+        view._buffers = {
+            name: None if buffer is None else buffer[:count]
+            for name, buffer in module._buffers.items()
+        }
+    view._modules = {
+        name: None if child is None else _first(child, count)
+        for name, child in module._modules.items()
+    }
     return view
 
 
@@ -113,10 +120,12 @@ def _held(module: nn.Module) -> nn.Module:
     view = copy.copy(module)
     view._parameters = {
         name: None if parameter is None else nn.Parameter(parameter.data, False)
-        for name, parameter in module._parameters.items()}
+        for name, parameter in module._parameters.items()
+    }
     view._buffers = dict(module._buffers)
-    view._modules = {name: None if child is None else _held(child)
-                     for name, child in module._modules.items()}
+    view._modules = {
+        name: None if child is None else _held(child) for name, child in module._modules.items()
+    }
     return view
 
 
@@ -125,20 +134,25 @@ def _copied(modules: list[nn.Module]) -> nn.Module:
     if isinstance(modules[0], nn.Linear):
         layers = [module for module in modules if isinstance(module, nn.Linear)]
         bias = None if layers[0].bias is None else _shared([layer.bias for layer in layers])
-        return _StackedLinear(_shared([layer.weight for layer in layers]),
-                              None if bias is None else bias[:, None])
+        return _StackedLinear(
+            _shared([layer.weight for layer in layers]), None if bias is None else bias[:, None]
+        )
     view = copy.copy(modules[0])
     view._parameters = {
-        name: None if parameter is None else _shared(
-            [module._parameters[name] for module in modules])[:, None]
-        for name, parameter in modules[0]._parameters.items()}
+        name: None
+        if parameter is None
+        else _shared([module._parameters[name] for module in modules])[:, None]
+        for name, parameter in modules[0]._parameters.items()
+    }
     if "d2t" in modules[0]._buffers:
-        view._buffers = {name: torch.stack([getattr(module, name) for module in modules])[:, None]
-                         for name in modules[0]._buffers}
+        view._buffers = {
+            name: torch.stack([getattr(module, name) for module in modules])[:, None]
+            for name in modules[0]._buffers
+        }
     view._modules = {
-        name: None if child is None else _copied(
-            [module._modules[name] for module in modules])
-        for name, child in modules[0]._modules.items()}
+        name: None if child is None else _copied([module._modules[name] for module in modules])
+        for name, child in modules[0]._modules.items()
+    }
     return view
 
 
@@ -180,19 +194,24 @@ def _side_by_side(parts: list[torch.Tensor]) -> torch.Tensor | None:
     """One tensor of tensors (n, ...) that follow each other in memory; None if they do not."""
     first, place = parts[0].data, parts[0].data_ptr()
     for part in parts:
-        if part.data_ptr() != place or not part.is_contiguous() or (
-                part.untyped_storage().data_ptr() != first.untyped_storage().data_ptr()):
+        if (
+            part.data_ptr() != place
+            or not part.is_contiguous()
+            or (part.untyped_storage().data_ptr() != first.untyped_storage().data_ptr())
+        ):
             return None
         place += part.nbytes
-    return first.as_strided((sum(map(len, parts)), *first.shape[1:]), first.stride(),
-                            first.storage_offset())
+    return first.as_strided(
+        (sum(map(len, parts)), *first.shape[1:]), first.stride(), first.storage_offset()
+    )
 
 
 def _join_stacked(stacked: EagleHead, heads: list[EagleHead]) -> None:
     """The same for stacked heads; their own weights move once more."""
     of_heads = zip(*(_groups(head) for head in heads), strict=True)
-    for number, ((module, parts), own) in enumerate(zip(list(_groups(stacked)), of_heads,
-                                                        strict=True)):
+    for number, ((module, parts), own) in enumerate(
+        zip(list(_groups(stacked)), of_heads, strict=True)
+    ):
         weight = torch.cat([part.weight.data for part in parts], dim=1)
         bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts], dim=2)
         begin = 0

@@ -57,7 +57,14 @@ class BeamSearch:
 
     def keep_last(self) -> None:
         """Go on with the last of the searches alone."""
-        (self._contexts, self._scores, self._states, self.tokens, self._followed,
-         self._extend) = (tensor[-1:] for tensor in (
-             self._contexts, self._scores, self._states, self.tokens, self._followed,
-             self._extend))
+        (self._contexts, self._scores, self._states, self.tokens, self._followed, self._extend) = (
+            tensor[-1:]
+            for tensor in (
+                self._contexts,
+                self._scores,
+                self._states,
+                self.tokens,
+                self._followed,
+                self._extend,
+            )
+        )

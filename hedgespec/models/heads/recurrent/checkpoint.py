@@ -45,12 +45,15 @@ def load_redrafter(folder: Path, dtype: torch.dtype = torch.float32) -> Recurren
 def _config(keys: Keys) -> RecurrentConfig:
     kind = keys.get("model_type")
     if kind != _TYPE["model_type"]:
-        raise HedgespecError(f"{keys.where}: not the config.json of a recurrent head: model_type "
-                             f"is {short(kind)}, not {_TYPE['model_type']!r}")
+        raise HedgespecError(
+            f"{keys.where}: not the config.json of a recurrent head: model_type "
+            f"is {short(kind)}, not {_TYPE['model_type']!r}"
+        )
     sizes = {field.name: keys.whole(field.name) for field in fields(RecurrentConfig)}
     for name, size in sizes.items():
         if size is None:
-            raise HedgespecError(f"{keys.where}: not the config.json of a recurrent head (no "
-                                 f"{name})")
+            raise HedgespecError(
+                f"{keys.where}: not the config.json of a recurrent head (no {name})"
+            )
     keys.finish()
     return RecurrentConfig(**sizes)  # type: ignore[arg-type]

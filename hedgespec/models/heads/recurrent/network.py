@@ -49,8 +49,10 @@ class RecurrentHead(nn.Module):
         self._embedding: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = ()
 
     def attach(
-        self, embedding: Callable[[torch.Tensor], torch.Tensor],
-        logits: Callable[[torch.Tensor], torch.Tensor], vocabulary: int | None = None,
+        self,
+        embedding: Callable[[torch.Tensor], torch.Tensor],
+        logits: Callable[[torch.Tensor], torch.Tensor],
+        vocabulary: int | None = None,
     ) -> None:
         """Use the target's embedding; the LM head is its own."""
         self._embedding = (embedding,)  # in a tuple: not a submodule, not saved
