@@ -12,7 +12,7 @@ OF_TARGET = $(if $(TARGET),--target $(TARGET) --zoo zoo-$(NAME) --out recordings
 INPUTS := pyproject.toml constraints.txt hedgespec/version.py
 
 .DEFAULT_GOAL := help
-.PHONY: help sim report zoo traces fidelity live-speed costs test test-all check lint fuzz bench scale \
+.PHONY: help sim report zoo traces fidelity live-speed costs test test-all check format lint fuzz bench scale \
   readme docs docs-tables findings clean
 
 help: ## list the targets
@@ -42,6 +42,9 @@ check: lint ## in under a minute: lint and the core tests that are not slow
 
 fuzz: $(VENV)/dev ## random faults in files, learners and running processes; make fuzz SECONDS=60
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) $(ARGS)
+
+format: $(VENV)/dev ## lay the Python files out as lint wants them
+	$(BIN)/ruff format .
 
 lint: $(VENV)/dev ## ruff and mypy
 	$(BIN)/ruff check .
