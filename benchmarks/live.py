@@ -34,6 +34,7 @@ import numpy as np
 import torch
 
 from hedgespec.command import command_line
+from hedgespec.costs.file import save_costs
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_text, write_text
 from hedgespec.live import DecoderSettings, LiveDecoder
@@ -651,8 +652,9 @@ class Table:
         }
 
     def write(self) -> None:
-        """The result, to live.json."""
+        """The result, to live.json, and its costs, to costs.json."""
         self.options.out.mkdir(parents=True, exist_ok=True)
+        save_costs(self.options.out / "costs.json", self.costs)
         write_text(self.options.out / "live.json", json.dumps(self.result(), indent=1) + "\n")
 
 

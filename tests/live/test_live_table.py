@@ -9,6 +9,10 @@ import pytest
 pytest.importorskip("torch")
 
 from benchmarks.live import tables
+from benchmarks.pages import marked
+from benchmarks.prose import Cells
+from benchmarks.second_target import replayed
+from hedgespec.results.labels import FIXED
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "live.md").read_text(encoding="utf-8")
@@ -109,6 +113,37 @@ def test_the_docs_say_what_the_table_of_the_larger_target_says():
     ]
     assert sum(first) > len(first) / 2
     assert {row["answers"] for name, row in rows.items() if name.startswith("generate")} == {1}
+
+
+def test_replays_of_other_questions_agree_with_it_as_the_docs_say():
+    cells = Cells.read(marked(PAGE, "live-coder-replay"))
+    rows = _rows(LARGER)
+    for name in cells.names:
+        assert cells.value(name, "MAT live") == pytest.approx(rows[name]["mat"], abs=0.005)
+        assert cells.value(name, "tokens/s live") == round(_speed(rows[name]))
+        assert float(cells.cell(name, "difference").rstrip("%")) == pytest.approx(
+            100 * (cells.value(name, "tokens/s replayed") / _speed(rows[name]) - 1), abs=0.15
+        )
+    apart = {
+        name: cells.value(name, "difference")
+        for name in cells.names
+        if abs(cells.value(name, "difference")) > 5
+    }
+    assert {name: round(value) for name, value in apart.items()} == {
+        "hedge": -7,
+        "normalhedge": -7,
+        "ftl@eliminate:0.5,0.0625": 8,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["fixed:generalist-mixed", "normalhedge@batch:16"])
+def test_the_replays_of_the_docs_can_be_made_again(policy):
+    cells = Cells.read(marked(PAGE, "live-coder-replay"))
+    pool = [name.removeprefix(FIXED) for name in _rows(LARGER) if name.startswith(FIXED)]
+    mat, speed = replayed(policy, pool, LARGER["draft_length"])
+    assert f"{mat:.2f}" == cells.cell(policy, "MAT replayed")
+    assert f"{speed:.0f}" == cells.cell(policy, "tokens/s replayed")
 
 
 def _speed(row) -> float:
