@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -67,8 +68,8 @@ def test_the_python_of_the_start_page_and_the_readme_runs(tmp_path, monkeypatch,
         assert (tmp_path / "regret.png").is_file()
 
 
-def errors_of_gamma(trace: Path, drafter: str) -> pl.DataFrame:
-    """What the page on reports computes: an answer in each row."""
+def errors_of_gamma(trace: Path, drafter: str) -> tuple[pl.DataFrame, float]:
+    """What the page on reports computes: an answer in each row, and the error of all together."""
     page = (DOCS / "reading.md").read_text(encoding="utf-8")
     [block] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     named = block.replace("domain-mix-t0.7", str(trace)).replace("generalist@1", drafter)
@@ -76,7 +77,7 @@ def errors_of_gamma(trace: Path, drafter: str) -> pl.DataFrame:
     assert drafter in named
     variables: dict[str, pl.DataFrame] = {}
     exec(named, variables)
-    return variables["answers"]
+    return variables["answers"], variables["whole"]["errors"][0]
 
 
 def test_wrong_gammas_stand_out_as_the_page_says_and_no_bundled_ones_do(tmp_path):
@@ -87,32 +88,43 @@ def test_wrong_gammas_stand_out_as_the_page_says_and_no_bundled_ones_do(tmp_path
         for drafter in manifest["drafters"]:
             for depth in range(1, drafter["depths"] + 1):
                 name = f"{drafter['name']}@{depth}" if drafter["depths"] > 1 else drafter["name"]
-                told = errors_of_gamma(trace, name).filter(
-                    pl.col("tokens") >= 30, pl.col("gamma") >= 0.2
-                )
+                told, whole = errors_of_gamma(trace, name)
+                told = told.filter(pl.col("tokens") >= 30, pl.col("gamma") >= 0.2)
                 assert told.is_empty() or told["errors"].abs().max() < 4, (trace, name)
+                assert abs(whole) < 4, (trace, name)
     wrong = tmp_path / "trace"
     shutil.copytree(trace_folder("domain-mix-t0.7"), wrong)
     raise_gammas(wrong, "generalist@1", query=37)
     assert main(["validate", str(wrong)]) == 0
-    told = errors_of_gamma(wrong, "generalist@1").sort(pl.col("errors").abs(), descending=True)
+    told, _ = errors_of_gamma(wrong, "generalist@1")
+    told = told.sort(pl.col("errors").abs(), descending=True)
     assert told["query"][0] == 37
     assert told["errors"][0] < -4 < told["errors"][1:].min()
 
 
+def test_gammas_that_are_a_little_too_small_show_in_their_sum_and_are_refused(tmp_path, capsys):
+    wrong = tmp_path / "trace"
+    shutil.copytree(trace_folder("domain-mix-t0.7"), wrong)
+    column = pl.col("gamma/generalist@1")
+    change(wrong, lambda table: table.with_columns((column * 0.9).cast(pl.Float32)))
+    assert errors_of_gamma(wrong, "generalist@1")[1] > 4
+    assert main(["validate", str(wrong)]) == 1
+    assert "gamma/generalist@1" in capsys.readouterr().err
+
+
 def raise_gammas(trace: Path, drafter: str, query: int) -> None:
-    """Bring an answer's gammas near the most that is possible, and the hash in line with that."""
-    path = trace / "tokens-00000.parquet"
-    table = pl.read_parquet(path)
+    """Bring an answer's gammas near the most that is possible."""
     gap = (pl.col("log_p").exp() - pl.col(f"log_q/{drafter}").exp()).abs()
     column = pl.col(f"gamma/{drafter}")
     higher = pl.max_horizontal(column, 0.9 * (1 - gap)).cast(pl.Float32)
-    table.with_columns(
-        pl.when(pl.col("query") == query)
-        .then(higher)
-        .otherwise(column)
-        .alias(column.meta.output_name())
-    ).write_parquet(path)
+    changed = pl.when(pl.col("query") == query).then(higher).otherwise(column)
+    change(trace, lambda table: table.with_columns(changed.alias(column.meta.output_name())))
+
+
+def change(trace: Path, how: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    """Change the tokens of a trace, and the hash in line with that."""
+    path = trace / "tokens-00000.parquet"
+    how(pl.read_parquet(path)).write_parquet(path)
     manifest = json.loads((trace / "manifest.json").read_text("utf-8"))
     manifest["files"][path.name]["sha256"] = sha256_file(path)
     (trace / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
