@@ -121,7 +121,8 @@ class Client:
         if reply.status_code in _PASSING:
             raise _PassingError(state)
         if reply.status_code == _UNAUTHORIZED:
-            hint = f"it wants a key: {arg('key_variable')} names the variable that holds it"
+            named = f"{arg('key_variable')} names the environment variable that holds it"
+            hint = f"it wants a key: {named}"
             if self._key:
                 hint = "it does not take the key that was given"
             raise KeyRefusedError(f"{where}: {state}; {hint}")
