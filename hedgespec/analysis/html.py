@@ -98,7 +98,7 @@ def page_data(
         setting["name"]
         for trace in costs.values()
         for basis in trace["bases"].values()
-        for setting in basis
+        for setting in basis["settings"]
     )
     drafters = (name for trace in strips.values() for name in trace["drafters"])
     names = {

@@ -30,7 +30,14 @@ from hedgespec.results.labels import (
     split_terms,
 )
 from hedgespec.results.overview import means_over_seeds
-from hedgespec.results.schema import PER_QUERY, QUERY_NAMES, ROUNDS_OF, Table
+from hedgespec.results.schema import (
+    DRAFTING_OF,
+    PER_QUERY,
+    QUERY_NAMES,
+    READING_OF,
+    ROUNDS_OF,
+    Table,
+)
 from hedgespec.results.store import RUN_FILE, Results, TraceSource, read_results
 
 USUAL_FEEDBACK = [QUEUED, CHOSEN, NONE, PROMPT, HINDSIGHT]
@@ -313,6 +320,30 @@ class ResultSet:
             usual, on=SETTING, how="semi", nulls_equal=True, maintain_order="left"
         )
 
+    def drafter_seconds(
+        self, trace: str, columns: Collection[int]
+    ) -> dict[int, dict[str, np.ndarray]]:
+        """Of some settings in the answers of `trace`, by column, the seconds in which each drafter
+        drafts and in which it reads alone, (Q, 2), means over seeds; nothing where the results do
+        not say."""
+        rows = self._tables[1].filter(pl.col("trace") == trace)
+        settings = (
+            self.answers(trace)
+            .settings.select(SETTING)
+            .with_row_index("column")
+            .filter(pl.col("column").is_in(list(columns)))
+        )
+        means = (
+            rows.join(settings, on=SETTING, nulls_equal=True)
+            .group_by("column", "query")
+            .agg(pl.selectors.starts_with(DRAFTING_OF, READING_OF).mean())
+            .sort("column", "query")
+        )
+        return {
+            column: _by_drafter(of_setting.drop("column", "query"))
+            for (column,), of_setting in means.group_by("column")
+        }
+
     def only_arm(self, trace: str, selector: str) -> str | None:
         """The arm that drafts all rounds of a selector; None of several."""
         rows = self.arm_rounds(trace).filter(pl.col("selector") == selector, pl.col("rounds") > 0)
@@ -431,6 +462,17 @@ def _drafter_counts(per_query: pl.DataFrame) -> dict[str, int]:
         )
         for row in there.iter_rows(named=True)
     }
+
+
+def _by_drafter(seconds: pl.DataFrame) -> dict[str, np.ndarray]:
+    """Of the columns of arms, null of arms that are not there, those of their drafters, (Q, 2)."""
+    found: dict[str, np.ndarray] = {}
+    for place, prefix in enumerate((DRAFTING_OF, READING_OF)):
+        for column in seconds.select(pl.selectors.starts_with(prefix)):
+            if column.null_count() == 0:
+                drafter, _ = arm_parts(column.name.removeprefix(prefix))
+                found.setdefault(drafter, np.zeros((len(column), 2)))[:, place] += column.to_numpy()
+    return found
 
 
 def arm_parts(name: str) -> tuple[str, str]:

@@ -21,13 +21,21 @@ def round_seconds(
     tokens, the last of them in vain where a draft ends early. Then comes the target's pass; the
     overhead is in every round.
     """
-    step = np.array([0.0 if name is None else costs.drafters[name].step for name in drafters])
     seconds: np.ndarray = (
         _begin_seconds(costs, drafters)
-        + np.minimum(drafted, np.maximum(lengths - 1, 0)) * step
+        + _step_seconds(costs, drafters, lengths, drafted)
         + target_seconds(costs, drafted + 1)
         + costs.overhead
     )
+    return seconds
+
+
+def drafting_seconds(
+    costs: Costs, drafters: Sequence[str | None], lengths: np.ndarray, drafted: np.ndarray
+) -> np.ndarray:
+    """Of `round_seconds` those of drafting: its steps, and `begin`, but no reading."""
+    begin = np.where(reads_first(costs, drafters), 0.0, _begin_seconds(costs, drafters))
+    seconds: np.ndarray = begin + _step_seconds(costs, drafters, lengths, drafted)
     return seconds
 
 
@@ -55,7 +63,7 @@ def evaluate_seconds(
     shape) of evaluating so many of the drafters, whichever they are: one by one they then take
     their mean. The result has the shape of `count`. Nobody takes no time.
     """
-    each = _alone_seconds(costs, [name for name in dict.fromkeys(drafters) if name is not None])
+    each = alone_seconds(costs, [name for name in dict.fromkeys(drafters) if name is not None])
     counts = np.asarray(len(each) if count is None else count, dtype=float)
     one_by_one = counts * (each.mean() if len(each) else 0.0)
     found: np.ndarray = np.minimum(one_by_one, together_seconds(costs, counts))
@@ -84,7 +92,7 @@ def evaluating_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarr
     `drafters` (N) as in `round_seconds`, which counts the arm's own where it `reads_first`. The
     overhead of evaluating is in it where anybody is evaluated.
     """
-    in_round = reads_first(costs, drafters) * _alone_seconds(costs, drafters)
+    in_round = reads_first(costs, drafters) * alone_seconds(costs, drafters)
     overhead = costs.evaluation_overhead * any(name is not None for name in drafters)
     further: np.ndarray = evaluate_seconds(costs, drafters) - in_round + overhead
     return further
@@ -140,9 +148,18 @@ def _reading(
     return found
 
 
-def _alone_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
+def alone_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
     """Seconds of evaluating each drafter (N) alone on a round's tokens, 0 for None."""
     return np.array([0.0 if name is None else costs.drafters[name].evaluate for name in drafters])
+
+
+def _step_seconds(
+    costs: Costs, drafters: Sequence[str | None], lengths: np.ndarray, drafted: np.ndarray
+) -> np.ndarray:
+    """Seconds of the steps of a round of each arm, (..., N); see `round_seconds`."""
+    step = np.array([0.0 if name is None else costs.drafters[name].step for name in drafters])
+    seconds: np.ndarray = np.minimum(drafted, np.maximum(lengths - 1, 0)) * step
+    return seconds
 
 
 def _begin_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:

@@ -47,6 +47,16 @@ def doubled(costs: Costs, part: str) -> Costs:
     return scaled(costs, {one: 1.0 + (one == part) for one in PARTS})
 
 
+def with_drafter(costs: Costs, name: str, times: Mapping[str, float]) -> Costs:
+    """Costs in which one drafter's part of each of `PARTS` takes as many times as long.
+
+    The evaluation of several in one batch stays as it was measured. Of these batch and context
+    alone, without spreads.
+    """
+    drafters = {**costs.drafters, name: _scaled(costs.drafters[name], times)}
+    return replace(costs, drafters=drafters, spread={}, conditions=[])
+
+
 def _scaled(holder: _Kind, times: Mapping[str, float]) -> _Kind:
     """A dataclass of costs with the fields in PART_OF scaled."""
     assert is_dataclass(holder)

@@ -13,8 +13,9 @@ import polars as pl
 
 from hedgespec.results.keys import RunKey
 
-# Before an arm's name: the columns of its rounds, and of its weight.
+# Before an arm's name: the columns of its rounds, of its weight, and of its seconds.
 ROUNDS_OF, WEIGHT_OF = "rounds/", "weight/"
+DRAFTING_OF, READING_OF = "draft_seconds/", "reading_seconds/"
 PARTS = ("select", "draft", "verify", "evaluate", "learn")  # of a live round, each with its seconds
 SECONDS_OF = "seconds_"
 
@@ -369,6 +370,19 @@ PER_QUERY = Table(
             earlier=(None,),
         ),
         Column(ROUNDS_OF, pl.Float64(), "rounds of this arm", "rounds"),
+        Column(
+            DRAFTING_OF,
+            pl.Float64(),
+            "part of `draft_seconds` of this arm; none without costs",
+            "s",
+        ),
+        Column(
+            READING_OF,
+            pl.Float64(),
+            "part of `reading_seconds` in which its drafter reads alone, "
+            "under the first of its arms; the rest is read in one batch",
+            "s",
+        ),
         Column(
             "gamma",
             pl.Float64(),

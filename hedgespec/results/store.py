@@ -35,8 +35,11 @@ PARTS_FOLDER = "parts"  # of a run that is to go on after an interruption
 class CostSource(TypedDict, total=False):
     """Whose costs seconds of a trace are estimated from: `name` and `batch` are those of the rows.
 
-    `evaluation` says how all drafters' evaluation is counted, `engine` how the models ran (empty if
-    unknown); `sha256` is that of the file of costs, None of a trace's own.
+    `evaluation` says how all drafters' evaluation is counted, `drafters` the seconds of each: of a
+    draft step, before the first one, and of its evaluation alone on a round's tokens. Those of all
+    in one batch are `evaluate_all`, None if not measured; with `reads`, other numbers of tokens
+    were measured too. `engine` says how the models ran (empty if unknown); `sha256` is that of the
+    file of costs, None of a trace's own.
     """
 
     name: str
@@ -44,6 +47,9 @@ class CostSource(TypedDict, total=False):
     device: str
     dtype: str
     evaluation: str
+    drafters: dict[str, dict[str, Any]]
+    evaluate_all: float | None
+    reads: bool
     engine: str
     context: int
     sha256: str | None

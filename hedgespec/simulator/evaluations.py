@@ -42,11 +42,13 @@ def mark_evaluated(first, last, offsets, numbers, choice, schedule, seed, evalua
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def reading_seconds(first, last, offsets, choice, sets, arm_seconds, evaluation, catching_up):
+def reading_seconds(
+    first, last, offsets, choice, sets, arm_seconds, evaluation, catching_up, alone
+):
     """Write to `evaluation` (T) what evaluating `sets` (T, N) adds to the rounds of `choice` (T),
     and to `catching_up` (T) what it adds that their drafters have more to read; see `reading`.
 
-    Of queries first..last-1.
+    What of both each drafter reads alone is added to `alone` (Q, N). Of queries first..last-1.
     """
     seen = np.empty(sets.shape[1] + 1, dtype=np.int64)
     for query in range(first, last):
@@ -55,5 +57,5 @@ def reading_seconds(first, last, offsets, choice, sets, arm_seconds, evaluation,
         for start in range(begin, offsets[query + 1]):
             if choice[start] >= 0:
                 evaluation[start], catching_up[start] = reading(
-                    seen, sets[start], choice[start], start - begin, arm_seconds
+                    seen, sets[start], choice[start], start - begin, arm_seconds, alone[query]
                 )

@@ -11,13 +11,16 @@ from time import perf_counter
 import numpy as np
 
 from hedgespec.costs.estimate import (
+    alone_seconds,
     costs_of,
+    drafting_seconds,
     evaluating_seconds,
     has_reads,
     reading_seconds,
     reading_together_seconds,
     reads_first,
     round_seconds,
+    together_seconds,
     undrafted_seconds,
 )
 from hedgespec.errors import HedgespecError, arg
@@ -383,13 +386,55 @@ class Replayer:
         costs = costs_of(self.trace)
         undrafted = 0.0 if run.drafts else undrafted_seconds(costs)
         own = run.visits * run.in_rounds(self.round_seconds(), undrafted)
-        if run.choice is None or not (
-            run.sets is not None or (run.by_selector and has_reads(costs))
-        ):
+        if not self._reads_on(run):
             evaluation = run.evaluated * run.in_rounds(self.evaluating_seconds())
             return own + evaluation, evaluation
-        evaluation, catching_up = self._reading_seconds(run, run.choice)
+        assert run.choice is not None
+        evaluation, catching_up, _ = self._reading_seconds(run, run.choice)
         return own + evaluation + catching_up, evaluation
+
+    def seconds_of_arms(self, run: Replay) -> tuple[np.ndarray, np.ndarray]:
+        """Of the seconds of each query's rounds those in which each arm drafts, and those in which
+        its drafter reads alone, (Q, N) each; what else is read is read in one batch.
+
+        Who drafts with several arms reads as the first of them. Raises HedgespecError without
+        costs.
+        """
+        costs, names = costs_of(self.trace), self.arms.drafter_names(self.trace)
+        drafting = self._by_arm(
+            run, run.visits, drafting_seconds(costs, names, self.arms.lengths, self._drafted)
+        )
+        each, first = alone_seconds(costs, names), self.arms.first
+        begun, reading = run.usage, np.zeros(run.usage.shape)
+        if self._reads_on(run):
+            assert run.choice is not None
+            reading += self._reading_seconds(run, run.choice)[2]
+        else:  # who drafts after an evaluation has read in it
+            begun = begun - self._by_arm(run, run.evaluated)
+            if each[first].sum() <= together_seconds(costs, first.sum()):
+                reading += self.per_query(run.evaluated)[:, None] * (first * each)
+        for arm, owner in enumerate(self.arms.owner):
+            reading[:, owner] += begun[:, arm] * (reads_first(costs, names) * each)[arm]
+        return drafting, reading
+
+    def _by_arm(
+        self, run: Replay, rounds: np.ndarray, values: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Sums over `rounds` (T) of each query by their arm, (Q, N): of `values` (T, N), or (1, N)
+        if all are alike, without them of rounds."""
+        found = np.zeros((len(self.trace.offsets) - 1, self._arms))
+        if not run.drafts or not rounds.any():
+            return found
+        for arm in range(self._arms):
+            each = rounds * run.of_arm(arm)
+            found[:, arm] = self.per_query(each if values is None else each * values[:, arm])
+        return found
+
+    def _reads_on(self, run: Replay) -> bool:
+        """Whether it matters how many tokens each drafter has not read before a round."""
+        return run.choice is not None and (
+            run.sets is not None or (run.by_selector and has_reads(costs_of(self.trace)))
+        )
 
     def round_seconds(self) -> np.ndarray:
         """Seconds of a round of each arm alone from each token, (T, N), or (1, N) if all are alike.
@@ -465,13 +510,16 @@ class Replayer:
         found: np.ndarray = run.sets[:, self.arms.first].sum(axis=1)
         return found
 
-    def _reading_seconds(self, run: Replay, choice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _reading_seconds(
+        self, run: Replay, choice: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Further seconds of the rounds from each token: of evaluation, and of drafters that catch
-        up before they draft, (T) each."""
+        up before they draft, (T) each; and of both those that each drafter reads alone, (Q, N)."""
         sets = run.sets
         if sets is None:
             sets = np.repeat(run.evaluated.astype(bool)[:, None], self._arms, axis=1)
         evaluation, catching_up = np.zeros((2, len(choice)))
+        alone = np.zeros((len(self.trace.offsets) - 1, self._arms))
         self._over_queries(
             evaluation_kernels().reading_seconds,
             self.trace.offsets,
@@ -480,8 +528,9 @@ class Replayer:
             self._arm_seconds(np.zeros(self._arms)),
             evaluation,
             catching_up,
+            alone,
         )
-        return evaluation, catching_up
+        return evaluation, catching_up, alone
 
     def _arm_seconds(self, own: np.ndarray) -> ArmSeconds:
         """What rounds take, those of each arm alone `own` (N), and evaluations. Raises

@@ -17,7 +17,7 @@ from hedgespec.results.labels import (
     fixed,
     join_arms,
 )
-from hedgespec.results.schema import ROUNDS_OF
+from hedgespec.results.schema import DRAFTING_OF, READING_OF, ROUNDS_OF
 from hedgespec.selectors import BUILT_IN, DEFAULT, FULL, NONE, ConfiguredSelector
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
@@ -277,6 +277,7 @@ class TraceJobs:
                 f"{ROUNDS_OF}{name}": run.usage[:, arm]
                 for arm, name in enumerate(replayer.arms.names)
             },
+            **costed.of_arms(run),
             "token_regret": self._measures.token_regret(run),
             "length_regret": self._measures.length_regret(run),
         }
@@ -328,6 +329,17 @@ class _Costed:
         """Of the seconds `spent` (T) by rounds from each token those of each part, (T); NaN without
         costs."""
         return {part: twice.seconds(run)[0] - spent for part, twice in self._twice.items()}
+
+    def of_arms(self, run: Replay) -> dict[str, np.ndarray]:
+        """The columns of each arm's seconds, (Q) each; none without costs."""
+        if self.basis.costs is None:
+            return {}
+        columns = zip((DRAFTING_OF, READING_OF), self.replayer.seconds_of_arms(run), strict=True)
+        return {
+            f"{column}{name}": seconds[:, arm]
+            for column, seconds in columns
+            for arm, name in enumerate(self.replayer.arms.names)
+        }
 
     def ends(self, run: Replay) -> dict[str, np.ndarray]:
         """Seconds of each query's rounds at both ends, (Q)."""

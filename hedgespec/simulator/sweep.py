@@ -11,8 +11,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
 from hedgespec.bundled import costs_file, trace_folder
 from hedgespec.command import command_line, package_versions
+from hedgespec.costs.estimate import has_reads, together_seconds
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.files import as_unicode, sha256_file
 from hedgespec.results.labels import PoolLabel
@@ -420,12 +423,19 @@ def _cost_sources(trace: TraceReader, settings: list[SweepSettings]) -> list[Cos
 def _cost_source(basis: CostBasis, costs: Costs) -> CostSource:
     """Whose seconds they are: device, dtype, and how all drafters' evaluation is counted."""
     alone = costs.evaluate_all is None and not costs.evaluate_together
+    count = np.array(len(costs.drafters))
     return {
         "name": basis.name,
         "batch": basis.batch,
         "device": costs.device,
         "dtype": costs.dtype,
         "evaluation": "one by one" if alone else "in one batch",
+        "drafters": {
+            name: {"step": one.step, "begin": one.begin, "evaluate": one.evaluate}
+            for name, one in costs.drafters.items()
+        },
+        "evaluate_all": None if alone else float(together_seconds(costs, count)),
+        "reads": has_reads(costs),
         "engine": costs.engine,
         "context": costs.context,
         "sha256": basis.sha256,

@@ -152,6 +152,12 @@ def test_a_profile_is_measured_and_traces_are_replayed_under_it(costs, tmp_path,
             "device": found.device,
             "dtype": found.dtype,
             "evaluation": "in one batch",
+            "drafters": {
+                name: {"step": head.step, "begin": None, "evaluate": head.evaluate}
+                for name in heads
+            },
+            "evaluate_all": pytest.approx(together_seconds(found, np.array(len(heads)))),
+            "reads": False,
             "engine": "fixed tensors",
             "context": 20,
             "sha256": digest,

@@ -100,8 +100,17 @@ def test_passes_of_a_text_are_those_that_are_charged(pool, monkeypatch, selector
         choice[one.position] = one.drafter
         sets[one.position, one.evaluated] = True
     evaluation, catching_up = np.zeros((2, len(choice)))
+    alone = np.zeros((1, arms))
     evaluation_kernels().reading_seconds(
-        0, 1, np.array([0, len(choice)]), choice, sets, arm_seconds(arms), evaluation, catching_up
+        0,
+        1,
+        np.array([0, len(choice)]),
+        choice,
+        sets,
+        arm_seconds(arms),
+        evaluation,
+        catching_up,
+        alone,
     )
     own = (len(answer.rounds) - 1) * FEW  # the prompt is read before the first
     assert len(answer.rounds) > 20

@@ -55,7 +55,8 @@ class Ledger(NamedTuple):
     (M, int64) were told, with the losses `told` (M, N), of which the first `settled` (N, int64) are
     measured; `total` (N) are their sums, `owed` (N) what of them the learner was not told yet.
     `pairs` (N, N) counts positions at which both losses are known; `differences` and `squares` (N,
-    N) are sums over them. `counts` and `spent` as above.
+    N) are sums over them. `counts` and `spent` as above; `alone` (N) are the seconds of the text in
+    which each drafter read alone.
     """
 
     seconds: ArmSeconds
@@ -72,6 +73,7 @@ class Ledger(NamedTuple):
     differences: np.ndarray
     squares: np.ndarray
     spent: np.ndarray
+    alone: np.ndarray
 
 
 @compiled
@@ -93,6 +95,7 @@ def new_ledger(seconds, most):
         np.zeros((arms, arms)),
         np.zeros((arms, arms)),
         np.zeros(2),
+        np.zeros(arms),
     )
 
 
@@ -102,7 +105,7 @@ def open_ledger(ledger):
     # Loops, here and below: array expressions take seconds to compile.
     for arm in range(ledger.read.shape[0]):
         ledger.read[arm] = ledger.settled[arm] = ledger.seen[arm] = 0
-        ledger.total[arm] = ledger.owed[arm] = 0.0
+        ledger.total[arm] = ledger.owed[arm] = ledger.alone[arm] = 0.0
         ledger.chosen[arm] = False
         for other in range(ledger.read.shape[0]):
             ledger.pairs[arm, other] = ledger.differences[arm, other] = 0.0
@@ -231,19 +234,22 @@ def note_round(ledger, arm, start):
     ledger.counts[DRAFTER] = arm
     if ledger.seconds.alone.shape[0] == 1:  # nobody knows
         return
-    evaluation, catching_up = reading(ledger.seen, ledger.chosen, arm, start, ledger.seconds)
+    evaluation, catching_up = reading(
+        ledger.seen, ledger.chosen, arm, start, ledger.seconds, ledger.alone
+    )
     ledger.spent[EVALUATION] += evaluation
     ledger.spent[ROUNDS] += ledger.seconds.own[arm] + evaluation + catching_up
 
 
 @compiled
-def reading(seen, chosen, arm, start, seconds):
+def reading(seen, chosen, arm, start, seconds, alone):
     """Seconds that reading adds to a round of `arm` at `start`: of evaluation, of catching up.
 
     The drafters of the arms `chosen` (N) are evaluated, one by one on what each has not read; or,
     if they are all, in one batch on what all did not read together. Who drafts reads a round's
     tokens anyway, and before it what it was not there for. `seen` (N+1) are the tokens that the
-    drafter of each owner has read, and those that all have read together.
+    drafter of each owner has read, and those that all have read together. Of these seconds those in
+    which a drafter reads alone are added to its `alone` (N); the others are in one batch.
     """
     arms, counted = chosen.shape[0], seconds.arms[COUNTED]
     anybody, whole = False, True
@@ -252,20 +258,28 @@ def reading(seen, chosen, arm, start, seconds):
         if counted[other] and chosen[other]:
             anybody = True
             evaluation += _row(seconds.alone, start - seen[other])[other]
-            seen[other] = start
         elif counted[other]:
             whole = False
+    together = np.inf
     if whole:
-        evaluation = min(evaluation, _row(seconds.together, start - seen[arms]))
+        together = _row(seconds.together, start - seen[arms])
         seen[arms] = start
+    for other in range(arms):
+        if counted[other] and chosen[other]:
+            if evaluation <= together:
+                alone[other] += _row(seconds.alone, start - seen[other])[other]
+            seen[other] = start
+    evaluation = min(evaluation, together)
     if anybody:
         evaluation += seconds.overhead
     own = seconds.arms[OWNER, arm]
     if seconds.arms[READS, arm]:
         if chosen[arm]:
             evaluation -= seconds.alone[0, arm]
+            alone[own] -= seconds.alone[0, arm]
         else:
             catching_up = _row(seconds.alone, start - seen[own])[arm] - seconds.alone[0, arm]
+            alone[own] += catching_up
     seen[own] = start
     return evaluation, catching_up
 
