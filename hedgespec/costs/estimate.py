@@ -1,11 +1,22 @@
 """What rounds take, from measured costs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.traces import Costs, Trace
+from hedgespec.traces.costs import (
+    EVALUATE_ALL,
+    begin_part,
+    draft_part,
+    evaluate_part,
+    read_part,
+    step_part,
+    target_part,
+    together_part,
+)
 
 
 def round_seconds(
@@ -168,6 +179,55 @@ def _begin_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:
     return np.array(
         [0.0 if one is None else one.evaluate if one.begin is None else one.begin for one in known]
     )
+
+
+def of_drafters(costs: Costs, names: Sequence[str]) -> Costs:
+    """The costs of some drafters without the others': what a pool of them is charged by `costs`.
+
+    How long all of them take in one batch is estimated, see `together_seconds`, with the ends of
+    its spread.
+    """
+    conditions = [of_drafters(one, names) for one in costs.conditions]
+    kept, low, high = (
+        _of_drafters(one, names) for one in (costs, *map(costs.end, ("low", "high")))
+    )
+    spread = {part: one for part, one in costs.spread.items() if part in _parts(kept)}
+    ends = {read_part(width): (low.reads[width], high.reads[width]) for width in kept.reads}
+    if low.evaluate_all is not None and high.evaluate_all is not None:
+        ends[EVALUATE_ALL] = low.evaluate_all, high.evaluate_all
+    spread |= {
+        part: replace(costs.spread[part], low=begin, high=end)
+        for part, (begin, end) in ends.items()
+        if part in costs.spread
+    }
+    return replace(kept, spread=spread, conditions=conditions)
+
+
+def _of_drafters(costs: Costs, names: Sequence[str]) -> Costs:
+    together = float(together_seconds(costs, np.array(len(names))))
+    share = together / costs.evaluate_all if costs.evaluate_all else 1.0
+    return replace(
+        costs,
+        drafters={name: costs.drafters[name] for name in names},
+        evaluate_all=together if np.isfinite(together) else None,
+        evaluate_together={
+            count: seconds
+            for count, seconds in costs.evaluate_together.items()
+            if int(count) < len(names)
+        },
+        reads={width: share * seconds for width, seconds in costs.reads.items()},
+    )
+
+
+def _parts(costs: Costs) -> set[str]:
+    """Names of the parts that are of the target, of a drafter or of some drafters in one batch."""
+    found = {target_part(width) for width in (1, costs.draft_length + 1)}
+    found |= {target_part(width) for width in costs.widths}
+    found |= {together_part(count) for count in costs.evaluate_together}
+    for name, one in costs.drafters.items():
+        found |= {of(name) for of in (step_part, draft_part, evaluate_part, begin_part)}
+        found |= {read_part(width, name) for width in one.reads}
+    return found
 
 
 def costs_of(trace: Trace) -> Costs:

@@ -1,11 +1,13 @@
-"""Copies part of a trace: some queries of each domain, and perhaps fewer draft depths."""
+"""Copies part of a trace: some queries of each domain, fewer draft depths, some drafters."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from hedgespec.errors import HedgespecError, arg
+from hedgespec.errors import HedgespecError, arg, did_you_mean
+from hedgespec.traces.costs import Costs
 from hedgespec.traces.manifest import Manifest
 from hedgespec.traces.reader import TraceReader
 from hedgespec.traces.schema import MAX_ROWS_PER_SHARD, TRACE_NAME_RULE, is_trace_name
@@ -18,12 +20,16 @@ def write_subset(
     per_domain: int | None = None,
     depths: int | None = None,
     name: str | None = None,
+    drafters: Sequence[str] = (),
+    costs_of_drafters: Callable[[Costs, Sequence[str]], Costs] | None = None,
 ) -> Manifest:
     """Write a trace of the first `per_domain` queries of each domain of another one.
 
     `depths` keeps that many draft depths of the drafters that have several; replaying longer drafts
     than that needs the whole trace, and the copy's own draft length is no longer. `name` is the
-    copy's, if it is to have one of its own. The manifest's `recording` says what was copied. Raises
+    copy's, if it is to have one of its own. `drafters` are names of those to keep, none are all;
+    the copy has the costs that `costs_of_drafters` makes of the trace's, without it none. The
+    manifest's `recording` says what was copied. Raises
     HedgespecError if nothing is left or `out` is not empty, TraceError if the source is bad.
     """
     if per_domain is not None and per_domain < 1:
@@ -35,6 +41,8 @@ def write_subset(
     trace = TraceReader(source)
     manifest = trace.manifest
     shortened = _cut(manifest, depths, name)
+    if drafters:
+        shortened = _without_others(shortened, drafters, costs_of_drafters)
     queries = trace.queries
     if per_domain is not None and per_domain < manifest.queries:
         queries = queries.filter(pl.int_range(pl.len()).over("domain") < per_domain)
@@ -45,6 +53,33 @@ def write_subset(
         for piece in trace.pieces(MAX_ROWS_PER_SHARD, numbers.to_numpy())
     )
     return writer.write_whole(shortened, renumbered(queries, numbers), tokens)
+
+
+def _without_others(
+    manifest: Manifest,
+    names: Sequence[str],
+    costs_of_drafters: Callable[[Costs, Sequence[str]], Costs] | None,
+) -> Manifest:
+    """The manifest with the drafters called so, in its order."""
+    known = [drafter.name for drafter in manifest.drafters]
+    for name in names:
+        if name not in known:
+            raise HedgespecError(
+                f"{arg('drafters')}: trace {manifest.name} has no drafter {name!r}"
+                + (did_you_mean(name, known) or f"; its drafters are {', '.join(known)}")
+            )
+    kept = [drafter for drafter in manifest.drafters if drafter.name in names]
+    costs = manifest.costs
+    if costs is not None:
+        costs = (
+            costs_of_drafters(costs, [drafter.name for drafter in kept])
+            if costs_of_drafters
+            else None
+        )
+    told = {**manifest.recording["subset_of"], "drafters": known}
+    return replace(
+        manifest, drafters=kept, costs=costs, recording={**manifest.recording, "subset_of": told}
+    )
 
 
 def _cut(manifest: Manifest, depths: int | None, name: str | None) -> Manifest:
