@@ -154,8 +154,11 @@ def speed_text(row: dict[str, Any]) -> str:
     return rate_text(row["tokens_per_second"], row["speed_low"], row["speed_high"])
 
 
-def _over_none(row: dict[str, Any]) -> str:
-    return "" if row["over_none"] is None else f"{row['over_none']:+.1f} %"
+def over_none_text(row: dict[str, Any]) -> str:
+    """What a row of `by_speed` gains over not drafting."""
+    if row["over_none"] is None:
+        return ""
+    return f"{round(row['over_none'], 1) + 0.0:+.1f} %"  # with 0.0 nothing is shown as -0.0
 
 
 def _spread(row: dict[str, Any]) -> str:
@@ -169,7 +172,7 @@ def _mat(row: dict[str, Any]) -> str:
 
 _COLUMNS = (
     _Column("tokens/s\n(95 %)", "speed_low", speed_text),
-    _Column("over\nnone", "over_none", _over_none),
+    _Column("over\nnone", "over_none", over_none_text),
     _Column("spread\nof costs", "tokens_per_second_low", _spread, _WIDE),
     _Column("MAT", "mat", _mat),
     _Column("EAL", "eal", lambda row: "" if row["eal"] is None else f"{row['eal']:.2f}", _WIDE),

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from hedgespec.analysis.moved_costs import LEADING, MOST, moved_costs
-from hedgespec.analysis.overview import speed_text
+from hedgespec.analysis.overview import over_none_text, speed_text
 from hedgespec.analysis.report import Request, write_report
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.study import Study
@@ -148,7 +148,7 @@ def simulated(folder):
     }
     rows = by_speed(overview(results.summary), results.per_query).iter_rows(named=True)
     return {
-        labels[row["selector"], row["feedback"]]: (speed_text(row), f"{row['over_none']:+.1f} %")
+        labels[row["selector"], row["feedback"]]: (speed_text(row), over_none_text(row))
         for row in rows
     }
 

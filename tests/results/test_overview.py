@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from hedgespec.analysis.overview import over_none_text
 from hedgespec.cli import main
 from hedgespec.costs.file import save_costs, with_costs
 from hedgespec.results.overview import costly_evaluations, disagreements, overview, rate_text
@@ -168,3 +169,8 @@ def test_costly_evaluation_is_said_of_learners_that_evaluate_every_round(folder)
 )
 def test_a_small_machines_tokens_per_second_tell_apart_what_their_interval_does(rate, text):
     assert rate_text(*rate) == text
+
+
+@pytest.mark.parametrize(("gain", "text"), [(-0.04, "+0.0 %"), (-0.06, "-0.1 %"), (None, "")])
+def test_nothing_gained_has_no_minus(gain, text):
+    assert over_none_text({"over_none": gain}) == text
