@@ -10,12 +10,17 @@ claims are those of Not-a-Bandit (arXiv 2510.20064), made there of other targets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
 from benchmarks.findings import Run, Sweep, shown
 from benchmarks.pages import ROOT, fill
-from hedgespec.bundled import DATA
+from hedgespec.bundled import costs_file, trace_folder
+from hedgespec.costs.estimate import of_drafters
+from hedgespec.costs.file import load_costs
 from hedgespec.results.labels import FIXED, PoolLabel, fixed
 from hedgespec.results.markdown import markdown
 from hedgespec.results.statistics import (
@@ -26,6 +31,7 @@ from hedgespec.results.statistics import (
     mean_estimate,
 )
 from hedgespec.simulator import SweepSettings, run_sweep
+from hedgespec.traces.subset import write_subset
 
 PAGE = ROOT / "docs" / "claims.md"
 LEARNER, BANDITS, SPARING, DELAY = "normalhedge", ("ucbspec", "exp3spec"), "batch:16", "rounds:4"
@@ -37,21 +43,48 @@ SECONDS, ROUNDS, REGRET = "seconds", "rounds", "regret"
 
 @dataclass(frozen=True)
 class Target:
-    """A target's bundled traces: a mix of domains, the same in other words, and long answers."""
+    """A target's bundled traces: a mix of domains, the same in other words, and long answers.
+
+    With `costs`, the name of bundled ones, of their drafters alone, and under them.
+    """
 
     name: str
     mix: str
     rephrased: str
     long: str | None = None
+    costs: str | None = None
 
     @cached_property
     def sweep(self) -> Sweep:
         """All replays that the claims need."""
+        return Sweep(run_sweep([], self._runs()))
 
-        def on(trace: str, *selectors: str, **settings: object) -> SweepSettings:
-            return SweepSettings(
-                selectors=selectors, traces=(DATA / "traces" / trace,), seeds=5, **settings
-            )  # type: ignore[arg-type]
+    @cached_property
+    def _made(self) -> TemporaryDirectory[str]:
+        return TemporaryDirectory()  # removed with the target
+
+    @cached_property
+    def _folders(self) -> dict[str, Path]:
+        """Where its traces are, by name; with `costs` they are made, of fewer drafters."""
+        folders = {
+            name: trace_folder(name) for name in (self.mix, self.rephrased, self.long) if name
+        }
+        if self.costs is None:
+            return folders
+        costs, made = load_costs(costs_file(self.costs)), Path(self._made.name)
+        for name, folder in folders.items():
+            write_subset(
+                folder,
+                made / name,
+                drafters=list(costs.drafters),
+                costs_of_drafters=lambda _, kept: of_drafters(costs, kept),
+            )
+        return {name: made / name for name in folders}
+
+    def _runs(self) -> list[SweepSettings]:
+        def on(trace: str, *selectors: str, **settings: Any) -> SweepSettings:
+            folders = (self._folders[trace],)
+            return SweepSettings(selectors=selectors, traces=folders, seeds=5, **settings)
 
         runs = [
             on(self.mix, "default", "router"),
@@ -61,12 +94,12 @@ class Target:
         ]
         if self.long is not None:
             runs += [on(self.long, "default"), on(self.long, LEARNER, feedbacks=(SPARING,))]
-        return Sweep(run_sweep([], runs))
+        return runs
 
     @property
     def router(self) -> str:
         """The selector that chooses by prompt, trained on the mix."""
-        return f"router:{self.mix}"
+        return f"router:{self.mix if self.costs is None else self._folders[self.mix]}"
 
     def run(self, selector: str, feedback: str | None = None, trace: str | None = None) -> Run:
         """A selector's run, on the mix if no other trace is named."""
@@ -81,10 +114,12 @@ class Target:
         ]
 
 
+LARGER = ("coder-mix-t0.7", "coder-rephrased-t0.7", "coder-long-t0.7")
 # Those whose traces are bundled; another one is a line more.
 TARGETS = (
     Target("SmolLM2-135M", "domain-mix-t0.7", "rephrased-t0.7"),
-    Target("Qwen2.5-Coder-1.5B", "coder-mix-t0.7", "coder-rephrased-t0.7", "coder-long-t0.7"),
+    Target("Qwen2.5-Coder-1.5B", *LARGER),
+    Target("the 1.5B, heads and lookup alone", *LARGER, costs="qwen2.5-coder-1.5b-h200"),
 )
 
 
