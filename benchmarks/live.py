@@ -31,6 +31,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 
 from hedgespec.command import command_line
@@ -310,17 +311,23 @@ def replayed(trace: Path, policy: Policy, seeds: int, found: Measured) -> dict[s
             **drafting,
         ),
     ).summary
-    tokens, rounds = summary["tokens"].sum(), summary["rounds"].sum()
-    seconds = (summary["tokens"] / summary["tokens_per_second"]).sum()
+    mat, speed = mat_and_speed(summary)
     starts = np.cumsum([0, *found.emitted[:-1]])
     run = replayer.run(
         policy.selector, 0, policy.given_feedback, loss, acceptance_that_gives(starts, replayer)
     )
     return {
-        "mat": tokens / rounds,
-        "tokens_per_second": tokens / seconds,
+        "mat": mat,
+        "tokens_per_second": speed,
         "evaluations": float(run.evaluated.sum()),
     }
+
+
+def mat_and_speed(summary: pl.DataFrame) -> tuple[float, float]:
+    """Tokens per round and per second, over all seeds of a sweep."""
+    tokens = summary["tokens"].sum()
+    seconds = (summary["tokens"] / summary["tokens_per_second"]).sum()
+    return tokens / summary["rounds"].sum(), tokens / seconds
 
 
 def replayed_all(

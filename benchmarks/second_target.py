@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.live import BEST, PLAIN, Policy, tables
+from benchmarks.live import BEST, PLAIN, Policy, mat_and_speed, tables
 from benchmarks.pages import ROOT, fill
 from hedgespec.bundled import trace_folder
 from hedgespec.results.labels import FIXED, NONE
@@ -38,9 +38,7 @@ def replayed(policy: str, pool: list[str], draft_length: int) -> tuple[float, fl
             **learning,
         ),
     ).summary
-    tokens = summary["tokens"].sum()
-    seconds = (summary["tokens"] / summary["tokens_per_second"]).sum()
-    return tokens / summary["rounds"].sum(), tokens / seconds
+    return mat_and_speed(summary)
 
 
 def table(result: dict[str, Any]) -> str:
