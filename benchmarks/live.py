@@ -294,24 +294,23 @@ class Policy:
             return None
         return replace(replayer.default_loss(self.given_feedback or Feedback()), prefill=True)
 
+    def sweep(self, loss: Loss | None, **settings: Any) -> SweepSettings:
+        """What replays it; a draft length of its own goes before that of `settings`."""
+        own = {"draft_lengths": self.lengths} if len(self.lengths) == 1 else self.drafting
+        return SweepSettings(
+            selectors=(self.selector,),
+            feedbacks=(self.feedback,) if self.feedback else (),
+            losses=(loss.label,) if loss else (),
+            **(settings | own),
+        )
+
 
 def replayed(trace: Path, policy: Policy, seeds: int, found: Measured) -> dict[str, float]:
     """MAT and tokens per second (means over seeds) of a policy on the trace of what it decoded, and
     the evaluations that the schedule has in the very rounds that were."""
     replayer = Replayer(read_trace(trace), **policy.drafting)
     loss = policy.loss(replayer)
-    drafting = {"draft_lengths": policy.lengths} if len(policy.lengths) == 1 else policy.drafting
-    summary = run_sweep(
-        [trace],
-        SweepSettings(
-            selectors=(policy.selector,),
-            feedbacks=(policy.feedback,) if policy.feedback else (),
-            losses=(loss.label,) if loss else (),
-            seeds=seeds,
-            **drafting,
-        ),
-    ).summary
-    mat, speed = mat_and_speed(summary)
+    mat, speed = mat_and_speed(run_sweep([trace], policy.sweep(loss, seeds=seeds)).summary)
     starts = np.cumsum([0, *found.emitted[:-1]])
     run = replayer.run(
         policy.selector, 0, policy.given_feedback, loss, acceptance_that_gives(starts, replayer)

@@ -99,7 +99,7 @@ class Target:
     @property
     def router(self) -> str:
         """The selector that chooses by prompt, trained on the mix."""
-        return f"router:{self.mix if self.costs is None else self._folders[self.mix]}"
+        return f"router:{self._folders[self.mix]}"
 
     def run(self, selector: str, feedback: str | None = None, trace: str | None = None) -> Run:
         """A selector's run, on the mix if no other trace is named."""

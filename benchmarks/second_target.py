@@ -15,7 +15,8 @@ from benchmarks.pages import ROOT, fill
 from hedgespec.bundled import trace_folder
 from hedgespec.results.labels import FIXED, NONE
 from hedgespec.results.markdown import markdown
-from hedgespec.simulator import SweepSettings, run_sweep
+from hedgespec.selectors.learning import parse_loss
+from hedgespec.simulator import run_sweep
 
 RESULT = ROOT / "benchmarks" / "live-coder-h200.json"
 TRACE, COSTS = "coder-mix-t0.7", "qwen2.5-coder-1.5b-h200"
@@ -24,21 +25,11 @@ TRACE, COSTS = "coder-mix-t0.7", "qwen2.5-coder-1.5b-h200"
 def replayed(policy: str, pool: list[str], draft_length: int) -> tuple[float, float]:
     """MAT and tokens per second of a policy on the trace."""
     asked = Policy.parse(NONE if policy == PLAIN else policy)
-    learning: dict[str, Any] = {}
-    if policy != PLAIN and asked.learns:  # what live has it learn, from the first draft depth
-        learning = {"losses": ("seconds",), "prefill": True}
-    summary = run_sweep(
-        [trace_folder(TRACE)],
-        SweepSettings(
-            selectors=(asked.selector,),
-            feedbacks=(asked.feedback,) if asked.feedback else (),
-            draft_lengths=asked.lengths or (draft_length,),
-            arms=tuple(pool),
-            costs=(Path(COSTS),),
-            **learning,
-        ),
-    ).summary
-    return mat_and_speed(summary)
+    loss = parse_loss("seconds", prefill=True) if policy != PLAIN and asked.learns else None
+    settings = asked.sweep(
+        loss, draft_lengths=(draft_length,), arms=tuple(pool), costs=(Path(COSTS),)
+    )
+    return mat_and_speed(run_sweep([trace_folder(TRACE)], settings).summary)
 
 
 def table(result: dict[str, Any]) -> str:

@@ -69,13 +69,9 @@ def _without_others(
                 + (did_you_mean(name, known) or f"; its drafters are {', '.join(known)}")
             )
     kept = [drafter for drafter in manifest.drafters if drafter.name in names]
-    costs = manifest.costs
-    if costs is not None:
-        costs = (
-            costs_of_drafters(costs, [drafter.name for drafter in kept])
-            if costs_of_drafters
-            else None
-        )
+    costs = None
+    if manifest.costs is not None and costs_of_drafters is not None:
+        costs = costs_of_drafters(manifest.costs, [drafter.name for drafter in kept])
     told = {**manifest.recording["subset_of"], "drafters": known}
     return replace(
         manifest, drafters=kept, costs=costs, recording={**manifest.recording, "subset_of": told}
