@@ -54,7 +54,8 @@ def _of_trace(trace: Trace) -> float:
 
 
 def _of_tables(sample: Replayer, jobs: Sequence[Job], bases: Sequence[CostBasis]) -> int:
-    """Acceptance and gamma by depth; losses; seconds of rounds, where drafts differ in length."""
+    """Acceptance and gamma by depth; losses; seconds of rounds and of drafting, where drafts differ
+    in length."""
     arms, longest = len(sample.arms.names), sample.arms.longest
     named = {job.loss for job in jobs if job.loss is not None}
     losses = {Loss(), *(replace(loss, seconds=False) for loss in named)}
@@ -63,7 +64,7 @@ def _of_tables(sample: Replayer, jobs: Sequence[Job], bases: Sequence[CostBasis]
     tables = len(losses) + len(in_seconds) * len(costed)
     if len(sample.arms.drafted(sample.trace)) == len(sample.trace.tokens):
         ends = sum((basis.slow is not None) + (basis.fast is not None) for basis in costed)
-        tables += bool(costed) + ends + sum(1 + len(basis.twice) for basis in costed)
+        tables += bool(costed) + ends + sum(2 + len(basis.twice) for basis in costed)
     measured = _STATISTIC + _REAL  # gamma of the first draft token, and lengths of drafts
     return 2 * _STATISTIC * arms * longest + (measured + _REAL * tables) * arms + 2 * _REAL
 

@@ -99,13 +99,6 @@ class Replay:
             found = (arms * values).sum(axis=1)
         return found
 
-    def of_arm(self, arm: int) -> np.ndarray:
-        """The probability that a round from each token is one of an arm, (T)."""
-        arms = self.choice if self.plays is None else self.plays
-        assert arms is not None
-        found: np.ndarray = arms == arm if arms.ndim == 1 else arms[:, arm]
-        return found
-
     @cached_property
     def _starts(self) -> np.ndarray:
         """The tokens from which rounds start, or may."""

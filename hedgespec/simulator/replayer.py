@@ -50,7 +50,13 @@ from hedgespec.simulator.whole import Whole
 from hedgespec.traces import Costs, Trace
 
 # What is kept of a replayer's costs.
-_OF_COSTS = ("expected_seconds", "_known_seconds", "_known_evaluating", "_known_arm_seconds")
+_OF_COSTS = (
+    "expected_seconds",
+    "_known_seconds",
+    "_known_drafting",
+    "_known_evaluating",
+    "_known_arm_seconds",
+)
 
 
 @dataclass
@@ -401,9 +407,7 @@ class Replayer:
         costs.
         """
         costs, names = costs_of(self.trace), self.arms.drafter_names(self.trace)
-        drafting = self._by_arm(
-            run, run.visits, drafting_seconds(costs, names, self.arms.lengths, self._drafted)
-        )
+        drafting = self._by_arm(run, run.visits, self._known_drafting)
         each, first = alone_seconds(costs, names), self.arms.first
         begun, reading = run.usage, np.zeros(run.usage.shape)
         if self._reads_on(run):
@@ -422,13 +426,27 @@ class Replayer:
     ) -> np.ndarray:
         """Sums over `rounds` (T) of each query by their arm, (Q, N): of `values` (T, N), or (1, N)
         if all are alike, without them of rounds."""
-        found = np.zeros((len(self.trace.offsets) - 1, self._arms))
         if not run.drafts or not rounds.any():
-            return found
-        for arm in range(self._arms):
-            each = rounds * run.of_arm(arm)
-            found[:, arm] = self.per_query(each if values is None else each * values[:, arm])
-        return found
+            return np.zeros((len(self.trace.offsets) - 1, self._arms))
+        arms = run.choice if run.plays is None else run.plays
+        assert arms is not None
+        known = np.broadcast_to(1.0 if values is None else values, (len(rounds), self._arms))
+        if arms.ndim == 2:
+            return self.per_query(rounds[:, None] * arms * known)
+        starts = np.flatnonzero(rounds)
+        return self._sums_by_arm(starts, arms[starts], rounds[starts] * known[starts, arms[starts]])
+
+    def _sums_by_arm(
+        self, starts: np.ndarray, arms: np.ndarray, values: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Sums (Q, N) of `values` of rounds from the tokens `starts` by their `arms`; without them
+        of ones."""
+        queries = len(self.trace.offsets) - 1
+        query = np.searchsorted(self.trace.offsets, starts, side="right") - 1
+        sums: np.ndarray = np.bincount(
+            query * self._arms + arms, values, minlength=queries * self._arms
+        ).reshape(queries, self._arms)
+        return sums
 
     def _reads_on(self, run: Replay) -> bool:
         """Whether it matters how many tokens each drafter has not read before a round."""
@@ -446,6 +464,15 @@ class Replayer:
     @cached_property
     def _known_seconds(self) -> np.ndarray:
         return round_seconds(
+            costs_of(self.trace),
+            self.arms.drafter_names(self.trace),
+            self.arms.lengths,
+            self._drafted,
+        )
+
+    @cached_property
+    def _known_drafting(self) -> np.ndarray:
+        return drafting_seconds(
             costs_of(self.trace),
             self.arms.drafter_names(self.trace),
             self.arms.lengths,
@@ -811,10 +838,8 @@ class Replayer:
         seconds: float,
         sets: np.ndarray | None = None,
     ) -> Replay:
-        queries, starts = len(self.trace.offsets) - 1, np.flatnonzero(choice >= 0)
-        query = np.searchsorted(self.trace.offsets, starts, side="right") - 1
-        usage = np.bincount(query * self._arms + choice[starts], minlength=queries * self._arms)
-        usage = usage.reshape(queries, self._arms)
+        starts = np.flatnonzero(choice >= 0)
+        usage = self._sums_by_arm(starts, choice[starts])
         evaluated = (
             self._evaluated(knows, feedback, loss, seed, choice)
             if sets is None
