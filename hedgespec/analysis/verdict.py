@@ -43,6 +43,7 @@ COLUMNS = (
 )
 _NAMED = 4  # settings that are named in a sentence
 _DO_NOT = "do not draft"
+_NO_COSTS = "no costs, so judged by tokens per round, of which no drafting makes 1"
 _NO_DRAFTS = (NONE, fixed(NONE))  # also where it is an arm beside others
 HOW = (
     f"Settings were chosen by one half of the questions and measured on the other, {SPLITS} "
@@ -167,12 +168,15 @@ class Verdict:
 
     @property
     def _beats_single(self) -> bool:
-        return self.tested and (self.over_single is None or bool(self.over_single.low[0] > 0))
+        gain = self.over_single  # None of a best that is this drafter itself
+        return gain is None or (self.tested and bool(gain.low[0] > 0))
 
     @property
     def advice(self) -> str:
-        """What to do, in a few words."""
+        """What to do, in a few words; nothing is advised of one setting alone."""
         label = self.advised.label
+        if self.settings == 1:
+            return f"only {_named(label)} was run"
         return _DO_NOT if label == NONE else f"use {_named(label)}"
 
     @property
@@ -324,13 +328,13 @@ class Judged:
     def cells(self) -> list[str]:
         """The same in a line of a table with the heads COLUMNS."""
         found = self.speed or self.rounds
-        over = ["" if gain is None else _percent(gain) for gain in found.gains(found.advised)]
+        gains = zip(found.gains(found.advised), (found.single, found.none), strict=True)
         return [
             self.trace,
             str(found.questions),
             found.advice,
             _rate(found.advised.rate, found.unit),
-            *over,
+            *(_over_or_why_not(found, gain, than) for gain, than in gains),
             _how_sure(found),
         ]
 
@@ -369,6 +373,51 @@ def judge_all(results: Results) -> list[Judged]:
     return list(found.values())
 
 
+def summed_up(found: Sequence[Judged]) -> list[str]:
+    """Several traces in two sentences: what to do on how many, the most first, and how sure it is."""
+    chosen = [one.speed or one.rounds for one in found]
+    if all(one.settings == 1 for one in chosen):
+        return [_how_often(chosen), "There is nothing to compare it with in these results."]
+    sure = sum(one.advised is one.best and one.alike == [] for one in chosen if one.settings > 1)
+    others = "; on the others something else may be as good" * (sure < len(chosen))
+    return [
+        _how_often(chosen),
+        f"On {sure} of {len(chosen)} all other settings are shown to be worse{others}.",
+    ]
+
+
+def _how_often(found: Sequence[Verdict]) -> str:
+    """What to do on how many traces, and its least and greatest gain over no drafting."""
+    groups: dict[str, list[Verdict]] = {}
+    for one in found:
+        groups.setdefault(one.advice, []).append(one)
+    (advice, alike), *others = ranked = sorted(groups.items(), key=lambda group: -len(group[1]))
+    if not others:
+        gains = _gains_over_none(alike)
+        return (
+            f"{_upper(advice)} on all {len(found)} traces"
+            + f", {gains} over no drafting" * bool(gains)
+            + "."
+        )
+    named = []
+    for advice, some in ranked[:_NAMED]:
+        gains = _gains_over_none(some)
+        named.append(f"{advice} on {len(some)}" + f" ({gains})" * bool(gains))
+    rest = sum(len(some) for _, some in ranked[_NAMED:])
+    named += [f"something else on {rest}"] * bool(rest)
+    gained = "; in brackets is the gain over no drafting" * bool(_gains_over_none(found))
+    return f"It depends on the trace: of {len(found)}, {', '.join(named)}{gained}."
+
+
+def _gains_over_none(found: Sequence[Verdict]) -> str:
+    """The least and the greatest gain over no drafting of what is advised; empty without any."""
+    gains = [gain.value[0] for one in found if (gain := one.gains(one.advised)[1]) is not None]
+    if not gains:
+        return ""
+    least, most = (f"{end:+.1f}" for end in (min(gains), max(gains)))
+    return f"{least}{f' to {most}' * (most != least)} %"
+
+
 def print_verdicts(found: Sequence[Judged], console: Console) -> None:
     """Print what to do on each trace, what was judged, and how."""
     for one in found:
@@ -395,7 +444,8 @@ def _about(run: ResultSet, trace: str, questions: int) -> str:
         if one["name"] == trace and "target" in one
     ]
     parts = [*targets, f"{run.drafters(trace)} drafters", f"{questions} questions"]
-    return ", ".join(parts) + "; " + (run.whose_seconds([trace]) or "no costs, so judged by rounds")
+    whose = run.whose_seconds([trace])
+    return f"{', '.join(parts)}; {f'tokens/s estimated from {whose}' if whose else _NO_COSTS}"
 
 
 def _sentences(found: Verdict) -> list[str]:
@@ -405,7 +455,7 @@ def _sentences(found: Verdict) -> list[str]:
         ", and what the others chose is in these numbers" if best.share < 1 else ""
     )
     told = [
-        f"{advice[0].upper()}{advice[1:]}: {_result(found, advised)}"
+        f"{_upper(advice)}: {_result(found, advised)}"
         + f"; {chosen}" * (advised is best and found.settings > 1)
         + "."
     ]
@@ -471,7 +521,16 @@ def _how_sure(found: Verdict) -> str:
     if not found.alike:
         return "all others are shown to be worse"
     more = len(found.alike) - 1
-    return f"not told from {found.alike[0]}" + f" and {more} more" * (more > 0)
+    return f"not told apart from {found.alike[0]}" + f" and {more} more" * (more > 0)
+
+
+def _over_or_why_not(found: Verdict, gain: Estimate | None, than: Choice | None) -> str:
+    """The gain of what is advised over another choice, or why there is none, in a cell of a table."""
+    if gain is not None:
+        return _percent(gain)
+    if than is None:
+        return "not run"
+    return "itself" if than.label == found.advised.label else "no costs"
 
 
 def _told_apart(found: Verdict) -> str:
@@ -486,7 +545,7 @@ def _told_apart(found: Verdict) -> str:
         )
     more = len(found.alike) - _NAMED
     return (
-        f"Corrected for all {found.settings} settings, not told from {_named(found.best.label)}"
+        f"Corrected for all {found.settings} settings, not told apart from {_named(found.best.label)}"
         f": {', '.join(found.alike[:_NAMED])}" + f" and {more} more" * (more > 0) + "."
     )
 
@@ -500,7 +559,8 @@ def _named(label: str) -> str:
 
 def _upper(text: str) -> str:
     """At a sentence's begin; a learner's name stays as it is written."""
-    return text[0].upper() + text[1:] if text.startswith(("the ", "no ")) else text
+    ours = text.startswith(("the ", "no ", "use ", "only ", "do "))
+    return text[0].upper() + text[1:] if ours else text
 
 
 def _rate(rate: float, unit: str) -> str:

@@ -19,6 +19,7 @@ from hedgespec.analysis.verdict import (
     judge,
     judge_all,
     print_verdicts,
+    summed_up,
     verdict,
 )
 from hedgespec.cli import main
@@ -207,7 +208,7 @@ def test_a_table_says_of_what_is_advised_what_it_makes_and_why_not_the_best():
     assert (trace, questions, advice) == ("one", "40", "do not draft")
     assert rate == f"{TOKENS * 40 / seconds['none'].sum():.2f} tokens/s"
     assert over_single.startswith("+2")
-    assert over_none == ""
+    assert over_none == "itself"
     assert speed.best.label == "none" or rest.startswith("hedge: ")
 
 
@@ -215,6 +216,67 @@ def test_one_setting_alone_is_compared_with_nothing():
     found = sentences(judged({"hedge": around(1, 0)}))
     assert "so they do not say whether a drafter alone or no drafting is better" in found[1]
     assert "halves" not in " ".join(found)
+
+
+def test_one_setting_alone_is_not_advised():
+    """Nothing says that it is better than anything."""
+    alone = judged({"hedge": around(1, 0)})
+    assert alone.advice == "only hedge was run"
+    assert sentences(alone)[0].startswith("Only hedge was run: ")
+    assert Judged("one", "", alone, alone).cells[2:] == [
+        "only hedge was run",
+        f"{100 * TOKENS / alone.cost[:, 0].sum() * 0.4:.1f} tokens/s",
+        "not run",
+        "not run",
+        "a drafter alone or no drafting: not run",
+    ]
+
+
+def test_a_drafter_that_is_the_best_is_not_said_to_be_better_than_itself():
+    """Halves of few questions may choose another setting, so its two rates differ."""
+    few = judged({"fixed:a": np.full(5, 2.0), "hedge": np.array([1.0, 2.3, 2.3, 2.3, 2.3])})
+    assert not few.tested
+    assert few.best.label == few.single.label == "fixed:a"
+    assert few.best.rate != few.single.rate
+    assert few.advised is few.best
+    told = " ".join(sentences(few))
+    assert told.count("tokens/s") == 2  # its rate, and that of the choice without it
+    assert "to show that it is better" not in told
+
+
+def several(*traces: dict[str, np.ndarray]) -> list[Judged]:
+    found = [judged(seconds) for seconds in traces]
+    return [Judged("one", "", one, one) for one in found]
+
+
+def test_traces_are_summed_up_by_what_to_do_the_most_first():
+    drafts = {"none": around(10, 0), "fixed:a": around(8, 1), "hedge": around(4, 2)}
+    idle = {"none": around(4, 0), "fixed:a": around(8, 1), "hedge": around(10, 2)}
+    faster = drafts | {"hedge": around(2, 3)}
+    first, sure = summed_up(several(idle, drafts, faster))
+    gains = sorted(f"{one.over_none.value[0]:+.1f}" for one in (judged(drafts), judged(faster)))
+    assert first == (
+        f"It depends on the trace: of 3, use hedge on 2 ({gains[0]} to {gains[1]} %), "
+        "do not draft on 1; in brackets is the gain over no drafting."
+    )
+    assert sure == "On 3 of 3 all other settings are shown to be worse."
+    close = idle | {"fixed:a": idle["none"] + np.random.default_rng(5).normal(0, 0.05, 40)}
+    first, sure = summed_up(several(drafts, close))
+    assert sure.startswith("On 1 of 2 all other settings are shown to be worse; on the others ")
+    assert summed_up(several(drafts, drafts))[0] == (
+        f"Use hedge on all 2 traces, {gains[0]} % over no drafting."
+    )
+    assert summed_up(several({"hedge": around(4, 2)}, {"hedge": around(5, 2)})) == [
+        "Only hedge was run on all 2 traces.",
+        "There is nothing to compare it with in these results.",
+    ]
+
+
+def test_no_more_is_named_in_a_sum_than_can_be_read():
+    alone = [{f"learner-{i}": around(4, i), "none": around(10, 0)} for i in range(8)]
+    first, _ = summed_up(several(*alone))
+    assert first.count("use learner-") == 4
+    assert ", something else on 4; " in first
 
 
 def test_few_questions_tell_nothing_apart():
@@ -229,7 +291,9 @@ def test_few_questions_tell_nothing_apart():
 def test_the_verdict_of_results_says_what_was_judged(tmp_path):
     [found] = judge(ResultSet(make_results(tmp_path)))
     assert found.trace == "mix"
-    assert found.about.startswith("target a-model, 3 drafters, 24 questions; costs of A GPU")
+    assert found.about.startswith(
+        "target a-model, 3 drafters, 24 questions; tokens/s estimated from costs of A GPU"
+    )
     assert found.speed.unit == SPEED
     assert found.rounds.unit == LENGTH
     assert found.sentences[0].startswith("Use learner-")
