@@ -26,6 +26,7 @@ from hedgespec.results.statistics import (
 METRICS = {"rounds": True, "MAT": False, "tokens/s": False, "regret": True}
 ABSENT = "–"
 MOST_NAMES = 5  # of settings that one run has alone
+_COSTS_OF = "costs, "  # of a trace, in what differs
 _SAME = 1e-9  # of a query's rounds or seconds: less is rounding
 
 
@@ -69,17 +70,11 @@ class Comparison:
 
     @cached_property
     def sentences(self) -> list[str]:
-        """What came of it: how many settings became worse, in what, and how many are not tested."""
-        worse = self.regressions
-        parts = [
-            f"{metric} of {len(rows)}{_how_much(rows)}"
-            for metric in METRICS
-            if len(rows := worse.filter(pl.col("metric") == metric))
-        ]
-        found = [
-            f"{worse.select(SETTING).n_unique()} of {self.settings} settings became worse"
-            + (f": {', '.join(parts)}" if parts else "")
-        ]
+        """What came of it: how many settings became worse, how many better, in what, how many are not
+        tested, and whether the costs are others."""
+        found = [self._became("worse")]
+        if self.table["better"].any():
+            found.append(self._became("better"))
         if (unsure := self._unsure).height:
             found.append(
                 f"{len(unsure)} more have worse {unsure['metric'][0]}"
@@ -94,9 +89,29 @@ class Comparison:
                 f"be marked: {too_few[-1]} questions are too few for a mark among "
                 f"{len(self.table)} differences"
             )
+        if moved := self._costs_that_differ:
+            found.append(f"the costs differ on {', '.join(moved)}")
         if "tokens/s" not in self.table["metric"]:
             found.append("tokens/s were not compared: a run has no costs")
         return found
+
+    @property
+    def _costs_that_differ(self) -> list[str]:
+        """The traces whose seconds are estimated from other costs in one run than in the other."""
+        rows = self.differs.filter(pl.col("what").str.starts_with(_COSTS_OF))
+        return rows["what"].str.strip_prefix(_COSTS_OF).to_list()
+
+    def _became(self, which: str) -> str:
+        """How many settings became worse, or better, and in what."""
+        rows = self.table.filter(which)
+        parts = [
+            f"{metric} of {len(some)}{_how_much(some)}"
+            for metric in METRICS
+            if len(some := rows.filter(pl.col("metric") == metric))
+        ]
+        settings = rows.select(SETTING).n_unique()
+        what = f": {', '.join(parts)}" if parts else ""
+        return f"{settings} of {self.settings} settings became {which}{what}"
 
     @cached_property
     def advice(self) -> list[str]:
@@ -265,7 +280,7 @@ def _differs(base: ResultSet, other: ResultSet) -> pl.DataFrame:
     """In what the runs differ: costs, options, versions, and settings that one of them has."""
     before, now = _facts(base), _facts(other)
     for trace in base.hashes.keys() & other.hashes.keys():
-        before[f"costs, {trace}"], now[f"costs, {trace}"] = (
+        before[_COSTS_OF + trace], now[_COSTS_OF + trace] = (
             _costs(run, trace) for run in (base, other)
         )
     labels = [

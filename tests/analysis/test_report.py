@@ -986,6 +986,12 @@ def test_regressions_are_marked(study, results, tmp_path, capsys, monkeypatch):
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("▼ regression") == settings
     better = compare(ResultSet(slower), study.run)
+    first, second, *_ = better.sentences
+    assert first == f"0 of {comparison.settings} settings became worse"
+    assert re.match(
+        rf"{settings} of {comparison.settings} settings became better: rounds of {settings} \(-",
+        second,
+    )
     assert better.regressions.is_empty()
     assert better.table.filter("better").select(SETTING).n_unique() == settings
     for figure in differences.draw(study, comparison, "differences"):
@@ -1003,7 +1009,7 @@ def test_a_run_at_a_quarter_of_the_speed_is_worse(study, results, tmp_path, caps
     timed = study.run.settings["tokens_per_second"].is_not_null().sum()
     assert (
         f"{timed} of {len(study.run.settings)} settings became worse: "
-        f"tokens/s of {timed} (-75.0 %)\n"
+        f"tokens/s of {timed} (-75.0 %); the costs differ on mix\n"
     ) in said
     assert re.search("costs, mix: costs of A GPU, .* before, costs of A slow GPU, .* now", said)
     assert said.count("+300.0% rounds or seconds") == 3
