@@ -77,6 +77,16 @@ def whose_seconds(traces: Iterable[TraceSource]) -> str:
     return "; ".join(f"on {', '.join(names)} costs of {text}" for text, names in found.items())
 
 
+def measured_on(traces: Iterable[TraceSource]) -> str:
+    """The devices and batches of the costs of `traces`, in a few words; empty without costs."""
+    found = {
+        f"{one['device']}, batch {one['batch']}": None
+        for some in traces
+        for one in some.get("costs", [])
+    }
+    return "; ".join(found)
+
+
 def _described(costs: CostSource) -> str:
     parts = [
         f"{costs['device']}, {costs['dtype']}, all drafters evaluated {costs['evaluation']}, "

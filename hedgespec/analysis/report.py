@@ -28,6 +28,7 @@ from hedgespec.analysis.html import (
     page_data,
     tables_part,
 )
+from hedgespec.analysis.overview import measured_on
 from hedgespec.analysis.pieces import read_vocabulary
 from hedgespec.analysis.report_tables import (
     ReportTable,
@@ -43,7 +44,7 @@ from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.saving import FigureSaver
 from hedgespec.analysis.strips import Texts, kept_words, strips
 from hedgespec.analysis.study import Study
-from hedgespec.analysis.verdict import COLUMNS, HOW, Judged
+from hedgespec.analysis.verdict import COLUMNS, HOW, Judged, summed_up
 from hedgespec.errors import HedgespecError
 from hedgespec.files import (
     folder_beside,
@@ -182,7 +183,7 @@ def _write(
             [
                 *map(_compared, comparisons, compared),
                 *_whose_verdict(runs[0], comparisons),
-                _verdict(study.verdicts),
+                _verdict(study),
                 _introduction(study),
             ],
         ),
@@ -283,11 +284,11 @@ def _saved(drawings: Iterable[Drawing], saver: FigureSaver) -> list[Drawing]:
 def _compared(comparison: Comparison, name: str) -> str:
     """What a comparison says, in short: it stands before the verdict."""
     first, *others = comparison.sentences
-    more = "".join(f". {escape(one)}" for one in others)
-    advice = "".join(f"<li>{escape(one)}</li>" for one in comparison.advice)
+    more = "".join(f"; {_unbroken(one)}" for one in others)
+    advice = "".join(f"<li>{_unbroken(one)}</li>" for one in comparison.advice)
     return (
         f"<p>{escape(str(comparison.other.folder))} against "
-        f"{escape(str(comparison.base.folder))}: <strong>{escape(first)}</strong>"
+        f"{escape(str(comparison.base.folder))}: <strong>{_unbroken(first)}</strong>"
         f'{more}. <a href="#{name}">In which answers</a></p>\n<ul>{advice}</ul>'
     )
 
@@ -414,18 +415,48 @@ def _unfinished(study: Study) -> str:
     )
 
 
-def _verdict(judged: Sequence[Judged]) -> str:
-    """What is best on each trace, and how sure that is."""
+def _verdict(study: Study) -> str:
+    """What is best on each trace, and how sure that is; of several traces first in short."""
+    judged = study.verdicts
     if not judged:
         return "<p>The results do not say which settings can be run, so none can be advised.</p>"
-    parts = [_verdict_table(judged)] if len(judged) > 1 else []
-    for one in judged:
-        advice, colon, rest = " ".join(one.sentences).partition(": ")
-        parts.append(
-            f"<h3>{escape(one.trace)}</h3>\n<p><strong>{escape(advice)}</strong>"
-            f'{escape(colon + rest)}</p>\n<p class="note">{escape(one.about)}</p>'
-        )
-    return "\n".join([*parts, f'<p class="note">{escape(HOW)}</p>'])
+    how = f'<p class="note">{_unbroken(HOW)}</p>'
+    each = [
+        f"<h3>{escape(one.trace)}</h3>\n{_advice(one.sentences)}\n"
+        f'<p class="note">{_unbroken(one.about)}</p>'
+        for one in judged
+    ]
+    if len(judged) == 1:
+        return "\n".join([*each, how])
+    where = measured_on(study.run.cost_sources(one.trace for one in judged))
+    estimated = f"Tokens per second are estimates from costs measured on {where}. " * bool(where)
+    brackets = f"The table has {LEVEL:.0%} intervals over questions in brackets. "
+    note = f"{estimated}{brackets}Target, drafters and costs of each trace are named below."
+    return "\n".join(
+        [
+            _advice(summed_up(judged)),
+            f'<p class="note">{escape(note)}</p>',
+            _verdict_table(judged),
+            how,
+            *each,
+        ]
+    )
+
+
+def _advice(sentences: Sequence[str]) -> str:
+    """The first sentence, what to do, by itself; then the others."""
+    first, *others = sentences
+    advice, colon, rest = first.partition(": ")
+    more = f"\n<p>{_unbroken(' '.join(others))}</p>" * bool(others)
+    return f"<p><strong>{_unbroken(advice)}</strong>{_unbroken(colon + rest)}</p>{more}"
+
+
+def _unbroken(text: str) -> str:
+    """Text as HTML whose lines do not break within an interval, nor before a percent sign."""
+    kept = re.sub(
+        r"\([+-][\d.]+ to [+-][\d.]+( %)?\)|\d %", lambda found: found[0].replace(" ", "\xa0"), text
+    )
+    return escape(kept)
 
 
 def _verdict_table(judged: Sequence[Judged]) -> str:
@@ -433,13 +464,16 @@ def _verdict_table(judged: Sequence[Judged]) -> str:
     rows = "\n".join(
         "<tr>"
         + "".join(
-            f'<td data-head="{escape(head)}">{escape(cell)}</td>'
+            f'<td data-head="{escape(head)}">{_unbroken(cell)}</td>'
             for head, cell in zip(COLUMNS, one.cells, strict=True)
         )
         + "</tr>"
         for one in judged
     )
-    return f'<table class="verdict"><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>'
+    return (
+        '<div class="verdict" tabindex="0" role="region" aria-label="What to do on each trace">'
+        f"<table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>"
+    )
 
 
 def _findings(found: Sequence[tuple[str, Claim]]) -> str:
@@ -457,7 +491,7 @@ def _findings(found: Sequence[tuple[str, Claim]]) -> str:
 
 
 def _regressions(comparison: Comparison) -> str:
-    said = f"<p>{escape('. '.join(comparison.sentences))}.</p>"
+    said = f"<p>{_unbroken('; '.join(comparison.sentences))}.</p>"
     items = []
     for _, worse in comparison.regressions.group_by(SETTING, maintain_order=True):
         changes = ", ".join(

@@ -4,12 +4,14 @@ import base64
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from hedgespec.analysis.figures import FIGURES
 from hedgespec.analysis.figures.looks import COLOURS, look
 from hedgespec.analysis.report import Request, write_report
 from hedgespec.results import statistics
+from hedgespec.results.store import Results, read_results
 from tests.helpers.made_results import make_results
 
 COLUMN = "[...document.querySelectorAll('#table tbody tr')].map(row => row.cells[{}].textContent)"
@@ -262,6 +264,112 @@ def test_a_figure_on_the_page_has_its_colour_in_the_file(browser, page, written)
     )
     light = COLOURS[look("learner-00").colour][0]
     assert shown == [int(light[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+@pytest.fixture(scope="module")
+def first_screens(page, results, tmp_path_factory) -> dict[str, Path]:
+    """Reports whose first screens differ: of one trace, of several with long names, of one setting on
+    each, of few questions, and of two runs."""
+    shapes = {
+        "several": {"traces": tuple(f"{LONG_NAME}_{i}" for i in range(6))},
+        "alone": {"traces": ("one", "other"), "learners": 1},
+        "few": {"queries": 5},
+    }
+    folder = tmp_path_factory.mktemp("screens")
+    runs: dict[str, list[Path | Results]] = {
+        name: [make_results(folder / name, **shape)] for name, shape in shapes.items()
+    }
+    runs["several"] = [with_long_names(folder / "several")]
+    runs["alone"] = [one_setting(folder / "alone")]
+    runs["two"] = [results, make_results(folder / "slower", faster=0.8)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "DRAWS", 200)
+        patch.setattr("hedgespec.analysis.report.FIGURES", {})
+        patch.setattr("hedgespec.analysis.figures.differences.DRAWN", {})
+        return {"one": page} | {
+            name: write_report(
+                Request(some), folder / f"{name}-report", ["x"], "0", processes=1
+            ).page
+            for name, some in runs.items()
+        }
+
+
+def one_setting(folder: Path) -> Results:
+    """The results of a folder with one learner at its usual setting only."""
+    found = read_results(folder)
+    usual = (pl.col("selector") == "learner-00") & (pl.col("feedback") == "queued")
+    found.summary, found.per_query = found.summary.filter(usual), found.per_query.filter(usual)
+    return found
+
+
+def with_long_names(folder: Path) -> Results:
+    """The results of a folder with learners that have long names, without a place to break them."""
+    found = read_results(folder)
+    longer = pl.col("selector").str.replace(
+        "learner-", "our_learner_of_last_year_in_all_its_length_"
+    )
+    for name in ("summary", "per_query", "curves", "answer"):
+        setattr(found, name, getattr(found, name).with_columns(longer))
+    return found
+
+
+LONG_NAME = "support_mails_of_the_second_quarter_answered_by_llama_3_1_8b_instruct_at_0.7"
+SCREENS = ("one", "several", "alone", "few", "two")
+
+
+@pytest.mark.parametrize("name", SCREENS)
+@pytest.mark.parametrize("size", [(1440, 900), (800, 1100), (390, 844)])
+def test_the_first_screen_holds_the_verdict_and_nothing_scrolls_sideways(
+    browser, first_screens, name, size
+):
+    width, height = size
+    browser.window(width, height)
+    browser.open(first_screens[name].as_uri())
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    box = browser.run("document.querySelector('.verdict')?.getBoundingClientRect().right ?? 0")
+    assert box <= width
+    if width < 640:  # the table is folded
+        assert browser.run(
+            "(box => !box || box.scrollWidth <= box.clientWidth)("
+            "document.querySelector('.verdict'))"
+        )
+    verdict = browser.run(
+        "(box => [box.left, box.right, box.bottom])([...document.querySelectorAll('main p')].find("
+        "one => /^(Use|Do not|Only|It depends)/.test(one.textContent)).getBoundingClientRect())"
+    )
+    assert verdict[0] >= 0
+    assert verdict[1] <= width
+    assert verdict[2] <= height
+    sizes = browser.run(
+        "[...document.querySelectorAll('section:first-of-type :is(p, td, li)')].map("
+        "one => parseFloat(getComputedStyle(one).fontSize))"
+    )
+    assert min(sizes) >= 12
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_no_cell_of_the_verdicts_is_empty(browser, first_screens, name):
+    browser.open(first_screens[name].as_uri())
+    cells = browser.run("[...document.querySelectorAll('.verdict td')].map(one => one.textContent)")
+    assert len(cells) == {"several": 42, "alone": 14}.get(name, 0)
+    assert "" not in cells
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_no_line_breaks_within_an_interval_or_before_a_percent_sign(browser, first_screens, name):
+    browser.open(first_screens[name].as_uri())
+    said = browser.run("document.querySelector('main section').textContent")
+    assert not re.findall(r"\([+-][\d.]+ to|\d %", said)
+
+
+@pytest.mark.parametrize("name", ["several", "one"])
+def test_the_first_screen_says_whose_seconds_they_are(browser, first_screens, name):
+    browser.open(first_screens[name].as_uri())
+    place = browser.run(
+        "[...document.querySelectorAll('main .note')].find("
+        "one => /estimate.* A GPU/.test(one.textContent)).getBoundingClientRect().bottom"
+    )
+    assert place < browser.run("innerHeight")
 
 
 @pytest.mark.parametrize("width", [390, 800, 1280])
