@@ -29,13 +29,15 @@ class Study:
     """A run and what was chosen of it.
 
     `traces` are recorded ones, without pools of other sizes; `learners` are selectors, in the order
-    of the figures; `against` is the selector that gains are counted from, or None.
+    of the figures; `against` is the selector that gains are counted from, or None; `verdicts` say
+    what to do on each recorded trace that is looked at.
     """
 
     run: ResultSet
     traces: tuple[str, ...]
     learners: tuple[str, ...]
     against: str | None
+    verdicts: tuple[Judged, ...]
 
     @classmethod
     def of(
@@ -48,17 +50,14 @@ class Study:
         usual = run.settings.filter(pl.col("usual"), pl.col("trace").is_in(shown))
         known = usual["selector"].unique(maintain_order=True).to_list()
         _check(run, "selector", [*learners, *([against] if against else [])], known)
+        verdicts = tuple(one for one in judge(run) if one.trace in shown)
         return cls(
             run,
             tuple(shown),
-            tuple(learners or _common_learners(usual)),
+            tuple(learners or _common_learners(usual, verdicts)),
             against or _baseline(usual),
+            verdicts,
         )
-
-    @cached_property
-    def verdicts(self) -> list[Judged]:
-        """What to do on each recorded trace that is looked at."""
-        return [one for one in judge(self.run) if one.trace in self.traces]
 
     @cached_property
     def drawn(self) -> tuple[str, ...]:
@@ -150,8 +149,9 @@ def _check(run: ResultSet, kind: str, names: list[str], known: list[str]) -> Non
         )
 
 
-def _common_learners(usual: pl.DataFrame) -> list[str]:
-    """Learners on the most traces, least regret first; a bandit among them if there is one."""
+def _common_learners(usual: pl.DataFrame, verdicts: Sequence[Judged]) -> list[str]:
+    """Learners on the most traces, least regret first; among them what is advised on a trace, and a
+    bandit if there is one."""
     ranked = (
         usual.filter(
             pl.col("feedback") != HINDSIGHT,
@@ -167,8 +167,11 @@ def _common_learners(usual: pl.DataFrame) -> list[str]:
         .sort("regret", "selector")
     )
     most = ranked.filter(pl.col("traces") == pl.col("traces").max())
+    advised = pl.col("selector").is_in(
+        [(one.speed or one.rounds).advised.label for one in verdicts]
+    )
     bandit = pl.col("bandit") & (pl.col("bandit").cum_sum() == 1)
-    first = most.with_row_index("place").sort(~bandit, "place").head(MOST_LEARNERS)
+    first = most.with_row_index("place").sort(~bandit, ~advised, "place").head(MOST_LEARNERS)
     return first.sort("place")["selector"].to_list()
 
 

@@ -379,10 +379,12 @@ def summed_up(found: Sequence[Judged]) -> list[str]:
     if all(one.settings == 1 for one in chosen):
         return [_how_often(chosen), "There is nothing to compare it with in these results."]
     sure = sum(one.advised is one.best and one.alike == [] for one in chosen if one.settings > 1)
-    others = "; on the others something else may be as good" * (sure < len(chosen))
+    if not sure:
+        return [_how_often(chosen), "On each of them something else may be as good."]
+    rest = "; on the rest something else may be as good" * (sure < len(chosen))
     return [
         _how_often(chosen),
-        f"On {sure} of {len(chosen)} all other settings are shown to be worse{others}.",
+        f"On {sure} of {len(chosen)} all other settings are shown to be worse{rest}.",
     ]
 
 

@@ -68,8 +68,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         nargs="+",
         default=[],
         metavar="NAME",
-        help="learners to draw (default: the eight with the least regret, of those that ran on the "
-        "most traces)",
+        help="learners to draw (default: what is advised and those with the least regret, eight "
+        "in all, of those that ran on the most traces)",
     )
     add(
         "--against",

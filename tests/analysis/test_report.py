@@ -42,7 +42,7 @@ from hedgespec.analysis.report_tables import (
 )
 from hedgespec.analysis.results import ResultSet
 from hedgespec.analysis.saving import FigureSaver
-from hedgespec.analysis.study import Study
+from hedgespec.analysis.study import MOST_LEARNERS, Study
 from hedgespec.cli import main
 from hedgespec.errors import NothingComparedError
 from hedgespec.results import statistics
@@ -56,6 +56,7 @@ from hedgespec.results.statistics import (
     mean_estimate,
     resampled_sums,
 )
+from hedgespec.results.store import read_results
 from tests.helpers.colour_vision import linear
 from tests.helpers.gguf import gguf_tokenizer, save_gguf_header
 from tests.helpers.made_results import DRAFTERS, ROUND, make_results
@@ -285,6 +286,23 @@ def test_a_bandit_is_called_the_first_only_if_no_other_that_ran_is_before_it(
             [claim] = next(FIGURES[kind].draw(study)).claims
             assert bandit in claim.sentence
             assert (said in claim.sentence) == (bandit == "learner-01")
+
+
+def test_what_is_advised_is_drawn_whatever_its_regret(tmp_path):
+    found = read_results(make_results(tmp_path, learners=12))
+    before = Study.of(ResultSet(found), [], [], None)
+    usual = before.run.settings.filter("usual")
+    last = usual.filter(pl.col("selector").str.starts_with("learner-")).sort("regret")["selector"][
+        -1
+    ]
+    assert last not in before.learners
+    faster = pl.when(pl.col("selector") == last).then(pl.col("seconds") / 10)
+    found.per_query = found.per_query.with_columns(seconds=faster.otherwise("seconds"))
+    study = Study.of(ResultSet(found), [], [], None)
+    assert study.verdicts[0].speed.advised.label == last
+    assert last in study.learners
+    assert len(study.learners) == len(before.learners) == MOST_LEARNERS
+    assert study.full_and_bandit("mix") is not None
 
 
 def test_nothing_is_marked_or_stated_of_fewer_than_ten_questions(tmp_path, monkeypatch):

@@ -262,7 +262,8 @@ def test_traces_are_summed_up_by_what_to_do_the_most_first():
     assert sure == "On 3 of 3 all other settings are shown to be worse."
     close = idle | {"fixed:a": idle["none"] + np.random.default_rng(5).normal(0, 0.05, 40)}
     first, sure = summed_up(several(drafts, close))
-    assert sure.startswith("On 1 of 2 all other settings are shown to be worse; on the others ")
+    assert sure.startswith("On 1 of 2 all other settings are shown to be worse; on the rest ")
+    assert summed_up(several(close, close))[1] == "On each of them something else may be as good."
     assert summed_up(several(drafts, drafts))[0] == (
         f"Use hedge on all 2 traces, {gains[0]} % over no drafting."
     )
