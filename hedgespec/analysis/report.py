@@ -430,7 +430,8 @@ def _verdict(study: Study) -> str:
         return "\n".join([*each, how])
     where = measured_on(study.run.cost_sources(one.trace for one in judged))
     estimated = f"Tokens per second are estimates from costs measured on {where}. " * bool(where)
-    brackets = f"The table has {LEVEL:.0%} intervals over questions in brackets. "
+    compared = any("%" in cell for one in judged for cell in one.cells)
+    brackets = f"The table has {LEVEL:.0%} intervals over questions in brackets. " * compared
     note = f"{estimated}{brackets}Target, drafters and costs of each trace are named below."
     return "\n".join(
         [

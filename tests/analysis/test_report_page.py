@@ -353,6 +353,8 @@ def test_no_cell_of_the_verdicts_is_empty(browser, first_screens, name):
     cells = browser.run("[...document.querySelectorAll('.verdict td')].map(one => one.textContent)")
     assert len(cells) == {"several": 42, "alone": 14}.get(name, 0)
     assert "" not in cells
+    notes = browser.run("document.querySelector('section').textContent")
+    assert ("The table has 95% intervals" in notes) == any("%" in cell for cell in cells)
 
 
 @pytest.mark.parametrize("name", SCREENS)
