@@ -200,16 +200,13 @@ def _several(values: Any) -> tuple[Any, ...]:
 
 
 def _as_field(key: str, value: Any) -> Any:
-    """A setting as its field has it: labels read, one value made a list where the field is one."""
+    """A setting as its field has it: one value made a list where the field is one."""
     fields = {item.name: item for item in option_fields(SweepSettings)}
     if key not in fields:
         raise HedgespecError(
             f"unknown setting {key!r}; known are {', '.join(fields)}" + did_you_mean(key, fields)
         )
     item = fields[key]
-    made = [
-        item.made_of(one) if isinstance(one, str) else one
-        for one in (_several(value) if item.several else [value])
-    ]
-    made = [costs_file(one) if key == "costs" else one for one in made]
-    return tuple(made) if item.several else made[0]
+    if not item.several:
+        return value
+    return tuple(costs_file(one) if key == "costs" else one for one in _several(value))

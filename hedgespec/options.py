@@ -36,7 +36,7 @@ class Option:
     `choices` are the texts that may be given. Of a field of several values, `repeated` has the
     option once for each, as in --drafter A --drafter B, and `empty` allows it without any. A path
     that is `made` is relative to a TOML file whether it exists or not. `read` makes the value of
-    its text; such a value has a `label` that it is read from.
+    its text (see `read_texts`); such a value has a `label` that it is read from.
     """
 
     help: str
@@ -60,10 +60,6 @@ class OptionField:
     kind: type
     several: bool
     option: Option
-
-    def made_of(self, given: Any) -> Any:
-        """The value of what was given. Raises HedgespecError if it cannot be read."""
-        return given if self.option.read is None else self.option.read(given)
 
 
 def seed_option(help: str, metavar: str = "SEED") -> Option:
@@ -122,6 +118,21 @@ def check_ranges(settings: "DataclassInstance") -> None:
                     )
 
 
+def read_texts(settings: "DataclassInstance") -> None:
+    """Have what texts stand for in fields that are `read`, whoever gave them: for `__post_init__`.
+
+    Raises HedgespecError for a text that cannot be read.
+    """
+    for item in option_fields(type(settings)):
+        read, value = item.option.read, getattr(settings, item.name)
+        if read is not None:
+            made = [
+                read(one) if isinstance(one, str) else one
+                for one in (value if item.several else [value])
+            ]
+            object.__setattr__(settings, item.name, tuple(made) if item.several else made[0])
+
+
 def add_options(parser: argparse.ArgumentParser, defaults: "DataclassInstance") -> None:
     """Give `parser` the options of a settings object, whose values are their defaults."""
     for item in option_fields(type(defaults)):
@@ -142,9 +153,7 @@ def given_options(
     """The fields of a settings dataclass that options were given for, and what was given."""
     given = vars(options)
     return {
-        item.name: tuple(map(item.made_of, given[dest]))
-        if item.several
-        else item.made_of(given[dest])
+        item.name: tuple(given[dest]) if item.several else given[dest]
         for item in option_fields(settings)
         if (dest := _dest(settings, item)) in given
     }
@@ -255,11 +264,7 @@ def _value(item: OptionField, value: Any, file: Path) -> Any:
                 f"{', '.join(item.option.choices)}, not {one!r}"
                 + did_you_mean(one, item.option.choices)
             )
-        found.append(
-            _path(one, file, item.option.made)
-            if item.kind is Path
-            else item.made_of(item.kind(one))
-        )
+        found.append(_path(one, file, item.option.made) if item.kind is Path else item.kind(one))
     return tuple(found) if item.several else found[0]
 
 

@@ -13,6 +13,7 @@ from hedgespec.analysis.overview import whose_seconds
 from hedgespec.errors import HedgespecError, NothingComparedError
 from hedgespec.results.keys import BASIS, SETTING
 from hedgespec.results.labels import (
+    CENSORED,
     CHOSEN,
     EMITTED,
     EVERY_DRAFTER,
@@ -395,7 +396,8 @@ class ResultSet:
 
 def usual_losses(feedback: str, timed: bool) -> list[str]:
     """The labels of losses that need no mention; `timed` says whether costs are known."""
-    return [default_loss(feedback, timed), EMITTED, NONE]
+    cut = CENSORED in dict(split_terms(feedback))
+    return [default_loss(cut, timed), EMITTED, NONE]
 
 
 def _first_bases(summary: pl.DataFrame, basis: Basis | None) -> pl.DataFrame:

@@ -182,7 +182,7 @@ class LiveLog:
 
     def _run(self, rounds: pl.DataFrame) -> LiveRun:
         decoder, settings = self._decoder, self._decoder.settings
-        feedback = settings.given_feedback
+        feedback = settings.feedback
         tokens = int(rounds["emitted"].sum())
         return {
             "command": command_to_pass_on(),

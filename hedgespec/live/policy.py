@@ -117,7 +117,7 @@ class Learner(Policy):
             configured,
             arms,
             plan.draft_length,
-            settings.given_feedback,
+            settings.feedback,
             settings.given_loss,
             settings.base_seed,
             None if seconds is None else np.array(seconds, dtype=float),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from hedgespec.models.options import COMPILE, DEVICE, DRAFTERS, DTYPE, TARGET
 from hedgespec.models.settings import Sampling
-from hedgespec.options import Option, check_ranges, seed_option
+from hedgespec.options import Option, check_ranges, read_texts, seed_option
 from hedgespec.selectors.arms import ARM_LENGTHS
 from hedgespec.selectors.feedback import Feedback, parse_feedback
 from hedgespec.selectors.learning import Loss, parse_loss
@@ -73,7 +73,7 @@ class DecoderSettings:
     seed: Annotated[int | None, seed_option("seed of texts and choices")] = None
 
     feedback: Annotated[
-        Feedback | str | None,
+        Feedback | None,
         Option(
             "feedback to full-information learners (default: queued)", "NAME", read=parse_feedback
         ),
@@ -109,18 +109,13 @@ class DecoderSettings:
     def __post_init__(self) -> None:
         """Check what needs no model."""
         check_ranges(self)
-        self.given_feedback, self.given_loss  # noqa: B018 - read once, and refused here
+        read_texts(self)
+        self.given_loss  # noqa: B018 - read once, and refused here
 
     @property
     def base_seed(self) -> int:
         """The seed; 0 where none is given."""
         return self.seed or 0
-
-    @cached_property
-    def given_feedback(self) -> Feedback | None:
-        """The feedback; None is the learner's default."""
-        label = self.feedback
-        return parse_feedback(label) if isinstance(label, str) else label
 
     @cached_property
     def given_loss(self) -> Loss | None:

@@ -189,13 +189,13 @@ class LossLabel:
         )
 
 
-def default_loss(feedback: str, timed: bool) -> str:
+def default_loss(cut: bool, timed: bool) -> str:
     """The label of the loss that full-information learners have where none is named.
 
     It is that of least regret (docs/findings.md): in seconds where the costs of drafters are known
-    (`timed`), else in rounds. `feedback` is the setting's label.
+    (`timed`), else in rounds. `cut` says whether the feedback is CENSORED.
     """
-    if any(name == CENSORED for name, _ in split_terms(feedback)):
+    if cut:
         return "length:gamma"
     return "seconds:gamma" if timed else "accept"
 

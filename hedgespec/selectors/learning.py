@@ -94,7 +94,7 @@ def parse_loss(text: str, estimator: str = "", prefill: bool = False) -> Loss:
 
 def default_loss(feedback: Feedback, timed: bool) -> Loss:
     """The loss where none is named; `timed` says whether the drafters' costs are known."""
-    return parse_loss(default_label(feedback.label, timed))
+    return parse_loss(default_label(feedback.policy.cut, timed))
 
 
 def check_learning(selector: Selector, feedback: Feedback | None, loss: Loss | None) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from hedgespec.bundled import bundled_costs
 from hedgespec.errors import HedgespecError, arg, did_you_mean
-from hedgespec.options import Option, check_ranges, plain, refuse_idle, seed_option
+from hedgespec.options import Option, check_ranges, plain, read_texts, refuse_idle, seed_option
 from hedgespec.results.labels import OWN_COSTS
 from hedgespec.selectors.arms import ARM_LENGTHS, MOST_ARMS
 from hedgespec.selectors.feedback import ARRIVALS, Feedback, modifier_help, parse_feedback
@@ -188,11 +188,7 @@ class SweepSettings:
     def __post_init__(self) -> None:
         """Check the values that need no trace; feedbacks may be given as labels."""
         check_ranges(self)
-        object.__setattr__(
-            self,
-            "feedbacks",
-            tuple(parse_feedback(one) if isinstance(one, str) else one for one in self.feedbacks),
-        )
+        read_texts(self)
         self.all_losses  # noqa: B018 - read once, and refused here
         if self.mode not in MODES:
             raise HedgespecError(

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from hedgespec.results.keys import SETTING
-from hedgespec.results.labels import default_loss
+from hedgespec.results.labels import CENSORED, default_loss
 from hedgespec.results.schema import ANSWER, CURVES, PER_QUERY, SUMMARY
 from hedgespec.results.store import Results, save_results
 
@@ -56,7 +56,7 @@ def make_results(
     ) -> None:
         best = tokens / 3
         learns = loss == FULL
-        loss = default_loss(feedback, trace in traces) if learns else loss
+        loss = default_loss(feedback == CENSORED, trace in traces) if learns else loss
         for seed in seeds:
             noise = 0 if seed is None else rng.normal(0, 1, queries)
             mine = rounds + noise
