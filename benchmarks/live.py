@@ -206,7 +206,7 @@ def scored_trace(
         writer.write_batch(
             f"{number:06d}",
             query_table(renumbered, len(tokens), "length", embedding[0].numpy(), "stream", "full"),
-            token_table(number, tokens, scores.log_p.numpy(), scores.statistics, "full"),
+            token_table(number, tokens, scores.log_p, scores.drafters, "full"),
         )
     writer.finish(
         Manifest(

@@ -320,11 +320,11 @@ def _by_name(scores: list[Scores]) -> dict[str, np.ndarray]:
     """Statistics of all scored answers by their names, those of all drafters one after another."""
     columns = sorted(scores[0].drafters)
     return {
-        "log_p": np.concatenate([one.log_p.numpy() for one in scores]),
+        "log_p": np.concatenate([one.log_p for one in scores]),
         **{
             name: np.concatenate(
                 [
-                    one.drafters[column].float().numpy()
+                    one.drafters[column].astype(np.float32)
                     for column in columns
                     if column.startswith(f"{name}/")
                     for one in scores

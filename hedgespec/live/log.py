@@ -23,14 +23,14 @@ from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.evaluated import last_tokens
 from hedgespec.live.whole_read import answer_gap
 from hedgespec.models.target import LanguageModel
-from hedgespec.models.trees import TreeStatistics
 from hedgespec.results.labels import NONE
 from hedgespec.results.log import TRACE, LiveRun, learned_losses, write_log
 from hedgespec.results.schema import LIVE_ROUNDS, PARTS, SECONDS_OF
+from hedgespec.rules import Statistics
 from hedgespec.rules.tree import Tree
 from hedgespec.selectors.arms import NO_DRAFTER
 from hedgespec.tracegen.prompts import Query
-from hedgespec.tracegen.score import Scores, text_columns, tree_columns
+from hedgespec.tracegen.score import text_columns, tree_columns
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, RuleInfo, SamplingInfo, TraceWriter
 from hedgespec.traces.gap import FIELD
@@ -74,16 +74,17 @@ class LiveLog:
         """
         if not answer.tokens:
             return
-        target, scores = self._decoder.target, self._scores(answer)
+        target, found = self._decoder.target, last_tokens(answer.statistics, len(answer.tokens))
+        columns = self._columns(found)
         for drafter in self._decoder.drafters:
-            scores.drafters.update(text_columns(drafter, [query.prompt], [answer.tokens]))
+            columns |= text_columns(drafter, [query.prompt], [answer.tokens])
         embedding = prompt_embedding(target, query.prompt)
         self._gaps.append(
             answer_gap(
                 target,
                 query.prompt,
                 answer.tokens,
-                scores.log_p.numpy(),
+                found.log_p,
                 self._decoder.settings.sampling,
             )
         )
@@ -97,9 +98,7 @@ class LiveLog:
                 Path(self._settings.prompts).stem,
                 _PRECISION,
             ),
-            token_table(
-                query.number, answer.tokens, scores.log_p.numpy(), scores.statistics, _PRECISION
-            ),
+            token_table(query.number, answer.tokens, found.log_p, columns, _PRECISION),
         )
         if answer.learned is not None:
             self._learned[query.number] = answer.learned
@@ -146,32 +145,24 @@ class LiveLog:
         write_log(self._folder, self._run(rounds), rounds, learned_losses(self._learned))
         return self._writer.finish(self._manifest())
 
-    def _scores(self, answer: Answer) -> Scores:
-        found = last_tokens(answer.statistics, len(answer.tokens))
+    def _columns(self, found: Statistics) -> dict[str, np.ndarray]:
+        """The drafters' statistics by the names of their columns."""
         rule = self._decoder.rule
         joined = {name: getattr(found, name) for name in DRAFTER_STATISTICS}
-        columns: dict[str, torch.Tensor] = {}
+        columns: dict[str, np.ndarray] = {}
         if isinstance(rule, Tree):
-            depth, mass, nodes = map(torch.from_numpy, rule.by_start(found))
+            depth, mass, nodes = rule.by_start(found)
             for arm, name in enumerate(self._names):
                 columns |= tree_columns(
-                    rule.label, name, TreeStatistics(depth[:, arm], mass[:, :, arm], nodes[:, arm])
+                    rule.label, name, depth[:, arm], mass[:, :, arm], nodes[:, arm]
                 )
         else:
             joined |= found.rules
-        log_p = torch.from_numpy(found.log_p)
-        return Scores(
-            log_p,
-            log_p,
-            columns
-            | {
-                statistic_column(statistic, name, 1, 1): torch.from_numpy(
-                    np.ascontiguousarray(joined[statistic][:, 0, arm])
-                )
-                for arm, name in enumerate(self._names)
-                for statistic in joined
-            },
-        )
+        return columns | {
+            statistic_column(statistic, name, 1, 1): joined[statistic][:, 0, arm]
+            for arm, name in enumerate(self._names)
+            for statistic in joined
+        }
 
     def _rules(self) -> list[RuleInfo]:
         """The rule, if it has statistics of its own."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from hedgespec.bundled import PROMPTS
 from hedgespec.errors import HedgespecError
@@ -168,4 +168,4 @@ def _acceptance(
         statistic_column("gamma", drafter.name, depth, drafter.depths)
         for depth in range(1, drafter.depths + 1)
     )
-    return [float(torch.mean(scores.drafters[column].double())) for column in columns]
+    return [float(scores.drafters[column].mean(dtype=np.float64)) for column in columns]

@@ -272,8 +272,8 @@ class _Recorder:
             token_table(
                 one.query.number,
                 one.answer.tokens,
-                one.scores.log_p.numpy(),
-                one.scores.statistics,
+                one.scores.log_p,
+                one.scores.drafters,
                 precision,
             ).with_columns(_gap=self._checked_gap(one))
             for one in scored
@@ -285,7 +285,7 @@ class _Recorder:
 
         Raises HedgespecError if they are different models.
         """
-        gap: np.ndarray = np.abs(one.scores.log_softmax.numpy() - one.answer.log_softmax)
+        gap: np.ndarray = np.abs(one.scores.log_softmax - one.answer.log_softmax)
         mean = float(gap.sum()) / max(len(gap), _FEW)
         fault = gap_fault(mean, float(gap.max()), self._setup.settings.dtype)
         if fault:

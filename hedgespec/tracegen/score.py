@@ -24,20 +24,15 @@ from hedgespec.traces.schema import optional_column, statistic_column, tree_colu
 
 @dataclass(frozen=True)
 class Scores:
-    """Statistics of M answer tokens, on the host.
+    """Statistics of M answer tokens.
 
     `log_p` (M) and `log_softmax` (M, the target at temperature 1); `drafters[column]` (M) by the
     column names of the trace format.
     """
 
-    log_p: torch.Tensor
-    log_softmax: torch.Tensor
-    drafters: dict[str, torch.Tensor]
-
-    @property
-    def statistics(self) -> dict[str, np.ndarray]:
-        """Those of drafters as NumPy has them."""
-        return {column: values.numpy() for column, values in self.drafters.items()}
+    log_p: np.ndarray
+    log_softmax: np.ndarray
+    drafters: dict[str, np.ndarray]
 
     def part(self, rows: slice) -> "Scores":
         """Some of the tokens."""
@@ -79,7 +74,7 @@ def score(
         [token for answer in answers for token in answer], device=batch.ids.device
     )
     generator = generator_of(emitted)
-    parts: list[Scores] = []
+    parts: list[dict[str, torch.Tensor]] = []
     for start in range(0, len(emitted), chunk):
         rows = slice(start, start + chunk)
         own, p = _target_scores(target, final[rows], emitted[rows], sampling)
@@ -93,37 +88,35 @@ def score(
                         f"{statistic}.{rule.label}": values
                         for statistic, values in rule.reduce(p, q, emitted[rows], generator).items()
                     }
-                own.drafters.update(
-                    {
-                        statistic_column(statistic, drafter.name, depth, drafter.depths): values
-                        for statistic, values in found.items()
-                    }
-                )
+                own |= {
+                    statistic_column(statistic, drafter.name, depth, drafter.depths): values
+                    for statistic, values in found.items()
+                }
                 if features and depth == 1:
-                    own.drafters.update(
-                        {
-                            optional_column(statistic, drafter.name): values
-                            for statistic, values in feature_statistics(logits).items()
-                        }
-                    )
+                    own |= {
+                        optional_column(statistic, drafter.name): values
+                        for statistic, values in feature_statistics(logits).items()
+                    }
         parts.append(own)
-    scores = _join(parts)
+    columns = _on_host(parts)
+    log_p, log_softmax = columns.pop("log_p"), columns.pop("log_softmax")
     for drafter in drafters:
-        scores.drafters.update(text_columns(drafter, prompts, answers))
+        columns |= text_columns(drafter, prompts, answers)
     for tree in trees:
-        scores.drafters.update(_tree_scores(target, drafters, batch, tree, sampling))
-    return scores, _prompt_embeddings(last, prompts).cpu()
+        columns |= _tree_scores(target, drafters, batch, tree, sampling)
+    return Scores(log_p, log_softmax, columns), _prompt_embeddings(last, prompts).cpu()
 
 
 def _target_scores(
     target: LanguageModel, final: torch.Tensor, emitted: torch.Tensor, sampling: Sampling
-) -> tuple[Scores, torch.Tensor]:
-    """Scores of emitted tokens (n) without drafters, and p (n, V), from final states (n, H)."""
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """What `Scores` have of emitted tokens (n) without drafters, and p (n, V), from final states
+    (n, H)."""
     with recorded(f"target {target.id}"):
         logits = refuse_faulty(target.logits(final), empty=False)
     p = probabilities(logits, sampling, emitted=emitted)
     log_softmax = logits.gather(-1, emitted[:, None])[:, 0] - logits.logsumexp(dim=-1)
-    return Scores(emitted_log_p(p, emitted), log_softmax, {}), p
+    return {"log_p": emitted_log_p(p, emitted), "log_softmax": log_softmax}, p
 
 
 def _drafter_logits(
@@ -136,10 +129,10 @@ def _drafter_logits(
 
 def text_columns(
     drafter: Drafter, prompts: list[list[int]], answers: list[list[int]]
-) -> dict[str, torch.Tensor]:
+) -> dict[str, np.ndarray]:
     """The columns of what a drafter's proposals are known to be from the text alone."""
     return {
-        optional_column(statistic, drafter.name): torch.from_numpy(values)
+        optional_column(statistic, drafter.name): values
         for statistic, values in drafter.text_statistics(prompts, answers).items()
     }
 
@@ -150,28 +143,31 @@ def _tree_scores(
     batch: ScoringBatch,
     tree: NamedTree,
     sampling: Sampling,
-) -> dict[str, torch.Tensor]:
+) -> dict[str, np.ndarray]:
     """The columns of all drafters' trees."""
     found = score_trees(target, drafters, batch, tree.shape, sampling, BLOCK[target.device.type])
     none = TreeStatistics.none(len(batch.rows), tree.shape.deepest)
-    return {
-        column: values
-        for drafter in drafters
-        for column, values in tree_columns(
-            tree.label, drafter.name, found.get(drafter.name, none)
-        ).items()
-    }
+    columns: dict[str, np.ndarray] = {}
+    for drafter in drafters:
+        own = found.get(drafter.name, none)
+        columns |= tree_columns(
+            tree.label, drafter.name, own.accepted.numpy(), own.mass.numpy(), own.drafted.numpy()
+        )
+    return columns
 
 
-def tree_columns(label: str, drafter: str, found: TreeStatistics) -> dict[str, torch.Tensor]:
-    """The columns of a drafter's trees, whose rule is `label`."""
+def tree_columns(
+    label: str, drafter: str, accepted: np.ndarray, mass: np.ndarray, drafted: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The columns of a drafter's trees, whose rule is `label`; the arrays are those of
+    `TreeStatistics`."""
     masses = {
-        tree_column("mass", label, drafter, level): found.mass[:, level - 1]
-        for level in range(1, found.mass.shape[1] + 1)
+        tree_column("mass", label, drafter, level): mass[:, level - 1]
+        for level in range(1, mass.shape[1] + 1)
     }
     return {
-        tree_column("depth", label, drafter, 1): found.accepted.to(torch.uint8),
-        tree_column("nodes", label, drafter, 1): found.drafted.to(torch.uint16),
+        tree_column("depth", label, drafter, 1): accepted.astype(np.uint8),
+        tree_column("nodes", label, drafter, 1): drafted.astype(np.uint16),
         **masses,
     }
 
@@ -205,14 +201,8 @@ def _prompt_embeddings(last: torch.Tensor, prompts: list[list[int]]) -> torch.Te
     )
 
 
-def _join(parts: list[Scores]) -> Scores:
-    """Concatenate chunks and bring them to the host."""
-    drafters = {
-        column: torch.cat([part.drafters[column] for part in parts]).cpu()
-        for column in parts[0].drafters
+def _on_host(parts: list[dict[str, torch.Tensor]]) -> dict[str, np.ndarray]:
+    """The columns of all chunks, one after the other."""
+    return {
+        column: torch.cat([part[column] for part in parts]).cpu().numpy() for column in parts[0]
     }
-    return Scores(
-        torch.cat([part.log_p for part in parts]).cpu(),
-        torch.cat([part.log_softmax for part in parts]).cpu(),
-        drafters,
-    )

@@ -128,8 +128,8 @@ def hugging_face(trace: Trace) -> dict[str, np.ndarray]:
         256,
     )
     return {
-        "log_p": scores.log_p.numpy(),
-        **{name: scores.drafters[f"{name}/small"].numpy() for name in ("log_q", "gamma", "match")},
+        "log_p": scores.log_p,
+        **{name: scores.drafters[f"{name}/small"] for name in ("log_q", "gamma", "match")},
     }
 
 

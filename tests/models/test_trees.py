@@ -278,7 +278,7 @@ def test_a_tree_that_is_a_chain_equals_the_recorded_chain(sampled, tmp_path):
         target, [drafter], batch, StaticTree([[0], [0, 0], [0, 0, 0]]), Sampling(), 100
     )["head"]
     match, p_top = (
-        torch.stack([scores.drafters[f"{name}/head@{each}"] for each in range(1, depth + 1)], dim=1)
+        np.stack([scores.drafters[f"{name}/head@{each}"] for each in range(1, depth + 1)], axis=1)
         for name in ("match", "p_top")
     )
     row = 0

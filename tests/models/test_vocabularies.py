@@ -4,6 +4,7 @@ import shutil
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -83,7 +84,7 @@ def test_vocabularies_padded_differently_work_in_every_way(padded, tiny_models, 
     text = [70, 5, 66, 79, 9, 64, 7, 78]
     scores, _ = score(padded, drafters, [[5, 9, 70]], [text], Sampling(0.0), 8)
     assert all(
-        values.isfinite().all() for name, values in scores.drafters.items() if "gamma" in name
+        np.isfinite(values).all() for name, values in scores.drafters.items() if "gamma" in name
     )
     expected = plain_greedy(padded, PROMPT, 25)
     assert max(expected) > 62
