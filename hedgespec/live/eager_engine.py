@@ -18,11 +18,12 @@ from hedgespec.live.candidates import (
     verify_candidates,
 )
 from hedgespec.live.engine import Clock, Engine, Evaluation
-from hedgespec.live.evaluated import host_statistics, reduce_for
+from hedgespec.live.evaluated import reduce_for, unpack
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.pool import Laws, Pool, Text
 from hedgespec.live.static_drafters import can_run_static
 from hedgespec.live.tree_session import TreeEvaluation
+from hedgespec.models.acceptance import emitted_log_p
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.logits import contained, decoded, refuse_rows
@@ -270,7 +271,8 @@ class EagerEngine(Engine):
             columns.append(reduce_for(self._rule, p, q, tokens))
             if self._shape is not None:
                 trees.append(self._pool.trees(arm, text, self._shape, count).part(slice(count)))
-        found = host_statistics(self._rule, p, tokens, torch.stack(columns, dim=-1))
+        table = torch.stack(columns, dim=-1).cpu()
+        found = unpack(self._rule, emitted_log_p(p, tokens).cpu(), table)
         if evaluation is None:
             return found
         return replace(found, rules=evaluation.statistics(trees, p, tokens))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from hedgespec.models.acceptance import emitted_log_p, generator_of, reduce_pair
+from hedgespec.models.acceptance import generator_of, reduce_pair
 from hedgespec.models.known_tokens import reduce_known, spread
 from hedgespec.rules import Rule, Statistics
 from hedgespec.traces.schema import DRAFTER_STATISTICS
@@ -59,13 +59,6 @@ def unpack(rule: Rule, log_p: torch.Tensor, table: torch.Tensor) -> Statistics:
         p_top=values.pop("p_top"),
         rules=values,
     )
-
-
-def host_statistics(
-    rule: Rule, p: torch.Tensor, tokens: torch.Tensor, table: torch.Tensor
-) -> Statistics:
-    """Statistics of tokens (n), their law `p` (n, V), and a table (S, n, N) of the drafters."""
-    return unpack(rule, emitted_log_p(p, tokens).cpu(), table.cpu())
 
 
 def no_statistics(rule: Rule, count: int) -> torch.Tensor:

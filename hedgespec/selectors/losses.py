@@ -30,14 +30,11 @@ def expected_emitted(survive, end, start, draft_length, arm):
 
 
 @compiled
-def length_loss(survive, end, start, draft_length, loss):
-    """Write f[i] = 1 - EAL[i] / (K+1) in [0, 1] of all drafters for start position `start`."""
-    cut_length_loss(survive, end, start, draft_length, draft_length, loss)
+def length_loss(survive, end, start, positions, draft_length, loss):
+    """Write f[i] = 1 - EAL[i] / (K+1) in [0, 1] of all drafters for start position `start`.
 
-
-@compiled
-def cut_length_loss(survive, end, start, positions, draft_length, loss):
-    """`length_loss` whose sum stops after `positions` <= K positions: what is known by then."""
+    The sum of EAL stops after `positions` <= K positions, where no more are known.
+    """
     for arm in range(loss.shape[0]):
         emitted = expected_emitted(survive, end, start, positions, arm)
         loss[arm] = 1.0 - emitted / (draft_length + 1)
@@ -50,7 +47,7 @@ def position_loss(survive, end, gamma, start, accept_weight, draft_length, loss)
     The arrays are those of `expected_emitted`; with weight 1 the first position only is read.
     """
     if accept_weight < 1.0:
-        length_loss(survive, end, start, draft_length, loss)
+        length_loss(survive, end, start, draft_length, draft_length, loss)
     if accept_weight > 0.0:
         for arm in range(loss.shape[0]):
             length_part = loss[arm] if accept_weight < 1.0 else 0.0

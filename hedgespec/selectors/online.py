@@ -183,8 +183,8 @@ class OnlineSelector:
         if self.partial:
             seconds = no_seconds(self._pool.owner, self._pool.first)
             self._memory = self._memory._replace(ledger=new_ledger(seconds, 64))
-        self._gamma = self._realised = np.empty((0, 1, self._arms), dtype=np.float32)
-        self._keep_statistics(self._gamma, self._realised)
+        nothing = np.empty((0, 1, self._arms), dtype=np.float32)
+        self._keep_statistics(nothing, nothing)
         self._known = 0  # positions whose statistics are there
         self.read = np.zeros(self._arms, dtype=np.int64)  # the same of each arm, if partial
 

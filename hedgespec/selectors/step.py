@@ -33,7 +33,7 @@ from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.losses import (
     advance_visits,
     by_seconds,
-    cut_length_loss,
+    length_loss,
     per_second,
     position_loss,
 )
@@ -198,7 +198,7 @@ def _full_learning(selector: Selector, checked: bool) -> Step:
                 return False
             found = memory.losses[counts[LEARNED]]
             if schedule.cut:
-                cut_length_loss(
+                length_loss(
                     evaluated.survive,
                     evaluated.end,
                     position,

@@ -15,7 +15,7 @@ from hedgespec.selectors.feedback import Feedback, Schedule, next_due
 from hedgespec.selectors.functions import compiled_functions, is_distribution
 from hedgespec.selectors.guard import FINE, copy_states, is_whole, new_states, overrun
 from hedgespec.selectors.hedge import SELECTOR
-from hedgespec.selectors.losses import cut_length_loss
+from hedgespec.selectors.losses import length_loss
 from hedgespec.selectors.uniforms import SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator.verification import emitted_tokens
 
@@ -100,7 +100,7 @@ def replay(first, last, task, choice):
                 now = loss[begin + due]
                 if schedule.cut:
                     now = partial
-                    cut_length_loss(
+                    length_loss(
                         survive,
                         end_of,
                         begin + due,

@@ -62,7 +62,7 @@ def decode(
         @numba.njit
         def after_round(state, params, weights, gamma, fed, start, arm, emitted, loss):
             while fed + draft_length <= start + emitted:
-                length_loss(gamma, gamma, fed, draft_length, loss)
+                length_loss(gamma, gamma, fed, draft_length, draft_length, loss)
                 play(state, params, fed, weights)
                 learn(state, params, fed, weights, loss)
                 fed += 1

@@ -129,9 +129,9 @@ def test_realised_and_rb_estimate_the_round_length_without_bias_and_gamma_does_n
 def test_a_perfect_drafter_has_no_loss_and_a_useless_one_the_most():
     ones, zeros = np.ones((6, 1, 1)), np.zeros((6, 1, 1))
     loss = np.empty(1)
-    losses.length_loss(ones, ones, 0, 5, loss)
+    losses.length_loss(ones, ones, 0, 5, 5, loss)
     assert loss[0] == 0
-    losses.length_loss(zeros, zeros, 0, 5, loss)
+    losses.length_loss(zeros, zeros, 0, 5, 5, loss)
     assert loss[0] == pytest.approx(1 - 1 / 6)
 
 
@@ -139,7 +139,7 @@ def test_length_loss_equals_the_papers_other_form():
     """sum_k k (1 - gamma_k) prod_{j<k} gamma_j with gamma_{K+1} := 0."""
     gamma = np.random.default_rng(0).random((5, 1, 3))
     loss = np.empty(3)
-    losses.length_loss(gamma, gamma, 0, 5, loss)
+    losses.length_loss(gamma, gamma, 0, 5, 5, loss)
     extended = np.concatenate([gamma[:, 0], np.zeros((1, 3))])
     before = np.concatenate([np.ones((1, 3)), np.cumprod(gamma[:, 0], axis=0)])
     emitted = (np.arange(1, 7)[:, None] * (1 - extended) * before).sum(axis=0)
