@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hedgespec.bundled import bundled_traces, costs_file, grid_file, trace_folder, trace_names
+from hedgespec.bundled import bundled_traces, grid_file, trace_folder, trace_names
 from hedgespec.errors import HedgespecError, arg, did_you_mean
 from hedgespec.options import option_fields
 from hedgespec.results.store import Results
@@ -206,7 +206,4 @@ def _as_field(key: str, value: Any) -> Any:
         raise HedgespecError(
             f"unknown setting {key!r}; known are {', '.join(fields)}" + did_you_mean(key, fields)
         )
-    item = fields[key]
-    if not item.several:
-        return value
-    return tuple(costs_file(one) if key == "costs" else one for one in _several(value))
+    return _several(value) if fields[key].several else value

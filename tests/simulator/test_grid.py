@@ -166,6 +166,7 @@ def test_an_edited_trace_is_run_again(grid):
         ("carry = -1", r"sweep.toml: carry must be at least 0, not -1"),
         ("pool = [2, 0]", r"sweep.toml: pool must be at least 1, not 0"),
         ("mode = 'bogus'", "sweep.toml: mode must be one of auto, exact, replayed, not 'bogus'"),
+        ("feedback = 'evry:4'", "sweep.toml: unknown feedback 'evry:4'"),
     ],
 )
 def test_bad_grids_are_told(tmp_path, text, message):
