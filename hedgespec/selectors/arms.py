@@ -77,6 +77,14 @@ class Arms:
             spread[:, :, arm] = self.cut(values[:, :, drafter], arm)
         return spread
 
+    def first_depth(self, values: np.ndarray, arm: int | None = None) -> np.ndarray:
+        """Acceptance (T, D, N), or that of one arm (T, D, 1), as prefilling finds it: that of the
+        first depth at each depth of an arm's draft, (T, D', N). D' is 1 where no arm is shorter."""
+        first, lengths = values[:, :1], self.lengths if arm is None else self.lengths[[arm]]
+        if (self.lengths == self.longest).all():
+            return first
+        return np.where(np.arange(self.longest)[:, None] < lengths, first, np.float32(0))
+
     def cut(self, values: np.ndarray, arm: int) -> np.ndarray:
         """Acceptance (T, D) of an arm's drafter as (T, D') of the arm; see `spread`."""
         cut, length = np.zeros((len(values), self.longest), dtype=np.float32), self.lengths[arm]

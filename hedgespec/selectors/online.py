@@ -254,6 +254,10 @@ class OnlineSelector:
         begin = self.read[arm]
         self.read[arm] = end = begin + len(gamma)
         self._make_room_for_statistics(end, gamma.shape[1:])
+        if self.loss.prefill:
+            gamma, realised = (
+                self._pool.first_depth(one[:, :, None], arm)[:, :, 0] for one in (gamma, realised)
+            )
         self._gamma[begin:end, :, arm] = gamma
         self._realised[begin:end, :, arm] = realised
         self._known = max(self._known, end)
@@ -265,6 +269,8 @@ class OnlineSelector:
         """
         count = self._known + len(gamma)
         self._make_room_for_statistics(count, gamma.shape[1:-1])
+        if self.loss.prefill:
+            gamma, realised = map(self._pool.first_depth, (gamma, realised))
         self._gamma[self._known : count] = gamma
         self._realised[self._known : count] = realised
         self._known = count
@@ -304,8 +310,6 @@ class OnlineSelector:
         """Take these arrays (T, D, N) for the statistics, to be filled as they come."""
         self._gamma, self._realised = gamma, realised
         survive, end = estimator_arrays(self.loss.estimator, gamma, realised, self._path_only)
-        if self.loss.prefill:
-            survive, end = survive[:, :1], end[:, :1]
         self._evaluated = Evaluated(survive, end, gamma)
 
     def _make_room_for_statistics(self, count: int, depths: tuple[int, ...]) -> None:

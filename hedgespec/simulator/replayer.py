@@ -377,11 +377,12 @@ class Replayer:
 
     def _estimates(self, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
         """The arrays (survive, end) of the loss's estimator, (T, D, N)."""
-        depths = slice(None, 1) if loss.prefill else slice(None)
         survive, end = estimator_arrays(
             loss.estimator, self._gamma, self._acceptance, self.arms.path_only
         )
-        return np.ascontiguousarray(survive[:, depths]), np.ascontiguousarray(end[:, depths])
+        if loss.prefill:
+            survive, end = self.arms.first_depth(survive), self.arms.first_depth(end)
+        return np.ascontiguousarray(survive), np.ascontiguousarray(end)
 
     def seconds(self, run: Replay) -> tuple[np.ndarray, np.ndarray]:
         """Estimated seconds of the rounds from each token, and those of them in which the other

@@ -111,6 +111,20 @@ def test_every_loss_is_the_replays(trace, loss, prefill):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("feedback", ["every:2", "limited:2"])
+def test_a_prefilled_loss_of_several_draft_lengths_is_the_replays(trace, feedback):
+    setting, loss = parse_feedback(feedback), parse_loss("length", prefill=True)
+    replayer = Replayer(trace, arm_lengths=(0, 1, LENGTH))
+    run = replayer.run("normalhedge", 2, setting, loss)
+    online = OnlineSelector(
+        parse_selector("normalhedge"), replayer.arms, LENGTH, setting, loss, seed=2
+    )
+    found = online_choice(trace, run.choice, online, arms=replayer.arms)
+    np.testing.assert_array_equal(found, run.choice)
+    assert len(set(run.choice[run.choice >= 0])) > 3
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["visit-seconds:rb", "seconds:gamma"])
 def test_losses_in_seconds_are_the_replays_also_where_positions_are_passed(trace, kind):
     seconds, loss, feedback = (1.0, 3.0, 2.0), parse_loss(kind), parse_feedback("every:2")

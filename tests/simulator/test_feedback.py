@@ -158,6 +158,21 @@ def test_losses_equal_their_formulas(trace):
     assert prefill[start, 0] == pytest.approx(1 - emitted / (K + 1), rel=1e-6)
 
 
+def test_a_prefilled_loss_is_of_the_arms_own_draft_length(trace):
+    """Expected tokens of each length are what they are where it is the only one."""
+    loss, lengths = Loss(prefill=True), (0, 1, 2, K)
+    several = Replayer(trace, arm_lengths=lengths)
+    expected = (1 - several.losses(loss)) * (K + 1)
+    for arm, (name, length) in enumerate(zip(several.arms.names, several.arms.lengths, strict=True)):
+        if length:
+            alone = Replayer(trace, int(length)).losses(loss)[:, several.arms.drafters[arm]]
+            emitted = (1 - alone) * (length + 1)
+        else:
+            emitted = np.ones(len(trace.tokens))
+        known = ~np.isnan(expected[:, arm])
+        np.testing.assert_allclose(expected[known, arm], emitted[known], rtol=1e-6, err_msg=name)
+
+
 @pytest.mark.matrix
 @pytest.mark.parametrize(
     "text",
