@@ -393,11 +393,11 @@ class Replayer:
         costs = costs_of(self.trace)
         undrafted = 0.0 if run.drafts else undrafted_seconds(costs)
         own = run.visits * run.in_rounds(self.round_seconds(), undrafted)
-        if not self._reads_on(run):
+        catching_up: np.ndarray | float = 0.0
+        if self._reads_on(run):
+            evaluation, catching_up, _ = self._reading_seconds(run)
+        if not self._reads_on(run) or run.choice is None:
             evaluation = run.evaluated * run.in_rounds(self.evaluating_seconds())
-            return own + evaluation, evaluation
-        assert run.choice is not None
-        evaluation, catching_up, _ = self._reading_seconds(run, run.choice)
         return own + evaluation + catching_up, evaluation
 
     def seconds_of_arms(self, run: Replay) -> tuple[np.ndarray, np.ndarray]:
@@ -411,16 +411,24 @@ class Replayer:
         drafting = self._by_arm(run, run.visits, self._known_drafting)
         each, first = alone_seconds(costs, names), self.arms.first
         begun, reading = run.usage, np.zeros(run.usage.shape)
-        if self._reads_on(run):
-            assert run.choice is not None
-            reading += self._reading_seconds(run, run.choice)[2]
+        if self._reads_on(run) and run.choice is not None:
+            reading += self._reading_seconds(run)[2]
         else:  # who drafts after an evaluation has read in it
             begun = begun - self._by_arm(run, run.evaluated)
             if each[first].sum() <= together_seconds(costs, first.sum()):
                 reading += self.per_query(run.evaluated)[:, None] * (first * each)
+            if self._reads_on(run):
+                reading += self._caught_up(run)
         for arm, owner in enumerate(self.arms.owner):
             reading[:, owner] += begun[:, arm] * (reads_first(costs, names) * each)[arm]
         return drafting, reading
+
+    def _caught_up(self, run: Replay) -> np.ndarray:
+        """Of the seconds of each query's rounds those in which each arm's drafter catches up, (Q, N),
+        at the first of its arms."""
+        choice, catching_up = self._one_choice(run), self._reading_seconds(run)[1]
+        starts = np.flatnonzero(catching_up)
+        return self._sums_by_arm(starts, self.arms.owner[choice[starts]], catching_up[starts])
 
     def _by_arm(
         self, run: Replay, rounds: np.ndarray, values: np.ndarray | None = None
@@ -451,8 +459,8 @@ class Replayer:
 
     def _reads_on(self, run: Replay) -> bool:
         """Whether it matters how many tokens each drafter has not read before a round."""
-        return run.choice is not None and (
-            run.sets is not None or (run.by_selector and has_reads(costs_of(self.trace)))
+        return run.sets is not None or (
+            run.by_selector and run.drafts and has_reads(costs_of(self.trace))
         )
 
     def round_seconds(self) -> np.ndarray:
@@ -538,12 +546,21 @@ class Replayer:
         found: np.ndarray = run.sets[:, self.arms.first].sum(axis=1)
         return found
 
-    def _reading_seconds(
-        self, run: Replay, choice: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _one_choice(self, run: Replay) -> np.ndarray:
+        """Decisions (T): the run's own; of an expectation those of one replay of it."""
+        if run.choice is not None:
+            return run.choice
+        queries = range(len(self.trace.offsets) - 1)
+        return np.concatenate([self.one_replay(run, query) for query in queries])
+
+    def _reading_seconds(self, run: Replay) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Further seconds of the rounds from each token: of evaluation, and of drafters that catch
-        up before they draft, (T) each; and of both those that each drafter reads alone, (Q, N)."""
-        sets = run.sets
+        up before they draft, (T) each; and of both those that each drafter reads alone, (Q, N).
+
+        Of an expectation those of one replay of it: how many tokens a drafter has not read hangs on
+        all rounds before.
+        """
+        choice, sets = self._one_choice(run), run.sets
         if sets is None:
             sets = np.repeat(run.evaluated.astype(bool)[:, None], self._arms, axis=1)
         evaluation, catching_up = np.zeros((2, len(choice)))

@@ -163,7 +163,9 @@ def test_a_prefilled_loss_is_of_the_arms_own_draft_length(trace):
     loss, lengths = Loss(prefill=True), (0, 1, 2, K)
     several = Replayer(trace, arm_lengths=lengths)
     expected = (1 - several.losses(loss)) * (K + 1)
-    for arm, (name, length) in enumerate(zip(several.arms.names, several.arms.lengths, strict=True)):
+    for arm, (name, length) in enumerate(
+        zip(several.arms.names, several.arms.lengths, strict=True)
+    ):
         if length:
             alone = Replayer(trace, int(length)).losses(loss)[:, several.arms.drafters[arm]]
             emitted = (1 - alone) * (length + 1)

@@ -15,6 +15,7 @@ from hedgespec.traces import TraceReader
 MORE = 1e-3
 RUNS = {
     "exact": lambda replayer: replayer.run_exact("hedge"),
+    "uniform": lambda replayer: replayer.run_exact("uniform"),
     "each round": lambda replayer: replayer.run("hedge", 1),
     "seldom": lambda replayer: replayer.run("hedge", 1, parse_feedback("batch:16")),
     "some": lambda replayer: replayer.run("ftl", 1, parse_feedback("limited:2")),
