@@ -57,6 +57,7 @@ from hedgespec.tracegen.prompts import Query, read_questions
 from hedgespec.tracegen.score import score
 from hedgespec.tracegen.write import query_table, token_table
 from hedgespec.traces import Costs, Manifest, SamplingInfo, TraceWriter, read_trace
+from hedgespec.traces.schema import MANIFEST
 from hedgespec.zoo.questions import DOMAINS, held_out_questions
 
 POLICIES = (
@@ -69,6 +70,8 @@ POLICIES = (
     "normalhedge@batch:16",
 )
 PLAIN, BEST = "autoregressive", "best fixed per answer"
+SCORED = 16  # answers at once
+RESULT, ROUNDS = "live.json", "rounds.json"
 
 
 @dataclass
@@ -198,19 +201,27 @@ def scored_trace(
     costs: Costs,
     folder: Path,
 ) -> Path:
-    """A trace of the answers that were decoded."""
+    """A trace of the answers that were decoded, called as its folder."""
     writer = TraceWriter(folder, {"answers": sha256_text(json.dumps(found.tokens))})
-    for number, (query, tokens) in enumerate(zip(queries, found.tokens, strict=True)):
-        scores, embedding = score(target, drafters, [query.prompt], [tokens], sampling, 4096)
-        renumbered = replace(query, number=number)
-        writer.write_batch(
-            f"{number:06d}",
-            query_table(renumbered, len(tokens), "length", embedding[0].numpy(), "stream", "full"),
-            token_table(number, tokens, scores.log_p, scores.drafters, "full"),
+    for begin in range(0, len(queries), SCORED):
+        rows = range(begin, min(begin + SCORED, len(queries)))
+        answers = [found.tokens[row] for row in rows]
+        scores, embeddings = score(
+            target, drafters, [queries[row].prompt for row in rows], answers, sampling, 4096
         )
+        end = 0
+        for row, tokens, embedding in zip(rows, answers, embeddings.numpy(), strict=True):
+            renumbered = replace(queries[row], number=row)
+            own = scores.part(slice(end, end + len(tokens)))
+            end += len(tokens)
+            writer.write_batch(
+                f"{row:06d}",
+                query_table(renumbered, len(tokens), "length", embedding, "stream", "full"),
+                token_table(row, tokens, own.log_p, own.drafters, "full"),
+            )
     writer.finish(
         Manifest(
-            name="live",
+            name=folder.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             target=target.info(),
             drafters=[drafter.info() for drafter in drafters],
@@ -288,6 +299,11 @@ class Policy:
         """Its feedback, None if it names none."""
         return parse_feedback(self.feedback) if self.feedback else None
 
+    @property
+    def in_part(self) -> bool:
+        """Whether it has some of the drafters evaluated at a time."""
+        return bool((self.given_feedback or Feedback()).partial)
+
     def loss(self, replayer: Replayer) -> Loss | None:
         """What a replay must have it learn: what live has, from prefilling."""
         if not self.learns:
@@ -311,15 +327,14 @@ def replayed(trace: Path, policy: Policy, seeds: int, found: Measured) -> dict[s
     replayer = Replayer(read_trace(trace), **policy.drafting)
     loss = policy.loss(replayer)
     mat, speed = mat_and_speed(run_sweep([trace], policy.sweep(loss, seeds=seeds)).summary)
-    starts = np.cumsum([0, *found.emitted[:-1]])
-    run = replayer.run(
-        policy.selector, 0, policy.given_feedback, loss, acceptance_that_gives(starts, replayer)
-    )
-    return {
-        "mat": mat,
-        "tokens_per_second": speed,
-        "evaluations": float(run.evaluated.sum()),
-    }
+    result = {"mat": mat, "tokens_per_second": speed}
+    if found.emitted:  # else the rounds are not known
+        starts = np.cumsum([0, *found.emitted[:-1]])
+        run = replayer.run(
+            policy.selector, 0, policy.given_feedback, loss, acceptance_that_gives(starts, replayer)
+        )
+        result["evaluations"] = float(run.evaluated.sum())
+    return result
 
 
 def mat_and_speed(summary: pl.DataFrame) -> tuple[float, float]:
@@ -339,6 +354,38 @@ def replayed_all(
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         found = {name: pool.submit(replayed, *one) for name, one in asked.items()}
         return {name: one.result() for name, one in found.items()}
+
+
+def replay_again(folder: Path, seeds: int) -> dict[str, Any]:
+    """The result of an earlier run with replays of the policies whose traces it wrote; it is in
+    live.json then. Raises HedgespecError without such a run."""
+    file, rounds = folder / RESULT, folder / ROUNDS
+    if not file.is_file():
+        raise HedgespecError(f"{file}: no such file; --replays wants the --out of an earlier run")
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    emitted = json.loads(rounds.read_text(encoding="utf-8")) if rounds.is_file() else {}
+    rows = {row["policy"]: row for row in result["rows"]}
+    found = replayed_all(
+        {
+            name: (
+                trace_of(folder, "test", name),
+                Policy.parse(name),
+                seeds,
+                Measured(emitted=emitted.get(name, [])),
+            )
+            for name in rows
+            if (trace_of(folder, "test", name) / MANIFEST).is_file()
+        }
+    )
+    for name, replay in found.items():
+        rows[name] |= {f"replayed_{what}": value for what, value in replay.items()}
+    write_text(file, json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def trace_of(folder: Path, part: str, policy: str) -> Path:
+    """Where the trace of what a policy decoded goes, of questions to "fit" or to "test"."""
+    return folder / part / re.sub("[:@,]", "-", policy)
 
 
 def stream(options: argparse.Namespace, target: LanguageModel) -> list[Query]:
@@ -418,19 +465,22 @@ def interval(found: Measured, other: Measured) -> tuple[float, float]:
 
 
 def with_overheads(costs: Costs, fits: dict[str, tuple[Measured, dict[str, float]]]) -> Costs:
-    """Costs with overheads of a round and of an evaluation by which the replays of some policies
-    take the seconds that were measured: least squares of what a round of each takes beyond."""
+    """Costs with overheads of a round and of an evaluation, of all drafters or in part, by which the
+    replays of some policies take the seconds that were measured: least squares of what a round of
+    each takes beyond."""
     beyond, parts = [], []
-    for found, replay in fits.values():
+    for name, (found, replay) in fits.items():
         rounds = sum(found.rounds)
         seconds = sum(found.seconds) - found.count / replay["tokens_per_second"]
         beyond.append(seconds / rounds)
-        parts.append([1.0, sum(found.evaluations) / rounds])
-    of_round, of_evaluation = np.linalg.lstsq(np.array(parts), np.array(beyond))[0].tolist()
+        share, in_part = sum(found.evaluations) / rounds, Policy.parse(name).in_part
+        parts.append([1.0, share * (not in_part), share * in_part])
+    of_round, of_all, of_part = np.linalg.lstsq(np.array(parts), np.array(beyond))[0].tolist()
     return replace(
         costs,
         overhead=max(0.0, costs.overhead + of_round),
-        evaluation_overhead=max(0.0, costs.evaluation_overhead + of_evaluation),
+        evaluation_overhead=max(0.0, costs.evaluation_overhead + of_all),
+        part_overhead=max(0.0, costs.overhead_in_part + of_part),
     )
 
 
@@ -468,6 +518,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--compile", action="store_true")
     add("--out", type=Path, default=Path("build/live"))
     add("--table", type=Path, help="print the tables of an earlier live.json; nothing is run")
+    add(
+        "--replays",
+        type=Path,
+        metavar="OUT",
+        help="replay what an earlier run with this --out decoded, by the traces that it wrote",
+    )
     return parser
 
 
@@ -476,6 +532,9 @@ def main() -> None:
     options = make_parser().parse_args()
     if options.table is not None:
         print(tables(json.loads(options.table.read_text(encoding="utf-8"))), end="")
+        return
+    if options.replays is not None:
+        print(tables(replay_again(options.replays, options.seeds)), end="")
         return
 
     shutil.rmtree(options.out, ignore_errors=True)
@@ -534,7 +593,7 @@ def main() -> None:
                         runs[policy],
                         options.draft_length,
                         table.costs,
-                        options.out / part / re.sub("[:@,]", "-", policy),
+                        trace_of(options.out, part, policy),
                     ),
                     one,
                     options.seeds,
@@ -650,18 +709,22 @@ class Table:
                 "evaluate_all": costs.evaluate_all,
                 "overhead": costs.overhead,
                 "evaluation_overhead": costs.evaluation_overhead,
+                "part_overhead": costs.part_overhead,
                 "measured_overhead": self.measured.overhead,
                 "measured_evaluation_overhead": self.measured.evaluation_overhead,
+                "measured_part_overhead": self.measured.part_overhead,
                 "draft": {name: one.draft for name, one in costs.drafters.items()},
                 "evaluate": {name: one.evaluate for name, one in costs.drafters.items()},
             },
         }
 
     def write(self) -> None:
-        """The result, to live.json, and its costs, to costs.json."""
+        """The result, its costs, and the tokens of each round."""
         self.options.out.mkdir(parents=True, exist_ok=True)
         save_costs(self.options.out / "costs.json", self.costs)
-        write_text(self.options.out / "live.json", json.dumps(self.result(), indent=1) + "\n")
+        write_text(self.options.out / RESULT, json.dumps(self.result(), indent=1) + "\n")
+        rounds = {name: found.emitted for name, found in self.runs.items()}
+        write_text(self.options.out / ROUNDS, json.dumps(rounds) + "\n")
 
 
 def tables(result: dict[str, Any]) -> str:
@@ -709,6 +772,8 @@ def tables(result: dict[str, Any]) -> str:
     ]
     if "evaluation_overhead" in costs:
         lines.append(f"| everything else of an evaluation, fitted | {evaluating:.2f} |")
+    if "part_overhead" in costs:
+        lines.append(f"| the same in part, fitted | {costs['part_overhead']:.2f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from hedgespec.errors import HedgespecError, arg
+from hedgespec.selectors.feedback import ArmSeconds
 from hedgespec.traces import Costs, Trace
 from hedgespec.traces.costs import (
     EVALUATE_ALL,
@@ -107,6 +108,24 @@ def evaluating_seconds(costs: Costs, drafters: Sequence[str | None]) -> np.ndarr
     overhead = costs.evaluation_overhead * any(name is not None for name in drafters)
     further: np.ndarray = evaluate_seconds(costs, drafters) - in_round + overhead
     return further
+
+
+def arm_seconds(
+    costs: Costs, drafters: Sequence[str | None], owner: np.ndarray, first: np.ndarray, tokens: int
+) -> ArmSeconds:
+    """What `reading` of a text of `tokens` adds to rounds, and no other seconds.
+
+    `drafters` (N) as in `round_seconds`; `owner` and `first` (N) are those of `Arms`. The overhead
+    is that of evaluating all.
+    """
+    counts = np.arange(tokens + 1)
+    return ArmSeconds(
+        np.stack([owner, first, reads_first(costs, drafters)]),
+        np.zeros(len(drafters)),
+        reading_seconds(costs, drafters, counts),
+        reading_together_seconds(costs, int(first.sum()), counts),
+        costs.evaluation_overhead,
+    )
 
 
 def reads_first(costs: Costs, drafters: Sequence[str | None]) -> np.ndarray:

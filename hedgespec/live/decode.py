@@ -42,6 +42,7 @@ from hedgespec.traces import Costs
 
 # Texts without a seed have one of this many numbers.
 _NUMBERS = 1 << 62
+_ONE_DRAFTER = "limited:1"  # feedback that has one drafter evaluated before each round
 
 
 class LiveDecoder:
@@ -193,7 +194,8 @@ class LiveDecoder:
 
     def _with_overheads(self, costs: Costs, engine: Engine) -> Costs:
         """With what a round takes besides its parts: of the first drafter alone, then of a learner
-        that has all drafters evaluated before each round, where the engine can do so."""
+        that has all drafters evaluated before each round, where the engine can do so, and of one
+        that has one of them."""
         names = [drafter.name for drafter in self.drafters]
         settings = changed_settings(
             self.settings,
@@ -220,7 +222,13 @@ class LiveDecoder:
         if self._evaluation is Evaluation.ASIDE:  # which costs rounds nothing of this kind
             return found
         learner = make_policy(SELECTOR, arms, self._asked, settings)
-        return replace(found, evaluation_overhead=beyond(found, learner))
+        one_by_one = changed_settings(settings, {"feedback": _ONE_DRAFTER})
+        partial_learner = make_policy(SELECTOR, arms, self._asked, one_by_one)
+        return replace(
+            found,
+            evaluation_overhead=beyond(found, learner),
+            part_overhead=beyond(found, partial_learner),
+        )
 
     def _with_condition(
         self, costs: Costs, engine: Engine, context: int, texts: int, repeats: int | None
@@ -239,7 +247,12 @@ class LiveDecoder:
                 stacklevel=3,
             )
             return costs
-        one = replace(one, overhead=costs.overhead, evaluation_overhead=costs.evaluation_overhead)
+        one = replace(
+            one,
+            overhead=costs.overhead,
+            evaluation_overhead=costs.evaluation_overhead,
+            part_overhead=costs.part_overhead,
+        )
         return replace(costs, conditions=[*costs.conditions, one])
 
     def with_selector(

@@ -7,7 +7,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from hedgespec.costs.estimate import evaluating_seconds, round_seconds, target_seconds
+from hedgespec.costs.estimate import arm_seconds, round_seconds, target_seconds
 from hedgespec.costs.measure import EAGER
 from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.engine import Engine
@@ -19,6 +19,7 @@ from hedgespec.models.cached import CachedModel
 from hedgespec.models.drafters import Drafter
 from hedgespec.models.target import LanguageModel
 from hedgespec.selectors.arms import Arms
+from hedgespec.selectors.feedback import reading
 from hedgespec.traces import Costs
 
 _TOKENS = 128  # decoded at most
@@ -56,12 +57,16 @@ def measured_overhead(decoder: TimedDecoder, costs: Costs) -> float:
         (costs.context - count,),
         generator=torch.Generator().manual_seed(0),
     ).tolist()
-    again = _Again(decoder.target, prompt) if eager else None
+    known = _Known(
+        costs,
+        [one.name for one in decoder.drafters],
+        _Again(decoder.target, prompt) if eager else None,
+    )
     answer, beyond = Answer(), dict[bool, list[float]]({False: [], True: []})
     started = perf_counter()
     for done in Rounds(decoder, TextRequest(prompt, count, ends=[]), answer).run():
         seconds = perf_counter() - started
-        seconds -= _known(costs, [one.name for one in decoder.drafters], done, again)
+        seconds -= known.seconds(done)
         if len(answer.rounds) > _FIRST:
             beyond[bool(done.evaluated)].append(seconds)
         started = perf_counter()
@@ -99,12 +104,32 @@ class _Again:
             torch.cuda.synchronize(self._target.device)
 
 
-def _known(costs: Costs, names: list[str], found: Round, again: _Again | None) -> float:
-    """Seconds of a round by `costs`, of drafters with `names`."""
-    length, drafted = np.array([costs.draft_length]), np.array([found.drafted])
-    seconds = float(round_seconds(costs, [names[found.drafter]], length, drafted)[0])
-    if found.evaluated:
-        seconds += float(evaluating_seconds(costs, names)[found.drafter])
-    if again is not None:
-        seconds += again.seconds(found) - float(target_seconds(costs, drafted + 1)[0])
-    return seconds
+class _Known:
+    """What the rounds of a text take by its costs."""
+
+    def __init__(self, costs: Costs, names: list[str], again: _Again | None):
+        """Of drafters with `names`, each an arm."""
+        self._costs, self._names, self._again = costs, names, again
+        self._numbers = np.arange(len(names))
+        every = np.ones(len(names), dtype=bool)
+        self._reading = arm_seconds(costs, names, self._numbers, every, costs.context)
+        self._seen = np.zeros(len(names) + 1, dtype=np.int64)
+
+    def seconds(self, found: Round) -> float:
+        """Of the next round, without what an evaluation takes besides reading."""
+        costs, drafted = self._costs, np.array([found.drafted])
+        length, name = np.array([costs.draft_length]), self._names[found.drafter]
+        seconds = float(round_seconds(costs, [name], length, drafted)[0])
+        seconds += sum(
+            reading(
+                self._seen,
+                np.isin(self._numbers, found.evaluated),
+                found.drafter,
+                found.position,
+                self._reading._replace(overhead=0.0),
+                np.zeros(len(self._names)),
+            )
+        )
+        if self._again is not None:
+            seconds += self._again.seconds(found) - float(target_seconds(costs, drafted + 1)[0])
+        return seconds

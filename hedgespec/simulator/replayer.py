@@ -12,12 +12,11 @@ import numpy as np
 
 from hedgespec.costs.estimate import (
     alone_seconds,
+    arm_seconds,
     costs_of,
     drafting_seconds,
     evaluating_seconds,
     has_reads,
-    reading_seconds,
-    reading_together_seconds,
     reads_first,
     round_seconds,
     together_seconds,
@@ -570,29 +569,25 @@ class Replayer:
             self.trace.offsets,
             choice,
             sets,
-            self._arm_seconds(np.zeros(self._arms)),
+            self._known_arm_seconds if run.sets is None else self._seconds_in_part,
             evaluation,
             catching_up,
             alone,
         )
         return evaluation, catching_up, alone
 
-    def _arm_seconds(self, own: np.ndarray) -> ArmSeconds:
-        """What rounds take, those of each arm alone `own` (N), and evaluations. Raises
-        HedgespecError without costs."""
-        return self._known_arm_seconds._replace(own=own)
+    @property
+    def _seconds_in_part(self) -> ArmSeconds:
+        """`_known_arm_seconds` where some drafters are evaluated."""
+        overhead = costs_of(self.trace).overhead_in_part
+        return self._known_arm_seconds._replace(overhead=overhead)
 
     @cached_property
     def _known_arm_seconds(self) -> ArmSeconds:
+        """What reading adds to rounds. Raises HedgespecError without costs."""
         costs, names = costs_of(self.trace), self.arms.drafter_names(self.trace)
-        tokens = np.arange(np.diff(self.trace.offsets).max() + 1)
-        return ArmSeconds(
-            np.stack([self.arms.owner, self.arms.first, reads_first(costs, names)]),
-            np.zeros(self._arms),
-            reading_seconds(costs, names, tokens),
-            reading_together_seconds(costs, int(self.arms.first.sum()), tokens),
-            costs.evaluation_overhead,
-        )
+        longest = int(np.diff(self.trace.offsets).max())
+        return arm_seconds(costs, names, self.arms.owner, self.arms.first, longest)
 
     def one_replay(self, run: Replay, query: int) -> np.ndarray:
         """Decisions (L) in one query: the run's own; of an expectation those with seed 0.
@@ -685,7 +680,7 @@ class Replayer:
                 seed,
                 params,
                 state_size,
-                self._arm_seconds(self.own_seconds())
+                self._seconds_in_part._replace(own=self.own_seconds())
                 if feedback.timed
                 else no_seconds(self.arms.owner, self.arms.first),
             )

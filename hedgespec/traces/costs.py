@@ -88,10 +88,12 @@ class Costs:
     so one after the other; `evaluate_together` those of some numbers of drafters in one batch,
     `reads` those of all of them on other numbers of tokens, as of one drafter. `overhead` is what a
     round takes besides the models, `evaluation_overhead` what it takes in addition where it begins
-    with an evaluation: the host waits for what the drafters found, and learns. `widths` are those
-    of the target's pass over other numbers of tokens. `spread` is that of each part by name;
-    `engine` says how the models ran, `made` when and by which command. `conditions` are the same
-    numbers of other batches and contexts; see `at`.
+    with an evaluation: the host waits for what the drafters found, and learns. `part_overhead` is the
+    same under a learner that has some of the drafters evaluated, each on its own; None where that was
+    not measured: then it is taken to be as much. `widths` are those of the target's pass over other
+    numbers of tokens. `spread` is that of each part by name; `engine` says how the models ran, `made`
+    when and by which command. `conditions` are the same numbers of other batches and contexts; see
+    `at`.
     """
 
     device: str
@@ -103,6 +105,7 @@ class Costs:
     evaluate_all: float | None = None
     overhead: float = 0.0
     evaluation_overhead: float = 0.0
+    part_overhead: float | None = None
     widths: dict[str, float] = field(default_factory=dict)
     spread: dict[str, Spread] = field(default_factory=dict)
     engine: str = ""
@@ -111,6 +114,11 @@ class Costs:
     batch: int = 1
     conditions: "list[Costs]" = field(default_factory=list)
     reads: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def overhead_in_part(self) -> float:
+        """`part_overhead`, or what is taken for it."""
+        return self.evaluation_overhead if self.part_overhead is None else self.part_overhead
 
     @property
     def measured(self) -> "list[Costs]":
@@ -206,6 +214,10 @@ def _mixed(one: Costs, other: Costs, share: float) -> Costs:
     def mixed(pick: Callable[[Costs], float]) -> float:
         return (1 - share) * pick(one) + share * pick(other)
 
+    def if_known(pick: Callable[[Costs], float | None]) -> float | None:
+        low, high = pick(one), pick(other)
+        return None if low is None or high is None else (1 - share) * low + share * high
+
     def each(pick: Callable[[Costs], dict[str, float]]) -> dict[str, float]:
         return {
             key: (1 - share) * value + share * pick(other)[key]
@@ -214,12 +226,11 @@ def _mixed(one: Costs, other: Costs, share: float) -> Costs:
         }
 
     def drafter(name: str) -> DrafterCosts:
-        begins = [costs.drafters[name].begin for costs in (one, other)]
         return DrafterCosts(
             mixed(lambda costs: costs.drafters[name].step),
             mixed(lambda costs: costs.drafters[name].draft),
             mixed(lambda costs: costs.drafters[name].evaluate),
-            None if None in begins else mixed(lambda costs: costs.drafters[name].begin or 0.0),
+            if_known(lambda costs: costs.drafters[name].begin),
             one.drafters[name].kind,
             each(lambda costs: costs.drafters[name].reads),
         )
@@ -232,18 +243,16 @@ def _mixed(one: Costs, other: Costs, share: float) -> Costs:
             mixed(lambda costs: costs.spread[name].drift),
         )
 
-    together = None
-    if one.evaluate_all is not None and other.evaluate_all is not None:
-        together = mixed(lambda costs: costs.evaluate_all or 0.0)
     return replace(
         one,
         target=TargetCosts(
             mixed(lambda costs: costs.target.one), mixed(lambda costs: costs.target.round)
         ),
         drafters={name: drafter(name) for name in one.drafters},
-        evaluate_all=together,
+        evaluate_all=if_known(lambda costs: costs.evaluate_all),
         overhead=mixed(lambda costs: costs.overhead),
         evaluation_overhead=mixed(lambda costs: costs.evaluation_overhead),
+        part_overhead=if_known(lambda costs: costs.part_overhead),
         widths=each(lambda costs: costs.widths),
         evaluate_together=each(lambda costs: costs.evaluate_together),
         reads=each(lambda costs: costs.reads),

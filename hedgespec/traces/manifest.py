@@ -435,7 +435,8 @@ def _cost_faults(costs: Costs, names: list[str], field: str = "costs") -> list[t
                 not 0 <= getattr(costs, name) < float("inf"),
                 f'field "{field}.{name}" must be finite seconds >= 0, not {getattr(costs, name)!r}',
             )
-            for name in ("overhead", "evaluation_overhead")
+            for name in ("overhead", "evaluation_overhead", "part_overhead")
+            if getattr(costs, name) is not None
         ),
         (
             not 1 <= costs.draft_length <= MAX_DRAFT_LENGTH,

@@ -44,10 +44,12 @@ def test_overheads_are_those_by_which_replays_take_as_long_as_rounds_did():
         "alone": case(10, 0, 13.0, 10.0),
         "learner": case(20, 10, 28.0, 20.0),
         "sparing": case(10, 2, 13.4, 10.0),
+        "ftl@eliminate:0.5,0.0625": case(10, 8, 17.0, 10.0),
     }
-    found = live.with_overheads(costs, fits)  # 0.3 more a round, and 0.2 an evaluation
+    found = live.with_overheads(costs, fits)  # 0.3 more a round, 0.2 an evaluation, 0.5 in part
     assert (found.overhead, found.evaluation_overhead) == pytest.approx((0.8, 0.2))
-    del fits["learner"], fits["sparing"]
+    assert found.part_overhead == pytest.approx(0.5)
+    del fits["learner"], fits["sparing"], fits["ftl@eliminate:0.5,0.0625"]
     found = live.with_overheads(costs, fits)
     assert (found.overhead, found.evaluation_overhead) == pytest.approx((0.8, 0.0))
     fits["alone"] = case(10, 0, 4.0, 10.0)
@@ -149,3 +151,14 @@ def test_each_policy_is_decoded_and_replayed(tmp_path, monkeypatch, capsys):
     assert result["chosen"] in POLICIES[1:]
     assert set(result["chosen_over"]) >= {"autoregressive", "ucbspec", "best fixed per answer"}
     assert capsys.readouterr().out == live.tables(result)
+    # The machine may be lost before the replays, and with it the traces of a policy.
+    file, lost = tmp_path / "out" / "live.json", "ucbspec"
+    bare = [{key: row[key] for key in row if "replayed" not in key} for row in result["rows"]]
+    file.write_text(json.dumps({**result, "rows": bare}))
+    (live.trace_of(tmp_path / "out", "test", lost) / "manifest.json").unlink()
+    again = {row["policy"]: row for row in live.replay_again(tmp_path / "out", 2)["rows"]}
+    rows[lost] = next(row for row in bare if row["policy"] == lost)
+    assert again == rows
+    assert json.loads(file.read_text())["rows"] == list(again.values())
+    with pytest.raises(HedgespecError, match="wants the --out of an earlier run"):
+        live.replay_again(tmp_path, 2)

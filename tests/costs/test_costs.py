@@ -133,6 +133,7 @@ def test_manifests_with_and_without_costs_are_read(tmp_path):
         "evaluate_all": None,
         "overhead": 0.0,
         "evaluation_overhead": 0.0,
+        "part_overhead": None,
         "widths": {},
         "spread": {},
         "engine": "",

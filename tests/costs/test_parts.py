@@ -54,6 +54,7 @@ def test_every_number_of_costs_is_of_a_part_or_known_to_be_of_none():
         "drafters",
         "overhead",
         "evaluation_overhead",
+        "part_overhead",
         "spread",
         "engine",
         "made",

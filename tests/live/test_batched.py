@@ -171,10 +171,11 @@ def test_a_round_is_compared_with_a_pass_right_behind_it(pool, even_clock, monke
 
 @pytest.mark.parametrize("static", [True, False])
 def test_what_a_round_takes_for_its_evaluation_is_told_apart(pool, even_clock, monkeypatch, static):
-    """On a clock on which a choice that follows an evaluation takes two seconds more."""
+    """On a clock on which a choice that follows an evaluation takes two seconds more, and one that
+    follows one of some drafters three."""
     target, drafters = pool
     clock = count(0.0, 1.0)
-    evaluated, waited = Rounds._evaluate, []
+    evaluated, in_part, waited = Rounds._evaluate, Rounds._evaluate_some, []
 
     def slowly(rounds, until=None):
         found = evaluated(rounds, until)
@@ -182,13 +183,20 @@ def test_what_a_round_takes_for_its_evaluation_is_told_apart(pool, even_clock, m
             waited.append((next(clock), next(clock)))
         return found
 
+    def more_slowly(rounds, drafters):
+        if drafters:
+            waited.append([next(clock) for _ in range(3)])
+        return in_part(rounds, drafters)
+
     monkeypatch.setattr(Rounds, "_evaluate", slowly)
+    monkeypatch.setattr(Rounds, "_evaluate_some", more_slowly)
     monkeypatch.setattr(overhead, "perf_counter", clock.__next__)
     monkeypatch.setattr(overhead._Again, "seconds", lambda again, found: 0.25)
     costs = LiveDecoder(target, drafters, static=static, draft_length=3).costs(140, repeats=3)
     assert waited
     assert 0.5 < costs.overhead < 1
     assert costs.evaluation_overhead == pytest.approx(2, abs=0.1)
+    assert costs.part_overhead == pytest.approx(3, abs=0.1)
 
 
 def test_what_does_not_fit_is_left_out_and_told(pool, even_clock, monkeypatch):

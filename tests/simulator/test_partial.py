@@ -317,7 +317,11 @@ def test_a_set_is_what_its_policy_says(replayer):
 def test_losses_over_the_chance_of_their_bin_are_unbiased(replayer):
     """As the learner draws one drafter, it draws its bin: 1[i evaluated] / P(bin of i) is 1 on
     average, for each drafter, and what is evaluated stays within the budget."""
-    seconds, share, draws = replayer._arm_seconds(replayer.own_seconds()), 0.45, 20_000
+    seconds, share, draws = (
+        replayer._seconds_in_part._replace(own=replayer.own_seconds()),
+        0.45,
+        20_000,
+    )
     weights, rng = np.array([0.05, 0.1, 0.5, 0.15, 0.2]), np.random.default_rng(0)
     bins, total = np.empty(ARMS, np.int64), np.zeros(ARMS)
     for key in range(draws):
@@ -332,9 +336,9 @@ def test_losses_over_the_chance_of_their_bin_are_unbiased(replayer):
 
 def test_who_takes_more_than_the_budget_has_a_bin_of_its_own(replayer):
     bins = np.empty(ARMS, np.int64)
-    pack(replayer._arm_seconds(replayer.own_seconds()), 0.01, 3, bins)
+    pack(replayer._seconds_in_part._replace(own=replayer.own_seconds()), 0.01, 3, bins)
     assert sorted(bins) == list(range(ARMS))
-    pack(replayer._arm_seconds(replayer.own_seconds()), 1.0, 3, bins)
+    pack(replayer._seconds_in_part._replace(own=replayer.own_seconds()), 1.0, 3, bins)
     assert not bins.any()
 
 
@@ -419,6 +423,21 @@ def test_an_expectation_reads_as_its_replays(reader, replayer, name, caught_up):
     np.testing.assert_allclose(found, exact, rtol=0.01)
     without = replayer.seconds(replayer.run_exact(name))[0].sum()
     assert (exact[0] > 1.02 * without) == caught_up
+
+
+@pytest.mark.parametrize(
+    ("feedback", "measured", "overhead"),
+    [("limited:2", 0.5, 0.5), ("limited:2", None, 0.25), ("every:2", 0.5, 0.25)],
+)
+def test_evaluations_in_part_have_an_overhead_of_their_own(replayer, feedback, measured, overhead):
+    costs = replayer.trace.manifest.costs
+    free = replayer.under(replace(costs, evaluation_overhead=0.0, part_overhead=0.0))
+    dear = replayer.under(replace(costs, evaluation_overhead=0.25, part_overhead=measured))
+    run = replayer.run("hedge", 1, parse_feedback(feedback))
+    evaluated = run.evaluated > 0 if run.sets is None else run.sets.any(axis=1)
+    more = dear.seconds(run)[0] - free.seconds(run)[0]
+    np.testing.assert_allclose(more, overhead * evaluated, atol=1e-12)
+    assert 0 < evaluated.sum() < len(evaluated)
 
 
 def test_a_budget_needs_costs(trace):
