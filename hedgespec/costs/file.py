@@ -121,8 +121,8 @@ def costs_for(costs: Costs, drafters: Sequence[DrafterInfo], layers: int | None 
         else _costs_of(costs, info)
         for info in drafters
     }
-    if list(own) == list(costs.drafters):
-        return replace(costs, conditions=[])
+    if own.keys() == costs.drafters.keys():  # in whatever order
+        return replace(costs, drafters=own, conditions=[])
     together, measured = costs.evaluate_all, dict(costs.evaluate_together)
     if measured:
         kinds = {one.kind for one in costs.drafters.values()}

@@ -159,6 +159,18 @@ def test_more_drafters_than_were_measured_take_as_much_more():
     assert costs_for(replace(HEADS, evaluate_together={}), three).evaluate_all == pytest.approx(0.3)
 
 
+def test_the_same_drafters_in_another_order_take_as_long():
+    """Nothing is estimated then: a drafter that copies takes less in a batch than alone."""
+    drafters = {
+        "a": DrafterCosts(0.1, 0.5, 0.1, kind="eagle"),
+        "looks": DrafterCosts(0.1, 0.2, 0.9, kind="prompt-lookup"),
+    }
+    measured = replace(HEADS, drafters=drafters, evaluate_all=0.7)
+    found = costs_for(measured, [*infos("looks", kind="prompt-lookup"), *infos("a")])
+    assert list(found.drafters) == ["looks", "a"]
+    assert found == measured
+
+
 def test_costs_are_of_the_kinds_of_drafters_that_were_measured():
     """Under costs of heads an exit at nearly the last layer was the fastest drafter of all."""
     lookup = infos("looks", kind="prompt-lookup")
