@@ -328,7 +328,7 @@ class StaticEngine(Engine):
             )
             for part, asked in (
                 (evaluate_part(name), (few, alone)),
-                (read_part(self._many, name), (self._many, True)),
+                (read_part(self._many, name), (self._many, alone)),
             )
         ]
         if alone:
