@@ -15,7 +15,7 @@ Numbers in brackets are the intervals of `hedgespec.results.statistics`, paired 
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -236,17 +236,19 @@ def _kind(run: Run) -> str:
 @cache
 def losses_in_seconds(inputs: Inputs) -> str:
     """Percent by which tokens/s are above the fastest fixed drafter's, mean over all traces."""
+    return above_fastest(inputs.costs, COSTS)
+
+
+def above_fastest(sweeps: Mapping[str, Sweep], names: Iterable[str]) -> str:
+    """The same of sweeps by name, each with LEARNERS under all LOSSES and with `fastest-fixed`."""
     return markdown(
         ["costs, feedback, learner", *map(_short, LOSSES)],
         [
             [
-                f"{costs}, {feedback}, {learner}",
-                *(
-                    shown(_above_fastest(inputs.costs[costs], learner, feedback, loss))
-                    for loss in LOSSES
-                ),
+                f"{name}, {feedback}, {learner}",
+                *(shown(_above_fastest(sweeps[name], learner, feedback, loss)) for loss in LOSSES),
             ]
-            for costs in COSTS
+            for name in names
             for feedback in (QUEUED, SPARING)
             for learner in LEARNERS
         ],

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.findings import Run, Sweep, shown
+from benchmarks.findings import LEARNERS, LOSSES, Run, Sweep, above_fastest, shown
 from benchmarks.pages import ROOT, fill
-from hedgespec.bundled import costs_file, trace_folder
+from hedgespec.bundled import costs_file, trace_folder, trace_names
 from hedgespec.costs.estimate import of_drafters
 from hedgespec.costs.file import load_costs
-from hedgespec.results.labels import FIXED, PoolLabel, fixed
+from hedgespec.results.labels import FIXED, QUEUED, PoolLabel, fixed
 from hedgespec.results.markdown import markdown
 from hedgespec.results.statistics import (
     Estimate,
@@ -383,6 +383,22 @@ def figures(targets: tuple[Target, ...] = TARGETS) -> str:
     return markdown(["method", *header], rows)
 
 
+def losses(target: str = "Qwen2.5-Coder-1.5B") -> str:
+    """Markdown: what learners make of each loss on all bundled traces of the larger target."""
+    traces = tuple(trace_folder(name) for name in trace_names() if name.startswith("coder-"))
+    runs = [
+        SweepSettings(
+            selectors=LEARNERS,
+            traces=traces,
+            feedbacks=(QUEUED, SPARING),
+            losses=tuple(dict.fromkeys(LOSSES)),
+            seeds=3,
+        ),
+        SweepSettings(selectors=("fastest-fixed",), traces=traces),
+    ]
+    return above_fastest({target: Sweep(run_sweep([], runs))}, [target])
+
+
 def _pair(*values: float) -> list[str]:
     """MAT and tokens/s, or nothing twice."""
     return (
@@ -393,4 +409,4 @@ def _pair(*values: float) -> list[str]:
 
 
 if __name__ == "__main__":
-    fill(PAGE, {"figures": figures(), "claims": claims()})
+    fill(PAGE, {"figures": figures(), "claims": claims(), "losses": losses()})
