@@ -1,11 +1,12 @@
 """Golden numbers of the bundled traces. They change only if the traces or the science change."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import polars as pl
 import pytest
 
-from hedgespec.bundled import DATA, bundled_traces
+from hedgespec.bundled import DATA, trace_folder, trace_names
 from hedgespec.simulator import Results, SweepSettings, run_sweep
 
 pytestmark = pytest.mark.filterwarnings("ignore:ucbspec, exp3spec. own feedback and loss")
@@ -195,11 +196,130 @@ GOLDEN_TREES = {
     "exp3spec": 4969.0,
 }
 
+# The same of the 1.5B target.
+GOLDEN_LARGER = {
+    "coder-long-t0.7": {
+        "fixed:generalist": 18856.0,
+        "fixed:generalist-mixed": 13295.0,
+        "fixed:expert-python": 16271.0,
+        "fixed:expert-math": 16950.0,
+        "fixed:expert-sql": 17353.0,
+        "fixed:expert-law": 18722.0,
+        "fixed:expert-translation": 19021.0,
+        "fixed:prompt-lookup": 13488.0,
+        "fixed:half": 5612.0,
+        "fixed:early-exit-14": 24666.0,
+        "fixed:early-exit-21": 19090.0,
+        "best-fixed": 5612.0,
+        "oracle": 5375.0,
+        "uniform": 13715.0,
+        "hedge": 5666.0,
+        "normalhedge": 5641.0,
+        "ucbspec": 6995.0,
+        "exp3spec": 7662.0,
+        "none": 25209.0,
+    },
+    "coder-mix-t0": {
+        "fixed:generalist": 20217.0,
+        "fixed:generalist-mixed": 10946.0,
+        "fixed:expert-python": 16997.0,
+        "fixed:expert-math": 18084.0,
+        "fixed:expert-sql": 17401.0,
+        "fixed:expert-law": 18629.0,
+        "fixed:expert-translation": 19847.0,
+        "fixed:prompt-lookup": 20576.0,
+        "fixed:half": 7795.0,
+        "fixed:early-exit-14": 30275.0,
+        "fixed:early-exit-21": 21249.0,
+        "best-fixed": 7795.0,
+        "oracle": 6766.0,
+        "uniform": 15043.0,
+        "hedge": 8188.0,
+        "normalhedge": 8144.0,
+        "ucbspec": 11521.0,
+        "exp3spec": 12044.0,
+        "none": 31724.0,
+    },
+    "coder-mix-t0.7": {
+        "fixed:generalist": 19512.0,
+        "fixed:generalist-mixed": 12095.0,
+        "fixed:expert-python": 17155.0,
+        "fixed:expert-math": 17811.0,
+        "fixed:expert-sql": 17598.0,
+        "fixed:expert-law": 18617.0,
+        "fixed:expert-translation": 19523.0,
+        "fixed:prompt-lookup": 20293.0,
+        "fixed:half": 7541.0,
+        "fixed:early-exit-14": 27697.0,
+        "fixed:early-exit-21": 20342.0,
+        "best-fixed": 7540.0,
+        "oracle": 6918.0,
+        "uniform": 15170.0,
+        "hedge": 7824.0,
+        "normalhedge": 7741.0,
+        "ucbspec": 11553.0,
+        "exp3spec": 12216.0,
+        "none": 28947.0,
+    },
+    "coder-mix-t1": {
+        "fixed:generalist": 3347.0,
+        "fixed:generalist-mixed": 2463.0,
+        "fixed:expert-python": 3233.0,
+        "fixed:expert-sql": 3085.0,
+        "fixed:expert-math": 3146.0,
+        "fixed:expert-law": 3399.0,
+        "fixed:expert-translation": 3458.0,
+        "fixed:prompt-lookup": 3606.0,
+        "fixed:half": 1338.0,
+        "fixed:early-exit-14": 4621.0,
+        "fixed:early-exit-21": 3415.0,
+        "best-fixed": 1338.0,
+        "oracle": 1255.0,
+        "uniform": 2784.0,
+        "hedge": 1373.0,
+        "normalhedge": 1360.0,
+        "ucbspec": 2130.0,
+        "exp3spec": 2197.0,
+        "none": 4799.0,
+    },
+    "coder-rephrased-t0.7": {
+        "fixed:generalist": 7561.0,
+        "fixed:generalist-mixed": 4498.0,
+        "fixed:expert-python": 6648.0,
+        "fixed:expert-math": 6802.0,
+        "fixed:expert-sql": 6510.0,
+        "fixed:expert-law": 7117.0,
+        "fixed:expert-translation": 7629.0,
+        "fixed:prompt-lookup": 6976.0,
+        "fixed:half": 2786.0,
+        "fixed:early-exit-14": 10782.0,
+        "fixed:early-exit-21": 7670.0,
+        "best-fixed": 2786.0,
+        "oracle": 2581.0,
+        "uniform": 5658.0,
+        "hedge": 2901.0,
+        "normalhedge": 2845.0,
+        "ucbspec": 4220.0,
+        "exp3spec": 4499.0,
+        "none": 11179.0,
+    },
+}
+
 
 @pytest.fixture(scope="module")
 def results() -> Results:
+    return swept(GOLDEN)
+
+
+@pytest.fixture(scope="module")
+def larger() -> Results:
+    return swept(GOLDEN_LARGER)
+
+
+def swept(names: Iterable[str]) -> Results:
     found = run_sweep(
-        bundled_traces(), SweepSettings(losses=("length",), seeds=1, threads=2, mode="replayed")
+        [trace_folder(name) for name in names],
+        SweepSettings(losses=("length",), seeds=1, threads=2, mode="replayed"),
     )
     return replace(found, summary=_of_length(found.summary), per_query=_of_length(found.per_query))
 
@@ -209,14 +329,24 @@ def _of_length(table: pl.DataFrame) -> pl.DataFrame:
     return table.filter(pl.col("loss").is_in(["length:gamma", "emitted", "none"]))
 
 
+def rounds(results: Results, trace: str) -> dict[str, float]:
+    rows = results.summary.filter(pl.col("trace") == trace)
+    return dict(zip(rows["selector"], rows["rounds"], strict=True))
+
+
 @pytest.mark.parametrize("trace", GOLDEN)
 def test_rounds_of_every_selector(results, trace):
-    found = {
-        row["selector"]: row["rounds"]
-        for row in results.summary.iter_rows(named=True)
-        if row["trace"] == trace
-    }
-    assert found == GOLDEN[trace]
+    assert rounds(results, trace) == GOLDEN[trace]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trace", GOLDEN_LARGER)
+def test_rounds_on_the_larger_target(larger, trace):
+    assert rounds(larger, trace) == GOLDEN_LARGER[trace]
+
+
+def test_every_bundled_trace_has_golden_numbers():
+    assert {*GOLDEN, *GOLDEN_LARGER} == set(trace_names())
 
 
 @pytest.mark.slow
@@ -256,8 +386,10 @@ def test_a_tree_beats_the_chain_of_eight_for_every_head():
     assert (rounds["tree"] < 0.9 * rounds["greedy"]).all()
 
 
-def test_the_papers_order_holds_on_real_text(results):
+@pytest.mark.parametrize("target", ["results", pytest.param("larger", marks=pytest.mark.slow)])
+def test_the_papers_order_holds_on_real_text(target, request):
     """Full information above bandits above chance; nobody above the switching oracle."""
+    results = request.getfixturevalue(target)
     for (trace,), rows in results.summary.group_by("trace"):
         mat = dict(zip(rows["selector"], rows["mat"], strict=True))
         assert mat["oracle"] > mat["normalhedge"] > mat["hedge"] > mat["ucbspec"], trace

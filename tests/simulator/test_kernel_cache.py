@@ -157,7 +157,9 @@ def test_no_place_for_a_cache_is_one_warning(folder, tmp_path, monkeypatch, plac
     assert drawn() == expected
 
 
-@pytest.mark.parametrize("label", ["hedge", "fixed-share", "adahedged", "ucbspec"])
+@pytest.mark.parametrize(
+    "label", slow_but(["hedge"], ["hedge", "fixed-share", "adahedged", "ucbspec"])
+)
 def test_no_kernel_holds_the_text_of_an_error_about_shapes(label, tmp_path):
     # numba's, of assigning an array to an array: a third of a kernel, and of the time it takes.
     replayer = Replayer(write_trace(tmp_path / "trace"))
