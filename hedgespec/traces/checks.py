@@ -369,4 +369,13 @@ def _raise_first(table: pl.DataFrame, rules: list[Check], path: Path) -> None:
             row = int(table.select(fault.arg_max()).item())
             value = table[column][row]
             shown = "" if isinstance(value, pl.Series) else f" {value!r}"
-            raise TraceError(f'{path}: row {row}, column "{column}": value{shown} {problem}')
+            raise TraceError(
+                f'{path}: row {row}, column "{column}": value{shown} {problem}{_token(table, row)}'
+            )
+
+
+def _token(table: pl.DataFrame, row: int) -> str:
+    """Which answer a row is of, and which token there, if the table holds tokens."""
+    if "position" not in table.columns:
+        return ""
+    return f" (query {table['query'][row]}, position {table['position'][row]})"

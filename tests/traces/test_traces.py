@@ -420,6 +420,7 @@ def test_validate_command_says_valid_or_names_the_fault(tmp_path, capsys):
     assert main(["validate", str(tmp_path / "bad"), str(tmp_path / "good")]) == 1
     output = capsys.readouterr()
     assert 'row 5, column "gamma/drafter-0"' in output.err
+    assert "(query 0, position 5)" in output.err
     assert "good: valid" in output.out
     assert main(["validate", str(tmp_path / "nowhere")]) == 1
     assert "no such trace directory" in capsys.readouterr().err
