@@ -241,6 +241,11 @@ def throughout(known: Known, arm: np.ndarray) -> np.ndarray:
 
 def _number(known: Known, name: SelectorLabel, arm: str) -> int:
     names = known.arms.names
+    if not arm:
+        raise HedgespecError(
+            f"{name}: names no drafter; write {name.name}:DRAFTER, with one of trace "
+            f"{known.trace.name}: {', '.join(names)}"
+        )
     if arm not in names:
         raise HedgespecError(
             f"{name}: trace {known.trace.name} has no drafter {arm!r}; it has: "

@@ -190,6 +190,7 @@ def test_interrupted_before_the_first_result_writes_nothing(folder, monkeypatch,
     [
         (["--selectors", "magic"], "unknown selector 'magic'"),
         (["--selectors", "fixed:nobody"], "has no drafter 'nobody'"),
+        (["--selectors", "hedge", "fixed"], "fixed: names no drafter; write fixed:DRAFTER"),
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--threads", "0"], "--threads must be at least 1"),
         (["--draft-length", "0"], "draft length must be at least 1"),

@@ -299,6 +299,7 @@ def test_draw_is_the_inverse_cdf_and_never_a_drafter_of_zero_weight(weights, u):
         ("ucbspec:delta=0", "outside"),
         ("metasd-ucb:reward=0.5", "reward=0.5 is not a whole number"),
         ("fixed:nobody", "has no drafter 'nobody'; it has: drafter-0, drafter-1, drafter-2"),
+        ("fixed", "names no drafter; write fixed:DRAFTER, with one of .*: drafter-0, drafter-1, "),
     ],
 )
 def test_bad_selectors_are_named(trace, text, message):

@@ -149,7 +149,7 @@ def test_a_lookup_goes_first_where_it_matches(trace):
             run.choice[starts], np.where(np.minimum(drafted, 2) >= least, 1, 2)[starts]
         )
     for text, message in (
-        ("lookup-first", "has no drafter ''"),
+        ("lookup-first", "names no drafter; write lookup-first:DRAFTER"),
         ("lookup-first:drafter-2,0", "shortest match"),
         ("lookup-first:drafter-2,x", "shortest match"),
     ):
