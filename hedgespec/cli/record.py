@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         f"{settings.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
         f"{len(manifest.drafters)} drafters; loading took {seconds['load']:.1f} s, measuring "
         f"costs {seconds['costs']:.1f} s, generating {seconds['generate']:.1f} s, scoring "
-        f"{seconds['score']:.1f} s\nreplay it: hedgespec sim --traces {settings.out}"
+        f"{seconds['score']:.1f} s\n{_next(settings.out)}"
     )
     _tell_left_out(manifest)
     return 0
@@ -130,10 +130,15 @@ def _run_servers(options: argparse.Namespace) -> int:
     print(
         f"{settings.out}: {manifest.queries} queries, {manifest.tokens} tokens, "
         f"{len(manifest.drafters)} drafters; gamma: {manifest.recording['gamma']}\n"
-        f"replay it: hedgespec sim --traces {settings.out}"
+        f"{_next(settings.out)}"
     )
     _tell_left_out(manifest)
     return 0
+
+
+def _next(trace: Path) -> str:
+    """The command that replays what was recorded, into a folder of its own."""
+    return f"replay it: hedgespec sim --traces {trace} --out results/{trace.name}"
 
 
 def _refuse(given: Iterable[str], why: str) -> None:

@@ -30,9 +30,9 @@ examples:
 
 OUT receives summary.parquet (a row per trace, selector and seed), per_query.parquet, curves.parquet
 (cumulative regret), answer.parquet (one answer token by token) and run.json (inputs, seeds,
-versions); with --figure also regret.png. Columns: docs/results.md. Only --force replaces the
-results of another run there. Regret is counted in rounds, against the best fixed drafter of each
-query in hindsight.
+versions); with --figure also regret.png. Columns: docs/results.md. Give each run an --out of
+its own: only --force replaces the results of another run there. Regret is counted in rounds, against
+the best fixed drafter of each query in hindsight.
 """
 
 

@@ -131,7 +131,7 @@ def run(options: argparse.Namespace) -> int:
         )
     print(
         f"{sum(manifest.tokens for manifest in manifests)} tokens in all; replay them: "
-        f"hedgespec sim --traces {settings.out}/*"
+        f"hedgespec sim --traces {settings.out}/* --out results/{settings.out.name}"
     )
     return 0
 
@@ -167,5 +167,5 @@ def _list() -> int:
             manifest.target.id,
         )
     Console().print(table)
-    print("replay one: hedgespec sim --traces NAME")
+    print("replay one: hedgespec sim --traces NAME --out results/NAME")
     return 0

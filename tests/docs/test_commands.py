@@ -130,6 +130,15 @@ def test_commands_of_a_page_can_be_given(page):
         check_quoted(command)
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_replays_of_a_page_have_a_folder_of_their_own(page):
+    """In results/sim a reader has the results of the last one, which are not replaced."""
+    for command in blocks_of((ROOT / page).read_text(encoding="utf-8")):
+        for words in words_of(command):
+            if words[0] == "sim" and len(words) > 1 and "--dry-run" not in words:
+                assert "--out" in words, command
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_of_a_help_text_can_be_given_and_its_options_are_there(command):
     text = _command(command).format_help()

@@ -52,7 +52,9 @@ def test_with_one_candidate_the_pages_rule_is_onehot():
 
 @pytest.mark.slow
 def test_the_pages_table_is_what_its_command_gives():
-    found = re.search(r"hedgespec sim --traces (.*?) --rule (.*?) \\\n +--selectors (.*)\n", PAGE)
+    found = re.search(
+        r"hedgespec sim --traces (.*?) --rule (.*?) \\\n +--selectors (.*) --out", PAGE
+    )
     traces, rules, selectors = (part.split() for part in found.groups())
     results = run_sweep(
         [trace_folder(Path(name)) for name in traces],
