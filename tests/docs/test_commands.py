@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -253,3 +254,23 @@ def test_the_commands_of_the_second_targets_script_can_be_given():
         *(f"expert-{domain}" for domain in options.domains if domain != "general"),
         "prompt-lookup",
     ]
+
+
+@pytest.mark.parametrize(
+    ("page", "file"),
+    [
+        ("write-a-rule.md", "hedgespec/rules/top.py"),
+        ("write-a-drafter.md", "hedgespec/models/drafters/repeat.py"),
+    ],
+)
+def test_code_that_a_page_puts_into_the_package_passes_lint(page, file):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    [block] = [block for language, block in _BLOCK.findall(text) if language == "python"]
+    ruff = [sys.executable, "-m", "ruff", "check", "--stdin-filename", file, "-"]
+    done = subprocess.run(ruff, input=block, text=True, capture_output=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+    for node in ast.walk(ast.parse(block)):
+        if isinstance(node, ast.FunctionDef):
+            untyped = [arg.arg for arg in node.args.args if arg.annotation is None]
+            assert untyped in ([], ["self"]), f"{node.name}: mypy wants all types"
+            assert node.returns or node.name == "__init__", f"{node.name}: mypy wants all types"
