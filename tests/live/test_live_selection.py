@@ -590,7 +590,8 @@ def test_the_documentation_runs(tiny_models):
     assert memory["text"]
     names: dict[str, object] = {}
     exec(first, names)
-    ids = torch.tensor([PROMPT])
-    names["inputs"] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     exec(second.replace("200", "20"), names)
-    assert names["decoder"].last.tokens
+    assert (
+        names["decoder"].last.tokens
+        == names["texts"][0, names["inputs"]["input_ids"].shape[1] :].tolist()
+    )
