@@ -88,8 +88,8 @@ class SelectorLabel:
 
     @property
     def arm(self) -> str | None:
-        """The arm of fixed:ARM, "" if it is not named; None of other selectors."""
-        return self.argument or "" if self.name == _FIXED and not self.file else None
+        """The arm of fixed:ARM, None of other selectors."""
+        return self.argument if self.name == _FIXED and not self.file else None
 
     @property
     def instead(self) -> tuple[str, str] | None:

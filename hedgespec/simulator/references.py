@@ -65,8 +65,8 @@ class Reference:
 
     def check(self, known: Known) -> None:
         """Raise HedgespecError if it cannot be had on the replayer's trace."""
-        if self.name.arm is not None:
-            _number(known, self.name, self.name.arm)
+        if self.kind.assign is _fixed:
+            _number(known, self.name, self.name.arm or "")
         if self.name.instead is not None:
             _lookup_first(known, self.name)
         if self.name.routes:
