@@ -68,6 +68,20 @@ def test_the_python_of_the_start_page_and_the_readme_runs(tmp_path, monkeypatch,
         assert (tmp_path / "regret.png").is_file()
 
 
+@pytest.mark.slow
+def test_the_grid_of_the_page_on_results_runs(tmp_path, capsys):
+    page = (
+        (DOCS / "results.md")
+        .read_text(encoding="utf-8")
+        .replace("domain-mix-t0.7", "spec-bench-t1")
+    )
+    [grid] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "sweep.toml").write_text(grid.replace("seeds = 20", "seeds = 1"), encoding="utf-8")
+    out = str(tmp_path / "out")
+    assert main(["sim", "--grid", str(tmp_path / "sweep.toml"), "--out", out]) == 0
+    assert "spec-bench-t1" in capsys.readouterr().out
+
+
 def errors_of_gamma(trace: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What the page on reports computes: a drafter's answer in each row, and all of them together."""
     page = (DOCS / "reading.md").read_text(encoding="utf-8")
