@@ -16,14 +16,15 @@ def brute_force(
     layers: int | None = None,
     top_p: float = 1.0,
     top_k: int = 0,
+    dtype: torch.dtype = torch.float32,
 ) -> np.ndarray:
     """Full distributions at positions first-1 .. end-1, one sequence, one plain forward pass.
 
-    `layers` keeps only the model's first layers: an early exit.
+    `layers` keeps only the model's first layers: an early exit. `dtype` is the pass's.
     """
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder).eval().to(dtype)
     if layers is not None:
         model.model.layers = model.model.layers[:layers]
     with torch.no_grad():
@@ -38,6 +39,13 @@ def brute_force(
             row[order[before >= top_p]] = 0
         probabilities /= probabilities.sum(axis=1, keepdims=True)
     return probabilities
+
+
+def log_rounding(p: np.ndarray, exact: np.ndarray) -> float:
+    """How far float32 takes the logs of a distribution on this machine; `exact` is that of a pass in
+    float64."""
+    both = (p > 0) & (exact > 0)
+    return float(np.abs(np.log(p[both]) - np.log(exact[both])).max())
 
 
 def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
