@@ -25,6 +25,7 @@ def run(options: argparse.Namespace) -> int:
     from hedgespec.results.log import TRACE
     from hedgespec.simulator.fidelity import (
         check_replayed,
+        passes_of,
         replayed_log,
         seconds_of,
         stalled_rounds,
@@ -36,26 +37,35 @@ def run(options: argparse.Namespace) -> int:
         replayed = replayed_log(folder)
         rounds = check_replayed(replayed)  # also refuses text that is not the target's
         told = FIELD in load_manifest(folder / TRACE).recording
+        seconds = seconds_of(replayed)
         print(
             f"{folder}: {rounds} rounds, every decision replayed"
-            + _seconds(seconds_of(replayed), *stalled_rounds(replayed))
+            + (
+                ""
+                if seconds is None
+                else _seconds(seconds, passes_of(replayed))
+                + _stalled(seconds[0], *stalled_rounds(replayed))
+            )
             + ("" if told else "; this old log does not say whether its text is the target's")
         )
     return 0
 
 
-def _seconds(found: tuple[float, float] | None, stalled: int, lost: float) -> str:
-    """How far the replay's seconds are from those that passed, some of them in stalled rounds."""
-    if found is None:
-        return ""
+def _seconds(found: tuple[float, float], passes: tuple[float, float]) -> str:
+    """How far the replay's seconds are from those that passed, and the target's passes of them."""
     live, replayed = found
     return (
         f"; {live:.3g} s live, {replayed:.3g} s replayed under the log's costs "
-        f"({(replayed - live) / live:+.1%})"
-        + (
-            f", {lost:.3g} s of those live in {stalled} of the rounds, which took over three "
-            "times as long as their like: the machine was busy"
-            if lost > _TOLD * live
-            else ""
-        )
+        f"({(replayed - live) / live:+.1%}); of these {passes[0]:.3g} s and {passes[1]:.3g} s are the "
+        "target's passes"
+    )
+
+
+def _stalled(live: float, rounds: int, lost: float) -> str:
+    """What of the seconds live went by in stalled rounds, where it is worth a word."""
+    if lost <= _TOLD * live:
+        return ""
+    return (
+        f"; {lost:.3g} s live in {rounds} of the rounds, which took over three times as long as "
+        "their like: the machine was busy"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from hedgespec.costs.estimate import costs_of, target_seconds
 from hedgespec.errors import HedgespecError
 from hedgespec.results.labels import NONE
 from hedgespec.results.log import TRACE, LiveRun, LoggedRun, learned_losses, read_log
@@ -104,6 +105,13 @@ def seconds_of(one: ReplayedLog) -> tuple[float, float] | None:
     parts = [pl.col(f"{SECONDS_OF}{part}") for part in _OWN]
     live = float(log.rounds.select(sum(parts, asked).sum()).item())
     return live, float(replayer.seconds(one.found)[0].sum())
+
+
+def passes_of(one: ReplayedLog) -> tuple[float, float]:
+    """Of `seconds_of` those of the target's passes: how far the machine itself was from its costs."""
+    rounds = one.log.rounds
+    replayed = target_seconds(costs_of(one.replayer.trace), rounds["drafted"].to_numpy() + 1)
+    return float(rounds[f"{SECONDS_OF}verify"].sum()), float(replayed.sum())
 
 
 def stalled_rounds(one: ReplayedLog) -> tuple[int, float]:

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 from transformers import MaxTimeCriteria, StoppingCriteriaList  # noqa: E402
 
 from hedgespec.cli import main  # noqa: E402
+from hedgespec.costs.estimate import target_seconds  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.live.hugging_face import speculative_generate  # noqa: E402
@@ -28,7 +29,12 @@ from hedgespec.models.target import load_model  # noqa: E402
 from hedgespec.selectors import BUILT_IN  # noqa: E402
 from hedgespec.selectors.learning import parse_loss  # noqa: E402
 from hedgespec.simulator import Replayer  # noqa: E402
-from hedgespec.simulator.fidelity import check_fidelity, compare_seconds  # noqa: E402
+from hedgespec.simulator.fidelity import (  # noqa: E402
+    check_fidelity,
+    compare_seconds,
+    passes_of,
+    replayed_log,
+)
 from hedgespec.tracegen.prompts import Query, Question  # noqa: E402
 from hedgespec.traces import (  # noqa: E402
     Costs,
@@ -169,7 +175,12 @@ def test_a_replay_charges_what_was_drafted_live(tiny_models, specifications, tmp
     path.write_text(json.dumps(document))
     assert compare_seconds(out)[1] == pytest.approx(replayed + 0.5 * len(rounds))
     assert main(["fidelity", str(out)]) == 0
-    assert "s replayed under the log's costs (+" in capsys.readouterr().out
+    assert "s replayed under the log's costs (+" in (said := capsys.readouterr().out)
+    live, replayed = passes_of(replayed_log(out))
+    assert live == pytest.approx(rounds["seconds_verify"].sum())
+    costs = trace.manifest.costs
+    assert replayed == pytest.approx(sum(target_seconds(costs, rounds["drafted"].to_numpy() + 1)))
+    assert f"of these {live:.3g} s and {replayed:.3g} s are the target's passes" in said
 
 
 def test_rounds_in_which_the_machine_was_busy_are_told(
@@ -185,8 +196,7 @@ def test_rounds_in_which_the_machine_was_busy_are_told(
         seal_results(out)
         assert main(["fidelity", str(out)]) == 0
         assert (
-            ", 90 s of those live in 1 of the rounds, which took over three times"
-            in capsys.readouterr().out
+            "; 90 s live in 1 of the rounds, which took over three times" in capsys.readouterr().out
         ) == told
 
 
