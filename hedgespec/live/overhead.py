@@ -112,7 +112,8 @@ class _Known:
         self._costs, self._names, self._again = costs, names, again
         self._numbers = np.arange(len(names))
         every = np.ones(len(names), dtype=bool)
-        self._reading = arm_seconds(costs, names, self._numbers, every, costs.context)
+        known = arm_seconds(costs, names, self._numbers, every, costs.context)
+        self._reading = known._replace(overhead=0.0)
         self._seen = np.zeros(len(names) + 1, dtype=np.int64)
 
     def seconds(self, found: Round) -> float:
@@ -126,7 +127,7 @@ class _Known:
                 np.isin(self._numbers, found.evaluated),
                 found.drafter,
                 found.position,
-                self._reading._replace(overhead=0.0),
+                self._reading,
                 np.zeros(len(self._names)),
             )
         )

@@ -392,11 +392,10 @@ class Replayer:
         costs = costs_of(self.trace)
         undrafted = 0.0 if run.drafts else undrafted_seconds(costs)
         own = run.visits * run.in_rounds(self.round_seconds(), undrafted)
-        catching_up: np.ndarray | float = 0.0
-        if self._reads_on(run):
-            evaluation, catching_up, _ = self._reading_seconds(run)
-        if not self._reads_on(run) or run.choice is None:
+        if not self._reads_on(run):
             evaluation = run.evaluated * run.in_rounds(self.evaluating_seconds())
+            return own + evaluation, evaluation
+        evaluation, catching_up, _ = self._reading_seconds(run)
         return own + evaluation + catching_up, evaluation
 
     def seconds_of_arms(self, run: Replay) -> tuple[np.ndarray, np.ndarray]:
@@ -410,24 +409,15 @@ class Replayer:
         drafting = self._by_arm(run, run.visits, self._known_drafting)
         each, first = alone_seconds(costs, names), self.arms.first
         begun, reading = run.usage, np.zeros(run.usage.shape)
-        if self._reads_on(run) and run.choice is not None:
+        if self._reads_on(run):
             reading += self._reading_seconds(run)[2]
         else:  # who drafts after an evaluation has read in it
             begun = begun - self._by_arm(run, run.evaluated)
             if each[first].sum() <= together_seconds(costs, first.sum()):
                 reading += self.per_query(run.evaluated)[:, None] * (first * each)
-            if self._reads_on(run):
-                reading += self._caught_up(run)
         for arm, owner in enumerate(self.arms.owner):
             reading[:, owner] += begun[:, arm] * (reads_first(costs, names) * each)[arm]
         return drafting, reading
-
-    def _caught_up(self, run: Replay) -> np.ndarray:
-        """Of the seconds of each query's rounds those in which each arm's drafter catches up, (Q, N),
-        at the first of its arms."""
-        choice, catching_up = self._one_choice(run), self._reading_seconds(run)[1]
-        starts = np.flatnonzero(catching_up)
-        return self._sums_by_arm(starts, self.arms.owner[choice[starts]], catching_up[starts])
 
     def _by_arm(
         self, run: Replay, rounds: np.ndarray, values: np.ndarray | None = None
@@ -457,9 +447,15 @@ class Replayer:
         return sums
 
     def _reads_on(self, run: Replay) -> bool:
-        """Whether it matters how many tokens each drafter has not read before a round."""
+        """Whether it matters how many tokens each drafter has not read before a round.
+
+        Not in an expectation with evaluations: all are evaluated before each round then.
+        """
         return run.sets is not None or (
-            run.by_selector and run.drafts and has_reads(costs_of(self.trace))
+            run.by_selector
+            and run.drafts
+            and (run.choice is not None or not run.evaluated.any())
+            and has_reads(costs_of(self.trace))
         )
 
     def round_seconds(self) -> np.ndarray:
