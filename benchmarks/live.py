@@ -209,16 +209,27 @@ def scored_trace(
         scores, embeddings = score(
             target, drafters, [queries[row].prompt for row in rows], answers, sampling, 4096
         )
-        end = 0
-        for row, tokens, embedding in zip(rows, answers, embeddings.numpy(), strict=True):
-            renumbered = replace(queries[row], number=row)
-            own = scores.part(slice(end, end + len(tokens)))
-            end += len(tokens)
-            writer.write_batch(
-                f"{row:06d}",
-                query_table(renumbered, len(tokens), "length", embedding, "stream", "full"),
-                token_table(row, tokens, own.log_p, own.drafters, "full"),
-            )
+        writer.write_batch(
+            f"{begin:06d}",
+            pl.concat(
+                [
+                    query_table(
+                        replace(queries[row], number=row),
+                        len(tokens),
+                        "length",
+                        embedding,
+                        "stream",
+                        "full",
+                    )
+                    for row, tokens, embedding in zip(
+                        rows, answers, embeddings.numpy(), strict=True
+                    )
+                ]
+            ),
+            token_table(
+                dict(zip(rows, answers, strict=True)), scores.log_p, scores.drafters, "full"
+            ),
+        )
     writer.finish(
         Manifest(
             name=folder.name,

@@ -362,7 +362,7 @@ class _Recorder:
                 setup.settings.prompts.stem,
                 precision,
             ),
-            token_table(query.number, tokens, emitted_log(p), columns, precision).with_columns(
+            token_table({query.number: tokens}, emitted_log(p), columns, precision).with_columns(
                 pl.Series("_gap", gap, dtype=pl.Float64)
             ),
             self._text(tokens, finish_reason),

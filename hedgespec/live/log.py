@@ -98,7 +98,7 @@ class LiveLog:
                 Path(self._settings.prompts).stem,
                 _PRECISION,
             ),
-            token_table(query.number, answer.tokens, found.log_p, columns, _PRECISION),
+            token_table({query.number: answer.tokens}, found.log_p, columns, _PRECISION),
         )
         if answer.learned is not None:
             self._learned[query.number] = answer.learned

@@ -69,12 +69,12 @@ def record(
 
 @dataclass(frozen=True)
 class _Scored:
-    """An answer, the statistics of its tokens, and its prompt's embedding (H)."""
+    """Some answers, the statistics of their tokens one after another, and the embeddings (Q, H) of
+    their prompts."""
 
-    query: Query
-    answer: GeneratedAnswer
+    pairs: Sequence[tuple[Query, GeneratedAnswer]]
     scores: Scores
-    embedding: np.ndarray
+    embeddings: np.ndarray
 
 
 class _Recorder:
@@ -207,7 +207,7 @@ class _Recorder:
         scored: list[_Scored] = []
         for piece in _scoring_pieces(batch, answers, _SCORING_TOKENS[self._kind]):
             scored += self._timed(
-                "score", partial(in_fitting_pieces, self._score, piece, self._shrunk)
+                "score", partial(in_fitting_pieces, self._scored, piece, self._shrunk)
             )
         queries, tokens = self._tables(scored)
         self._tokens_timed += len(tokens)
@@ -230,7 +230,7 @@ class _Recorder:
             on_step,
         )
 
-    def _score(self, pairs: Sequence[tuple[Query, GeneratedAnswer]]) -> list[_Scored]:
+    def _scored(self, pairs: Sequence[tuple[Query, GeneratedAnswer]]) -> list[_Scored]:
         setup = self._setup
         self._say(f"scoring {len(pairs)} answers with {len(setup.drafters)} drafters")
         scores, embeddings = score(
@@ -244,55 +244,50 @@ class _Recorder:
             setup.trees,
             setup.settings.features,
         )
-        result = []
-        start = 0
-        for row, (query, answer) in enumerate(pairs):
-            part = slice(start, start + len(answer.tokens))
-            result.append(_Scored(query, answer, scores.part(part), embeddings[row].numpy()))
-            start += len(answer.tokens)
-        return result
+        return [_Scored(pairs, scores, embeddings.numpy())]
 
     def _tables(self, scored: list[_Scored]) -> tuple[pl.DataFrame, pl.DataFrame]:
         precision = self._setup.settings.precision
-        source = self._setup.settings.prompts.stem
-        scored = sorted(scored, key=lambda one: one.query.number)
         queries = [
             query_table(
-                one.query,
-                len(one.answer.tokens),
-                one.answer.finish_reason,
-                one.embedding,
-                source,
+                query,
+                len(answer.tokens),
+                answer.finish_reason,
+                embedding,
+                self._setup.settings.prompts.stem,
                 precision,
             )
             for one in scored
+            for (query, answer), embedding in zip(one.pairs, one.embeddings, strict=True)
         ]
         # Not part of the trace: how far teacher forcing is from the generating pass.
         tokens = [
             token_table(
-                one.query.number,
-                one.answer.tokens,
+                {query.number: answer.tokens for query, answer in one.pairs},
                 one.scores.log_p,
                 one.scores.drafters,
                 precision,
             ).with_columns(_gap=self._checked_gap(one))
             for one in scored
         ]
-        return pl.concat(queries), pl.concat(tokens)
+        return pl.concat(queries).sort("query"), pl.concat(tokens).sort("query", "position")
 
     def _checked_gap(self, one: _Scored) -> np.ndarray:
         """|log softmax of the emitted tokens| between the passes, (T).
 
         Raises HedgespecError if they are different models.
         """
-        gap: np.ndarray = np.abs(one.scores.log_softmax - one.answer.log_softmax)
-        mean = float(gap.sum()) / max(len(gap), _FEW)
-        fault = gap_fault(mean, float(gap.max()), self._setup.settings.dtype)
-        if fault:
-            raise HedgespecError(
-                f"question {one.query.question.query_id(one.query.turn)}: {fault}; nothing of "
-                f"this batch was recorded. {self._setup.target.id} cannot be recorded"
-            )
+        written = [answer.log_softmax for _, answer in one.pairs]
+        gap: np.ndarray = np.abs(one.scores.log_softmax - np.concatenate(written))
+        ends = np.cumsum([len(own) for own in written])
+        for (query, _), own in zip(one.pairs, np.split(gap, ends[:-1]), strict=True):
+            mean = float(own.sum()) / max(len(own), _FEW)
+            fault = gap_fault(mean, float(own.max()), self._setup.settings.dtype)
+            if fault:
+                raise HedgespecError(
+                    f"question {query.question.query_id(query.turn)}: {fault}; nothing of "
+                    f"this batch was recorded. {self._setup.target.id} cannot be recorded"
+                )
         return gap
 
     def _timed(self, phase: str, work: Callable[[], Any]) -> Any:

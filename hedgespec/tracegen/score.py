@@ -34,14 +34,6 @@ class Scores:
     log_softmax: np.ndarray
     drafters: dict[str, np.ndarray]
 
-    def part(self, rows: slice) -> "Scores":
-        """Some of the tokens."""
-        return Scores(
-            self.log_p[rows],
-            self.log_softmax[rows],
-            {column: values[rows] for column, values in self.drafters.items()},
-        )
-
 
 @torch.inference_mode()
 def score(

@@ -44,18 +44,18 @@ def query_table(
 
 
 def token_table(
-    number: int,
-    tokens: Sequence[int],
+    answers: Mapping[int, Sequence[int]],
     log_p: np.ndarray,
     statistics: Mapping[str, np.ndarray],
     precision: str,
 ) -> pl.DataFrame:
-    """The rows of one query's tokens (T): their log p (T), and `statistics` (T) of drafters by the
-    names of their columns."""
+    """The rows of the tokens of some queries, `answers` by their numbers (T in all, one answer after
+    another): their log p (T), and `statistics` (T) of drafters by the names of their columns."""
+    lengths = [len(tokens) for tokens in answers.values()]
     columns: dict[str, Any] = {
-        "query": np.full(len(tokens), number),
-        "position": np.arange(len(tokens)),
-        "token": tokens,
+        "query": np.repeat(list(answers), lengths),
+        "position": np.concatenate([np.arange(length) for length in lengths]),
+        "token": np.concatenate(list(answers.values())),
         "log_p": round_log(log_p, precision),
     }
     for column, values in statistics.items():

@@ -119,20 +119,13 @@ class TraceWriter:
         )
 
     def _in_order(self, queries: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """The tokens of all queries, renumbered; a batch is kept from its first query to its last."""
-        last = dict(queries.select("batch", "query").iter_rows())
-        batches: dict[str, pl.DataFrame] = {}
-        runs = queries.group_by(pl.col("batch").rle_id().alias("run"), maintain_order=True)
-        for _, run in runs:
-            name, numbers = run["batch"][0], run["query"]
+        """The tokens of each query, renumbered; those of a batch are kept until they were given."""
+        batches: dict[str, dict[Any, pl.DataFrame]] = {}
+        for number, name in enumerate(queries["batch"]):
             if name not in batches:
-                batches[name] = self._read(name, "tokens").sort("query", "position")
-            yield renumbered(
-                batches[name].filter(pl.col("query").is_between(numbers[0], numbers[-1])),
-                queries["query"],
-            )
-            if numbers[-1] == last[name]:
-                del batches[name]
+                tokens = renumbered(self._read(name, "tokens"), queries["query"])
+                batches[name] = tokens.sort("query", "position").partition_by("query", as_dict=True)
+            yield batches[name].pop((number,))
 
     def write_whole(
         self, manifest: Manifest, queries: pl.DataFrame, tokens: Iterable[pl.DataFrame]
@@ -149,13 +142,14 @@ class TraceWriter:
 
         def write(number: int, table: pl.DataFrame) -> FileInfo:
             path = self.folder / shard_name(number)
+            table = table.select(columns)
             expected = expected_rows(offsets, number * MAX_ROWS_PER_SHARD, len(table))
             check_tokens(table, expected, manifest, path)
             return _write(path, table)
 
         check_queries(queries, manifest, self.folder / QUERIES)
         files = {QUERIES: _write(self.folder / QUERIES, queries)}
-        shards = in_parallel(write, enumerate(_shards(table.select(columns) for table in tokens)))
+        shards = in_parallel(write, enumerate(_shards(tokens)))
         files |= {shard_name(number): info for number, info in enumerate(shards)}
         manifest = replace(manifest, files=files)
         check_rows(self.folder, manifest)
