@@ -565,7 +565,8 @@ def main() -> None:
     alone = [fixed(drafter.name) for drafter in drafters]
     policies = {policy: Policy.parse(policy) for policy in (*alone, *options.policies)}
     widths = {length + 1 for one in policies.values() for length in one.lengths}
-    table = Table(options, decoder.costs(widths=sorted(widths)), tested)
+    meter = decoder.meter(widths=sorted(widths))
+    table = Table(options, meter.costs, tested)
     table.runs[PLAIN] = Measured()  # the first row
     if options.hugging_face:
         few = tested[: options.hugging_face]
@@ -618,7 +619,8 @@ def main() -> None:
         if policy != PLAIN:  # kernels and graphs are made
             for query in (longest(queries), *fitted[:3]):
                 decoding(replace(query, limit=40), Measured())
-    decode_in_turn(decoders(), fitted, "to fit overheads", table.fits, lambda: None)
+    decode_in_turn(decoders(), fitted, "to fit overheads", table.fits, meter.between_answers)
+    table.measure(meter.costs)
     table.costs = with_overheads(
         table.costs,
         {
@@ -653,7 +655,11 @@ class Table:
 
     def __post_init__(self) -> None:
         """What was measured is what there is."""
-        self.measured = self.costs
+        self.measure(self.costs)
+
+    def measure(self, costs: Costs) -> None:
+        """These were measured, and nothing was fitted yet."""
+        self.costs = self.measured = costs
 
     def rows(self) -> list[dict[str, object]]:
         """A row for each policy."""

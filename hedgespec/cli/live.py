@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from hedgespec.live import Answer, DecoderSettings, LiveDecoder
     from hedgespec.live.log import LiveLog
+    from hedgespec.live.meter import CostMeter
     from hedgespec.live.settings import LiveSettings
     from hedgespec.models.settings import Sampling
     from hedgespec.tracegen.prompts import Query, Question
-    from hedgespec.traces import Costs
 
 EPILOG = """\
 examples:
@@ -117,14 +117,15 @@ def run(options: argparse.Namespace) -> int:
         ),
     )
     console = Console(highlight=False)
-    costs = None
+    meter = None
     if live.costs and (logged or decoder.settings.arm_lengths):
         with told("measuring what target and drafters cost"):
-            costs = decoder.costs()
-    if costs is not None and decoder.settings.arm_lengths:
-        decoder = decoder.with_selector(live.selector, round_seconds=decoder.round_seconds(costs))
-    log = _log(options, live, decoder, costs)
-    session = _Session(decoder, console, log, live.max_new_tokens)
+            meter = decoder.meter()
+    if meter is not None and decoder.settings.arm_lengths:
+        seconds = decoder.round_seconds(meter.costs)
+        decoder = decoder.with_selector(live.selector, round_seconds=seconds)
+    log = _log(options, live, decoder)
+    session = _Session(decoder, console, log, live.max_new_tokens, meter)
     _legend(decoder, console)
     complete = True
     try:
@@ -139,6 +140,7 @@ def run(options: argparse.Namespace) -> int:
     finally:  # whatever ended it, what was decoded is kept
         session.sum_up()
         if log is not None and session.count:
+            log.costs = meter.costs if meter else None
             _finish(log, console, live.out)
     return 0 if complete else 130
 
@@ -221,10 +223,7 @@ def _decoder(live: "LiveSettings", decoding: "DecoderSettings") -> "LiveDecoder"
 
 
 def _log(
-    options: argparse.Namespace,
-    live: "LiveSettings",
-    decoder: "LiveDecoder",
-    costs: "Costs | None",
+    options: argparse.Namespace, live: "LiveSettings", decoder: "LiveDecoder"
 ) -> "LiveLog | None":
     from hedgespec.live.log import LiveLog, LogSettings
 
@@ -237,16 +236,17 @@ def _log(
         if options.prompt
         else str((options.prompts or Path("prompts.jsonl")).name)
     )
-    return LiveLog(live.out, decoder, LogSettings(source, live.max_new_tokens, costs))
+    return LiveLog(live.out, decoder, LogSettings(source, live.max_new_tokens))
 
 
 def _warn_of_drift(log: "LiveLog", console: "Console") -> None:
-    """The log's costs were measured before its rounds: the machine may have run otherwise."""
+    """The log's costs were measured before and between its answers: the machine may have run
+    otherwise in their rounds."""
     slower = log.slower_than_costs
     if slower is not None and not 1 / _UNEVEN < slower < _UNEVEN:
         console.print(
-            f"warning: the target's passes took {slower:.2f} times what was measured "
-            "before them; seconds of replays of this log are wrong by as much",
+            f"warning: the target's passes took {slower:.2f} times what was measured before "
+            "and between answers; seconds of replays of this log are wrong by as much",
             markup=False,
         )
 
@@ -311,12 +311,18 @@ class _Speed:
 
 
 class _Session:
-    """Answers questions one after the other, keeping the log."""
+    """Answers questions one after the other, keeping the log, and measuring costs between them."""
 
     def __init__(
-        self, decoder: "LiveDecoder", console: "Console", log: "LiveLog | None", limit: int
+        self,
+        decoder: "LiveDecoder",
+        console: "Console",
+        log: "LiveLog | None",
+        limit: int,
+        meter: "CostMeter | None" = None,
     ):
         self._decoder, self._console, self._log, self._limit = decoder, console, log, limit
+        self._meter = meter
         self._speed = _Speed()
         self.count = 0
 
@@ -401,6 +407,8 @@ class _Session:
         self.count += 1
         if self._log is not None:
             self._log.add(query, answer)
+            if self._meter is not None:
+                self._meter.between_answers()
 
     def _status(self, answer: "Answer", seconds: float, first: float) -> None:
         """One line: MAT, speed, and the weights of the last round."""

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from hedgespec.costs.timing import Timed, Timings, time_in_turn
+from hedgespec.costs.timing import Measurement, Timed, Timings
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.drafters import Drafter, check_readers
@@ -33,17 +33,16 @@ READS = (32, 128)  # tokens that drafters as they are read at once, when they we
 
 
 @torch.inference_mode()
-def measure_costs(
+def costs_measurement(
     target: LanguageModel,
     drafters: list[Drafter],
     draft_length: int,
     context: int = 256,
-    repeats: int | None = None,
     widths: Sequence[int] = (),
-) -> Costs:
-    """Medians of `repeats` runs (None: 20 on a GPU, 5 on a CPU), each after `context` tokens of
-    text; the target reads FEW tokens, a round's and each of `widths`. Drafters are evaluated on
-    READS tokens too, where the text has as many.
+) -> Measurement:
+    """Measures costs of rounds after `context` tokens of text; the target reads FEW tokens, a
+    round's and each of `widths`. Drafters are evaluated on READS tokens too, where the text has as
+    many.
 
     A shorter context of target or drafters shortens `context`. Raises HedgespecError if there is
     too little of it, if a drafter cannot draft step by step with this target, or if a model cannot
@@ -64,8 +63,11 @@ def measure_costs(
     reads = [count for count in READS if draft_length + 1 < count < context]
     for drafter in drafters:
         parts += _drafter_parts(drafter, model, text[:context], states, draft_length, reads)
-    found = time_in_turn(parts, target.device, repeats)
-    return costs_from(found, target, drafters, draft_length, context, EAGER, reads=reads)
+
+    def costs(found: Timings) -> Costs:
+        return costs_from(found, target, drafters, draft_length, context, EAGER, reads=reads)
+
+    return Measurement(parts, target.device, costs)
 
 
 def costs_from(

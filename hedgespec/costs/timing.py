@@ -1,14 +1,15 @@
-"""Times the parts of a round so that they can be compared: in turn, many times each."""
+"""Times the parts of a round so that they can be compared: in turn, many times each, and again after
+other work, as what a machine takes moves from minute to minute."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 from time import perf_counter
 
 import numpy as np
 import torch
 
-from hedgespec.traces import Spread
+from hedgespec.traces import Costs, Spread
 
 _WARM_UP = 2
 REPEATS = {"cpu": 5, "cuda": 20}
@@ -25,7 +26,8 @@ class Timed:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds of each part: the median of its repeats, and how they are spread."""
+    """Seconds of each part: the median of its repeats, of several calls the mean of theirs, and how
+    all are spread."""
 
     medians: dict[str, float]
     spread: dict[str, Spread]
@@ -36,6 +38,29 @@ class Timings:
         self.spread.update({name: self.spread[other] for name, other in alike.items()})
 
 
+class Measurement:
+    """Costs by the timing of parts, which can be timed again between other work."""
+
+    def __init__(
+        self,
+        parts: Sequence[Timed],
+        device: torch.device,
+        costs: Callable[[Timings], Costs],
+        prepare: Callable[[], object] = lambda: None,
+    ):
+        """`prepare` makes all parts ready: it comes before those of each call."""
+        self._parts, self._device = parts, device
+        self._costs, self._prepare = costs, prepare
+        self._calls: list[dict[str, list[float]]] = []
+
+    @torch.inference_mode()
+    def take(self, repeats: int | None = None) -> Costs:
+        """Time the parts as `time_in_turn` does; costs of all calls up to now."""
+        self._prepare()
+        self._calls.append(_in_turn(self._parts, self._device, repeats))
+        return self._costs(_timings(self._calls))
+
+
 def time_in_turn(
     parts: Sequence[Timed], device: torch.device, repeats: int | None = None
 ) -> Timings:
@@ -43,16 +68,25 @@ def time_in_turn(
 
     So a machine that slows down meanwhile slows all of them, and the drift of each is seen.
     """
+    return _timings([_in_turn(parts, device, repeats)])
+
+
+def _in_turn(
+    parts: Sequence[Timed], device: torch.device, repeats: int | None
+) -> dict[str, list[float]]:
     repeats = repeats or REPEATS.get(device.type, 20)
     seconds: dict[str, list[float]] = {part.name: [] for part in parts}
     for _ in range(_WARM_UP + repeats):
         for part in parts:
             part.prepare()
             seconds[part.name].append(_seconds(part.work, device))
-    kept = {name: values[_WARM_UP:] for name, values in seconds.items()}
+    return {name: values[_WARM_UP:] for name, values in seconds.items()}
+
+
+def _timings(calls: Sequence[dict[str, list[float]]]) -> Timings:
     return Timings(
-        {name: median(values) for name, values in kept.items()},
-        {name: _spread(values) for name, values in kept.items()},
+        {name: fmean(median(call[name]) for call in calls) for name in calls[0]},
+        {name: _spread([value for call in calls for value in call[name]]) for name in calls[0]},
     )
 
 

@@ -15,6 +15,7 @@ from hedgespec.errors import HedgespecError, arg
 from hedgespec.live.decoded import Answer, Round
 from hedgespec.live.eager_engine import EagerEngine
 from hedgespec.live.engine import Engine, Evaluation
+from hedgespec.live.meter import CostMeter
 from hedgespec.live.overhead import TimedDecoder, measured_overhead
 from hedgespec.live.plan import RoundPlan, plan_rounds
 from hedgespec.live.policy import FixedArm, Policy, make_policy
@@ -147,11 +148,11 @@ class LiveDecoder:
         of one text, and taken to be the same of several. What `known` has, of the same machine and
         drafters, is not measured again. Raises HedgespecError if it is of others.
         """
-        engine = self.engine if self.policy.drafts else self._make_engine(self._asked)
-        widths = sorted({*widths, *(self.arms.lengths + 1).tolist()} - {1, self.draft_length + 1})
+        engine = self._engine_of_costs()
         with torch.inference_mode(), engine.unlimited():
             if known is None:
-                found = self._with_overheads(engine.costs(context, widths, repeats), engine)
+                first = engine.measurement(context, self._widths(widths)).take(repeats)
+                found = self._with_overheads(first, engine)
                 kept(found)
             else:
                 found = self._going_on(known)
@@ -165,6 +166,24 @@ class LiveDecoder:
                     found = self._with_condition(found, engine, length, texts, repeats)
                     kept(found)
         return found
+
+    def meter(self, context: int = 256, widths: Sequence[int] = ()) -> CostMeter:
+        """Costs of one text as `costs` measures them, which can be measured again between answers."""
+        engine = self._engine_of_costs()
+        with torch.inference_mode(), engine.unlimited():
+            measurement = engine.measurement(context, self._widths(widths))
+            return CostMeter(
+                engine, measurement, lambda: self._with_overheads(measurement.take(), engine)
+            )
+
+    def _engine_of_costs(self) -> Engine:
+        """One that drafts, whatever the selector does."""
+        return self.engine if self.policy.drafts else self._make_engine(self._asked)
+
+    def _widths(self, widths: Sequence[int]) -> list[int]:
+        """Tokens that the target reads in rounds of the arms, and these, but for 1 and K + 1."""
+        own = (self.arms.lengths + 1).tolist()
+        return sorted({*widths, *own} - {1, self.draft_length + 1})
 
     def round_seconds(self, costs: Costs) -> tuple[float, ...]:
         """Seconds (N) of a round of each arm, its draft being whole, as losses in seconds take
@@ -237,7 +256,7 @@ class LiveDecoder:
         torch.cuda.empty_cache()
         try:
             one = (
-                engine.costs(context, (), repeats)
+                engine.measurement(context).take(repeats)
                 if texts == 1
                 else engine.costs_of_texts(texts, context, repeats)
             )

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from hedgespec.costs.measure import measure_costs
+from hedgespec.costs.measure import costs_measurement
+from hedgespec.costs.timing import Measurement
 from hedgespec.errors import HedgespecError
 from hedgespec.live.batched import BatchedRound
 from hedgespec.live.candidates import (
@@ -205,12 +206,10 @@ class EagerEngine(Engine):
         """The pool has no limit."""
         return self._pool.unlimited()
 
-    def costs(
-        self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None
-    ) -> Costs:
+    def measurement(self, context: int = 256, widths: Sequence[int] = ()) -> Measurement:
         """Of the models as they are."""
-        return measure_costs(
-            self._target, self._pool.drafters, self._plan.draft_length, context, repeats, widths
+        return costs_measurement(
+            self._target, self._pool.drafters, self._plan.draft_length, context, widths
         )
 
     def costs_of_texts(self, texts: int, context: int, repeats: int | None = None) -> Costs:

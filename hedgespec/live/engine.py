@@ -8,6 +8,7 @@ from time import perf_counter
 
 import torch
 
+from hedgespec.costs.timing import Measurement
 from hedgespec.rules import Statistics
 from hedgespec.traces import Costs
 
@@ -95,12 +96,10 @@ class Engine(ABC):
         """No drafter is dropped for the time that it takes within: it is measured."""
 
     @abstractmethod
-    def costs(
-        self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None
-    ) -> Costs:
-        """Measure what the parts of a round take after `context` tokens; see `measure_costs`.
+    def measurement(self, context: int = 256, widths: Sequence[int] = ()) -> Measurement:
+        """Measures what the parts of a round take after `context` tokens; see `costs_measurement`.
 
-        Ends the text.
+        To take it ends the text.
         """
 
     @abstractmethod

@@ -51,11 +51,15 @@ class LogSettings:
 
     prompts: str
     max_new_tokens: int
-    costs: Costs | None = None
 
 
 class LiveLog:
-    """Writes the log of a decoder made with `evaluate_all`; `add` each answer, then `finish`."""
+    """Writes the log of a decoder made with `evaluate_all`; `add` each answer, then `finish`.
+
+    `costs` are what its rounds cost, None if that is not known; they may change until then.
+    """
+
+    costs: Costs | None = None
 
     def __init__(self, folder: Path, decoder: LiveDecoder, settings: LogSettings):
         """Raises HedgespecError if there is something in `folder`."""
@@ -130,12 +134,11 @@ class LiveLog:
     @property
     def slower_than_costs(self) -> float | None:
         """Times that the target's passes took of what the log's costs say; None without costs."""
-        costs = self._settings.costs
-        if costs is None or not self._rounds:
+        if self.costs is None or not self._rounds:
             return None
         read = np.array([one["drafted"] for one in self._rounds]) + 1
         took = np.array([one[f"{SECONDS_OF}verify"] for one in self._rounds])
-        return float(np.median(took / target_seconds(costs, read)))
+        return float(np.median(took / target_seconds(self.costs, read)))
 
     def finish(self) -> Manifest:
         """Write everything; return the trace's manifest. Raises HedgespecError without answers."""
@@ -224,7 +227,7 @@ class LiveLog:
                 "statistics": "of the first draft depth; of trees all levels",
                 FIELD: {"mean": float(gaps.mean()), "max": float(gaps.max())},
             },
-            costs=self._settings.costs,
+            costs=self.costs,
             rules=self._rules(),
         )
 

@@ -15,7 +15,7 @@ from functools import partial
 import torch
 
 from hedgespec.costs.measure import costs_from
-from hedgespec.costs.timing import Timed, time_in_turn
+from hedgespec.costs.timing import Measurement, Timed, Timings
 from hedgespec.live.batched import BatchedRound, counts_up_to
 from hedgespec.live.engine import Clock, Engine, Evaluation
 from hedgespec.live.evaluated import no_statistics, unpack
@@ -257,20 +257,18 @@ class StaticEngine(Engine):
         """The watch is paused."""
         return self._watch.paused()
 
-    def costs(
-        self, context: int = 256, widths: Sequence[int] = (), repeats: int | None = None
-    ) -> Costs:
+    def measurement(self, context: int = 256, widths: Sequence[int] = ()) -> Measurement:
         """Of each graph alone, and of evaluating 1, 2, 4, ... drafters together.
 
         Evaluation on more tokens than a round's is one pass over MANY, however few there are.
         The target's pass over one token is that of decoding undrafted.
         """
         self._prepare_to_measure(context)
-        parts, few, many = self._parts, self._draft_length + 1, self._many
+        few, many = self._draft_length + 1, self._many
 
         def prepare() -> None:
-            parts.rewind(context)
-            parts.place(context - few, context)
+            self._parts.rewind(context)
+            self._parts.place(context - few, context)
 
         timed = [
             Timed(target_part(few), prepare, partial(self._verify, few - 1)),
@@ -295,18 +293,23 @@ class StaticEngine(Engine):
         timed += one.together(
             [count for count in counts_up_to(len(in_batch)) if 0 < count < len(self._names)]
         )
-        found = time_in_turn(timed, self._device, repeats)
         least = min(few + 1, many)
-        found.repeat({read_part(least, name): read_part(many, name) for name in ("", *self._names)})
-        return costs_from(
-            found,
-            self._target,
-            self._drafters,
-            self._draft_length,
-            context,
-            self._engine,
-            reads=sorted({least, many}),
-        )
+
+        def costs(found: Timings) -> Costs:
+            found.repeat(
+                {read_part(least, name): read_part(many, name) for name in ("", *self._names)}
+            )
+            return costs_from(
+                found,
+                self._target,
+                self._drafters,
+                self._draft_length,
+                context,
+                self._engine,
+                reads=sorted({least, many}),
+            )
+
+        return Measurement(timed, self._device, costs, partial(self._prepare_to_measure, context))
 
     def _evaluate_all(self, count: int) -> None:
         """All drafters on `count` tokens; those that copy on the text's last ones."""
@@ -318,28 +321,21 @@ class StaticEngine(Engine):
         self._look_up(arms, count, max(1, self._length - count), together)
 
     def _evaluation_parts(self, arm: int, prepare: Callable[[], None]) -> list[Timed]:
-        parts, name, few = self._parts, self._names[arm], self._draft_length + 1
-        alone = parts.is_from_states(arm)
-        found = [
-            Timed(
-                part,
-                prepare,
-                partial(self._run, ("read", arm, *asked), partial(parts.read_on, arm, *asked)),
-            )
-            for part, asked in (
-                (evaluate_part(name), (few, alone)),
-                (read_part(self._many, name), (self._many, alone)),
-            )
+        name, few, many = self._names[arm], self._draft_length + 1, self._many
+        alone = self._parts.is_from_states(arm)
+
+        def read(count: int) -> None:
+            key = "read", arm, count, alone
+            self._run(key, partial(self._parts.read_on, arm, count, alone))
+
+        def begin() -> None:
+            self._run(("begin", arm), partial(self._parts.draft_begin, arm))
+
+        return [
+            Timed(evaluate_part(name), prepare, partial(read, few)),
+            Timed(read_part(many, name), prepare, partial(read, many)),
+            *([Timed(begin_part(name), prepare, begin)] if alone else []),
         ]
-        if alone:
-            found.append(
-                Timed(
-                    begin_part(name),
-                    prepare,
-                    partial(self._run, ("begin", arm), partial(parts.draft_begin, arm)),
-                )
-            )
-        return found
 
     def _copying_parts(
         self, arm: int, prepare: Callable[[], object], texts: int = 1

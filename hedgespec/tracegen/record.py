@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hedgespec.costs.measure import measure_costs
+from hedgespec.costs.measure import costs_measurement
 from hedgespec.errors import HedgespecError
 from hedgespec.models.drafters import check_before_loading
 from hedgespec.models.fitting import in_fitting_pieces
@@ -36,7 +36,7 @@ _FEW = 16  # tokens: of fewer, rounding does not make a mean yet
 
 def costs_as_read(setup: Setup) -> Costs:
     """What rounds cost with the models as recording has them, one pass after another."""
-    return measure_costs(setup.target, setup.drafters, setup.settings.draft_length)
+    return costs_measurement(setup.target, setup.drafters, setup.settings.draft_length).take()
 
 
 def record(

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from hedgespec.costs.estimate import target_seconds  # noqa: E402
-from hedgespec.costs.measure import measure_costs  # noqa: E402
+from hedgespec.costs.measure import costs_measurement  # noqa: E402
 from hedgespec.errors import HedgespecError, TraceError  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.heads.eagle import save_head  # noqa: E402
@@ -93,13 +93,13 @@ def test_the_context_stays_the_same_and_shrinks_to_what_there_is(tiny_models, mo
 
     monkeypatch.setattr(CachedModel, "read", noted)
     drafters = make_drafters(["early-exit:2"], target)
-    costs = measure_costs(target, drafters, 3, context=40, repeats=2)
+    costs = costs_measurement(target, drafters, 3, context=40).take(2)
     assert costs.context == 40
     assert {(40, 1), (40, 2), (40, 4), (39, 1), (41, 1), (42, 1)} <= set(read)
     assert max(length + count for length, count in read) == 44
-    assert measure_costs(target, [], 3, repeats=1).context == 252
+    assert costs_measurement(target, [], 3).take(1).context == 252
     with pytest.raises(HedgespecError, match=r"no room to measure .* record with costs=False"):
-        measure_costs(target, [], 200, repeats=1)
+        costs_measurement(target, [], 200)
 
 
 COSTS = {

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -116,7 +117,7 @@ def test_what_is_known_is_not_measured_again(pool, even_clock, monkeypatch):
     target, drafters = pool
     decoder = LiveDecoder(target, drafters, static=True, draft_length=3)
     known = decoder.costs(20, repeats=3)
-    monkeypatch.setattr(decoder.engine, "costs", None)
+    monkeypatch.setattr(decoder.engine, "measurement", None)
     assert decoder.costs(20, repeats=3, known=known) == known
     more = decoder.costs(20, repeats=3, batches=(2,), known=known)
     assert replace(more, conditions=[]) == known
@@ -159,8 +160,10 @@ def test_a_round_is_compared_with_a_pass_right_behind_it(pool, even_clock, monke
     monkeypatch.setattr(overhead._Again, "seconds", noted)
     monkeypatch.setattr(overhead, "perf_counter", count(0.0, 1.0).__next__)
     decoder = LiveDecoder(target, drafters, static=False, draft_length=3)
-    slow = replace(decoder.engine.costs(60, repeats=1), target=TargetCosts(0.0, 0.0), widths={})
-    monkeypatch.setattr(decoder.engine, "costs", lambda *_: slow)
+    slow = replace(decoder.engine.measurement(60).take(1), target=TargetCosts(0.0, 0.0), widths={})
+    monkeypatch.setattr(
+        decoder.engine, "measurement", lambda *_: SimpleNamespace(take=lambda _: slow)
+    )
     assert decoder.costs(60).overhead == 0, "a round takes a second, and so does the pass"
     starts = {length - position for length, position, _, _ in seen}
     assert starts == {60 - 30 - 1}, "the text read so far, but for its last token"

@@ -324,7 +324,8 @@ def test_a_log_says_how_far_its_costs_are_from_its_rounds(target, drafters, tmp_
             TargetCosts(scale * one, scale * one),
             {drafter.name: DrafterCosts(1.0, 1.0, 1.0) for drafter in drafters},
         )
-        log = LiveLog(tmp_path / f"log-{scale}", decoder, LogSettings("made", 30, costs))
+        log = LiveLog(tmp_path / f"log-{scale}", decoder, LogSettings("made", 30))
+        log.costs = costs
         assert log.slower_than_costs is None
         log.add(query, answer)
         slower[scale] = log.slower_than_costs

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 import transformers  # noqa: E402
 from transformers import AutoTokenizer  # noqa: E402
 
-from hedgespec.costs.measure import measure_costs  # noqa: E402
+from hedgespec.costs.measure import costs_measurement  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import LiveDecoder, make_decoder  # noqa: E402
 from hedgespec.models import lossless  # noqa: E402
@@ -144,7 +144,7 @@ def test_a_state_that_cannot_be_cut_is_refused(tiny_models, kind):
     with pytest.raises(HedgespecError, match=f"the state of {kind}ForCausalLM cannot be cut back"):
         make_decoder(target.model, target.tokenizer, ["ngram"])
     with pytest.raises(HedgespecError, match=r"cannot be cut back.*; record with costs=False"):
-        measure_costs(target, make_drafters(["ngram"], target), 3)
+        costs_measurement(target, make_drafters(["ngram"], target), 3)
 
 
 def test_a_drafter_that_cannot_be_cut_is_refused_too(tiny_models):

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from hedgespec.costs.measure import measure_costs  # noqa: E402
+from hedgespec.costs.measure import costs_measurement  # noqa: E402
 from hedgespec.errors import HedgespecError  # noqa: E402
 from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
@@ -129,7 +129,7 @@ def test_the_draft_costs_one_pass(tmp_path, tiny_models, monkeypatch):
         return 1e-9 + len(passes)
 
     monkeypatch.setattr(timing, "_seconds", counted)
-    measured = measure_costs(target, drafters, 3, context=40).drafters["head"]
+    measured = costs_measurement(target, drafters, 3, context=40).take().drafters["head"]
     assert [round(value) for value in (measured.evaluate, measured.step, measured.draft)] == [
         1,
         0,

@@ -1,0 +1,48 @@
+"""Costs that are measured between answers too: what a machine takes moves from minute to minute."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter
+
+import torch
+
+from hedgespec.costs.timing import Measurement
+from hedgespec.live.engine import Engine
+from hedgespec.traces import Costs
+
+_SHARE = 0.1  # of the time, that measuring again takes at most
+
+
+class CostMeter:
+    """Measures what rounds cost before the first answer, and once more between answers.
+
+    So rounds can be compared with what their parts took in the same minutes. `costs` are means over
+    all times; what rounds take besides their parts is measured the first time.
+    """
+
+    def __init__(self, engine: Engine, measurement: Measurement, first: Callable[[], Costs]):
+        """`first` takes the `measurement` for the first time, and measures overheads."""
+        self._engine, self._measurement = engine, measurement
+        self._due = 0.0
+        self.costs = self._timed(first)
+
+    def between_answers(self) -> None:
+        """Measure once more, if the last time is long enough ago. The engine's text is ended."""
+        if perf_counter() >= self._due:
+            self.costs = self._timed(self._again)
+
+    def _again(self) -> Costs:
+        with torch.inference_mode(), self._engine.unlimited():
+            found = self._measurement.take(1)
+        return replace(
+            found,
+            overhead=self.costs.overhead,
+            evaluation_overhead=self.costs.evaluation_overhead,
+            part_overhead=self.costs.part_overhead,
+        )
+
+    def _timed(self, measure: Callable[[], Costs]) -> Costs:
+        started = perf_counter()
+        found = measure()
+        self._due = perf_counter() + (perf_counter() - started) / _SHARE
+        return found
