@@ -310,8 +310,9 @@ class ResultSet:
         usual = self.settings.filter(
             pl.col("usual"), pl.col("trace") == trace, pl.col("selector").is_in(list(selectors))
         ).select(SETTING)
-        columns = ("query_id", "round_tokens", "round_drafter", "round_weight")
-        return self._runs(usual, *columns).drop_nulls("round_tokens")
+        return self._runs(
+            usual, "query_id", "round_tokens", "round_drafter", "round_weight"
+        ).drop_nulls("round_tokens")
 
     def drafter_seconds(
         self, trace: str, columns: Collection[int]
