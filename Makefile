@@ -12,7 +12,7 @@ OF_TARGET = $(if $(TARGET),--target $(TARGET) --zoo zoo-$(NAME) --out recordings
 INPUTS := pyproject.toml constraints.txt hedgespec/version.py
 
 .DEFAULT_GOAL := help
-.PHONY: help sim report zoo traces fidelity live-speed costs test test-all check format lint fuzz bench scale \
+.PHONY: help sim report zoo traces fidelity live-speed costs test test-all check core-tests format lint fuzz bench scale \
   readme docs docs-tables findings clean
 
 help: ## list the targets
@@ -36,7 +36,10 @@ test: $(VENV)/dev ## run the tests (CPU, tiny models)
 test-all: $(VENV)/dev ## all cases of all tests; some need a GPU (skipped without) or the 135M model
 	$(BIN)/python -m pytest --every-case
 
-check: lint ## in under a minute: lint and the core tests that are not slow
+check: $(VENV)/dev ## in under a minute: lint, and beside it the core tests that are not slow
+	@$(MAKE) --no-print-directory -j 2 lint core-tests
+
+core-tests:
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal \
 	  -m "not slow and not gpu and not smollm2" $(CORE)
 

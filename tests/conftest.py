@@ -56,6 +56,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
+def pytest_collection_finish() -> None:
+    """What libraries and tests are made of stays: no collection of garbage looks through it again."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def functions_on_disk() -> None:
     """Learners, and what they are made of, are compiled once, not in each run."""

@@ -121,13 +121,6 @@ class ResultSet:
                 "different runs are mixed"
             )
         self._drafters = _drafter_counts(per_query)
-        self._until_best = per_query.select(*SETTING, "seed", "query", "rounds_until_best")
-        self._rounds = per_query.filter(pl.col("round_tokens").is_not_null()).select(
-            *SETTING, "query_id", "round_tokens", "round_drafter", "round_weight"
-        )
-        self._queries = per_query.group_by(*SETTING, *QUERY_NAMES, maintain_order=True).agg(
-            pl.col("tokens").first(), pl.col(PER_QUERY.averaged).mean()
-        )
         arms = pl.selectors.starts_with(ROUNDS_OF)
         self._arm_rounds = per_query.group_by(*SETTING, maintain_order=True).agg(
             pl.when(arms.count() > 0).then(arms.sum() / pl.col("seed").n_unique())
@@ -290,7 +283,7 @@ class ResultSet:
         `column` is that of a setting in the answers of `trace`. NaN: not before the answer's end.
         """
         setting = self.answers(trace).settings.select(SETTING)[column]
-        rows = self._until_best.join(setting, on=SETTING, nulls_equal=True).sort("query", "seed")
+        rows = self._runs(setting, "query", "seed", "rounds_until_best").sort("query", "seed")
         found: np.ndarray = rows["rounds_until_best"].to_numpy()
         return found.reshape(rows["query"].n_unique(), -1)
 
@@ -317,9 +310,9 @@ class ResultSet:
         usual = self.settings.filter(
             pl.col("usual"), pl.col("trace") == trace, pl.col("selector").is_in(list(selectors))
         ).select(SETTING)
-        return self._rounds.join(
-            usual, on=SETTING, how="semi", nulls_equal=True, maintain_order="left"
-        )
+        return self._runs(
+            usual, "query_id", "round_tokens", "round_drafter", "round_weight"
+        ).drop_nulls("round_tokens")
 
     def drafter_seconds(
         self, trace: str, columns: Collection[int]
@@ -327,17 +320,17 @@ class ResultSet:
         """Of some settings in the answers of `trace`, by column, the seconds in which each drafter
         drafts and in which it reads alone, (Q, 2), means over seeds; nothing where the results do
         not say."""
-        rows = self._tables[1].filter(pl.col("trace") == trace)
         settings = (
             self.answers(trace)
             .settings.select(SETTING)
             .with_row_index("column")
             .filter(pl.col("column").is_in(list(columns)))
         )
+        seconds = pl.selectors.starts_with(DRAFTING_OF, READING_OF)
         means = (
-            rows.join(settings, on=SETTING, nulls_equal=True)
+            self._runs(settings, "query", seconds)
             .group_by("column", "query")
-            .agg(pl.selectors.starts_with(DRAFTING_OF, READING_OF).mean())
+            .agg(seconds.mean())
             .sort("column", "query")
         )
         return {
@@ -354,15 +347,19 @@ class ResultSet:
         """Number of drafters of a trace's pool, however many arms they make."""
         return self._drafters[trace]
 
+    def _runs(self, settings: pl.DataFrame, *columns: str | pl.Expr) -> pl.DataFrame:
+        """These `columns` of the table PER_QUERY where it is of `settings`, beside theirs."""
+        rows = self._tables[1].select(*SETTING, *columns)
+        return rows.join(settings, on=SETTING, nulls_equal=True, maintain_order="left")
+
     def _read_answers(self, trace: str) -> QueryResults:
         settings = self.settings.filter(pl.col("trace") == trace).with_row_index("column")
         rows = (
-            self._queries.filter(pl.col("trace") == trace)
-            .join(
-                settings.select(*SETTING, "column"),
-                on=SETTING,
-                nulls_equal=True,
+            self._runs(
+                settings.select(*SETTING, "column"), *QUERY_NAMES, "tokens", *PER_QUERY.averaged
             )
+            .group_by("column", *QUERY_NAMES)
+            .agg(pl.col("tokens").first(), pl.col(PER_QUERY.averaged).mean())
             .sort("column", "query")
         )
         shape = (len(settings), -1)

@@ -4,7 +4,6 @@ import hashlib
 import importlib.util
 import re
 import sys
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -95,11 +94,15 @@ def _load(path: Path) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+
+    def run() -> None:
+        """The very text of the hash: bytecode that lies beside it may be of an edit before."""
+        exec(compile(source, str(spec.origin), "exec"), vars(module))
+
     try:
-        run_limited(partial(spec.loader.exec_module, module), lambda: len(sys.modules))
+        run_limited(run, lambda: len(sys.modules))
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):

@@ -31,8 +31,9 @@ class Driver:
         self.selector.play(self.state, self.params, self.key, weights)
         return weights
 
-    def learn_losses(self, loss: np.ndarray) -> None:
-        self.selector.learn(self.state, self.params, 0, self.play(), loss)
+    def learn_losses(self, loss: np.ndarray, played: np.ndarray | None = None) -> None:
+        played = self.play() if played is None else played
+        self.selector.learn(self.state, self.params, 0, played, loss)
 
     def learn_round(
         self,
@@ -53,7 +54,7 @@ def play_all(text: str, losses: np.ndarray) -> np.ndarray:
     plays = []
     for loss in losses:
         plays.append(driver.play())
-        driver.learn_losses(loss)
+        driver.learn_losses(loss, plays[-1])
     return np.array(plays)
 
 

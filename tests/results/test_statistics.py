@@ -327,7 +327,7 @@ def share_marked(p, rows):
 
 
 @pytest.mark.parametrize("kind", LOPSIDED)
-@pytest.mark.parametrize("questions", [10, 12, 24, 96])
+@pytest.mark.parametrize("questions", slow_but([12], [10, 12, 24, 96]))
 def test_differences_that_are_none_on_average_alone_are_as_seldom_marked(
     questions, kind, monkeypatch
 ):
@@ -342,7 +342,10 @@ def test_differences_that_are_none_on_average_alone_are_as_seldom_marked(
         assert share_marked(statistics._flipped(adds), 5) > 0.1
 
 
-@pytest.mark.parametrize(("questions", "difference", "least"), [(24, 1.0, 0.85), (96, 0.6, 0.95)])
+@pytest.mark.parametrize(
+    ("questions", "difference", "least"),
+    [(24, 1.0, 0.85), pytest.param(96, 0.6, 0.95, marks=pytest.mark.slow)],
+)
 def test_a_difference_of_a_standard_deviation_is_still_found(questions, difference, least):
     values = np.random.default_rng(0).normal(difference, 1.0, (questions, 200))
     assert (mean_estimate(values).p < 0.05).mean() > least

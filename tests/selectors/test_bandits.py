@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -290,28 +291,31 @@ def test_estimated_losses_are_unbiased(text):
 # --- numbers drawn ---
 
 
-KEYS = [decision_key(12345, position) for position in range(20_000)]
+@cache
+def keys() -> list[int]:
+    """Of many decisions; made where they are needed, not whenever tests are collected."""
+    return [decision_key(12345, position) for position in range(20_000)]
 
 
 def test_normal_and_gamma_numbers_have_their_laws():
-    assert kstest([normal(key, 5) for key in KEYS], norm.cdf).pvalue > 1e-3
+    assert kstest([normal(key, 5) for key in keys()], norm.cdf).pvalue > 1e-3
     for shape in (1.0, 1.3, 7.0, 500.0):
-        values = [gamma(key, 3, shape) for key in KEYS]
+        values = [gamma(key, 3, shape) for key in keys()]
         assert kstest(values, gamma_law(shape).cdf).pvalue > 1e-3, shape
 
 
 @pytest.mark.parametrize(("a", "b"), [(1, 1), (1, 2), (5, 2), (1, 1000), (4000, 3000)])
 def test_beta_numbers_have_their_law(a, b):
-    values = [beta(key, 1, float(a), float(b)) for key in KEYS]
+    values = [beta(key, 1, float(a), float(b)) for key in keys()]
     assert kstest(values, beta_law(a, b).cdf).pvalue > 1e-3
 
 
 def choices(driver: Driver) -> np.ndarray:
     """Drafter chosen under each key, as frequencies."""
     found = np.zeros(driver.arms)
-    for driver.key in KEYS:
+    for driver.key in keys():
         found += driver.play()
-    return found / len(KEYS)
+    return found / len(keys())
 
 
 def feed_rewards(driver: Driver, rewards: list[list[int]]) -> None:
@@ -334,12 +338,12 @@ def test_thompson_chooses_with_the_probability_of_being_best():
             0,
             1,
         )[0]
-        assert found == pytest.approx(expected, abs=4 * 0.5 / np.sqrt(len(KEYS)))
+        assert found == pytest.approx(expected, abs=4 * 0.5 / np.sqrt(len(keys())))
 
 
 def test_thompsons_coin_is_fair_and_apart_from_its_draws():
     ones, draws = [], []
-    for key in KEYS:
+    for key in keys():
         driver = Driver("thompson", 2)
         driver.key = key
         draws.append(driver.play()[0])
@@ -347,8 +351,8 @@ def test_thompsons_coin_is_fair_and_apart_from_its_draws():
         assert driver.state[4] == 1
         ones.append(driver.state[5])
     assert set(ones) == {0.0, 1.0}
-    assert np.mean(ones) == pytest.approx(2 / 5, abs=4 * 0.5 / np.sqrt(len(KEYS)))
-    assert abs(np.corrcoef(ones, draws)[0, 1]) < 4 / np.sqrt(len(KEYS))
+    assert np.mean(ones) == pytest.approx(2 / 5, abs=4 * 0.5 / np.sqrt(len(keys())))
+    assert abs(np.corrcoef(ones, draws)[0, 1]) < 4 / np.sqrt(len(keys()))
 
 
 def test_thompson_equals_its_formula_given_its_numbers():

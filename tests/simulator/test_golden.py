@@ -1,13 +1,14 @@
 """Golden numbers of the bundled traces. They change only if the traces or the science change."""
 
-from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 
 import polars as pl
 import pytest
 
 from hedgespec.bundled import DATA, trace_folder, trace_names
 from hedgespec.simulator import Results, SweepSettings, run_sweep
+from tests.helpers.marks import slow_but
 
 pytestmark = pytest.mark.filterwarnings("ignore:ucbspec, exp3spec. own feedback and loss")
 
@@ -179,25 +180,6 @@ GOLDEN = {
         "exp3spec": 2020.0,
         "none": 2788.0,
     },
-}
-
-# The same with the trees of methods-t0, K = 8.
-GOLDEN_TREES = {
-    "fixed:generalist": 6374.0,
-    "fixed:parallel": 7344.0,
-    "fixed:redrafter": 7125.0,
-    "fixed:prompt-lookup": 5757.0,
-    "best-fixed": 3394.0,
-    "oracle": 2584.0,
-    "uniform": 5358.0,
-    "hedge": 3592.0,
-    "normalhedge": 3538.0,
-    "ucbspec": 4571.0,
-    "exp3spec": 4969.0,
-}
-
-# The same of the 1.5B target.
-GOLDEN_LARGER = {
     "coder-long-t0.7": {
         "fixed:generalist": 18856.0,
         "fixed:generalist-mixed": 13295.0,
@@ -305,20 +287,30 @@ GOLDEN_LARGER = {
     },
 }
 
+# The same with the trees of methods-t0, K = 8.
+GOLDEN_TREES = {
+    "fixed:generalist": 6374.0,
+    "fixed:parallel": 7344.0,
+    "fixed:redrafter": 7125.0,
+    "fixed:prompt-lookup": 5757.0,
+    "best-fixed": 3394.0,
+    "oracle": 2584.0,
+    "uniform": 5358.0,
+    "hedge": 3592.0,
+    "normalhedge": 3538.0,
+    "ucbspec": 4571.0,
+    "exp3spec": 4969.0,
+}
 
-@pytest.fixture(scope="module")
-def results() -> Results:
-    return swept(GOLDEN)
+# The same of the 1.5B target.
+CORE = ("domain-mix-t0", "domain-mix-t0.7", "methods-t0")  # on which `make check` replays
+TRACES = slow_but(CORE, GOLDEN)
 
 
-@pytest.fixture(scope="module")
-def larger() -> Results:
-    return swept(GOLDEN_LARGER)
-
-
-def swept(names: Iterable[str]) -> Results:
+@cache
+def swept(trace: str) -> Results:
     found = run_sweep(
-        [trace_folder(name) for name in names],
+        [trace_folder(trace)],
         SweepSettings(losses=("length",), seeds=1, threads=2, mode="replayed"),
     )
     return replace(found, summary=_of_length(found.summary), per_query=_of_length(found.per_query))
@@ -329,24 +321,15 @@ def _of_length(table: pl.DataFrame) -> pl.DataFrame:
     return table.filter(pl.col("loss").is_in(["length:gamma", "emitted", "none"]))
 
 
-def rounds(results: Results, trace: str) -> dict[str, float]:
-    rows = results.summary.filter(pl.col("trace") == trace)
-    return dict(zip(rows["selector"], rows["rounds"], strict=True))
-
-
-@pytest.mark.parametrize("trace", GOLDEN)
-def test_rounds_of_every_selector(results, trace):
-    assert rounds(results, trace) == GOLDEN[trace]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("trace", GOLDEN_LARGER)
-def test_rounds_on_the_larger_target(larger, trace):
-    assert rounds(larger, trace) == GOLDEN_LARGER[trace]
+@pytest.mark.parametrize("trace", TRACES)
+def test_rounds_of_every_selector(trace):
+    rows = swept(trace).summary
+    found = dict(zip(rows["selector"], rows["rounds"], strict=True))
+    assert found == GOLDEN[trace]
 
 
 def test_every_bundled_trace_has_golden_numbers():
-    assert {*GOLDEN, *GOLDEN_LARGER} == set(trace_names())
+    assert set(GOLDEN) == set(trace_names())
 
 
 @pytest.mark.slow
@@ -386,21 +369,20 @@ def test_a_tree_beats_the_chain_of_eight_for_every_head():
     assert (rounds["tree"] < 0.9 * rounds["greedy"]).all()
 
 
-@pytest.mark.parametrize("target", ["results", pytest.param("larger", marks=pytest.mark.slow)])
-def test_the_papers_order_holds_on_real_text(target, request):
+@pytest.mark.parametrize("trace", TRACES)
+def test_the_papers_order_holds_on_real_text(trace):
     """Full information above bandits above chance; nobody above the switching oracle."""
-    results = request.getfixturevalue(target)
-    for (trace,), rows in results.summary.group_by("trace"):
-        mat = dict(zip(rows["selector"], rows["mat"], strict=True))
-        assert mat["oracle"] > mat["normalhedge"] > mat["hedge"] > mat["ucbspec"], trace
-        assert mat["ucbspec"] > mat["exp3spec"] > mat["uniform"], trace
-        best = max(value for name, value in mat.items() if name.startswith("fixed:"))
-        assert mat["best-fixed"] >= best, trace
+    rows = swept(trace).summary
+    mat = dict(zip(rows["selector"], rows["mat"], strict=True))
+    assert mat["oracle"] > mat["normalhedge"] > mat["hedge"] > mat["ucbspec"]
+    assert mat["ucbspec"] > mat["exp3spec"] > mat["uniform"]
+    best = max(value for name, value in mat.items() if name.startswith("fixed:"))
+    assert mat["best-fixed"] >= best
 
 
-def test_choosing_matters_on_the_domain_mix(results):
+def test_choosing_matters_on_the_domain_mix():
     """Every expert is far ahead of the generalist at home, and so is the best of each query."""
-    rows = results.per_query.filter(pl.col("trace") == "domain-mix-t0.7")
+    rows = swept("domain-mix-t0.7").per_query
     by_domain = rows.group_by("selector", "domain").agg(
         pl.col("tokens").sum() / pl.col("rounds").sum()
     )
@@ -414,8 +396,8 @@ def test_choosing_matters_on_the_domain_mix(results):
     assert rounds["fixed:generalist"] > 1.35 * rounds["best-fixed"]
 
 
-def test_full_information_is_near_the_best_fixed_drafter_on_long_answers(results):
-    rows = results.per_query.filter(pl.col("trace") == "domain-mix-t0.7", pl.col("tokens") > 200)
+def test_full_information_is_near_the_best_fixed_drafter_on_long_answers():
+    rows = swept("domain-mix-t0.7").per_query.filter(pl.col("tokens") > 200)
     rounds = dict(rows.group_by("selector").agg(pl.col("rounds").sum()).iter_rows())
     for learner in ("normalhedge", "hedge"):
         assert rounds[learner] < 1.03 * rounds["best-fixed"], learner

@@ -96,9 +96,9 @@ def test_a_kernel_is_found_again(folder, monkeypatch):
     "damage",
     [
         lambda data: data[:-1] + bytes([data[-1] ^ 1]),
-        lambda data: data[: len(data) // 2],
-        lambda data: b"",
-        lambda data: pickle.dumps("another thing"),
+        pytest.param(lambda data: data[: len(data) // 2], marks=pytest.mark.slow),
+        pytest.param(lambda data: b"", marks=pytest.mark.slow),
+        pytest.param(lambda data: pickle.dumps("another thing"), marks=pytest.mark.slow),
     ],
 )
 def test_damaged_bytes_are_never_unpickled_but_made_anew(folder, monkeypatch, damage):

@@ -1,6 +1,8 @@
 """Learners of the user's own: a fault of any kind is told with its line, and gives no table."""
 
+import os
 import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -121,6 +123,17 @@ def test_any_name_will_do_for_a_learner_in_a_file(file, trace):
 def test_good_learners_pass(file, name):
     file.write_text(GOOD[name])
     assert parse_selector(f"{file}:LEARNER").own
+
+
+def test_an_edit_of_the_same_second_and_length_is_read(tmp_path, monkeypatch):
+    """Python would run the bytecode that it kept of the text before."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "mine.py"
+    for rate in (0.1, 0.2):
+        path.write_text(GOOD["leader"].replace("0.1", str(rate)))
+        os.utime(path, (1e9, 1e9))
+        [parameter] = parse_selector(f"{path}:LEARNER").selector.parameters
+        assert parameter.default == rate
 
 
 @pytest.mark.slow
