@@ -38,7 +38,9 @@ def table(result: dict[str, Any]) -> str:
     pool = [name.removeprefix(FIXED) for name in live if name.startswith(FIXED)]
     rows = []
     for name, found in live.items():
-        if name == BEST or name.startswith("generate") or len(Policy.parse(name).lengths) > 1:
+        if name == BEST or found["answers"] < len(result["domains"]):
+            continue
+        if len(Policy.parse(name).lengths) > 1:
             continue
         mat, speed = replayed(name, pool, result["draft_length"])
         measured = found["tokens_per_second"]

@@ -76,29 +76,26 @@ def test_the_docs_name_what_was_fastest_and_what_replays_get_wrong():
 def test_the_docs_say_what_the_table_of_the_larger_target_says():
     rows = _rows(LARGER)
     text = " ".join(PAGE[PAGE.index("<!-- live-coder -->") :].split())
-    mixed, chosen = rows["fixed:generalist-mixed"], rows["normalhedge@batch:16@3"]
+    mixed, chosen = rows["fixed:generalist-mixed"], rows["normalhedge@batch:64"]
     bandits = [rows["ucbspec"], rows["exp3spec"]]
     learners = [row for name, row in rows.items() if "hedge" in name or name.startswith("ftl")]
     faster = max(bandits, key=_speed)
     assert (LARGER["chosen"], faster["policy"]) == (chosen["policy"], "ucbspec")
-    assert max(learners, key=_speed) is rows["normalhedge@batch:64"]
-
-    def times(one, words):
-        return words.format(
-            *(_speed(one) / _speed(other) for other in (rows["autoregressive"], faster, mixed))
-        )
-
+    assert max(learners, key=_speed) is chosen
+    trees, chains = (rows[f"normalhedge@batch:16, {shape}, eager"] for shape in ("trees", "chains"))
+    assert trees["answers"] == chains["answers"] == 3
     for words in (
-        times(
-            chosen,
-            "{:.2f} times the tokens per second of plain decoding, {:.2f} times those of "
-            "UCBSpec, the faster bandit, and {:.2f} times those of the mixed generalist",
+        "{:.2f} times the tokens per second of plain decoding, {:.2f} times those of UCBSpec, the "
+        "faster bandit, and {:.2f} times those of the mixed generalist".format(
+            *(_speed(chosen) / _speed(other) for other in (rows["autoregressive"], faster, mixed))
         ),
-        times(rows["normalhedge@batch:64"], "{:.2f}, {:.2f} and {:.2f} times"),
         f"NormalHedge takes {_milliseconds(rows['normalhedge']):.2f} ms if it evaluates in each "
         f"round and {_milliseconds(rows['normalhedge@batch:16']):.2f} with `batch:16`, a round of "
         f"the mixed generalist {_milliseconds(mixed):.2f}.",
         f"gives {_speed(rows['best fixed per answer']) / _speed(mixed):.2f} times its speed",
+        f"MAT {trees['mat']:.2f} there, chains {chains['mat']:.2f}, and "
+        f"{_speed(trees) / _speed(chains):.2f} times the tokens per second of chains",
+        f"was measured at {1e3 * LARGER['costs']['draft']['prompt-lookup']:.2f} ms",
     ):
         assert words in text
     fixed = [row for name, row in rows.items() if name.startswith("fixed:")]
@@ -124,30 +121,31 @@ def test_replays_of_other_questions_agree_with_it_as_the_docs_say():
         assert float(cells.cell(name, "difference").rstrip("%")) == pytest.approx(
             100 * (cells.value(name, "tokens/s replayed") / _speed(rows[name]) - 1), abs=0.15
         )
-    apart = {
-        name: cells.value(name, "difference")
-        for name in cells.names
-        if abs(cells.value(name, "difference")) > 5
-    }
-    assert {name: round(value) for name, value in apart.items()} == {"ftl@eliminate:0.5,0.0625": 13}
+    apart = max(abs(cells.value(name, "difference")) for name in cells.names)
+    assert f"agree within {apart:.1f} % for all of these policies" in " ".join(PAGE.split())
 
 
 def test_replays_of_its_own_answers_agree_with_it_as_pages_say():
-    rows = [row for row in LARGER["rows"] if "replayed_mat" in row]
-    assert len(rows) == 9
+    rows = {row["policy"]: row for row in LARGER["rows"] if "replayed_mat" in row}
+    for row in rows.values():
+        assert row["replayed_evaluations"] == row["evaluations"]
+    lookup = rows.pop("fixed:prompt-lookup")
     mat, speed = (
-        100 * max(abs(row[f"replayed_{what}"] / row[what] - 1) for row in rows)
+        100 * max(abs(_apart(row, what)) for row in rows.values())
         for what in ("mat", "tokens_per_second")
     )
-    readme = (ROOT / "README.md").read_text()
-    for page, words in (
-        (PAGE, "MAT agrees within {:.1f} %, tokens per second within {:.1f} %."),
-        (
-            readme,
-            "MAT within {:.1f} % and tokens per second within {:.1f} % for each of nine policies",
-        ),
-    ):
-        assert words.format(mat, speed) in " ".join(page.split())
+    slow = -100 * _apart(lookup, "tokens_per_second")
+    page = " ".join(PAGE.split())
+    assert (
+        f"For {len(rows)} policies MAT agrees within {mat:.1f} %, tokens per second within "
+        f"{speed:.1f} %. Of the nineteenth, prompt lookup alone, tokens per second are {slow:.1f} % "
+        "too low" in page
+    )
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert (
+        f"MAT within {mat:.1f} % and tokens per second within {speed:.1f} % for {len(rows)} of "
+        f"{len(rows) + 1} policies" in readme
+    )
 
 
 @pytest.mark.slow
@@ -158,6 +156,11 @@ def test_the_replays_of_the_docs_can_be_made_again(policy):
     mat, speed = replayed(policy, pool, LARGER["draft_length"])
     assert f"{mat:.2f}" == cells.cell(policy, "MAT replayed")
     assert f"{speed:.0f}" == cells.cell(policy, "tokens/s replayed")
+
+
+def _apart(row, what) -> float:
+    """A replay from what was measured, as a share of it."""
+    return row[f"replayed_{what}"] / row[what] - 1
 
 
 def _speed(row) -> float:
