@@ -89,7 +89,7 @@ def _found(
         configured, isinstance(task, ExactTask), isinstance(task, PartialTask)
     )
     place = int(np.flatnonzero(order == query)[0])
-    begin = first if not isinstance(task, ExactTask) and task.carry else place
+    begin = first if not isinstance(task, ExactTask) and task.learner.carry else place
     fresh = [output.copy() for output in outputs]
 
     def work() -> None:

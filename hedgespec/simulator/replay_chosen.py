@@ -22,19 +22,20 @@ reset, play, learn = compiled_functions(SELECTOR, CHECKED)
 @numba.njit(nogil=True, error_model="numpy")
 def replay(first, last, task, choice):
     """Replay the queries order[first..last-1] of a `ChosenTask`; as replay_full."""
-    draft_length, params = task.draft_length, task.params
+    learner = task.learner
+    draft_length, params = learner.draft_length, learner.params
     arms = task.acceptance.shape[2]
-    states, guard = new_states(1, task.state_size)
-    if task.follows:
-        copy_states(task.carried, states)
+    states, guard = new_states(1, learner.state_size)
+    if learner.follows:
+        copy_states(learner.carried, states)
     state = states[0]
     outcome = np.zeros(OUTCOMES)
     weights = np.empty(arms)
     for place in range(first, last):
         query = task.order[place]
         begin, end = task.offsets[query], task.offsets[query + 1]
-        key = query_key(task.seed, task.numbers[query])
-        if not task.carry or (place == first and not task.follows):
+        key = query_key(learner.seed, task.numbers[query])
+        if not learner.carry or (place == first and not learner.follows):
             reset(state, params, arms, draft_length)
         start = begin
         while start < end:
@@ -54,8 +55,8 @@ def replay(first, last, task, choice):
             start += emitted
         if CHECKED and not is_whole(guard):
             return overrun(begin)
-    if task.carry:
-        copy_states(states, task.carried)
+    if learner.carry:
+        copy_states(states, learner.carried)
     return FINE
 
 

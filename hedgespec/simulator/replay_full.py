@@ -49,7 +49,8 @@ def replay(first, last, task, choice):
     """
     # Taken out of the tuple once: each time counts references.
     loss, acceptance, survive, end_of = task.loss, task.acceptance, task.survive, task.end
-    params, schedule, draft_length = task.params, task.schedule, task.draft_length
+    learner, schedule = task.learner, task.schedule
+    params, draft_length = learner.params, learner.draft_length
     arms = loss.shape[1]
     if CONTEXTUAL:  # other threads have theirs
         params = params.copy()
@@ -58,9 +59,9 @@ def replay(first, last, task, choice):
             QUEUED.arrival, QUEUED.amounts, schedule.window, 1, False, False, QUEUED.numbers
         )
     copies = schedule.copies
-    states, guard = new_states(copies, task.state_size)
-    if task.follows:
-        copy_states(task.carried, states)
+    states, guard = new_states(copies, learner.state_size)
+    if learner.follows:
+        copy_states(learner.carried, states)
     weights, partial = np.empty(arms), np.empty(arms)
     longest = 0
     for query in range(len(task.offsets) - 1):
@@ -72,8 +73,8 @@ def replay(first, last, task, choice):
     for place in range(first, last):
         query = task.order[place]
         begin, length = task.offsets[query], task.offsets[query + 1] - task.offsets[query]
-        key = query_key(task.seed, task.numbers[query])
-        if not task.carry or (place == first and not task.follows):
+        key = query_key(learner.seed, task.numbers[query])
+        if not learner.carry or (place == first and not learner.follows):
             for copy in range(copies):
                 reset(states[copy], params, arms, draft_length)
         # No literals: the schedule would be compiled for them, and again for what follows.
@@ -128,6 +129,6 @@ def replay(first, last, task, choice):
             rounds += 1
         if CHECKED and not is_whole(guard):
             return overrun(begin)
-    if task.carry:
-        copy_states(states, task.carried)
+    if learner.carry:
+        copy_states(states, learner.carried)
     return FINE

@@ -39,11 +39,12 @@ def replay(first, last, task, sets, choice):
     Writes the decisions to `choice` (T), and to `sets` (T, N), False before, of whose drafters are
     evaluated before the round from a token. Returns what replay_full does.
     """
-    loss, params, schedule = task.loss, task.params, task.schedule
+    loss, schedule, learner = task.loss, task.schedule, task.learner
+    params, draft_length = learner.params, learner.draft_length
     arms, longest = loss.shape[1], 0
-    states, guard = new_states(1, task.state_size)
-    if task.follows:
-        copy_states(task.carried, states)
+    states, guard = new_states(1, learner.state_size)
+    if learner.follows:
+        copy_states(learner.carried, states)
     state, weights, shown = states[0], np.empty(arms), np.empty(arms)
     for query in range(len(task.offsets) - 1):
         longest = max(longest, task.offsets[query + 1] - task.offsets[query])
@@ -53,9 +54,9 @@ def replay(first, last, task, sets, choice):
     for place in range(first, last):
         query = task.order[place]
         begin, end = task.offsets[query], task.offsets[query + 1]
-        key = query_key(task.seed, task.numbers[query])
-        if not task.carry or (place == first and not task.follows):
-            reset(state, params, arms, task.draft_length)
+        key = query_key(learner.seed, task.numbers[query])
+        if not learner.carry or (place == first and not learner.follows):
+            reset(state, params, arms, draft_length)
         open_ledger(ledger)
         # No literals: the schedule would be compiled for them, and again for what follows.
         start = rounds = fed = np.int64(0)
@@ -98,11 +99,11 @@ def replay(first, last, task, sets, choice):
             note_round(ledger, arm, start)
             choice[begin + start] = arm
             start += emitted_tokens(
-                task.acceptance, arm, begin, begin + start, end, task.draft_length, key
+                task.acceptance, arm, begin, begin + start, end, draft_length, key
             )
             rounds += 1
         if CHECKED and not is_whole(guard):
             return overrun(begin)
-    if task.carry:
-        copy_states(states, task.carried)
+    if learner.carry:
+        copy_states(states, learner.carried)
     return FINE

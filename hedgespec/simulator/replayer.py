@@ -44,7 +44,14 @@ from hedgespec.simulator.kernels import (
 from hedgespec.simulator.references import Reference
 from hedgespec.simulator.replay import EXACT, REPLAYED, DraftCounts, Replay
 from hedgespec.simulator.router import Router
-from hedgespec.simulator.tasks import NO_FEATURES, ChosenTask, ExactTask, FullTask, PartialTask
+from hedgespec.simulator.tasks import (
+    NO_FEATURES,
+    ChosenTask,
+    ExactTask,
+    FullTask,
+    LearnerRun,
+    PartialTask,
+)
 from hedgespec.simulator.whole import Whole
 from hedgespec.traces import Costs, Trace
 
@@ -639,43 +646,30 @@ class Replayer:
         selector = configured.selector
         kernel = selector_kernel(configured, feedback)
         choice, sets = self._no_choice(), None
-        order, carry = self._order, self.carry is not None
-        queries = order, self.trace.offsets, self.trace.numbers
+        queries = self._order, self.trace.offsets, self.trace.numbers
         window = loss.window(self.draft_length)
-        params = configured.parameter_array(self.arms.lengths, window)
-        state_size = selector.state_size(self._arms)
-        task: FullTask | PartialTask | ChosenTask
         schedule = feedback.schedule(window)
         full = selector.feedback != CHOSEN and not feedback.partial
-        follows = carried.state is not None
-        state = carried.of(schedule.copies if full else 1, state_size)
+        follows, state_size = carried.state is not None, selector.state_size(self._arms)
+        learner = LearnerRun(
+            self.draft_length,
+            self.carry is not None,
+            follows,
+            carried.of(schedule.copies if full else 1, state_size),
+            seed,
+            configured.parameter_array(self.arms.lengths, window),
+            state_size,
+        )
+        task: FullTask | PartialTask | ChosenTask
         if selector.feedback == CHOSEN:
-            task = ChosenTask(
-                *queries,
-                acceptance,
-                self._gamma,
-                self.arms.lengths,
-                self.draft_length,
-                carry,
-                follows,
-                state,
-                seed,
-                params,
-                state_size,
-            )
+            task = ChosenTask(*queries, acceptance, self._gamma, self.arms.lengths, learner)
         elif feedback.partial:
             task = PartialTask(
                 *queries,
                 acceptance,
                 self.losses(loss),
                 schedule,
-                self.draft_length,
-                carry,
-                follows,
-                state,
-                seed,
-                params,
-                state_size,
+                learner,
                 self._seconds_in_part._replace(own=self.own_seconds())
                 if feedback.timed
                 else no_seconds(self.arms.owner, self.arms.first),
@@ -688,13 +682,7 @@ class Replayer:
                 self.losses(loss),
                 *self._estimates(loss),
                 schedule,
-                self.draft_length,
-                carry,
-                follows,
-                state,
-                seed,
-                params,
-                state_size,
+                learner,
                 self._features(selector),
             )
         outputs = (choice,) if sets is None else (sets, choice)

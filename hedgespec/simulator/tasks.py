@@ -9,16 +9,30 @@ from hedgespec.selectors.feedback import ArmSeconds, Schedule
 NO_FEATURES = np.empty((0, 0))
 
 
+class LearnerRun(NamedTuple):
+    """How a learner runs: its `params`, and a state of `state_size` numbers.
+
+    `carry` does not reset it between queries, and of a trace in pieces not where one `follows`
+    another: `carried` (copies, state_size) is its state before, and becomes that after.
+    """
+
+    draft_length: int
+    carry: bool
+    follows: bool
+    carried: np.ndarray
+    seed: int
+    params: np.ndarray
+    state_size: int
+
+
 class FullTask(NamedTuple):
-    """Of replay_full. Queries come in the `order` (Q); `carry` does not reset the learner between,
-    and of a trace in pieces not where one `follows` another: `carried` (copies, state_size) is its
-    state before, and becomes that after.
+    """Of replay_full. Queries come in the `order` (Q).
 
     `offsets` (Q+1) are the queries' first tokens, `numbers` (Q) those by which random numbers are
     drawn for them. Per token: `acceptance` (T, D, N), with which the
-    rounds run, `loss` (T, N), and `survive` and `end` (T, D, N) of cut losses. The learner has
-    `params` and a state of `state_size` numbers; `schedule` says when it learns. `features` (T, F)
-    stand at the end of `params`, of learners that read them.
+    rounds run, `loss` (T, N), and `survive` and `end` (T, D, N) of cut losses. `schedule` says when
+    the learner learns. `features` (T, F) stand at the end of its parameters, of learners that read
+    them.
     """
 
     order: np.ndarray
@@ -29,13 +43,7 @@ class FullTask(NamedTuple):
     survive: np.ndarray
     end: np.ndarray
     schedule: Schedule
-    draft_length: int
-    carry: bool
-    follows: bool
-    carried: np.ndarray
-    seed: int
-    params: np.ndarray
-    state_size: int
+    learner: LearnerRun
     features: np.ndarray = NO_FEATURES
 
 
@@ -48,13 +56,7 @@ class PartialTask(NamedTuple):
     acceptance: np.ndarray
     loss: np.ndarray
     schedule: Schedule
-    draft_length: int
-    carry: bool
-    follows: bool
-    carried: np.ndarray
-    seed: int
-    params: np.ndarray
-    state_size: int
+    learner: LearnerRun
     seconds: ArmSeconds
 
 
@@ -68,13 +70,7 @@ class ChosenTask(NamedTuple):
     acceptance: np.ndarray
     gamma: np.ndarray
     lengths: np.ndarray
-    draft_length: int
-    carry: bool
-    follows: bool
-    carried: np.ndarray
-    seed: int
-    params: np.ndarray
-    state_size: int
+    learner: LearnerRun
 
 
 class ExactTask(NamedTuple):

@@ -9,7 +9,7 @@ from scipy.stats import chi2
 from hedgespec.selectors import losses
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.simulator import Replayer, replay_full
-from hedgespec.simulator.tasks import FullTask
+from hedgespec.simulator.tasks import FullTask, LearnerRun
 from hedgespec.traces import Trace
 from tests.helpers.laws import two_sample_p
 from tests.helpers.plain import length_loss
@@ -183,13 +183,7 @@ def test_queued_feedback_is_never_early_and_at_most_2k_minus_1_late(draft_length
             acceptance,
             acceptance,
             Feedback().schedule(draft_length),
-            draft_length,
-            False,
-            False,
-            np.zeros((1, 3)),
-            0,
-            np.array([-1.0]),
-            3,
+            LearnerRun(draft_length, False, False, np.zeros((1, 3)), 0, np.array([-1.0]), 3),
         ),
         choice,
     )

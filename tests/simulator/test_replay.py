@@ -19,7 +19,7 @@ from hedgespec.selectors.learning import Loss
 from hedgespec.selectors.uniforms import ACCEPTANCE, SELECTION, decision_key, query_key, uniform
 from hedgespec.simulator import Replayer
 from hedgespec.simulator.kernels import _compiled_copy, selector_kernel
-from hedgespec.simulator.tasks import FullTask
+from hedgespec.simulator.tasks import FullTask, LearnerRun
 from hedgespec.traces import Trace
 from tests.helpers.plain import length_loss
 from tests.helpers.synthetic import write_trace
@@ -368,13 +368,7 @@ def test_edited_selector_source_gives_a_new_kernel(tmp_path, trace, monkeypatch)
                 acceptance,
                 acceptance,
                 Feedback().schedule(1),
-                1,
-                False,
-                False,
-                np.zeros((1, 1)),
-                0,
-                np.zeros(0),
-                1,
+                LearnerRun(1, False, False, np.zeros((1, 1)), 0, np.zeros(0), 1),
             ),
             choice,
         )
