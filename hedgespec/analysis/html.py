@@ -166,16 +166,10 @@ def csv(data: pl.DataFrame) -> str:
 
     A text that a spreadsheet would take for a formula has an apostrophe before it.
     """
-    safe = {name: _no_formula(pl.Series([name]))[0] for name in data.columns}
-    return (
-        data.with_columns(pl.col(pl.String).map_batches(_no_formula, return_dtype=pl.String))
-        .rename(safe)
-        .write_csv()
-    )
-
-
-def _no_formula(texts: pl.Series) -> pl.Series:
-    return texts.str.replace(r"^([=+\-@\t\r])", "'$1")
+    formula = r"^([=+\-@\t\r])", "'$1"
+    safe = data.with_columns(pl.col(pl.String).str.replace(*formula))
+    names = pl.Series(data.columns, dtype=pl.String).str.replace(*formula)
+    return safe.rename(dict(zip(data.columns, names, strict=True))).write_csv()
 
 
 def anchor(name: str) -> str:

@@ -121,6 +121,9 @@ class ResultSet:
                 "different runs are mixed"
             )
         self._drafters = _drafter_counts(per_query)
+        self._until_best = per_query.select(
+            *SETTING, "seed", "query", "rounds_until_best"
+        ).partition_by("trace", as_dict=True)
         arms = pl.selectors.starts_with(ROUNDS_OF)
         self._arm_rounds = per_query.group_by(*SETTING, maintain_order=True).agg(
             pl.when(arms.count() > 0).then(arms.sum() / pl.col("seed").n_unique())
@@ -283,7 +286,8 @@ class ResultSet:
         `column` is that of a setting in the answers of `trace`. NaN: not before the answer's end.
         """
         setting = self.answers(trace).settings.select(SETTING)[column]
-        rows = self._runs(setting, "query", "seed", "rounds_until_best").sort("query", "seed")
+        rows = self._until_best[trace,].join(setting, on=SETTING, nulls_equal=True)
+        rows = rows.sort("query", "seed")
         found: np.ndarray = rows["rounds_until_best"].to_numpy()
         return found.reshape(rows["query"].n_unique(), -1)
 
@@ -436,20 +440,25 @@ def check_same_traces(one: ResultSet, other: ResultSet) -> None:
 
 def _checked(table: Table, rows: pl.DataFrame, where: Path | str) -> pl.DataFrame:
     """The rows of a table, each once. Raises HedgespecError for two results of one setting."""
-    if not rows.select(table.keys).is_duplicated().any():  # to compare all columns takes seconds
+    shared = rows.select(table.keys).is_duplicated()
+    if not shared.any():
         return rows
     # Runs of a sweep may share settings; their rows are then the same, but for the clock's and for
-    # what the first run keeps more of.
-    rows = rows.unique(
-        pl.exclude(table.uncertain) if table.uncertain else None, keep="first", maintain_order=True
+    # what the first run keeps more of. To compare the columns of all rows takes seconds.
+    once = (
+        rows.with_row_index("row")
+        .filter(shared)
+        .unique(pl.exclude("row", *table.uncertain), keep="first", maintain_order=True)
     )
-    twice = rows.filter(rows.select(table.keys).is_duplicated())
+    twice = once.filter(once.select(table.keys).is_duplicated())
     if not twice.is_empty():
         raise HedgespecError(
             f"{where}: {table.file}: {twice['selector'][0]} on {twice['trace'][0]} has two "
             "different results for one setting; results of different runs are mixed"
         )
-    return rows
+    kept = ~shared.to_numpy()
+    kept[once["row"]] = True
+    return rows.filter(kept)
 
 
 def _drafter_counts(per_query: pl.DataFrame) -> dict[str, int]:

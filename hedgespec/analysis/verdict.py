@@ -421,13 +421,12 @@ def _gains_over_none(found: Sequence[Verdict]) -> str:
 
 
 def print_verdicts(found: Sequence[Judged], console: Console) -> None:
-    """Print what to do on each trace, what was judged, and how."""
+    """Print what to do on each trace, what was judged, and how; of several traces last in short."""
     for one in found:
         console.print(f"\n[bold]{escape(one.trace)}[/]: {escape(one.about)}", highlight=False)
         for number, sentence in enumerate(one.sentences):
-            advice, colon, rest = sentence.partition(": ")
-            mark = f"[bold]{escape(advice)}[/]{colon}" if number == 0 else escape(advice + colon)
-            console.print(Padding(f"{mark}{escape(rest)}", (0, 0, 0, 2)), highlight=False)
+            shown = escape(sentence) if number else _marked(sentence)
+            console.print(Padding(shown, (0, 0, 0, 2)), highlight=False)
     if len(found) > 1:
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for head in COLUMNS:
@@ -435,8 +434,15 @@ def print_verdicts(found: Sequence[Judged], console: Console) -> None:
         for one in found:
             table.add_row(*map(escape, one.cells))
         console.print(table)
+        console.print(_marked(" ".join(summed_up(found))), highlight=False)
     if found:
         console.print(f"\n{HOW}", highlight=False)
+
+
+def _marked(text: str) -> str:
+    """What to do, up to the colon, in bold."""
+    advice, colon, rest = text.partition(": ")
+    return f"[bold]{escape(advice)}[/]{escape(colon + rest)}"
 
 
 def _about(run: ResultSet, trace: str, questions: int) -> str:

@@ -52,6 +52,13 @@ def shell_words(error: Exception, command: argparse.ArgumentParser) -> str:
     return error.worded(lambda name, *value: at_shell(options.get(name, name), *value))
 
 
+def one_blas_thread() -> None:
+    """Have matrix products use one core, if NumPy is not imported yet and the user does not say
+    otherwise: replays and reports make thousands of small ones, and waking a thread for each takes
+    as much time as all of them, or many times that beside other work."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """The option --json."""
     parser.add_argument(

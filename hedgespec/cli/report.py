@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hedgespec.cli.common import add_json, add_quiet
+from hedgespec.cli.common import add_json, add_quiet, one_blas_thread
 from hedgespec.errors import arg
 from hedgespec.options import refuse_idle
 
@@ -34,6 +34,7 @@ says what the results lack.
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
+    one_blas_thread()
     parser = commands.add_parser(
         "report",
         epilog=EPILOG,

@@ -38,7 +38,9 @@ the best fixed drafter of each query in hindsight.
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Define the command's options."""
-    from hedgespec.cli.common import add_json, add_quiet
+    from hedgespec.cli.common import add_json, add_quiet, one_blas_thread
+
+    one_blas_thread()
     from hedgespec.options import add_options
     from hedgespec.simulator.settings import OutputSettings
 

@@ -1,8 +1,8 @@
 """Where a replay's drafters are evaluated: the schedule is asked as live decoding asks it."""
 
-import numba
 import numpy as np
 
+from hedgespec.selectors.contract import compiled
 from hedgespec.selectors.feedback import (
     MOST_WAITING,
     NO_END,
@@ -13,7 +13,7 @@ from hedgespec.selectors.feedback import (
 from hedgespec.selectors.uniforms import query_key
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def mark_evaluated(first, last, offsets, numbers, choice, schedule, seed, evaluated):
     """Set evaluated[t] (T) to 1 where all drafters are evaluated before the round from t.
 
@@ -41,7 +41,7 @@ def mark_evaluated(first, last, offsets, numbers, choice, schedule, seed, evalua
             rounds += 1
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def reading_seconds(
     first, last, offsets, choice, sets, arm_seconds, evaluation, catching_up, alone
 ):

@@ -1,8 +1,8 @@
 """Tables over all start positions for the replays, and exact expectations of fixed drafters."""
 
-import numba
 import numpy as np
 
+from hedgespec.selectors.contract import compiled
 from hedgespec.selectors.losses import (
     advance_visits,
     begin_visits,
@@ -11,7 +11,7 @@ from hedgespec.selectors.losses import (
 )
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def loss_table(
     first, last, offsets, survive, end, gamma, accept_weight, window, draft_length, loss
 ):
@@ -29,7 +29,7 @@ def loss_table(
             position_loss(survive, end, gamma, start, accept_weight, draft_length, loss[start])
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def visit_table(first, last, offsets, survive, end, draft_length, loss):
     """Fill loss[t] (T, N) of every position with the loss `visit`; see `advance_visits`."""
     phases = np.empty((loss.shape[1], draft_length + 1))
@@ -39,7 +39,7 @@ def visit_table(first, last, offsets, survive, end, draft_length, loss):
             advance_visits(survive, end, start - 1, phases, loss[start])
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def round_table(first, last, offsets, acceptance, draft_length, emitted):
     """Fill emitted[t] (T, N): expected tokens of a round from t given the text, cut at its end."""
     for query in range(first, last):
@@ -51,7 +51,7 @@ def round_table(first, last, offsets, acceptance, draft_length, emitted):
                 emitted[start, arm] = expected_emitted(acceptance, acceptance, start, longest, arm)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def add_round_law(acceptance, arm, start, longest, weight, law):
     """Add weight * P(m tokens emitted) to law[m] for a round of `arm` from `start`.
 
@@ -65,7 +65,7 @@ def add_round_law(acceptance, arm, start, longest, weight, law):
     law[longest + 1] += weight
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def moments(plays, acceptance, begin, end, draft_length, visits, usage):
     """Exact moments of one query whose play at each position is known; returns Var[rounds].
 
@@ -100,7 +100,21 @@ def moments(plays, acceptance, begin, end, draft_length, visits, usage):
     return square[0] - mean[0] * mean[0]
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
+def played_moments(first, last, offsets, acceptance, plays, draft_length, visits, usage, variance):
+    """Exact moments where a round from token t plays plays[t] (T, N); see `moments`.
+
+    Fills `visits` (T), the probability that a round starts there, `usage` (Q, N), the expected
+    rounds of each drafter, and `variance` (Q) of the number of rounds.
+    """
+    for query in range(first, last):
+        begin, end = offsets[query], offsets[query + 1]
+        variance[query] = moments(
+            plays[begin:end], acceptance, begin, end, draft_length, visits[begin:end], usage[query]
+        )
+
+
+@compiled
 def assigned_moments(
     first, last, offsets, acceptance, assigned, draft_length, visits, usage, variance
 ):
@@ -115,7 +129,7 @@ def assigned_moments(
         )
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def fixed_visits(acceptance, arm, begin, end, draft_length, visits):
     """Fill visits (L): the probability that a round of one drafter starts at each token of a query,
     begin..end-1; see `moments`."""
@@ -130,7 +144,7 @@ def fixed_visits(acceptance, arm, begin, end, draft_length, visits):
             visits[start + emitted - begin] += law[emitted]
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def running_sums(first, last, offsets, places, values, sums):
     """Fill sums[query] (Q, G): the sum of `values` (T) over the query's tokens before `places`
     (Q, G), which rise."""
@@ -144,7 +158,7 @@ def running_sums(first, last, offsets, places, values, sums):
             sums[query, number] = total
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def rounds_until_half(offsets, visits, mine, window, found):
     """Fill found[query] (Q): the rounds `visits` (T) until half of the last `window` of them were
     `mine` (T); NaN where it never is.
@@ -174,7 +188,7 @@ def rounds_until_half(offsets, visits, mine, window, found):
                 break
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def expected_sums(first, last, offsets, acceptance, draft_length, each, sums):
     """Fill sums[query] (Q, N): the expected sum over the rounds of each fixed drafter of what a
     round from each token has, `each` (T, N), or (1, N) if all are alike."""
@@ -188,7 +202,7 @@ def expected_sums(first, last, offsets, acceptance, draft_length, each, sums):
                 sums[query, arm] += visits[place] * each[row, arm]
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def draft_counts(
     first, last, offsets, acceptance, draft_length, drafted, drafts, tokens, reached, accepted
 ):
@@ -214,7 +228,7 @@ def draft_counts(
                     accepted[query, step, arm] += weight
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def covered_values(first, last, offsets, acceptance, draft_length, values, visits, plays, sums):
     """Fill sums[query] (Q): expected sum over tokens of what `values` (T, N) says of the drafter of
     the round that emits them, the target's own token after a draft being part of it.
@@ -235,7 +249,7 @@ def covered_values(first, last, offsets, acceptance, draft_length, values, visit
                         weight *= acceptance[start + step, min(step, deepest), arm]
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def switching_table(first, last, offsets, acceptance, draft_length, rounds):
     """Fill rounds[t] (T, N): rounds expected from t on if that drafter runs the first of them, and
     each later one is run by whichever has the fewest from there; by recursion from the end."""

@@ -33,7 +33,7 @@ def guarded(
     """
 
     def run(first: int, last: int, task: Task, *outputs: np.ndarray) -> None:
-        written = outputs[-1] if len(outputs) == 1 else outputs[1]  # as the run goes on
+        written = outputs[-1]  # as the run goes on
         try:
             fault = run_limited(
                 partial(kernel, first, last, task, *outputs), lambda: crc32(written.data)
@@ -70,7 +70,8 @@ def _stopped_at(first: int, last: int, task: Task, written: np.ndarray) -> int:
     """The last token that a run that did not end has written about; of the first query if none."""
     for query in _order(task)[first:last][::-1]:
         begin, end = task.offsets[query : query + 2]
-        done = np.flatnonzero(written[begin:end] != (0 if isinstance(task, ExactTask) else -1))
+        mine = written[begin:end]
+        done = np.flatnonzero(mine.any(axis=1) if isinstance(task, ExactTask) else mine != -1)
         if len(done):
             return int(begin + done[-1])
     return int(task.offsets[_order(task)[first]])

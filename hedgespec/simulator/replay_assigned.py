@@ -1,12 +1,11 @@
 """Replay loop for references: the drafter of a round from each token is known beforehand."""
 
-import numba
-
+from hedgespec.selectors.contract import compiled
 from hedgespec.selectors.uniforms import query_key
 from hedgespec.simulator.verification import emitted_tokens
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def replay(first, last, offsets, numbers, acceptance, assigned, draft_length, seed, choice):
     """Replay queries first..last-1; a round that starts at token t uses drafter assigned[t]."""
     for query in range(first, last):

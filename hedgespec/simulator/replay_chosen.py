@@ -6,7 +6,7 @@
 import numba
 import numpy as np
 
-from hedgespec.selectors.contract import EMITTED, LOOKAHEAD, OUTCOMES, VERIFIED, draw
+from hedgespec.selectors.contract import EMITTED, LOOKAHEAD, OUTCOMES, VERIFIED, compiled, draw
 from hedgespec.selectors.functions import compiled_functions, is_distribution
 from hedgespec.selectors.guard import FINE, copy_states, is_whole, new_states, overrun
 from hedgespec.selectors.ucbspec import SELECTOR
@@ -19,7 +19,7 @@ USES_GAMMA, DRAWS = SELECTOR.uses_gamma, SELECTOR.draws
 reset, play, learn = compiled_functions(SELECTOR, CHECKED)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def replay(first, last, task, choice):
     """Replay the queries order[first..last-1] of a `ChosenTask`; as replay_full."""
     learner = task.learner

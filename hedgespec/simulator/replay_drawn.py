@@ -1,13 +1,12 @@
 """Draws the drafters of one replay from plays that are known beforehand."""
 
-import numba
 import numpy as np
 
-from hedgespec.selectors.contract import draw
+from hedgespec.selectors.contract import compiled, draw
 from hedgespec.selectors.uniforms import SELECTION, query_key, uniform
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def drawn_drafters(seed, query, begin, end, plays):
     """Drafter (T, int16) that replay_full with this seed draws from `plays` (T, N) in a round from
     each token of the query begin..end-1; -1 elsewhere."""

@@ -3,16 +3,14 @@
 `kernels.py` compiles one copy per selector, with SELECTOR replaced.
 """
 
-import numba
 import numpy as np
 
-from hedgespec.selectors.contract import show_features
+from hedgespec.selectors.contract import compiled, show_features
 from hedgespec.selectors.feedback import Feedback, Schedule, next_due
 from hedgespec.selectors.functions import compiled_functions, is_distribution
 from hedgespec.selectors.guard import FINE, is_whole, new_states, overrun
 from hedgespec.selectors.hedge import SELECTOR
 from hedgespec.selectors.uniforms import decision_key
-from hedgespec.simulator.expectations import moments
 
 # True in the copies for learners of the user's own: bounds and plays are checked.
 CHECKED = False
@@ -21,14 +19,13 @@ QUEUED = Feedback().schedule(0)
 reset, play, learn = compiled_functions(SELECTOR, CHECKED)
 
 
-@numba.njit(nogil=True, error_model="numpy")
-def replay(first, last, task, plays, visits, usage, variance):
-    """Exact expectations over acceptance and selection for the queries first..last-1.
+@compiled
+def replay(first, last, task, plays):
+    """Fill `plays` (T, N): what the learner plays in a round from each token of the queries
+    first..last-1, of which `played_moments` makes the expectations.
 
-    Fills `plays` (T, N), what the learner plays in a round from a token, `visits` (T), the
-    probability that a round starts there, `usage` (Q, N), the expected rounds of each drafter, and
-    `variance` (Q) of the number of rounds. The schedule of the `ExactTask` knows no rounds: what is
-    learned depends on the position only. Returns what replay_full does.
+    The schedule of the `ExactTask` knows no rounds: what is learned depends on the position only.
+    Returns what replay_full does.
     """
     offsets, params, given = task.offsets, task.params, task.schedule
     schedule = Schedule(
@@ -73,13 +70,4 @@ def replay(first, last, task, plays, visits, usage, variance):
                 return begin + start
         if CHECKED and not is_whole(guard):
             return overrun(begin)
-        variance[query] = moments(
-            plays[begin:end],
-            task.acceptance,
-            begin,
-            end,
-            task.draft_length,
-            visits[begin:end],
-            usage[query],
-        )
     return FINE

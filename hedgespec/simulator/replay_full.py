@@ -10,7 +10,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from hedgespec.selectors.contract import draw, show_features
+from hedgespec.selectors.contract import compiled, draw, show_features
 from hedgespec.selectors.feedback import Feedback, Schedule, next_due
 from hedgespec.selectors.functions import compiled_functions, is_distribution
 from hedgespec.selectors.guard import FINE, copy_states, is_whole, new_states, overrun
@@ -40,7 +40,7 @@ if not CHECKED:
     play, learn = _inlined(play), _inlined(learn)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def replay(first, last, task, choice):
     """Replay the queries order[first..last-1] of a `FullTask`; write the decisions to `choice`.
 

@@ -4,10 +4,9 @@
 has one learner, and between the schedule and the learner the ledger of what is known of whom.
 """
 
-import numba
 import numpy as np
 
-from hedgespec.selectors.contract import draw
+from hedgespec.selectors.contract import compiled, draw
 from hedgespec.selectors.feedback import (
     TOLD,
     choose_drafters,
@@ -32,7 +31,7 @@ USES_PLAY, DRAWS = SELECTOR.uses_play, SELECTOR.draws
 reset, play, learn = compiled_functions(SELECTOR, CHECKED)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 def replay(first, last, task, sets, choice):
     """Replay the queries order[first..last-1] of a `PartialTask`, as replay_full does.
 

@@ -710,7 +710,6 @@ class Replayer:
         window = loss.window(self.draft_length)
         task = ExactTask(
             self.trace.offsets,
-            self._acceptance,
             self.losses(loss),
             feedback.schedule(window),
             self.draft_length,
@@ -718,7 +717,8 @@ class Replayer:
             selector.state_size(self._arms),
             self._features(selector),
         )
-        seconds = self._run_learner(configured, kernel, task, plays, visits, usage, variance)
+        seconds = self._run_learner(configured, kernel, task, plays)
+        seconds += self._moments(table_kernels().played_moments, plays, visits, usage, variance)
         return Replay(
             configured.label,
             selector.feedback,
@@ -772,20 +772,9 @@ class Replayer:
     def _exact_reference(self, chooser: Reference) -> Replay:
         if not chooser.kind.drafts:
             return self._undrafted(chooser, None)
-        kernel = table_kernels().assigned_moments
         assigned = chooser.assign(self)
         visits, usage, variance = self._no_moments()
-        arguments = (
-            self.trace.offsets,
-            self._acceptance,
-            assigned,
-            self.draft_length,
-            visits,
-            usage,
-            variance,
-        )
-        kernel(0, 0, *arguments)
-        seconds = self._over_queries(kernel, *arguments)
+        seconds = self._moments(table_kernels().assigned_moments, assigned, visits, usage, variance)
         return Replay(
             chooser.label,
             chooser.knows,
@@ -801,6 +790,13 @@ class Replayer:
             seconds,
             assigned,
         )
+
+    def _moments(self, kernel: Callable[..., None], plays: np.ndarray, *found: np.ndarray) -> float:
+        """Fill the exact moments of what is played; return the seconds, without those of
+        compiling."""
+        arguments = self.trace.offsets, self._acceptance, plays, self.draft_length, *found
+        kernel(0, 0, *arguments)
+        return self._over_queries(kernel, *arguments)
 
     def _undrafted(self, chooser: Reference, seed: int | None) -> Replay:
         """A round from each token, whatever the seed; None: the expectation."""

@@ -94,21 +94,23 @@ def train(features: np.ndarray, labels: np.ndarray, arms: int, ridge: float = RI
     """Weights (F, N) that minimise mean cross-entropy + ridge/2 |weights|^2.
 
     `features` (n, F), `labels` (n) in 0..N-1. Nesterov's gradient method with the step that the
-    loss's curvature allows.
+    loss's curvature allows. The weights are sums of the features: with fewer of these than F it is
+    learned how much of each is in them (n, N), by the same steps.
     """
-    count = len(features)
+    count, few = len(features), len(features) < features.shape[1]
     wanted = np.eye(arms)[labels]
-    gram = features @ features.T if count < features.shape[1] else features.T @ features
+    gram = features @ features.T if few else features.T @ features
     curvature = 0.5 * np.linalg.eigvalsh(gram)[-1] / count + ridge
-    weights = ahead = np.zeros((features.shape[1], arms))
+    weights = ahead = np.zeros((len(gram), arms))
     for step in range(_STEPS):
-        scores = features @ ahead
+        scores = (gram if few else features) @ ahead
         chances = np.exp(scores - scores.max(axis=1, keepdims=True))
         chances /= chances.sum(axis=1, keepdims=True)
-        gradient = features.T @ (chances - wanted) / count + ridge * ahead
+        away = chances - wanted
+        gradient = (away if few else features.T @ away) / count + ridge * ahead
         before, weights = weights, ahead - gradient / curvature
         ahead = weights + step / (step + 3) * (weights - before)
-    return weights
+    return features.T @ weights if few else weights
 
 
 def _embeddings(trace: Asked) -> np.ndarray:

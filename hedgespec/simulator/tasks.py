@@ -77,7 +77,6 @@ class ExactTask(NamedTuple):
     """Of replay_exact: as `FullTask`, of one expectation instead of a seed."""
 
     offsets: np.ndarray
-    acceptance: np.ndarray
     loss: np.ndarray
     schedule: Schedule
     draft_length: int

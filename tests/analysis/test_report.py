@@ -147,6 +147,16 @@ def test_quantiles_of_sorted_rows_are_those_of_numpy(draws):
         )
 
 
+def test_ends_of_intervals_are_stretched_quantiles_of_the_draws():
+    values = np.random.default_rng(0).normal(size=(30, 3)).round(1)
+    values[4, 1] = np.nan
+    found = mean_estimate(values)
+    draws = statistics.resampled_sums(values) / len(values)
+    for end, share in ((found.low, 0.025), (found.high, 0.975)):
+        away = np.quantile(draws, share, axis=0) - found.value
+        np.testing.assert_allclose(end, found.value + statistics.stretch(30) * away, rtol=1e-12)
+
+
 def test_one_query_has_a_value_and_no_interval():
     found = mat_estimate(np.array([10]), np.array([[4.0, 5.0]]))
     assert found.value.tolist() == [2.5, 2.0]

@@ -1,5 +1,6 @@
 """The verdict: chosen on one half of the questions, measured on the other."""
 
+import html
 import io
 import re
 from dataclasses import dataclass
@@ -313,6 +314,17 @@ def test_several_traces_are_summed_up_in_a_table(tmp_path):
     )
     *_, last = re.findall(r"^ ?(?:mix|other) .*$", text.getvalue(), re.MULTILINE)
     assert re.match(r" ?other +24 +use learner-\S+ +[\d.]+ tokens/s +\+[\d.]+ % \(.*\) ", last)
+
+
+def test_the_report_sums_several_traces_up_at_the_terminals_end_as_on_its_page(tmp_path, capsys):
+    folder = make_results(tmp_path, traces=("mix", "other"))
+    said = " ".join(summed_up(judge_all(read_results(folder))))
+    assert main(["report", str(folder), "--out", str(tmp_path / "report"), "--formats"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert said in printed.partition(" other 24 ")[2]  # behind the table
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    text = html.unescape(re.sub(r"<[^>]+>", " ", page))
+    assert said in " ".join(text.split()).replace(" :", ":")
 
 
 def test_results_that_do_not_say_what_can_be_run_get_no_verdict(tmp_path):

@@ -1,6 +1,7 @@
 """The command line: results, help, errors, Ctrl-C."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -354,3 +355,18 @@ def test_help_lists_every_command_without_importing_what_they_need():
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert all(f"\n    {name}" in output for name in COMMANDS)
     assert output.endswith("set()\n")
+
+
+@pytest.mark.parametrize("command", ["sim", "report"])
+def test_matrix_products_use_one_core_unless_the_user_says_otherwise(command):
+    """Said before NumPy is there, which reads it once."""
+    code = (
+        "import os, sys; from hedgespec.cli import make_parser; there = 'numpy' in sys.modules; "
+        f"make_parser(['{command}']); print(there, os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    for given, expected in (({}, "False 1"), ({"OPENBLAS_NUM_THREADS": "3"}, "False 3")):
+        others = {name: text for name, text in os.environ.items() if "NUM_THREADS" not in name}
+        output = subprocess.run(
+            [sys.executable, "-c", code], env=others | given, capture_output=True, text=True
+        ).stdout
+        assert output.strip() == expected

@@ -71,6 +71,15 @@ def test_training_reaches_the_minimum():
     np.testing.assert_allclose(gradient, 0, atol=1e-6)
 
 
+def test_features_in_a_wider_space_give_the_same_weights_there():
+    """With more features than queries it works in fewer."""
+    generator = np.random.default_rng(3)
+    features, labels = generator.normal(size=(40, 6)), generator.integers(ARMS, size=40)
+    turned = np.linalg.qr(generator.normal(size=(60, 6)))[0]
+    wide = train(features @ turned.T, labels, ARMS)
+    np.testing.assert_allclose(wide, turned @ train(features, labels, ARMS), atol=1e-12)
+
+
 def test_scale_and_shift_of_the_embedding_do_not_matter(told):
     trace, best = told
     embeddings = np.array(trace.queries["prompt_embedding"].to_list())

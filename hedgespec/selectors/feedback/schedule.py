@@ -16,7 +16,7 @@ from hedgespec.selectors.feedback.contract import DelayPolicy, EvaluationPolicy
 from hedgespec.selectors.feedback.registry import ARRIVALS, MODIFIERS
 
 # Put into the caller's loop by the compiler: a call would count references to `starts`.
-_inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
+_inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True, no_cfunc_wrapper=True)
 # The same of what nothing but compiled code calls: ways in from elsewhere take long to compile.
 _link = numba.njit(
     nogil=True,
