@@ -24,12 +24,15 @@ class CostMeter:
         """`first` takes the `measurement` for the first time, and measures overheads."""
         self._engine, self._measurement = engine, measurement
         self._due = 0.0
-        self.costs = self._timed(first)
+        self.costs = first()
 
     def between_answers(self) -> None:
         """Measure once more, if the last time is long enough ago. The engine's text is ended."""
-        if perf_counter() >= self._due:
-            self.costs = self._timed(self._again)
+        started = perf_counter()
+        if started >= self._due:
+            self.costs = self._again()
+            ended = perf_counter()
+            self._due = ended + (ended - started) / _SHARE
 
     def _again(self) -> Costs:
         with torch.inference_mode(), self._engine.unlimited():
@@ -40,9 +43,3 @@ class CostMeter:
             evaluation_overhead=self.costs.evaluation_overhead,
             part_overhead=self.costs.part_overhead,
         )
-
-    def _timed(self, measure: Callable[[], Costs]) -> Costs:
-        started = perf_counter()
-        found = measure()
-        self._due = perf_counter() + (perf_counter() - started) / _SHARE
-        return found
