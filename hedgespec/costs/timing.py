@@ -3,7 +3,7 @@ other work, as what a machine takes moves from minute to minute."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import median
 from time import perf_counter
 
 import numpy as np
@@ -26,8 +26,8 @@ class Timed:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds of each part: the median of its repeats, of several calls the mean of theirs, and how
-    all are spread."""
+    """Seconds of each part: the median of its repeats, of several calls the median of theirs, and
+    how all are spread."""
 
     medians: dict[str, float]
     spread: dict[str, Spread]
@@ -85,7 +85,7 @@ def _in_turn(
 
 def _timings(calls: Sequence[dict[str, list[float]]]) -> Timings:
     return Timings(
-        {name: fmean(median(call[name]) for call in calls) for name in calls[0]},
+        {name: median(median(call[name]) for call in calls) for name in calls[0]},
         {name: _spread([value for call in calls for value in call[name]]) for name in calls[0]},
     )
 

@@ -16,8 +16,8 @@ _SHARE = 0.1  # of the time, that measuring again takes at most
 class CostMeter:
     """Measures what rounds cost before the first answer, and once more between answers.
 
-    So rounds can be compared with what their parts took in the same minutes. `costs` are means over
-    all times; what rounds take besides their parts is measured the first time.
+    So rounds can be compared with what their parts took in the same minutes. `costs` are medians
+    over all times; what rounds take besides their parts is measured the first time.
     """
 
     def __init__(self, engine: Engine, measurement: Measurement, first: Callable[[], Costs]):
