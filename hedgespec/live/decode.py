@@ -172,9 +172,8 @@ class LiveDecoder:
         engine = self._engine_of_costs()
         with torch.inference_mode(), engine.unlimited():
             measurement = engine.measurement(context, self._widths(widths))
-            return CostMeter(
-                engine, measurement, lambda: self._with_overheads(measurement.take(), engine)
-            )
+            first = self._with_overheads(measurement.take(), engine)
+        return CostMeter(engine, measurement, first)
 
     def _engine_of_costs(self) -> Engine:
         """One that drafts, whatever the selector does."""
@@ -266,13 +265,7 @@ class LiveDecoder:
                 stacklevel=3,
             )
             return costs
-        one = replace(
-            one,
-            overhead=costs.overhead,
-            evaluation_overhead=costs.evaluation_overhead,
-            part_overhead=costs.part_overhead,
-        )
-        return replace(costs, conditions=[*costs.conditions, one])
+        return replace(costs, conditions=[*costs.conditions, one.with_overheads_of(costs)])
 
     def with_selector(
         self, selector: str | Selector | ConfiguredSelector, **own: Any

@@ -270,7 +270,7 @@ class _Recorder:
             ).with_columns(_gap=self._checked_gap(one))
             for one in scored
         ]
-        return pl.concat(queries).sort("query"), pl.concat(tokens).sort("query", "position")
+        return pl.concat(queries), pl.concat(tokens)
 
     def _checked_gap(self, one: _Scored) -> np.ndarray:
         """|log softmax of the emitted tokens| between the passes, (T).

@@ -120,6 +120,15 @@ class Costs:
         """`part_overhead`, or what is taken for it."""
         return self.evaluation_overhead if self.part_overhead is None else self.part_overhead
 
+    def with_overheads_of(self, other: "Costs") -> "Costs":
+        """These, but for the overheads, which are those of others."""
+        return replace(
+            self,
+            overhead=other.overhead,
+            evaluation_overhead=other.evaluation_overhead,
+            part_overhead=other.part_overhead,
+        )
+
     @property
     def measured(self) -> "list[Costs]":
         """Every condition, the first one included, each without the others."""

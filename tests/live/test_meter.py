@@ -71,7 +71,7 @@ def test_a_tenth_of_the_time_at_most_goes_for_measuring(target, monkeypatch):
 
     first = measurement.take(1)
     monkeypatch.setattr(measurement, "take", take)
-    found = meter.CostMeter(decoder.engine, measurement, take)
+    found = meter.CostMeter(decoder.engine, measurement, take())
     for _ in range(5):
         now[0] += 9.0
         found.between_answers()

@@ -180,6 +180,7 @@ GOLDEN = {
         "exp3spec": 2020.0,
         "none": 2788.0,
     },
+    # Of the 1.5B target.
     "coder-long-t0.7": {
         "fixed:generalist": 18856.0,
         "fixed:generalist-mixed": 13295.0,
@@ -302,7 +303,6 @@ GOLDEN_TREES = {
     "exp3spec": 4969.0,
 }
 
-# The same of the 1.5B target.
 CORE = ("domain-mix-t0", "domain-mix-t0.7", "methods-t0")  # on which `make check` replays
 TRACES = slow_but(CORE, GOLDEN)
 
