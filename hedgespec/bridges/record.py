@@ -294,16 +294,17 @@ class _Recorder:
 
     def _resumed(self, query: Query) -> str:
         """The text of an answer that is on disk."""
-        recorded, tokens = self._writer.read_batch(_name(query))
+        recorded = self._writer.read_queries(_name(query))
         if recorded["prompt_sha256"].to_list() != [query.prompt_sha256]:
             raise HedgespecError(
                 f"{self._setup.settings.out}: cannot resume: the prompt of "
                 f"{query.question.query_id(query.turn)} is not that recorded before; does the "
                 "chat template print the date? Remove the folder to start anew"
             )
+        tokens = self._writer.read_tokens(_name(query), ["token"])["token"].to_list()
         self._progress.tokens_resumed += len(tokens)
         self._count(len(tokens))
-        return self._text(tokens["token"].to_list(), recorded["finish_reason"][0])
+        return self._text(tokens, recorded["finish_reason"][0])
 
     def _record_all(self, queries: list[Query]) -> list[tuple[Query, str]]:
         """Some answers at once. When one fails, no others begin, and those in work are kept."""

@@ -134,15 +134,18 @@ class _Recorder:
     def _run_turns(self) -> None:
         """Each needs the answers of the one before. Batches of other parts are waited for."""
         answers: dict[str, list[str]] = {question.id: [] for question in self._questions}
-        for turn in range(max(len(question.turns) for question in self._questions)):
+        turns = max(len(question.turns) for question in self._questions)
+        for turn in range(turns):
             queries = self._queries_of(turn, answers)
             found = enumerate(batches(queries, self._batch_size, self._setup.context))
             for number, batch in sorted(found, key=lambda one: one[0] % self._parts != self._part):
                 name = f"turn{turn}-{number:05d}"
                 if number % self._parts != self._part:
                     self._wait(partial(self._is_there, name))
-                for query, text in zip(batch, self._run_batch(name, batch), strict=True):
-                    answers[query.question.id].append(text)
+                self._run_batch(name, batch)
+                if turn + 1 < turns:
+                    for query, text in zip(batch, self._texts(name, batch), strict=True):
+                        answers[query.question.id].append(text)
 
     def _wait(self, until: Callable[[], bool]) -> None:
         """For what another part does. Raises HedgespecError if the trace is whole before."""
@@ -170,17 +173,21 @@ class _Recorder:
         self._progress.queries_total -= len(self._queries.left_out) - before
         return queries
 
-    def _run_batch(self, name: str, batch: list[Query]) -> list[str]:
-        """Record one batch, or read it if it is there already; return the answers' texts."""
-        if name in self._writer.finished_batches():
-            queries, tokens = self._writer.read_batch(name)
-            self._check_same_prompts(name, batch, queries)
-            self._progress.tokens_resumed += len(tokens)
+    def _run_batch(self, name: str, batch: list[Query]) -> None:
+        """Record one batch unless it is there already."""
+        if self._is_there(name):
+            self._check_same_prompts(name, batch, self._writer.read_queries(name))
+            tokens = len(self._writer.read_tokens(name, ["token"]))
+            self._progress.tokens_resumed += tokens
         else:
             tokens = self._record_batch(name, batch)
-        self._progress.tokens += len(tokens)
+        self._progress.tokens += tokens
         self._progress.queries_done += len(batch)
         self._report(self._progress)
+
+    def _texts(self, name: str, batch: list[Query]) -> list[str]:
+        """The texts of a finished batch's answers."""
+        tokens = self._writer.read_tokens(name, ["query", "token"])
         by_query = {
             number: group["token"].to_list() for (number,), group in tokens.group_by("query")
         }
@@ -200,7 +207,8 @@ class _Recorder:
                 "start anew"
             )
 
-    def _record_batch(self, name: str, batch: list[Query]) -> pl.DataFrame:
+    def _record_batch(self, name: str, batch: list[Query]) -> int:
+        """Record one batch; return its number of tokens."""
         answers = self._timed(
             "generate", partial(in_fitting_pieces, self._generate, batch, self._shrunk)
         )
@@ -212,7 +220,7 @@ class _Recorder:
         queries, tokens = self._tables(scored)
         self._tokens_timed += len(tokens)
         self._writer.write_batch(name, queries, tokens)
-        return tokens
+        return len(tokens)
 
     def _generate(self, queries: Sequence[Query]) -> list[GeneratedAnswer]:
         longest = max(query.limit for query in queries)

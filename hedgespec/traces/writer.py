@@ -73,14 +73,18 @@ class TraceWriter:
         }
         write_text(self._hashes(name), json.dumps(hashes) + "\n")
 
-    def read_batch(self, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The query and token tables of a finished batch."""
-        return self._read(name, "queries"), self._read(name, "tokens")
+    def read_queries(self, name: str) -> pl.DataFrame:
+        """The query table of a finished batch."""
+        return self._read(name, "queries")
+
+    def read_tokens(self, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """The token table of a finished batch, or some of its columns."""
+        return self._read(name, "tokens", columns)
 
     def read_token_column(self, column: str) -> pl.Series:
         """One column of the token tables of all finished batches."""
         return pl.concat(
-            [self._read(name, "tokens", [column]) for name in sorted(self.finished_batches())]
+            [self.read_tokens(name, [column]) for name in sorted(self.finished_batches())]
         )[column]
 
     def _part(self, name: str, kind: str) -> Path:
@@ -112,7 +116,7 @@ class TraceWriter:
         if not names:
             raise TraceError(f"{self.folder}: nothing was recorded")
         queries = pl.concat(
-            [self._read(name, "queries").with_columns(batch=pl.lit(name)) for name in names]
+            [self.read_queries(name).with_columns(batch=pl.lit(name)) for name in names]
         ).sort("query")
         return self.write_whole(
             manifest, renumbered(queries.drop("batch"), queries["query"]), self._in_order(queries)
@@ -123,7 +127,7 @@ class TraceWriter:
         batches: dict[str, dict[Any, pl.DataFrame]] = {}
         for number, name in enumerate(queries["batch"]):
             if name not in batches:
-                tokens = renumbered(self._read(name, "tokens"), queries["query"])
+                tokens = renumbered(self.read_tokens(name), queries["query"])
                 batches[name] = tokens.sort("query", "position").partition_by("query", as_dict=True)
             yield batches[name].pop((number,))
 
