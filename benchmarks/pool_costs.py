@@ -57,6 +57,8 @@ def main() -> None:
     add = parser.add_argument
     add("traces", nargs="+", help="bundled traces, whose drafters are measured")
     add("--shapes", default=TARGET, help="of the target: a name of `hedgespec profile`, or a file")
+    add("--lm", help="shapes of drafters that are models, likewise (default: the zoo's)")
+    add("--draft-vocabulary", type=int, default=ZooSettings.draft_vocabulary, help="of heads")
     add("--device", default="cuda")
     add("--dtype", default="bfloat16")
     add("--draft-length", type=int, default=5)
@@ -90,7 +92,7 @@ def measured(options: argparse.Namespace) -> Costs:
     }
     return pool_costs(
         target,
-        random_pool(list(infos.values()), target),
+        random_pool(list(infos.values()), target, options.draft_vocabulary, options.lm),
         options.draft_length,
         compiled=options.compile,
         eager=options.eager,
@@ -111,9 +113,15 @@ def with_words(target: LanguageModel) -> LanguageModel:
     return LanguageModel(target.id, target.model, tokenizer)
 
 
-def random_pool(infos: list, target: LanguageModel) -> list[Drafter]:
-    """Drafters with the names and kinds of `infos`, random weights of the zoo's shapes."""
-    vocabulary = np.arange(min(ZooSettings.draft_vocabulary, target.vocabulary_size))
+def random_pool(
+    infos: list,
+    target: LanguageModel,
+    draft_vocabulary: int = ZooSettings.draft_vocabulary,
+    lm: str | None = None,
+) -> list[Drafter]:
+    """Drafters with the names and kinds of `infos`, random weights of the zoo's shapes; models of
+    the shapes `lm`, if given."""
+    vocabulary = np.arange(min(draft_vocabulary, target.vocabulary_size))
     depths = ZooSettings.parallel_depths
     pool = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -130,11 +138,19 @@ def random_pool(infos: list, target: LanguageModel) -> list[Drafter]:
                 save_redrafter(new_recurrent_head(target, vocabulary, 0), place)
                 pool[info.name] = f"redrafter:{place}"
             elif info.kind == "lm":
-                small = new_small_model(target, 0).to(target.model.dtype).eval()
-                pool[info.name] = LanguageModel(info.name, small, target.tokenizer)
+                pool[info.name] = LanguageModel(
+                    info.name, _small_model(target, lm), target.tokenizer
+                )
             else:
-                pool[info.name] = info.kind
+                pool[info.name] = info.id
         return make_drafters(pool, target)
+
+
+def _small_model(target: LanguageModel, lm: str | None) -> torch.nn.Module:
+    if lm is None:
+        return new_small_model(target, 0).to(target.model.dtype).eval()
+    dtype = str(target.model.dtype).removeprefix("torch.")
+    return random_target(lm, target.device.type, dtype).model
 
 
 def _of(costs: Costs, drafters: list[DrafterInfo]) -> Costs:
