@@ -39,7 +39,8 @@ from hedgespec.costs.file import save_costs
 from hedgespec.errors import HedgespecError
 from hedgespec.files import sha256_text, write_text
 from hedgespec.live import DecoderSettings, LiveDecoder
-from hedgespec.live.engine import Clock, Evaluation
+from hedgespec.live.clock import Clock
+from hedgespec.live.engine import Evaluation
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.static_engine import StaticEngine
 from hedgespec.models.distributions import Sampling

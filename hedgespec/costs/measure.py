@@ -132,9 +132,9 @@ def _drafter_costs(
 
 
 def _step(medians: dict[str, float], drafter: str, draft_length: int) -> float:
-    """Of a whole draft as it is decoded: its first token takes a pass only where it begins so."""
-    passes = draft_length if begin_part(drafter) in medians else max(1, draft_length - 1)
-    return medians[draft_part(drafter)] / passes
+    """Of a whole draft as it is decoded: its begin gives the first token, steps the others."""
+    begin = medians.get(begin_part(drafter), 0.0)
+    return max(0.0, medians[draft_part(drafter)] - begin) / max(1, draft_length - 1)
 
 
 def check_measurable(target: LanguageModel, drafters: list[Drafter]) -> None:

@@ -17,11 +17,13 @@ REPEATS = {"cpu": 5, "cuda": 20}
 
 @dataclass(frozen=True)
 class Timed:
-    """Work that is timed, each time after a `prepare` that does not count."""
+    """Work that is timed, each time after a `prepare` that does not count: it is the part `times`
+    over."""
 
     name: str
     prepare: Callable[[], object]
     work: Callable[[], object]
+    times: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def _in_turn(
     for _ in range(_WARM_UP + repeats):
         for part in parts:
             part.prepare()
-            seconds[part.name].append(_seconds(part.work, device))
+            seconds[part.name].append(_seconds(part.work, device) / part.times)
     return {name: values[_WARM_UP:] for name, values in seconds.items()}
 
 

@@ -94,6 +94,8 @@ class LiveDecoder:
                 )
             ],
         )
+        for drafter in drafters:
+            drafter.make_ready(trees=self.tree is not None)
         self.engine = self._make_engine(self.plan)
         self._room = self.plan.draft_length  # of the engine's tensors
         self.last: Answer | None = None

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hedgespec.live.clock import Clock
 from hedgespec.rules import Statistics
 
 
@@ -13,8 +14,7 @@ class Round:
 
     Where nothing is drafted, `drafter` is NO_DRAFTER, and with selector `none` `arm` too.
     `position` counts tokens of the answer before the round, `weights` (N) are the selector's play,
-    `evaluated` are the numbers of the drafters that were evaluated before it, `seconds` wall-clock
-    times of the round's parts.
+    `evaluated` are the numbers of the drafters that were evaluated before it.
     """
 
     position: int
@@ -24,7 +24,12 @@ class Round:
     evaluated: list[int]
     drafted: int
     tokens: list[int]
-    seconds: dict[str, float]
+    clock: Clock
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Of each of the round's parts, one after the other; waits until a GPU has done them."""
+        return self.clock.seconds
 
 
 @dataclass

@@ -18,7 +18,8 @@ from hedgespec.live.candidates import (
     tree_candidates,
     verify_candidates,
 )
-from hedgespec.live.engine import Clock, Engine, Evaluation
+from hedgespec.live.clock import Clock
+from hedgespec.live.engine import Engine, Evaluation
 from hedgespec.live.evaluated import reduce_for, unpack
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.pool import Laws, Pool, Text
@@ -26,6 +27,7 @@ from hedgespec.live.static_drafters import can_run_static
 from hedgespec.live.tree_session import TreeEvaluation
 from hedgespec.models.acceptance import emitted_log_p
 from hedgespec.models.cached import CachedModel
+from hedgespec.models.drafters import Drafter
 from hedgespec.models.fixed_tensors import has_plain_attention
 from hedgespec.models.logits import contained, decoded, refuse_rows
 from hedgespec.models.target import LanguageModel
@@ -212,13 +214,18 @@ class EagerEngine(Engine):
             self._target, self._pool.drafters, self._plan.draft_length, context, widths
         )
 
+    @staticmethod
+    def can_batch(target: LanguageModel, drafters: Sequence[Drafter]) -> bool:
+        """Whether several texts at once can be timed."""
+        return has_plain_attention(target) and all(map(can_run_static, drafters))
+
     def costs_of_texts(self, texts: int, context: int, repeats: int | None = None) -> Costs:
         """Of the models as they are, but with keys and values of fixed size.
 
         Raises HedgespecError for models without.
         """
         drafters = self._pool.drafters
-        if not (has_plain_attention(self._target) and all(map(can_run_static, drafters))):
+        if not self.can_batch(self._target, drafters):
             raise HedgespecError(
                 "several texts at once can be timed of targets and drafters of "
                 "plain attention, and EAGLE heads"

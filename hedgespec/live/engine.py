@@ -4,11 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
-from time import perf_counter
 
 import torch
 
 from hedgespec.costs.timing import Measurement
+from hedgespec.live.clock import Clock
 from hedgespec.rules import Statistics
 from hedgespec.traces import Costs
 
@@ -21,24 +21,6 @@ class Evaluation(Enum):
     EACH_ROUND = "queued"
     ASIDE = "rounds:D"  # beside the next round's drafting, where the device can do that
     IN_PART = "eliminate:c,p"  # on demand, some of the drafters
-
-
-class Clock:
-    """Seconds of each part of a round."""
-
-    def __init__(self, exact: bool, device: torch.device):
-        """`exact` waits for the device before each reading."""
-        self._waits = exact and device.type == "cuda"
-        self.seconds: dict[str, float] = {}
-        self._last = perf_counter()
-
-    def read(self, part: str) -> None:
-        """The time since the last reading was spent on `part`."""
-        if self._waits:
-            torch.cuda.synchronize()
-        now = perf_counter()
-        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
-        self._last = now
 
 
 class Engine(ABC):

@@ -11,6 +11,7 @@ import torch
 from hedgespec.costs.estimate import reading_seconds
 from hedgespec.costs.measure import check_measurable
 from hedgespec.live.decode import LiveDecoder
+from hedgespec.live.eager_engine import EagerEngine
 from hedgespec.live.static_engine import StaticEngine
 from hedgespec.models.distributions import Sampling
 from hedgespec.models.drafters import Drafter, make_drafters
@@ -42,14 +43,22 @@ def pool_costs(
     """Measured seconds of the parts of rounds, as LiveDecoder.costs, of drafters of any kind.
 
     On fixed tensors, `compiled` or not, where a drafter runs so; others as they are, and with
-    `eager` all: `engine` says which. `widths`, `batches`, `kept` and `known` are of the first
-    engine. Raises HedgespecError for models that live decoding refuses.
+    `eager` all: `engine` says which. Of several texts those that can be timed so are one engine,
+    and others draft for one text after another. `widths`, `batches`, `kept` and `known` are of the
+    first engine. Raises HedgespecError for models that live decoding refuses.
     """
-    fast = [] if eager else [one for one in drafters if StaticEngine.can_run(target, [one])]
+
+    def is_first(drafter: Drafter) -> bool:
+        if eager:
+            return not batches or EagerEngine.can_batch(target, [drafter])
+        return StaticEngine.can_run(target, [drafter])
+
+    with_batches = [one for one in drafters if is_first(one)]
     found: list[Costs] = []
-    for members in (fast, [one for one in drafters if one not in fast]):
+    for members in (with_batches, [one for one in drafters if one not in with_batches]):
         if members:
-            static, first = members is fast, not found
+            first = members is with_batches or not found
+            static = members is with_batches and not eager
             decoder = LiveDecoder(
                 target,
                 members,
@@ -141,7 +150,14 @@ def _joined(found: list[Costs], names: list[str]) -> Costs:
             counted = {**counted, str(len(first.drafters)): together}  # they are one batch
         together += sum(one.evaluate for costs in others for one in costs.drafters.values())
     engine = "; ".join(
-        [first.engine, *(f"{', '.join(costs.drafters)}: {costs.engine}" for costs in others)]
+        [
+            first.engine,
+            *(
+                f"{', '.join(costs.drafters)}: {costs.engine}"
+                for costs in others
+                if costs.engine != first.engine
+            ),
+        ]
     )
     spread = {
         name: one

@@ -38,7 +38,7 @@ class DecoderSettings:
     a drafter. Losses in seconds need them.
 
     Running: `evaluate_all` evaluates every drafter on every token, at the end of a text if the
-    selector does not need it before. `timed` waits for the device before each clock reading.
+    selector does not need it before. `timed` has a GPU's own clock read for each part of a round.
     `static` has the models run on fixed tensors, by default on a GPU if all of them can; `compiled`
     then has torch.compile make their kernels, which takes a minute or more once. A drafter whose
     one call took more than `drafter_seconds` is dropped; on fixed tensors a draft is one call, and

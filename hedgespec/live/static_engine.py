@@ -12,12 +12,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import torch
 
+from hedgespec.costs.examples import example_texts
 from hedgespec.costs.measure import costs_from
 from hedgespec.costs.timing import Measurement, Timed, Timings
 from hedgespec.live.batched import BatchedRound, counts_up_to
-from hedgespec.live.engine import Clock, Engine, Evaluation
+from hedgespec.live.clock import Clock
+from hedgespec.live.engine import Engine, Evaluation
 from hedgespec.live.evaluated import no_statistics, unpack
 from hedgespec.live.failures import DrafterFailureError, warn_dropped
 from hedgespec.live.graphs import Captured, Fetched
@@ -341,16 +344,30 @@ class StaticEngine(Engine):
         self, arm: int, prepare: Callable[[], object], texts: int = 1
     ) -> list[Timed]:
         """Of a drafter that copies, for one text after another: the host's work and the copy to the
-        device. A draft begins with the first look-up, which is all where it finds nothing."""
+        device, of texts as people and models write them. A draft begins with the first look-up,
+        which is all where it finds nothing."""
         name, few, many = self._names[arm], self._draft_length + 1, self._many
         noise = torch.rand(few - 1, self._rule.width(self._vocabulary), dtype=torch.float64)
-        works: dict[str, Callable[[], object]] = {
-            draft_part(name): partial(self._copy, arm, noise),
-            begin_part(name): partial(self._done, partial(self._copying.draft, arm, noise[:1])),
-            evaluate_part(name): partial(self._look_up_last, [arm], few),
-            read_part(many, name): partial(self._look_up_last, [arm], many),
-        }
-        return [Timed(part, prepare, partial(_repeat, work, texts)) for part, work in works.items()]
+        found, nothing = self._copying.examples(arm, self._length, few - 1)
+
+        def timed(part: str, examples: list[np.ndarray], work: Callable[[], object]) -> Timed:
+            return Timed(
+                part,
+                prepare,
+                partial(self._copying.on_each, examples, work),
+                len(examples) / texts,
+            )
+
+        return [
+            timed(draft_part(name), found, partial(self._copy, arm, noise)),
+            timed(
+                begin_part(name),
+                nothing,
+                partial(self._done, partial(self._copying.draft, arm, noise[:1])),
+            ),
+            timed(evaluate_part(name), found, partial(self._look_up_last, [arm], few)),
+            timed(read_part(many, name), found, partial(self._look_up_last, [arm], many)),
+        ]
 
     def costs_of_texts(self, texts: int, context: int, repeats: int | None = None) -> Costs:
         """Of graphs as those of one text. Drafters that copy do so for one text after another."""
@@ -408,11 +425,7 @@ class StaticEngine(Engine):
         )
 
     def _prepare_to_measure(self, context: int) -> None:
-        """A text whose second half repeats the first: what looks it up finds it, half way back."""
-        half = torch.randint(
-            self._vocabulary, (-(-context // 2),), generator=torch.Generator().manual_seed(0)
-        ).tolist()
-        self.begin((half + half)[:context], 1)
+        self.begin(example_texts(1, context, self._vocabulary)[0].tolist(), 1)
 
     def _catch_up(self, arm: int) -> None:
         """Have a drafter read what was verified since it read last."""
@@ -565,8 +578,3 @@ class StaticEngine(Engine):
     def _wait_aside(self) -> None:
         if self._side is not None:
             self._side.synchronize()
-
-
-def _repeat(work: Callable[[], object], times: int) -> None:
-    for _ in range(times):
-        work()

@@ -11,21 +11,26 @@ and a second, small launch behind the packet adds their columns to the same tabl
 with them: the host waits no more often.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from hedgespec.costs.examples import example_texts
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.watch import Watch
 from hedgespec.models.distributions import probabilities
 from hedgespec.models.drafters.base import Drafter
 from hedgespec.models.drafters.context import ContextDrafter, PromptLookup, Proposals
 from hedgespec.models.known_tokens import draw_draft
+from hedgespec.models.lookup import continued
 
 # Rows have room for 1 token, or for a power of this: each room has graphs of its own.
 _WIDER = 16
+# Texts that looking up is timed on, of those that are looked at for whole drafts.
+_EXAMPLES, _LOOKED_AT = 8, 64
+_NO_TOKEN = -1  # stands in no text
 _NOTHING = Proposals(0, *(np.empty(0, dtype) for dtype in (np.int64, np.int64, np.float32)))
 
 
@@ -110,6 +115,24 @@ class Copying:
     def go_on(self, length: int, tokens: list[int]) -> None:
         """The text is its first `length` tokens and those that follow."""
         self._text = _joined(self._text[:length], tokens)
+
+    def examples(
+        self, arm: int, tokens: int, count: int
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Texts of so many `tokens` in which a drafter finds a whole draft of `count`, and the same
+        with an end that stands nowhere before, in which it finds nothing."""
+        texts = list(example_texts(_LOOKED_AT, tokens, self._vocabulary))
+        longest = self._drafters[arm].longest
+        whole = [text for text in texts if len(continued(text, count, longest)) == count]
+        found = whole[:_EXAMPLES] or [np.resize(texts[0][: -(-tokens // 2)], tokens)]
+        return found, [np.append(text[:-1], _NO_TOKEN) for text in found]
+
+    def on_each(self, texts: list[np.ndarray], work: Callable[[], object]) -> None:
+        """Do something with each of some texts."""
+        before = self._text
+        for self._text in texts:
+            work()
+        self._text = before
 
     def draft(self, arm: int, noise: torch.Tensor) -> Packed | None:
         """Draft at most as many tokens as `noise` (k, W) has rows: their numbers, and what each was

@@ -7,8 +7,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from hedgespec.live.clock import Clock
 from hedgespec.live.decoded import Answer, Round
-from hedgespec.live.engine import Clock, Engine, Evaluation
+from hedgespec.live.engine import Engine, Evaluation
 from hedgespec.live.evaluated import last_tokens, side_by_side
 from hedgespec.live.plan import RoundPlan
 from hedgespec.live.policy import Policy
@@ -104,7 +105,7 @@ class Rounds:
             len(tokens), self._gamma(drafter, len(tokens)) if policy.uses_gamma else None
         )
         clock.read("learn")
-        return Round(position, arm, drafter, weights, evaluated, drafted, tokens, clock.seconds)
+        return Round(position, arm, drafter, weights, evaluated, drafted, tokens, clock)
 
     def _drafting(self, arm: int) -> tuple[int, int]:
         """The drafter of an arm, or NO_DRAFTER, and the tokens that it drafts at most."""

@@ -15,15 +15,20 @@ def _common(tokens, end, position, longest):
     return length
 
 
-@numba.njit
-def continued(tokens, count, longest):
+def continued(tokens: np.ndarray, count: int, longest: int) -> np.ndarray:
     """Up to `count` tokens behind a text: each followed the latest of the longest matches before.
 
     As token by token with `matches`, in one call; ends where there is no match.
     """
     text = np.empty(len(tokens) + count, dtype=np.int64)
     text[: len(tokens)] = tokens
-    for position in range(len(tokens), len(text)):
+    return text[len(tokens) : _go_on(text, len(tokens), longest)]
+
+
+@numba.njit
+def _go_on(text, known, longest):
+    """Write what follows the `known` tokens of a text; how far it went."""
+    for position in range(known, len(text)):
         best, found = 0, -1
         for end in range(position - 1, 0, -1):
             length = _common(text, end, position, longest)
@@ -32,9 +37,9 @@ def continued(tokens, count, longest):
                 if best == longest:
                     break
         if found < 0:
-            return text[len(tokens) : position]
+            return position
         text[position] = text[found]
-    return text[len(tokens) :]
+    return len(text)
 
 
 @numba.njit

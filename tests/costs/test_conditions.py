@@ -273,6 +273,8 @@ def test_what_is_refused_is_kept_beside(tmp_path):
         save_measured(path, drifted)
     assert not path.exists()
     assert replace(load_costs(tmp_path / "costs.json.refused"), made="") == drifted
+    short = {"draft lookup": Spread(20, 0.01, 0.02, 0.3)}  # nothing to a pass of a second
+    save_measured(path, replace(COSTS, spread=short))
     save_measured(path, COSTS)
     assert not (tmp_path / "costs.json.unfinished").exists()
     assert replace(load_costs(path), made="") == COSTS

@@ -100,6 +100,19 @@ def test_each_drafter_is_timed_in_the_engine_that_runs_it(tiny_models, tmp_path,
     assert list(costs.evaluate_together) == ([] if eager else ["1"]), "only the exit is in a batch"
 
 
+def test_of_several_texts_some_drafters_are_one_engine_and_others_come_one_by_one(tiny_models):
+    target = load_model(tiny_models["target"], "cpu", "float32")
+    drafters = make_drafters(["ngram", "early-exit:2"], target)
+    costs = pool_costs(target, drafters, 3, eager=True, context=40, repeats=2, batches=(2,))
+    assert costs.engine == "eager"
+    assert [(one.batch, list(one.drafters)) for one in costs.measured] == [
+        (1, ["ngram", "early-exit-2"]),
+        (2, ["ngram", "early-exit-2"]),
+    ]
+    one, two = (found.drafters["ngram"] for found in costs.measured)
+    assert (two.draft, two.evaluate) == pytest.approx((2 * one.draft, 2 * one.evaluate))
+
+
 @pytest.fixture
 def setups():
     """What recordings on a GPU hand over."""

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from hedgespec.live import DecoderSettings, LiveDecoder  # noqa: E402
 from hedgespec.live.failures import DrafterFailureError  # noqa: E402
 from hedgespec.live.watch import Watch  # noqa: E402
+from hedgespec.models import lookup  # noqa: E402
 from hedgespec.models.distributions import Sampling  # noqa: E402
 from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.target import load_model  # noqa: E402
@@ -111,7 +112,7 @@ def test_a_drafter_that_copies_is_dropped_too(target, tiny_models, monkeypatch, 
         selector,
         DecoderSettings(sampling=Sampling(0.0), draft_length=3, static=True, drafter_seconds=LIMIT),
     )
-    answer(decoder)  # the search is compiled
+    answer(decoder)
     own, calls = drafters[0].proposals, []
 
     def proposals(texts):
@@ -129,6 +130,24 @@ def test_a_drafter_that_copies_is_dropped_too(target, tiny_models, monkeypatch, 
     assert ("a defect" if fault == "raises" else "s for one call") in line
     assert list(decoder.dropped) == ["slow"]
     assert answer(decoder) == (plain, [])
+
+
+@pytest.mark.parametrize("rule", ["auto", "tree"])
+def test_what_a_first_call_would_wait_for_is_done_before(target, monkeypatch, rule):
+    """Looking up is compiled: seconds, which would count as a slow call."""
+    drafters = make_drafters(["ngram:2", "prompt-lookup"], target)
+    ready = []
+    for drafter in drafters:
+        own = drafter.make_ready
+        monkeypatch.setattr(
+            drafter,
+            "make_ready",
+            lambda trees, own=own, name=drafter.name: ready.append((name, trees)) or own(trees),
+        )
+    LiveDecoder(target, drafters, "fixed:ngram", DecoderSettings(rule=rule))
+    assert ready == [("ngram", rule == "tree"), ("prompt-lookup", rule == "tree")]
+    assert lookup.matches.signatures
+    assert lookup._go_on.signatures
 
 
 def test_calls_that_may_compile_kernels_are_not_timed(target, drafters):

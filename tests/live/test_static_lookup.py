@@ -21,13 +21,13 @@ VOCABULARY = 7
 TEXTS = st.lists(st.integers(0, VOCABULARY - 1), max_size=30)
 
 
-def copying(text, sampling, longest=3):
-    target = SimpleNamespace(vocabulary_size=VOCABULARY, device=torch.device("cpu"))
+def copying(text, sampling, longest=3, vocabulary=VOCABULARY):
+    target = SimpleNamespace(vocabulary_size=vocabulary, device=torch.device("cpu"))
     drafters = [kind("", kind.kind, target, str(longest)) for kind in (PromptLookup, NGram)]
     made = Copying(
         drafters,
         SimpleNamespace(rule=parse_rule("sampling"), sampling=sampling),
-        VOCABULARY,
+        vocabulary,
         SimpleNamespace(call=lambda arms, on_host: nullcontext()),
     )
     made.begin(text, [])
@@ -100,3 +100,19 @@ def test_a_law_of_each_row_is_that_of_all(sampling, width, monkeypatch):
     )
     assert torch.equal(copying([], sampling)._law(weights), expected)
     assert set(rows) <= {1}, "several rows wake torch's threads"
+
+
+@pytest.mark.parametrize("arm", [0, 1])
+def test_what_is_timed_finds_a_whole_draft_or_nothing(arm):
+    known = copying([1, 2], Sampling(0.7), vocabulary=50_000)
+    found, nothing = known.examples(arm, 120, 5)
+    assert {len(text) for text in found + nothing} == {120}
+    noise = torch.rand(5, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    drafts = []
+    known.on_each(found, lambda: drafts.append(known.draft(arm, noise)))
+    assert [draft.shape[1:3] for draft in drafts] == [(5, 1)] * len(found)
+    assert any(draft.shape[3] > 1 for draft in drafts) == arm, "an n-gram model draws some tokens"
+    drafts.clear()
+    known.on_each(nothing, lambda: drafts.append(known.draft(arm, noise)))
+    assert drafts == [None] * len(found)
+    assert known._text.tolist() == [1, 2], "the text is what it was"

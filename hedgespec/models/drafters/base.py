@@ -88,6 +88,10 @@ class Drafter(ABC):
         tokens, text by text."""
         return {}
 
+    def make_ready(self, trees: bool = False) -> None:  # noqa: B027
+        """Do what a first call would wait for else, `trees` of draft trees too: what it takes is no
+        part of a round."""
+
     @abstractmethod
     def prepare(self, batch: ScoringBatch) -> Any:
         """Whatever `logits` needs of a batch, computed once."""

@@ -59,7 +59,7 @@ _LONGEST = "3"  # tokens that are looked up
 
 
 class ContextDrafter(Drafter):
-    """Looks the last n tokens up in the prefix, from n = MAX_NGRAM down to 1."""
+    """Looks the last n tokens up in the prefix, from n = MAX_NGRAM, `longest`, down to 1."""
 
     latest_only = False
     statistics = ("drafted", "matched")
@@ -68,7 +68,7 @@ class ContextDrafter(Drafter):
         """`argument` is MAX_NGRAM, 3 if empty. Raises HedgespecError unless it lies in 1..99."""
         super().__init__(name or self.kind, identity)
         self.check_argument(identity, argument, None)
-        self._longest = int(argument or _LONGEST)
+        self.longest = int(argument or _LONGEST)
         self._vocabulary = target.vocabulary_size
         self.device = target.device
 
@@ -78,6 +78,13 @@ class ContextDrafter(Drafter):
         argument = argument or _LONGEST
         if not argument.isdecimal() or not 1 <= int(argument) <= 99:
             raise HedgespecError(f"drafter {identity}: the n-gram length must lie in 1..99")
+
+    def make_ready(self, trees: bool = False) -> None:
+        """Compile what looks texts up, `trees` for draft trees too: no later call waits for that."""
+        self.proposals([(np.zeros(2, dtype=np.int64), 1)])
+        if trees:
+            growth = self.growth_of(torch.zeros((1, 2), dtype=torch.long))
+            growth.begin(torch.ones((1, 1), dtype=torch.long))
 
     def prepare(self, batch: ScoringBatch) -> Proposals:
         """The proposals of all rows."""
@@ -95,7 +102,7 @@ class ContextDrafter(Drafter):
         parts = []
         for prompt, answer in zip(prompts, answers, strict=True):
             positions, _, lengths = matches(
-                np.array(prompt + answer), len(prompt), self._longest, self.latest_only
+                np.array(prompt + answer), len(prompt), self.longest, self.latest_only
             )
             parts.append(np.zeros(len(answer), dtype=np.uint8))
             parts[-1][positions] = lengths
@@ -107,7 +114,7 @@ class ContextDrafter(Drafter):
         rows, tokens = [], []
         start = 0
         for text, first in texts:
-            positions, followers, _ = matches(text, first, self._longest, self.latest_only)
+            positions, followers, _ = matches(text, first, self.longest, self.latest_only)
             rows.append(positions + start)
             tokens.append(followers)
             start += len(text) - first
@@ -143,7 +150,7 @@ class ContextDrafter(Drafter):
 
     def growth_of(self, ids: torch.Tensor) -> ContextGrowth:
         """That of texts `ids` (B, L)."""
-        return ContextGrowth(ids, self._longest, self.latest_only)
+        return ContextGrowth(ids, self.longest, self.latest_only)
 
     def next_logits(self, tokens: np.ndarray, rows: int) -> torch.Tensor:
         """Logits (rows, V) of what follows each of the last `rows` tokens."""
@@ -192,10 +199,14 @@ class PromptLookup(ContextDrafter):
     usage = "prompt-lookup[:N]    copy what followed the last N (default 3) tokens before"
     latest_only = True
 
+    def make_ready(self, trees: bool = False) -> None:
+        """As any that looks texts up, and what `drafted` needs."""
+        super().make_ready(trees)
+        self.drafted(np.zeros(2, dtype=np.int64), 1)
+
     def drafted(self, text: np.ndarray, count: int) -> np.ndarray:
         """At most `count` tokens behind a text, drawn one after another as from `proposals`."""
-        found: np.ndarray = continued(text, count, self._longest)
-        return found
+        return continued(text, count, self.longest)
 
 
 class NGram(ContextDrafter):
