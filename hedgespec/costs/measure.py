@@ -6,9 +6,11 @@ from functools import partial
 
 import torch
 
+from hedgespec.costs.examples import example_texts
 from hedgespec.costs.timing import Measurement, Timed, Timings
 from hedgespec.errors import HedgespecError, arg
 from hedgespec.models.cached import CachedModel
+from hedgespec.models.distributions import Sampling, probabilities, sample
 from hedgespec.models.drafters import Drafter, check_readers
 from hedgespec.models.drafters.session import DraftSession
 from hedgespec.models.lossless import check_lossless
@@ -29,6 +31,7 @@ EAGER = "eager"
 # Tokens that the target reads, besides a round's: on a CPU the step from one, a product with a
 # vector, to two is larger than those that follow.
 FEW = (1, 2)
+_SAMPLING = Sampling(1.0)
 READS = (32, 128)  # tokens that drafters as they are read at once, when they were left out
 
 
@@ -39,10 +42,11 @@ def costs_measurement(
     draft_length: int,
     context: int = 256,
     widths: Sequence[int] = (),
+    sampling: Sampling = _SAMPLING,
 ) -> Measurement:
     """Measures costs of rounds after `context` tokens of text; the target reads FEW tokens, a
-    round's and each of `widths`. Drafters are evaluated on READS tokens too, where the text has as
-    many.
+    round's and each of `widths`. Draft tokens are drawn by `sampling`. Drafters are evaluated on
+    READS tokens too, where the text has as many.
 
     A shorter context of target or drafters shortens `context`. Raises HedgespecError if there is
     too little of it, if a drafter cannot draft step by step with this target, or if a model cannot
@@ -51,9 +55,8 @@ def costs_measurement(
     check_measurable(target, drafters)
     longest = max([draft_length + 1, *widths])
     context = _fitting_context(target, drafters, draft_length, longest, context)
-    chosen = torch.Generator().manual_seed(0)
-    text = torch.randint(target.vocabulary_size, (context + longest,), generator=chosen)
-    text = text.to(target.device)
+    [written] = example_texts(1, context + longest, target.vocabulary_size)
+    text = torch.from_numpy(written).to(target.device)
     layers = {layer for drafter in drafters for layer in drafter.target_layers}
     model = CachedModel(target)
     # The target has not read the last token when a round begins.
@@ -62,7 +65,8 @@ def costs_measurement(
     parts = _target_parts(target, model, text, {*FEW, draft_length + 1, *widths})
     reads = [count for count in READS if draft_length + 1 < count < context]
     for drafter in drafters:
-        parts += _drafter_parts(drafter, model, text[:context], states, draft_length, reads)
+        drawn = partial(_drawn, sampling=sampling)
+        parts += _drafter_parts(drafter, model, text[:context], states, draft_length, reads, drawn)
 
     def costs(found: Timings) -> Costs:
         return costs_from(found, target, drafters, draft_length, context, EAGER, reads=reads)
@@ -191,6 +195,12 @@ def _target_parts(
     ]
 
 
+def _drawn(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """A token by logits (V), as drafts draw it."""
+    middle = torch.tensor(0.5, dtype=torch.float64, device=logits.device)
+    return sample(probabilities(logits[None], sampling)[0], middle).clamp(max=len(logits) - 1)
+
+
 def _drafter_parts(
     drafter: Drafter,
     model: CachedModel,
@@ -198,6 +208,7 @@ def _drafter_parts(
     states: dict[int, torch.Tensor],
     draft_length: int,
     reads: Sequence[int],
+    drawn: Callable[[torch.Tensor], torch.Tensor],
 ) -> list[Timed]:
     """The last round of `text`, which `model` has read, verified draft_length + 1 tokens; the last
     evaluation was `reads` tokens ago."""
@@ -219,7 +230,7 @@ def _drafter_parts(
     def draft(steps: int) -> None:
         token = text[0]  # any will do
         for _ in range(steps):
-            token = session.step(token).argmax()
+            token = drawn(session.step(token))
 
     return [
         Timed(step_part(drafter.name), begin_round, partial(draft, 1)),

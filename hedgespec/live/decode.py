@@ -170,11 +170,15 @@ class LiveDecoder:
         return found
 
     def meter(self, context: int = 256, widths: Sequence[int] = ()) -> CostMeter:
-        """Costs of one text as `costs` measures them, which can be measured again between answers."""
+        """Costs of one text as `costs` measures them, which can be measured again between answers.
+
+        What a round takes besides is that of the decoder's own rounds: `timed` and `evaluate_all`
+        take some of it.
+        """
         engine = self._engine_of_costs()
         with torch.inference_mode(), engine.unlimited():
             measurement = engine.measurement(context, self._widths(widths))
-            first = self._with_overheads(measurement.take(), engine)
+            first = self._with_overheads(measurement.take(), engine, as_logged=True)
         return CostMeter(engine, measurement, first)
 
     def _engine_of_costs(self) -> Engine:
@@ -212,22 +216,20 @@ class LiveDecoder:
             )
         return known
 
-    def _with_overheads(self, costs: Costs, engine: Engine) -> Costs:
+    def _with_overheads(self, costs: Costs, engine: Engine, as_logged: bool = False) -> Costs:
         """With what a round takes besides its parts: of the first drafter alone, then of a learner
         that has all drafters evaluated before each round, where the engine can do so, and of one
-        that has one of them."""
+        that has one of them. `as_logged` leaves what only a log needs as it is asked for."""
         names = [drafter.name for drafter in self.drafters]
-        settings = changed_settings(
-            self.settings,
-            {
-                "evaluate_all": False,
-                "timed": False,
-                "arm_lengths": (),
-                "feedback": None,
-                "loss": None,
-                "round_seconds": None,
-            },
-        )
+        changed: dict[str, Any] = {
+            "arm_lengths": (),
+            "feedback": None,
+            "loss": None,
+            "round_seconds": None,
+        }
+        if not as_logged:
+            changed |= {"evaluate_all": False, "timed": False}
+        settings = changed_settings(self.settings, changed)
         arms = arms_of(names, self.draft_length)
 
         def beyond(known: Costs, policy: Policy) -> float:

@@ -211,7 +211,12 @@ class EagerEngine(Engine):
     def measurement(self, context: int = 256, widths: Sequence[int] = ()) -> Measurement:
         """Of the models as they are."""
         return costs_measurement(
-            self._target, self._pool.drafters, self._plan.draft_length, context, widths
+            self._target,
+            self._pool.drafters,
+            self._plan.draft_length,
+            context,
+            widths,
+            self._plan.sampling,
         )
 
     @staticmethod

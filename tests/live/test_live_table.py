@@ -27,10 +27,13 @@ def _rows(result):
 
 
 RESULT, LARGER = _result("live-h100.json"), _result("live-coder-h200.json")
+COPIES = _result("live-copies-h200.json")
 ROWS = _rows(RESULT)
 
 
-@pytest.mark.parametrize(("name", "result"), [("live", RESULT), ("live-coder", LARGER)])
+@pytest.mark.parametrize(
+    ("name", "result"), [("live", RESULT), ("live-coder", LARGER), ("live-copies", COPIES)]
+)
 def test_the_docs_have_the_table_of_the_file(name, result):
     found = re.search(rf"<!-- {name} -->\n(.*?)<!-- end -->", PAGE, re.DOTALL)
     assert found
@@ -45,6 +48,18 @@ def test_replays_are_as_near_to_what_was_measured_as_the_docs_say():
         assert row["replayed_evaluations"] == row["evaluations"]
         assert row["replayed_tokens_per_second"] == pytest.approx(
             row["tokens_per_second"], rel=0.104
+        )
+
+
+def test_replays_of_drafters_that_copy_are_as_near_as_the_docs_say():
+    replayed = [row for row in COPIES["rows"] if "replayed_mat" in row]
+    assert len(replayed) == 5
+    assert "Replays have MAT within 0.2 %, tokens per second within 3.6 %, and evaluations" in PAGE
+    for row in replayed:
+        assert row["replayed_mat"] == pytest.approx(row["mat"], rel=0.0025)
+        assert row["replayed_evaluations"] == row["evaluations"]
+        assert row["replayed_tokens_per_second"] == pytest.approx(
+            row["tokens_per_second"], rel=0.0365
         )
 
 
