@@ -26,6 +26,7 @@ from hedgespec.traces.costs import (
     target_part,
     together_part,
 )
+from hedgespec.traces.drafted import COPYING
 
 EAGER = "eager"
 # Tokens that the target reads, besides a round's: on a CPU the step from one, a product with a
@@ -235,7 +236,7 @@ def _drafter_parts(
     return [
         Timed(step_part(drafter.name), begin_round, partial(draft, 1)),
         Timed(draft_part(drafter.name), begin_round, partial(draft, draft_length)),
-        *_evaluation_parts(drafter, rewind, begin, round_states),
+        *_evaluation_parts(drafter, rewind, begin, round_states, drawn),
         *(_reading_part(drafter, session, text, states, count) for count in reads),
     ]
 
@@ -268,11 +269,12 @@ def _evaluation_parts(
     rewind: Callable[[], None],
     begin: Callable[[], torch.Tensor],
     states: dict[int, torch.Tensor],
+    drawn: Callable[[torch.Tensor], torch.Tensor],
 ) -> list[Timed]:
-    """Evaluation on a round's tokens, which mostly gives the next draft's first logits besides."""
-    if not drafter.from_states:
-        return [Timed(evaluate_part(drafter.name), rewind, begin)]
-    return [
-        Timed(begin_part(drafter.name), rewind, begin),
-        Timed(evaluate_part(drafter.name), rewind, partial(drafter.logits_of_states, states)),
-    ]
+    """Evaluation on a round's tokens, which mostly gives the next draft's first logits besides. Of
+    those that copy it takes less than a draw, so that their begin is timed with it apart."""
+    evaluate = partial(drafter.logits_of_states, states) if drafter.from_states else begin
+    parts = [Timed(evaluate_part(drafter.name), rewind, evaluate)]
+    if drafter.from_states or drafter.kind in COPYING:
+        parts.append(Timed(begin_part(drafter.name), rewind, lambda: drawn(begin()[-1])))
+    return parts

@@ -35,9 +35,11 @@ _LOWEST = -1e30  # of a chunk that nothing is let through from; finite, so that 
 def own_kernels() -> AbstractContextManager[None]:
     """Within it PyTorch attends with its own kernels, not with cuDNN's, which it may prefer.
 
-    On an H100 cuDNN's pass backwards failed now and then in training with masks, with an illegal
-    memory access or `mha_graph.execute(...)`; for some lengths its gradients are NaN (pytorch
-    issue 196678).
+    cuDNN plans anew for each length of the keys, and a text that grows has another one in each
+    round: 0.4 s a plan are reported for torch 2.11 (FunASR issue 3704). On a B200 its values are
+    reported to be wrong where key heads are few (pytorch issue 193893). On an H100 its pass
+    backwards failed now and then in training with masks, with an illegal memory access or
+    `mha_graph.execute(...)`; for some lengths its gradients are NaN (pytorch issue 196678).
     """
     return sdpa_kernel(
         [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]

@@ -4,6 +4,8 @@ from typing import Any
 
 import torch
 
+from hedgespec.models.grouped_attention import own_kernels
+
 States = dict[int, torch.Tensor]
 
 
@@ -15,7 +17,8 @@ def read_states(
     Layers count as Hugging Face `hidden_states` do: 0 is the embedding, l the output of the l-th
     layer. The states of layer `last` are the final ones. `inputs` are the network's own arguments.
     """
-    output = network(**inputs, output_hidden_states=any(layer != last for layer in layers))
+    with own_kernels():
+        output = network(**inputs, output_hidden_states=any(layer != last for layer in layers))
     final = output.last_hidden_state
     return final, {
         layer: final if layer == last else output.hidden_states[layer] for layer in layers

@@ -1,6 +1,8 @@
 """Grouped queries without copied keys, keys in chunks, draws in blocks, attention in blocks of
 queries: all equal the plain way."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,9 @@ from torch._dynamo.utils import counters  # noqa: E402
 
 from hedgespec.models import block_draws, compiling, fixed_tensors  # noqa: E402
 from hedgespec.models import grouped_attention as attention  # noqa: E402
+from hedgespec.models.cached import CachedModel  # noqa: E402
 from hedgespec.models.distributions import sample  # noqa: E402
+from hedgespec.models.drafters import make_drafters  # noqa: E402
 from hedgespec.models.grouped_attention import GROUPED, grouped_attention  # noqa: E402
 from hedgespec.models.heads.eagle import head as eagle_head  # noqa: E402
 from hedgespec.models.target import load_model  # noqa: E402
@@ -286,3 +290,33 @@ def test_blocks_of_queries_attend_as_all_at_once(monkeypatch, lag, chains, windo
     cut = eagle_head.attend(queries, text, own, lag, window, ahead)
     rows = slice(lag, None)  # before them nothing of the text is in reach
     torch.testing.assert_close(cut[:, :, rows], whole[:, :, rows])
+
+
+def test_texts_that_grow_are_attended_to_without_a_plan_for_each_length(tiny_models, monkeypatch):
+    """cuDNN, which PyTorch may prefer, makes one for each number of keys."""
+    asked, usual = [], torch.nn.functional.scaled_dot_product_attention
+
+    def attend(*arguments, **rest):
+        asked.append(torch.backends.cuda.cudnn_sdp_enabled())
+        return usual(*arguments, **rest)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attend)
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    target = load_model(tiny_models["target"], "cpu", "float32")
+    ids = torch.tensor([[3, 5, 4, 7]])
+    drafters = make_drafters([f"lm:{tiny_models['drafter']}"], target)
+    model = CachedModel(target)
+    for tokens in ids[0].split(2):
+        model.read(tokens)
+    with_target = len(asked)
+    growth = drafters[0].growth(SimpleNamespace(ids=ids))
+    growth.begin(torch.zeros((1, 1), dtype=torch.long))
+    growth.grow(torch.tensor([[5]]), torch.tensor([[-1]]))
+    with_trees = len(asked)
+    heads = torch.rand(1, 2, 4, 8)
+    eagle_head.attend(heads, (heads, heads), [], 0)
+    eagle_head.attend(heads, (heads, heads), [(1, heads, heads)], 1)
+    assert 0 < with_target < with_trees < len(asked) - 1
+    assert before
+    assert not any(asked)
+    assert torch.backends.cuda.cudnn_sdp_enabled()

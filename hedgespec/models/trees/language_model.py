@@ -8,6 +8,7 @@ import torch
 from hedgespec.errors import HedgespecError
 from hedgespec.models.cached import CachedModel
 from hedgespec.models.fixed_tensors import has_plain_attention
+from hedgespec.models.states import read_states
 from hedgespec.models.target import LanguageModel
 from hedgespec.models.trees.growth import Ancestry, Growth, pick
 
@@ -50,9 +51,9 @@ class ModelGrowth(Growth):
     ) -> Self:
         """One pass over the texts `ids` (B, L) by `network`, the whole model's if None."""
         reader = CachedModel(model, network)
-        final = reader.network(
-            input_ids=ids, past_key_values=reader.cache, use_cache=True
-        ).last_hidden_state
+        final, _ = read_states(
+            reader.network, 0, (), input_ids=ids, past_key_values=reader.cache, use_cache=True
+        )
         return cls(reader, final_logits, final)
 
     def begin(self, places: torch.Tensor) -> torch.Tensor:
@@ -71,13 +72,16 @@ class ModelGrowth(Growth):
         self._level += 1
         self._ancestry.add(parents)
         positions = (self._places + self._level).clamp(max=self._longest - 1)
-        final = self._network(
+        final, _ = read_states(
+            self._network,
+            0,
+            (),
             input_ids=tokens.view(batch, -1),
             attention_mask=self._mask(batch, rounds, count),
             position_ids=positions[:, :, None].expand(-1, -1, count).reshape(batch, -1),
             past_key_values=self._cache,
             use_cache=True,
-        ).last_hidden_state
+        )
         return self._final_logits(final.flatten(0, 1)).view(len(tokens), count, -1)
 
     def _mask(self, batch: int, rounds: int, count: int) -> torch.Tensor:

@@ -24,6 +24,7 @@ from transformers.models.llama.modeling_llama import (
     apply_rotary_pos_emb,
 )
 
+from hedgespec.models.grouped_attention import own_kernels
 from hedgespec.models.heads.eagle.rope import Rotary
 from hedgespec.models.heads.eagle.shape import EagleConfig
 
@@ -400,19 +401,18 @@ def attend(
     the queries; what lies `window` tokens back or more is not attended to, query j standing at
     place j+ahead.
     """
-    if not own and window is None and lag == 0:
-        return functional.scaled_dot_product_attention(queries, *text, is_causal=True)
     near = [(keys, values) for distance, keys, values in own if window is None or distance < window]
     length = queries.shape[2]
-    return torch.cat(
-        [
-            _attend_block(
-                queries, text, near, slice(start, min(start + _QUERIES, length)), lag, window, ahead
-            )
-            for start in range(0, length, _QUERIES)
-        ],
-        dim=2,
-    )
+    with own_kernels():
+        if not own and window is None and lag == 0:
+            return functional.scaled_dot_product_attention(queries, *text, is_causal=True)
+        blocks = [
+            slice(start, min(start + _QUERIES, length)) for start in range(0, length, _QUERIES)
+        ]
+        return torch.cat(
+            [_attend_block(queries, text, near, block, lag, window, ahead) for block in blocks],
+            dim=2,
+        )
 
 
 def _attend_block(
