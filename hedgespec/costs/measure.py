@@ -65,8 +65,8 @@ def costs_measurement(
     model.read(text[context - 1 : context])
     parts = _target_parts(target, model, text, {*FEW, draft_length + 1, *widths})
     reads = [count for count in READS if draft_length + 1 < count < context]
+    drawn = partial(_drawn, sampling=sampling)
     for drafter in drafters:
-        drawn = partial(_drawn, sampling=sampling)
         parts += _drafter_parts(drafter, model, text[:context], states, draft_length, reads, drawn)
 
     def costs(found: Timings) -> Costs:
