@@ -1,16 +1,13 @@
-"""Compiles kernels that a sweep will need in a second process, from the last one to the first.
+"""Kernels that a sweep will need; a second process compiles them, from the last one to the first.
 
-Compilation holds a lock, so threads do not help. What the second process has finished, the sweep
-finds on disk; it changes no result, and whatever goes wrong in it goes wrong in the sweep too,
-which then tells.
+Compilation holds a lock, so threads do not help. What the second process (beside.py) has finished,
+the sweep finds on disk; it changes no result, and whatever goes wrong in it goes wrong in the sweep
+too, which then tells.
 """
 
 import os
-import pickle
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,39 +16,10 @@ import numpy as np
 
 from hedgespec.selectors import ConfiguredSelector, parse_selector
 from hedgespec.selectors.feedback import Feedback
-from hedgespec.selectors.kernel_cache import kernel_folder
 from hedgespec.simulator.kernels import exact_kernel, is_compiled, selector_kernel
 from hedgespec.simulator.replayer import Replayer
 from hedgespec.simulator.runs import Job
 from hedgespec.traces import TraceReader
-
-WORTH_IT = 4  # kernels; a further process takes two seconds to start
-
-
-@contextmanager
-def compiling(trace: Path, jobs: Sequence[Job], threads: int) -> Iterator[None]:
-    """Compile meanwhile the kernels of `jobs` that are not in the cache, on any trace.
-
-    Nothing is done with one thread, or for few kernels. The process ends with the block.
-    """
-    missing = missing_kernels(jobs) if threads > 1 and kernel_folder() is not None else []
-    if len(missing) < WORTH_IT:
-        yield
-        return
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hedgespec.simulator.compiling"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        assert process.stdin is not None
-        with suppress(BrokenPipeError), process.stdin as pipe:
-            pickle.dump((os.getpid(), trace.absolute(), missing[::-1]), pipe)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @dataclass(frozen=True)
@@ -92,7 +60,3 @@ def missing_kernels(jobs: Sequence[Job]) -> list[Wanted]:
             wanted = Wanted(job.chooser.label, job.feedback, job.exact)
             kernels.setdefault(wanted.kernel, wanted)
     return [wanted for kernel, wanted in kernels.items() if not is_compiled(kernel)]
-
-
-if __name__ == "__main__":
-    compile_wanted(*pickle.load(sys.stdin.buffer))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple
@@ -59,16 +59,12 @@ class Part:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process opens the trace itself."""
-        return Part, (
-            self.source,
-            self.settings,
-            self.pool,
-            self.rule,
-            self.length,
-            self.memory,
-            self.made,
-            self.first,
-        )
+        return Part, self.made_of
+
+    @property
+    def made_of(self) -> tuple[Any, ...]:
+        """The fields that it was made from."""
+        return tuple(getattr(self, field.name) for field in fields(self))
 
     def __post_init__(self) -> None:
         """Raises HedgespecError for what cannot be run."""

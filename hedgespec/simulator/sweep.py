@@ -23,13 +23,13 @@ from hedgespec.results.store import CostSource, Provenance, Results
 from hedgespec.selectors.feedback import Feedback
 from hedgespec.selectors.learning import Loss
 from hedgespec.simulator.basis import CostBasis, check_costs, cost_bases
-from hedgespec.simulator.compiling import compiling
+from hedgespec.simulator.beside import Beside
 from hedgespec.simulator.found import Found, in_turn, tables, together
 from hedgespec.simulator.kept import KeptResults, Parked
 from hedgespec.simulator.plan import Part, Unit, parts_of, wanted_pools
 from hedgespec.simulator.runs import Job
 from hedgespec.simulator.settings import SweepSettings
-from hedgespec.simulator.work import Here, Place, Shelf
+from hedgespec.simulator.work import Place, Shelf
 from hedgespec.traces import Costs, TraceReader, load_manifest
 from hedgespec.traces.bounds import width_of_bounds
 from hedgespec.traces.schema import MANIFEST
@@ -50,19 +50,17 @@ def run_sweep(
     `progress(label, done, total)` is called before each run. With a folder `store` the tables of
     each finished job are kept there, and not made again if they are there already. `ready` is
     called when all is checked, and may still refuse. `place` is where units of work run, None for
-    this process. Ctrl-C ends the sweep; the results so far come back with `complete` False. Of
-    several settings the results of the first alone are in `first` too. Raises HedgespecError on bad
-    input before anything runs; of traces that are too large for the memory only hashes are compared
-    beforehand.
+    this process and one beside it. Ctrl-C ends the sweep; the results so far come back with
+    `complete` False. Of several settings the results of the first alone are in `first` too. Raises
+    HedgespecError on bad input before anything runs; of traces that are too large for the memory
+    only hashes are compared beforehand.
     """
     shelf = Shelf()
     planned = planned_sweep(folders, settings, shelf)
     parts = planned.parts
     ready()
     kept = store if isinstance(store, KeptResults) else KeptResults(store)
-    jobs = [job for part in parts for job in part.jobs]
-    with compiling(next(iter(planned.inputs)), jobs, max(one.threads for one in planned.settings)):
-        results = _run_jobs(parts, progress, kept, place or Here(shelf))
+    results = _run_jobs(parts, progress, kept, place or Beside(shelf))
     results.provenance = _provenance(planned.inputs, planned.settings, results.complete)
     return results
 
@@ -174,17 +172,18 @@ class Finished:
 
     def add(self, task: Task, found: list[Found]) -> None:
         """Take what all units of a job found."""
-        if self._waiting and self._waiting[0][0].part is not task.part:
-            self.make()
         self._waiting.append((task, found))
         if monotonic() - self._since > _TOGETHER:
             self.make()
 
     def make(self) -> None:
-        """Make and keep the tables."""
-        tasks = [task for task, _ in self._waiting]
-        if tasks:
-            made = tables(tasks[0].part.source.queries, [found for _, found in self._waiting])
+        """Make and keep the tables, those of a part together."""
+        by_part: dict[int, list[tuple[Task, list[Found]]]] = {}
+        for task, found in self._waiting:
+            by_part.setdefault(id(task.part), []).append((task, found))
+        for waiting in by_part.values():
+            tasks = [task for task, _ in waiting]
+            made = tables(tasks[0].part.source.queries, [found for _, found in waiting])
             self._kept.save(
                 [(task.key, task.job, one) for task, one in zip(tasks, made, strict=True)]
             )

@@ -40,9 +40,9 @@ def compiled() -> list[bool]:
 def test_a_second_process_compiles_what_the_sweep_will_load(trace):
     assert compiling.missing_kernels(JOBS * 2) == [EXACT, REPLAYED]
     subprocess.run(
-        [sys.executable, "-m", "hedgespec.simulator.compiling"],
+        [sys.executable, "-m", "hedgespec.simulator.beside"],
         check=True,
-        input=pickle.dumps((os.getpid(), trace, [REPLAYED, EXACT])),
+        input=pickle.dumps((os.getpid(), trace, [REPLAYED, EXACT])) + pickle.dumps([]),
     )
     assert compiled() == [True, True]
     assert compiling.missing_kernels(JOBS) == []
@@ -55,22 +55,3 @@ def test_it_stops_where_the_sweep_has_been_or_is_no_more(trace):
     assert compiled() == [False, True]
     compile_wanted(os.getppid(), trace, [REPLAYED, EXACT])
     assert compiled() == [False, True]
-
-
-@pytest.mark.parametrize(
-    ("threads", "enough", "started"), [(2, 2, True), (2, 3, False), (1, 2, False)]
-)
-def test_the_process_ends_with_the_sweep(trace, monkeypatch, threads, enough, started):
-    processes = []
-
-    class Watched(subprocess.Popen):
-        def __init__(self, *arguments, **options):
-            super().__init__(*arguments, **options)
-            processes.append(self)
-
-    monkeypatch.setattr(subprocess, "Popen", Watched)
-    monkeypatch.setattr(compiling, "WORTH_IT", enough)
-    with pytest.raises(KeyboardInterrupt), compiling.compiling(trace, JOBS, threads):
-        raise KeyboardInterrupt
-    assert len(processes) == started
-    assert all(process.returncode is not None for process in processes)

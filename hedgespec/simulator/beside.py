@@ -1,0 +1,197 @@
+"""Runs the units of a sweep in two processes: this one begins with the first, another with the last.
+
+Half of a unit's time is Python's, which one process does in one thread at a time. So a second process
+compiles kernels that are missing (compiling.py), and then runs units as `Here` does. What goes wrong in
+it is left to this process, which then tells.
+"""
+
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from copy import copy
+from dataclasses import replace
+from queue import Empty, Queue
+from signal import SIG_IGN, SIGINT, signal
+from threading import Lock, Thread
+from typing import IO, Any
+
+from hedgespec.simulator.compiling import compile_wanted, missing_kernels
+from hedgespec.simulator.found import Found
+from hedgespec.simulator.plan import Part, Unit
+from hedgespec.simulator.settings import SweepSettings
+from hedgespec.simulator.work import Here, Report, Shelf, Worker
+from hedgespec.traces import TraceReader
+
+WORTH_IT = 24  # units, of which the second process takes two seconds to start
+_LOT = 4  # units that the second process is given at once
+_WAIT = 0.05  # seconds, before the last units are looked after again
+
+Answer = list[tuple[Unit, list[Found]]]
+
+
+class Beside:
+    """This process and a second one, for many units of traces that fit into memory twice; else
+    `Here`."""
+
+    def __init__(self, shelf: Shelf | None = None):
+        self._shelf = shelf or Shelf()
+
+    def run(
+        self, parts: Sequence[Part], units: Sequence[Unit], report: Report
+    ) -> Iterator[tuple[Unit, list[Found]]]:
+        """See `Place`."""
+        given = _pickled(parts) if _is_worth_it(parts, units) else None
+        if given is None:
+            yield from Here(self._shelf).run(parts, units, report)
+            return
+        second = _Second(parts, given, units)
+        try:
+            worker = Worker([_single(part) for part in parts], self._shelf)
+            while (unit := second.next_here()) is not None or second.is_busy:
+                if unit is not None:
+                    yield unit, worker.run(unit, report)
+                for found, answer in second.answers(wait=unit is None):
+                    report(found, 0)
+                    yield found, answer
+        finally:
+            second.end()
+
+
+def _is_worth_it(parts: Sequence[Part], units: Sequence[Unit]) -> bool:
+    return (
+        len(units) >= WORTH_IT
+        and max(part.settings.threads for part in parts) > 1
+        and all(
+            len(part.pieces) == 1 and 2 * part.source.manifest.tokens <= part.most_tokens
+            for part in parts
+        )
+    )
+
+
+def _pickled(parts: Sequence[Part]) -> bytes | None:
+    """What the parts are made of; None where something of it is not to be had in another process."""
+    try:
+        return pickle.dumps([part.made_of for part in parts])
+    except Exception:  # a learner of a notebook's, of whatever kind
+        return None
+
+
+def _single(part: Part) -> Part:
+    """The same part on one thread."""
+    single = copy(part)
+    single.settings = replace(part.settings, threads=1)
+    return single
+
+
+def _on_one_thread(source: TraceReader, settings: SweepSettings, *rest: Any) -> Part:
+    return Part(source, replace(settings, threads=1), *rest)
+
+
+class _Second:
+    """The second process, and a thread that gives it units and takes what it found."""
+
+    def __init__(self, parts: Sequence[Part], given: bytes, units: Sequence[Unit]):
+        self._left, self._lock = deque(units), Lock()
+        self._in_hand = 0
+        self._found: Queue[tuple[Answer, list[warnings.WarningMessage]]] = Queue()
+        self._told: dict[Any, Any] = {}
+        wanted = missing_kernels([job for part in parts for job in part.jobs])[::-1]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "hedgespec.simulator.beside"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        trace = parts[0].source.folder.absolute()
+        start = pickle.dumps((os.getpid(), trace, wanted)) + given
+        self._thread = Thread(target=self._hand_out, args=(start,), daemon=True)
+        self._thread.start()
+
+    def next_here(self) -> Unit | None:
+        """The next unit for this process."""
+        with self._lock:
+            return self._left.popleft() if self._left else None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether units are left, or in the second process's hands, or their answers wait."""
+        with self._lock:
+            return bool(self._left or self._in_hand or not self._found.empty())
+
+    def answers(self, wait: bool) -> Answer:
+        """What was found since this was asked last, perhaps after a moment."""
+        found: Answer = []
+        with suppress(Empty):
+            while True:
+                answer, told = self._found.get(timeout=_WAIT) if wait else self._found.get_nowait()
+                wait = False
+                for one in told:
+                    warnings.warn_explicit(
+                        one.message, one.category, one.filename, one.lineno, registry=self._told
+                    )
+                found += answer
+        return found
+
+    def end(self) -> None:
+        """End the process, and with it the thread."""
+        self._process.terminate()
+        self._process.wait()
+        self._thread.join()
+
+    def _hand_out(self, start: bytes) -> None:
+        """Give lots until none is left; what is lost with the process goes back."""
+        lot: list[Unit] = []
+        try:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            with self._process.stdin as pipe, self._process.stdout as answers:
+                pipe.write(start)
+                pipe.flush()
+                pickle.load(answers)  # it is ready
+                while lot := self._take_lot():
+                    pickle.dump(lot, pipe)
+                    pipe.flush()
+                    found = pickle.load(answers)
+                    with self._lock:
+                        self._found.put(found)
+                        self._in_hand = 0
+        except (OSError, EOFError, pickle.UnpicklingError):  # it is gone
+            with self._lock:
+                self._left.extend(lot)
+                self._in_hand = 0
+
+    def _take_lot(self) -> list[Unit]:
+        """The last units, all of one piece."""
+        with self._lock:
+            lot: list[Unit] = []
+            most = min(_LOT, -(-len(self._left) // 2))
+            while len(lot) < most and (not lot or self._left[-1][:2] == lot[0][:2]):
+                lot.insert(0, self._left.pop())
+            self._in_hand = len(lot)
+            return lot
+
+
+def serve(read: IO[bytes], write: IO[bytes]) -> None:
+    """What the second process does: compile, then run units until no more come."""
+    signal(SIGINT, SIG_IGN)  # the first one ends this one
+    compile_wanted(*pickle.load(read))
+    worker = Worker([_on_one_thread(*made_of) for made_of in pickle.load(read)], Shelf())
+    pickle.dump(None, write)
+    write.flush()
+    with suppress(EOFError):
+        while True:
+            lot = pickle.load(read)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                found = [(unit, worker.run(unit)) for unit in lot]
+            pickle.dump((found, told), write)
+            write.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer)
