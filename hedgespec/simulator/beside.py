@@ -51,7 +51,7 @@ class Beside:
             return
         second = _Second(parts, given, units)
         try:
-            worker = Worker([_single(part) for part in parts], self._shelf)
+            worker = Worker([_with_its_share(part) for part in parts], self._shelf)
             while (unit := second.next_here()) is not None or second.is_busy:
                 if unit is not None:
                     yield unit, worker.run(unit, report)
@@ -81,15 +81,21 @@ def _pickled(parts: Sequence[Part]) -> bytes | None:
         return None
 
 
-def _single(part: Part) -> Part:
-    """The same part on one thread."""
-    single = copy(part)
-    single.settings = replace(part.settings, threads=1)
-    return single
+def _share(settings: SweepSettings) -> SweepSettings:
+    """The settings on half of the threads."""
+    return replace(settings, threads=max(1, settings.threads // 2))
 
 
-def _on_one_thread(source: TraceReader, settings: SweepSettings, *rest: Any) -> Part:
-    return Part(source, replace(settings, threads=1), *rest)
+def _with_its_share(part: Part) -> Part:
+    """The same part on half of the threads."""
+    other = copy(part)
+    other.settings = _share(part.settings)
+    return other
+
+
+def _made(source: TraceReader, settings: SweepSettings, *rest: Any) -> Part:
+    """The part made of these, on half of the threads."""
+    return Part(source, _share(settings), *rest)
 
 
 class _Second:
@@ -180,7 +186,7 @@ def serve(read: IO[bytes], write: IO[bytes]) -> None:
     """What the second process does: compile, then run units until no more come."""
     signal(SIGINT, SIG_IGN)  # the first one ends this one
     compile_wanted(*pickle.load(read))
-    worker = Worker([_on_one_thread(*made_of) for made_of in pickle.load(read)], Shelf())
+    worker = Worker([_made(*made_of) for made_of in pickle.load(read)], Shelf())
     pickle.dump(None, write)
     write.flush()
     with suppress(EOFError):
