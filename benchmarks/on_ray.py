@@ -2,7 +2,7 @@
 
     python -m benchmarks.on_ray [UNITS] [ROUNDS]
 
-A grid of UNITS settings (1000) of Hedge on a small made-up trace is run here, on two threads, and
+A grid of UNITS settings (1000) of Hedge on a small made-up trace is run here, in two processes, and
 on a Ray cluster of two nodes of this machine with a core each, in turn, ROUNDS times (2). Seconds
 are those of the whole command: on the clock, and of all processes that work for it (CPU), the
 nodes' among them, which are started before. Needs the `ray` extra, and Linux, which says what each
@@ -83,7 +83,7 @@ def timed(*command: str) -> tuple[float, float]:
 
 def measured(units: int, rounds: int) -> list[list[str]]:
     """Rows: where, seconds on the clock, CPU seconds, and their ratios to the plain run's."""
-    places: dict[str, list[tuple[float, float]]] = {"two threads": [], "two nodes": []}
+    places: dict[str, list[tuple[float, float]]] = {"two processes": [], "two nodes": []}
     with TemporaryDirectory() as scratch, two_nodes() as address:
         folder = Path(scratch)
         write_synthetic(folder / "trace", "iid", queries=QUERIES, tokens=TOKENS, drafters=DRAFTERS)
@@ -105,7 +105,7 @@ def measured(units: int, rounds: int) -> list[list[str]]:
             str(folder / "first"),
         )  # compiles
         for turn in range(rounds):
-            places["two threads"].append(timed(*grid, "--out", str(folder / f"plain-{turn}")))
+            places["two processes"].append(timed(*grid, "--out", str(folder / f"plain-{turn}")))
             places["two nodes"].append(
                 timed(*grid, "--ray", address, "--out", str(folder / f"ray-{turn}"))
             )
@@ -115,7 +115,7 @@ def measured(units: int, rounds: int) -> list[list[str]]:
         name: [min(seconds) for seconds in zip(*found, strict=True)]
         for name, found in places.items()
     }
-    plain = best["two threads"]
+    plain = best["two processes"]
     return [
         [
             name,
