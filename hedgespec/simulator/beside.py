@@ -20,14 +20,16 @@ from signal import SIG_IGN, SIGINT, signal
 from threading import Lock, Thread
 from typing import IO, Any
 
-from hedgespec.simulator.compiling import compile_wanted, missing_kernels
+from hedgespec.selectors.kernel_cache import kernel_folder
+from hedgespec.simulator.compiling import Wanted, compile_wanted, missing_kernels
 from hedgespec.simulator.found import Found
 from hedgespec.simulator.plan import Part, Unit
 from hedgespec.simulator.settings import SweepSettings
 from hedgespec.simulator.work import Here, Report, Shelf, Worker
 from hedgespec.traces import TraceReader
 
-WORTH_IT = 24  # units, of which the second process takes two seconds to start
+# Units, or kernels to compile, for which a process is started; that takes two seconds.
+WORTH_IT, KERNELS_WORTH_IT = 24, 4
 _LOT = 4  # units that the second process is given at once
 _WAIT = 0.05  # seconds, before the last units are looked after again
 
@@ -35,8 +37,11 @@ Answer = list[tuple[Unit, list[Found]]]
 
 
 class Beside:
-    """This process and a second one, for many units of traces that fit into memory twice; else
-    `Here`."""
+    """This process and a second one, where there are many units or kernels to compile; else `Here`.
+
+    The second one only compiles where traces do not fit into memory twice, or learners cannot be
+    had in another process.
+    """
 
     def __init__(self, shelf: Shelf | None = None):
         self._shelf = shelf or Shelf()
@@ -45,13 +50,15 @@ class Beside:
         self, parts: Sequence[Part], units: Sequence[Unit], report: Report
     ) -> Iterator[tuple[Unit, list[Found]]]:
         """See `Place`."""
-        given = _pickled(parts) if _is_worth_it(parts, units) else None
-        if given is None:
+        wanted = _missing(parts)
+        given = _pickled(parts) if _is_worth_it(parts, units, wanted) else None
+        if given is None and len(wanted) < KERNELS_WORTH_IT:
             yield from Here(self._shelf).run(parts, units, report)
             return
-        second = _Second(parts, given, units)
+        second = _Second(parts, wanted, given, units)
         try:
-            worker = Worker([_with_its_share(part) for part in parts], self._shelf)
+            mine = parts if given is None else [_with_its_share(part) for part in parts]
+            worker = Worker(mine, self._shelf)
             while (unit := second.next_here()) is not None or second.is_busy:
                 if unit is not None:
                     yield unit, worker.run(unit, report)
@@ -62,9 +69,17 @@ class Beside:
             second.end()
 
 
-def _is_worth_it(parts: Sequence[Part], units: Sequence[Unit]) -> bool:
+def _missing(parts: Sequence[Part]) -> list[Wanted]:
+    """The kernels to compile, from the last one on: none with one thread, or if none can be kept."""
+    if max((part.settings.threads for part in parts), default=1) < 2 or kernel_folder() is None:
+        return []
+    return missing_kernels([job for part in parts for job in part.jobs])[::-1]
+
+
+def _is_worth_it(parts: Sequence[Part], units: Sequence[Unit], wanted: Sequence[Wanted]) -> bool:
+    """Whether units are to be run in the second process too."""
     return (
-        len(units) >= WORTH_IT
+        (len(units) >= WORTH_IT or len(wanted) >= KERNELS_WORTH_IT)
         and max(part.settings.threads for part in parts) > 1
         and all(
             len(part.pieces) == 1 and 2 * part.source.manifest.tokens <= part.most_tokens
@@ -101,12 +116,20 @@ def _made(source: TraceReader, settings: SweepSettings, *rest: Any) -> Part:
 class _Second:
     """The second process, and a thread that gives it units and takes what it found."""
 
-    def __init__(self, parts: Sequence[Part], given: bytes, units: Sequence[Unit]):
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        wanted: Sequence[Wanted],
+        given: bytes | None,
+        units: Sequence[Unit],
+    ):
+        """It compiles the kernels `wanted`; what the parts are made of is `given`, None if it is to
+        run no units."""
         self._left, self._lock = deque(units), Lock()
         self._in_hand = 0
         self._found: Queue[tuple[Answer, list[warnings.WarningMessage]]] = Queue()
         self._told: dict[Any, Any] = {}
-        wanted = missing_kernels([job for part in parts for job in part.jobs])[::-1]
+        self._runs_units = given is not None
         self._process = subprocess.Popen(
             [sys.executable, "-m", "hedgespec.simulator.beside"],
             stdin=subprocess.PIPE,
@@ -114,7 +137,7 @@ class _Second:
             stderr=subprocess.DEVNULL,
         )
         trace = parts[0].source.folder.absolute()
-        start = pickle.dumps((os.getpid(), trace, wanted)) + given
+        start = pickle.dumps((os.getpid(), trace, wanted)) + (given or pickle.dumps([]))
         self._thread = Thread(target=self._hand_out, args=(start,), daemon=True)
         self._thread.start()
 
@@ -159,7 +182,7 @@ class _Second:
                 pipe.write(start)
                 pipe.flush()
                 pickle.load(answers)  # it is ready
-                while lot := self._take_lot():
+                while self._runs_units and (lot := self._take_lot()):
                     pickle.dump(lot, pipe)
                     pipe.flush()
                     found = pickle.load(answers)

@@ -10,6 +10,7 @@ from io import BytesIO
 import pytest
 
 from hedgespec.simulator import beside
+from hedgespec.simulator.kernels import _compiled_copy
 from hedgespec.simulator.settings import SweepSettings
 from hedgespec.simulator.sweep import run_sweep
 from hedgespec.simulator.work import Here
@@ -69,6 +70,16 @@ def test_tables_are_those_of_one_process(folders, processes, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_process_that_runs_no_units_compiles(folders, processes, monkeypatch):
+    expected = run_sweep(folders, SETTINGS, place=Here())
+    monkeypatch.setattr(beside, "KERNELS_WORTH_IT", 0)
+    monkeypatch.setattr(beside, "_is_worth_it", lambda *_: False)
+    monkeypatch.setattr(beside._Second, "_take_lot", lambda self: pytest.fail("no units for it"))
+    same(run_sweep(folders, SETTINGS), expected)
+    assert len(processes) == 1
+
+
+@pytest.mark.slow
 def test_units_of_a_process_that_dies_are_done_here(folders, processes, monkeypatch):
     expected = run_sweep(folders, SETTINGS, place=Here())
     own = beside._Second._take_lot
@@ -105,9 +116,19 @@ def test_what_it_warns_of_comes_with_what_it_found(tmp_path, monkeypatch):
     assert [str(one.message) for one in told] == ["of a unit", "of another"]
 
 
-@pytest.mark.parametrize(("threads", "units", "started"), [(2, 2, 1), (2, 10**6, 0), (1, 2, 0)])
-def test_the_process_ends_with_the_sweep(folders, processes, monkeypatch, threads, units, started):
+@pytest.mark.parametrize(
+    ("threads", "units", "kernels", "started"),
+    [(2, 2, 99, 1), (2, 10**6, 99, 0), (1, 2, 99, 0), (2, 10**6, 2, 1), (1, 10**6, 2, 0)],
+)
+def test_the_process_ends_with_the_sweep(
+    folders, processes, monkeypatch, tmp_path, request, threads, units, kernels, started
+):
+    """It is started for many units, or for many kernels that are not compiled."""
+    monkeypatch.setenv("HEDGESPEC_CACHE", str(tmp_path / "cache"))
+    _compiled_copy.cache_clear()
+    request.addfinalizer(_compiled_copy.cache_clear)
     monkeypatch.setattr(beside, "WORTH_IT", units)
+    monkeypatch.setattr(beside, "KERNELS_WORTH_IT", kernels)
 
     def interrupted(label, done, total):
         raise KeyboardInterrupt
@@ -124,9 +145,9 @@ def test_traces_that_do_not_fit_twice_and_learners_that_cannot_travel_stay_here(
 
     parts = planned_sweep(folders, SETTINGS, Shelf()).parts
     units = [unit for number, part in enumerate(parts) for unit in part.units(number, 0)]
-    assert beside._is_worth_it(parts, units)
+    assert beside._is_worth_it(parts, units, [])
     assert beside._pickled(parts) is not None
     parts[0]._tokens = 2 * parts[0].source.manifest.tokens - 1
-    assert not beside._is_worth_it(parts, units)
+    assert not beside._is_worth_it(parts, units, [])
     parts[0].made = [lambda: None]
     assert beside._pickled(parts) is None
